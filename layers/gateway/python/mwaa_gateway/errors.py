@@ -1,0 +1,69 @@
+"""What can be wrong with what people and AWS hand to the gateway, sorted by whose turn it is.
+
+    GatewayError
+    ├── MalformedEvent   the sender's: for good, to the ingress dead-letter queue, never retried
+    ├── InvalidPattern   the rule's author's: an event pattern that EventBridge would refuse
+    ├── InvalidRule      the rule's author's: every problem of one rule, each with its field and remedy
+    ├── ConfError        the rule's author's: this event cannot become the conf the rule asks for
+    └── Unavailable      nobody's: AWS did not answer; the same call will work later
+
+What became of a trigger request is not an exception but an outcome: see `mwaa_gateway.outcomes`.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+__all__ = [
+    "ConfError",
+    "GatewayError",
+    "InvalidPattern",
+    "InvalidRule",
+    "MalformedEvent",
+    "Problem",
+    "Unavailable",
+]
+
+
+class GatewayError(Exception):
+    """The root of everything the gateway raises on purpose; its text is written for a person."""
+
+
+class MalformedEvent(GatewayError):
+    """The payload can never become an event: names the field and what was expected there."""
+
+
+class InvalidPattern(GatewayError):
+    """An event pattern was refused, in EventBridge's words."""
+
+
+class ConfError(GatewayError):
+    """An event cannot be turned into the conf (or the dag_id) that a target asks for."""
+
+
+class Unavailable(GatewayError):
+    """An AWS call failed for a reason that passes: throttling, a timeout, a 5xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a rule: the dotted `field` and a `message` that says what to write instead."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+class InvalidRule(GatewayError):
+    """Everything that is wrong with one rule, so that its author mends it in one go."""
+
+    def __init__(self, rule_id: str, problems: tuple[Problem, ...]) -> None:
+        self.rule_id = rule_id
+        self.problems = problems
+        super().__init__(f"rule {rule_id!r} is invalid: " + "; ".join(map(str, problems)))
+
+    @classmethod
+    def of(cls, rule_id: str, *problems: tuple[str, str]) -> Self:
+        """Build from (field, message) pairs."""
+        return cls(rule_id, tuple(Problem(field, message) for field, message in problems))
