@@ -1,0 +1,1 @@
+"""The adapters: the only place where boto3 and requests are imported."""

@@ -1,0 +1,95 @@
+# Everything a person runs; `make` alone lists the targets.
+# Needs only Python >= 3.11 and a package index: uv itself comes from there, into .venvs/uv.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first interpreter that starts and is new enough; a name on the PATH may be a shim with nothing behind it.
+newer_than = $(firstword $(shell for python in $(2); do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < $(1))' 2>/dev/null && echo "$$python"; done; true))
+PYTHON ?= $(call newer_than,(3$(comma)11),python3 python3.13 python3.12 python3.11)
+PYTHON313 ?= $(call newer_than,(3$(comma)13),python3.13 $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13))
+comma := ,
+
+UV_VERSION := 0.13.9
+UV := .venvs/uv/bin/uv
+BIN := .venv/bin
+ONCE ?=
+export AIRFLOW_VERSION ?= 3.3.1
+
+.PHONY: help run down setup test check test-fast test-template test-3.13 test-local-stack format lock clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+run: .venv/.ready .venvs/lambda/.ready  ## The whole gateway on this machine, shown at work; ONCE=1 stops when it is done
+	@$(BIN)/mwaa-gateway local demo $(if $(ONCE),--once)
+
+down:  ## Stop a local stack that is still running
+	@$(BIN)/mwaa-gateway local down
+
+test: setup check test-fast test-template test-3.13 test-local-stack  ## Every check and every test
+
+setup: .venv/.ready .venvs/lambda/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## Make the locked environments
+
+check: .venv/.ready  ## Style, types, and the rings of the architecture
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-fast: .venv/.ready  ## Unit and integration tests, with branch coverage
+	$(BIN)/pytest tests/unit tests/integration -n 2 --cov --cov-report=term --cov-fail-under=90
+
+test-template: .venv/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## What template.yaml deploys: lint, expanded checks, permissions
+	$(BIN)/pytest tests/template
+
+ifneq ($(PYTHON313),)
+test-3.13: .venvs/python3.13/.ready  ## Unit and integration tests on the Lambda runtime's Python, where it is found
+	.venvs/python3.13/bin/pytest tests/unit tests/integration -n 2
+else
+test-3.13:
+	@echo "Python 3.13, the Lambda runtime's version, was not found: its test run is left out."
+endif
+
+test-local-stack: .venv/.ready .venvs/lambda/.ready  ## The deployed gateway against real Airflow
+	$(BIN)/pytest tests/local_stack
+
+format: .venv/.ready  ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(UV)  ## Renew uv.lock and what is generated from it
+	$(UV) lock
+	$(UV) export --quiet --only-group functions --no-emit-project --output-file layers/dependencies/requirements.txt
+
+clean:  ## Remove the environments and the local stack's files
+	rm -rf .venv .venvs .local .aws-sam
+
+# --- environments: one lock, one folder each ---------------------------------------------------------------------
+
+$(UV):
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer was found: install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "Fetching uv $(UV_VERSION) …"
+	@$(PYTHON) -m venv .venvs/uv
+	@.venvs/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+sync = UV_PROJECT_ENVIRONMENT=$(1) $(UV) sync --quiet --locked --python "$(2)" $(3) && touch $(1)/.ready
+inputs := pyproject.toml uv.lock | $(UV)
+
+.venv/.ready: $(inputs)
+	@echo "Making .venv (the operator's command, the local stack, the tests) …"
+	@$(call sync,.venv,$(PYTHON),--group dev)
+
+.venvs/python3.13/.ready: $(inputs)
+	@echo "Making .venvs/python3.13 …"
+	@$(call sync,.venvs/python3.13,$(PYTHON313),--group dev)
+
+.venvs/lambda/.ready: $(inputs)
+	@echo "Making .venvs/lambda (what a Lambda sandbox holds) …"
+	@$(call sync,.venvs/lambda,$(or $(PYTHON313),$(PYTHON)),--only-group lambda)
+
+.venvs/sam/.ready .venvs/checkov/.ready: .venvs/%/.ready: $(inputs)
+	@echo "Making .venvs/$* …"
+	@$(call sync,.venvs/$*,$(PYTHON),--only-group $*)

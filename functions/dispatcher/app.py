@@ -1,0 +1,39 @@
+"""One environment's trigger queue: each message is a trigger request that becomes a DAG run."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from mwaa_gateway import wiring
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.observability import logger, metrics, report_dispatch
+
+# A batch of one that is given back is no failed invocation: it would slow the queue's polling and raise the alarm.
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+class GivenBack(Exception):  # noqa: N818  the word for what happens, not for an error
+    """The message is to be delivered again; tells the batch processor not to delete it."""
+
+
+def deliver(record: SQSRecord) -> None:
+    """Dispatch one message, and give it back with its own delay when it must come again."""
+    dispatcher = wiring.dispatcher()
+    dispatched = dispatcher.dispatch(record.body, int(record.attributes.approximate_receive_count))
+    report_dispatch(dispatched, dispatcher.settings.environment)
+    if dispatched.redeliver_after is not None:
+        try:
+            dispatcher.visibility.give_back(record.receipt_handle, dispatched.redeliver_after)
+        except Unavailable as error:
+            logger.warning("it comes back when its visibility timeout ends: %s", error)
+        raise GivenBack
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Answer SQS with the messages that are to come again."""
+    return process_partial_response(event=event, record_handler=deliver, processor=processor, context=context)

@@ -1,0 +1,184 @@
+"""Airflow's command line as MWAA's web server takes it: the only commands we send, and what their answers mean.
+
+The web server parses the request body like a shell line, so the builders below are the control against command
+injection: ids are checked, conf is one quoted ASCII word, and no event text can begin a word. Answers are decided on
+what the command printed, never on the HTTP status alone and never on one phrase: texts change with every Airflow release.
+"""
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+__all__ = ["CommandOutput", "look_up_command", "read_look_up", "read_trigger", "trigger_command"]
+
+_DAG_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
+_RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:+-]{0,249}")
+_LONGEST_TEXT = 500  # characters of Airflow's own words that a reason carries on
+
+
+def trigger_command(target: ResolvedTarget) -> str:
+    """Write `dags trigger` for one run; `shlex.split` of it always gives eight words.
+
+    `--no-replace-microseconds` (Airflow 2.6.3 and later) keeps two events of one second apart on Airflow 2, whose
+    logical date is unique per DAG. Options take `=` and stand before the DAG id, so that no value can pass for one.
+
+    Raises:
+        ValueError: dag_id or run_id has a character that could end its word, or conf holds NaN or Infinity.
+    """
+    dag_id, run_id = _checked(target)
+    # Pure ASCII, no newline, no single quote inside: one shell word whatever the event holds.
+    conf = json.dumps(target.conf, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("'", "\\u0027")
+    return f"dags trigger --no-replace-microseconds -o json --run-id={run_id} --conf='{conf}' {dag_id}"
+
+
+def look_up_command(target: ResolvedTarget) -> str:
+    """Write the one command that finds a run by its run_id on every Airflow from 2.7 to 3.x."""
+    dag_id, run_id = _checked(target)
+    return f"tasks states-for-dag-run -o json {dag_id} {run_id}"
+
+
+def _checked(target: ResolvedTarget) -> tuple[str, str]:
+    if not _DAG_ID.fullmatch(target.dag_id):
+        raise ValueError(f"dag_id {target.dag_id!r} cannot be sent: it must match {_DAG_ID.pattern}")
+    if not _RUN_ID.fullmatch(target.run_id):
+        raise ValueError(f"run_id {target.run_id!r} cannot be sent: it must match {_RUN_ID.pattern}")
+    return target.dag_id, target.run_id
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutput:
+    """What an Airflow command printed."""
+
+    stdout: str
+    stderr: str
+
+    @classmethod
+    def decode(cls, body: bytes) -> "CommandOutput | None":
+        """Decode `{"stdout": base64, "stderr": base64}`; None when the body is anything else, or cut short."""
+        try:
+            document = json.loads(body)
+            return cls(
+                stdout=base64.b64decode(document["stdout"], validate=True).decode(errors="replace"),
+                stderr=base64.b64decode(document["stderr"], validate=True).decode(errors="replace"),
+            )
+        except (ValueError, TypeError, KeyError, binascii.Error):
+            return None
+
+    def rows(self) -> list[dict[str, Any]] | None:
+        """Return the table printed by `-o json`: the last line that is a JSON list of objects.
+
+        Log lines come before it, and on stdout too (2.x: "Loaded API auth backend"; 3.3: structlog).
+        """
+        for line in reversed(self.stdout.splitlines()):
+            if line.startswith("[{") or line.strip() == "[]":
+                try:
+                    return list(json.loads(line))
+                except ValueError:
+                    return None
+        return None
+
+    def failure(self) -> tuple[str, str] | None:
+        """Return (exception or "usage", its text) of a command that failed; None when stderr holds no such line.
+
+        Only a line that *begins* with an exception's name counts: what follows it (SQL parameters, for one) may
+        quote the conf, and with it text from strangers. Warnings on stderr are no failure.
+        """
+        for line in reversed(self.stderr.splitlines()):
+            if match := _EXCEPTION_LINE.match(line):
+                return match["name"].rpartition(".")[2], match["text"] or ""
+            if match := _USAGE_LINE.match(line):
+                return "usage", match["text"]
+        return None
+
+
+_EXCEPTION_LINE = re.compile(
+    r"(?P<name>(?:[A-Za-z_]\w*\.)+[A-Z]\w*|[A-Z]\w*(?:Error|Exception))(?:: ?(?P<text>.*))?$"
+)
+_USAGE_LINE = re.compile(r"airflow (?:[\w-]+ )*command error: (?P<text>.*)$")
+
+
+def read_trigger(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
+    """Say what an answer of `POST /aws_mwaa/cli` to `trigger_command(target)` means.
+
+    A command that failed may come as 200 or as 400, so the decoded text decides. Whatever is not understood is
+    `OutcomeUnknown`: the caller looks the run up.
+    """
+    output = CommandOutput.decode(body)
+    if output is None:
+        return _without_output(status)
+    rows = output.rows()
+    if rows and any(target.run_id in (row.get("dag_run_id"), row.get("run_id")) for row in rows):
+        return Triggered()
+    failure = output.failure()
+    if failure is None:
+        return OutcomeUnknown(Reason.UNCLEAR_ANSWER, "Airflow's answer names neither our run nor an error")
+    return _failed_trigger(*failure, target)
+
+
+def _failed_trigger(name: str, text: str, target: ResolvedTarget) -> Outcome:
+    said = f"Airflow said {name}: {text}"[:_LONGEST_TEXT]
+    match name:
+        case "DagRunAlreadyExists":
+            # Airflow 3 checks the run_id alone: "… for DAG d with run id r". Airflow 2 puts "at <logical date>" before
+            # it and prints the requested run_id even when only the date is taken: no evidence, look it up.
+            if text.endswith(f"for DAG {target.dag_id} with run id {target.run_id}"):
+                return AlreadyTriggered(said)
+            return OutcomeUnknown(Reason.UNCLEAR_ANSWER, said)
+        case "DagNotFound":
+            return Rejected(Reason.DAG_MISSING, said)
+        case "ParamValidationError" | "JSONDecodeError":
+            return Rejected(Reason.CONF_REFUSED, said)
+        case "usage":
+            return Rejected(Reason.AIRFLOW_REFUSED, said)
+        case "AirflowException" | "ValueError" if re.match(r"The (provided run ID|run_id provided) ", text):
+            return Rejected(Reason.RUN_ID_REFUSED, said)
+        case "AirflowException" | "ValueError" if "import errors" in text:
+            return Rejected(Reason.DAG_BROKEN, said)
+        case _:
+            # Includes every database error: an IntegrityError is a twin that got there first, or another run's date.
+            return OutcomeUnknown(Reason.UNCLEAR_ANSWER, said)
+
+
+def read_look_up(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
+    """Say what an answer to `look_up_command(target)` means: there, not there (`Retryable`), or still unknown."""
+    output = CommandOutput.decode(body)
+    if output is None:
+        return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"the look-up was answered with HTTP {status} and no output")
+    failure = output.failure()
+    rows = output.rows()
+    # A run whose DAG has no task yet prints an empty list; with rows, a traceback of some plugin on stderr is no matter.
+    if (rows or (rows == [] and failure is None)) and all(row.get("dag_id") == target.dag_id for row in rows):
+        return AlreadyTriggered(f"run {target.run_id} was found in Airflow")
+    match failure:
+        case ("DagRunNotFound", _):
+            return Retryable(Reason.RUN_NOT_THERE, f"run {target.run_id} is not in Airflow")
+        case ("AirflowException", text) if text.startswith("Error parsing the supplied execution_date"):
+            # Airflow 2 takes what is no run_id for a date.
+            return Retryable(Reason.RUN_NOT_THERE, f"run {target.run_id} is not in Airflow")
+        case _:
+            return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"the look-up gave no clear answer: {failure}"[:_LONGEST_TEXT])
+
+
+def _without_output(status: int) -> Outcome:
+    """Judge an answer that is not a command's output: by who sent it, the web server or something before it."""
+    match status:
+        case 401 | 403:
+            return Retryable(Reason.TOKEN_REFUSED, f"the web server refused the CLI token (HTTP {status})")
+        case 429 | 503:
+            return Retryable(Reason.WEB_SERVER_BUSY, f"the web server takes no further command now (HTTP {status})")
+        case 404 | 405:
+            return Retryable(
+                Reason.ENVIRONMENT_UNREACHABLE, f"the web server offers no CLI at this moment (HTTP {status})"
+            )
+        case _ if 300 <= status < 400:  # noqa: PLR2004  HTTP's redirects
+            return Retryable(
+                Reason.ENVIRONMENT_UNREACHABLE, f"the web server redirects (HTTP {status}); redirects are not followed"
+            )
+        case _:
+            return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"HTTP {status} without a command's output")

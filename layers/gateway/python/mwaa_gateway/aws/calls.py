@@ -1,0 +1,29 @@
+"""How every adapter calls AWS: short timeouts, few retries, and one exception for "no answer"."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mwaa_gateway.errors import Unavailable
+
+__all__ = ["CLIENT_CONFIG", "unavailable_unless_answered"]
+
+# Three tries within about 20 s: a call that hangs must leave the function time to give its message back.
+CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=6, retries={"mode": "standard", "total_max_attempts": 3})
+
+
+@contextmanager
+def unavailable_unless_answered(what: str) -> Iterator[None]:
+    """Turn everything that botocore raises into Unavailable: refused, throttled or unreachable, the work is not done.
+
+    A missing permission or table is no different here: the message stays where it is until somebody mends it.
+    """
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown error")
+        raise Unavailable(f"{what}: {code}: {error.response.get('Error', {}).get('Message', '')}") from error
+    except BotoCoreError as error:
+        raise Unavailable(f"{what}: {type(error).__name__}: {error}") from error

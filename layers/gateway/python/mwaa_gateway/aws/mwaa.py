@@ -1,0 +1,166 @@
+"""Amazon MWAA over CLI tokens: the POST that starts a DAG run.
+
+    CreateCliToken (signed, IAM) ──▶ token for 60 s and the web server's host name
+    POST https://<host>/aws_mwaa/cli, Authorization: Bearer <token>, body: one Airflow command
+
+The token is a bearer secret: it lives in this process for less than a minute and is in no repr, log or exception text.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import requests
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from mwaa_gateway.airflow_cli import look_up_command, read_look_up, read_trigger, trigger_command
+from mwaa_gateway.aws.calls import unavailable_unless_answered
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+if TYPE_CHECKING:
+    from mypy_boto3_mwaa import MWAAClient
+
+__all__ = ["CliTransport", "WebServer", "is_web_server_host"]
+
+TOKEN_SECONDS = 45  # of the 60 s that a CLI token lives: the rest is for the clock and the way
+LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
+
+
+def is_web_server_host(host: str, region: str, exactly: str = "") -> bool:
+    """Tell whether a token may be sent to this host: a name that only MWAA can hand out, or `exactly` the one named.
+
+    CreateCliToken returns the host; checking it keeps a forged or misread answer from taking the token elsewhere.
+    `exactly` may leave the port open. MWAA's forms: `<id>[-vpce].c<n>.<region>.airflow.amazonaws.com`,
+    `<id>.c<n>.airflow.<region>.on.aws`, and China's.
+    """
+    if exactly:
+        return host == exactly or (":" not in exactly and re.fullmatch(rf"{re.escape(exactly)}:\d{{1,5}}", host) is not None)
+    named = rf"[a-z0-9-]+\.c\d+\.(?:{re.escape(region)}\.airflow\.amazonaws\.com(?:\.cn)?|airflow\.{re.escape(region)}\.on\.(?:aws|amazonwebservices\.com\.cn))"
+    return re.fullmatch(named, host) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class WebServer:
+    """How to reach an environment's web server: its host by name ("" = MWAA's own), CA bundle, and seconds to wait."""
+
+    host: str
+    ca_bundle: str
+    connect_timeout_seconds: float
+    read_timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str = field(repr=False)
+    host: str
+    good_until: float
+
+
+class CliTransport:
+    """Implements `mwaa_gateway.dispatch.Airflow` with Airflow's CLI on one environment's web server.
+
+    One command at a time and per connection: a connection kept open that the load balancer closes while idle would
+    turn a command that was never sent into one that perhaps was.
+    """
+
+    def __init__(
+        self,
+        client: "MWAAClient",
+        environment: str,
+        web_server: WebServer,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._environment = environment
+        self._web_server = web_server
+        self._monotonic = monotonic
+        self._token: _Token | None = None
+        self._session = requests.Session()
+        # No proxy, netrc or CA bundle from the environment variables: netrc would replace the Authorization header.
+        self._session.trust_env = False
+        self._session.verify = web_server.ca_bundle or True
+
+    def trigger(self, target: ResolvedTarget) -> Outcome:
+        """Start the run with `dags trigger`."""
+        try:
+            command = trigger_command(target)
+        except ValueError as error:
+            return Rejected(Reason.CONF_REFUSED, str(error))
+        return self._run(command, lambda status, body: read_trigger(status, body, target))
+
+    def look_up(self, target: ResolvedTarget) -> Outcome:
+        """Find the run by its run_id."""
+        try:
+            command = look_up_command(target)
+        except ValueError as error:
+            return Rejected(Reason.RUN_ID_REFUSED, str(error))
+        return self._run(command, lambda status, body: read_look_up(status, body, target))
+
+    def _run(self, command: str, read: Callable[[int, bytes], Outcome]) -> Outcome:
+        outcome = self._post(command, read)
+        if isinstance(outcome, Retryable) and outcome.reason is Reason.TOKEN_REFUSED:
+            self._token = None
+            outcome = self._post(command, read)
+        return outcome
+
+    def _post(self, command: str, read: Callable[[int, bytes], Outcome]) -> Outcome:
+        try:
+            token = self._fresh_token()
+        except Unavailable as error:
+            return Retryable(Reason.TOKEN_UNAVAILABLE, str(error))
+        if not is_web_server_host(token.host, self._client.meta.region_name, self._web_server.host):
+            self._token = None
+            return Retryable(
+                Reason.ENVIRONMENT_UNREACHABLE,
+                f"MWAA named the web server {token.host[:100]!r}, which is no MWAA host of this region: no token was "
+                "sent there. Set WEB_SERVER_HOST if that is where it really is",
+            )
+        try:
+            with self._session.post(
+                f"https://{token.host}/aws_mwaa/cli",
+                data=command.encode("ascii"),
+                headers={
+                    "Authorization": f"Bearer {token.text}",
+                    "Content-Type": "text/plain",
+                    "Connection": "close",
+                },
+                timeout=(self._web_server.connect_timeout_seconds, self._web_server.read_timeout_seconds),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                body = response.raw.read(LARGEST_ANSWER_BYTES, decode_content=True)
+        except Exception as error:  # noqa: BLE001  urllib3's own errors come out of a streamed read as they are
+            return _failed_post(error)
+        if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return Retryable(
+                Reason.TOKEN_REFUSED, f"the web server refused the CLI token (HTTP {response.status_code})"
+            )
+        return read(response.status_code, body)
+
+    def _fresh_token(self) -> _Token:
+        now = self._monotonic()
+        if self._token is None or now >= self._token.good_until:
+            with unavailable_unless_answered(f"no CLI token for environment {self._environment!r}"):
+                answer = self._client.create_cli_token(Name=self._environment)
+            self._token = _Token(answer["CliToken"], answer["WebServerHostname"], now + TOKEN_SECONDS)
+        return self._token
+
+
+def _failed_post(error: Exception) -> Retryable | OutcomeUnknown:
+    """Sort a POST without an answer: surely never sent, or perhaps carried out."""
+    text = f"{type(error).__name__} while talking to the web server"
+    match error:
+        case requests.exceptions.ConnectTimeout():
+            return Retryable(Reason.ENVIRONMENT_UNREACHABLE, text)
+        case requests.exceptions.SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{text}: its certificate is not trusted")
+        case requests.exceptions.ConnectionError(args=(MaxRetryError(reason=NewConnectionError()), *_)):
+            return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{text}: no connection could be opened")
+        case _:
+            return OutcomeUnknown(Reason.UNCLEAR_ANSWER, text)

@@ -1,0 +1,151 @@
+"""The rules table, read side: heads tell whether a partition changed, copies are its rules.
+
+    partition            sort             what it is
+    rules                <rule id>        the rule itself, which the operator's command writes and lists
+    <source>#<discr.>    rule#<rule id>   a copy in each partition the rule lies in; none while it is DISABLED
+    <source>#*  or  *    rule#<rule id>   the same for a pattern that names no discriminator, or no one source
+    (of the latter two)  head             generation: raised by one with every change in this partition
+
+Read heads first, then the copies of a partition whose head moved, and remember the generation read *before*
+the copies: a change that happens in between is then seen at the next refresh, and none is missed.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's own name
+
+from mwaa_gateway.errors import GatewayError, Unavailable
+from mwaa_gateway.live_rules import StoredRule
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+__all__ = ["COPY_PREFIX", "HEAD_SORT", "RULES_PARTITION", "RulesTable"]
+
+RULES_PARTITION: Final = "rules"  # no event's partition: those hold a "#" or are "*"
+COPY_PREFIX: Final = "rule#"
+HEAD_SORT: Final = "head"
+
+_BATCH_GET_KEYS: Final = 100  # DynamoDB's limit; an event concerns three partitions
+_PAUSES: Final = (0.05, 0.1, 0.2)  # seconds before asking again for keys that DynamoDB left unprocessed
+
+# What passes by itself although it is a 4xx, as botocore's own retries see it. 429 and 5xx pass as well.
+_PASSING_CODES: Final = frozenset(
+    {
+        "InternalServerError",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "ServiceUnavailable",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+
+
+class RulesTable:
+    """Reads heads and copies. A read that fails raises; it never comes back as "there are no rules".
+
+    Throttling, 5xx, timeouts and failed connections raise `Unavailable`. What no repetition mends (access
+    denied, no such table) stays botocore's `ClientError`: the deployment is wrong and has to fail.
+    """
+
+    def __init__(
+        self, client: "DynamoDBClient", table: str, *, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._pause = pause
+
+    def heads(self, partitions: Sequence[str]) -> dict[str, int]:
+        """Return each partition's generation in one BatchGetItem; 0 where no rule has ever lain.
+
+        Eventually consistent, at half the price: a moved head is seen a moment later, and until then perhaps
+        lower than before. So ask whether a generation is another one, not whether it is greater.
+        """
+        generations = dict.fromkeys(partitions, 0)
+        wanted = list(generations)
+        for start in range(0, len(wanted), _BATCH_GET_KEYS):
+            for item in self._batch_get(wanted[start : start + _BATCH_GET_KEYS]):
+                generations[item["partition"]["S"]] = _generation(item)
+        return generations
+
+    def copies(self, partition: str) -> list[StoredRule]:
+        """Return the partition's rules in the order of their ids, all pages of them.
+
+        Consistent reads: what a moved head announced is seen. Of a change between two pages a part may be
+        seen; its head has then moved past the one read before.
+        """
+        rules: list[StoredRule] = []
+        start: dict[str, Any] = {}
+        while True:
+            with _answered(f"the rules of partition {partition!r}"):
+                page = self._client.query(
+                    TableName=self._table,
+                    KeyConditionExpression="#partition = :partition AND begins_with(#sort, :prefix)",
+                    ExpressionAttributeNames={"#partition": "partition", "#sort": "sort"},
+                    ExpressionAttributeValues={":partition": {"S": partition}, ":prefix": {"S": COPY_PREFIX}},
+                    ConsistentRead=True,
+                    **start,
+                )
+            rules.extend(_stored_rule(item) for item in page["Items"])
+            if not page.get("LastEvaluatedKey"):
+                return rules
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def _batch_get(self, partitions: Sequence[str]) -> Iterator[Mapping[str, "AttributeValueTypeDef"]]:
+        keys = [{"partition": {"S": partition}, "sort": {"S": HEAD_SORT}} for partition in partitions]
+        wanted: Mapping[str, Any] = {self._table: {"Keys": keys}}
+        for pause in (*_PAUSES, None):
+            with _answered("the heads of the rules table"):
+                answer = self._client.batch_get_item(RequestItems=wanted)
+            yield from answer["Responses"].get(self._table, [])
+            wanted = answer.get("UnprocessedKeys", {})
+            if not wanted:
+                return
+            if pause is not None:
+                self._pause(pause)
+        raise Unavailable("the heads of the rules table could not be read: DynamoDB leaves keys unprocessed")
+
+
+def _generation(head: Mapping[str, "AttributeValueTypeDef"]) -> int:
+    try:
+        return int(head["generation"]["N"])
+    except (KeyError, ValueError) as error:
+        raise GatewayError(
+            f"the head of partition {head['partition']['S']!r} in the rules table holds no generation: "
+            "delete that item and apply a rule of the partition again"
+        ) from error
+
+
+def _stored_rule(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRule:
+    # A copy that somebody broke by hand must not hide the others of its partition. It goes on without a version
+    # (0) or a document (the empty text, which no parser accepts), and its reader reports it.
+    version = item.get("version", {}).get("N", "0")
+    return StoredRule(
+        id=item["sort"]["S"].removeprefix(COPY_PREFIX),
+        version=int(version) if version.isdecimal() else 0,
+        document=item.get("document", {}).get("S", ""),
+    )
+
+
+@contextmanager
+def _answered(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (ConnectionError, HTTPClientError) as error:
+        raise Unavailable(f"{what} could not be read: {error}") from error
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        passing = error.response["Error"]["Code"] in _PASSING_CODES
+        if passing or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Unavailable(f"{what} could not be read: {error}") from error
+        raise

@@ -1,0 +1,80 @@
+"""Logs and metrics of every function: Powertools set up in one place, and one line for each change of state.
+
+Log keys are the same everywhere: event_id, rule_id, dag_id, run_id, attempt, outcome. Nothing else of an event is
+logged: keys, subjects and messages are other people's text.
+"""
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from mwaa_gateway.dispatch import Dispatched
+from mwaa_gateway.ingest import DeadEventReason, IngressReport
+from mwaa_gateway.outcomes import AlreadyTriggered, Triggered
+
+__all__ = ["logger", "metrics", "report_dispatch", "report_ingress"]
+
+# Both read only their own POWERTOOLS_* variables; neither makes a call.
+logger = Logger()
+metrics = Metrics()
+
+
+def report_ingress(report: IngressReport) -> None:
+    """Log and count what became of each event of one invocation."""
+    for request in report.requests:
+        logger.info(
+            "requested",
+            extra={
+                "event_id": request.event["id"],
+                "rule_id": request.rule_id,
+                "environment": request.target.environment,
+                "dag_id": request.target.dag_id,
+                "run_id": request.target.run_id,
+                "outcome": "Requested",
+            },
+        )
+    for event in report.unmatched:
+        logger.info("no rule matches", extra={"event_id": event.id, "outcome": "Unmatched"})
+    for dead in report.dead:
+        logger.error(
+            "kept in the ingress dead-letter queue: %s",
+            dead.text,
+            extra={"event_id": dead.event_id, "rule_id": dead.rule_id, "outcome": "Dead", "reason": dead.reason},
+        )
+    reasons = [dead.reason for dead in report.dead]
+    counts = {
+        "EventsMatched": report.matched,
+        "EventsUnmatched": len(report.unmatched),
+        "RequestsEnqueued": len(report.requests),
+        "EventsMalformed": reasons.count(DeadEventReason.MALFORMED_EVENT),
+        "BrokenRules": reasons.count(DeadEventReason.BROKEN_RULE),
+        "ConfRefused": reasons.count(DeadEventReason.CONF_REFUSED),
+    }
+    for name, count in counts.items():
+        if count:
+            metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
+    if not any(counts.values()):
+        # S3's test event, for one: acknowledged, and said so.
+        logger.info("nothing to do", extra={"outcome": "Ignored"})
+
+
+def report_dispatch(dispatched: Dispatched, environment: str) -> None:
+    """Log and count what one delivery of a trigger request came to."""
+    outcome = dispatched.outcome
+    request = dispatched.request
+    log = logger.info if isinstance(outcome, Triggered | AlreadyTriggered) else logger.warning
+    log(
+        getattr(outcome, "text", "") or "run started",
+        extra={
+            "event_id": request and request.event["id"],
+            "rule_id": request and request.rule_id,
+            "environment": environment,
+            "dag_id": request and request.target.dag_id,
+            "run_id": request and request.target.run_id,
+            "attempt": dispatched.attempt,
+            "outcome": type(outcome).__name__,
+            "reason": getattr(outcome, "reason", None),
+            "redeliver_after": dispatched.redeliver_after,
+        },
+    )
+    metrics.add_dimension(name="environment", value=environment)
+    metrics.add_metric(name=type(outcome).__name__, unit=MetricUnit.Count, value=1)

@@ -1,0 +1,86 @@
+"""What became of one attempt to start a DAG run, named by what the caller does next.
+
+    Outcome
+    ├── Triggered         our run exists because of this attempt           → done
+    ├── AlreadyTriggered  our run existed before; proven, not guessed      → done
+    ├── Rejected          will never work as it is                         → dead, with the reason
+    ├── Retryable         surely not done                                  → back off, try again
+    └── OutcomeUnknown    perhaps done                                     → look the run_id up before anything else
+
+`Triggered` and `AlreadyTriggered` need evidence of *our* run_id: Airflow 2 says "already exists", and prints the
+run_id that was asked for, when another run of the same second holds the logical date (github.com/apache/airflow/issues/29582).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = [
+    "AlreadyTriggered",
+    "Outcome",
+    "OutcomeUnknown",
+    "Reason",
+    "Rejected",
+    "Retryable",
+    "Triggered",
+]
+
+
+class Reason(StrEnum):
+    """The class of a reason: stable, for filters, metrics and alarms; the text beside it is for people."""
+
+    AIRFLOW_REFUSED = "airflow_refused"
+    AWS_UNAVAILABLE = "aws_unavailable"
+    CONF_REFUSED = "conf_refused"
+    CRASHED = "crashed"
+    DAG_BROKEN = "dag_broken"
+    DAG_MISSING = "dag_missing"
+    ENVIRONMENT_UNREACHABLE = "environment_unreachable"
+    MESSAGE_UNREADABLE = "message_unreadable"
+    OVERTAKEN = "overtaken"
+    PINNED_ELSEWHERE = "pinned_elsewhere"
+    RUN_ID_REFUSED = "run_id_refused"
+    RUN_NOT_THERE = "run_not_there"
+    TOKEN_REFUSED = "token_refused"  # noqa: S105  a reason, not a secret
+    TOKEN_UNAVAILABLE = "token_unavailable"  # noqa: S105  a reason, not a secret
+    TOO_OLD = "too_old"
+    UNCLEAR_ANSWER = "unclear_answer"
+    WEB_SERVER_BUSY = "web_server_busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Triggered:
+    """Airflow printed the run it has just created, and its run_id is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyTriggered:
+    """The run was there: created by an earlier attempt, or by a duplicate of the same event."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """For good: no further attempt can succeed until a person changes something."""
+
+    reason: Reason
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retryable:
+    """Nothing was started, and the same attempt may succeed later."""
+
+    reason: Reason
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeUnknown:
+    """The command went out and its effect is not known."""
+
+    reason: Reason
+    text: str
+
+
+Outcome = Triggered | AlreadyTriggered | Rejected | Retryable | OutcomeUnknown

@@ -1,0 +1,94 @@
+"""The functions' settings: environment variables, read once at the first event, set by template.yaml."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Self
+
+from mwaa_gateway.errors import GatewayError
+
+__all__ = ["DispatcherSettings", "IngressSettings", "InvalidSetting"]
+
+
+class InvalidSetting(GatewayError):
+    """An environment variable is missing or cannot be read; the text names it."""
+
+
+def _setting(explained: str, parse: Callable[[str], Any] = str, *, default: Any = MISSING) -> Any:
+    metadata = {"explained": explained, "parse": parse}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+def _queue_per_environment(text: str) -> str:
+    if "{environment}" not in text:
+        raise ValueError("it must hold the text {environment}")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read every field from the variable of its name in capitals.
+
+        Raises:
+            InvalidSetting: one is missing or has the wrong form.
+        """
+        values: dict[str, Any] = {}
+        for setting in fields(cls):
+            name = setting.name.upper()
+            try:
+                if name in environ:
+                    values[setting.name] = setting.metadata["parse"](environ[name])
+                elif setting.default is MISSING:
+                    raise InvalidSetting(f"environment variable {name} is not set: {setting.metadata['explained']}")
+            except ValueError as error:
+                raise InvalidSetting(f"environment variable {name} cannot be read: {error}") from error
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class IngressSettings(_Settings):
+    """Settings of s3_events, sns_events and eventbridge_events."""
+
+    rules_table: str = _setting("name of the DynamoDB table that holds the rules")
+    trigger_queue_url: str = _setting(
+        "URL of the trigger queues, with {environment} for the environment's name", _queue_per_environment
+    )
+    ingress_dlq_url: str = _setting("URL of the queue that keeps events which can never be used")
+    environments: frozenset[str] = _setting("comma-separated names of the MWAA environments rules may name", _names)
+    rules_refresh_seconds: float = _setting("how old, in seconds, the rules in use may be", float, default=5.0)
+    unwrap_topic_arns: frozenset[str] = _setting(
+        "comma-separated ARNs of the topics whose messages may be S3 or EventBridge events", _names, default=frozenset()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherSettings(_Settings):
+    """Settings of the dispatcher, of which there is one for each environment."""
+
+    environment: str = _setting("name of the MWAA environment this dispatcher starts runs in")
+    ledger_table: str = _setting("name of the DynamoDB table that remembers every trigger request")
+    trigger_queue_url: str = _setting("URL of this environment's trigger queue")
+    trigger_dlq_url: str = _setting("URL of this environment's dead-letter queue")
+    maximum_event_age_seconds: int = _setting(
+        "how long, in seconds since its first attempt, a request is tried when its rule does not say", int, default=86_400
+    )
+    dag_missing_grace_seconds: int = _setting(
+        "how long, in seconds, a DAG that Airflow does not know is waited for", int, default=900
+    )
+    cli_connect_timeout_seconds: float = _setting(
+        "how long, in seconds, to wait for a connection to the web server", float, default=5.0
+    )
+    cli_read_timeout_seconds: float = _setting(
+        "how long, in seconds, to wait for the answer to a command", float, default=30.0
+    )
+    web_server_host: str = _setting(
+        "the only host[:port] a CLI token may be sent to; empty: MWAA's own host names", default=""
+    )
+    web_server_ca_bundle: str = _setting(
+        "path of the CA certificates the web server is checked against; empty: the public ones", default=""
+    )

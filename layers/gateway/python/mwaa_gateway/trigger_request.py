@@ -1,0 +1,118 @@
+"""The trigger request: one event and the resolved target it is to become a run of."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from mwaa_gateway.errors import GatewayError
+
+__all__ = ["FORMAT", "ResolvedTarget", "TriggerRequest", "UnreadableRequest", "derive_run_id"]
+
+FORMAT = 1  # raised when a reader of the format before could misread it; readers accept this one and the one before
+
+
+class UnreadableRequest(GatewayError):
+    """A message on the trigger queue is not a trigger request that this version can read."""
+
+
+def derive_run_id(identity: str, rule_id: str, target_id: str, generation: int = 0) -> str:
+    """Name the run after what it stands for, so that Airflow's unique run_id decides between two attempts.
+
+    At most 5 + 80 + 2 + 32 + 6 characters of `[A-Za-z0-9_.-]`: inside Airflow's 250 and its allowed pattern
+    `^[A-Za-z0-9_.~:+-]+$`, and never one of its reserved beginnings (`manual__`, `scheduled__`, …).
+    """
+    digest = hashlib.sha256("\n".join([identity, rule_id, target_id]).encode()).hexdigest()[:32]
+    rerun = f"__r{generation}" if generation else ""
+    return f"evt__{rule_id}__{digest}{rerun}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTarget:
+    """What is to run, with nothing left to decide: pinned in the ledger by the first attempt."""
+
+    environment: str
+    dag_id: str
+    run_id: str
+    conf: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRequest:
+    """One (event, rule target): the body of a message on the trigger queue and the contents of a ledger row.
+
+    `identity` says which event it is, whichever way it came; `requested_at` is in seconds since the epoch; a rule without a
+    maximum event age leaves it to the dispatcher.
+    """
+
+    identity: str
+    event: Mapping[str, Any]
+    rule_id: str
+    rule_version: int
+    target_id: str
+    target: ResolvedTarget
+    maximum_event_age_seconds: int | None
+    requested_at: float
+    generation: int = 0
+
+    @property
+    def ledger_key(self) -> tuple[str, str]:
+        """(partition, sort) of its ledger row: the event's hash, and rule, target and generation."""
+        event = hashlib.sha256(self.identity.encode()).hexdigest()
+        return event, f"{self.rule_id}#{self.target_id}#{self.generation}"
+
+    def to_json(self) -> str:
+        """Write as one line of ASCII JSON, the message body."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "identity": self.identity,
+                "event": self.event,
+                "rule_id": self.rule_id,
+                "rule_version": self.rule_version,
+                "target_id": self.target_id,
+                "generation": self.generation,
+                "environment": self.target.environment,
+                "dag_id": self.target.dag_id,
+                "run_id": self.target.run_id,
+                "conf": self.target.conf,
+                "maximum_event_age_seconds": self.maximum_event_age_seconds,
+                "requested_at": self.requested_at,
+            },
+            separators=(",", ":"),
+            allow_nan=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            UnreadableRequest: the text is no trigger request, or one of a format this version does not know.
+        """
+        try:
+            document = json.loads(text)
+            if document["format"] != FORMAT:
+                raise UnreadableRequest(
+                    f"trigger request of format {document['format']!r}; this version reads format {FORMAT}: "
+                    "deploy the version that wrote it, then redrive the message"
+                )
+            return cls(
+                identity=document["identity"],
+                event=document["event"],
+                rule_id=document["rule_id"],
+                rule_version=document["rule_version"],
+                target_id=document["target_id"],
+                target=ResolvedTarget(
+                    environment=document["environment"],
+                    dag_id=document["dag_id"],
+                    run_id=document["run_id"],
+                    conf=document["conf"],
+                ),
+                maximum_event_age_seconds=document["maximum_event_age_seconds"],
+                requested_at=document["requested_at"],
+                generation=document["generation"],
+            )
+        except (ValueError, TypeError, KeyError) as error:
+            raise UnreadableRequest(f"not a trigger request: {type(error).__name__}: {error}") from error

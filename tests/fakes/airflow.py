@@ -1,0 +1,48 @@
+"""One environment's Airflow: runs unique by run_id, and a script of what goes wrong next."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, OutcomeUnknown, Reason, Retryable, Triggered
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+LOST = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "the answer was lost")
+BUSY = Retryable(Reason.WEB_SERVER_BUSY, "busy")
+
+
+@dataclass
+class FakeAirflow:
+    """Implements `mwaa_gateway.dispatch.Airflow`.
+
+    `answers` and `findings` are taken first, one for each command; `lost_after` makes that many triggers create the
+    run and lose the answer. `during_trigger` runs while a command is on its way: the place for a rival attempt.
+    """
+
+    runs: dict[str, ResolvedTarget] = field(default_factory=dict)
+    answers: list[Outcome] = field(default_factory=list)
+    findings: list[Outcome] = field(default_factory=list)
+    lost_after: int = 0
+    commands: list[str] = field(default_factory=list)
+    during_trigger: Callable[[], None] | None = None
+
+    def trigger(self, target: ResolvedTarget) -> Outcome:
+        self.commands.append("trigger")
+        if self.during_trigger is not None:
+            action, self.during_trigger = self.during_trigger, None
+            action()
+        if self.answers:
+            return self.answers.pop(0)
+        known = target.run_id in self.runs
+        self.runs.setdefault(target.run_id, target)
+        if self.lost_after:
+            self.lost_after -= 1
+            return LOST
+        return AlreadyTriggered("it exists") if known else Triggered()
+
+    def look_up(self, target: ResolvedTarget) -> Outcome:
+        self.commands.append("look up")
+        if self.findings:
+            return self.findings.pop(0)
+        if target.run_id in self.runs:
+            return AlreadyTriggered("found")
+        return Retryable(Reason.RUN_NOT_THERE, "not there")

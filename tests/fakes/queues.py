@@ -1,0 +1,50 @@
+"""Queues as lists."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fakes.failures import Failures
+from mwaa_gateway.ingest import DeadEvent
+from mwaa_gateway.outcomes import Rejected
+from mwaa_gateway.trigger_request import TriggerRequest
+
+
+@dataclass
+class FakeTriggerQueue:
+    """Implements `mwaa_gateway.ingest.TriggerQueue`."""
+
+    requests: list[TriggerRequest] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
+
+    def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
+        self.failures.raise_if_due("enqueue")
+        self.requests.extend(requests)
+
+
+@dataclass
+class FakeIngressDeadLetters:
+    """Implements `mwaa_gateway.ingest.IngressDeadLetters`."""
+
+    dead: list[DeadEvent] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
+
+    def bury(self, dead: Sequence[DeadEvent]) -> None:
+        self.failures.raise_if_due("bury")
+        self.dead.extend(dead)
+
+
+@dataclass
+class FakeTriggerDeadLetters:
+    """Implements `mwaa_gateway.dispatch.DeadLetters`."""
+
+    bells: list[tuple[TriggerRequest, Rejected, int]] = field(default_factory=list)
+    unreadable: list[tuple[str, Rejected]] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
+
+    def ring(self, request: TriggerRequest, rejected: Rejected, attempt: int) -> None:
+        self.failures.raise_if_due("ring")
+        self.bells.append((request, rejected, attempt))
+
+    def keep_unreadable(self, body: str, rejected: Rejected) -> None:
+        self.failures.raise_if_due("keep_unreadable")
+        self.unreadable.append((body, rejected))

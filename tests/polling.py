@@ -1,0 +1,19 @@
+"""Waiting for what happens in other processes: a condition, a deadline, and what was seen when it passed."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def until(what: str, probe: Callable[[], T | None], *, seconds: float, every: float = 0.1) -> T:
+    """The first truthy answer of `probe`; AssertionError naming `what` and the last answer after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = probe()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:.0f} s for {what}; the last answer was {answer!r}")
+        time.sleep(every)

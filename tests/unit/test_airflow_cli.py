@@ -1,0 +1,218 @@
+"""The command line we send and the answers we read, against answers recorded from real Airflow."""
+
+import base64
+import json
+import shlex
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mwaa_gateway.airflow_cli import look_up_command, read_look_up, read_trigger, trigger_command
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Outcome,
+    OutcomeUnknown,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "airflow_cli"
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def target(dag_id: str = "ingest_orders", run_id: str = "evt__a__1", **conf: object) -> ResolvedTarget:
+    return ResolvedTarget("analytics", dag_id, run_id, conf)
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=6))
+def test_conf_is_one_shell_word_whatever_it_holds(conf: dict[str, object]) -> None:
+    """No value can begin, end or split a word of the command; it arrives to the letter."""
+    command = trigger_command(ResolvedTarget("analytics", "d", "evt__a__1", conf))
+    words = shlex.split(command)
+    assert words[:6] == ["dags", "trigger", "--no-replace-microseconds", "-o", "json", "--run-id=evt__a__1"]
+    assert json.loads(words[6].removeprefix("--conf=")) == conf
+    assert words[7:] == ["d"]
+    assert set(command) <= set(string.printable) - set("\n\r\t\x0b\x0c")
+
+
+@pytest.mark.parametrize("dag_id", ["", "-x", "--help", "a b", "a;b", "a'b", "a\nb", "dág", "a" * 251, "$(id)"])
+@pytest.mark.parametrize("command", [trigger_command, look_up_command])
+def test_a_dag_id_that_is_no_plain_word_is_never_sent(command, dag_id: str) -> None:
+    """A dag_id cannot be an option, a second word, or more than Airflow stores."""
+    with pytest.raises(ValueError, match="dag_id"):
+        command(target(dag_id))
+
+
+@pytest.mark.parametrize("run_id", ["", "-r", "a b", "é", "a" * 251])
+def test_a_run_id_that_is_no_plain_word_is_never_sent(run_id: str) -> None:
+    """The same for the run_id."""
+    with pytest.raises(ValueError, match="run_id"):
+        look_up_command(target(run_id=run_id))
+
+
+def test_conf_that_is_not_json_is_never_sent() -> None:
+    """Airflow would take NaN, and no other JSON reader after it."""
+    with pytest.raises(ValueError, match="JSON"):
+        trigger_command(target(x=float("nan")))
+
+
+EXPECTED: dict[str, type[Outcome] | Reason] = {
+    "triggered": Triggered,
+    "triggered_conf": Triggered,
+    "paused": Triggered,
+    "dag_missing": Reason.DAG_MISSING,
+    "dag_broken": Reason.DAG_MISSING,
+    "bad_json": Reason.CONF_REFUSED,
+    "bad_run_id": Reason.RUN_ID_REFUSED,
+    "usage_error": Reason.AIRFLOW_REFUSED,
+    "usage_error_no_dag": Reason.AIRFLOW_REFUSED,
+    "lookup_found": AlreadyTriggered,
+    "lookup_missing": Reason.RUN_NOT_THERE,
+    "lookup_dag_missing": Reason.RUN_NOT_THERE,
+}
+EXPECTED_OF_AIRFLOW_2 = EXPECTED | {
+    # It prints the run_id that was asked for although another run holds the date: no evidence either way.
+    "duplicate_run_id": OutcomeUnknown,
+    "same_second_collision": OutcomeUnknown,
+}
+EXPECTED_OF_AIRFLOW_3 = EXPECTED | {"duplicate_run_id": AlreadyTriggered, "same_second_collision": Triggered}
+
+
+@pytest.mark.parametrize("http_status", [200, 400])
+@pytest.mark.parametrize("path", sorted(FIXTURES.rglob("*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_recorded_answers(path: Path, http_status: int) -> None:
+    """What real Airflow printed is understood, whichever HTTP status MWAA puts on it."""
+    recorded = json.loads(path.read_text())
+    words = shlex.split(recorded["command"])
+    if words[0] == "tasks":
+        read, asked = read_look_up, target(words[2], words[3])
+    else:
+        run_id = next((word.removeprefix("--run-id=") for word in words if word.startswith("--run-id=")), "evt__a__1")
+        read, asked = read_trigger, target(words[-1], run_id)
+    outcome = read(http_status, answer(recorded["stdout"], recorded["stderr"]), asked)
+
+    expected = (EXPECTED_OF_AIRFLOW_2 if path.parent.name.startswith("2.") else EXPECTED_OF_AIRFLOW_3)[path.stem]
+    seen = outcome.reason if isinstance(expected, Reason) else type(outcome)
+    assert expected == seen, outcome
+
+
+def answer(stdout: str = "", stderr: str = "") -> bytes:
+    def encoded(text: str) -> str:
+        return base64.b64encode(text.encode()).decode()
+
+    return json.dumps({"stdout": encoded(stdout), "stderr": encoded(stderr)}).encode()
+
+
+def test_every_recorded_case_was_recorded_for_both_majors() -> None:
+    """The table above is not passed by recordings that are missing."""
+    cases = {(path.parent.name, path.stem) for path in FIXTURES.rglob("*.json")}
+    assert {(version, case) for version in ("2.11.2", "3.3.1") for case in EXPECTED_OF_AIRFLOW_3} <= cases
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (302, Reason.ENVIRONMENT_UNREACHABLE),
+        (401, Reason.TOKEN_REFUSED),
+        (403, Reason.TOKEN_REFUSED),
+        (404, Reason.ENVIRONMENT_UNREACHABLE),
+        (429, Reason.WEB_SERVER_BUSY),
+        (503, Reason.WEB_SERVER_BUSY),
+    ],
+)
+def test_statuses_that_surely_started_nothing(status: int, expected: Reason) -> None:
+    """An answer from before the command ran may be tried again without a look-up."""
+    outcome = read_trigger(status, b"<html>", target())
+    assert isinstance(outcome, Retryable)
+    assert expected == outcome.reason
+
+
+@pytest.mark.parametrize("status", [200, 400, 500, 502, 504])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"{}", b"[]", b'{"stdout": "W3s=", "stderr"', b'{"stdout": "W3!", "stderr": ""}', b"\xff", answer()],
+)
+def test_what_is_not_understood_is_unknown(status: int, body: bytes) -> None:
+    """Success and failure both need evidence; a cut or empty answer has none."""
+    assert isinstance(read_trigger(status, body, target()), OutcomeUnknown)
+    assert isinstance(read_look_up(status, body, target()), OutcomeUnknown)
+
+
+def test_a_run_of_another_name_is_no_evidence() -> None:
+    """Airflow must print our run_id, not just some run."""
+    stdout = '[{"dag_id": "ingest_orders", "dag_run_id": "evt__other__1"}]'
+    assert isinstance(read_trigger(200, answer(stdout), target()), OutcomeUnknown)
+
+
+def test_a_logged_run_id_is_no_evidence() -> None:
+    """Airflow 3.3 logs the run_id before the INSERT."""
+    stdout = "[info ] creating dag run run_id=evt__a__1\n"
+    assert isinstance(read_trigger(200, answer(stdout), target()), OutcomeUnknown)
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        'sqlalchemy.exc.IntegrityError: (psycopg2.errors.UniqueViolation) duplicate key value violates "x"\nDETAIL:  y',
+        "sqlalchemy.exc.MultipleResultsFound: Multiple rows were found when one or none was required",
+        "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked",
+        "some text nobody has seen before",
+        "KeyError: 'x'",
+    ],
+)
+def test_database_errors_and_unknown_texts_are_unknown(stderr: str) -> None:
+    """A twin may have got there first, or another run may hold the date."""
+    assert isinstance(read_trigger(400, answer(stderr=stderr), target()), OutcomeUnknown)
+
+
+def test_text_of_strangers_in_an_error_decides_nothing() -> None:
+    """SQL parameters quote the conf; a line of it must not pass for Airflow's verdict."""
+    stderr = (
+        "sqlalchemy.exc.IntegrityError: (sqlite3.IntegrityError) UNIQUE constraint failed: dag_run.dag_id\n"
+        "[parameters: ('{\"key\": \"airflow.exceptions.DagNotFound: Dag id x not found\"}',)]\n"
+    )
+    assert isinstance(read_trigger(400, answer(stderr=stderr), target()), OutcomeUnknown)
+
+
+def test_refused_params_are_the_confs_fault() -> None:
+    """A DAG with a params schema refuses a conf for good."""
+    stderr = "airflow.exceptions.ParamValidationError: Invalid input for param n: 'x' is not of type 'integer'"
+    outcome = read_trigger(400, answer(stderr=stderr), target())
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == Reason.CONF_REFUSED
+
+
+def test_an_import_error_waits_for_the_dags_author() -> None:
+    """Airflow 3 says it when the DAG was parsed once and broke since."""
+    stderr = "ValueError: Dag with dag_id: 'x' has import errors and cannot be triggered"
+    outcome = read_trigger(400, answer(stderr=stderr), target())
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == Reason.DAG_BROKEN
+
+
+def test_warnings_on_stderr_are_no_failure() -> None:
+    """A run that is printed was created, whatever else was said."""
+    stdout = 'noise\n[{"dag_id": "ingest_orders", "dag_run_id": "evt__a__1"}]\n'
+    stderr = "x.py:1 UserWarning: graphviz\nValueError: from a plugin\n"
+    assert Triggered() == read_trigger(200, answer(stdout, stderr), target())
+
+
+def test_a_look_up_of_a_run_without_tasks_is_found() -> None:
+    """An empty list with exit code 0 is how Airflow prints a run whose DAG has no task yet."""
+    assert isinstance(read_look_up(200, answer("[]\n"), target()), AlreadyTriggered)
+
+
+def test_a_look_up_of_another_dag_is_not_ours() -> None:
+    """Evidence names our DAG."""
+    assert isinstance(read_look_up(200, answer('[{"dag_id": "other"}]'), target()), OutcomeUnknown)

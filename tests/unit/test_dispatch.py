@@ -1,0 +1,311 @@
+"""From a trigger request to exactly one run, whatever happens on the way."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fakes.airflow import BUSY, LOST, FakeAirflow
+from fakes.ledger import FakeLedger
+from fakes.queues import FakeTriggerDeadLetters
+from fakes.requests import a_request
+from mwaa_gateway.dispatch import Claim, Dispatched, Limits, backoff_seconds, dispatch
+from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.trigger_request import TriggerRequest
+
+DAY = 86_400
+GRACE = 900
+
+
+@dataclass
+class Gateway:
+    """A dispatcher on fakes, with a clock that the test moves."""
+
+    ledger: FakeLedger = field(default_factory=FakeLedger)
+    airflow: FakeAirflow = field(default_factory=FakeAirflow)
+    dead_letters: FakeTriggerDeadLetters = field(default_factory=FakeTriggerDeadLetters)
+    time: float = 1_000.0
+    jitter: float = 0.5
+
+    def deliver(self, request: TriggerRequest | str | None = None, receive_count: int = 1) -> Dispatched:
+        request = request or a_request()
+        return dispatch(
+            request if isinstance(request, str) else request.to_json(),
+            receive_count=receive_count,
+            ledger=self.ledger,
+            airflow=self.airflow,
+            dead_letters=self.dead_letters,
+            limits=Limits(DAY, GRACE),
+            now=lambda: self.time,
+            jitter=lambda: self.jitter,
+        )
+
+    @property
+    def states(self) -> list[str]:
+        return [row.state for row in self.ledger.rows.values()]
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    return Gateway()
+
+
+def test_a_run_costs_two_ledger_writes_and_one_command(gateway: Gateway) -> None:
+    """The way without trouble is the cheapest one."""
+    dispatched = gateway.deliver()
+    assert Triggered() == dispatched.outcome
+    assert dispatched.redeliver_after is None
+    assert (2, ["trigger"], ["triggered"]) == (gateway.ledger.writes, gateway.airflow.commands, gateway.states)
+
+
+def test_a_duplicate_starts_nothing_and_is_told_of_the_run(gateway: Gateway) -> None:
+    """Delivered twice, run once; Airflow is not even asked."""
+    gateway.deliver()
+    dispatched = gateway.deliver()
+    assert isinstance(dispatched.outcome, AlreadyTriggered)
+    assert dispatched.redeliver_after is None
+    assert ["trigger"] == gateway.airflow.commands
+
+
+def test_a_purged_run_is_not_started_again(gateway: Gateway) -> None:
+    """The ledger remembers longer than Airflow."""
+    gateway.deliver()
+    gateway.airflow.runs.clear()
+    gateway.deliver()
+    assert {} == gateway.airflow.runs
+
+
+def test_a_lost_answer_is_looked_up_at_once(gateway: Gateway) -> None:
+    """The run is there: one run, no second trigger."""
+    gateway.airflow.lost_after = 1
+    dispatched = gateway.deliver()
+    assert isinstance(dispatched.outcome, AlreadyTriggered)
+    assert ["trigger", "look up"] == gateway.airflow.commands
+
+
+def test_a_lost_answer_that_started_nothing_is_tried_again(gateway: Gateway) -> None:
+    """The look-up proves that nothing was started."""
+    gateway.airflow.answers = [LOST]
+    first = gateway.deliver()
+    assert isinstance(first.outcome, Retryable)
+    assert first.outcome.reason == Reason.RUN_NOT_THERE
+    assert first.redeliver_after == 2.5
+    assert Triggered() == gateway.deliver().outcome
+    assert ["trigger", "look up", "trigger"] == gateway.airflow.commands
+
+
+@pytest.mark.parametrize("unsettled", [LOST, BUSY], ids=["unclear", "busy"])
+def test_a_doubt_stays_until_a_look_up_settles_it(gateway: Gateway, unsettled: OutcomeUnknown | Retryable) -> None:
+    """A look-up that fails proves nothing: the next attempt looks up again before anything else."""
+    gateway.airflow.lost_after = 1
+    gateway.airflow.findings = [unsettled, unsettled]
+    assert isinstance(gateway.deliver().outcome, OutcomeUnknown)
+    assert isinstance(gateway.deliver().outcome, OutcomeUnknown)
+    assert isinstance(gateway.deliver().outcome, AlreadyTriggered)
+    assert ["trigger", "look up", "look up", "look up"] == gateway.airflow.commands
+
+
+def test_what_surely_did_not_happen_is_not_looked_up(gateway: Gateway) -> None:
+    """A 503 costs one command, not two."""
+    gateway.airflow.answers = [BUSY, BUSY]
+    gateway.deliver()
+    gateway.deliver()
+    gateway.deliver()
+    assert ["trigger", "trigger", "trigger"] == gateway.airflow.commands
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_killed_attempt_is_looked_up_first(gateway: Gateway, *, applied: bool) -> None:
+    """Whether the run exists or not, there is one in the end."""
+    claim = gateway.ledger.claim(a_request(), gateway.time)
+    assert isinstance(claim, Claim)
+    if applied:
+        gateway.airflow.trigger(claim.request.target)
+    gateway.airflow.commands.clear()
+    dispatched = gateway.deliver(receive_count=2)
+    assert isinstance(dispatched.outcome, AlreadyTriggered if applied else Triggered)
+    assert gateway.airflow.commands[0] == "look up"
+    assert 1 == len(gateway.airflow.runs)
+
+
+def test_a_request_that_kills_its_process_is_dead_after_five_attempts(gateway: Gateway) -> None:
+    """Five attempts in a row without an outcome, and none of them started a run."""
+    for _ in range(5):
+        gateway.ledger.claim(a_request(), gateway.time)
+    dispatched = gateway.deliver(receive_count=6)
+    assert isinstance(dispatched.outcome, Rejected)
+    assert dispatched.outcome.reason == Reason.CRASHED
+    assert [] == [command for command in gateway.airflow.commands if command == "trigger"]
+    assert ["dead"] == gateway.states
+
+
+def test_a_request_that_killed_its_process_after_the_run_was_made_is_triggered(gateway: Gateway) -> None:
+    """Dead would be a lie: the run is there."""
+    claim = gateway.ledger.claim(a_request(), gateway.time)
+    assert isinstance(claim, Claim)
+    gateway.airflow.trigger(claim.request.target)
+    for _ in range(7):
+        gateway.ledger.claim(a_request(), gateway.time)
+    assert isinstance(gateway.deliver().outcome, AlreadyTriggered)
+
+
+def test_duplicates_that_overlap_are_no_crash(gateway: Gateway) -> None:
+    """Every attempt is overtaken by the next while Airflow is busy; each came back, so the request lives."""
+    claim = gateway.ledger.claim(a_request(), gateway.time)
+    for _ in range(10):
+        overtaken, claim = claim, gateway.ledger.claim(a_request(), gateway.time)
+        assert isinstance(overtaken, Claim)
+        assert not gateway.ledger.note(overtaken, BUSY, gateway.time)
+    assert Triggered() == gateway.deliver().outcome
+
+
+def test_a_late_attempt_cannot_change_the_row(gateway: Gateway) -> None:
+    """Fenced by the attempt number: a zombie's refusal must not bury a request that ran."""
+    rejected = Rejected(Reason.CONF_REFUSED, "no")
+    gateway.airflow.answers = [rejected]
+    gateway.airflow.during_trigger = lambda: gateway.ledger.claim(a_request(), gateway.time) and None
+    zombie = gateway.deliver()
+    assert isinstance(zombie.outcome, Retryable)
+    assert zombie.outcome.reason == Reason.OVERTAKEN
+    assert zombie.redeliver_after is not None
+    assert ["open"] == gateway.states
+    assert [] == gateway.dead_letters.bells
+
+
+def test_two_attempts_at_once_make_one_run(gateway: Gateway) -> None:
+    """Airflow's unique run_id decides; both end in the same ledger outcome."""
+    inner: list[Dispatched] = []
+    gateway.airflow.during_trigger = lambda: inner.append(gateway.deliver())
+    outer = gateway.deliver()
+    assert Triggered() == inner[0].outcome
+    assert isinstance(outer.outcome, Retryable)
+    assert isinstance(gateway.deliver().outcome, AlreadyTriggered)
+    assert 1 == len(gateway.airflow.runs)
+
+
+def test_the_first_attempt_pins_the_target(gateway: Gateway) -> None:
+    """The outcome on DAG A is unknown, the rule is edited to DAG B, the event comes again: A is looked up."""
+    gateway.airflow.lost_after = 1
+    gateway.airflow.findings = [LOST]
+    gateway.deliver(a_request(dag_id="dag_a"))
+    dispatched = gateway.deliver(a_request(dag_id="dag_b"))
+    assert dispatched.request is not None
+    assert dispatched.request.target.dag_id == "dag_a"
+    assert ["dag_a"] == [run.dag_id for run in gateway.airflow.runs.values()]
+
+
+def test_a_request_pinned_to_another_environment_waits_for_it(gateway: Gateway) -> None:
+    """The other environment's queue holds the message; here nothing is started, and it comes again until that is done."""
+    elsewhere = a_request(environment="marketing")
+    claim = gateway.ledger.claim(elsewhere, gateway.time)
+    assert isinstance(claim, Claim)
+    dispatched = gateway.deliver(a_request(environment="analytics"), receive_count=2)
+    assert isinstance(dispatched.outcome, Retryable)
+    assert dispatched.outcome.reason == Reason.PINNED_ELSEWHERE
+    assert dispatched.redeliver_after == 5.0
+    assert [] == gateway.airflow.commands
+    gateway.ledger.finish(claim, Triggered(), gateway.time)
+    assert isinstance(gateway.deliver(a_request(environment="analytics")).outcome, AlreadyTriggered)
+
+
+def test_what_will_never_work_is_dead_with_the_reason_and_rings(gateway: Gateway) -> None:
+    """Dead in the ledger first, then the bell; the message is done with."""
+    gateway.airflow.answers = [Rejected(Reason.CONF_REFUSED, "Airflow said no")]
+    dispatched = gateway.deliver()
+    assert dispatched.redeliver_after is None
+    assert ["dead"] == gateway.states
+    assert [(a_request(), Rejected(Reason.CONF_REFUSED, "Airflow said no"), 1)] == gateway.dead_letters.bells
+
+
+def test_a_bell_that_could_not_ring_rings_at_the_next_delivery(gateway: Gateway) -> None:
+    """Nothing silent: the row is dead, the bell is not yet rung, the message comes again."""
+    gateway.airflow.answers = [Rejected(Reason.CONF_REFUSED, "no")]
+    gateway.dead_letters.failures.coming["ring"] = 1
+    assert gateway.deliver().redeliver_after is not None
+    assert ["dead"] == gateway.states
+    assert gateway.deliver().redeliver_after is None
+    assert 1 == len(gateway.dead_letters.bells)
+
+
+@pytest.mark.parametrize("reason", [Reason.DAG_MISSING, Reason.DAG_BROKEN])
+def test_a_missing_dag_has_its_grace(gateway: Gateway, reason: Reason) -> None:
+    """A DAG file that is deployed after the event came is waited for, 15 minutes from the first attempt."""
+    gateway.airflow.answers = [Rejected(reason, "no such DAG")] * 2
+    assert isinstance(gateway.deliver().outcome, Retryable)
+    gateway.time += GRACE
+    assert isinstance(gateway.deliver().outcome, Rejected)
+
+
+def test_age_counts_from_the_first_attempt(gateway: Gateway) -> None:
+    """Waiting for a slot kills nothing: the request is days old and is still tried."""
+    gateway.time += 10 * DAY
+    assert Triggered() == gateway.deliver().outcome
+
+
+@pytest.mark.parametrize(("of_the_rule", "limit"), [(None, DAY), (60, 60)])
+def test_what_is_tried_for_too_long_is_dead(gateway: Gateway, of_the_rule: int | None, limit: int) -> None:
+    """The rule's own maximum event age goes before the dispatcher's."""
+    request = a_request(maximum_event_age_seconds=of_the_rule)
+    gateway.airflow.answers = [BUSY] * 3
+    gateway.deliver(request)
+    gateway.time += limit - 1
+    assert isinstance(gateway.deliver(request).outcome, Retryable)
+    gateway.time += 1
+    dead = gateway.deliver(request)
+    assert isinstance(dead.outcome, Rejected)
+    assert dead.outcome.reason == Reason.TOO_OLD
+    assert "busy" in dead.outcome.text
+
+
+def test_a_request_too_old_is_still_tried_once_more(gateway: Gateway) -> None:
+    """The last attempt may be the one that works."""
+    gateway.airflow.answers = [BUSY]
+    gateway.deliver()
+    gateway.time += 2 * DAY
+    assert Triggered() == gateway.deliver().outcome
+
+
+def test_a_dead_request_says_when_its_run_may_exist(gateway: Gateway) -> None:
+    """Unknown to the end is not the same as not done."""
+    gateway.airflow.lost_after = 1
+    gateway.airflow.findings = [LOST, LOST]
+    gateway.deliver()
+    gateway.time += DAY
+    dead = gateway.deliver()
+    assert isinstance(dead.outcome, Rejected)
+    assert "may exist" in dead.outcome.text
+
+
+@pytest.mark.parametrize("method", ["claim", "finish"])
+def test_a_ledger_that_does_not_answer_loses_nothing(gateway: Gateway, method: str) -> None:
+    """The message comes again by the queue's own count, and one run is made."""
+    gateway.ledger.failures.coming[method] = 1
+    dispatched = gateway.deliver(receive_count=3)
+    assert isinstance(dispatched.outcome, Retryable)
+    assert dispatched.outcome.reason == Reason.AWS_UNAVAILABLE
+    assert dispatched.redeliver_after == (10.0 if method == "claim" else 2.5)
+    gateway.deliver()
+    assert ["triggered"] == gateway.states
+    assert 1 == len(gateway.airflow.runs)
+
+
+def test_an_unreadable_message_is_kept_and_done_with(gateway: Gateway) -> None:
+    """It will never be readable by this version: to the dead-letter queue as it came, not round and round."""
+    dispatched = gateway.deliver("{}")
+    assert dispatched.redeliver_after is None
+    assert dispatched.request is None
+    assert [("{}", Reason.MESSAGE_UNREADABLE)] == [(body, r.reason) for body, r in gateway.dead_letters.unreadable]
+
+
+def test_an_unreadable_message_that_cannot_be_kept_comes_again(gateway: Gateway) -> None:
+    """Nothing is lost while the dead-letter queue is down."""
+    gateway.dead_letters.failures.coming["keep_unreadable"] = 1
+    assert gateway.deliver("{}").redeliver_after is not None
+
+
+@given(attempt=st.integers(1, 10_000), jitter=st.floats(0, 1, exclude_max=True))
+def test_backoff_is_between_nothing_and_fifteen_minutes(attempt: int, jitter: float) -> None:
+    """Full jitter: anything up to the bound, which doubles from 5 s."""
+    bound = min(900, 5 * 2 ** (attempt - 1)) if attempt < 20 else 900
+    assert 0 <= backoff_seconds(attempt, jitter) <= bound

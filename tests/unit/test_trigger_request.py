@@ -1,0 +1,68 @@
+"""Trigger requests: what they are called and how they travel."""
+
+import json
+import re
+
+import pytest
+
+from fakes.requests import a_request
+from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest, derive_run_id
+
+
+def test_a_request_survives_the_queue() -> None:
+    """What is written is read back equal."""
+    assert a_request() == TriggerRequest.from_json(a_request().to_json())
+
+
+def test_a_message_is_one_line_of_ascii() -> None:
+    """SQS refuses some characters; ASCII JSON has none of them."""
+    text = a_request("s3|b|naïve \x00 \ufffe key|Object Created|0A").to_json()
+    assert text.isascii()
+    assert "\n" not in text
+
+
+def test_the_run_id_is_the_same_for_every_delivery_of_an_event() -> None:
+    """Derived from identity, rule and target; pinned here because a change would double every run in flight."""
+    assert derive_run_id("sns|t|1", "a.b", "default") == "evt__a.b__118cb9a4b56a604f57f6e94dc5414151"
+
+
+@pytest.mark.parametrize(
+    ("identity", "rule", "target"), [("sns|t|2", "a.b", "default"), ("sns|t|1", "a.c", "default"), ("sns|t|1", "a.b", "x")]
+)
+def test_another_event_rule_or_target_is_another_run(identity: str, rule: str, target: str) -> None:
+    """Each of the three is part of the name."""
+    assert derive_run_id("sns|t|1", "a.b", "default") != derive_run_id(identity, rule, target)
+
+
+def test_a_rerun_has_a_name_of_its_own() -> None:
+    """A generation above 0 is a deliberate further run."""
+    first, second = derive_run_id("i", "r", "t"), derive_run_id("i", "r", "t", 1)
+    assert f"{first}__r1" == second
+
+
+def test_the_longest_run_id_fits_airflow() -> None:
+    """At most 250 characters of Airflow's pattern, and none of its reserved beginnings."""
+    run_id = derive_run_id("i", "r" * 80, "t", 99_999)
+    assert re.fullmatch(r"[A-Za-z0-9_.~:+-]{1,250}", run_id)
+    assert run_id.startswith("evt__")
+
+
+@pytest.mark.parametrize("text", ["", "no json", "[]", "{}", '"x"', '{"format": 1}', "null"])
+def test_what_is_no_request_is_refused(text: str) -> None:
+    """An unreadable message is told apart from an outage."""
+    with pytest.raises(UnreadableRequest):
+        TriggerRequest.from_json(text)
+
+
+def test_a_newer_format_is_refused_with_the_remedy() -> None:
+    """A rolled back deployment must not misread what the newer one wrote."""
+    newer = json.dumps(json.loads(a_request().to_json()) | {"format": 2})
+    with pytest.raises(UnreadableRequest, match=r"format 2; .* redrive"):
+        TriggerRequest.from_json(newer)
+
+
+def test_ledger_rows_are_one_per_event_rule_target_and_generation() -> None:
+    """Duplicates meet in one row; rules do not."""
+    event, sort = a_request().ledger_key
+    assert re.fullmatch("[0-9a-f]{64}", event)
+    assert sort == "finance.orders#default#0"

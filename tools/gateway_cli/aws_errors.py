@@ -1,0 +1,94 @@
+"""botocore's errors as sentences for the person at the command line: what happened, and what to do next."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own name
+    CredentialRetrievalError,
+    HTTPClientError,
+    InvalidRegionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+from mwaa_gateway.errors import GatewayError
+
+from gateway_cli.output import Refused
+
+__all__ = ["told_plainly"]
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Turn what the gateway and AWS raise on purpose into `Refused`; all else is a bug and looks it."""
+    try:
+        yield
+    except GatewayError as error:
+        raise Refused(str(error)) from error
+    except ClientError as error:
+        raise Refused(_answer(error)) from error
+    except BotoCoreError as error:
+        raise Refused(_failure(error)) from error
+    except ValueError as error:
+        if str(error).startswith("Invalid endpoint"):
+            raise Refused(
+                f"{error}: write --endpoint-url (or AWS_ENDPOINT_URL) as http://host:port"
+            ) from error
+        raise
+
+
+def _failure(error: BotoCoreError) -> str:
+    """Say why no answer came, and what helps."""
+    match error:
+        case NoRegionError():
+            return "no AWS region is set: give --region, or set AWS_REGION"
+        case NoCredentialsError() | PartialCredentialsError() | CredentialRetrievalError():
+            remedy = "log in (`aws configure sso`), give --profile, or --local for the local stack"
+        case ProfileNotFound():
+            remedy = "`aws configure list-profiles` shows those there are"
+        case SSOError() | TokenRetrievalError():
+            remedy = "log in again with `aws sso login`"
+        case InvalidRegionError():
+            remedy = "give another --region"
+        case ConnectionError() | HTTPClientError():
+            remedy = "is the address right, and the local stack (if it is meant) still running?"
+        case _:
+            remedy = "AWS was not asked"
+    return f"{str(error).rstrip('.')}: {remedy}"
+
+
+def _answer(error: ClientError) -> str:
+    """Say what AWS refused, and what helps."""
+    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+    call = error.operation_name
+    match code:
+        case "ResourceNotFoundException":
+            return f"{call}: there is no such table: check --table or --stack-name, --region and account"
+        case "ValidationError" if call == "DescribeStacks" and "does not exist" in message:
+            return f"{message}: name the gateway's stack with --stack-name, or check --region and the account"
+        case "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation":
+            return f"{call} was denied: {message}: use a profile that may do this, or have it allowed"
+        case "ExpiredToken" | "ExpiredTokenException" | "RequestExpired":
+            return f"{call}: the AWS credentials have expired: log in again"
+        case _ if code in _REFUSED_CREDENTIALS:
+            return (
+                f"{call}: AWS does not accept these credentials ({code}): check --profile and --endpoint-url"
+            )
+        case _:
+            return f"{call} failed with {code}: {message}"
+
+
+_REFUSED_CREDENTIALS = frozenset(
+    {
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)

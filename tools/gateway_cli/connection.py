@@ -1,0 +1,191 @@
+"""Which gateway a command speaks to: a stack in an AWS account, a table by name, or the local stack."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, update_wrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+import click
+from botocore.config import Config
+from click.core import ParameterSource
+
+from gateway_cli.aws_errors import told_plainly
+from gateway_cli.output import Refused
+from gateway_cli.rules_store import RulesStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sts import STSClient
+
+__all__ = ["Connection", "connection_options"]
+
+DEFAULT_STACK: Final = "mwaa-gateway"
+STATE_FILE: Final = Path(".local") / "state.json"  # written by `mwaa-gateway local up`
+# A person is waiting: an address that does not answer is told after seconds, not after botocore's minutes.
+_CONFIG: Final = Config(
+    connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3}
+)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """The options of one command; nothing is opened or asked before it is needed."""
+
+    table: str | None
+    stack_name: str | None
+    profile: str | None
+    region: str | None
+    endpoint_url: str | None
+    local: bool
+    environment_names: tuple[str, ...]
+
+    @cached_property
+    def store(self) -> RulesStore:
+        """The rules table, for reading and writing."""
+        client: DynamoDBClient = self._session.client("dynamodb", **self._endpoint)
+        return RulesStore(client, self._table_name)
+
+    @cached_property
+    def caller(self) -> str:
+        """The ARN that AWS knows the caller by; it is written to each rule that is changed."""
+        client: STSClient = self._session.client("sts", **self._endpoint)
+        return client.get_caller_identity()["Arn"]
+
+    @cached_property
+    def environments(self) -> frozenset[str] | None:
+        """The environments' names that rules may use; None where `--table` alone says nothing about them."""
+        if self.environment_names:
+            return frozenset(self.environment_names)
+        if self.local:
+            return frozenset(self._local_state["environments"])
+        if self.table and not self.stack_name:
+            return None
+        return frozenset(
+            name.strip() for name in self._stack_output("Environments").split(",") if name.strip()
+        )
+
+    @property
+    def names_a_gateway(self) -> bool:
+        """Whether the options name a gateway whose environments can be asked for, other than by default."""
+        return bool(self.environment_names or self.local or self.stack_name)
+
+    @cached_property
+    def _table_name(self) -> str:
+        if self.local:
+            return str(self._local_state["rules_table"])
+        return self.table or self._stack_output("RulesTableName")
+
+    @cached_property
+    def _session(self) -> boto3.Session:
+        if self.local:
+            credentials = self._local_state["credentials"]
+            return boto3.Session(
+                aws_access_key_id=credentials["access_key_id"],
+                aws_secret_access_key=credentials["secret_access_key"],
+                region_name=self._local_state["region"],
+            )
+        return boto3.Session(profile_name=self.profile, region_name=self.region)
+
+    @property
+    def _endpoint(self) -> Mapping[str, Any]:
+        url = self._local_state["aws_endpoint_url"] if self.local else self.endpoint_url
+        return {"endpoint_url": url, "config": _CONFIG}
+
+    def _stack_output(self, key: str) -> str:
+        name = self.stack_name or DEFAULT_STACK
+        if key not in self._stack_outputs:
+            raise Refused(
+                f"stack {name!r} has no output {key}: is it the gateway's? Name it with --stack-name"
+            )
+        return self._stack_outputs[key]
+
+    @cached_property
+    def _stack_outputs(self) -> Mapping[str, str]:
+        client: CloudFormationClient = self._session.client("cloudformation", **self._endpoint)
+        stack = client.describe_stacks(StackName=self.stack_name or DEFAULT_STACK)["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+    @cached_property
+    def _local_state(self) -> Mapping[str, Any]:
+        """What `mwaa-gateway local status --json` prints; found from any folder of the checkout."""
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            file = folder / STATE_FILE
+            if file.is_file():
+                try:
+                    state: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+                except (OSError, ValueError) as error:
+                    raise Refused(f"{file} cannot be read ({error}): start the local stack again") from error
+                missing = _STATE_KEYS - state.keys()
+                if missing:
+                    raise Refused(f"{file} lacks {', '.join(sorted(missing))}: start the local stack again")
+                return state
+        raise Refused(f"no local stack is running here ({STATE_FILE} not found): start it with `make run`")
+
+
+_STATE_KEYS: Final = frozenset({"aws_endpoint_url", "credentials", "environments", "region", "rules_table"})
+
+_OPTIONS: Final = (
+    click.option("--table", envvar="RULES_TABLE", show_envvar=True, help="The rules table's name."),
+    click.option(
+        "--stack-name",
+        show_default=DEFAULT_STACK,
+        help="The gateway's CloudFormation stack: gives the rules table and the environments' names.",
+    ),
+    click.option(
+        "--environment",
+        "environment_names",
+        metavar="NAME",
+        multiple=True,
+        help="An environment that rules may name, instead of asking the stack; may be repeated.",
+    ),
+    click.option("--profile", help="The AWS profile; else AWS_PROFILE and boto3's other sources."),
+    click.option(
+        "--region",
+        envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
+        show_envvar=True,
+        help="The AWS region; else the profile's.",
+    ),
+    click.option("--endpoint-url", metavar="URL", help="Another address of AWS; else AWS_ENDPOINT_URL."),
+    click.option(
+        "--local", is_flag=True, help="Use the local stack that `make run` started in this checkout."
+    ),
+)
+
+
+def connection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which gateway it speaks to, as its argument `connection`.
+
+    Whatever AWS answers with inside the command becomes one sentence on stderr and exit code 1.
+    """
+
+    @click.pass_context
+    def connected(context: click.Context, /, **options: Any) -> None:
+        connection = _connection(context, options)
+        with told_plainly():
+            command(connection=connection, **options)
+
+    update_wrapper(connected, command)
+    for option in reversed(_OPTIONS):
+        connected = option(connected)
+    return connected
+
+
+def _connection(context: click.Context, options: dict[str, Any]) -> Connection:
+    def typed(name: str) -> bool:
+        return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+    if options["local"]:
+        for name in ("table", "stack_name", "profile", "region", "endpoint_url"):
+            if typed(name):
+                raise click.UsageError(
+                    f"--local and --{name.replace('_', '-')} exclude each other: drop one of them"
+                )
+    if options["stack_name"] and not typed("table"):
+        options["table"] = None  # what is typed outweighs RULES_TABLE
+    fields = ("table", "stack_name", "profile", "region", "endpoint_url", "local", "environment_names")
+    return Connection(**{name: options.pop(name) for name in fields})

@@ -1,0 +1,232 @@
+"""YAML and JSON as JSON values, with the line of every field and without YAML's surprises.
+
+What another reader would understand otherwise is refused with its line, never guessed: a key given twice,
+`no` and `on` (booleans to YAML 1.1, words to everybody else), `012`, `1_000`, `12:30`, `1e3` (numbers to
+some). Dates stay text, as JSON has none.
+"""
+
+import json
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+import yaml
+
+__all__ = ["Document", "Flaw", "Place", "read_json", "read_yaml"]
+
+Place = tuple[str | int, ...]  # the way to a field: ("targets", 0, "dag_id")
+
+_JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_JSON_WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]')
+_YAML_NODES: Final = 1_000_000  # far above any real file, far below what a few nested aliases can grow into
+_Loader: Any = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # libyaml reads 1,000 rules in a tenth of the time
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why a file, or a place in it, cannot be read; lines count from 1."""
+
+    line: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document: its value in JSON's types, and the line where each field begins (`()` is the whole)."""
+
+    value: Any
+    lines: Mapping[Place, int]
+
+
+def read_yaml(text: str) -> tuple[list[Document], list[Flaw]]:
+    """Read every document of a YAML text; empty ones are left out, and flaws do not stop the reading."""
+    documents: list[Document] = []
+    flaws: list[Flaw] = []
+    try:
+        for root in yaml.compose_all(text, Loader=_Loader):
+            reading = _YamlReading(flaws)
+            value = reading.value(root, ())
+            if value is not None:
+                documents.append(Document(value, reading.lines))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        flaws.append(
+            Flaw(mark.line + 1 if mark else 1, f"this is not YAML: {error.problem or error.context}")
+        )
+    except yaml.YAMLError as error:
+        flaws.append(Flaw(1, f"this is not YAML: {error}".replace("\n", " ")))
+    except RecursionError:
+        flaws.append(Flaw(1, "this is nested too deeply to be read"))
+    return documents, flaws
+
+
+def read_json(text: str) -> tuple[list[Document], list[Flaw]]:
+    """Read a JSON text: one document, or the flaw that its syntax has."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        return [], [Flaw(error.lineno, f"this is not JSON: {error.msg}")]
+    except ValueError as error:
+        return [], [Flaw(1, f"this is not JSON: {error}")]
+    except RecursionError:
+        return [], [Flaw(1, "this is nested too deeply to be read")]
+    lines, flaws = _json_lines(text)
+    return [Document(value, lines)], flaws
+
+
+@dataclass(slots=True)
+class _YamlReading:
+    """Turns the nodes of one YAML document into a value; what is wrong is added to `flaws`."""
+
+    flaws: list[Flaw]
+    lines: dict[Place, int] = field(default_factory=dict)
+    open_nodes: set[int] = field(default_factory=set)
+    nodes: int = 0
+
+    def value(self, node: Any, place: Place) -> Any:
+        self.lines.setdefault(place, node.start_mark.line + 1)
+        self.nodes += 1
+        if id(node) in self.open_nodes or self.nodes > _YAML_NODES:
+            raise yaml.composer.ComposerError(
+                None, None, "an alias contains itself, or aliases multiply without end", node.start_mark
+            )
+        self.open_nodes.add(id(node))
+        try:
+            match node:
+                case yaml.MappingNode():
+                    return self._mapping(node, place)
+                case yaml.SequenceNode():
+                    return [self.value(item, (*place, index)) for index, item in enumerate(node.value)]
+                case _:
+                    return self._scalar(node)
+        finally:
+            self.open_nodes.discard(id(node))
+
+    def _mapping(self, node: Any, place: Place) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                merged |= self._merged(value_node, place)
+                continue
+            key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                self._flaw(key_node, f"a key has to be text: quote it as {json.dumps(str(key_node.value))}")
+                continue
+            if key in own:
+                self._flaw(key_node, f"the key {key!r} is given twice: remove one of the two")
+                continue
+            self.lines[*place, key] = key_node.start_mark.line + 1
+            own[key] = self.value(value_node, (*place, key))
+        return merged | own
+
+    def _merged(self, node: Any, place: Place) -> dict[str, Any]:
+        """What `<<` brings in: of several mappings the first that has a key gives it."""
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[str, Any] = {}
+        for part in parts:
+            value = self.value(part, place)
+            if isinstance(value, dict):
+                merged = value | merged
+            else:
+                self._flaw(part, "only a mapping can be merged with `<<`")
+        return merged
+
+    def _scalar(self, node: Any) -> str | float | bool | None:
+        text: str = node.value
+        match node.tag.removeprefix("tag:yaml.org,2002:"):
+            case "null":
+                return None
+            case "bool" if text.lower() in {"true", "false"}:
+                return text.lower() == "true"
+            case "bool":
+                self._flaw(
+                    node,
+                    f"{text!r} is a boolean to some and text to others: write true or false, or quote it",
+                )
+            case "int" | "float" if _JSON_NUMBER.fullmatch(text):
+                return self._number(node)
+            case "int" | "float":
+                self._flaw(
+                    node,
+                    f"{text!r} is not the same number to every reader: write it as JSON does, or quote it",
+                )
+            case "str" if node.style is None and _JSON_NUMBER.fullmatch(text):
+                self._flaw(
+                    node, f"{text!r} is a number to some and text to others: write its digits, or quote it"
+                )
+            case "str" | "timestamp" | "value":
+                pass
+            case tag:
+                self._flaw(node, f"the tag {tag!r} means nothing here: write plain YAML")
+        return text
+
+    def _number(self, node: Any) -> str | float:
+        try:
+            number: float = json.loads(node.value, parse_float=_finite)
+        except ValueError as error:
+            self._flaw(node, f"{error}")
+            return str(node.value)
+        return number
+
+    def _flaw(self, node: Any, message: str) -> None:
+        self.flaws.append(Flaw(node.start_mark.line + 1, message))
+
+
+@dataclass(slots=True)
+class _Nest:
+    """An object or array of a JSON text that is not closed yet."""
+
+    place: Place
+    keys: set[str] | None  # None for an array
+    at: str | int  # the key or index whose value is being read
+    expects_key: bool
+
+
+def _json_lines(text: str) -> tuple[dict[Place, int], list[Flaw]]:
+    """Walk over the words of a text known to be JSON: the line of each field, and keys given twice."""
+    lines: dict[Place, int] = {(): 1}
+    flaws: list[Flaw] = []
+    nests: list[_Nest] = []
+    for word, line in _json_words(text):
+        nest = nests[-1] if nests else None
+        if word in "{[":
+            place = (*nest.place, nest.at) if nest else ()
+            lines.setdefault(place, line)
+            is_object = word == "{"
+            nests.append(_Nest(place, set() if is_object else None, 0, expects_key=is_object))
+        elif word in "}]":
+            nests.pop()
+        elif nest and word == ",":
+            nest.expects_key = nest.keys is not None
+            nest.at = nest.at + 1 if isinstance(nest.at, int) else nest.at
+        elif nest and nest.keys is not None and nest.expects_key:
+            key = json.loads(word)
+            if key in nest.keys:
+                flaws.append(Flaw(line, f"the key {key!r} is given twice: remove one of the two"))
+            nest.keys.add(key)
+            nest.at, nest.expects_key = key, False
+            lines.setdefault((*nest.place, key), line)
+    return lines, flaws
+
+
+def _json_words(text: str) -> Iterator[tuple[str, int]]:
+    line_ends = [match.start() for match in re.finditer("\n", text)]
+    for match in _JSON_WORD.finditer(text):
+        yield match.group(), bisect_right(line_ends, match.start()) + 1
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number in JSON")

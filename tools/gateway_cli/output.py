@@ -1,0 +1,43 @@
+"""What the commands print: tables for people, JSON for programs; notes and errors go to stderr."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["Refused", "print_json", "print_note", "print_table"]
+
+_WIDE = 10_000  # columns; what is piped elsewhere is never folded
+
+
+class Refused(click.ClickException):
+    """What was asked for was not done; the text says why and what to do. Exit code 1."""
+
+    exit_code = 1
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table to stdout: folded to a terminal's width, one line per row anywhere else."""
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(markup=False, highlight=False, emoji=False, width=_WIDE)
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print a JSON document to stdout."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def print_note(text: str) -> None:
+    """Tell a person something that is no part of the result."""
+    click.echo(text, err=True)

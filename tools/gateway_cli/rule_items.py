@@ -1,0 +1,156 @@
+"""The items of the rules table, and the one transaction that a change of a rule is.
+
+`mwaa_gateway.aws.rules_table` describes the items. A rule's version rises by one with every change of its
+document or state, and never starts again: a deleted rule leaves its item behind (state DELETED, no document,
+no partitions). A rule that is applied again later continues the count, so "version 3" in a run's conf means
+one document for ever. A counter of its own would cost a second condition and a second item in every
+transaction; the item left behind needs neither, and says who deleted the rule, and when.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from mwaa_gateway.aws.rules_table import COPY_PREFIX, HEAD_SORT, RULES_PARTITION
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+
+__all__ = ["StoredRuleItem", "change_actions", "read_item", "rule_key"]
+
+_DELETED: Final = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRuleItem:
+    """A rule as the table has it: `document` is JSON text, `partitions` are where it lies while ENABLED."""
+
+    id: str
+    version: int
+    state: str
+    document: str
+    partitions: tuple[str, ...]
+    updated_at: str
+    updated_by: str
+
+    @classmethod
+    def deleted(cls, rule_id: str, *, version: int = 0, at: str = "", by: str = "") -> "StoredRuleItem":
+        """Return what a deleted rule leaves behind; one that never was is the same, at version 0."""
+        return cls(rule_id, version, _DELETED, "", (), at, by)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a rule now."""
+        return self.state != _DELETED
+
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """The partitions that hold a copy now."""
+        return self.partitions if self.state == "ENABLED" else ()
+
+
+def change_actions(
+    table: str, read: StoredRuleItem, wanted: StoredRuleItem
+) -> "list[TransactWriteItemTypeDef]":
+    """Return the transaction that turns `read` into `wanted`, and fails if the rule is not `read` any more.
+
+    A rule lies in at most 24 partitions. Itself, 24 copies written, 24 removed and 48 heads raised make 97 of
+    the 100 actions that DynamoDB allows.
+    """
+    old, new = set(read.copies), set(wanted.copies)
+    return [
+        _put_rule(table, read, wanted),
+        *(_put_copy(table, partition, wanted) for partition in sorted(new)),
+        *(_delete_copy(table, partition, wanted.id) for partition in sorted(old - new)),
+        *(_raise_head(table, partition) for partition in sorted(old | new)),
+    ]
+
+
+def rule_key(rule_id: str) -> "dict[str, AttributeValueTypeDef]":
+    """Return the key of a rule's own item."""
+    return _key(RULES_PARTITION, rule_id)
+
+
+def read_item(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRuleItem:
+    """Read a rule's own item, whatever a hand in the console has left of it: it can be listed and mended."""
+
+    def text(name: str) -> str:
+        return item.get(name, {}).get("S", "")
+
+    version = item.get("version", {}).get("N", "")
+    return StoredRuleItem(
+        id=item["sort"]["S"],
+        version=int(version) if version.isdecimal() else 0,
+        state=text("state"),
+        document=text("document"),
+        partitions=tuple(
+            partition["S"] for partition in item.get("partitions", {}).get("L", ()) if "S" in partition
+        ),
+        updated_at=text("updated_at"),
+        updated_by=text("updated_by"),
+    )
+
+
+def _put_rule(table: str, read: StoredRuleItem, wanted: StoredRuleItem) -> "TransactWriteItemTypeDef":
+    item: Mapping[str, AttributeValueTypeDef] = {
+        **rule_key(wanted.id),
+        "id": {"S": wanted.id},
+        "version": {"N": str(wanted.version)},
+        "state": {"S": wanted.state},
+        "document": {"S": wanted.document},
+        "partitions": {"L": [{"S": partition} for partition in wanted.partitions]},
+        "updated_at": {"S": wanted.updated_at},
+        "updated_by": {"S": wanted.updated_by},
+    }
+    names = {"#version": "version"}
+    if read.version == 0:
+        never_written = "attribute_not_exists(#version)"
+        return {
+            "Put": {
+                "TableName": table,
+                "Item": item,
+                "ConditionExpression": never_written,
+                "ExpressionAttributeNames": names,
+            }
+        }
+    still_as_read = "#version = :read"
+    return {
+        "Put": {
+            "TableName": table,
+            "Item": item,
+            "ConditionExpression": still_as_read,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": {":read": {"N": str(read.version)}},
+        }
+    }
+
+
+def _put_copy(table: str, partition: str, rule: StoredRuleItem) -> "TransactWriteItemTypeDef":
+    item: Mapping[str, AttributeValueTypeDef] = {
+        **_key(partition, f"{COPY_PREFIX}{rule.id}"),
+        "id": {"S": rule.id},
+        "version": {"N": str(rule.version)},
+        "state": {"S": rule.state},
+        "document": {"S": rule.document},
+    }
+    return {"Put": {"TableName": table, "Item": item}}
+
+
+def _delete_copy(table: str, partition: str, rule_id: str) -> "TransactWriteItemTypeDef":
+    return {"Delete": {"TableName": table, "Key": _key(partition, f"{COPY_PREFIX}{rule_id}")}}
+
+
+def _raise_head(table: str, partition: str) -> "TransactWriteItemTypeDef":
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": _key(partition, HEAD_SORT),
+            "UpdateExpression": "ADD #generation :one",
+            "ExpressionAttributeNames": {"#generation": "generation"},
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
+        }
+    }
+
+
+def _key(partition: str, sort: str) -> "dict[str, AttributeValueTypeDef]":
+    return {"partition": {"S": partition}, "sort": {"S": sort}}

@@ -1,0 +1,192 @@
+"""The rules table, write side: one change of a rule is one transaction over rule, copies and heads."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from botocore.exceptions import ClientError
+from mwaa_gateway.aws.rules_table import RULES_PARTITION
+from mwaa_gateway.errors import GatewayError, InvalidRule
+from mwaa_gateway.routing import rule_partitions
+from mwaa_gateway.rules import Rule
+
+from gateway_cli.rule_items import StoredRuleItem, change_actions, read_item, rule_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+__all__ = ["Applied", "RuleChanged", "RuleMissing", "RulesStore", "State", "TableBusy", "document_text"]
+
+State = Literal["ENABLED", "DISABLED"]
+
+# A transaction holds 4 MB, and a rule up to 25 times (itself and 24 copies): this leaves a fifth of it free.
+DOCUMENT_BYTES: Final = 128 * 1024
+_PAUSES: Final = (0.05, 0.2, 0.8)  # seconds before a transaction that met another one is sent again
+
+
+class RuleChanged(GatewayError):  # noqa: N818 - says what happened, as the gateway's own errors do
+    """Somebody else changed the rule between reading and writing; nothing was written."""
+
+
+class RuleMissing(GatewayError):  # noqa: N818
+    """The table has no rule of this id (any more)."""
+
+
+class TableBusy(GatewayError):  # noqa: N818
+    """Others keep writing to the same partitions, or the table is throttled; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one rule, and the version and state that it has now."""
+
+    rule_id: str
+    outcome: Literal["created", "updated", "unchanged", "deleted"]
+    version: int
+    state: str
+
+
+class RulesStore:
+    """Reads and changes rules; every change is atomic, and refused when the rule is not what was read.
+
+    botocore's errors come out as they are, but for two that mean something: `RuleChanged`, `TableBusy`.
+    """
+
+    def __init__(
+        self, client: "DynamoDBClient", table: str, *, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._pause = pause
+
+    def get(self, rule_id: str) -> StoredRuleItem:
+        """Return a rule, or raise `RuleMissing`."""
+        stored = self._read(rule_id)
+        if not stored.exists:
+            raise RuleMissing(
+                f"there is no rule {rule_id!r}: `mwaa-gateway rules list` shows those there are"
+            )
+        return stored
+
+    def put(self, rule: Rule, *, by: str, now: datetime, keep_state: bool = False) -> Applied:
+        """Create or update a rule; one that is the same already is left untouched.
+
+        With `keep_state` an existing rule keeps the state it has in the table, whatever `rule.state` says.
+        """
+        stored = self._read(rule.id)
+        if keep_state and stored.exists:
+            rule = replace(rule, state="ENABLED" if stored.state == "ENABLED" else "DISABLED")
+        wanted = StoredRuleItem(
+            id=rule.id,
+            version=stored.version + 1,
+            state=rule.state,
+            document=document_text(rule),
+            partitions=rule_partitions(rule.pattern.document),
+            updated_at=_text(now),
+            updated_by=by,
+        )
+        if _meaning(stored) == _meaning(wanted):
+            return Applied(rule.id, "unchanged", stored.version, stored.state)
+        self._write(stored, wanted)
+        return Applied(rule.id, "updated" if stored.exists else "created", wanted.version, wanted.state)
+
+    def set_state(self, rule_id: str, state: State, *, by: str, now: datetime) -> Applied:
+        """Enable or disable a rule. Disabling is the brake: it works on a broken document, too."""
+        stored = self.get(rule_id)
+        if stored.state == state:
+            return Applied(rule_id, "unchanged", stored.version, stored.state)
+        document = _document(stored)
+        wanted = replace(
+            stored,
+            version=stored.version + 1,
+            state=state,
+            document=_json({**document, "state": state}) if isinstance(document, dict) else stored.document,
+            updated_at=_text(now),
+            updated_by=by,
+        )
+        self._write(stored, wanted)
+        return Applied(rule_id, "updated", wanted.version, state)
+
+    def delete(self, rule_id: str, *, by: str, now: datetime) -> Applied:
+        """Delete a rule and its copies; the count of its versions stays behind."""
+        stored = self.get(rule_id)
+        wanted = StoredRuleItem.deleted(rule_id, version=stored.version + 1, at=_text(now), by=by)
+        self._write(stored, wanted)
+        return Applied(rule_id, "deleted", wanted.version, wanted.state)
+
+    def list(self) -> list[StoredRuleItem]:
+        """Return every rule there is, in the order of their ids."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="#partition = :rules",
+            ExpressionAttributeNames={"#partition": "partition"},
+            ExpressionAttributeValues={":rules": {"S": RULES_PARTITION}},
+            ConsistentRead=True,
+        )
+        items = (read_item(item) for page in pages for item in page["Items"])
+        return [item for item in items if item.exists]
+
+    def _read(self, rule_id: str) -> StoredRuleItem:
+        answer = self._client.get_item(TableName=self._table, Key=rule_key(rule_id), ConsistentRead=True)
+        return read_item(answer["Item"]) if "Item" in answer else StoredRuleItem.deleted(rule_id)
+
+    def _write(self, read: StoredRuleItem, wanted: StoredRuleItem) -> None:
+        actions = change_actions(self._table, read, wanted)
+        for pause in (*_PAUSES, None):
+            try:
+                # botocore adds a ClientRequestToken: its own retry of a lost answer writes only once.
+                self._client.transact_write_items(TransactItems=actions)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "TransactionCanceledException":
+                    raise
+                reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
+                if "ConditionalCheckFailed" in reasons:
+                    raise RuleChanged(
+                        f"rule {wanted.id!r} was changed by somebody else since it was read: run again"
+                    ) from error
+                if not _PASSING_REASONS.intersection(reasons):
+                    raise
+                if pause is None:
+                    raise TableBusy(
+                        f"rule {wanted.id!r} was not written, the table is busy with other writes: run again"
+                    ) from error
+                self._pause(pause)
+            else:
+                return
+
+
+_PASSING_REASONS: Final = frozenset(
+    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+)
+
+
+def document_text(rule: Rule) -> str:
+    """Return the JSON text the table keeps of a rule; raises `InvalidRule` where it is too large."""
+    text = _json(rule.document())
+    if len(text) > DOCUMENT_BYTES:
+        message = f"is {len(text):,} bytes of JSON where {DOCUMENT_BYTES:,} fit: split the rule into several"
+        raise InvalidRule.of(rule.id, ("", message))
+    return text
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"), allow_nan=False)
+
+
+def _document(stored: StoredRuleItem) -> Any:
+    """The document, whatever its order and spaces; None where the text is no JSON."""
+    try:
+        return json.loads(stored.document)
+    except ValueError:
+        return None
+
+
+def _meaning(stored: StoredRuleItem) -> tuple[Any, ...]:
+    return stored.exists, stored.state, _document(stored), set(stored.partitions)
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

@@ -1,0 +1,56 @@
+"""Reads the ledger as a bystander: which trigger requests an event became, and how far they are."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from boto3.dynamodb.conditions import Attr
+
+from local_stack.aws import LocalAws
+
+__all__ = ["LedgerRow", "rows_about"]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One trigger request; times in epoch seconds, None where there is none yet."""
+
+    identity: str
+    rule_id: str
+    state: str
+    environment: str
+    dag_id: str
+    run_id: str
+    reason: str
+    first_attempt_at: float | None
+    finished_at: float | None
+
+
+def rows_about(aws: LocalAws, ledger_table: str, text: str) -> list[LedgerRow]:
+    """Every row in whose identity `text` occurs. Scans the table: for a table as small as a local one."""
+    table = aws.table(ledger_table)
+    request: dict[str, Any] = {"FilterExpression": Attr("identity").contains(text), "ConsistentRead": True}
+    rows: list[LedgerRow] = []
+    while True:
+        page = table.scan(**request)
+        rows.extend(_row(item) for item in page["Items"])
+        if "LastEvaluatedKey" not in page:
+            return rows
+        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def _row(item: dict[str, Any]) -> LedgerRow:
+    return LedgerRow(
+        identity=item["identity"],
+        rule_id=item["request"].partition("#")[0],
+        state=item["state"],
+        environment=item["environment"],
+        dag_id=item["dag_id"],
+        run_id=item["run_id"],
+        reason=str(item.get("reason", "")),
+        first_attempt_at=_seconds(item.get("first_attempt_at")),
+        finished_at=_seconds(item.get("finished_at")),
+    )
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,303 @@
+"""Run inside an Airflow environment: import Airflow once, then fork everything that belongs to it.
+
+Scheduler, DAG processor, API server and the warm command-line workers are each Airflow's own command
+(`airflow.__main__.main`), run in a fork of one process that has already imported Airflow. So they share most of their
+memory, and all of them are up in the time one cold `airflow` command takes.
+
+Started by `airflow.Airflow`, which is also where the other end of its two kinds of sockets is:
+- control: this process reports each step as a line of JSON. When the other side closes, or dies, everything ends here.
+- one per worker: a request is a length and a JSON list of words; the answer is a length and a JSON object with
+  exit_code, stdout and stderr, the same as those of the command run by itself in a terminal-less shell.
+
+Only the standard library and what Airflow brings along are imported.
+"""
+
+import contextlib
+import ctypes
+import gc
+import json
+import mmap
+import os
+import select
+import signal
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, Final, NoReturn
+
+LENGTH: Final = struct.Struct(">I")
+# Commands that import what the workers will need, and change nothing.
+_WARM_UP = (
+    ["dags", "trigger", "no-such-dag", "--run-id=warm-up", "--output=json"],
+    ["tasks", "states-for-dag-run", "no-such-dag", "warm-up", "--output=json"],
+    ["dags", "list", "--output=json"],
+)
+_RESTART_PAUSE_SECONDS = 1.0
+_STOP_SECONDS = 5.0
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def run_airflow(words: list[str]) -> int:
+    """Run one Airflow command in this process and return its exit code; prints what the command prints."""
+    import airflow.__main__ as command_line
+    from airflow import settings
+
+    sys.argv = ["airflow", *words]
+    try:
+        command_line.main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            return 1
+        return int(end.code or 0)
+    except BaseException as error:
+        # As the interpreter would print it, from `main` on: our own two frames are not part of Airflow's answer.
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+        traceback.print_exception(error)
+        return 1
+    finally:
+        settings.Session.remove()
+    return 0
+
+
+def captured(words: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> dict[str, Any]:
+    """Run one command with file descriptors 1 and 2 pointing at the two files, and return what it answered.
+
+    Descriptors, not `sys.stdout`: Airflow's log handlers hold on to the streams they were made with.
+    """
+    log = os.dup(1), os.dup(2)
+    for descriptor, file in ((1, stdout), (2, stderr)):
+        file.seek(0)
+        file.truncate()
+        os.dup2(file.fileno(), descriptor)
+    try:
+        exit_code = run_airflow(words)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(log[0], 1)
+        os.dup2(log[1], 2)
+        os.close(log[0])
+        os.close(log[1])
+    answer: dict[str, Any] = {"exit_code": exit_code}
+    for name, file in (("stdout", stdout), ("stderr", stderr)):
+        file.seek(0)
+        answer[name] = file.read().decode(errors="replace")
+    return answer
+
+
+def serve_commands(worker: socket.socket, busy: mmap.mmap, number: int) -> None:
+    """Answer one command after the other until the other side closes the socket."""
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        while header := worker.recv(LENGTH.size, socket.MSG_WAITALL):
+            words = json.loads(worker.recv(LENGTH.unpack(header)[0], socket.MSG_WAITALL))
+            busy[number] = 1
+            send(worker, captured(words, stdout, stderr))
+            busy[number] = 0
+
+
+def send(worker: socket.socket, answer: dict[str, Any]) -> None:
+    """Send one answer to the other side."""
+    text = json.dumps(answer).encode()
+    worker.sendall(LENGTH.pack(len(text)) + text)
+
+
+def serve_airflow_2_web(host: str, port: int) -> None:
+    """Serve Airflow 2's web application in this process.
+
+    `airflow webserver` starts gunicorn, which imports everything again in three processes of its own: 15 seconds and
+    300 MB more for a page that one person looks at.
+    """
+    from airflow.www.app import cached_app
+    from werkzeug.serving import run_simple
+
+    run_simple(host, port, cached_app(), threaded=True)
+
+
+@dataclass(frozen=True)
+class Child:
+    """What a child of the host runs; `number` says which worker it is, if it is one."""
+
+    name: str
+    run: Callable[[], Any]
+    number: int | None = None
+
+
+class Host:
+    """The parent of one environment's processes."""
+
+    def __init__(self, specification: dict[str, Any]) -> None:
+        self.specification = specification
+        self.control = socket.socket(fileno=specification["control"])
+        self.workers = [socket.socket(fileno=descriptor) for descriptor in specification["workers"]]
+        for each in (self.control, *self.workers):
+            each.set_inheritable(False)
+        self.busy = mmap.mmap(-1, len(self.workers) + 1)  # shared with the workers: which of them run a command
+        self.children: dict[int, Child] = {}
+
+    def report(self, **step: Any) -> None:
+        """Tell the other side, in one line of JSON; if nobody listens the end is near anyway."""
+        with contextlib.suppress(OSError):
+            self.control.sendall(json.dumps(step).encode() + b"\n")
+
+    def start(self) -> None:
+        """Bring everything up in the order in which it is needed."""
+        self.once("Preparing the database", ["db", "migrate"])
+        with contextlib.closing(sqlite3.connect(self.specification["database"])) as database:
+            # Readers and the writer do not wait for one another then; the setting stays with the file.
+            database.execute("PRAGMA journal_mode=WAL")
+        web = self.specification["web"]
+        if web["command"]:
+            self.serve(Child("web", lambda: run_airflow(web["command"])))
+        else:
+            self.serve(Child("web", lambda: serve_airflow_2_web(web["host"], web["port"])))
+        self.once("Reading the DAGs", ["dags", "reserialize"])
+        self.report(step="Warming up the command line")
+        self.warm_up()
+        for number, worker in enumerate(self.workers):
+            run = partial(serve_commands, worker, self.busy, number)
+            self.serve(Child(f"command-line-{number + 1}", run, number))
+        for words in self.specification["servers"]:
+            self.serve(Child(words[0], partial(run_airflow, words)))
+        self.report(step="Waiting for the scheduler", started=True)
+
+    def warm_up(self) -> None:
+        """Import here, once, what every child would import for itself."""
+        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+            for words in _WARM_UP:
+                captured(words, stdout, stderr)
+        from airflow import settings
+
+        settings.engine.dispose()  # a connection must not be shared with the children
+        gc.collect()
+        gc.freeze()  # else the first collection in each child would copy every page
+
+    def once(self, step: str, words: list[str]) -> None:
+        """Run a command that has to succeed, in a child, so that what it imports and configures goes with it."""
+        self.report(step=step)
+        pid = self.fork(Child("host", partial(run_airflow, words)))
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if status:
+            self.report(failed=f"`airflow {' '.join(words)}` ended with status {status}")
+            raise SystemExit(1)
+
+    def serve(self, child: Child) -> None:
+        """Run something in a child for good."""
+        self.children[self.fork(child)] = child
+
+    def fork(self, child: Child) -> int:
+        """Return the process id of a new child that runs what it is to run, logs to its own file, and ends."""
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            log = os.open(Path(self.specification["logs"], f"{child.name}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            os.close(log)
+            self.control.close()  # its closing is how the other side learns of the host's end
+            for number, worker in enumerate(self.workers):
+                if number != child.number:
+                    worker.close()
+            status = int(child.run() or 0)
+        except BaseException:  # noqa: BLE001 - a child must never run on as if it were the host
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)  # not sys.exit: nothing of the host's is to be cleaned up by a child
+
+    def watch(self) -> None:
+        """Until the other side closes: start again what ended."""
+        while not select.select([self.control], [], [], 0.5)[0]:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            child = self.children.pop(pid, None)
+            if child is None:
+                continue
+            reason = f"{child.name} ended with status {os.waitstatus_to_exitcode(status)}"
+            self.report(restarted=reason)
+            if child.number is not None and self.busy[child.number]:
+                self.busy[child.number] = 0
+                send(self.workers[child.number], {"interrupted": reason})
+            time.sleep(_RESTART_PAUSE_SECONDS)
+            self.serve(child)
+
+    def stop(self) -> NoReturn:
+        """End every process of the session, politely first, and this one last."""
+        end_session(os.getpid(), seconds=_STOP_SECONDS)
+        os._exit(0)
+
+
+def end_session(session: int, *, seconds: float) -> None:
+    """End all processes of a session but its leader: SIGTERM, and SIGKILL for what is left after `seconds`.
+
+    All descendants of a host are in its session, whatever process groups Airflow makes for its tasks.
+    """
+    for sign, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, seconds)):
+        for pid in session_members(session):
+            with contextlib.suppress(OSError):
+                os.kill(pid, sign)
+        deadline = time.monotonic() + patience
+        while session_members(session) and time.monotonic() < deadline:
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            time.sleep(0.05)
+
+
+def session_members(session: int) -> list[int]:
+    """The process ids in a session, its leader not counted."""
+    if Path("/proc/self").exists():
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    else:
+        listed = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=True)  # noqa: S607
+        pids = [int(pid) for pid in listed.stdout.split()]
+    return [pid for pid in pids if pid != session and _session_of(pid) == session]
+
+
+def _session_of(pid: int) -> int | None:
+    """The session of a living process; None if there is none, or only its entry waits for a parent to read it."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        state = ""
+    try:
+        return None if state == "Z" else os.getsid(pid)
+    except OSError:
+        return None
+
+
+def adopt_orphans() -> None:
+    """Let processes whose parent ended become this one's children, so that none stays a zombie (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def main() -> None:
+    """Serve one environment as the specification on the command line says."""
+    adopt_orphans()
+    host = Host(json.loads(sys.argv[1]))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        host.start()
+        host.watch()
+    except Exception as error:
+        host.report(failed=f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        host.stop()
+
+
+if __name__ == "__main__":
+    main()

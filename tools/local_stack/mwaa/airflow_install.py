@@ -1,0 +1,148 @@
+"""One virtual environment per Airflow version, installed with uv from a locked and hashed requirement file.
+
+    python -m local_stack.mwaa.airflow_install --uv .venvs/uv/bin/uv 3.3.1 2.11.2          # install
+    python -m local_stack.mwaa.airflow_install --uv .venvs/uv/bin/uv --lock 3.3.1          # write the lock file anew
+
+The environments are apart from the project's own: Airflow pins half of PyPI. A lock file holds for every Python the
+version runs on, and names no index: whichever one uv is configured with is used.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from local_stack.mwaa.versions import AirflowVersion, python_minor
+
+LOCK_FILES: Final = Path(__file__).parent.parent / "airflow"
+Progress = Callable[[str], None]
+
+
+class InstallError(Exception):
+    """An Airflow cannot be installed on this machine; the message says why and what to do."""
+
+
+def ensure_airflow(version: AirflowVersion, *, venvs: Path, uv: Path, progress: Progress = print) -> Path:
+    """Return the Python of `venvs/airflow-<version>`, installing it first unless it is there as locked.
+
+    Safe to call from several processes at once: one installs, the others wait. Raises InstallError.
+    """
+    requirements = LOCK_FILES / f"{version.text}.txt"
+    if not requirements.exists():
+        raise InstallError(
+            f"There is no lock file for Airflow {version.text} yet. "
+            f"Write it with: python -m local_stack.mwaa.airflow_install --lock {version.text}"
+        )
+    venv = venvs.absolute() / f"airflow-{version.text}"
+    python = venv / "bin" / "python"
+    installed = venv / "installed"  # written last, so that a broken-off installation is not taken for a good one
+    locked = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    with _only_one_process(venvs / f"airflow-{version.text}.lock"):
+        if python.exists() and installed.exists() and installed.read_text() == locked:
+            return python
+        base = find_python(version)
+        progress(f"Installing Airflow {version.text} with {base}")
+        _run([uv, "venv", "--quiet", "--clear", "--python", base, venv], version)
+        _run(
+            [uv, "pip", "install", "--quiet", "--require-hashes", "--python", python, "--requirements", requirements],
+            version,
+        )
+        installed.write_text(locked)
+    return python
+
+
+def find_python(version: AirflowVersion) -> str:
+    """Return a Python on this machine that the version runs on: the running one if it fits. Raises InstallError."""
+    running = str(getattr(sys, "_base_executable", sys.executable))
+    if version.runs_on(sys.version_info.minor):
+        return running
+    for minor in range(version.newest_python, 0, -1):
+        if version.runs_on(minor):
+            for candidate in _candidates(minor):
+                if _minor_of(candidate) == minor:
+                    return candidate
+    raise InstallError(
+        f"Airflow {version.text} runs on Python {version.pythons}, and none of them is on this machine "
+        f"(running: {sys.version_info.major}.{sys.version_info.minor}). "
+        f"Install one so that `python3.{version.newest_python}` is found on PATH, or choose a newer Airflow."
+    )
+
+
+def write_lock(version: AirflowVersion, *, uv: Path) -> Path:
+    """Resolve the version's dependencies as of its release into its lock file, and return that file's path."""
+    lock_file = LOCK_FILES / f"{version.text}.txt"
+    options = [
+        "--universal",
+        "--python-version=3.11",
+        f"--exclude-newer={version.newest_dependency}",
+        "--generate-hashes",
+        "--no-annotate",
+        "--no-header",
+    ]
+    arguments = ["pip", "compile", "--quiet", "-", *options]
+    requirement = f"apache-airflow=={version.text}"
+    done = subprocess.run(
+        [uv, *arguments], input=requirement, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise InstallError(f"uv could not resolve {requirement}:\n{done.stderr}")
+    header = f"# Generated: echo {requirement} | uv {' '.join(arguments)}\n"
+    lock_file.write_text(header + done.stdout)
+    return lock_file
+
+
+@contextmanager
+def _only_one_process(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system when the process ends, however it ends
+        yield
+
+
+def _candidates(minor: int) -> Iterator[str]:
+    found = shutil.which(f"python3.{minor}")
+    if found:
+        yield found
+    # pyenv's shims refuse versions that are not selected; the interpreters themselves work.
+    yield from map(str, sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3.{minor}"), reverse=True))
+
+
+def _minor_of(python: str) -> int | None:
+    done = subprocess.run([python, "--version"], capture_output=True, text=True, check=False)
+    return python_minor(done.stdout) if done.returncode == 0 else None
+
+
+def _run(command: list[str | Path], version: AirflowVersion) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InstallError(
+            f"Airflow {version.text} could not be installed; `{' '.join(map(str, command[:3]))}` said:\n{done.stderr}"
+        )
+
+
+def main() -> None:
+    """Install, or lock anew, the versions named on the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("versions", nargs="+", metavar="VERSION", type=AirflowVersion.parse)
+    parser.add_argument("--uv", type=Path, default=Path("uv"), help="the uv to use (default: the one on PATH)")
+    parser.add_argument("--venvs", type=Path, default=Path(".venvs"), help="where the environments are (.venvs)")
+    parser.add_argument("--lock", action="store_true", help="write the lock file instead of installing")
+    arguments = parser.parse_args()
+    try:
+        for version in arguments.versions:
+            if arguments.lock:
+                print(write_lock(version, uv=arguments.uv))
+            else:
+                print(ensure_airflow(version, venvs=arguments.venvs, uv=arguments.uv))
+    except InstallError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""What one local Airflow is told: its settings, its processes, and why each is as it is.
+
+Everything goes by environment variable; nothing of the machine's own Airflow settings or proxies gets in.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from local_stack.mwaa.versions import AirflowVersion
+
+_ADDRESS: Final = "127.0.0.1"
+# Who looks at the user interface of Airflow 2 is its administrator: it is on this machine's loopback alone.
+WEB_SERVER_CONFIG: Final = 'AUTH_ROLE_PUBLIC = "Admin"\nWTF_CSRF_ENABLED = True\n'
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowSettings:
+    """Where one Airflow lives. `secret` signs its tokens; `task_environment` is added to what its tasks see."""
+
+    version: AirflowVersion
+    home: Path
+    dags_folder: Path
+    port: int
+    secret: str
+    task_environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where its user interface and REST API are."""
+        return f"http://{_ADDRESS}:{self.port}"
+
+    @property
+    def health_url(self) -> str:
+        """Where it says how its scheduler is."""
+        return self.url + ("/health" if self.version.major == 2 else "/api/v2/monitor/health")  # noqa: PLR2004
+
+    @property
+    def database(self) -> Path:
+        """Its SQLite file."""
+        return self.home / "airflow.db"
+
+    @property
+    def logs(self) -> Path:
+        """Where its processes log; the tasks' logs are in `home / "logs"`."""
+        return self.home / "processes"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables of all its processes."""
+        common = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags_folder),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "2",  # by default the executor forks 32 children
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        own = self._airflow_2() if self.version.major == 2 else self._airflow_3()  # noqa: PLR2004
+        return common | own | dict(self.task_environment)
+
+    def _airflow_2(self) -> dict[str, str]:
+        return {
+            # With the write-ahead log SQLite stands two tasks at once; Airflow 2 would insist on one by one, each
+            # in a new interpreter that takes five seconds to start.
+            "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
+            "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
+            "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "10",
+            "AIRFLOW__SCHEDULER__PARSING_PROCESSES": "1",
+            "AIRFLOW__WEBSERVER__SECRET_KEY": self.secret,
+            "AIRFLOW__WEBSERVER__SHOW_TRIGGER_FORM_IF_NO_PARAMS": "True",
+        }
+
+    def _airflow_3(self) -> dict[str, str]:
+        return {
+            "AIRFLOW__API_AUTH__JWT_SECRET": self.secret,
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__SECRET_KEY": self.secret,
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+            "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        }
+
+    def specification(self, *, control: int, workers: list[int]) -> dict[str, Any]:
+        """Return what `airflow_host` is to start; the numbers are file descriptors of its sockets."""
+        scheduler = ["scheduler", "--skip-serve-logs"]  # logs are read from the files
+        web: dict[str, Any] = {"host": _ADDRESS, "port": self.port, "command": None}
+        servers = [scheduler]
+        if self.version.major > 2:  # noqa: PLR2004
+            web["command"] = ["api-server", f"--host={_ADDRESS}", f"--port={self.port}", "--workers=1"]
+            servers.append(["dag-processor"])
+        return {
+            "control": control,
+            "workers": workers,
+            "database": str(self.database),
+            "logs": str(self.logs),
+            "web": web,
+            "servers": servers,
+        }

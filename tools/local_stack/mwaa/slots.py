@@ -1,0 +1,53 @@
+"""The few commands that MWAA's web server runs at once."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+SLOTS: Final = 4  # "Typically a maximum of 4 CLI commands can run simultaneously" (MWAA troubleshooting)
+
+
+class NoFreeSlot(Exception):  # noqa: N818 - the name of the condition
+    """As many commands run as may run at once."""
+
+
+class Slots:
+    """Counts the commands in flight; one too many is refused at once, never queued. Thread-safe."""
+
+    def __init__(self, size: int = SLOTS) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._most_taken = 0
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold a slot for the duration of a block. Raises NoFreeSlot."""
+        with self._lock:
+            if self._taken == self._size:
+                raise NoFreeSlot
+            self._taken += 1
+            self._most_taken = max(self._most_taken, self._taken)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken -= 1
+
+    @property
+    def taken(self) -> int:
+        """How many commands run now."""
+        with self._lock:
+            return self._taken
+
+    @property
+    def most_taken(self) -> int:
+        """How many ran at once at most since the last `forget`."""
+        with self._lock:
+            return self._most_taken
+
+    def forget(self) -> None:
+        """Count the most anew."""
+        with self._lock:
+            self._most_taken = self._taken

@@ -1,0 +1,70 @@
+"""The Airflow versions that MWAA offers and that can be installed here."""
+
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final, Self
+
+DEFAULT_VERSION: Final = "3.3.1"
+
+# When each version was released, and the newest Python minor version it runs on (all run on 3.11).
+_RELEASES: Final = {
+    "2.7.2": (date(2023, 10, 12), 11),
+    "2.8.1": (date(2024, 1, 19), 11),
+    "2.9.2": (date(2024, 6, 10), 12),
+    "2.10.1": (date(2024, 9, 6), 12),
+    "2.10.3": (date(2024, 11, 5), 12),
+    "2.11.0": (date(2025, 5, 20), 12),
+    "2.11.2": (date(2026, 3, 14), 12),
+    "3.0.6": (date(2025, 8, 29), 12),
+    "3.2.1": (date(2026, 4, 22), 14),
+    "3.3.1": (date(2026, 8, 12), 14),
+}
+_OLDEST_PYTHON: Final = 11  # the project's own
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowVersion:
+    """One Airflow version that MWAA offers. `parse` is the way to make one."""
+
+    text: str
+    released: date
+    newest_python: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the version written as `3.3.1`; raises ValueError naming the versions there are."""
+        if text not in _RELEASES:
+            raise ValueError(f"MWAA does not offer Airflow {text!r}; choose one of {', '.join(_RELEASES)}")
+        released, newest_python = _RELEASES[text]
+        return cls(text, released, newest_python)
+
+    @property
+    def major(self) -> int:
+        """2 or 3: which of the two families of commands, processes and user interfaces it has."""
+        return int(self.text.split(".", 1)[0])
+
+    @property
+    def newest_dependency(self) -> date:
+        """Dependencies are resolved as of two weeks after the release: its fixes are in, later breakage is not."""
+        return self.released + timedelta(days=14)
+
+    @property
+    def pythons(self) -> str:
+        """The Python versions it runs on, for a person."""
+        return f"3.{_OLDEST_PYTHON} to 3.{self.newest_python}"
+
+    def runs_on(self, python_minor: int) -> bool:
+        """Whether it runs on Python 3.`python_minor`."""
+        return _OLDEST_PYTHON <= python_minor <= self.newest_python
+
+
+def known_versions() -> tuple[str, ...]:
+    """Every version MWAA offers, oldest first within its family."""
+    return tuple(_RELEASES)
+
+
+def python_minor(version: str) -> int | None:
+    """The minor version in `3.12.1` or `Python 3.12.1`; None for anything that is not Python 3."""
+    found = re.search(r"\b3\.(\d+)", version)
+    return int(found[1]) if found else None
