@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from mwaa_gateway import wiring
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.observability import logger, metrics, report_dispatch
+from mwaa_gateway.observability import logger, report_dispatch
 
 # A batch of one that is given back is no failed invocation: it would slow the queue's polling and raise the alarm.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -33,7 +33,6 @@ def deliver(record: SQSRecord) -> None:
 
 
 @logger.inject_lambda_context
-@metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Answer SQS with the messages that are to come again."""
     return process_partial_response(event=event, record_handler=deliver, processor=processor, context=context)

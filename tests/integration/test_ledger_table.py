@@ -3,10 +3,8 @@
 import zlib
 from collections.abc import Iterator
 
-import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from moto import mock_aws
 
 from fakes.ledger import FakeLedger
 from fakes.requests import a_request
@@ -18,28 +16,6 @@ from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Reje
 BUSY = Retryable(Reason.WEB_SERVER_BUSY, "busy")
 LOST = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "lost")
 NO = Rejected(Reason.CONF_REFUSED, "no")
-
-
-@pytest.fixture
-def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    with mock_aws():
-        client = boto3.client("dynamodb")
-        client.create_table(
-            TableName="ledger",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": "event", "AttributeType": "S"},
-                {"AttributeName": "request", "AttributeType": "S"},
-            ],
-            KeySchema=[
-                {"AttributeName": "event", "KeyType": "HASH"},
-                {"AttributeName": "request", "KeyType": "RANGE"},
-            ],
-        )
-        yield client
 
 
 @pytest.fixture(params=["dynamodb", "fake"])

@@ -16,7 +16,9 @@ def test_both_transforms_loops_and_number_parameters_deploy(probe):
     """A loop over names with hyphens makes a queue, a role, a function and a mapping for each; slots stay a number."""
     lambda_ = probe.aws.client("lambda")
     mappings = {
-        name: lambda_.list_event_source_mappings(FunctionName=f"probe-worker-{name}")["EventSourceMappings"][0]
+        name: lambda_.list_event_source_mappings(FunctionName=f"probe-worker-{name}")["EventSourceMappings"][
+            0
+        ]
         for name in ("one-a", "two")
     }
 
@@ -60,7 +62,9 @@ def test_an_upload_reaches_lambda_with_a_quoted_key_and_the_default_bus_with_the
 def test_a_notification_reaches_lambda_once(probe):
     """SNS calls the function with one record, its MessageId the one the publisher was given."""
     marker = uuid.uuid4().hex
-    published = probe.aws.client("sns").publish(TopicArn=probe.outputs["Topic"], Message=marker, Subject="a subject")
+    published = probe.aws.client("sns").publish(
+        TopicArn=probe.outputs["Topic"], Message=marker, Subject="a subject"
+    )
 
     [told] = until("the notification", lambda: probe.seen(marker), seconds=20)
     [record] = told["event"]["Records"]
@@ -112,7 +116,9 @@ def test_an_asynchronous_failure_ends_in_the_on_failure_destination(probe):
     """After its attempts the destination gets the event, the condition and the function's error."""
     marker = uuid.uuid4().hex
     probe.aws.client("lambda").invoke(
-        FunctionName=probe.outputs["Refuser"], InvocationType="Event", Payload=json.dumps({"why": marker}).encode()
+        FunctionName=probe.outputs["Refuser"],
+        InvocationType="Event",
+        Payload=json.dumps({"why": marker}).encode(),
     )
 
     record = until("the failure", lambda: _dead(probe, marker), seconds=30)
@@ -131,7 +137,11 @@ def test_a_partial_batch_response_keeps_only_the_failed_message(probe):
     until("three receives", lambda: len(probe.seen('"fail"')) == 3, seconds=30)
     assert [told["receives"] for told in probe.seen('"fail"')] == [1, 2, 3]
     assert [told["receives"] for told in probe.seen('"fine"')] == [1]
-    assert until("the dead letter", lambda: [m for m in probe.take(probe.outputs["Dead"]) if m["Body"] == "fail"], seconds=30)
+    assert until(
+        "the dead letter",
+        lambda: [m for m in probe.take(probe.outputs["Dead"]) if m["Body"] == "fail"],
+        seconds=30,
+    )
 
 
 def test_slots_bound_how_many_messages_are_worked_at_once(probe):

@@ -13,7 +13,7 @@ __all__ = ["apply_folder", "apply_rules"]
 def apply_folder(
     store: RulesStore, folder: Path, environments: Collection[str] | None, by: str, now: datetime
 ) -> list[Applied]:
-    """Check all rule files of a folder (or one file), then apply them; `RulesRefused` means nothing was written."""
+    """Check a folder's rule files, then apply them all; raises `RulesRefused` before any write."""
     checked, mistakes = check_rules([folder], environments=environments)
     if mistakes:
         raise RulesRefused(mistakes)
@@ -25,8 +25,8 @@ def apply_rules(
 ) -> Iterator[Applied]:
     """Apply checked rules one by one, each atomically; what was yielded before an error is done and stays.
 
-    A rule whose file names no state keeps the one it has in the table: applying files again, as a pipeline does,
-    must not release a brake that somebody has pulled with `rules disable`.
+    A rule whose file names no state keeps the one it has in the table: applying files again, as a pipeline
+    does, must not release a brake that somebody has pulled with `rules disable`.
     """
     for checked in rules:
         yield store.put(checked.rule, by=by, now=now, keep_state=not checked.names_state)

@@ -65,7 +65,7 @@ class Connection:
         if self.table and not self.stack_name:
             return None
         return frozenset(
-            name.strip() for name in self._stack_output("Environments").split(",") if name.strip()
+            name.strip() for name in self._stack_output("EnvironmentNames").split(",") if name.strip()
         )
 
     @property

@@ -15,12 +15,14 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-__all__ = ["Document", "Flaw", "Place", "read_json", "read_yaml"]
+__all__ = ["Document", "Flaw", "Place", "read_json", "read_yaml", "write_yaml"]
 
 Place = tuple[str | int, ...]  # the way to a field: ("targets", 0, "dag_id")
 
 _JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_EXPONENT: Final = re.compile(r"-?[0-9]+[eE][+-]?[0-9]+")  # text to YAML 1.1, a number to JSON and YAML 1.2
 _JSON_WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]')
+_YAML_BREAKS: Final = re.compile("[\x85\u2028\u2029\ufeff]")
 _YAML_NODES: Final = 1_000_000  # far above any real file, far below what a few nested aliases can grow into
 _Loader: Any = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
@@ -77,6 +79,13 @@ def read_json(text: str) -> tuple[list[Document], list[Flaw]]:
         return [], [Flaw(1, "this is nested too deeply to be read")]
     lines, flaws = _json_lines(text)
     return [Document(value, lines)], flaws
+
+
+def write_yaml(value: Any) -> str:
+    """Return YAML that `read_yaml` reads back as the same value."""
+    # PyYAML's emitter writes these four as they are, and then reads them as line breaks, or not at all.
+    plain = not _YAML_BREAKS.search(json.dumps(value, ensure_ascii=False))
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=plain, width=110))
 
 
 @dataclass(slots=True)
@@ -156,7 +165,7 @@ class _YamlReading:
                     node,
                     f"{text!r} is not the same number to every reader: write it as JSON does, or quote it",
                 )
-            case "str" if node.style is None and _JSON_NUMBER.fullmatch(text):
+            case "str" if not node.style and _EXPONENT.fullmatch(text):
                 self._flaw(
                     node, f"{text!r} is a number to some and text to others: write its digits, or quote it"
                 )

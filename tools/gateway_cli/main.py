@@ -1,3 +1,4 @@
+# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway`: the operator's command. Each group of commands is imported when it is asked for."""
 
 from collections.abc import Mapping
@@ -46,7 +47,7 @@ class _LazyGroups(click.Group):
 @click.group(cls=_LazyGroups, context_settings=_SETTINGS)
 @click.version_option(__version__, prog_name="mwaa-gateway")
 def cli() -> None:
-    r"""Start exactly one Airflow DAG run on Amazon MWAA for every event and matching rule.
+    """Start exactly one Airflow DAG run on Amazon MWAA for every event and matching rule.
 
     \b
     Examples:

@@ -10,6 +10,7 @@ from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
 
 from gateway_cli.documents import Document, Place, read_json, read_yaml
+from gateway_cli.rules_store import document_text
 
 __all__ = ["CheckedRule", "Mistake", "RulesRefused", "WrittenRule", "check_rules", "read_rules"]
 
@@ -109,6 +110,7 @@ def check_rules(
     for rule in written:
         try:
             parsed = parse_rule(rule.document, environments=environments)
+            document_text(parsed)
             checked.append(CheckedRule(parsed, "state" in rule.document, rule.file))
         except InvalidRule as error:
             mistakes.extend(rule.mistake(problem.field, problem.message) for problem in error.problems)

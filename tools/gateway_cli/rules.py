@@ -1,3 +1,4 @@
+# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway rules`: thin commands over the rule files and the rules table."""
 
 from collections.abc import Sequence
@@ -6,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import yaml
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import parse_rule
 
 from gateway_cli.apply import apply_rules
 from gateway_cli.connection import Connection, connection_options
+from gateway_cli.documents import write_yaml
 from gateway_cli.output import Refused, print_json, print_note, print_table
 from gateway_cli.rule_files import CheckedRule, Mistake, check_rules
 from gateway_cli.rules_store import Applied, State
@@ -34,7 +35,7 @@ _by = click.option("--by", metavar="NAME", help="Who makes the change; else the 
 
 @click.group()
 def rules() -> None:
-    r"""Check, apply, list, stop and delete the rules that turn events into DAG runs.
+    """Check, apply, list, stop and delete the rules that turn events into DAG runs.
 
     A rule file is YAML or JSON and holds one rule, a list of rules, or a list under `rules:`. A change is
     live within seconds, without a deploy.
@@ -52,7 +53,7 @@ def rules() -> None:
 @_output
 @connection_options
 def validate(connection: Connection, paths: Sequence[Path], output: str) -> None:
-    r"""Check rule files.
+    """Check rule files.
 
     Tells every mistake at once, with file, line, rule, field, and what to write instead. Needs no AWS
     account. Environment names are checked where --environment, --stack-name or --local say which there are. A
@@ -87,11 +88,11 @@ def validate(connection: Connection, paths: Sequence[Path], output: str) -> None
 @_output
 @connection_options
 def apply(connection: Connection, paths: Sequence[Path], by: str | None, output: str) -> None:
-    r"""Create and update rules from files.
+    """Create and update rules from files.
 
-    With one mistake anywhere, nothing is written. Rules that are the same already are left alone, and so are
-    rules that are in no file. A rule whose file names no `state` keeps the state it has in the table: applying
-    files again does not start what `rules disable` has stopped.
+    With one mistake anywhere, nothing is written. Rules that are the same already are left alone, and so
+    are rules that are in no file. A rule whose file names no `state` keeps the state it has in the table:
+    applying files again does not start what `rules disable` has stopped.
 
     \b
     Examples:
@@ -107,7 +108,8 @@ def apply(connection: Connection, paths: Sequence[Path], by: str | None, output:
         print_note("environment names were not checked: give --environment or --stack-name")
     done: list[Applied] = []
     try:
-        done.extend(apply_rules(connection.store, checked, by=by or connection.caller, now=_now()))
+        for applied in apply_rules(connection.store, checked, by=by or connection.caller, now=_now()):
+            done.append(applied)  # noqa: PERF402 - one by one: known also when the next one fails
     finally:  # what was written before an error is written: it is told first, then the error
         if output == "json":
             print_json({"applied": [asdict(applied) for applied in done], "problems": []})
@@ -120,7 +122,7 @@ def apply(connection: Connection, paths: Sequence[Path], by: str | None, output:
 @_output
 @connection_options
 def list_rules(connection: Connection, output: str) -> None:
-    r"""List the rules in the table.
+    """List the rules in the table.
 
     Of each: state, version, the partitions of events that it lies in, its targets, and when it was changed.
 
@@ -154,7 +156,7 @@ def list_rules(connection: Connection, output: str) -> None:
 @_output
 @connection_options
 def show(connection: Connection, rule_id: str, output: str) -> None:
-    r"""Show one rule as the table has it.
+    """Show one rule as the table has it.
 
     Resolved, as YAML that can be applied again.
 
@@ -168,7 +170,7 @@ def show(connection: Connection, rule_id: str, output: str) -> None:
         print_json({**summary(item), "document": document})
         return
     click.echo(f"# version {item.version}, updated {item.updated_at} by {item.updated_by}")
-    click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110), nl=False)
+    click.echo(write_yaml(document), nl=False)
 
 
 @rules.command()
@@ -177,7 +179,7 @@ def show(connection: Connection, rule_id: str, output: str) -> None:
 @_output
 @connection_options
 def enable(connection: Connection, rule_id: str, by: str | None, output: str) -> None:
-    r"""Let a rule match events again.
+    """Let a rule match events again.
 
     It is checked first: a rule that is broken, or names an unknown environment, is refused.
 
@@ -199,7 +201,7 @@ def enable(connection: Connection, rule_id: str, by: str | None, output: str) ->
 @_output
 @connection_options
 def disable(connection: Connection, rule_id: str, by: str | None, output: str) -> None:
-    r"""Stop a rule: within seconds it matches no event.
+    """Stop a rule: within seconds it matches no event.
 
     Trigger requests that were made before still become runs.
 
@@ -217,7 +219,7 @@ def disable(connection: Connection, rule_id: str, by: str | None, output: str) -
 @_output
 @connection_options
 def delete(connection: Connection, rule_id: str, yes: bool, by: str | None, output: str) -> None:  # noqa: FBT001
-    r"""Delete a rule, after asking.
+    """Delete a rule, after asking.
 
     A rule of the same id that is applied later continues its count of versions.
 

@@ -10,6 +10,7 @@ __all__ = ["document_of", "summary", "target_names"]
 
 
 def document_of(item: StoredRuleItem) -> dict[str, Any]:
+    """Return a rule's document; refused where it is not even a JSON object."""
     try:
         document = json.loads(item.document)
     except ValueError:
@@ -22,7 +23,7 @@ def document_of(item: StoredRuleItem) -> dict[str, Any]:
 
 
 def _targets(item: StoredRuleItem) -> list[dict[str, Any]]:
-    """The targets as the document has them; none of a document that is broken, which must not hide the others."""
+    """The targets as the document has them, none where it is broken."""
     try:
         return [
             {key: target[key] for key in ("id", "environment", "dag_id")}
@@ -33,6 +34,7 @@ def _targets(item: StoredRuleItem) -> list[dict[str, Any]]:
 
 
 def summary(item: StoredRuleItem) -> dict[str, Any]:
+    """Return what a program is told of a rule."""
     return {
         "id": item.id,
         "state": item.state,
@@ -45,5 +47,6 @@ def summary(item: StoredRuleItem) -> dict[str, Any]:
 
 
 def target_names(item: StoredRuleItem) -> list[str]:
+    """Return each target as `environment:dag_id`."""
     names = [f"{target['environment']}:{target['dag_id']}" for target in _targets(item)]
     return names or ["(unreadable: apply its file again)"]

@@ -76,7 +76,9 @@ def deploy(
     return Deployment(stack_name, outputs, package.left_out)
 
 
-def _upload(aws: LocalAws, artifacts: tuple[Artifact, ...], template: Mapping[str, Any], stack_name: str) -> str:
+def _upload(
+    aws: LocalAws, artifacts: tuple[Artifact, ...], template: Mapping[str, Any], stack_name: str
+) -> str:
     """Put everything into the artifacts bucket; the template's URL."""
     s3 = aws.client("s3")
     try:
@@ -133,7 +135,9 @@ def _wait(aws: LocalAws, stack_name: str) -> Mapping[str, str]:
             case status if status.endswith("_IN_PROGRESS") and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
             case status:
-                raise StackError(_failure(cloudformation, stack_name, status, stack.get("StackStatusReason", "")))
+                raise StackError(
+                    _failure(cloudformation, stack_name, status, stack.get("StackStatusReason", ""))
+                )
 
 
 def _failure(cloudformation: Any, stack_name: str, status: str, reason: str) -> str:

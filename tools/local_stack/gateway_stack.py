@@ -52,7 +52,9 @@ class GatewayNames:
                 trigger_dlq_url=_reachable(outputs["TriggerDlqUrlTemplate"], aws),
             )
         except KeyError as missing:
-            raise StackError(f"template.yaml has no output {missing}, which the local stack needs") from missing
+            raise StackError(
+                f"template.yaml has no output {missing}, which the local stack needs"
+            ) from missing
 
 
 def _reachable(queue_url: str, aws: LocalAws) -> str:
@@ -62,7 +64,13 @@ def _reachable(queue_url: str, aws: LocalAws) -> str:
 
 
 def deploy_gateway(
-    aws: LocalAws, *, root: Path, state_folder: Path, environments: tuple[str, ...], ca_bundle: Path, mwaa_endpoint_url: str
+    aws: LocalAws,
+    *,
+    root: Path,
+    state_folder: Path,
+    environments: tuple[str, ...],
+    ca_bundle: Path,
+    mwaa_endpoint_url: str,
 ) -> Deployment:
     """Create the gateway's stack or bring it up to date with the working tree."""
     return deploy(

@@ -46,7 +46,7 @@ def _row(item: dict[str, Any]) -> LedgerRow:
         environment=item["environment"],
         dag_id=item["dag_id"],
         run_id=item["run_id"],
-        reason=str(item.get("reason", "")),
+        reason=str(item.get("reason_text") or item.get("reason", "")),
         first_attempt_at=_seconds(item.get("first_attempt_at")),
         finished_at=_seconds(item.get("finished_at")),
     )

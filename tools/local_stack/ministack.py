@@ -64,7 +64,9 @@ class MiniStack:
                 raise StackError(f"MiniStack ended with code {self._process.returncode}:\n{self._log_tail()}")
             if time.monotonic() > deadline:
                 self.stop()
-                raise StackError(f"MiniStack did not answer within {_START_SECONDS:.0f} s:\n{self._log_tail()}")
+                raise StackError(
+                    f"MiniStack did not answer within {_START_SECONDS:.0f} s:\n{self._log_tail()}"
+                )
             time.sleep(_POLL_SECONDS)
         return ProcessGroup.of("ministack", self._process.pid)
 

@@ -1,17 +1,24 @@
-"""MiniStack with a ceiling on sandboxes: `python -m local_stack.ministack_server`.
+"""MiniStack with three things mended: `python -m local_stack.ministack_server`.
 
-MiniStack 1.5.33 starts a sandbox for every invocation that finds none idle: 200 uploads in one second would be 200
-Python processes (12 GB), and its only alternative is a throttle, which it counts as a failed attempt and, from SNS and
-EventBridge, never repeats. Lambda would let asynchronous events wait. So does this: beyond `SANDBOXES_PER_FUNCTION`
-an invocation waits until another has finished. Everything else is MiniStack as published.
+1. MiniStack 1.5.33 starts a sandbox for every invocation that finds none idle: 200 uploads in one second would be 200
+   Python processes (12 GB), and its only alternative is a throttle, which it counts as a failed attempt and, from SNS
+   and EventBridge, never repeats. Lambda would let asynchronous events wait. So does this: beyond
+   `SANDBOXES_PER_FUNCTION` an invocation waits until another has finished.
+2. The template denies whatever does not come by TLS, and MiniStack obeys. Here everything comes by plain HTTP over the
+   loopback interface, which nobody else can listen to: that counts as secure transport.
+3. In IAM a batch of SQS messages is allowed by the action of a single one; `sqs:SendMessageBatch` is no action at all.
+   MiniStack asks for it.
+
+Everything else is MiniStack as published.
 """
 
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from ministack.app import main
-from ministack.services import lambda_svc
+from ministack import app  # type: ignore[import-untyped]
+from ministack.core import iam_actions  # type: ignore[import-untyped]
+from ministack.services import lambda_svc  # type: ignore[import-untyped]
 
 __all__ = ["SANDBOXES_PER_FUNCTION"]
 
@@ -41,6 +48,23 @@ def _bound_sandboxes(ceiling: int) -> None:
     lambda_svc.release_worker = release_and_tell
 
 
+def _trust_loopback() -> None:
+    pin: Callable[[str, bool], None] = app.pin_request_origin
+    app.pin_request_origin = lambda source_ip, _secure_transport: pin(source_ip, True)  # noqa: FBT003
+
+
+def _name_batches_as_iam_does() -> None:
+    extract: Callable[..., str | None] = iam_actions.extract_iam_action
+
+    def extract_known(*request: Any, **options: Any) -> str | None:
+        action = extract(*request, **options)
+        return action.removesuffix("Batch") if action and action.startswith("sqs:") else action
+
+    iam_actions.extract_iam_action = extract_known
+
+
 if __name__ == "__main__":
     _bound_sandboxes(SANDBOXES_PER_FUNCTION)
-    main()
+    _trust_loopback()
+    _name_batches_as_iam_does()
+    app.main()

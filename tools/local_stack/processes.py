@@ -4,12 +4,23 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-__all__ = ["ProcessGroup", "descendants", "memory_bytes", "start_group", "started_at", "stop_group"]
+__all__ = [
+    "ProcessGroup",
+    "descendants",
+    "kill_descendants",
+    "memory_bytes",
+    "start_group",
+    "started_at",
+    "stop_group",
+]
 
+_PROC = Path("/proc")  # not on macOS
 _POLL_SECONDS = 0.05
 
 
@@ -22,7 +33,7 @@ class ProcessGroup:
     started: str
 
     @classmethod
-    def of(cls, name: str, pid: int) -> "ProcessGroup":
+    def of(cls, name: str, pid: int) -> Self:
         """Take the fingerprint of a running process."""
         return cls(name, pid, started_at(pid))
 
@@ -32,8 +43,17 @@ class ProcessGroup:
 
 
 def started_at(pid: int) -> str:
-    """When a process began, as `ps` prints it (Linux and macOS alike); "" when there is none."""
-    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S607
+    """When a process began, in whatever form the system tells it; "" when there is none (or only a zombie is left)."""
+    if _PROC.is_dir():
+        try:
+            # "pid (name with anything in it) state ppid …", the 22nd field being the start in ticks since boot
+            fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return ""
+        return "" if fields[0] == "Z" else fields[19]
+    answer = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )  # noqa: S607
     return answer.stdout.strip()
 
 
@@ -73,10 +93,8 @@ def stop_group(pid: int, *, grace_seconds: float = 5.0) -> None:
 
 
 def _reap(pid: int) -> None:
-    try:
+    with suppress(ChildProcessError):  # not our child, or its Popen has waited for it already
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass  # not our child, or its Popen has waited for it already
 
 
 def _group_exists(pid: int) -> bool:
@@ -88,28 +106,47 @@ def _group_exists(pid: int) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """`pid` and every process below it. Empty where there is no `/proc` (macOS)."""
-    parents: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text()
-        except OSError:
-            continue  # ended while we looked
-        # "pid (name with anything in it) state ppid …"
-        parents.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
-    found, waiting = [], [pid] if Path(f"/proc/{pid}").exists() else []
+    """Every process below `pid`, in whatever session, itself not included."""
+    children: dict[int, list[int]] = {}
+    for child, parent in _parents():
+        children.setdefault(parent, []).append(child)
+    found: list[int] = []
+    waiting = [pid]
     while waiting:
-        found.append(one := waiting.pop())
-        waiting.extend(parents.get(one, ()))
+        below = children.get(waiting.pop(), [])
+        found.extend(below)
+        waiting.extend(below)
     return found
 
 
+def _parents() -> Iterator[tuple[int, int]]:
+    """(process, its parent) of every process there is."""
+    if not _PROC.is_dir():
+        answer = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=True)  # noqa: S607
+        for line in answer.stdout.splitlines():
+            child, parent = line.split()
+            yield int(child), int(parent)
+        return
+    for stat in _PROC.glob("[0-9]*/stat"):
+        try:
+            yield int(stat.parent.name), int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # ended while we looked
+
+
+def kill_descendants(pid: int) -> None:
+    """The last resort: end at once whatever is still below `pid`."""
+    for each in descendants(pid):
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+
+
 def memory_bytes(pids: Iterable[int]) -> int | None:
-    """What the processes occupy together, shared pages counted once (PSS); None where `/proc` does not tell."""
+    """What the processes occupy together, shared pages counted once (PSS); None where the system does not tell."""
     total, seen = 0, False
     for pid in pids:
         try:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
         except OSError:
             continue
         seen = True

@@ -8,6 +8,7 @@ own gaps, each with its reason below. There is no second description of any reso
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
@@ -63,7 +64,7 @@ def localise(
         return {"Bucket": bucket, "Key": artifact.key}
 
     resources = _numbers_written_out(template["Resources"], _numbers(template, parameters))
-    for siblings, name in list(_resources(resources)):
+    for siblings, name, loops in list(_resources(resources)):
         resource = siblings[name]
         properties = resource.setdefault("Properties", {})
         match resource["Type"]:
@@ -71,10 +72,10 @@ def localise(
                 del siblings[name]
                 left_out.append(f"{name} ({kind}): {LEFT_OUT[kind]}")
             case "AWS::Serverless::Function":
-                properties["CodeUri"] = stored(function(properties["CodeUri"]))
+                properties["CodeUri"] = stored(function(_folder(properties["CodeUri"], loops)))
                 properties["Runtime"] = _RUNTIME
             case "AWS::Serverless::LayerVersion":
-                properties["ContentUri"] = stored(layer(properties["ContentUri"]))
+                properties["ContentUri"] = stored(layer(_folder(properties["ContentUri"], loops)))
     return Package({**template, "Resources": resources}, tuple(artifacts.values()), tuple(left_out))
 
 
@@ -104,10 +105,21 @@ def _numbers_written_out(node: Any, numbers: Mapping[str, int | float]) -> Any:
             return node
 
 
-def _resources(resources: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Every resource, one inside a loop once, as the mapping it stands in and its key there."""
+def _resources(
+    resources: dict[str, Any], loops: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[tuple[dict[str, Any], str, Mapping[str, Any]]]:
+    """Every resource, one inside a loop once: the mapping it stands in, its key there, and the loops around it."""
     for name, body in resources.items():
         if name.startswith(_LOOP):
-            yield from _resources(body[2])  # [identifier, collection, fragment]
+            identifier, collection, fragment = body
+            yield from _resources(fragment, {**loops, identifier: collection})
         else:
-            yield resources, name
+            yield resources, name, loops
+
+
+def _folder(uri: str, loops: Mapping[str, Any]) -> str:
+    """The folder a URI means. Like SAM CLI's, it may name a loop around it; here, one over a single literal name."""
+    for identifier, collection in loops.items():
+        if isinstance(collection, list) and len(collection) == 1:
+            uri = uri.replace(f"${{{identifier}}}", collection[0])
+    return uri

@@ -33,8 +33,8 @@ class AirflowError(Exception):
 class Airflow:
     """Real Airflow in a folder of its own: database, scheduler, user interface, and a warm command line.
 
-    Each start begins with an empty database: what the gateway remembers of earlier runs does not outlive the local
-    stack either. The folder keeps the logs of the last start.
+    Each start begins with an empty database: what the gateway remembers of earlier runs does not outlive the
+    local stack either. The folder keeps the logs of the last start.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Airflow:
         self._failure = ""
 
     def start(self) -> None:
-        """Start all processes; returns when the scheduler works and commands are taken. Raises AirflowError."""
+        """Start all processes and wait for the scheduler and the command line. Raises AirflowError."""
         settings = self.settings
         shutil.rmtree(settings.home, ignore_errors=True)
         settings.logs.mkdir(parents=True)
@@ -74,7 +74,7 @@ class Airflow:
         descriptors = [each.fileno() for each in workers]
         specification = settings.specification(control=control.fileno(), workers=descriptors)
         # -P: the folder of this script has a module called `airflow`, too.
-        command = [self._python, "-P", airflow_host.__file__, json.dumps(specification)]
+        command = [str(self._python), "-P", airflow_host.__file__, json.dumps(specification)]
         with control, (settings.logs / "host.log").open("wb") as log:
             self._host = subprocess.Popen(
                 command,
@@ -101,7 +101,9 @@ class Airflow:
             return
         if self._control is not None:
             with suppress(OSError):
-                self._control.shutdown(socket.SHUT_RDWR)  # a mere close() would wait for the thread that reads it
+                self._control.shutdown(
+                    socket.SHUT_RDWR
+                )  # a mere close() would wait for the thread that reads it
             self._control.close()
         self.command_line.close()
         with suppress(subprocess.TimeoutExpired):
@@ -148,7 +150,7 @@ class Airflow:
             except (OSError, ValueError) as error:
                 unhealthy = f"its web server does not answer ({error})"
             else:
-                parts = ("metadatabase", "scheduler", *(("dag_processor",) if self.settings.version.major > 2 else ()))  # noqa: PLR2004
+                parts = self.settings.health_parts
                 sick = [part for part in parts if health.get(part, {}).get("status") != "healthy"]
                 if not sick:
                     return
@@ -158,7 +160,9 @@ class Airflow:
 
     def _explained(self, reason: str) -> str:
         """The reason, and the last lines of each log."""
-        told = [f"Airflow {self.settings.version.text} did not start: {reason}. Logs in {self.settings.logs}:"]
+        told = [
+            f"Airflow {self.settings.version.text} did not start: {reason}. Logs in {self.settings.logs}:"
+        ]
         for log in sorted(self.settings.logs.glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
             told += [f"--- {log.name}", *lines]

@@ -1,13 +1,14 @@
 """Run inside an Airflow environment: import Airflow once, then fork everything that belongs to it.
 
 Scheduler, DAG processor, API server and the warm command-line workers are each Airflow's own command
-(`airflow.__main__.main`), run in a fork of one process that has already imported Airflow. So they share most of their
-memory, and all of them are up in the time one cold `airflow` command takes.
+(`airflow.__main__.main`), run in a fork of one process that has already imported Airflow. So they share most
+of their memory, and all of them are up in the time one cold `airflow` command takes.
 
 Started by `airflow.Airflow`, which is also where the other end of its two kinds of sockets is:
-- control: this process reports each step as a line of JSON. When the other side closes, or dies, everything ends here.
-- one per worker: a request is a length and a JSON list of words; the answer is a length and a JSON object with
-  exit_code, stdout and stderr, the same as those of the command run by itself in a terminal-less shell.
+- control: this process reports each step as a line of JSON. When the other side closes, or dies, everything
+  ends here.
+- one per worker: a request is a length and a JSON list of words; the answer is a length and a JSON object
+  with exit_code, stdout and stderr, the same as those of the command run by itself in a terminal-less shell.
 
 Only the standard library and what Airflow brings along are imported.
 """
@@ -48,8 +49,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def run_airflow(words: list[str]) -> int:
     """Run one Airflow command in this process and return its exit code; prints what the command prints."""
-    import airflow.__main__ as command_line
-    from airflow import settings
+    import airflow.__main__ as command_line  # noqa: PLC0415 - this module is also read where no Airflow is
+    from airflow import settings  # noqa: PLC0415
 
     sys.argv = ["airflow", *words]
     try:
@@ -59,8 +60,9 @@ def run_airflow(words: list[str]) -> int:
             print(end.code, file=sys.stderr)
             return 1
         return int(end.code or 0)
-    except BaseException as error:
-        # As the interpreter would print it, from `main` on: our own two frames are not part of Airflow's answer.
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is Airflow's answer
+        # As the interpreter would print it, from `main` on: our own two frames are not part of Airflow's
+        # answer.
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
         traceback.print_exception(error)
         return 1
@@ -114,11 +116,11 @@ def send(worker: socket.socket, answer: dict[str, Any]) -> None:
 def serve_airflow_2_web(host: str, port: int) -> None:
     """Serve Airflow 2's web application in this process.
 
-    `airflow webserver` starts gunicorn, which imports everything again in three processes of its own: 15 seconds and
-    300 MB more for a page that one person looks at.
+    `airflow webserver` starts gunicorn, which imports everything again in three processes of its own: 15
+    seconds and 300 MB more for a page that one person looks at.
     """
-    from airflow.www.app import cached_app
-    from werkzeug.serving import run_simple
+    from airflow.www.app import cached_app  # noqa: PLC0415
+    from werkzeug.serving import run_simple  # noqa: PLC0415
 
     run_simple(host, port, cached_app(), threaded=True)
 
@@ -141,7 +143,9 @@ class Host:
         self.workers = [socket.socket(fileno=descriptor) for descriptor in specification["workers"]]
         for each in (self.control, *self.workers):
             each.set_inheritable(False)
-        self.busy = mmap.mmap(-1, len(self.workers) + 1)  # shared with the workers: which of them run a command
+        self.busy = mmap.mmap(
+            -1, len(self.workers) + 1
+        )  # shared with the workers: which of them run a command
         self.children: dict[int, Child] = {}
 
     def report(self, **step: Any) -> None:
@@ -175,14 +179,14 @@ class Host:
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             for words in _WARM_UP:
                 captured(words, stdout, stderr)
-        from airflow import settings
+        from airflow import settings  # noqa: PLC0415
 
         settings.engine.dispose()  # a connection must not be shared with the children
         gc.collect()
         gc.freeze()  # else the first collection in each child would copy every page
 
     def once(self, step: str, words: list[str]) -> None:
-        """Run a command that has to succeed, in a child, so that what it imports and configures goes with it."""
+        """Run a command that has to succeed, in a child, so that what it configures goes again."""
         self.report(step=step)
         pid = self.fork(Child("host", partial(run_airflow, words)))
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -195,14 +199,16 @@ class Host:
         self.children[self.fork(child)] = child
 
     def fork(self, child: Child) -> int:
-        """Return the process id of a new child that runs what it is to run, logs to its own file, and ends."""
+        """Return the process id of a new child that does its work, logs to its own file, and ends."""
         pid = os.fork()
         if pid:
             return pid
         status = 1
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            log = os.open(Path(self.specification["logs"], f"{child.name}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            log = os.open(
+                Path(self.specification["logs"], f"{child.name}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            )
             os.dup2(log, 1)
             os.dup2(log, 2)
             os.close(log)
@@ -236,6 +242,7 @@ class Host:
     def stop(self) -> NoReturn:
         """End every process of the session, politely first, and this one last."""
         end_session(os.getpid(), seconds=_STOP_SECONDS)
+        bury_children()
         os._exit(0)
 
 
@@ -244,16 +251,20 @@ def end_session(session: int, *, seconds: float) -> None:
 
     All descendants of a host are in its session, whatever process groups Airflow makes for its tasks.
     """
-    for sign, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, seconds)):
+    for sign in (signal.SIGTERM, signal.SIGKILL):
         for pid in session_members(session):
             with contextlib.suppress(OSError):
                 os.kill(pid, sign)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + seconds
         while session_members(session) and time.monotonic() < deadline:
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
             time.sleep(0.05)
+
+
+def bury_children() -> None:
+    """Read the exit status of every child that ended, so that none stays a zombie."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def session_members(session: int) -> list[int]:
@@ -267,7 +278,7 @@ def session_members(session: int) -> list[int]:
 
 
 def _session_of(pid: int) -> int | None:
-    """The session of a living process; None if there is none, or only its entry waits for a parent to read it."""
+    """The session of a living process; None if there is none, or nothing but its exit status is left."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -279,7 +290,7 @@ def _session_of(pid: int) -> int | None:
 
 
 def adopt_orphans() -> None:
-    """Let processes whose parent ended become this one's children, so that none stays a zombie (Linux only)."""
+    """Let processes whose parent ended become children of this one, so that none stays a zombie (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 

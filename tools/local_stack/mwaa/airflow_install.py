@@ -1,10 +1,10 @@
 """One virtual environment per Airflow version, installed with uv from a locked and hashed requirement file.
 
-    python -m local_stack.mwaa.airflow_install --uv .venvs/uv/bin/uv 3.3.1 2.11.2          # install
-    python -m local_stack.mwaa.airflow_install --uv .venvs/uv/bin/uv --lock 3.3.1          # write the lock file anew
+    python -m local_stack.mwaa.airflow_install --uv .venvs/uv/bin/uv 3.3.1 2.11.2   # install
+    python -m local_stack.mwaa.airflow_install --uv .venvs/uv/bin/uv --lock 3.3.1   # lock anew
 
-The environments are apart from the project's own: Airflow pins half of PyPI. A lock file holds for every Python the
-version runs on, and names no index: whichever one uv is configured with is used.
+The environments are apart from the project's own: Airflow pins half of PyPI. A lock file holds for every
+Python the version runs on, and names no index: whichever one uv is configured with is used.
 """
 
 import argparse
@@ -41,7 +41,9 @@ def ensure_airflow(version: AirflowVersion, *, venvs: Path, uv: Path, progress: 
         )
     venv = venvs.absolute() / f"airflow-{version.text}"
     python = venv / "bin" / "python"
-    installed = venv / "installed"  # written last, so that a broken-off installation is not taken for a good one
+    installed = (
+        venv / "installed"
+    )  # written last, so that a broken-off installation is not taken for a good one
     locked = hashlib.sha256(requirements.read_bytes()).hexdigest()
     with _only_one_process(venvs / f"airflow-{version.text}.lock"):
         if python.exists() and installed.exists() and installed.read_text() == locked:
@@ -50,7 +52,17 @@ def ensure_airflow(version: AirflowVersion, *, venvs: Path, uv: Path, progress: 
         progress(f"Installing Airflow {version.text} with {base}")
         _run([uv, "venv", "--quiet", "--clear", "--python", base, venv], version)
         _run(
-            [uv, "pip", "install", "--quiet", "--require-hashes", "--python", python, "--requirements", requirements],
+            [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--require-hashes",
+                "--python",
+                python,
+                "--requirements",
+                requirements,
+            ],
             version,
         )
         installed.write_text(locked)
@@ -58,7 +70,7 @@ def ensure_airflow(version: AirflowVersion, *, venvs: Path, uv: Path, progress: 
 
 
 def find_python(version: AirflowVersion) -> str:
-    """Return a Python on this machine that the version runs on: the running one if it fits. Raises InstallError."""
+    """Return a Python that the version runs on, the running one if it fits. Raises InstallError."""
     running = str(getattr(sys, "_base_executable", sys.executable))
     if version.runs_on(sys.version_info.minor):
         return running
@@ -75,7 +87,7 @@ def find_python(version: AirflowVersion) -> str:
 
 
 def write_lock(version: AirflowVersion, *, uv: Path) -> Path:
-    """Resolve the version's dependencies as of its release into its lock file, and return that file's path."""
+    """Resolve the version's dependencies as of its release into its lock file; returns that file's path."""
     lock_file = LOCK_FILES / f"{version.text}.txt"
     options = [
         "--universal",
@@ -87,9 +99,7 @@ def write_lock(version: AirflowVersion, *, uv: Path) -> Path:
     ]
     arguments = ["pip", "compile", "--quiet", "-", *options]
     requirement = f"apache-airflow=={version.text}"
-    done = subprocess.run(
-        [uv, *arguments], input=requirement, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([uv, *arguments], input=requirement, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InstallError(f"uv could not resolve {requirement}:\n{done.stderr}")
     header = f"# Generated: echo {requirement} | uv {' '.join(arguments)}\n"
@@ -110,7 +120,9 @@ def _candidates(minor: int) -> Iterator[str]:
     if found:
         yield found
     # pyenv's shims refuse versions that are not selected; the interpreters themselves work.
-    yield from map(str, sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3.{minor}"), reverse=True))
+    yield from map(
+        str, sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3.{minor}"), reverse=True)
+    )
 
 
 def _minor_of(python: str) -> int | None:
@@ -122,7 +134,7 @@ def _run(command: list[str | Path], version: AirflowVersion) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InstallError(
-            f"Airflow {version.text} could not be installed; `{' '.join(map(str, command[:3]))}` said:\n{done.stderr}"
+            f"Airflow {version.text} could not be installed; `{command[0]} {command[1]}` said:\n{done.stderr}"
         )
 
 
@@ -130,8 +142,12 @@ def main() -> None:
     """Install, or lock anew, the versions named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("versions", nargs="+", metavar="VERSION", type=AirflowVersion.parse)
-    parser.add_argument("--uv", type=Path, default=Path("uv"), help="the uv to use (default: the one on PATH)")
-    parser.add_argument("--venvs", type=Path, default=Path(".venvs"), help="where the environments are (.venvs)")
+    parser.add_argument(
+        "--uv", type=Path, default=Path("uv"), help="the uv to use (default: the one on PATH)"
+    )
+    parser.add_argument(
+        "--venvs", type=Path, default=Path(".venvs"), help="where the environments are (.venvs)"
+    )
     parser.add_argument("--lock", action="store_true", help="write the lock file instead of installing")
     arguments = parser.parse_args()
     try:

@@ -18,7 +18,7 @@ WEB_SERVER_CONFIG: Final = 'AUTH_ROLE_PUBLIC = "Admin"\nWTF_CSRF_ENABLED = True\
 
 @dataclass(frozen=True, slots=True)
 class AirflowSettings:
-    """Where one Airflow lives. `secret` signs its tokens; `task_environment` is added to what its tasks see."""
+    """Where one Airflow lives; `secret` signs its tokens, its tasks see `task_environment` as well."""
 
     version: AirflowVersion
     home: Path
@@ -35,7 +35,13 @@ class AirflowSettings:
     @property
     def health_url(self) -> str:
         """Where it says how its scheduler is."""
-        return self.url + ("/health" if self.version.major == 2 else "/api/v2/monitor/health")  # noqa: PLR2004
+        return self.url + ("/health" if self.version.is_airflow_2 else "/api/v2/monitor/health")
+
+    @property
+    def health_parts(self) -> tuple[str, ...]:
+        """What has to be healthy, in the words of `health_url`, before the environment can be used."""
+        parts = ("metadatabase", "scheduler")
+        return parts if self.version.is_airflow_2 else (*parts, "dag_processor")
 
     @property
     def database(self) -> Path:
@@ -64,13 +70,13 @@ class AirflowSettings:
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
-        own = self._airflow_2() if self.version.major == 2 else self._airflow_3()  # noqa: PLR2004
+        own = self._airflow_2() if self.version.is_airflow_2 else self._airflow_3()
         return common | own | dict(self.task_environment)
 
     def _airflow_2(self) -> dict[str, str]:
         return {
-            # With the write-ahead log SQLite stands two tasks at once; Airflow 2 would insist on one by one, each
-            # in a new interpreter that takes five seconds to start.
+            # With the write-ahead log SQLite stands two tasks at once; Airflow 2 would insist on one by one,
+            # each in a new interpreter that takes five seconds to start.
             "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
             "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
             "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
@@ -97,7 +103,7 @@ class AirflowSettings:
         scheduler = ["scheduler", "--skip-serve-logs"]  # logs are read from the files
         web: dict[str, Any] = {"host": _ADDRESS, "port": self.port, "command": None}
         servers = [scheduler]
-        if self.version.major > 2:  # noqa: PLR2004
+        if not self.version.is_airflow_2:
             web["command"] = ["api-server", f"--host={_ADDRESS}", f"--port={self.port}", "--workers=1"]
             servers.append(["dag-processor"])
         return {

@@ -26,7 +26,8 @@ APPLIED: Final = frozenset({Fault.LOST_RESPONSE, Fault.RESET_AFTER, Fault.GARBLE
 class Faults:
     """How often each fault is to happen (probability per request), and how long each command takes longer.
 
-    At most one fault happens to a request, so the probabilities may add up to at most 1; ValueError otherwise.
+    At most one fault happens to a request, so the probabilities may add up to at most 1; ValueError
+    otherwise.
     """
 
     error_503: float = 0.0
@@ -53,7 +54,7 @@ class Faults:
             raise ValueError(f"Unknown: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
         for name, value in document.items():
             if isinstance(value, bool) or not isinstance(value, int if name == "seed" else int | float):
-                raise ValueError(f"{name} is to be a number, not {value!r}")
+                raise ValueError(f"{name} is to be a number, not {value!r}")  # noqa: TRY004 - a bad document
         return cls(**document)
 
     def document(self) -> dict[str, float]:
@@ -67,7 +68,7 @@ class Faults:
 
 
 class FaultSchedule:
-    """Decides request by request what goes wrong: the same faults and seed give the same sequence. Thread-safe."""
+    """Decides request by request what goes wrong; equal faults and seeds decide alike. Thread-safe."""
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults

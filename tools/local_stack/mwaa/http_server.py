@@ -5,6 +5,7 @@ import socket
 import ssl
 import struct
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -114,14 +115,17 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, self.path, headers, self.rfile.read(length))
         try:
-            self._send(self.server.respond(request))
+            answer = self.server.respond(request)
         except NoAnswer as fault:
             self.close_connection = True
-            if fault.reset:
+            if fault.reset:  # closing a socket that may not linger resets the connection
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
+        except Exception:  # noqa: BLE001 - a mistake of ours is told to whoever asked, not to nobody
+            self._send(Answer.text(500, traceback.format_exc()))
+        else:
+            self._send(answer)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _respond
+    do_GET = do_POST = do_PUT = do_DELETE = _respond  # noqa: N815 - the names the base class looks up
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)

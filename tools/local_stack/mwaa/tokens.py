@@ -9,7 +9,7 @@ TOKEN_SECONDS: Final = 60.0
 
 
 class TokenStore:
-    """Tokens that each open one environment's command line for 60 seconds, as often as wanted. Thread-safe."""
+    """Tokens that each open one environment's command line, any number of times in 60 s. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

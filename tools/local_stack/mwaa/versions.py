@@ -21,6 +21,7 @@ _RELEASES: Final = {
     "3.3.1": (date(2026, 8, 12), 14),
 }
 _OLDEST_PYTHON: Final = 11  # the project's own
+_AIRFLOW_2: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,13 @@ class AirflowVersion:
         return int(self.text.split(".", 1)[0])
 
     @property
+    def is_airflow_2(self) -> bool:
+        """Whether it has the web server, DAG processing and settings that Airflow 3 did away with."""
+        return self.major == _AIRFLOW_2
+
+    @property
     def newest_dependency(self) -> date:
-        """Dependencies are resolved as of two weeks after the release: its fixes are in, later breakage is not."""
+        """Dependencies are resolved as of two weeks after the release, before later ones could break it."""
         return self.released + timedelta(days=14)
 
     @property

@@ -1,4 +1,4 @@
-"""Airflow's command line without the five seconds it takes to start: commands run in processes that are warm."""
+"""Airflow's command line without the five seconds it takes to start: commands run in warm processes."""
 
 import json
 import queue
@@ -9,7 +9,7 @@ from local_stack.mwaa.airflow_host import LENGTH
 
 
 class CommandInterrupted(Exception):  # noqa: N818 - it names what happened
-    """The process that ran the command ended before it answered: whether the command took effect is unknown."""
+    """The process that ran the command ended before it answered: perhaps the command took effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +20,20 @@ class CommandAnswer:
     stdout: str
     stderr: str
 
+    def texts(self) -> dict[str, str]:
+        """What it printed, by stream."""
+        return {"stdout": self.stdout, "stderr": self.stderr}
+
 
 class WarmCli:
-    """Runs commands in the workers of one Airflow, each worker one at a time; safe to use from many threads."""
+    """Runs commands in the workers of one Airflow, one at a time in each. Thread-safe."""
 
     def __init__(self) -> None:
         self._idle: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
         self._workers: list[socket.socket] = []
 
     def open(self, workers: int) -> list[socket.socket]:
-        """Return the workers' ends of that many new sockets; whoever starts the workers closes them afterwards."""
+        """Return the workers' ends of that many new sockets; whoever starts the workers closes them then."""
         pairs = [socket.socketpair() for _ in range(workers)]
         self._workers = [ours for ours, _ in pairs]
         for ours in self._workers:

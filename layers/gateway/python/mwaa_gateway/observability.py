@@ -4,6 +4,8 @@ Log keys are the same everywhere: event_id, rule_id, dag_id, run_id, attempt, ou
 logged: keys, subjects and messages are other people's text.
 """
 
+from collections.abc import Mapping
+
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -49,10 +51,9 @@ def report_ingress(report: IngressReport) -> None:
         "BrokenRules": reasons.count(DeadEventReason.BROKEN_RULE),
         "ConfRefused": reasons.count(DeadEventReason.CONF_REFUSED),
     }
-    for name, count in counts.items():
-        if count:
-            metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
-    if not any(counts.values()):
+    if any(counts.values()):
+        _publish({name: count for name, count in counts.items() if count})
+    else:
         # S3's test event, for one: acknowledged, and said so.
         logger.info("nothing to do", extra={"outcome": "Ignored"})
 
@@ -77,4 +78,11 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
         },
     )
     metrics.add_dimension(name="environment", value=environment)
-    metrics.add_metric(name=type(outcome).__name__, unit=MetricUnit.Count, value=1)
+    _publish({type(outcome).__name__: 1})
+
+
+def _publish(counts: Mapping[str, int]) -> None:
+    # Not with Powertools' decorator: it warns on stderr about every invocation that has nothing to count.
+    for name, count in counts.items():
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
+    metrics.flush_metrics()

@@ -1,31 +1,30 @@
 """EventBridge's event patterns: which events a rule is about.
 
-A pattern is a JSON object; its leaves are non-empty lists. All fields must match (AND), each by any entry of its list
-(OR). `$or` holds alternative objects; every way through them is one *branch*, a plain list of paths and matchers, and
-a pattern matches when one of its branches does.
+A pattern is a JSON object; its leaves are non-empty lists. All fields must match (AND), each by any entry of
+its list (OR). `$or` holds alternative objects; every way through them is one *branch*, a plain list of paths
+and matchers, and a pattern matches when one of its branches does.
 
-An event is flattened to dotted paths on the way in, so `{"a": {"b": 1}}` and `{"a.b": 1}` are the same. A list stands
-for any of its elements; but what matches inside objects of one list must lie in the same object (array consistency).
+An event is flattened to dotted paths on the way in, so `{"a": {"b": 1}}` and `{"a.b": 1}` are the same. A
+list stands for any of its elements; but what matches inside objects of one list must lie in the same object
+(array consistency).
 
 Patterns are immutable and may be shared between threads.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Self
 
 from mwaa_gateway.errors import InvalidPattern
-from mwaa_gateway.value_patterns import Exactly, ValuePattern, value_pattern
+from mwaa_gateway.flat_event import Fields, Leaves, Place, Wanted, merged
+from mwaa_gateway.pattern_operators import value_pattern
+from mwaa_gateway.value_patterns import Exactly, ValuePattern
 
-__all__ = ["Fields", "Pattern", "Wanted", "compile_pattern"]
+__all__ = ["Branch", "Pattern", "compile_pattern"]
 
 MAXIMUM_PATHS: Final = 256  # EventBridge's, in one branch
 MAXIMUM_BRANCHES: Final = 1_000  # ours: nested $or multiply
-
-# Where a leaf lies: the lists around it, outermost first, each with the element's position.
-Place = tuple[tuple[int, int], ...]
-Fields = Mapping[str, Sequence[tuple[Any, Place]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +76,8 @@ Branch = tuple[tuple[str, FieldMatcher], ...]
 class Pattern:
     """A compiled event pattern.
 
-    `document` is the pattern as a mapping, in the order it was written in (a later field of one path overrides an
-    earlier one); `branches` are its alternatives, each sorted by path.
+    `document` is the pattern as a mapping, in the order it was written in (a later field of one path
+    overrides an earlier one); `branches` are its alternatives, each sorted by path.
     """
 
     __slots__ = ("branches", "document", "wanted")
@@ -93,7 +92,7 @@ class Pattern:
         return self.matches_fields(self.wanted.fields(event))
 
     def matches_fields(self, fields: Fields) -> bool:
-        """Say whether an event matches that was flattened once for many patterns (by a `Wanted` of all of them)."""
+        """Say whether an event matches that a `Wanted` of many patterns' paths has flattened for all."""
         return any(_branch_matches(branch, fields) for branch in self.branches)
 
     def __eq__(self, other: object) -> bool:
@@ -106,105 +105,61 @@ class Pattern:
         return f"Pattern({json.dumps(self.document)})"
 
 
-# --- matching -----------------------------------------------------------------------------------------------------
-
-
-class Wanted:
-    """The paths somebody asks about; takes exactly these out of an event and walks into nothing else."""
-
-    __slots__ = ("_on_the_way", "_paths")
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = frozenset(paths)
-        self._on_the_way = frozenset(prefix for path in self._paths for prefix in _prefixes(path))
-
-    def fields(self, event: Mapping[str, Any]) -> Fields:
-        """Flatten the event: the leaves at each wanted path, each with its place in the lists around it.
-
-        An object, an empty list or a list of objects is no leaf; a path that has none is absent.
-        """
-        fields: dict[str, list[tuple[Any, Place]]] = {}
-        lists = 0
-        pending: list[tuple[str, Any, Place]] = [("", event, ())]
-        at_root = True
-        while pending:
-            path, value, place = pending.pop()
-            if isinstance(value, Mapping):
-                for key, child in value.items():
-                    name = key if at_root else f"{path}.{key}"
-                    if name in self._on_the_way:
-                        pending.append((name, child, place))
-                at_root = False
-            elif isinstance(value, list):
-                # Elements share their list's number; a plain value lies beside its list's elements, not in one.
-                lists += 1
-                pending.extend(
-                    (path, child, (*place, (lists, position)) if isinstance(child, Mapping | list) else place)
-                    for position, child in enumerate(value)
-                )
-            elif path in self._paths:
-                fields.setdefault(path, []).append((value, place))
-        return fields
-
-
-def _prefixes(path: str) -> Iterator[str]:
-    """Yield the path and each path on the way to it."""
-    yield path
-    position = path.rfind(".")
-    while position >= 0:
-        yield path[:position]
-        position = path.rfind(".", 0, position)
+# --- matching -----------------------------------------------------------------------------------------------
 
 
 def _branch_matches(branch: Branch, fields: Fields) -> bool:
-    """Match the fields in the order of their paths, each with every place the earlier ones leave open.
+    """Match the fields in the order of their paths, each in every place that the earlier ones leave open.
 
-    Absence is judged within the elements that the earlier fields fixed, as event-ruler does. A place is kept only
-    while a later field can lie in the same list; this bounds the work by the size of the event, not by a product of
-    its lists.
+    Absence is judged within the elements that the earlier fields fixed, as event-ruler does. A place is kept
+    only while a later field lies in the same list, or unrelated lists would multiply.
     """
     places: set[Place] = {()}
     for position, (path, matcher) in enumerate(branch):
-        leaves = fields.get(path, ())
-        reached: set[Place] = set()
-        matching: list[Place] | None = None
-        for place in places:
-            if matcher.absent and not any(_merged(place, other) is not None for _, other in leaves):
-                reached.add(place)
-            if matching is None:
-                matching = [other for value, other in leaves if matcher.matches(value)]
-            reached.update(merged for other in matching if (merged := _merged(place, other)) is not None)
-        if not reached:
+        leaves = fields.get(path)
+        places = _reached(places, matcher, leaves) if leaves else (places if matcher.absent else set())
+        if not places:
             return False
-        if reached != {()}:
-            ahead = {
-                number
-                for later, _ in branch[position + 1 :]
-                for _, other in fields.get(later, ())
-                for number, _ in other
-            }
-            reached = {tuple(step for step in place if step[0] in ahead) for place in reached}
-        places = reached
+        if places != {()}:
+            later = [fields[path] for path, _ in branch[position + 1 :] if path in fields]
+            ahead = {number for leaves in later for place in leaves.places for number, _ in place}
+            places = {tuple(step for step in place if step[0] in ahead) for place in places}
     return True
 
 
-def _merged(place: Place, other: Place) -> Place | None:
-    """Return both places as one, or None where they lie in different elements of one list."""
-    if not place or not other:
-        return place or other
-    steps = dict(place)
-    for number, position in other:
-        if steps.setdefault(number, position) != position:
-            return None
-    return tuple(sorted(steps.items()))
+def _reached(places: set[Place], matcher: FieldMatcher, leaves: Leaves) -> set[Place]:
+    """Return each place, narrowed to the leaves beside it that match; as it is, where absence is enough."""
+    is_match = [matcher.matches(value) for value in leaves.values]
+    if places == {()}:
+        return {place for place, matches in zip(leaves.places, is_match, strict=True) if matches}
+    reached: set[Place] = set()
+    for place in places:
+        beside = list(leaves.beside(place))
+        if matcher.absent and not beside:
+            reached.add(place)
+        reached.update(merged(place, leaves.places[index]) for index in beside if is_match[index])
+    return reached
 
 
-# --- compiling ----------------------------------------------------------------------------------------------------
+# --- compiling ----------------------------------------------------------------------------------------------
 
 _RESERVED_INSIDE_OR: Final = frozenset(
-    "exactly equals-ignore-case prefix suffix anything-but exists wildcard numeric cidr = < <= > >= regex not-wildcard "
-    "not-equals-ignore-case date-after date-on-or-after date-before date-on-or-before in-date-range ip-address-in-range "
-    "ip-address-not-in-range".split()
+    {
+        *(
+            "exactly",
+            "equals-ignore-case",
+            "prefix",
+            "suffix",
+            "anything-but",
+            "exists",
+            "wildcard",
+            "numeric",
+            "cidr",
+        ),
+        *("=", "<", "<=", ">", ">=", "regex", "not-wildcard", "not-equals-ignore-case"),
+        *("date-after", "date-on-or-after", "date-before", "date-on-or-before", "in-date-range"),
+        *("ip-address-in-range", "ip-address-not-in-range"),
+    }
 )
 
 
@@ -212,7 +167,8 @@ def compile_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
     """Compile an event pattern, given as a mapping or as JSON text.
 
     Raises:
-        InvalidPattern: EventBridge refuses the pattern; the text is its own (without the prefix its API puts before).
+        InvalidPattern: EventBridge refuses the pattern; the text is its own (without the prefix its API puts
+        before).
     """
     document = _parsed(pattern) if isinstance(pattern, str) else pattern
     if not isinstance(document, Mapping):
@@ -276,7 +232,7 @@ def _alternatives(
     return forked
 
 
-# --- JSON text ----------------------------------------------------------------------------------------------------
+# --- JSON text ----------------------------------------------------------------------------------------------
 
 
 class _Integer(int):
@@ -321,7 +277,7 @@ def _parsed(text: str) -> Any:
 
 
 def _merging(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object; where a name comes twice, objects merge, two `$or` both hold, and else the last one wins."""
+    """Build an object; of a name given twice, objects merge, two `$or` both hold, else the last one wins."""
     merged: dict[str, Any] = {}
     for name, value in pairs:
         earlier = merged.get(name)

@@ -1,8 +1,8 @@
 """Which rules an event can concern: the partitions of the rules table, and the rules of one partition.
 
-A rule lies in the partitions that its pattern names exactly, so that an event reads three partitions and not the
-table: `<source>#<discriminator>`, `<source>#*` and `*`. The discriminator is the bucket of an S3 event, the topic of
-an SNS notification, and the detail-type of any other event.
+A rule lies in the partitions that its pattern names exactly, so that an event reads three partitions and not
+the table: `<source>#<discriminator>`, `<source>#*` and `*`. The discriminator is the bucket of an S3 event,
+the topic of an SNS notification, and the detail-type of any other event.
 
     {source: [aws.s3], detail: {bucket: {name: [a, b]}}}    aws.s3#a, aws.s3#b
     {source: [acme.billing], detail-type: [{prefix: I}]}    acme.billing#*
@@ -13,11 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Final, Generic, TypeVar
 
-from mwaa_gateway.patterns import Branch, Pattern, Wanted, compile_pattern
+from mwaa_gateway.flat_event import Wanted
+from mwaa_gateway.patterns import Branch, Pattern, compile_pattern
 
 __all__ = ["MAXIMUM_PARTITIONS", "RuleIndex", "event_partitions", "rule_partitions"]
 
-MAXIMUM_PARTITIONS: Final = 24  # one change of a rule is one transaction of at most 100 items, old and new copies and heads
+MAXIMUM_PARTITIONS: Final = (
+    24  # one change of a rule is one transaction of at most 100 items, old and new copies and heads
+)
 
 K = TypeVar("K")
 
@@ -30,7 +33,8 @@ _DEFAULT_DISCRIMINATOR: Final = "detail-type"
 class RuleIndex(Generic[K]):
     """The compiled rules of one partition.
 
-    The event is flattened once, then every pattern is asked: cost grows with the number of rules in the partition.
+    The event is flattened once, then every pattern is asked: cost grows with the number of rules in the
+    partition.
     """
 
     def __init__(self, pairs: Iterable[tuple[K, Pattern]]) -> None:
@@ -50,8 +54,8 @@ class RuleIndex(Generic[K]):
 def event_partitions(envelope: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return the three partitions whose rules can match an event, always three different ones.
 
-    Every event of `events` has one source and one discriminator. (An S3 event without a bucket, as CloudTrail tells of
-    them, has the empty one.)
+    Every event of `events` has one source and one discriminator. (An S3 event without a bucket, as CloudTrail
+    tells of them, has the empty one.)
     """
     source = str(envelope["source"])
     value: Any = envelope
@@ -105,11 +109,11 @@ def _partition(source: str, discriminator: str) -> str:
 
 
 def _part(text: str) -> str:
-    """Return the text as part of a table key: never `*`, never with `#`, never too long or not encodable.
+    """Return the text as part of a table key: never `*`, never with `#`, never too long, always encodable.
 
     Sources and detail-types are whatever a sender calls them; DynamoDB takes 2,048 bytes of UTF-8.
     """
-    plain = text != "*" and "#" not in text and len(text) <= 256 and _is_encodable(text)  # noqa: PLR2004
+    plain = text != "*" and "#" not in text and len(text) <= 250 and _is_encodable(text)  # noqa: PLR2004
     return text if plain else f"sha256:{sha256(text.encode(errors='surrogatepass')).hexdigest()}"
 
 

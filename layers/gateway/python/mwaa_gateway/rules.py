@@ -2,12 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from mwaa_gateway.conf import InputTransformer, validate_transformer
 from mwaa_gateway.errors import InvalidPattern, InvalidRule, Problem
+from mwaa_gateway.input_transformer import InputTransformer, validate_transformer
 from mwaa_gateway.patterns import Pattern, compile_pattern
 
 __all__ = ["OWN_SOURCE", "Rule", "Target", "parse_rule"]
@@ -41,8 +41,8 @@ class Target:
 class Rule:
     """One routing rule, checked.
 
-    `version` is the one it has in the rules table, 0 outside of it. A rule whose `maximum_event_age_seconds` is None
-    leaves it to the environment's dispatcher.
+    `version` is the one it has in the rules table, 0 outside of it. A rule whose `maximum_event_age_seconds`
+    is None leaves it to the environment's dispatcher.
     """
 
     id: str
@@ -74,7 +74,8 @@ def parse_rule(
     `environments` are the names the gateway knows; None leaves the names unchecked.
 
     Raises:
-        InvalidRule: The rule cannot be used; holds every problem, each with its field and what to write instead.
+        InvalidRule: The rule cannot be used; holds every problem, each with its field and what to write
+        instead.
     """
     reading = _Reading(environments)
     rule = reading.rule(document, version)
@@ -85,7 +86,16 @@ def parse_rule(
 
 
 # Known names, and those that a later release brings: refused by name, never ignored.
-_RULE_FIELDS: Final = ("id", "description", "state", "pattern", "s3", "targets", "target", "maximum_event_age")
+_RULE_FIELDS: Final = (
+    "id",
+    "description",
+    "state",
+    "pattern",
+    "s3",
+    "targets",
+    "target",
+    "maximum_event_age",
+)
 _RULE_FIELDS_LATER: Final = ("captures", "dedupe_key", "on_replay", "collect")
 _TARGET_FIELDS: Final = ("id", "environment", "dag_id", "input_transformer", "when_paused")
 _TARGET_FIELDS_LATER: Final = ("large_conf",)
@@ -125,10 +135,17 @@ class _Reading:
 
     def _id(self, document: Mapping[str, Any]) -> str:
         rule_id = self._text(
-            document, "id", "", _RULE_ID, "a-z, 0-9, '.', '_' and '-', at most 80, beginning with a letter or digit"
+            document,
+            "id",
+            "",
+            _RULE_ID,
+            "a-z, 0-9, '.', '_' and '-', at most 80, beginning with a letter or digit",
         )
         if ".." in rule_id:
-            self._refuse("id", f"is {rule_id!r}; write single dots: the id becomes part of a run_id, where '..' is refused")
+            self._refuse(
+                "id",
+                f"is {rule_id!r}; write single dots: the id becomes part of a run_id, where '..' is refused",
+            )
         return rule_id
 
     def _state(self, state: object) -> State:
@@ -145,14 +162,17 @@ class _Reading:
 
     def _pattern(self, document: Mapping[str, Any]) -> Pattern | None:
         if ("pattern" in document) == ("s3" in document):
-            self._refuse("pattern", "write either `pattern` (an event pattern) or `s3` (s3://bucket/key), and only one of them")
+            self._refuse(
+                "pattern",
+                "write either `pattern` (an event pattern) or `s3` (s3://bucket/key), and only one of them",
+            )
             return None
         field = "pattern" if "pattern" in document else "s3"
         written = document["pattern"] if field == "pattern" else self._s3_pattern(document["s3"])
-        if written is None and field == "s3":
+        if field == "s3" and written is None:
             return None
-        if isinstance(written, str):
-            self._refuse(field, "is text; write the event pattern as an object")
+        if not isinstance(written, Mapping):
+            self._refuse(field, "Filter is not an object; write an event pattern, as in {source: [aws.s3]}")
             return None
         try:
             pattern = compile_pattern(written)
@@ -161,15 +181,22 @@ class _Reading:
             return None
         for branch in pattern.branches:
             if OWN_SOURCE in (dict(branch)["source"].strings if "source" in dict(branch) else ()):
-                self._refuse(field, f"matches source {OWN_SOURCE!r}, the gateway's own events: such a rule could start itself")
+                self._refuse(
+                    field,
+                    f"matches source {OWN_SOURCE!r}, the gateway's own events: it could start itself",
+                )
                 break
         return pattern
 
     def _s3_pattern(self, written: object) -> dict[str, Any] | None:
-        """Return the event pattern that `s3://bucket/key` stands for; `*` is any run of characters, `/` included."""
-        match = re.fullmatch(r"s3://([^/]*)(?:/(.*))?", written, re.DOTALL) if isinstance(written, str) else None
+        """Return the event pattern of uploads to `s3://bucket/key`; `*` is any run of characters, `/` too."""
+        match = (
+            re.fullmatch(r"s3://([^/]*)(?:/(.*))?", written, re.DOTALL) if isinstance(written, str) else None
+        )
         if match is None or not _BUCKET.fullmatch(match[1]):
-            self._refuse("s3", f"is {written!r}; write s3://bucket/key, where * in the key is any run of characters")
+            self._refuse(
+                "s3", f"is {written!r}; write s3://bucket/key, where * in the key is any run of characters"
+            )
             return None
         bucket, key = match[1], match[2] or "*"
         detail: dict[str, Any] = {"bucket": {"name": [bucket]}}
@@ -181,7 +208,9 @@ class _Reading:
 
     def _targets(self, document: Mapping[str, Any]) -> tuple[Target, ...]:
         if ("targets" in document) == ("target" in document):
-            self._refuse("targets", "write either `targets` (a list) or `target` (one, with the id `default`)")
+            self._refuse(
+                "targets", "write either `targets` (a list) or `target` (one, with the id `default`)"
+            )
             return ()
         if "target" in document:
             return (self._target(document["target"], "target", default_id="default"),)
@@ -190,12 +219,15 @@ class _Reading:
             self._refuse("targets", f"must be a list of 1 to {MAXIMUM_TARGETS} targets")
             return ()
         targets = tuple(
-            self._target(target, f"targets[{position}]", default_id=None) for position, target in enumerate(written)
+            self._target(target, f"targets[{position}]", default_id=None)
+            for position, target in enumerate(written)
         )
         seen: set[str] = set()
         for position, target in enumerate(targets):
             if target.id in seen and target.id:
-                self._refuse(f"targets[{position}].id", f"{target.id!r} is taken by another target; give each its own")
+                self._refuse(
+                    f"targets[{position}].id", f"{target.id!r} is taken by another target; give each its own"
+                )
             seen.add(target.id)
         return targets
 
@@ -208,17 +240,25 @@ class _Reading:
             written = {"id": default_id, **written}
         target_id = self._text(written, "id", field, _TARGET_ID, "a-z, 0-9, '_' and '-', at most 40")
         environment = self._text(
-            written, "environment", field, _ENVIRONMENT, "the name of an MWAA environment: letters, digits, '_' and '-'"
+            written,
+            "environment",
+            field,
+            _ENVIRONMENT,
+            "the name of an MWAA environment: letters, digits, '_' and '-'",
         )
         known = self._environments
         if environment and known is not None and environment not in known:
             hint = _nearest(environment, known) or f"known are: {', '.join(sorted(known)) or 'none'}"
-            self._refuse(f"{field}.environment", f"{environment!r} is not an environment of this gateway; {hint}")
-        dag_id = self._text(written, "dag_id", field, _DAG_ID, "letters, digits, '_', '.' and '-', at most 250")
+            self._refuse(
+                f"{field}.environment", f"{environment!r} is not an environment of this gateway; {hint}"
+            )
+        dag_id = self._text(
+            written, "dag_id", field, _DAG_ID, "letters, digits, '_', '.' and '-', at most 250"
+        )
         transformer = None
         if "input_transformer" in written:
             transformer, problems = validate_transformer(
-                written["input_transformer"], field=f"{field}.input_transformer"
+                written["input_transformer"], field=f"{field}.input_transformer", target_id=target_id
             )
             self.problems += problems
         match written.get("when_paused", "queue"):
@@ -240,7 +280,9 @@ class _Reading:
             return None
         return seconds
 
-    def _text(self, written: Mapping[str, Any], name: str, where: str, form: re.Pattern[str], words: str) -> str:
+    def _text(
+        self, written: Mapping[str, Any], name: str, where: str, form: re.Pattern[str], words: str
+    ) -> str:
         """Return a required text field, "" where it is refused."""
         field = f"{where}.{name}" if where else name
         value = written.get(name)

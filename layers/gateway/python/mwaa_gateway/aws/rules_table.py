@@ -12,12 +12,9 @@ the copies: a change that happens in between is then seen at the next refresh, a
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's own name
-
+from mwaa_gateway.aws.calls import unavailable_unless_answered
 from mwaa_gateway.errors import GatewayError, Unavailable
 from mwaa_gateway.live_rules import StoredRule
 
@@ -34,28 +31,11 @@ HEAD_SORT: Final = "head"
 _BATCH_GET_KEYS: Final = 100  # DynamoDB's limit; an event concerns three partitions
 _PAUSES: Final = (0.05, 0.1, 0.2)  # seconds before asking again for keys that DynamoDB left unprocessed
 
-# What passes by itself although it is a 4xx, as botocore's own retries see it. 429 and 5xx pass as well.
-_PASSING_CODES: Final = frozenset(
-    {
-        "InternalServerError",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "ServiceUnavailable",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionInProgressException",
-    }
-)
-
 
 class RulesTable:
-    """Reads heads and copies. A read that fails raises; it never comes back as "there are no rules".
+    """Implements `mwaa_gateway.live_rules.RuleSource`.
 
-    Throttling, 5xx, timeouts and failed connections raise `Unavailable`. What no repetition mends (access
-    denied, no such table) stays botocore's `ClientError`: the deployment is wrong and has to fail.
+    A read that is refused, throttled or not answered raises `Unavailable`; it never comes back as "no rules".
     """
 
     def __init__(
@@ -87,7 +67,7 @@ class RulesTable:
         rules: list[StoredRule] = []
         start: dict[str, Any] = {}
         while True:
-            with _answered(f"the rules of partition {partition!r}"):
+            with unavailable_unless_answered(f"reading the rules of partition {partition!r}"):
                 page = self._client.query(
                     TableName=self._table,
                     KeyConditionExpression="#partition = :partition AND begins_with(#sort, :prefix)",
@@ -105,7 +85,7 @@ class RulesTable:
         keys = [{"partition": {"S": partition}, "sort": {"S": HEAD_SORT}} for partition in partitions]
         wanted: Mapping[str, Any] = {self._table: {"Keys": keys}}
         for pause in (*_PAUSES, None):
-            with _answered("the heads of the rules table"):
+            with unavailable_unless_answered("reading the heads of the rules table"):
                 answer = self._client.batch_get_item(RequestItems=wanted)
             yield from answer["Responses"].get(self._table, [])
             wanted = answer.get("UnprocessedKeys", {})
@@ -113,7 +93,7 @@ class RulesTable:
                 return
             if pause is not None:
                 self._pause(pause)
-        raise Unavailable("the heads of the rules table could not be read: DynamoDB leaves keys unprocessed")
+        raise Unavailable("reading the heads of the rules table: DynamoDB leaves keys unprocessed")
 
 
 def _generation(head: Mapping[str, "AttributeValueTypeDef"]) -> int:
@@ -127,25 +107,11 @@ def _generation(head: Mapping[str, "AttributeValueTypeDef"]) -> int:
 
 
 def _stored_rule(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRule:
-    # A copy that somebody broke by hand must not hide the others of its partition. It goes on without a version
-    # (0) or a document (the empty text, which no parser accepts), and its reader reports it.
+    # A copy that somebody broke by hand must not hide the others of its partition: it goes on as version 0, or
+    # with an empty document, which no parser accepts, and its reader reports it.
     version = item.get("version", {}).get("N", "0")
     return StoredRule(
         id=item["sort"]["S"].removeprefix(COPY_PREFIX),
         version=int(version) if version.isdecimal() else 0,
         document=item.get("document", {}).get("S", ""),
     )
-
-
-@contextmanager
-def _answered(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (ConnectionError, HTTPClientError) as error:
-        raise Unavailable(f"{what} could not be read: {error}") from error
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        passing = error.response["Error"]["Code"] in _PASSING_CODES
-        if passing or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise Unavailable(f"{what} could not be read: {error}") from error
-        raise

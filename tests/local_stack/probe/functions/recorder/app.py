@@ -11,5 +11,8 @@ sqs = boto3.client("sqs")
 
 def handler(event, context):
     told = {"event": event, "pid": os.getpid(), "layer": GREETING}
-    sqs.send_message(QueueUrl=os.environ["SEEN_QUEUE_URL"], MessageBody=json.dumps(told))
+    # As a batch: its permission is that of a single message.
+    sqs.send_message_batch(
+        QueueUrl=os.environ["SEEN_QUEUE_URL"], Entries=[{"Id": "0", "MessageBody": json.dumps(told)}]
+    )
     print("seen")

@@ -11,7 +11,11 @@ dynamodb = boto3.client("dynamodb")
 
 def handler(event, context):
     print("trying")
-    return {"forbidden": _read(os.environ["FORBIDDEN_TABLE"]), "allowed": _read(os.environ["ALLOWED_TABLE"]), "path": sys.path}
+    return {
+        "forbidden": _read(os.environ["FORBIDDEN_TABLE"]),
+        "allowed": _read(os.environ["ALLOWED_TABLE"]),
+        "path": sys.path,
+    }
 
 
 def _read(table):

@@ -15,7 +15,9 @@ def handler(event, context):
         began = time.time()
         if record["body"] == "fail":
             sqs.change_message_visibility(
-                QueueUrl=os.environ["WORK_QUEUE_URL"], ReceiptHandle=record["receiptHandle"], VisibilityTimeout=1
+                QueueUrl=os.environ["WORK_QUEUE_URL"],
+                ReceiptHandle=record["receiptHandle"],
+                VisibilityTimeout=1,
             )
             failures.append({"itemIdentifier": record["messageId"]})
         else:

@@ -1,0 +1,135 @@
+"""Reading what strangers wrote: each field with its type, and the limits within which an event stays.
+
+Whatever is refused here is refused for good, with the name of the field and what was expected there.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from mwaa_gateway.errors import MalformedEvent
+
+__all__ = [
+    "MAXIMUM_DEPTH",
+    "dig",
+    "is_deeper_than",
+    "json_or_text",
+    "kind_of",
+    "object_in",
+    "object_of",
+    "refuse_beyond_limits",
+    "text_of",
+]
+
+MAXIMUM_EVENT_BYTES: Final = 256 * 1024  # EventBridge's and SNS's own limit; larger needs a claim check
+MAXIMUM_DEPTH: Final = 32
+
+
+def text_of(mapping: Mapping[str, Any], name: str, where: str, default: str | None = None) -> str:
+    """Return a text field, or `default` where it is missing; NUL and control characters are legal."""
+    value = mapping.get(name)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str):
+        raise MalformedEvent(f"{name} of {where} is {kind_of(value)}; expected text")
+    if not _is_unicode(value):
+        raise MalformedEvent(f"{name} of {where} holds half a surrogate pair; expected Unicode text")
+    return value
+
+
+def object_of(mapping: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+    """Return a field that has to be an object."""
+    return object_in(mapping.get(name), f"{name} of {where}")
+
+
+def object_in(value: Any, what: str) -> Mapping[str, Any]:
+    """Return a value that has to be an object."""
+    if not isinstance(value, Mapping):
+        raise MalformedEvent(f"{what} is {kind_of(value)}; expected a JSON object")
+    return value
+
+
+def dig(value: Any, path: tuple[str, ...]) -> Any:
+    """Return what lies at the path, or None."""
+    for name in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+_KINDS: Final = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def kind_of(value: object) -> str:
+    """Name the kind of a JSON value, as a person would."""
+    return "missing" if value is None else _KINDS.get(type(value), type(value).__name__)
+
+
+def refuse_beyond_limits(envelope: Mapping[str, Any]) -> None:
+    """Refuse what would break something further on: too deep, too large, or not JSON at all."""
+    if is_deeper_than(MAXIMUM_DEPTH, envelope):
+        raise MalformedEvent(
+            f"the event is nested deeper than {MAXIMUM_DEPTH} levels; flatten it, or pass a reference to it"
+        )
+    try:
+        size = len(
+            json.dumps(envelope, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+                errors="surrogatepass"
+            )
+        )
+    except (TypeError, ValueError) as error:
+        raise MalformedEvent(f"the event is not JSON ({error}); send JSON values only") from None
+    if size > MAXIMUM_EVENT_BYTES:
+        raise MalformedEvent(
+            f"the event has {size} bytes; at most {MAXIMUM_EVENT_BYTES} are taken: put the content in S3 and "
+            "send its URI"
+        )
+
+
+def is_deeper_than(levels: int, value: Any) -> bool:
+    """Say whether objects and lists are nested in one another more than so many levels."""
+    containers = [value] if isinstance(value, Mapping | list) else []
+    for _ in range(levels):
+        containers = [child for container in containers for child in _children(container)]
+    return bool(containers)
+
+
+def _children(value: Any) -> Iterator[Any]:
+    """Yield the containers inside a container."""
+    items: Any = value.values() if isinstance(value, Mapping) else value
+    return (item for item in items if isinstance(item, Mapping | list))
+
+
+def json_or_text(message: str) -> Any:
+    """Return the message's JSON object or array; anything else stays the text that was published.
+
+    A bare `"yes"`, `42` or `null` stays text too: it was hardly meant as JSON, and its spelling would be
+    lost.
+    """
+    if not message.lstrip().startswith(("{", "[")):
+        return message
+    try:
+        return json.loads(message, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return message
+
+
+def _finite(text: str) -> float:
+    """Read a number of JSON; NaN, Infinity and what no double can hold (1e999) are none."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a number in JSON")
+    return number

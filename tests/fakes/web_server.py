@@ -1,0 +1,88 @@
+"""An MWAA web server over TLS that answers by script, and remembers what it was sent."""
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import trustme
+
+
+@dataclass
+class Received:
+    """One request as it arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Answer:
+    """What to answer: `cut` closes the connection in the middle of the body, `silent` before anything is said."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+    silent: bool = False
+    wait: threading.Event | None = None
+
+
+@dataclass
+class WebServerScript:
+    """The server's address and CA, the answers to come (the last one stays), and what was received."""
+
+    host: str
+    ca_bundle: str
+    answers: list[Answer] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
+
+
+@contextmanager
+def scripted_web_server(folder: Path) -> Iterator[WebServerScript]:
+    """Serve on a free port of 127.0.0.1 under a certificate for `localhost`."""
+    authority = trustme.CA()
+    ca_bundle = folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_bundle))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    script = WebServerScript(f"localhost:{server.server_address[1]}", str(ca_bundle))
+    server.RequestHandlerClass = _handler(script)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield script
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _handler(script: WebServerScript) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            script.received.append(Received(self.path, dict(self.headers), body))
+            answer = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
+            if answer.wait is not None:
+                answer.wait.wait(timeout=10)
+            if answer.silent:
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body) + (100 if answer.cut else 0)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+            self.close_connection = True
+
+        log_message: Callable[..., None] = lambda *_: None
+
+    return Handler

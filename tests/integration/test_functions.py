@@ -1,0 +1,357 @@
+"""The Lambda functions as Lambda calls them: handler in, queue and log lines out."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from fakes.airflow import BUSY, FakeAirflow
+from fakes.requests import a_request
+from mwaa_gateway import wiring
+from mwaa_gateway.aws.ledger_table import LedgerTable
+from mwaa_gateway.aws.queues import TriggerDeadLetterQueue, VisibilityTimeout
+from mwaa_gateway.observability import logger
+from mwaa_gateway.outcomes import Reason, Rejected
+from mwaa_gateway.settings import DispatcherSettings
+from mwaa_gateway.trigger_request import TriggerRequest
+
+ROOT = Path(__file__).parent.parent.parent
+RULE = {
+    "id": "finance.everything",
+    "pattern": {"source": [{"anything-but": ["mwaa-gateway"]}]},
+    "targets": [{"id": "default", "environment": "analytics", "dag_id": "ingest_orders"}],
+}
+
+
+class CurrentStdout:
+    """Standard output as it is at the moment of writing: Powertools keeps the one it found when it was imported."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+@pytest.fixture(autouse=True)
+def _log_to_current_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    for handler in logger._logger.handlers:
+        monkeypatch.setattr(handler, "stream", CurrentStdout())
+
+
+@dataclass
+class Context:
+    """What the handlers and Powertools read of Lambda's context."""
+
+    function_name: str = "gateway"
+    memory_limit_in_mb: int = 256
+    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:gateway"
+    aws_request_id: str = "request-1"
+
+
+def load(name: str) -> ModuleType:
+    """Import functions/<name>/app.py; all of them are called app."""
+    spec = importlib.util.spec_from_file_location(f"functions_{name}", ROOT / "functions" / name / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@dataclass
+class Queues:
+    """The deployed queues."""
+
+    trigger: str
+    trigger_dlq: str
+    ingress_dlq: str
+    read: Callable[[str], list[str]]
+
+
+@pytest.fixture
+def queues(sqs) -> Queues:
+    def url(name: str) -> str:
+        return sqs.create_queue(QueueName=name)["QueueUrl"]
+
+    def read(url: str) -> list[str]:
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0).get("Messages", [])
+        return [message["Body"] for message in messages]
+
+    return Queues(url("gateway-trigger-analytics"), url("gateway-trigger-dlq-analytics"), url("gateway-dlq"), read)
+
+
+@pytest.fixture
+def deployed(queues: Queues, dynamodb, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The settings as the template sets them, and one rule that takes everything."""
+    for name, value in {
+        "RULES_TABLE": "rules",
+        "INGRESS_DLQ_URL": queues.ingress_dlq,
+        "TRIGGER_QUEUE_URL": queues.trigger.replace("analytics", "{environment}"),
+        "ENVIRONMENTS": "analytics",
+    }.items():
+        monkeypatch.setenv(name, value)
+    document = {"S": json.dumps(RULE)}
+    copy = {"partition": {"S": "*"}, "sort": {"S": f"rule#{RULE['id']}"}, "version": {"N": "1"}, "document": document}
+    dynamodb.put_item(TableName="rules", Item=copy)
+    head = {"partition": {"S": "*"}, "sort": {"S": "head"}, "generation": {"N": "1"}}
+    dynamodb.put_item(TableName="rules", Item=head)
+    wiring.ingress.cache_clear()
+    yield
+    wiring.ingress.cache_clear()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+S3_RECORD = {
+    "eventVersion": "2.1",
+    "eventSource": "aws:s3",
+    "awsRegion": "eu-west-1",
+    "eventTime": "2026-11-22T10:00:00.000Z",
+    "eventName": "ObjectCreated:Put",
+    "userIdentity": {"principalId": "AWS:X"},
+    "requestParameters": {"sourceIPAddress": "10.0.0.1"},
+    "responseElements": {"x-amz-request-id": "C3D13FE58DE4C810"},
+    "s3": {
+        "s3SchemaVersion": "1.0",
+        "bucket": {"name": "acme-landing", "arn": "arn:aws:s3:::acme-landing"},
+        "object": {"key": "orders/a+b%2B.csv", "size": 1, "eTag": "d41d8c", "sequencer": "0055AED6DCD90281E5"},
+    },
+}
+SNS = {
+    "Records": [
+        {
+            "EventSource": "aws:sns",
+            "EventVersion": "1.0",
+            "EventSubscriptionArn": "arn:aws:sns:eu-west-1:123456789012:topic:1",
+            "Sns": {
+                "Type": "Notification",
+                "MessageId": "95df01b4-ee98-5cb9-9903-4c221d41eb5e",
+                "TopicArn": "arn:aws:sns:eu-west-1:123456789012:topic",
+                "Subject": "hello",
+                "Message": "{\"n\": 1}",
+                "Timestamp": "2026-11-22T10:00:00.000Z",
+                "MessageAttributes": {},
+            },
+        }
+    ]
+}
+EVENT = {
+    "version": "0",
+    "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
+    "detail-type": "Invoice Period Closed",
+    "source": "acme.billing",
+    "account": "123456789012",
+    "time": "2026-11-22T10:00:00Z",
+    "region": "eu-west-1",
+    "resources": [],
+    "detail": {"period": "2026-10"},
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "event", "source"),
+    [
+        ("s3_events", {"Records": [S3_RECORD]}, "aws.s3"),
+        ("sns_events", SNS, "aws.sns"),
+        ("eventbridge_events", EVENT, "acme.billing"),
+    ],
+)
+@pytest.mark.usefixtures("deployed")
+def test_an_event_of_each_source_becomes_a_request(
+    function: str, event: dict, source: str, queues: Queues, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the environment's queue, with one log line and the metrics that the alarms watch."""
+    load(function).handler(event, Context())
+    (body,) = queues.read(queues.trigger)
+    request = TriggerRequest.from_json(body)
+    assert source == request.event["source"]
+    assert "123456789012" == request.event["account"]
+    log, metric = lines(capsys)
+    assert ("requested", request.target.run_id, "finance.everything", "ingest_orders", request.event["id"]) == (
+        log["message"],
+        log["run_id"],
+        log["rule_id"],
+        log["dag_id"],
+        log["event_id"],
+    )
+    assert ([1.0], [1.0]) == (metric["EventsMatched"], metric["RequestsEnqueued"])
+
+
+@pytest.mark.parametrize(
+    ("function", "event"),
+    [
+        ("s3_events", {"Records": [{"eventSource": "aws:s3"}]}),
+        ("s3_events", {}),
+        ("sns_events", {"Records": "x"}),
+        ("eventbridge_events", {"id": "1"}),
+    ],
+)
+@pytest.mark.usefixtures("deployed")
+def test_a_malformed_event_is_kept_after_one_attempt(
+    function: str, event: dict, queues: Queues, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No exception, so that Lambda does not try it twice more; kept as it came, told and counted."""
+    load(function).handler(event, Context())
+    (body,) = queues.read(queues.ingress_dlq)
+    assert ("malformed_event", event) == (json.loads(body)["reason"], json.loads(body)["payload"])
+    log, metric = lines(capsys)
+    assert ("ERROR", "malformed_event") == (log["level"], log["reason"])
+    assert [1.0] == metric["EventsMalformed"]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_s3s_test_event_is_acknowledged(queues: Queues, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sent once when the notification is configured: no run, no dead letter."""
+    load("s3_events").handler({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "acme-landing"}, Context())
+    assert ([], []) == (queues.read(queues.trigger), queues.read(queues.ingress_dlq))
+    assert "Ignored" == lines(capsys)[0]["outcome"]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_table_that_is_gone_fails_the_invocation(dynamodb, queues: Queues) -> None:
+    """Lambda tries again; the event is never taken for unmatched."""
+    dynamodb.delete_table(TableName="rules")
+    with pytest.raises(Exception, match="ResourceNotFoundException"):
+        load("eventbridge_events").handler(EVENT, Context())
+    assert [] == queues.read(queues.trigger)
+
+
+@dataclass
+class Dispatching:
+    """The dispatcher function on moto's queues and table, with an Airflow that follows a script."""
+
+    airflow: FakeAirflow
+    handler: Callable
+    queues: Queues
+    sqs: object
+
+    def receive(self) -> dict:
+        """Receive one message as Lambda's poller does."""
+        (message,) = self.sqs.receive_message(  # type: ignore[attr-defined]
+            QueueUrl=self.queues.trigger, VisibilityTimeout=540, AttributeNames=["All"]
+        )["Messages"]
+        return {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": message["Attributes"],
+            "eventSource": "aws:sqs",
+        }
+
+    def invoke(self, *records: dict) -> list[str]:
+        answer = self.handler({"Records": list(records)}, Context())
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+@pytest.fixture
+def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) -> Dispatching:
+    airflow = FakeAirflow()
+    dispatcher = wiring.Dispatcher(
+        settings=DispatcherSettings("analytics", "ledger", queues.trigger, queues.trigger_dlq),
+        ledger=LedgerTable(dynamodb, "ledger"),
+        airflow=airflow,
+        dead_letters=TriggerDeadLetterQueue(sqs, queues.trigger_dlq),
+        visibility=VisibilityTimeout(sqs, queues.trigger),
+        now=lambda: 1_000.0,
+        jitter=lambda: 0.0,
+    )
+    monkeypatch.setattr(wiring, "dispatcher", lambda: dispatcher)
+    return Dispatching(airflow, load("dispatcher").handler, queues, sqs)
+
+
+def test_a_message_becomes_a_run(dispatching: Dispatching, capsys: pytest.CaptureFixture[str]) -> None:
+    """And is reported as done, with a line that names everything."""
+    dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request().to_json())
+    assert [] == dispatching.invoke(dispatching.receive())
+    assert [a_request().target] == list(dispatching.airflow.runs.values())
+    log, metric = lines(capsys)
+    assert ("INFO", "Triggered", 1, a_request().target.run_id) == (
+        log["level"],
+        log["outcome"],
+        log["attempt"],
+        log["run_id"],
+    )
+    assert ([1.0], "analytics") == (metric["Triggered"], metric["environment"])
+
+
+def test_a_message_to_come_again_is_reported_and_given_back(dispatching: Dispatching) -> None:
+    """By itself, with its own delay: here none, although the queue's visibility timeout is nine minutes."""
+    dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request().to_json())
+    dispatching.airflow.answers = [BUSY]
+    record = dispatching.receive()
+    assert [record["messageId"]] == dispatching.invoke(record)
+    assert [] == dispatching.invoke(dispatching.receive())
+    assert 1 == len(dispatching.airflow.runs)
+
+
+def test_one_message_of_a_batch_does_not_hold_up_the_others(dispatching: Dispatching) -> None:
+    """Partial batch response: only what must come again comes again."""
+    for number in range(3):
+        dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request(str(number)).to_json())
+    records = [dispatching.receive() for _ in range(3)]
+    records[1]["body"] = "{}"
+    records[2]["receiptHandle"] = "stale"
+    dispatching.airflow.answers = [BUSY]
+    assert [records[0]["messageId"]] == dispatching.invoke(*records)
+    assert 1 == len(dispatching.airflow.runs)
+    assert 1 == len(dispatching.queues.read(dispatching.queues.trigger_dlq))
+
+
+def test_a_message_that_cannot_be_given_back_early_still_comes_again(dispatching: Dispatching) -> None:
+    """When its visibility timeout ends."""
+    dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request().to_json())
+    dispatching.airflow.answers = [BUSY]
+    record = dispatching.receive() | {"receiptHandle": "stale"}
+    assert [record["messageId"]] == dispatching.invoke(record)
+
+
+def test_a_dead_request_is_done_with_and_rings(dispatching: Dispatching, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message is deleted; the dead-letter queue says why; the log line is a warning with the reason."""
+    dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request().to_json())
+    dispatching.airflow.answers = [Rejected(Reason.CONF_REFUSED, "Airflow said no")]
+    assert [] == dispatching.invoke(dispatching.receive())
+    (body,) = dispatching.queues.read(dispatching.queues.trigger_dlq)
+    assert "Airflow said no" == json.loads(body)["reason_text"]
+    log, _ = lines(capsys)
+    assert ("WARNING", "Rejected", "conf_refused") == (log["level"], log["outcome"], log["reason"])
+
+
+def test_wiring_builds_a_dispatcher_from_its_settings(
+    queues: Queues, dynamodb, monkeypatch: pytest.MonkeyPatch  # noqa: ARG001
+) -> None:
+    """The composition root needs the settings and makes no call."""
+    for name, value in {
+        "ENVIRONMENT": "analytics",
+        "LEDGER_TABLE": "ledger",
+        "TRIGGER_QUEUE_URL": queues.trigger,
+        "TRIGGER_DLQ_URL": queues.trigger_dlq,
+    }.items():
+        monkeypatch.setenv(name, value)
+    wiring.dispatcher.cache_clear()
+    try:
+        assert "analytics" == wiring.dispatcher().settings.environment
+    finally:
+        wiring.dispatcher.cache_clear()
+
+
+def test_importing_the_functions_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No client and no setting at import: a function without its settings imports."""
+    for name in ("RULES_TABLE", "ENVIRONMENT", "AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("s3_events", "sns_events", "eventbridge_events", "dispatcher"):
+        assert callable(load(name).handler)
+
+
+def test_an_ingress_function_does_not_load_the_http_client() -> None:
+    """requests would cost every cold start some 90 ms for nothing."""
+    code = "import sys; import mwaa_gateway.wiring; sys.exit('requests' in sys.modules)"
+    assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode

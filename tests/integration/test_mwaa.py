@@ -1,0 +1,302 @@
+"""CLI tokens and the web server: what is sent, how long a token is kept, and what a lost answer means."""
+
+import base64
+import json
+import logging
+import shlex
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from fakes.web_server import Answer, WebServerScript, scripted_web_server
+from mwaa_gateway.aws.mwaa import TOKEN_SECONDS, CliTransport, WebServer, is_web_server_host
+from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+TARGET = ResolvedTarget("analytics", "ingest_orders", "evt__a__1", {"key": "it's"})
+TOKEN = "canary-cli-token"
+
+
+def output(stdout: str = "", stderr: str = "") -> bytes:
+    return json.dumps(
+        {name: base64.b64encode(text.encode()).decode() for name, text in (("stdout", stdout), ("stderr", stderr))}
+    ).encode()
+
+
+CREATED = output('[{"dag_id": "ingest_orders", "dag_run_id": "evt__a__1"}]')
+
+
+@dataclass
+class Environment:
+    """One environment: the scripted web server, the control plane's stub, and the adapter under test."""
+
+    server: WebServerScript
+    mwaa: Stubber
+    transport: CliTransport
+    time: float = 0.0
+
+    def issue_token(self, text: str = TOKEN, host: str | None = None) -> None:
+        self.mwaa.add_response(
+            "create_cli_token",
+            {"CliToken": text, "WebServerHostname": host or self.server.host},
+            {"Name": "analytics"},
+        )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServerScript]:
+    with scripted_web_server(tmp_path_factory.mktemp("tls")) as script:
+        yield script
+
+
+@pytest.fixture
+def environment(server: WebServerScript) -> Iterator[Environment]:
+    server.answers, server.received = [Answer(body=CREATED)], []
+    client = boto3.client(
+        "mwaa", region_name="eu-west-1", aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
+    with Stubber(client) as stubber:
+        environment = Environment(server, stubber, None)  # type: ignore[arg-type]
+        environment.transport = CliTransport(
+            client,
+            "analytics",
+            WebServer("localhost", server.ca_bundle, connect_timeout_seconds=2, read_timeout_seconds=2),
+            monotonic=lambda: environment.time,
+        )
+        yield environment
+
+
+def test_a_command_is_posted_as_mwaa_documents_it(environment: Environment) -> None:
+    """Path, bearer token, plain text, one shell line."""
+    environment.issue_token()
+    assert Triggered() == environment.transport.trigger(TARGET)
+    (received,) = environment.server.received
+    assert received.path == "/aws_mwaa/cli"
+    assert received.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert received.headers["Content-Type"] == "text/plain"
+    assert shlex.split(received.body.decode())[-2:] == ['--conf={"key":"it\\u0027s"}', "ingest_orders"]
+
+
+def test_a_look_up_asks_by_run_id(environment: Environment) -> None:
+    """One command, on every Airflow version."""
+    environment.issue_token()
+    environment.server.answers = [Answer(body=output('[{"dag_id": "ingest_orders"}]'))]
+    assert isinstance(environment.transport.look_up(TARGET), AlreadyTriggered)
+    assert b"tasks states-for-dag-run -o json ingest_orders evt__a__1" == environment.server.received[0].body
+
+
+def test_a_token_is_used_within_its_life_and_renewed_before_it_ends(environment: Environment) -> None:
+    """One CreateCliToken a minute, not one a run."""
+    environment.issue_token("first")
+    environment.transport.trigger(TARGET)
+    environment.time = TOKEN_SECONDS - 1
+    environment.transport.trigger(TARGET)
+    environment.issue_token("second")
+    environment.time = TOKEN_SECONDS
+    environment.transport.trigger(TARGET)
+    sent = [received.headers["Authorization"] for received in environment.server.received]
+    assert ["Bearer first", "Bearer first", "Bearer second"] == sent
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_token_is_replaced_once(environment: Environment, status: int) -> None:
+    """Expired early, or the web server was replaced: a new token, and the run starts."""
+    environment.issue_token("old")
+    environment.issue_token("new")
+    environment.server.answers = [Answer(status), Answer(body=CREATED)]
+    assert Triggered() == environment.transport.trigger(TARGET)
+    assert "Bearer new" == environment.server.received[1].headers["Authorization"]
+
+
+def test_a_token_refused_twice_is_tried_again_later(environment: Environment) -> None:
+    """Not a third time now: the role may be the cause. And not with the refused one next time."""
+    for text in ("one", "two", "three"):
+        environment.issue_token(text)
+    environment.server.answers = [Answer(403), Answer(403), Answer(body=CREATED)]
+    outcome = environment.transport.trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason == Reason.TOKEN_REFUSED
+    assert 2 == len(environment.server.received)
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "ResourceNotFoundException"])
+def test_no_token_no_command(environment: Environment, code: str) -> None:
+    """Whatever keeps the token from us, nothing was sent and the reason is told."""
+    environment.mwaa.add_client_error("create_cli_token", code, "not now")
+    outcome = environment.transport.trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason == Reason.TOKEN_UNAVAILABLE
+    assert code in outcome.text
+    assert [] == environment.server.received
+
+
+def test_a_token_is_sent_to_no_other_host(environment: Environment) -> None:
+    """The name that came with the token is checked before the token goes there."""
+    environment.issue_token(host="evil.example.com")
+    outcome = environment.transport.trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason == Reason.ENVIRONMENT_UNREACHABLE
+    assert "evil.example.com" in outcome.text
+
+
+def test_a_redirect_is_not_followed(environment: Environment) -> None:
+    """The token would go along."""
+    environment.issue_token()
+    environment.server.answers = [Answer(302, headers={"Location": f"https://{environment.server.host}/login"})]
+    assert isinstance(environment.transport.trigger(TARGET), Retryable)
+    assert 1 == len(environment.server.received)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(silent=True),
+        Answer(body=CREATED[:10], cut=True),
+        Answer(502),
+        Answer(504),
+        Answer(body=CREATED[:-20]),
+    ],
+    ids=["no answer", "cut answer", "502", "504", "garbled"],
+)
+def test_an_answer_lost_on_the_way_is_unknown(environment: Environment, answer: Answer) -> None:
+    """The command went out: perhaps done, never "not done"."""
+    environment.issue_token()
+    environment.server.answers = [answer]
+    assert isinstance(environment.transport.trigger(TARGET), OutcomeUnknown)
+
+
+def test_a_slow_command_is_unknown(environment: Environment) -> None:
+    """A read timeout says nothing about the command, which may still be running."""
+    environment.issue_token()
+    environment.transport._web_server = WebServer("localhost", environment.server.ca_bundle, 2, 0.1)
+    waiting = threading.Event()
+    environment.server.answers = [Answer(body=CREATED, wait=waiting)]
+    try:
+        assert isinstance(environment.transport.trigger(TARGET), OutcomeUnknown)
+    finally:
+        waiting.set()
+
+
+def test_a_refused_connection_surely_started_nothing(environment: Environment) -> None:
+    """Nobody listens there."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        environment.issue_token(host=f"localhost:{unused.getsockname()[1]}")
+        outcome = environment.transport.trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason == Reason.ENVIRONMENT_UNREACHABLE
+
+
+def test_an_unknown_name_surely_started_nothing(environment: Environment) -> None:
+    """DNS fails before anything is sent."""
+    environment.transport._web_server = WebServer("nowhere.invalid", "", 2, 2)
+    environment.issue_token(host="nowhere.invalid")
+    outcome = environment.transport.trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason == Reason.ENVIRONMENT_UNREACHABLE
+
+
+def test_an_untrusted_certificate_gets_no_token(environment: Environment, server: WebServerScript) -> None:
+    """TLS is always checked; the public CAs do not know the test's authority."""
+    client = environment.transport._client
+    stranger = CliTransport(client, "analytics", WebServer("localhost", "", 2, 2))
+    environment.issue_token()
+    outcome = stranger.trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert "certificate" in outcome.text
+    assert [] == server.received
+
+
+def test_environment_variables_change_no_request(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A proxy would see the token, and a netrc entry would replace it."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine localhost login a password b\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    environment.issue_token()
+    assert Triggered() == environment.transport.trigger(TARGET)
+    assert f"Bearer {TOKEN}" == environment.server.received[0].headers["Authorization"]
+
+
+def test_what_cannot_be_a_command_is_rejected_unsent(environment: Environment) -> None:
+    """A dag_id with a space would be two words."""
+    hostile = ResolvedTarget("analytics", "a b", "evt__a__1", {})
+    assert isinstance(environment.transport.trigger(hostile), Rejected)
+    assert isinstance(environment.transport.look_up(hostile), Rejected)
+    assert [] == environment.server.received
+
+
+def test_the_token_is_never_told(environment: Environment, caplog: pytest.LogCaptureFixture) -> None:
+    """Not in a log at any level, an outcome, or a repr."""
+    caplog.set_level(logging.DEBUG)
+    for answer in (Answer(403), Answer(body=b"<html>"), Answer(silent=True), Answer(body=CREATED)):
+        environment.server.answers = [answer]
+        environment.time += TOKEN_SECONDS
+        environment.issue_token()
+        environment.issue_token()
+        outcome = environment.transport.trigger(TARGET)
+        assert TOKEN not in repr(outcome)
+        environment.mwaa._queue.clear()
+    assert TOKEN not in repr(environment.transport._token)
+    # botocore's own wire log is off in the functions: their loggers are never at DEBUG.
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith("botocore")]
+    assert not any(TOKEN in message for message in ours)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0a1b2c3d-4e5f.c2.eu-west-1.airflow.amazonaws.com",
+        "0a1b2c3d-4e5f-vpce.c10.eu-west-1.airflow.amazonaws.com",
+        "0a1b2c3d.c2.airflow.eu-west-1.on.aws",
+        "0a1b2c3d.c2.eu-west-1.airflow.amazonaws.com.cn",
+    ],
+)
+def test_mwaas_own_hosts_are_accepted(host: str) -> None:
+    """Public and private web servers, old and new names, and China's."""
+    assert is_web_server_host(host, "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "example.com",
+        "0a.c2.us-east-1.airflow.amazonaws.com",
+        "0a.c2.eu-west-1.airflow.amazonaws.com.example.com",
+        "example.com/0a.c2.eu-west-1.airflow.amazonaws.com",
+        "a@0a.c2.eu-west-1.airflow.amazonaws.com",
+        "0a.c2.eu-west-1.airflow.amazonaws.com:8443",
+        "0a.c2.eu-west-1.airflow.amazonaws.com\n",
+        "localhost",
+    ],
+)
+def test_other_hosts_are_not(host: str) -> None:
+    """Another region, a longer name, credentials, a port: not what MWAA hands out."""
+    assert not is_web_server_host(host, "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("host", "exactly", "accepted"),
+    [
+        ("localhost:8443", "localhost", True),
+        ("localhost", "localhost", True),
+        ("localhost:8443", "localhost:8443", True),
+        ("localhost:8444", "localhost:8443", False),
+        ("localhost.example.com", "localhost", False),
+        ("localhost:8443/x", "localhost", False),
+        ("0a.c2.eu-west-1.airflow.amazonaws.com", "airflow.example.com", False),
+    ],
+)
+def test_a_named_host_is_the_only_one(host: str, exactly: str, *, accepted: bool) -> None:
+    """WEB_SERVER_HOST replaces the list; without a port it leaves the port open."""
+    assert accepted == is_web_server_host(host, "eu-west-1", exactly)

@@ -1,0 +1,535 @@
+"""`mwaa-gateway rules` as it is used: files in, the table changed, tables and JSON out, errors in one sentence."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+import pytest
+import yaml
+from botocore.client import BaseClient
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    NoCredentialsError,
+    SSOTokenLoadError,
+    UnknownServiceError,
+)
+from click.testing import CliRunner, Result
+from fakes.rules_table import RULES_TABLE, create_rules_table, rules_table_items
+from gateway_cli.aws_errors import told_plainly
+from gateway_cli.main import cli, main
+from gateway_cli.output import Refused
+from gateway_cli.rule_files import RulesRefused
+from gateway_cli.rules import rules
+from gateway_cli.rules_store import RulesStore
+from moto import mock_aws
+
+ORDERS = "finance.orders"
+RULE = f"""\
+id: {ORDERS}
+description: Each order as it lands
+s3: s3://acme-landing/orders/*
+target: {{environment: analytics, dag_id: ingest_orders}}
+"""
+# The gateway's stack, as far as the command asks for it.
+STACK = {
+    "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+    "Outputs": {
+        "RulesTableName": {"Value": RULES_TABLE},
+        "Environments": {"Value": "analytics,reporting"},
+    },
+}
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator:
+    """An AWS account with the gateway's stack in it."""
+    for name in ("AWS_PROFILE", "AWS_REGION", "RULES_TABLE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    with mock_aws():
+        client = boto3.client("dynamodb")
+        create_rules_table(client)
+        boto3.client("cloudformation").create_stack(StackName="mwaa-gateway", TemplateBody=json.dumps(STACK))
+        yield client
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder a person stands in, with one rule file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "orders.yaml").write_text(RULE, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def run(client: Any, files: Path) -> Run:  # noqa: ARG001 - both are where the command runs
+    """Run the command in that account and folder, as a shell would."""
+
+    def run(*words: str, typed: str | None = None) -> Result:
+        result = CliRunner(mix_stderr=False).invoke(cli, ["rules", *words], input=typed, prog_name="mwaa-gateway")
+        # Anything but an exit is a traceback on somebody's screen.
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return run
+
+
+def document(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+class TestValidate:
+    """Every mistake at once, without an AWS account."""
+
+    def test_valid_files(self, run: Run) -> None:
+        """Says what it could not check."""
+        result = run("validate", "rules")
+        assert (result.exit_code, result.stdout) == (0, "1 rule in 1 file: valid\n")
+        assert "environment names were not checked" in result.stderr
+
+    def test_every_mistake_on_a_line_of_its_own(self, run: Run, files: Path) -> None:
+        """`file:line: rule: field: what is wrong`, then how many."""
+        (files / "rules" / "more.yaml").write_text("id: X\ns3: a\ntarget: {environment: e, dag_id: d}\n")
+        result = run("validate", "rules")
+        *mistakes, summary = result.stderr.splitlines()
+        assert (result.exit_code, result.stdout, summary) == (1, "", "Error: 2 mistakes: nothing was applied")
+        assert [
+            mistakes[0][:29],
+            mistakes[1][:31],
+        ] == ["rules/more.yaml:1: X: id: is ", "rules/more.yaml:2: X: s3: is 'a'"]
+
+    @pytest.mark.parametrize("valid", [True, False])
+    def test_as_json(self, run: Run, files: Path, *, valid: bool) -> None:
+        """For a pipeline: the same, as one document on stdout, and the same exit code."""
+        if not valid:
+            (files / "rules" / "more.yaml").write_text("id: finance.more\n")
+        result = run("validate", "rules", "-o", "json")
+        told = document(result)
+        assert (0 if valid else 1, valid, [ORDERS], False) == (
+            result.exit_code,
+            told["valid"],
+            told["rules"],
+            told["environments_checked"],
+        )
+        assert {(problem["file"], problem["rule_id"]) for problem in told["problems"]} == (
+            set() if valid else {("rules/more.yaml", "finance.more")}
+        )
+
+    @pytest.mark.parametrize(
+        ("options", "exit_code"),
+        [
+            (["--environment", "analytics"], 0),
+            (["--environment", "reporting"], 1),
+            (["--stack-name", "mwaa-gateway"], 0),
+        ],
+    )
+    def test_environment_names_are_checked_where_they_are_known(
+        self, run: Run, options: list[str], exit_code: int
+    ) -> None:
+        """By name, or as the stack has them."""
+        result = run("validate", "rules", *options)
+        assert (exit_code, False) == (result.exit_code, "not checked" in result.stderr)
+
+    def test_no_file_is_a_wrong_command_line(self, run: Run) -> None:
+        """Exit code 2, and how it is used."""
+        result = run("validate")
+        assert (result.exit_code, "Usage: mwaa-gateway rules validate" in result.stderr) == (2, True)
+
+
+class TestApply:
+    """Files become the table's rules, all of them or none."""
+
+    def test_created_unchanged_updated(self, run: Run, files: Path) -> None:
+        """Told per rule, with the version it has now."""
+        assert run("apply", "rules").stdout.splitlines()[-1].split()[1:3] == ["created", "1"]
+        assert run("apply", "rules").stdout.splitlines()[-1].split()[1:3] == ["unchanged", "1"]
+        (files / "rules" / "orders.yaml").write_text(RULE.replace("ingest_orders", "other"))
+        assert document(run("apply", "rules", "-o", "json")) == {
+            "applied": [{"rule_id": ORDERS, "outcome": "updated", "version": 2, "state": "ENABLED"}],
+            "problems": [],
+        }
+
+    def test_who_made_the_change_is_kept(self, run: Run, client: Any) -> None:
+        """The caller's ARN, or the name that was given."""
+        run("apply", "rules")
+        assert rules_table_items(client)["rules", ORDERS]["updated_by"].startswith("arn:aws:sts::")
+        run("disable", ORDERS, "--by", "alice, commit 1a2b")
+        assert rules_table_items(client)["rules", ORDERS]["updated_by"] == "alice, commit 1a2b"
+
+    @pytest.mark.parametrize("output", ["table", "json"])
+    def test_one_mistake_and_nothing_is_written(
+        self, run: Run, files: Path, client: Any, output: str
+    ) -> None:
+        """Here an environment that the stack does not have; the valid rule beside it is not applied either."""
+        (files / "rules" / "more.yaml").write_text(
+            RULE.replace(ORDERS, "finance.more").replace("analytics", "analytic")
+        )
+        result = run("apply", "rules", "-o", output)
+        assert (result.exit_code, rules_table_items(client)) == (1, {})
+        told = result.stdout if output == "json" else result.stderr
+        assert "did you mean 'analytics'?" in told
+        if output == "json":
+            assert document(result)["applied"] == []
+
+    def test_a_table_by_name_leaves_environments_unchecked(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """RULES_TABLE alone says nothing of environments; that is told."""
+        monkeypatch.setenv("RULES_TABLE", RULES_TABLE)
+        result = run("apply", "rules")
+        assert (result.exit_code, "environment names were not checked" in result.stderr) == (0, True)
+
+    def test_a_stack_that_is_typed_outweighs_the_environment(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """RULES_TABLE may be a left-over of another session."""
+        monkeypatch.setenv("RULES_TABLE", "elsewhere")
+        assert run("apply", "rules", "--stack-name", "mwaa-gateway").exit_code == 0
+
+    def test_a_pulled_brake_stays_pulled(self, run: Run) -> None:
+        """A file that names no state does not start a rule that somebody stopped; it is told."""
+        run("apply", "rules")
+        run("disable", ORDERS)
+        result = run("apply", "rules")
+        assert result.stdout.splitlines()[-1].split()[1:] == ["unchanged", "2", "DISABLED"]
+        assert f"{ORDERS} stays DISABLED" in result.stderr
+
+    def test_what_was_applied_before_an_error_is_told(
+        self, run: Run, files: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The second rule meets somebody else's change: the first is written, and said to be."""
+        (files / "rules" / "refunds.yaml").write_text(RULE.replace("orders", "refunds"))
+        run("apply", "rules")
+        for name in ("orders", "refunds"):
+            text = RULE.replace("orders", name).replace("Each", "Every")
+            (files / "rules" / f"{name}.yaml").write_text(text)
+
+        ask_aws = BaseClient._make_api_call
+        bobs = iter([lambda: RulesStore(client, RULES_TABLE).delete("finance.refunds", by="bob", now=NOW)])
+
+        def bob_interferes(self: Any, operation: str, params: Any) -> Any:
+            if operation == "TransactWriteItems" and "finance.refunds" in str(params):
+                next(bobs, lambda: None)()
+            return ask_aws(self, operation, params)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", bob_interferes)
+        result = run("apply", "rules", "-o", "json")
+        assert (result.exit_code, [rule["rule_id"] for rule in document(result)["applied"]]) == (1, [ORDERS])
+        assert "Error: rule 'finance.refunds' was changed by somebody else" in result.stderr
+
+
+class TestLookingAndStopping:
+    """What is in the table, and the brake."""
+
+    def test_list(self, run: Run) -> None:
+        """One line per rule where nobody folds it: id, state, version, partitions, targets, time."""
+        run("apply", "rules")
+        header, _, line = run("list").stdout.splitlines()
+        assert header.split() == ["ID", "STATE", "VERSION", "PARTITIONS", "TARGETS", "UPDATED"]
+        assert line.split()[:5] == [ORDERS, "ENABLED", "1", "aws.s3#acme-landing", "analytics:ingest_orders"]
+
+    def test_list_as_json(self, run: Run) -> None:
+        """The same for programs."""
+        run("apply", "rules", "--by", "alice")
+        [rule] = document(run("list", "-o", "json"))
+        assert rule.pop("updated_at").startswith("20")
+        assert rule == {
+            "id": ORDERS,
+            "state": "ENABLED",
+            "version": 1,
+            "partitions": ["aws.s3#acme-landing"],
+            "targets": [{"id": "default", "environment": "analytics", "dag_id": "ingest_orders"}],
+            "updated_by": "alice",
+        }
+
+    def test_a_broken_rule_is_listed_and_can_be_stopped_mended_and_deleted(
+        self, run: Run, client: Any
+    ) -> None:
+        """It hides no other rule; enabling and showing it is refused."""
+        run("apply", "rules")
+        key = {"partition": {"S": "rules"}, "sort": {"S": "broken"}}
+        client.put_item(TableName=RULES_TABLE, Item={**key, "version": {"N": "7"}, "document": {"S": "{"}})
+        assert "broken" in run("list").stdout
+        assert "(unreadable: apply its file again)" in run("list").stdout
+        for command in ("show", "enable"):
+            refused = run(command, "broken")
+            assert (refused.exit_code, "is unreadable in the table" in refused.stderr) == (1, True)
+        assert run("disable", "broken").exit_code == 0
+        assert run("delete", "broken", "--yes").exit_code == 0
+        assert [rule["id"] for rule in document(run("list", "-o", "json"))] == [ORDERS]
+
+    def test_show_is_a_rule_file(self, run: Run, files: Path) -> None:
+        """Resolved; applied again it changes nothing."""
+        run("apply", "rules", "--by", "alice")
+        shown = run("show", ORDERS).stdout
+        assert shown.startswith("# version 1, updated 20")
+        assert {"source": ["aws.s3"], "detail-type": ["Object Created"]}.items() <= yaml.safe_load(shown)[
+            "pattern"
+        ].items()
+        (files / "shown.yaml").write_text(shown)
+        assert "unchanged" in run("apply", "shown.yaml").stdout
+        assert yaml.safe_load(shown) == document(run("show", ORDERS, "-o", "json"))["document"]
+
+    def test_disable_and_enable(self, run: Run) -> None:
+        """Each is a version of its own; doing it again is nothing."""
+        run("apply", "rules")
+        assert f"{ORDERS}: updated, version 2, DISABLED\n" == run("disable", ORDERS).stdout
+        assert f"{ORDERS}: unchanged, version 2, DISABLED\n" == run("disable", ORDERS).stdout
+        assert document(
+            run("enable", ORDERS, "-o", "json")
+        ) == {"rule_id": ORDERS, "outcome": "updated", "version": 3, "state": "ENABLED"}
+
+    def test_a_rule_whose_environment_is_gone_is_not_enabled(self, run: Run) -> None:
+        """It is checked again before it can fire."""
+        run("apply", "rules")
+        run("disable", ORDERS)
+        result = run("enable", ORDERS, "--table", RULES_TABLE, "--environment", "reporting")
+        assert (result.exit_code, "'analytics' is not an environment" in result.stderr) == (1, True)
+
+    @pytest.mark.parametrize("command", ["show", "enable", "disable", "delete"])
+    def test_a_rule_that_is_not_there(self, run: Run, command: str) -> None:
+        """Told before anything is asked."""
+        result = run(command, "finance.nothing")
+        assert (
+            result.stderr
+            == "Error: there is no rule 'finance.nothing': `mwaa-gateway rules list` shows those there are\n"
+        )
+        assert result.exit_code == 1
+
+    @pytest.mark.parametrize(
+        ("options", "typed", "exit_code", "left"),
+        [(["--yes"], None, 0, []), ([], "y\n", 0, []), ([], "n\n", 1, [ORDERS]), ([], None, 1, [ORDERS])],
+        ids=["yes", "asked-yes", "asked-no", "nobody-there"],
+    )
+    def test_delete_asks(
+        self, run: Run, options: list[str], typed: str | None, exit_code: int, left: list[str]
+    ) -> None:
+        """Unless it was told not to; the question is no part of the output."""
+        run("apply", "rules")
+        result = run("delete", ORDERS, *options, typed=typed)
+        assert (exit_code, "Delete rule" in result.stdout) == (result.exit_code, False)
+        assert left == [rule["id"] for rule in document(run("list", "-o", "json"))]
+
+
+class TestConnection:
+    """Which gateway is meant, and what is said when it cannot be reached."""
+
+    @pytest.fixture
+    def state(self, files: Path) -> dict[str, Any]:
+        """The file in which the local stack says what it is made of."""
+        state = {
+            "aws_endpoint_url": "https://dynamodb.eu-west-1.amazonaws.com",  # moto answers for it
+            "region": "eu-west-1",
+            "credentials": {"access_key_id": "test", "secret_access_key": "test"},
+            "rules_table": RULES_TABLE,
+            "environments": {"analytics": {"airflow_version": "3.3.1"}},
+        }
+        (files / ".local").mkdir()
+        (files / ".local" / "state.json").write_text(json.dumps(state))
+        return state
+
+    def test_the_local_stack(
+        self, run: Run, state: dict[str, Any], files: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Endpoint, region, credentials, table and environments come from its state file, from any folder below."""
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.chdir(files / "rules")
+        assert state["rules_table"] == RULES_TABLE
+        assert run("apply", ".", "--local", "--by", "alice").exit_code == 0
+        refused = run("validate", ".", "--local", "--environment", "x")
+        assert "known are: x" in refused.stderr or "'analytics' is not an environment" in refused.stderr
+
+    def test_no_local_stack(self, run: Run) -> None:
+        """What to do is said."""
+        result = run("list", "--local")
+        assert (result.exit_code, "start it with `make run`" in result.stderr) == (1, True)
+
+    @pytest.mark.parametrize("text", ["{", '{"region": "eu-west-1"}'])
+    def test_a_state_file_of_another_kind(
+        self, run: Run, state: dict[str, Any], files: Path, text: str
+    ) -> None:
+        """Cut off, or of another version."""
+        assert state
+        (files / ".local" / "state.json").write_text(text)
+        result = run("list", "--local")
+        assert (result.exit_code, "start the local stack again" in result.stderr) == (1, True)
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            ["--table", "x"],
+            ["--stack-name", "x"],
+            ["--profile", "x"],
+            ["--region", "x"],
+            ["--endpoint-url", "http://x"],
+        ],
+    )
+    def test_the_local_stack_and_another_one_exclude_each_other(self, run: Run, option: list[str]) -> None:
+        """Better than a guess about which one was meant."""
+        result = run("list", "--local", *option)
+        assert (result.exit_code, f"--local and {option[0]} exclude each other" in result.stderr) == (2, True)
+
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            (
+                ["list", "--stack-name", "nothing"],
+                "Stack with id nothing does not exist: name the gateway's stack",
+            ),
+            (["list", "--table", "nothing"], "there is no such table: check --table or --stack-name"),
+            (["list", "--profile", "nothing"], "(nothing) could not be found: `aws configure list-profiles`"),
+            (["list", "--endpoint-url", "nothing"], "Invalid endpoint: nothing: write --endpoint-url"),
+            (["list", "--region", "no region"], "give another --region"),
+        ],
+    )
+    def test_what_is_not_there_is_told_with_a_remedy(self, run: Run, words: list[str], expected: str) -> None:
+        """One sentence each."""
+        result = run(*words)
+        assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+        assert expected in result.stderr
+
+    def test_a_stack_of_another_kind(self, run: Run) -> None:
+        """It has no rules table."""
+        boto3.client("cloudformation").create_stack(
+            StackName="other", TemplateBody=json.dumps({"Resources": STACK["Resources"]})
+        )
+        assert "has no output RulesTableName" in run("list", "--stack-name", "other").stderr
+
+    def test_no_region(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """AWS_REGION is read as well as AWS_DEFAULT_REGION."""
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+        assert run("list").stderr == "Error: no AWS region is set: give --region, or set AWS_REGION\n"
+        monkeypatch.setenv("AWS_REGION", "eu-west-1")
+        assert run("list").exit_code == 0
+
+
+def refusal(code: str, operation: str = "Query") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "a reason"}}, operation)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (NoCredentialsError(), "Unable to locate credentials: log in (`aws configure sso`)"),
+        (SSOTokenLoadError(error_msg="expired"), "log in again with `aws sso login`"),
+        (ConnectTimeoutError(endpoint_url="http://127.0.0.1:4566"), "still running?"),
+        (UnknownServiceError(service_name="x", known_service_names="y"), "AWS was not asked"),
+        (refusal("AccessDeniedException"), "Query was denied: a reason: use a profile that may do this"),
+        (refusal("ExpiredTokenException"), "Query: the AWS credentials have expired: log in again"),
+        (refusal("UnrecognizedClientException"), "AWS does not accept these credentials"),
+        (refusal("ValidationError"), "Query failed with ValidationError: a reason"),
+        (RulesRefused([]), ""),
+    ],
+)
+def test_errors_are_sentences(error: Exception, expected: str) -> None:
+    """What happened, and what to do."""
+    with pytest.raises(Refused) as refused, told_plainly():
+        raise error
+    assert (refused.value.exit_code, expected in refused.value.message) == (1, True)
+
+
+def test_a_bug_looks_like_one() -> None:
+    """What nobody raises on purpose keeps its traceback."""
+    with pytest.raises(ValueError, match="not ours"), told_plainly():
+        raise ValueError("not ours")
+
+
+def commands(
+    command: click.Command, context: click.Context, *path: str
+) -> Iterator[tuple[str, click.Command]]:
+    """Every command of the tree, by its words."""
+    yield " ".join(path), command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None:
+                yield from commands(child, context, *path, name)
+
+
+class TestHelp:
+    """The command explains itself."""
+
+    def test_every_command_and_option_has_help(self) -> None:
+        """And every command of `rules` an example that is a command."""
+        tree = dict(commands(cli, click.Context(cli), "mwaa-gateway"))
+        assert {"mwaa-gateway rules validate", "mwaa-gateway rules delete"} <= tree.keys()
+        silent = [name for name, command in tree.items() if not command.help]
+        silent += [
+            f"{name} {parameter.name}"
+            for name, command in tree.items()
+            for parameter in command.params
+            if isinstance(parameter, click.Option) and not parameter.help
+        ]
+        assert silent == []
+        assert [
+            name
+            for name, command in tree.items()
+            if name.startswith("mwaa-gateway rules ") and f"\n  {name}" not in (command.help or "")
+        ] == []
+
+    def test_help_is_printed_for_every_command(self) -> None:
+        """Exit code 0, the command's usage first."""
+        for name in dict(commands(cli, click.Context(cli), "mwaa-gateway")):
+            result = CliRunner(mix_stderr=False).invoke(cli, [*name.split()[1:], "--help"], prog_name="mwaa-gateway")
+            assert (result.exit_code, result.stdout.startswith(f"Usage: {name} ")) == (0, True), name
+
+    def test_every_rules_command_takes_the_output_option(self) -> None:
+        """`-o json` everywhere, so that a program never parses a table."""
+        assert [
+            name
+            for name, command in rules.commands.items()
+            if not any("-o" in p.opts for p in command.params)
+        ] == []
+
+    def test_the_version(self) -> None:
+        """Of the package that is installed."""
+        assert (
+            f"mwaa-gateway, version {version('mwaa-trigger-gateway')}\n"
+            == CliRunner(mix_stderr=False).invoke(cli, ["--version"]).stdout
+        )
+
+    def test_the_console_script_is_this_command(self) -> None:
+        """What pip installs."""
+        [script] = entry_points(group="console_scripts", name="mwaa-gateway")
+        assert script.load() is main
+
+    def test_a_group_is_imported_only_when_it_is_asked_for(self) -> None:
+        """`rules` does not pay for the local stack's imports, nor `local` for boto3's."""
+        code = (
+            "import sys; from gateway_cli.main import cli\n"
+            "assert 'gateway_cli.rules' not in sys.modules and 'boto3' not in sys.modules\n"
+            "cli(['rules', 'list', '--help'], standalone_mode=False)\n"
+            "assert 'boto3' in sys.modules and not any(name.startswith('local_stack') for name in sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+    def test_a_group_whose_packages_are_missing_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Left out of the list, and one sentence to whom asks for it."""
+        monkeypatch.setitem(sys.modules, "local_stack.command", None)
+        assert "  local" not in CliRunner(mix_stderr=False).invoke(cli, ["--help"]).stdout
+        result = CliRunner(mix_stderr=False).invoke(cli, ["local", "up"])
+        assert (
+            result.exit_code,
+            "`local` needs packages that are not installed" in result.stderr,
+        ) == (2, True)
+
+    def test_an_unknown_command(self) -> None:
+        """Exit code 2."""
+        result = CliRunner(mix_stderr=False).invoke(cli, ["rule"])
+        assert (result.exit_code, "No such command 'rule'" in result.stderr) == (2, True)

@@ -1,0 +1,183 @@
+"""From events to trigger requests: everything is decided first, and nothing is lost on the way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from fakes.queues import FakeIngressDeadLetters, FakeTriggerQueue
+from fakes.rules import FakeRuleSource
+from mwaa_gateway.errors import MalformedEvent, Unavailable
+from mwaa_gateway.events import Event
+from mwaa_gateway.ingest import DeadEventReason, IngressReport, ingest
+from mwaa_gateway.live_rules import LiveRules
+from mwaa_gateway.trigger_request import derive_run_id
+
+PAYLOAD = {"what": "the source sent"}
+
+
+def upload(key: str = "orders/1.csv") -> Event:
+    envelope = {
+        "version": "0",
+        "id": f"id-of-{key}",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "123456789012",
+        "time": "2026-11-22T10:00:00Z",
+        "region": "eu-west-1",
+        "resources": [],
+        "detail": {"bucket": {"name": "acme-landing"}, "object": {"key": key}},
+    }
+    return Event(envelope, f"s3|acme-landing|{key}|Object Created|0A")
+
+
+def rule(rule_id: str = "finance.orders", **changes: object) -> dict[str, Any]:
+    return {
+        "id": rule_id,
+        "pattern": {"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": "orders/"}]}}},
+        "targets": [{"id": "default", "environment": "analytics", "dag_id": "ingest_orders"}],
+        **changes,
+    }
+
+
+@dataclass
+class Ingress:
+    """An ingress on fakes."""
+
+    source: FakeRuleSource = field(default_factory=FakeRuleSource)
+    queue: FakeTriggerQueue = field(default_factory=FakeTriggerQueue)
+    dead_letters: FakeIngressDeadLetters = field(default_factory=FakeIngressDeadLetters)
+
+    def ingest(self, *events: Event | MalformedEvent, payload: Mapping[str, Any] = PAYLOAD) -> IngressReport:
+        return ingest(
+            events,
+            payload=payload,
+            rules=LiveRules(self.source, environments={"analytics", "marketing"}, refresh_seconds=5),
+            queue=self.queue,
+            dead_letters=self.dead_letters,
+            now=lambda: 1_000.0,
+        )
+
+
+@pytest.fixture
+def ingress() -> Ingress:
+    return Ingress()
+
+
+def test_a_match_becomes_a_request_with_everything_resolved(ingress: Ingress) -> None:
+    """Environment, DAG, derived run_id and conf; the rule's version; where it came from."""
+    ingress.source.put(rule(maximum_event_age="1h"), version=4)
+    report = ingress.ingest(upload())
+    (request,) = ingress.queue.requests
+    assert ("analytics", "ingest_orders") == (request.target.environment, request.target.dag_id)
+    assert derive_run_id(upload().identity, "finance.orders", "default") == request.target.run_id
+    assert 3600 == request.maximum_event_age_seconds
+    assert "orders/1.csv" == request.target.conf["detail"]["object"]["key"]
+    assert {
+        "event_id": "id-of-orders/1.csv",
+        "event_time": "2026-11-22T10:00:00Z",
+        "source": "aws.s3",
+        "detail_type": "Object Created",
+        "rule_id": "finance.orders",
+        "rule_version": 4,
+        "target_id": "default",
+        "generation": 0,
+    } == request.target.conf["mwaa_gateway"]
+    assert (1, [], [request], []) == (report.matched, report.unmatched, report.requests, report.dead)
+
+
+def test_every_target_of_every_matching_rule_is_a_run_of_its_own(ingress: Ingress) -> None:
+    """Two rules, one of them with two targets in two environments: three requests, three run_ids."""
+    targets = [
+        {"id": "default", "environment": "analytics", "dag_id": "a"},
+        {"id": "copy", "environment": "marketing", "dag_id": "a"},
+    ]
+    ingress.source.put(rule(targets=targets))
+    ingress.source.put(rule("other.orders"))
+    ingress.ingest(upload())
+    assert 3 == len({request.target.run_id for request in ingress.queue.requests})
+
+
+def test_an_event_that_no_rule_wants_is_counted(ingress: Ingress) -> None:
+    """Unmatched is an answer, not a silence."""
+    ingress.source.put(rule())
+    report = ingress.ingest(upload("elsewhere/1.csv"))
+    assert (0, [upload("elsewhere/1.csv")]) == (report.matched, report.unmatched)
+    assert [] == ingress.queue.requests
+
+
+def test_a_malformed_record_is_kept_whole_and_stops_no_other(ingress: Ingress) -> None:
+    """Kept after one attempt, with the reason and what the source sent."""
+    ingress.source.put(rule())
+    ingress.ingest(upload("orders/1.csv"), MalformedEvent("Records[1].s3 is missing"), upload("orders/2.csv"))
+    assert 2 == len(ingress.queue.requests)
+    (dead,) = ingress.dead_letters.dead
+    assert (DeadEventReason.MALFORMED_EVENT, "Records[1].s3 is missing", PAYLOAD) == (
+        dead.reason,
+        dead.text,
+        dead.payload,
+    )
+
+
+def test_an_event_for_a_broken_rule_is_kept_and_the_others_fire(ingress: Ingress) -> None:
+    """The entry names the rule and carries the event, so that it can be sent again once the rule is mended."""
+    ingress.source.put(rule())
+    ingress.source.put_text("finance.broken", "{}", ["aws.s3#acme-landing"], version=2)
+    report = ingress.ingest(upload())
+    assert ["finance.orders"] == [request.rule_id for request in ingress.queue.requests]
+    (dead,) = ingress.dead_letters.dead
+    assert (DeadEventReason.BROKEN_RULE, "finance.broken", 2) == (dead.reason, dead.rule_id, dead.rule_version)
+    assert upload().envelope == dead.payload
+    assert [] == report.unmatched
+
+
+def test_an_event_meant_only_for_a_broken_rule_is_not_unmatched(ingress: Ingress) -> None:
+    """It is dead, with the reason; counting it as unmatched would hide it."""
+    ingress.source.put_text("finance.broken", "{}", ["*"])
+    report = ingress.ingest(upload())
+    assert (0, [], 1) == (report.matched, report.unmatched, len(report.dead))
+
+
+def test_a_conf_that_cannot_be_built_is_kept_with_its_rule(ingress: Ingress) -> None:
+    """Here: an object in the middle of a text. The other rule's run starts."""
+    transformer = {"input_paths": {"o": "$.detail.object"}, "input_template": {"text": "object: <o>"}}
+    target = {"id": "default", "environment": "analytics", "dag_id": "a", "input_transformer": transformer}
+    ingress.source.put(rule("a.text", targets=[target]))
+    ingress.source.put(rule())
+    report = ingress.ingest(upload())
+    assert ["finance.orders"] == [request.rule_id for request in ingress.queue.requests]
+    (dead,) = report.dead
+    assert (DeadEventReason.CONF_REFUSED, "a.text") == (dead.reason, dead.rule_id)
+
+
+@pytest.mark.parametrize("method", ["heads", "copies"])
+def test_rules_that_cannot_be_read_send_nothing(ingress: Ingress, method: str) -> None:
+    """The invocation fails as a whole, and Lambda repeats it."""
+    ingress.source.put(rule())
+    ingress.source.failures.coming[method] = 1
+    with pytest.raises(Unavailable):
+        ingress.ingest(upload(), MalformedEvent("x"))
+    assert ([], []) == (ingress.queue.requests, ingress.dead_letters.dead)
+
+
+def test_queues_that_do_not_answer_fail_the_invocation(ingress: Ingress) -> None:
+    """Nothing is told as done that is not on a queue."""
+    ingress.source.put(rule())
+    ingress.queue.failures.coming["enqueue"] = 1
+    ingress.dead_letters.failures.coming["bury"] = 1
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            ingress.ingest(upload(), MalformedEvent("x"))
+    ingress.ingest(upload(), MalformedEvent("x"))
+    assert 1 == len(ingress.queue.requests)
+
+
+def test_a_repeated_invocation_asks_for_the_same_run(ingress: Ingress) -> None:
+    """The ledger will tell the second as a duplicate."""
+    ingress.source.put(rule())
+    ingress.ingest(upload())
+    ingress.ingest(upload())
+    first, second = ingress.queue.requests
+    assert first.ledger_key == second.ledger_key
+    assert first.target == second.target

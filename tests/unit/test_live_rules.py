@@ -1,0 +1,120 @@
+"""Rules as they are now: fresh enough, cheap enough, and never "none" by failure."""
+
+import json
+
+import pytest
+
+from fakes.rules import FakeRuleSource
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.live_rules import LiveRules, Matches
+
+UPLOAD = {
+    "version": "0",
+    "id": "e-1",
+    "detail-type": "Object Created",
+    "source": "aws.s3",
+    "account": "123456789012",
+    "time": "2026-11-22T10:00:00Z",
+    "region": "eu-west-1",
+    "resources": ["arn:aws:s3:::acme-landing"],
+    "detail": {"bucket": {"name": "acme-landing"}, "object": {"key": "orders/1.csv", "size": 10}},
+}
+
+
+def rule(rule_id: str = "finance.orders", **changes: object) -> dict:
+    return {
+        "id": rule_id,
+        "description": "Ingest each order file as it lands",
+        "pattern": {"source": ["aws.s3"], "detail": {"bucket": {"name": ["acme-landing"]}}},
+        "targets": [{"id": "default", "environment": "analytics", "dag_id": "ingest_orders"}],
+        **changes,
+    }
+
+
+@pytest.fixture
+def source() -> FakeRuleSource:
+    return FakeRuleSource()
+
+
+@pytest.fixture
+def rules(source: FakeRuleSource) -> LiveRules:
+    return LiveRules(source, environments={"analytics"}, refresh_seconds=5)
+
+
+def ids(matches: Matches) -> list[str]:
+    return [matched.id for matched in matches.rules]
+
+
+def test_a_refresh_is_one_read_of_three_heads(source: FakeRuleSource, rules: LiveRules) -> None:
+    """And nothing more where no rule lies."""
+    assert Matches((), ()) == rules.match(UPLOAD, now=0)
+    assert [("heads", ("aws.s3#acme-landing", "aws.s3#*", "*"))] == source.calls
+
+
+def test_rules_are_read_again_only_after_their_head_moved(source: FakeRuleSource, rules: LiveRules) -> None:
+    """A busy sandbox asks for heads every few seconds, and for rules hardly ever."""
+    source.put(rule())
+    for now in (0, 1, 4.9):
+        assert ["finance.orders"] == ids(rules.match(UPLOAD, now))
+    assert ["heads", "copies"] == [call for call, _ in source.calls]
+    rules.match(UPLOAD, 5)
+    assert ["heads", "copies", "heads"] == [call for call, _ in source.calls]
+    source.put(rule("finance.second"))
+    rules.match(UPLOAD, 9)
+    assert ["finance.orders", "finance.second"] == sorted(ids(rules.match(UPLOAD, 10)))
+    assert ["heads", "copies", "heads", "heads", "copies"] == [call for call, _ in source.calls]
+
+
+@pytest.mark.parametrize("method", ["heads", "copies"])
+def test_a_table_that_does_not_answer_is_no_answer(source: FakeRuleSource, rules: LiveRules, method: str) -> None:
+    """Never "no rule matches" by failure; the next event asks again."""
+    source.put(rule())
+    source.failures.coming[method] = 1
+    with pytest.raises(Unavailable):
+        rules.match(UPLOAD, 0)
+    assert ["finance.orders"] == ids(rules.match(UPLOAD, 0))
+
+
+def test_a_clock_that_jumps_back_refreshes(source: FakeRuleSource, rules: LiveRules) -> None:
+    """Rather one read too many than rules that stay old until the clock has caught up."""
+    rules.match(UPLOAD, 1_000)
+    source.put(rule())
+    assert ["finance.orders"] == ids(rules.match(UPLOAD, 10))
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["", "no json", "[]", "{}", '{"pattern": 1}', '{"pattern": {"a": []}}', '{"pattern": {"a": [{"regex": "x"}]}}'],
+)
+def test_a_rule_whose_pattern_cannot_be_read_is_reported_for_every_event(
+    source: FakeRuleSource, rules: LiveRules, document: str
+) -> None:
+    """Nobody can tell which events it meant; the others fire."""
+    source.put(rule())
+    source.put_text("finance.broken", document, ["aws.s3#acme-landing"], version=7)
+    matches = rules.match(UPLOAD, 0)
+    assert ["finance.orders"] == ids(matches)
+    assert [("finance.broken", 7)] == [(broken.id, broken.version) for broken in matches.broken]
+
+
+def test_a_rule_that_cannot_be_used_is_reported_for_its_own_events(source: FakeRuleSource, rules: LiveRules) -> None:
+    """Its pattern still says which they are."""
+    source.put_text("a.broken", json.dumps(rule("a.broken", targets=[])), ["aws.s3#acme-landing"])
+    other = rule("b.broken", targets=[], pattern={"source": ["aws.s3"], "detail": {"object": {"key": ["other"]}}})
+    source.put_text("b.broken", json.dumps(other), ["aws.s3#*"])
+    assert ["a.broken"] == [broken.id for broken in rules.match(UPLOAD, 0).broken]
+
+
+def test_a_rule_for_an_environment_the_gateway_does_not_know_is_broken(source: FakeRuleSource) -> None:
+    """There is no queue to put its requests on."""
+    source.put(rule())
+    (broken,) = LiveRules(source, environments={"marketing"}, refresh_seconds=5).match(UPLOAD, 0).broken
+    assert "analytics" in broken.reason
+
+
+def test_a_rule_on_its_way_from_one_partition_to_another_fires_once(source: FakeRuleSource, rules: LiveRules) -> None:
+    """Two partitions are read at different moments; the newer version counts."""
+    source.put(rule(), version=1)
+    source.put_text("finance.orders", json.dumps(rule(description="newer")), ["*"], version=2)
+    (matched,) = rules.match(UPLOAD, 0).rules
+    assert 2 == matched.version

@@ -1,0 +1,61 @@
+"""Settings: read from the environment, with errors that name the variable; documented in docs/settings.md."""
+
+import pytest
+
+from mwaa_gateway.settings import DispatcherSettings, IngressSettings, InvalidSetting
+
+INGRESS = {
+    "RULES_TABLE": "rules",
+    "TRIGGER_QUEUE_URL": "https://sqs/1/gateway-trigger-{environment}",
+    "INGRESS_DLQ_URL": "https://sqs/1/dlq",
+    "ENVIRONMENTS": "analytics, marketing",
+}
+
+
+def test_settings_are_read_by_their_names() -> None:
+    """Lists are comma-separated; what is optional has its default."""
+    settings = IngressSettings.from_environ(INGRESS | {"UNRELATED": "x", "RULES_REFRESH_SECONDS": "2.5"})
+    assert IngressSettings(
+        rules_table="rules",
+        trigger_queue_url="https://sqs/1/gateway-trigger-{environment}",
+        ingress_dlq_url="https://sqs/1/dlq",
+        environments=frozenset({"analytics", "marketing"}),
+        rules_refresh_seconds=2.5,
+        unwrap_topic_arns=frozenset(),
+    ) == settings
+
+
+@pytest.mark.parametrize("name", INGRESS)
+def test_a_missing_setting_is_named(name: str) -> None:
+    """With what it is for."""
+    with pytest.raises(InvalidSetting, match=f"{name} is not set: "):
+        IngressSettings.from_environ({key: value for key, value in INGRESS.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("RULES_REFRESH_SECONDS", "soon"), ("TRIGGER_QUEUE_URL", "https://sqs/1/gateway-trigger")]
+)
+def test_a_setting_of_the_wrong_form_is_named(name: str, value: str) -> None:
+    """A queue URL without the environment in it would send everything to one queue."""
+    with pytest.raises(InvalidSetting, match=f"{name} cannot be read"):
+        IngressSettings.from_environ(INGRESS | {name: value})
+
+
+def test_an_empty_list_is_empty() -> None:
+    """CloudFormation hands an unset list over as the empty text."""
+    assert frozenset() == IngressSettings.from_environ(INGRESS | {"UNWRAP_TOPIC_ARNS": ""}).unwrap_topic_arns
+
+
+def test_the_dispatchers_defaults() -> None:
+    """Four names are enough."""
+    settings = DispatcherSettings.from_environ(
+        {"ENVIRONMENT": "analytics", "LEDGER_TABLE": "l", "TRIGGER_QUEUE_URL": "q", "TRIGGER_DLQ_URL": "d"}
+    )
+    assert (86_400, 900, 5.0, 30.0, "", "") == (
+        settings.maximum_event_age_seconds,
+        settings.dag_missing_grace_seconds,
+        settings.cli_connect_timeout_seconds,
+        settings.cli_read_timeout_seconds,
+        settings.web_server_host,
+        settings.web_server_ca_bundle,
+    )

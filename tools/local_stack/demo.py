@@ -1,0 +1,155 @@
+"""One event of each source, sent as a user would send it, and followed to its DAG run: what `make run` shows."""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway_cli.apply import apply_folder
+from gateway_cli.rule_files import RulesRefused
+from gateway_cli.rules_store import RulesStore
+from rich.table import Table
+
+from local_stack.follow import Followed, SentEvent, follow
+from local_stack.ministack import StackError
+from local_stack.processes import descendants, memory_bytes
+from local_stack.state import StackState
+from local_stack.timeline import Timeline
+
+__all__ = ["run_demo"]
+
+_RUN_SECONDS = 120.0
+
+
+def run_demo(state: StackState, timeline: Timeline, *, root: Path) -> None:
+    """Apply the example rules, send three events, show what became of them and what it took.
+
+    Raises StackError, with the reason, unless every event became a run that succeeded.
+    """
+    with timeline.phase("Applying examples/rules"):
+        _apply(state, root / "examples" / "rules", timeline)
+    with timeline.phase("Three events, followed to their DAG runs"):
+        events = [_upload(state, timeline), _publish(state, timeline), _put_event(state, timeline)]
+        followed = follow(state, events, seconds=_RUN_SECONDS)
+    timeline.console.print(_table(followed))
+    _print_places(state, timeline)
+    _print_costs(timeline)
+    failed = [each for each in followed if not each.succeeded]
+    if failed:
+        raise StackError("\n".join(_failure(each, state) for each in failed))
+
+
+def _apply(state: StackState, folder: Path, timeline: Timeline) -> None:
+    store = RulesStore(state.aws.client("dynamodb"), state.rules_table)
+    try:
+        applied = apply_folder(
+            store, folder, set(state.environments), by="mwaa-gateway local demo", now=datetime.now(UTC)
+        )
+    except RulesRefused as refused:
+        raise StackError(f"the example rules are refused: {refused}") from refused
+    for each in applied:
+        timeline.tell(f"rule {each.rule_id}: {each.outcome}, version {each.version}")
+
+
+def _upload(state: StackState, timeline: Timeline) -> SentEvent:
+    marker = uuid.uuid4().hex[:12]
+    key = f"orders/{datetime.now(UTC):%Y-%m-%d}-{marker}.csv"
+    timeline.tell(f"uploading s3://{state.bucket}/{key}")
+    sent_at = time.time()
+    state.aws.client("s3").put_object(Bucket=state.bucket, Key=key, Body=b"order,amount\n1,9.90\n")
+    return SentEvent("S3 upload", marker, sent_at)
+
+
+def _publish(state: StackState, timeline: Timeline) -> SentEvent:
+    timeline.tell(f"publishing to {state.topic_arn}")
+    sent_at = time.time()
+    answer = state.aws.client("sns").publish(
+        TopicArn=state.topic_arn,
+        Subject="nightly export",
+        Message=json.dumps({"export": "customers", "rows": 1200}),
+    )
+    return SentEvent("SNS notification", answer["MessageId"], sent_at)
+
+
+def _put_event(state: StackState, timeline: Timeline) -> SentEvent:
+    timeline.tell(f"putting an event on bus {state.event_bus_name}")
+    sent_at = time.time()
+    answer = state.aws.client("events").put_events(
+        Entries=[
+            {
+                "EventBusName": state.event_bus_name,
+                "Source": "acme.ledger",
+                "DetailType": "Business Day Closed",
+                "Detail": json.dumps({"business-day": f"{datetime.now(UTC):%Y-%m-%d}", "region": "emea"}),
+            }
+        ]
+    )
+    return SentEvent("EventBridge event", answer["Entries"][0]["EventId"], sent_at)
+
+
+def _table(followed: Sequence[Followed]) -> Table:
+    table = Table(title="From event to DAG run", title_justify="left")
+    for column in ("Event", "Rule", "DAG", "run_id", "State"):
+        table.add_column(column, overflow="fold")
+    for column in ("dispatched", "accepted", "success"):
+        table.add_column(f"ms to\n{column}", justify="right")
+    for each in followed:
+        table.add_row(
+            each.event.name,
+            each.rule_id,
+            each.dag_id and f"{each.environment}:{each.dag_id}",
+            each.run_id,
+            f"[green]{each.state}[/]" if each.succeeded else f"[red]{each.state}[/]",
+            *(
+                "" if ms is None else f"{ms:,}"
+                for ms in (each.dispatched_ms, each.accepted_ms, each.success_ms)
+            ),
+        )
+    return table
+
+
+def _print_places(state: StackState, timeline: Timeline) -> None:
+    tell = timeline.console.print
+    tell("\n[bold]Try it by hand[/]")
+    credentials = " ".join(
+        f"{name}={value}" for name, value in state.settings.items() if "ACCESS_KEY" in name
+    )
+    tell(
+        f"  {credentials} aws --endpoint-url {state.aws_endpoint_url} --region {state.region} "
+        f"s3 cp README.md s3://{state.bucket}/orders/by-hand.csv",
+        soft_wrap=True,
+        highlight=False,
+    )
+    tell("\n[bold]Look at it[/]")
+    for name, environment in state.environments.items():
+        tell(
+            f"  Airflow {environment.airflow_version} of {name:12} {environment.airflow_url}", highlight=False
+        )
+    tell(f"  AWS (MiniStack)            {state.aws_endpoint_url}", highlight=False)
+    tell(f"  logs                       {state.log_folder}", highlight=False, soft_wrap=True)
+    tell("  every endpoint and name    .venv/bin/mwaa-gateway local status --json", highlight=False)
+
+
+def _print_costs(timeline: Timeline) -> None:
+    tell = timeline.console.print
+    tell("\n[bold]What it took[/]")
+    for phase in timeline.phases():
+        tell(f"  {phase.name:45} {phase.seconds:6.1f} s", highlight=False)
+    tell(f"  {'from the start to here':45} {timeline.now():6.1f} s", highlight=False)
+    memory = memory_bytes([os.getpid(), *descendants(os.getpid())])
+    if memory is not None:
+        tell(f"  {'memory of all processes together':45} {memory / 1e6:6,.0f} MB\n", highlight=False)
+
+
+def _failure(each: Followed, state: StackState) -> str:
+    if not each.run_id:
+        return (
+            f"{each.event.name}: no trigger request of it reached the ledger within {_RUN_SECONDS:.0f} s; "
+            f"see {state.log_folder}/ministack.log"
+        )
+    return f"{each.event.name}: run {each.run_id} of DAG {each.dag_id} is {each.state!r}" + (
+        f" ({each.reason})" if each.reason else ""
+    )

@@ -1,0 +1,129 @@
+"""The MWAA API for all environments on one port, and under `/control` the switches of the local stack.
+
+The API is what botocore knows as service `mwaa`, to be reached with AWS_ENDPOINT_URL_MWAA and without host
+prefix injection. The control paths are not MWAA's; `control.py` is their client.
+"""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from local_stack.mwaa.environment import Environment
+from local_stack.mwaa.faults import Faults, FaultSchedule
+from local_stack.mwaa.http_server import Answer, Request
+from local_stack.mwaa.permissions import Permission, api_error
+
+
+class MwaaApi:
+    """Answers the requests to the API."""
+
+    def __init__(
+        self, environments: Mapping[str, Environment], *, permission: Permission, arn_prefix: str
+    ) -> None:
+        self._environments = environments
+        self._permission = permission
+        self._arn_prefix = arn_prefix  # arn:aws:airflow:<region>:<account>:environment/
+
+    def respond(self, request: Request) -> Answer:
+        """Answer one request."""
+        path = [unquote(piece) for piece in urlsplit(request.target).path.strip("/").split("/")]
+        match request.method, path:
+            case "POST", ["clitoken", name]:
+                return self._authorized(request, "airflow:CreateCliToken", name) or self._create_cli_token(
+                    name
+                )
+            case "GET", ["environments", name]:
+                return self._authorized(request, "airflow:GetEnvironment", name) or self._get_environment(
+                    name
+                )
+            case "GET", ["environments"]:
+                refusal = self._permission.refusal(request, action="airflow:ListEnvironments", resource="*")
+                return refusal or Answer.json(HTTPStatus.OK, {"Environments": sorted(self._environments)})
+            case method, ["control", *what]:
+                return self._control(method, what, request)
+            case _:
+                return api_error(
+                    404, "UnknownOperationException", "The local MWAA does not have this operation"
+                )
+
+    def _authorized(self, request: Request, action: str, name: str) -> Answer | None:
+        """Return the refusal: not permitted, or no such environment; in this order, as AWS does."""
+        refusal = self._permission.refusal(request, action=action, resource=self._arn_prefix + name)
+        if refusal is None and name not in self._environments:
+            return api_error(404, "ResourceNotFoundException", f"Environment {name} not found")
+        return refusal
+
+    def _create_cli_token(self, name: str) -> Answer:
+        environment = self._environments[name]
+        environment.count.add("token")
+        token = environment.tokens.issue(name)
+        return Answer.json(
+            HTTPStatus.OK, {"CliToken": token, "WebServerHostname": environment.web_server_hostname}
+        )
+
+    def _get_environment(self, name: str) -> Answer:
+        environment = self._environments[name]
+        return Answer.json(
+            HTTPStatus.OK,
+            {
+                "Environment": {
+                    "Name": name,
+                    "Arn": environment.arn,
+                    "Status": "AVAILABLE",
+                    "AirflowVersion": environment.version.text,
+                    "WebserverUrl": environment.web_server_hostname,
+                    "WebserverAccessMode": "PUBLIC_ONLY",
+                    "EnvironmentClass": "mw1.small",
+                    "MaxWebservers": 2,
+                    "MinWebservers": 2,
+                    "Schedulers": 1,
+                    "DagS3Path": "dags",
+                    "Tags": {},
+                }
+            },
+        )
+
+    def _control(self, method: str, what: list[str], request: Request) -> Answer:
+        try:
+            chosen = self._chosen(request)
+            match method, what:
+                case "GET", ["faults"]:
+                    pass
+                case "PUT", ["faults"]:
+                    faults = Faults.parse(_json_object(request.body))
+                    for environment in chosen:
+                        environment.schedule = FaultSchedule(faults)
+                case "DELETE", ["faults"]:
+                    for environment in chosen:
+                        environment.schedule = FaultSchedule(Faults())
+                case "GET", ["statistics"]:
+                    return Answer.json(HTTPStatus.OK, {each.name: each.statistics() for each in chosen})
+                case "DELETE", ["statistics"]:
+                    for environment in chosen:
+                        environment.forget()
+                    return Answer.json(HTTPStatus.OK, {each.name: each.statistics() for each in chosen})
+                case _:
+                    return Answer.text(
+                        HTTPStatus.NOT_FOUND, "There are /control/faults and /control/statistics"
+                    )
+        except ValueError as error:
+            return Answer.json(HTTPStatus.BAD_REQUEST, {"message": str(error)})
+        return Answer.json(HTTPStatus.OK, {each.name: each.schedule.faults.document() for each in chosen})
+
+    def _chosen(self, request: Request) -> list[Environment]:
+        """Return the environment named in the query, all if none is; raises ValueError for an unknown one."""
+        names = parse_qs(urlsplit(request.target).query).get("environment", list(self._environments))
+        if unknown := [name for name in names if name not in self._environments]:
+            raise ValueError(
+                f"There is no environment {unknown[0]!r}; there are {', '.join(self._environments)}"
+            )
+        return [self._environments[name] for name in names]
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    document = json.loads(body or b"{}")
+    if not isinstance(document, dict):
+        raise ValueError("The body is to be a JSON object")  # noqa: TRY004 - a bad request, not a bad call
+    return document

@@ -1,0 +1,88 @@
+"""One MWAA environment as its clients see it: its Airflow, tokens, slots, faults, and a count of all that."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from local_stack.mwaa.faults import Faults, FaultSchedule
+from local_stack.mwaa.slots import Slots
+from local_stack.mwaa.tokens import TokenStore
+from local_stack.mwaa.versions import AirflowVersion
+from local_stack.mwaa.warm_cli import CommandAnswer
+
+
+class CommandLine(Protocol):
+    """Runs Airflow commands."""
+
+    def run(self, words: list[str]) -> CommandAnswer:
+        """Run `airflow <words>`; raises CommandInterrupted when it is unknown what became of it."""
+
+
+class Count:
+    """How often things happened. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._times: Counter[str] = Counter()
+
+    def add(self, name: str) -> None:
+        """Count one more."""
+        with self._lock:
+            self._times[name] += 1
+
+    def __getitem__(self, name: str) -> int:
+        with self._lock:
+            return self._times[name]
+
+    def forget(self) -> None:
+        """Begin at zero."""
+        with self._lock:
+            self._times.clear()
+
+
+@dataclass(slots=True)
+class Environment:
+    """What the API and the web server of one environment share."""
+
+    name: str
+    arn: str
+    version: AirflowVersion
+    command_line: CommandLine
+    clock: Callable[[], float]
+    status_on_error: int = 400
+    web_server_hostname: str = ""
+    slots: Slots = field(default_factory=Slots)
+    count: Count = field(default_factory=Count)
+    schedule: FaultSchedule = field(default_factory=lambda: FaultSchedule(Faults()))
+    tokens: TokenStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tokens = TokenStore(self.clock)
+
+    def statistics(self) -> dict[str, Any]:
+        """What happened since the start or the last `forget`. Never a token."""
+        return {
+            "tokens_issued": self.count["token"],
+            "commands": self.count["command"],
+            "commands_in_flight": self.slots.taken,
+            "most_commands_at_once": self.slots.most_taken,
+            "refused_no_free_slot": self.count["no free slot"],
+            "refused_token": self.count["bad token"],
+            "refused_command": self.count["unsupported"],
+            "faults": {
+                name: times
+                for name in _fault_names(self.schedule.faults)
+                if (times := self.count[f"fault {name}"])
+            },
+        }
+
+    def forget(self) -> None:
+        """Count anew."""
+        self.count.forget()
+        self.slots.forget()
+
+
+def _fault_names(faults: Faults) -> list[str]:
+    return [name for name in faults.document() if name not in {"seed", "latency_milliseconds"}]

@@ -1,0 +1,93 @@
+"""Whether the caller of the MWAA API may do what it asks for, as MiniStack's IAM sees it."""
+
+import http.client
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+import boto3
+from mypy_boto3_iam import IAMClient
+
+from local_stack.mwaa.http_server import Answer, Request
+
+_ROOT: Final = "test"  # MiniStack's root credentials, both halves
+_CALLER: Final = re.compile(r"User: (?P<arn>arn:[^ ]+) is not authorized")
+_ASSUMED_ROLE: Final = re.compile(
+    r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assumed-role/(?P<role>[^/]+)/.+"
+)
+
+
+class Permission(Protocol):
+    """Says who may do what."""
+
+    def refusal(self, request: Request, *, action: str, resource: str) -> Answer | None:
+        """Return the answer to a signed request that is refused; None if it is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class MiniStackPermission:
+    """Asks MiniStack, which knows the roles of the functions (it has to run with AUTH=true).
+
+    The request is handed on just as it was signed. MiniStack checks the signature and finds out who the
+    caller is, but knows no resources of MWAA: it refuses whatever is not allowed on `*`. Its refusal names
+    the caller, and whether the caller's role allows the action on the environment itself is then asked with
+    SimulatePrincipalPolicy. Not seen this way: a Deny for one environment in a policy that allows all of
+    them.
+    """
+
+    endpoint_url: str
+    region: str
+
+    def refusal(self, request: Request, *, action: str, resource: str) -> Answer | None:
+        """Return MiniStack's refusal of a bad signature, AccessDeniedException for a missing permission."""
+        answer = self._handed_on(request)
+        if answer.status != http.client.FORBIDDEN:
+            return None  # what MiniStack says about environments of its own does not matter
+        caller = _CALLER.search(answer.body.decode(errors="replace"))
+        if answer.headers.get("x-amzn-errortype") != "AccessDeniedException" or caller is None:
+            return answer
+        if self._allowed(caller["arn"], action, resource):
+            return None
+        return api_error(
+            403,
+            "AccessDeniedException",
+            f"User: {caller['arn']} is not authorized to perform: {action} on resource: {resource} "
+            f"because no identity-based policy allows the {action} action",
+        )
+
+    def _handed_on(self, request: Request) -> Answer:
+        address = urlsplit(self.endpoint_url)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port or 80, timeout=10)
+        try:
+            connection.putrequest(request.method, request.target, skip_host=True, skip_accept_encoding=True)
+            for name, value in request.headers.items():
+                if name != "connection":
+                    connection.putheader(name, value)
+            connection.endheaders(request.body or None)
+            answer = connection.getresponse()
+            error = answer.getheader("x-amzn-errortype") or ""
+            return Answer(answer.status, answer.read(), headers={"x-amzn-errortype": error})
+        finally:
+            connection.close()
+
+    def _allowed(self, caller: str, action: str, resource: str) -> bool:
+        if role := _ASSUMED_ROLE.fullmatch(caller):
+            caller = f"arn:{role['partition']}:iam::{role['account']}:role/{role['role']}"
+        iam: IAMClient = boto3.client(
+            "iam",
+            endpoint_url=self.endpoint_url,
+            region_name=self.region,
+            aws_access_key_id=_ROOT,
+            aws_secret_access_key=_ROOT,
+        )
+        simulated = iam.simulate_principal_policy(
+            PolicySourceArn=caller, ActionNames=[action], ResourceArns=[resource]
+        )
+        return simulated["EvaluationResults"][0]["EvalDecision"] == "allowed"
+
+
+def api_error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """An error as AWS's REST APIs send it, so that botocore raises it under its own name."""
+    return Answer.json(status, {"message": message}, {"x-amzn-errortype": code, **(headers or {})})

@@ -1,0 +1,241 @@
+"""The whole local stack as one thing: MiniStack, the local MWAA, the deployed gateway; started and stopped together."""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from local_stack.aws import LocalAws
+from local_stack.gateway_stack import STACK_NAME, GatewayNames, deploy_gateway, project_root
+from local_stack.lock import StackLock
+from local_stack.ministack import ACCOUNT_ID, CREDENTIALS, REGION, MiniStack, StackError
+from local_stack.mwaa import LocalMwaa
+from local_stack.mwaa.airflow import AirflowError
+from local_stack.mwaa.airflow_install import InstallError
+from local_stack.mwaa.permissions import MiniStackPermission
+from local_stack.mwaa.versions import DEFAULT_VERSION
+from local_stack.processes import ProcessGroup, descendants, kill_descendants, stop_group
+from local_stack.state import EnvironmentState, StackState
+from local_stack.timeline import Timeline
+
+__all__ = ["LocalStack", "StackOptions", "redeploy", "stop_leftovers"]
+
+_STATE = "state.json"
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """What to start: Airflow versions by environment, where the state goes, and the port of AWS (None: 4566 if free)."""
+
+    DEFAULT_AIRFLOW: ClassVar[str] = DEFAULT_VERSION
+
+    environments: Mapping[str, str]
+    state_folder: Path
+    port: int | None = None
+    dags_folder: Path | None = None  # examples/dags
+
+
+class LocalStack:
+    """A local stack. `start()` returns its state; `stop()` leaves no process, however far the start had come."""
+
+    def __init__(self, options: StackOptions, timeline: Timeline) -> None:
+        self._options = options
+        self._timeline = timeline
+        self._root = project_root()
+        self._folder = options.state_folder
+        self._log_folder = self._folder / "logs"
+        self._lock: StackLock | None = None
+        self._ministack: MiniStack | None = None
+        self._mwaa: LocalMwaa | None = None
+
+    def start(self) -> StackState:
+        """Bring everything up. Raises StackError with the reason; call `stop()` in either case."""
+        self._claim_folder()
+        ministack = self._ministack = MiniStack(
+            root=self._root,
+            state_folder=self._folder,
+            log_folder=self._log_folder,
+            port=self._options.port,
+        )
+        aws = LocalAws(ministack.endpoint_url)
+        mwaa = self._mwaa = self._local_mwaa(ministack)
+        # Airflow takes most of the time; MiniStack is up long before it.
+        starting = _Task(lambda: self._start_ministack(ministack))
+        with self._timeline.phase(
+            f"Airflow {' and '.join(sorted(set(self._options.environments.values())))}"
+        ):
+            _Task(lambda: self._start_mwaa(mwaa)).result()
+        starting.result()
+        with self._timeline.phase("Deploying template.yaml"):
+            deployment = deploy_gateway(
+                aws,
+                root=self._root,
+                state_folder=self._folder,
+                environments=tuple(self._options.environments),
+                ca_bundle=mwaa.ca_bundle,
+                mwaa_endpoint_url=mwaa.endpoint_url,
+            )
+        for line in deployment.left_out:
+            self._timeline.tell(f"left out of the local deployment: {line}")
+        state = self._state(ministack, mwaa, GatewayNames.of(deployment.outputs, aws))
+        state.write(self._folder / _STATE)
+        return state
+
+    def stop(self) -> None:
+        """End every process and forget the state. Safe to call twice."""
+        if self._lock is None:
+            return  # another process's stack: not ours to touch
+        (self._folder / _STATE).unlink(missing_ok=True)
+        stops = [_Task(part.stop) for part in (self._mwaa, self._ministack) if part is not None]
+        for stop in stops:
+            with suppress(Exception):  # whatever a part could not end by itself is ended below
+                stop.result()
+        kill_descendants(os.getpid())
+        self._lock.release()
+        self._lock = None
+
+    def _claim_folder(self) -> None:
+        python = self._root / ".venvs" / "lambda" / "bin" / "python"
+        if not python.exists():
+            raise StackError(
+                f"the functions' environment {python.parents[1]} is missing: `make run` makes it"
+            )
+        self._lock = StackLock.take(self._folder)
+        if self._lock is None:
+            raise StackError(
+                f"a local stack is running already (process {StackLock.holder(self._folder)}): "
+                "`mwaa-gateway local status` shows it, `mwaa-gateway local down` stops it"
+            )
+        stop_leftovers(self._folder)
+        shutil.rmtree(self._log_folder, ignore_errors=True)
+        self._log_folder.mkdir(parents=True)
+
+    def _local_mwaa(self, ministack: MiniStack) -> LocalMwaa:
+        try:
+            return LocalMwaa(
+                self._options.environments,
+                state_folder=self._folder / "mwaa",
+                dags_folder=self._options.dags_folder or self._root / "examples" / "dags",
+                permission=MiniStackPermission(ministack.endpoint_url, REGION),
+                region=REGION,
+                account_id=ACCOUNT_ID,
+                venvs=self._root / ".venvs",
+                uv=_uv(self._root),
+                progress=self._timeline.tell,
+                task_environment={
+                    "AWS_ENDPOINT_URL": ministack.endpoint_url,
+                    "AWS_REGION": REGION,
+                    "AWS_DEFAULT_REGION": REGION,
+                    "AWS_ACCESS_KEY_ID": CREDENTIALS[0],
+                    "AWS_SECRET_ACCESS_KEY": CREDENTIALS[1],
+                },
+            )
+        except ValueError as error:  # an Airflow that MWAA does not offer
+            raise StackError(str(error)) from error
+
+    def _start_ministack(self, ministack: MiniStack) -> None:
+        with self._timeline.phase(f"AWS (MiniStack) at {ministack.endpoint_url}"):
+            ministack.start()
+
+    def _start_mwaa(self, mwaa: LocalMwaa) -> None:
+        try:
+            mwaa.start()
+        except (InstallError, AirflowError) as error:
+            raise StackError(str(error)) from error
+
+    def _state(self, ministack: MiniStack, mwaa: LocalMwaa, names: GatewayNames) -> StackState:
+        described = mwaa.describe()
+        return StackState(
+            aws_endpoint_url=ministack.endpoint_url,
+            region=REGION,
+            account_id=ACCOUNT_ID,
+            credentials={"access_key_id": CREDENTIALS[0], "secret_access_key": CREDENTIALS[1]},
+            stack_name=STACK_NAME,
+            bucket=names.bucket,
+            topic_arn=names.topic_arn,
+            event_bus_name=names.event_bus_name,
+            rules_table=names.rules_table,
+            ledger_table=names.ledger_table,
+            ingress_dlq_url=names.ingress_dlq_url,
+            mwaa_endpoint_url=described["mwaa_endpoint_url"],
+            environments={
+                name: EnvironmentState(
+                    **environment,
+                    trigger_queue_url=names.trigger_queue_url.replace("{environment}", name),
+                    trigger_dlq_url=names.trigger_dlq_url.replace("{environment}", name),
+                    dispatcher=f"{STACK_NAME}-dispatcher-{name}",
+                )
+                for name, environment in described["environments"].items()
+            },
+            ca_bundle=described["ca_bundle"],
+            log_folder=str(self._log_folder),
+            pid=os.getpid(),
+            processes=tuple(
+                ProcessGroup.of(f"process {pid}", pid)
+                for pid in descendants(os.getpid())
+                if _leads_a_group(pid)
+            ),
+        )
+
+
+def redeploy(state: StackState, state_folder: Path) -> None:
+    """Bring a running stack up to date with the working tree. Raises StackError."""
+    deploy_gateway(
+        state.aws,
+        root=project_root(),
+        state_folder=state_folder,
+        environments=tuple(state.environments),
+        ca_bundle=Path(state.ca_bundle),
+        mwaa_endpoint_url=state.mwaa_endpoint_url,
+    )
+
+
+def stop_leftovers(folder: Path) -> None:
+    """End what a stack whose own process was killed has left running, and forget its state."""
+    state = StackState.read(folder / _STATE)
+    if state is None or StackLock.holder(folder) == state.pid != os.getpid():
+        return
+    for group in state.processes:
+        if group.is_running():
+            stop_group(group.pid)
+    (folder / _STATE).unlink(missing_ok=True)
+
+
+def _uv(root: Path) -> Path:
+    """The uv of the environment variable UV, else the one that make fetches, else the one on the PATH."""
+    if named := os.environ.get("UV"):
+        return Path(named)
+    fetched = root / ".venvs" / "uv" / "bin" / "uv"
+    return fetched if fetched.exists() else Path(shutil.which("uv") or fetched)
+
+
+def _leads_a_group(pid: int) -> bool:
+    with suppress(OSError):
+        return os.getpgid(pid) == pid
+    return False
+
+
+class _Task:
+    """A call on a thread of its own that, unlike an executor's, keeps nobody from ending when it is interrupted."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def result(self) -> None:
+        """Wait for the end; raises what the call raised."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._call()
+        except BaseException as error:  # noqa: BLE001 - handed over to the waiting thread
+            self._error = error
