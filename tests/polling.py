@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def until(what: str, probe: Callable[[], T | None], *, seconds: float, every: float = 0.1) -> T:
-    """The first truthy answer of `probe`; AssertionError naming `what` and the last answer after `seconds`."""
+    """The first truthy answer of `probe`; AssertionError naming `what` and the last answer in the end."""
     deadline = time.monotonic() + seconds
     while True:
         answer = probe()

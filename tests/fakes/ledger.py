@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from fakes.failures import Failures
 from mwaa_gateway.dispatch import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
+
+from fakes.failures import Failures
 
 
 @dataclass

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fakes.failures import Failures
 from mwaa_gateway.live_rules import StoredRule
 from mwaa_gateway.routing import rule_partitions
+
+from fakes.failures import Failures
 
 
 @dataclass
@@ -21,7 +22,9 @@ class FakeRuleSource:
 
     def put(self, document: Mapping[str, Any], *, version: int = 1) -> None:
         """Store a rule in every partition its pattern names, and raise their heads."""
-        self.put_text(document["id"], json.dumps(document), rule_partitions(document["pattern"]), version=version)
+        self.put_text(
+            document["id"], json.dumps(document), rule_partitions(document["pattern"]), version=version
+        )
 
     def put_text(self, rule_id: str, document: str, partitions: Sequence[str], *, version: int = 1) -> None:
         """Store any text as a rule."""

@@ -53,6 +53,7 @@ def scripted_web_server(folder: Path) -> Iterator[WebServerScript]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     script = WebServerScript(f"localhost:{server.server_address[1]}", str(ca_bundle))
     server.RequestHandlerClass = _handler(script)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up is part of the script
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -29,7 +29,9 @@ def dynamodb(aws: None):  # noqa: ARG001
         client.create_table(
             TableName=table,
             BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in (hash_key, range_key)],
+            AttributeDefinitions=[
+                {"AttributeName": key, "AttributeType": "S"} for key in (hash_key, range_key)
+            ],
             KeySchema=[
                 {"AttributeName": hash_key, "KeyType": "HASH"},
                 {"AttributeName": range_key, "KeyType": "RANGE"},

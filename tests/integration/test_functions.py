@@ -10,7 +10,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-
 from fakes.airflow import BUSY, FakeAirflow
 from fakes.requests import a_request
 from mwaa_gateway import wiring
@@ -81,10 +80,14 @@ def queues(sqs) -> Queues:
         return sqs.create_queue(QueueName=name)["QueueUrl"]
 
     def read(url: str) -> list[str]:
-        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0).get("Messages", [])
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0).get(
+            "Messages", []
+        )
         return [message["Body"] for message in messages]
 
-    return Queues(url("gateway-trigger-analytics"), url("gateway-trigger-dlq-analytics"), url("gateway-dlq"), read)
+    return Queues(
+        url("gateway-trigger-analytics"), url("gateway-trigger-dlq-analytics"), url("gateway-dlq"), read
+    )
 
 
 @pytest.fixture
@@ -98,7 +101,12 @@ def deployed(queues: Queues, dynamodb, monkeypatch: pytest.MonkeyPatch) -> Itera
     }.items():
         monkeypatch.setenv(name, value)
     document = {"S": json.dumps(RULE)}
-    copy = {"partition": {"S": "*"}, "sort": {"S": f"rule#{RULE['id']}"}, "version": {"N": "1"}, "document": document}
+    copy = {
+        "partition": {"S": "*"},
+        "sort": {"S": f"rule#{RULE['id']}"},
+        "version": {"N": "1"},
+        "document": document,
+    }
     dynamodb.put_item(TableName="rules", Item=copy)
     head = {"partition": {"S": "*"}, "sort": {"S": "head"}, "generation": {"N": "1"}}
     dynamodb.put_item(TableName="rules", Item=head)
@@ -123,7 +131,12 @@ S3_RECORD = {
     "s3": {
         "s3SchemaVersion": "1.0",
         "bucket": {"name": "acme-landing", "arn": "arn:aws:s3:::acme-landing"},
-        "object": {"key": "orders/a+b%2B.csv", "size": 1, "eTag": "d41d8c", "sequencer": "0055AED6DCD90281E5"},
+        "object": {
+            "key": "orders/a+b%2B.csv",
+            "size": 1,
+            "eTag": "d41d8c",
+            "sequencer": "0055AED6DCD90281E5",
+        },
     },
 }
 SNS = {
@@ -137,7 +150,7 @@ SNS = {
                 "MessageId": "95df01b4-ee98-5cb9-9903-4c221d41eb5e",
                 "TopicArn": "arn:aws:sns:eu-west-1:123456789012:topic",
                 "Subject": "hello",
-                "Message": "{\"n\": 1}",
+                "Message": '{"n": 1}',
                 "Timestamp": "2026-11-22T10:00:00.000Z",
                 "MessageAttributes": {},
             },
@@ -176,7 +189,13 @@ def test_an_event_of_each_source_becomes_a_request(
     assert source == request.event["source"]
     assert "123456789012" == request.event["account"]
     log, metric = lines(capsys)
-    assert ("requested", request.target.run_id, "finance.everything", "ingest_orders", request.event["id"]) == (
+    assert (
+        "requested",
+        request.target.run_id,
+        "finance.everything",
+        "ingest_orders",
+        request.event["id"],
+    ) == (
         log["message"],
         log["run_id"],
         log["rule_id"],
@@ -211,7 +230,9 @@ def test_a_malformed_event_is_kept_after_one_attempt(
 @pytest.mark.usefixtures("deployed")
 def test_s3s_test_event_is_acknowledged(queues: Queues, capsys: pytest.CaptureFixture[str]) -> None:
     """Sent once when the notification is configured: no run, no dead letter."""
-    load("s3_events").handler({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "acme-landing"}, Context())
+    load("s3_events").handler(
+        {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "acme-landing"}, Context()
+    )
     assert ([], []) == (queues.read(queues.trigger), queues.read(queues.ingress_dlq))
     assert "Ignored" == lines(capsys)[0]["outcome"]
 
@@ -256,7 +277,7 @@ class Dispatching:
 def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) -> Dispatching:
     airflow = FakeAirflow()
     dispatcher = wiring.Dispatcher(
-        settings=DispatcherSettings("analytics", "ledger", queues.trigger, queues.trigger_dlq),
+        settings=DispatcherSettings("analytics", "ledger", queues.trigger, queues.trigger_dlq, "analytics"),
         ledger=LedgerTable(dynamodb, "ledger"),
         airflow=airflow,
         dead_letters=TriggerDeadLetterQueue(sqs, queues.trigger_dlq),
@@ -296,7 +317,9 @@ def test_a_message_to_come_again_is_reported_and_given_back(dispatching: Dispatc
 def test_one_message_of_a_batch_does_not_hold_up_the_others(dispatching: Dispatching) -> None:
     """Partial batch response: only what must come again comes again."""
     for number in range(3):
-        dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request(str(number)).to_json())
+        dispatching.sqs.send_message(
+            QueueUrl=dispatching.queues.trigger, MessageBody=a_request(str(number)).to_json()
+        )
     records = [dispatching.receive() for _ in range(3)]
     records[1]["body"] = "{}"
     records[2]["receiptHandle"] = "stale"
@@ -314,7 +337,9 @@ def test_a_message_that_cannot_be_given_back_early_still_comes_again(dispatching
     assert [record["messageId"]] == dispatching.invoke(record)
 
 
-def test_a_dead_request_is_done_with_and_rings(dispatching: Dispatching, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dead_request_is_done_with_and_rings(
+    dispatching: Dispatching, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The message is deleted; the dead-letter queue says why; the log line is a warning with the reason."""
     dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request().to_json())
     dispatching.airflow.answers = [Rejected(Reason.CONF_REFUSED, "Airflow said no")]
@@ -326,11 +351,14 @@ def test_a_dead_request_is_done_with_and_rings(dispatching: Dispatching, capsys:
 
 
 def test_wiring_builds_a_dispatcher_from_its_settings(
-    queues: Queues, dynamodb, monkeypatch: pytest.MonkeyPatch  # noqa: ARG001
+    queues: Queues,
+    dynamodb,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The composition root needs the settings and makes no call."""
     for name, value in {
         "ENVIRONMENT": "analytics",
+        "MWAA_ENVIRONMENT_NAME": "acme-analytics",
         "LEDGER_TABLE": "ledger",
         "TRIGGER_QUEUE_URL": queues.trigger,
         "TRIGGER_DLQ_URL": queues.trigger_dlq,
@@ -352,6 +380,6 @@ def test_importing_the_functions_builds_nothing(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_ingress_function_does_not_load_the_http_client() -> None:
-    """requests would cost every cold start some 90 ms for nothing."""
+    """Requests would cost every cold start some 90 ms for nothing."""
     code = "import sys; import mwaa_gateway.wiring; sys.exit('requests' in sys.modules)"
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode

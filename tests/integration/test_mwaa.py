@@ -13,7 +13,6 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.stub import Stubber
-
 from fakes.web_server import Answer, WebServerScript, scripted_web_server
 from mwaa_gateway.aws.mwaa import TOKEN_SECONDS, CliTransport, WebServer, is_web_server_host
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
@@ -25,7 +24,10 @@ TOKEN = "canary-cli-token"
 
 def output(stdout: str = "", stderr: str = "") -> bytes:
     return json.dumps(
-        {name: base64.b64encode(text.encode()).decode() for name, text in (("stdout", stdout), ("stderr", stderr))}
+        {
+            name: base64.b64encode(text.encode()).decode()
+            for name, text in (("stdout", stdout), ("stderr", stderr))
+        }
     ).encode()
 
 
@@ -125,7 +127,9 @@ def test_a_token_refused_twice_is_tried_again_later(environment: Environment) ->
     assert 2 == len(environment.server.received)
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "ResourceNotFoundException"])
+@pytest.mark.parametrize(
+    "code", ["ThrottlingException", "AccessDeniedException", "ResourceNotFoundException"]
+)
 def test_no_token_no_command(environment: Environment, code: str) -> None:
     """Whatever keeps the token from us, nothing was sent and the reason is told."""
     environment.mwaa.add_client_error("create_cli_token", code, "not now")
@@ -148,7 +152,9 @@ def test_a_token_is_sent_to_no_other_host(environment: Environment) -> None:
 def test_a_redirect_is_not_followed(environment: Environment) -> None:
     """The token would go along."""
     environment.issue_token()
-    environment.server.answers = [Answer(302, headers={"Location": f"https://{environment.server.host}/login"})]
+    environment.server.answers = [
+        Answer(302, headers={"Location": f"https://{environment.server.host}/login"})
+    ]
     assert isinstance(environment.transport.trigger(TARGET), Retryable)
     assert 1 == len(environment.server.received)
 

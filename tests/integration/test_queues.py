@@ -5,7 +5,6 @@ import json
 import zlib
 
 import pytest
-
 from fakes.requests import a_request
 from mwaa_gateway.aws.queues import (
     LARGEST_MESSAGE_BYTES,
@@ -22,7 +21,9 @@ from mwaa_gateway.trigger_request import TriggerRequest
 
 @pytest.fixture
 def url(sqs) -> str:
-    return sqs.create_queue(QueueName="trigger-analytics", Attributes={"MaximumMessageSize": "1048576"})["QueueUrl"]
+    return sqs.create_queue(QueueName="trigger-analytics", Attributes={"MaximumMessageSize": "1048576"})[
+        "QueueUrl"
+    ]
 
 
 @pytest.fixture
@@ -43,7 +44,9 @@ def test_every_request_reaches_its_environments_queue(sqs, url: str, urls: str) 
     here = [a_request(f"identity-{number}") for number in range(23)]
     there = [a_request("elsewhere", environment="marketing")]
     TriggerQueues(sqs, urls).enqueue([*here, *there])
-    assert {request.identity for request in here} == {TriggerRequest.from_json(b).identity for b in bodies(sqs, url)}
+    assert {request.identity for request in here} == {
+        TriggerRequest.from_json(b).identity for b in bodies(sqs, url)
+    }
     assert there == [TriggerRequest.from_json(body) for body in bodies(sqs, other)]
 
 
@@ -76,7 +79,9 @@ def failing(sqs, monkeypatch, times: int) -> list[list[str]]:
         bad = [entry for entry in arguments["Entries"] if entry["Id"] == "1"]
         good = [entry for entry in arguments["Entries"] if entry["Id"] != "1"]
         answer = real(QueueUrl=arguments["QueueUrl"], Entries=good) if good else {}
-        return answer | {"Failed": [{"Id": entry["Id"], "Code": "InternalError", "SenderFault": False} for entry in bad]}
+        return answer | {
+            "Failed": [{"Id": entry["Id"], "Code": "InternalError", "SenderFault": False} for entry in bad]
+        }
 
     monkeypatch.setattr(sqs, "send_message_batch", partial)
     return calls
@@ -131,7 +136,11 @@ def test_a_dead_request_rings_with_its_reason(sqs, url: str) -> None:
     """The bell carries the request itself."""
     TriggerDeadLetterQueue(sqs, url).ring(a_request(), Rejected(Reason.DAG_MISSING, "no such DAG"), 7)
     document = json.loads(bodies(sqs, url)[0])
-    assert ("dag_missing", "no such DAG", 7) == (document["reason"], document["reason_text"], document["attempt"])
+    assert ("dag_missing", "no such DAG", 7) == (
+        document["reason"],
+        document["reason_text"],
+        document["attempt"],
+    )
     assert a_request() == TriggerRequest.from_json(json.dumps(document["request"]))
 
 

@@ -260,9 +260,12 @@ class TestWriting:
             bucket: [copy.version for copy in table.copies(f"aws.s3#{bucket}")]
             for bucket in ("old", "both", "new")
         } == {"old": [], "both": [2], "new": [2]}
-        assert table.heads(
-            ["aws.s3#old", "aws.s3#both", "aws.s3#new", "aws.s3#else"]
-        ) == {"aws.s3#old": 2, "aws.s3#both": 2, "aws.s3#new": 1, "aws.s3#else": 1}
+        assert table.heads(["aws.s3#old", "aws.s3#both", "aws.s3#new", "aws.s3#else"]) == {
+            "aws.s3#old": 2,
+            "aws.s3#both": 2,
+            "aws.s3#new": 1,
+            "aws.s3#else": 1,
+        }
 
     def test_from_24_partitions_to_24_others_is_one_transaction(self, client, store: RulesStore) -> None:
         """The widest change there is: 97 of the 100 actions of a transaction."""

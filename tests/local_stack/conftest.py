@@ -1,18 +1,26 @@
 """One MiniStack for its contract, one whole local stack for the gateway; both end with the session."""
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_cli.apply import apply_folder
+from gateway_cli.rules_store import RulesStore
 from local_stack.aws import LocalAws
 from local_stack.deploy import deploy
 from local_stack.ministack import MiniStack
 from local_stack.ports import free_port
+from local_stack.state import StackState
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 LAMBDA_PYTHON = ROOT / ".venvs" / "lambda" / "bin" / "python"
 
 
@@ -52,7 +60,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
         aws = LocalAws(ministack.endpoint_url)
         deployment = deploy(
             aws,
-            template_file=Path(__file__).parent / "probe" / "template.yaml",
+            template_file=HERE / "probe" / "template.yaml",
             stack_name="probe",
             parameters={"Names": "one-a,two", "Slots": "3"},
             python=LAMBDA_PYTHON,
@@ -62,3 +70,39 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
         yield Probe(aws, dict(deployment.outputs), deployment.left_out)
     finally:
         ministack.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackState]:
+    """The whole local stack, by its own command: an environment of each Airflow major, all rules."""
+    folder = tmp_path_factory.mktemp("stack")
+    dags = folder / "dags"
+    shutil.copytree(ROOT / "examples" / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(HERE / "dags", dags, dirs_exist_ok=True)
+    local = [sys.executable, "-m", "local_stack"]
+    options = ["--state-folder", str(folder)]
+    environments = ["--environment", "analytics=3.3.1", "--environment", "legacy=2.11.2"]
+    try:
+        subprocess.run(
+            [
+                *local,
+                "up",
+                "--detach",
+                *options,
+                *environments,
+                "--port",
+                str(free_port()),
+                "--dags-folder",
+                str(dags),
+            ],
+            cwd=ROOT,
+            check=True,
+        )
+        state = StackState.read(folder / "state.json")
+        assert state is not None
+        store = RulesStore(state.aws.client("dynamodb"), state.rules_table)
+        for rules in (ROOT / "examples" / "rules", HERE / "rules"):
+            apply_folder(store, rules, set(state.environments), by="tests", now=datetime.now(UTC))
+        yield state
+    finally:
+        subprocess.run([*local, "down", *options], cwd=ROOT, check=True)

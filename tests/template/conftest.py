@@ -1,60 +1,13 @@
-"""`template.yaml` as CloudFormation sees it: loops unrolled, SAM translated, and for given parameters resolved to text.
+"""Expansions of template.yaml, each made once."""
 
-Loops are unrolled by MiniStack's implementation of AWS::LanguageExtensions, the one the local stack deploys by. It follows
-what was measured on AWS where SAM CLI and cfn-lint are laxer: an identifier counts in keys, Fn::Sub and Ref only.
-"""
-
-import copy
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from ministack.services.cloudformation import language_extensions
-from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
-from samtranslator.yaml_helper import yaml_parse
+from template.expansion import EVERYTHING, Template, expand_template, read_source
 
-ROOT = Path(__file__).resolve().parents[2]
-PSEUDO_PARAMETERS = {
-    "AWS::AccountId": "123456789012",
-    "AWS::Partition": "aws",
-    "AWS::Region": "eu-central-1",
-    "AWS::StackId": "arn:aws:cloudformation:eu-central-1:123456789012:stack/mwaa-gateway/0",
-    "AWS::StackName": "mwaa-gateway",
-    "AWS::URLSuffix": "amazonaws.com",
-}
-# A value for every optional parameter.
-EVERYTHING = {
-    "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:on-call",
-    "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/7c1d9a52-5a0e-4f5c-9a49-c54c4c4e5b1b",
-    "LandingBucketName": "acme-landing",
-    "MwaaEnvironmentName": "acme-prod-{environment}",
-    "UnwrapTopicArns": "arn:aws:sns:eu-central-1:123456789012:s3-uploads",
-    "VpcSecurityGroupIds": "sg-0123",
-    "VpcSubnetIds": "subnet-01,subnet-02",
-    "WebServerCaBundle": "/opt/ca.pem",
-    "WebServerHost": "airflow.example.com",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """One expansion of template.yaml."""
-
-    cloudformation: dict[str, Any]  # no loops, no SAM
-    resources: Mapping[str, Any]  # besides, the functions resolved: a Ref is its parameter's value or "<logical id>"
-    outputs: Mapping[str, Any]
-
-    def of_type(self, kind: str) -> Mapping[str, Any]:
-        """The properties of each resource of one type, by logical id."""
-        return {
-            name: body.get("Properties", {}) for name, body in self.resources.items() if body["Type"] == kind
-        }
+Expand = Callable[..., Template]
 
 
 @pytest.fixture(scope="session")
@@ -64,101 +17,18 @@ def source() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def expand() -> Callable[..., Template]:
-    """template.yaml for given environments and parameters; each combination is made once."""
+def expand() -> Expand:
+    """template.yaml for given environments (`analytics` alone unless said otherwise) and parameters."""
 
-    def _expand(*environments: str, **parameters: str) -> Template:
-        return _expansion(environments or ("analytics",), tuple(sorted(parameters.items())))
+    @cache
+    def expansion(*environments: str, **parameters: str) -> Template:
+        names = ",".join(environments or ("analytics",))
+        return expand_template(read_source(), {"Environments": names, **parameters})
 
-    return _expand
-
-
-@cache
-def _expansion(environments: tuple[str, ...], overrides: tuple[tuple[str, str], ...]) -> Template:
-    return expand_template(read_source(), {"Environments": ",".join(environments), **dict(overrides)})
+    return expansion
 
 
-def read_source() -> dict[str, Any]:
-    """Read template.yaml, its short-form functions written out."""
-    return yaml_parse((ROOT / "template.yaml").read_text())
-
-
-def expand_template(source: Mapping[str, Any], overrides: Mapping[str, str]) -> Template:
-    """Do to a template what CloudFormation does: unroll the loops, translate SAM, resolve."""
-    declared = source["Parameters"]
-    assert set(overrides) <= set(declared)
-    parameters = {name: overrides.get(name, str(body["Default"])) for name, body in declared.items()}
-    unrolled = language_extensions.apply(copy.deepcopy(dict(source)), parameters)
-    unrolled["Transform"] = "AWS::Serverless-2016-10-31"
-    # As `sam package` leaves them: code is in S3.
-    for body in unrolled["Resources"].values():
-        for key in {"CodeUri", "ContentUri"} & set(body.get("Properties", {})):
-            body["Properties"][key] = "s3://artifacts/code.zip"
-    session = boto3.Session(region_name=PSEUDO_PARAMETERS["AWS::Region"])
-    cloudformation = Translator({}, Parser(), boto_session=session).translate(unrolled, dict(parameters))
-    values: dict[str, Any] = dict(PSEUDO_PARAMETERS)
-    for name, body in declared.items():
-        match body["Type"]:
-            case "CommaDelimitedList":
-                values[name] = parameters[name].split(",")
-            case "Number":
-                values[name] = int(parameters[name])
-            case _:
-                values[name] = parameters[name]
-    resolver = _Resolver(values, cloudformation["Conditions"])
-    return Template(
-        cloudformation,
-        resolver.section(cloudformation["Resources"]),
-        resolver.section(cloudformation["Outputs"]),
-    )
-
-
-_NOTHING = object()
-
-
-class _Resolver:
-    """Evaluates the few functions template.yaml uses; refuses any other, so that none is overlooked."""
-
-    def __init__(self, values: Mapping[str, Any], conditions: Mapping[str, Any]) -> None:
-        self._values = values
-        self._conditions = {name: self._value(condition) for name, condition in conditions.items()}
-
-    def section(self, section: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: self._value({key: value for key, value in body.items() if key != "Condition"})
-            for name, body in section.items()
-            if "Condition" not in body or self._conditions[body["Condition"]]
-        }
-
-    def _value(self, node: Any) -> Any:
-        match node:
-            case {"Ref": "AWS::NoValue"}:
-                return _NOTHING
-            case {"Ref": name}:
-                return self._values.get(name, f"<{name}>")
-            case {"Fn::GetAtt": [name, attribute]}:
-                return f"<{name}.{attribute}>"
-            case {"Fn::Sub": str(text)}:
-                return re.sub(r"\$\{([^!}]+)\}", lambda found: str(self._variable(found[1])), text)
-            case {"Fn::Join": [str(delimiter), parts]}:
-                return delimiter.join(map(str, self._value(parts)))
-            case {"Fn::Split": [str(delimiter), text]}:
-                return self._value(text).split(delimiter)
-            case {"Fn::If": [condition, then, otherwise]}:
-                return self._value(then if self._conditions[condition] else otherwise)
-            case {"Fn::Not": [condition]}:
-                return not self._value(condition)
-            case {"Fn::Equals": [one, other]}:
-                return self._value(one) == self._value(other)
-            case dict():
-                unknown = [key for key in node if key.startswith("Fn::")]
-                assert not unknown, f"teach this resolver {unknown}"
-                values = {key: self._value(value) for key, value in node.items()}
-                return {key: value for key, value in values.items() if value is not _NOTHING}
-            case list():
-                return [value for value in map(self._value, node) if value is not _NOTHING]
-            case _:
-                return node
-
-    def _variable(self, name: str) -> Any:
-        return self._values.get(name, f"<{name}>")
+@pytest.fixture(scope="session", params=["as it comes", "with everything"])
+def deployed(request: pytest.FixtureRequest, expand: Expand) -> Template:
+    """Two environments, once with the defaults and once with every optional part."""
+    return expand("analytics", "legacy", **(EVERYTHING if request.param == "with everything" else {}))

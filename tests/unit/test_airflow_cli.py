@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from mwaa_gateway.airflow_cli import look_up_command, read_look_up, read_trigger, trigger_command
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -46,7 +45,9 @@ def test_conf_is_one_shell_word_whatever_it_holds(conf: dict[str, object]) -> No
     assert set(command) <= set(string.printable) - set("\n\r\t\x0b\x0c")
 
 
-@pytest.mark.parametrize("dag_id", ["", "-x", "--help", "a b", "a;b", "a'b", "a\nb", "dág", "a" * 251, "$(id)"])
+@pytest.mark.parametrize(
+    "dag_id", ["", "-x", "--help", "a b", "a;b", "a'b", "a\nb", "dág", "a" * 251, "$(id)"]
+)
 @pytest.mark.parametrize("command", [trigger_command, look_up_command])
 def test_a_dag_id_that_is_no_plain_word_is_never_sent(command, dag_id: str) -> None:
     """A dag_id cannot be an option, a second word, or more than Airflow stores."""
@@ -90,7 +91,9 @@ EXPECTED_OF_AIRFLOW_3 = EXPECTED | {"duplicate_run_id": AlreadyTriggered, "same_
 
 
 @pytest.mark.parametrize("http_status", [200, 400])
-@pytest.mark.parametrize("path", sorted(FIXTURES.rglob("*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "path", sorted(FIXTURES.rglob("*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_recorded_answers(path: Path, http_status: int) -> None:
     """What real Airflow printed is understood, whichever HTTP status MWAA puts on it."""
     recorded = json.loads(path.read_text())
@@ -98,11 +101,15 @@ def test_recorded_answers(path: Path, http_status: int) -> None:
     if words[0] == "tasks":
         read, asked = read_look_up, target(words[2], words[3])
     else:
-        run_id = next((word.removeprefix("--run-id=") for word in words if word.startswith("--run-id=")), "evt__a__1")
+        run_id = next(
+            (word.removeprefix("--run-id=") for word in words if word.startswith("--run-id=")), "evt__a__1"
+        )
         read, asked = read_trigger, target(words[-1], run_id)
     outcome = read(http_status, answer(recorded["stdout"], recorded["stderr"]), asked)
 
-    expected = (EXPECTED_OF_AIRFLOW_2 if path.parent.name.startswith("2.") else EXPECTED_OF_AIRFLOW_3)[path.stem]
+    expected = (EXPECTED_OF_AIRFLOW_2 if path.parent.name.startswith("2.") else EXPECTED_OF_AIRFLOW_3)[
+        path.stem
+    ]
     seen = outcome.reason if isinstance(expected, Reason) else type(outcome)
     assert expected == seen, outcome
 
@@ -141,7 +148,16 @@ def test_statuses_that_surely_started_nothing(status: int, expected: Reason) -> 
 @pytest.mark.parametrize("status", [200, 400, 500, 502, 504])
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"{}", b"[]", b'{"stdout": "W3s=", "stderr"', b'{"stdout": "W3!", "stderr": ""}', b"\xff", answer()],
+    [
+        b"",
+        b"<html>",
+        b"{}",
+        b"[]",
+        b'{"stdout": "W3s=", "stderr"',
+        b'{"stdout": "W3!", "stderr": ""}',
+        b"\xff",
+        answer(),
+    ],
 )
 def test_what_is_not_understood_is_unknown(status: int, body: bytes) -> None:
     """Success and failure both need evidence; a cut or empty answer has none."""
@@ -180,14 +196,16 @@ def test_text_of_strangers_in_an_error_decides_nothing() -> None:
     """SQL parameters quote the conf; a line of it must not pass for Airflow's verdict."""
     stderr = (
         "sqlalchemy.exc.IntegrityError: (sqlite3.IntegrityError) UNIQUE constraint failed: dag_run.dag_id\n"
-        "[parameters: ('{\"key\": \"airflow.exceptions.DagNotFound: Dag id x not found\"}',)]\n"
+        '[parameters: (\'{"key": "airflow.exceptions.DagNotFound: Dag id x not found"}\',)]\n'
     )
     assert isinstance(read_trigger(400, answer(stderr=stderr), target()), OutcomeUnknown)
 
 
 def test_refused_params_are_the_confs_fault() -> None:
     """A DAG with a params schema refuses a conf for good."""
-    stderr = "airflow.exceptions.ParamValidationError: Invalid input for param n: 'x' is not of type 'integer'"
+    stderr = (
+        "airflow.exceptions.ParamValidationError: Invalid input for param n: 'x' is not of type 'integer'"
+    )
     outcome = read_trigger(400, answer(stderr=stderr), target())
     assert isinstance(outcome, Rejected)
     assert outcome.reason == Reason.CONF_REFUSED

@@ -3,13 +3,12 @@
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from fakes.airflow import BUSY, LOST, FakeAirflow
 from fakes.ledger import FakeLedger
 from fakes.queues import FakeTriggerDeadLetters
 from fakes.requests import a_request
+from hypothesis import given
+from hypothesis import strategies as st
 from mwaa_gateway.dispatch import Claim, Dispatched, Limits, backoff_seconds, dispatch
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -56,7 +55,11 @@ def test_a_run_costs_two_ledger_writes_and_one_command(gateway: Gateway) -> None
     dispatched = gateway.deliver()
     assert Triggered() == dispatched.outcome
     assert dispatched.redeliver_after is None
-    assert (2, ["trigger"], ["triggered"]) == (gateway.ledger.writes, gateway.airflow.commands, gateway.states)
+    assert (2, ["trigger"], ["triggered"]) == (
+        gateway.ledger.writes,
+        gateway.airflow.commands,
+        gateway.states,
+    )
 
 
 def test_a_duplicate_starts_nothing_and_is_told_of_the_run(gateway: Gateway) -> None:
@@ -96,7 +99,9 @@ def test_a_lost_answer_that_started_nothing_is_tried_again(gateway: Gateway) -> 
 
 
 @pytest.mark.parametrize("unsettled", [LOST, BUSY], ids=["unclear", "busy"])
-def test_a_doubt_stays_until_a_look_up_settles_it(gateway: Gateway, unsettled: OutcomeUnknown | Retryable) -> None:
+def test_a_doubt_stays_until_a_look_up_settles_it(
+    gateway: Gateway, unsettled: OutcomeUnknown | Retryable
+) -> None:
     """A look-up that fails proves nothing: the next attempt looks up again before anything else."""
     gateway.airflow.lost_after = 1
     gateway.airflow.findings = [unsettled, unsettled]
@@ -295,7 +300,9 @@ def test_an_unreadable_message_is_kept_and_done_with(gateway: Gateway) -> None:
     dispatched = gateway.deliver("{}")
     assert dispatched.redeliver_after is None
     assert dispatched.request is None
-    assert [("{}", Reason.MESSAGE_UNREADABLE)] == [(body, r.reason) for body, r in gateway.dead_letters.unreadable]
+    assert [("{}", Reason.MESSAGE_UNREADABLE)] == [
+        (body, r.reason) for body, r in gateway.dead_letters.unreadable
+    ]
 
 
 def test_an_unreadable_message_that_cannot_be_kept_comes_again(gateway: Gateway) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-
 from fakes.queues import FakeIngressDeadLetters, FakeTriggerQueue
 from fakes.rules import FakeRuleSource
 from mwaa_gateway.errors import MalformedEvent, Unavailable
@@ -127,7 +126,11 @@ def test_an_event_for_a_broken_rule_is_kept_and_the_others_fire(ingress: Ingress
     report = ingress.ingest(upload())
     assert ["finance.orders"] == [request.rule_id for request in ingress.queue.requests]
     (dead,) = ingress.dead_letters.dead
-    assert (DeadEventReason.BROKEN_RULE, "finance.broken", 2) == (dead.reason, dead.rule_id, dead.rule_version)
+    assert (DeadEventReason.BROKEN_RULE, "finance.broken", 2) == (
+        dead.reason,
+        dead.rule_id,
+        dead.rule_version,
+    )
     assert upload().envelope == dead.payload
     assert [] == report.unmatched
 

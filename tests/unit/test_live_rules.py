@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from fakes.rules import FakeRuleSource
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.live_rules import LiveRules, Matches
@@ -66,7 +65,9 @@ def test_rules_are_read_again_only_after_their_head_moved(source: FakeRuleSource
 
 
 @pytest.mark.parametrize("method", ["heads", "copies"])
-def test_a_table_that_does_not_answer_is_no_answer(source: FakeRuleSource, rules: LiveRules, method: str) -> None:
+def test_a_table_that_does_not_answer_is_no_answer(
+    source: FakeRuleSource, rules: LiveRules, method: str
+) -> None:
     """Never "no rule matches" by failure; the next event asks again."""
     source.put(rule())
     source.failures.coming[method] = 1
@@ -84,7 +85,15 @@ def test_a_clock_that_jumps_back_refreshes(source: FakeRuleSource, rules: LiveRu
 
 @pytest.mark.parametrize(
     "document",
-    ["", "no json", "[]", "{}", '{"pattern": 1}', '{"pattern": {"a": []}}', '{"pattern": {"a": [{"regex": "x"}]}}'],
+    [
+        "",
+        "no json",
+        "[]",
+        "{}",
+        '{"pattern": 1}',
+        '{"pattern": {"a": []}}',
+        '{"pattern": {"a": [{"regex": "x"}]}}',
+    ],
 )
 def test_a_rule_whose_pattern_cannot_be_read_is_reported_for_every_event(
     source: FakeRuleSource, rules: LiveRules, document: str
@@ -97,10 +106,14 @@ def test_a_rule_whose_pattern_cannot_be_read_is_reported_for_every_event(
     assert [("finance.broken", 7)] == [(broken.id, broken.version) for broken in matches.broken]
 
 
-def test_a_rule_that_cannot_be_used_is_reported_for_its_own_events(source: FakeRuleSource, rules: LiveRules) -> None:
+def test_a_rule_that_cannot_be_used_is_reported_for_its_own_events(
+    source: FakeRuleSource, rules: LiveRules
+) -> None:
     """Its pattern still says which they are."""
     source.put_text("a.broken", json.dumps(rule("a.broken", targets=[])), ["aws.s3#acme-landing"])
-    other = rule("b.broken", targets=[], pattern={"source": ["aws.s3"], "detail": {"object": {"key": ["other"]}}})
+    other = rule(
+        "b.broken", targets=[], pattern={"source": ["aws.s3"], "detail": {"object": {"key": ["other"]}}}
+    )
     source.put_text("b.broken", json.dumps(other), ["aws.s3#*"])
     assert ["a.broken"] == [broken.id for broken in rules.match(UPLOAD, 0).broken]
 
@@ -112,7 +125,9 @@ def test_a_rule_for_an_environment_the_gateway_does_not_know_is_broken(source: F
     assert "analytics" in broken.reason
 
 
-def test_a_rule_on_its_way_from_one_partition_to_another_fires_once(source: FakeRuleSource, rules: LiveRules) -> None:
+def test_a_rule_on_its_way_from_one_partition_to_another_fires_once(
+    source: FakeRuleSource, rules: LiveRules
+) -> None:
     """Two partitions are read at different moments; the newer version counts."""
     source.put(rule(), version=1)
     source.put_text("finance.orders", json.dumps(rule(description="newer")), ["*"], version=2)

@@ -1,6 +1,8 @@
 """Rule files: what people write is read as they mean it, or refused with the line that says otherwise."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -136,12 +138,17 @@ class TestShapes:
         path.write_bytes(b"id: caf\xe9")
         assert mistakes_of(path) == ["rules.yaml: is not UTF-8 text: save it as UTF-8"]
 
-    def test_a_file_that_cannot_be_opened_is_told(self, tmp_path: Path) -> None:
-        """Here, because it is a folder with a file's name, reached through a link."""
-        path = tmp_path / "rules.yaml"
-        path.symlink_to(path)
-        [mistake] = mistakes_of(path)
-        assert mistake.startswith("rules.yaml: ")
+    def test_a_file_that_cannot_be_opened_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the system's reason."""
+
+        def denied(*_: object, **__: object) -> str:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        path = written(tmp_path, RULE)
+        monkeypatch.setattr(Path, "read_text", denied)
+        assert mistakes_of(path) == ["rules.yaml: cannot be read: Permission denied"]
 
 
 class TestSurprises:

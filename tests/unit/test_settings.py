@@ -1,7 +1,6 @@
 """Settings: read from the environment, with errors that name the variable; documented in docs/settings.md."""
 
 import pytest
-
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, InvalidSetting
 
 INGRESS = {
@@ -15,14 +14,17 @@ INGRESS = {
 def test_settings_are_read_by_their_names() -> None:
     """Lists are comma-separated; what is optional has its default."""
     settings = IngressSettings.from_environ(INGRESS | {"UNRELATED": "x", "RULES_REFRESH_SECONDS": "2.5"})
-    assert IngressSettings(
-        rules_table="rules",
-        trigger_queue_url="https://sqs/1/gateway-trigger-{environment}",
-        ingress_dlq_url="https://sqs/1/dlq",
-        environments=frozenset({"analytics", "marketing"}),
-        rules_refresh_seconds=2.5,
-        unwrap_topic_arns=frozenset(),
-    ) == settings
+    assert (
+        IngressSettings(
+            rules_table="rules",
+            trigger_queue_url="https://sqs/1/gateway-trigger-{environment}",
+            ingress_dlq_url="https://sqs/1/dlq",
+            environments=frozenset({"analytics", "marketing"}),
+            rules_refresh_seconds=2.5,
+            unwrap_topic_arns=frozenset(),
+        )
+        == settings
+    )
 
 
 @pytest.mark.parametrize("name", INGRESS)
@@ -33,7 +35,8 @@ def test_a_missing_setting_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("RULES_REFRESH_SECONDS", "soon"), ("TRIGGER_QUEUE_URL", "https://sqs/1/gateway-trigger")]
+    ("name", "value"),
+    [("RULES_REFRESH_SECONDS", "soon"), ("TRIGGER_QUEUE_URL", "https://sqs/1/gateway-trigger")],
 )
 def test_a_setting_of_the_wrong_form_is_named(name: str, value: str) -> None:
     """A queue URL without the environment in it would send everything to one queue."""
@@ -47,9 +50,15 @@ def test_an_empty_list_is_empty() -> None:
 
 
 def test_the_dispatchers_defaults() -> None:
-    """Four names are enough."""
+    """Five names are enough."""
     settings = DispatcherSettings.from_environ(
-        {"ENVIRONMENT": "analytics", "LEDGER_TABLE": "l", "TRIGGER_QUEUE_URL": "q", "TRIGGER_DLQ_URL": "d"}
+        {
+            "ENVIRONMENT": "analytics",
+            "MWAA_ENVIRONMENT_NAME": "acme-analytics",
+            "LEDGER_TABLE": "l",
+            "TRIGGER_QUEUE_URL": "q",
+            "TRIGGER_DLQ_URL": "d",
+        }
     )
     assert (86_400, 900, 5.0, 30.0, "", "") == (
         settings.maximum_event_age_seconds,

@@ -4,7 +4,6 @@ import json
 import re
 
 import pytest
-
 from fakes.requests import a_request
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest, derive_run_id
 
@@ -27,7 +26,8 @@ def test_the_run_id_is_the_same_for_every_delivery_of_an_event() -> None:
 
 
 @pytest.mark.parametrize(
-    ("identity", "rule", "target"), [("sns|t|2", "a.b", "default"), ("sns|t|1", "a.c", "default"), ("sns|t|1", "a.b", "x")]
+    ("identity", "rule", "target"),
+    [("sns|t|2", "a.b", "default"), ("sns|t|1", "a.c", "default"), ("sns|t|1", "a.b", "x")],
 )
 def test_another_event_rule_or_target_is_another_run(identity: str, rule: str, target: str) -> None:
     """Each of the three is part of the name."""

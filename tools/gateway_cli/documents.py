@@ -23,7 +23,7 @@ _JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[
 _EXPONENT: Final = re.compile(r"-?[0-9]+[eE][+-]?[0-9]+")  # text to YAML 1.1, a number to JSON and YAML 1.2
 _JSON_WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]')
 _YAML_BREAKS: Final = re.compile("[\x85\u2028\u2029\ufeff]")
-_YAML_NODES: Final = 1_000_000  # far above any real file, far below what a few nested aliases can grow into
+_YAML_NODES: Final = 200_000  # some 5,000 rules to a document; a few nested aliases are worth billions
 _Loader: Any = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
 )  # libyaml reads 1,000 rules in a tenth of the time
@@ -85,7 +85,19 @@ def write_yaml(value: Any) -> str:
     """Return YAML that `read_yaml` reads back as the same value."""
     # PyYAML's emitter writes these four as they are, and then reads them as line breaks, or not at all.
     plain = not _YAML_BREAKS.search(json.dumps(value, ensure_ascii=False))
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=plain, width=110))
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=plain, width=110))
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML quotes what YAML 1.1 would misread; this also quotes what YAML 1.2 and JSON would."""
+
+
+def _quoted_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if _EXPONENT.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted_text)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 __all__ = ["Refused", "print_json", "print_note", "print_table"]
 
-_WIDE = 10_000  # columns; what is piped elsewhere is never folded
+_WIDE = 10_000  # columns: more than any table needs
 
 
 class Refused(click.ClickException):
@@ -21,13 +21,14 @@ class Refused(click.ClickException):
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table to stdout: folded to a terminal's width, one line per row anywhere else."""
+    """Print a table to stdout: folded to a terminal's width, but not where it is piped elsewhere."""
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console = Console(markup=False, highlight=False, emoji=False, width=_WIDE)
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
+    table.columns[0].no_wrap = True  # the id, which people copy
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -74,7 +74,9 @@ def validate(connection: Connection, paths: Sequence[Path], output: str) -> None
                 "problems": [asdict(mistake) for mistake in mistakes],
             }
         )
-    _refuse(mistakes, quiet=output == "json")
+    if mistakes:
+        _tell(mistakes, output)
+        raise Refused(_count(len(mistakes), "mistake"))
     if output == "table":
         files = len({checked_rule.file for checked_rule in checked})
         click.echo(f"{_count(len(checked), 'rule')} in {_count(files, 'file')}: valid")
@@ -101,9 +103,11 @@ def apply(connection: Connection, paths: Sequence[Path], by: str | None, output:
     """
     environments = connection.environments
     checked, mistakes = check_rules(paths, environments=environments)
-    if mistakes and output == "json":
-        print_json({"applied": [], "problems": [asdict(mistake) for mistake in mistakes]})
-    _refuse(mistakes, quiet=output == "json")
+    if mistakes:
+        if output == "json":
+            print_json({"applied": [], "problems": [asdict(mistake) for mistake in mistakes]})
+        _tell(mistakes, output)
+        raise Refused(f"{_count(len(mistakes), 'mistake')}: nothing was applied")
     if environments is None:
         print_note("environment names were not checked: give --environment or --stack-name")
     done: list[Applied] = []
@@ -136,7 +140,7 @@ def list_rules(connection: Connection, output: str) -> None:
         print_json([summary(item) for item in items])
         return
     print_table(
-        ["ID", "STATE", "VERSION", "PARTITIONS", "TARGETS", "UPDATED"],
+        ["ID", "STATE", "VERSION", "PARTITIONS", "TARGETS", "UPDATED (UTC)"],
         [
             [
                 item.id,
@@ -144,7 +148,7 @@ def list_rules(connection: Connection, output: str) -> None:
                 str(item.version),
                 "\n".join(item.partitions),
                 "\n".join(target_names(item)),
-                item.updated_at,
+                item.updated_at[:19].replace("T", " "),
             ]
             for item in items
         ],
@@ -245,17 +249,16 @@ def _ask(question: str) -> None:
     try:
         yes = click.confirm(question, err=True)
     except click.Abort:
-        yes = False  # nobody there to answer
+        print_note("")  # nobody there to answer: the question's line is ended here
+        yes = False
     if not yes:
         raise Refused("nothing was deleted; give --yes where nobody can be asked")
 
 
-def _refuse(mistakes: Sequence[Mistake], *, quiet: bool) -> None:
-    if mistakes:
-        if not quiet:
-            for mistake in mistakes:
-                print_note(str(mistake))
-        raise Refused(f"{_count(len(mistakes), 'mistake')}: nothing was applied")
+def _tell(mistakes: Sequence[Mistake], output: str) -> None:
+    if output == "table":  # JSON has them all
+        for mistake in mistakes:
+            print_note(str(mistake))
 
 
 def _note_kept_brakes(checked: Sequence[CheckedRule], done: Sequence[Applied]) -> None:

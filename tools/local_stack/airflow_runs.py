@@ -1,4 +1,4 @@
-"""What Airflow itself says about DAG runs, through its REST API: the far end of every proof that an event arrived."""
+"""What Airflow itself says about DAG runs, through its REST API: the far end of every proof."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Artifact", "function_artifact", "layer_artifact", "tree_digest"]
+__all__ = ["Artifact", "function_artifact", "layer_artifact", "unpacked_layer"]
 
 # Zip has no time zone and starts in 1980; one fixed time keeps a zip's bytes, and so its name, the same.
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
@@ -24,24 +24,16 @@ class Artifact:
     content: bytes
 
 
-def function_artifact(
-    folder: Path, *, python: Path, gateway_layer: Path, state_folder: Path, environment: Mapping[str, str]
-) -> Artifact:
+def function_artifact(folder: Path, *, python: Path, layer: Path, environment: Mapping[str, str]) -> Artifact:
     """The code of one function with a `bootstrap` that runs it under Lambda's own runtime client.
 
-    `python` is an environment that holds what a Lambda sandbox has and no more, `gateway_layer` stands for /opt/python,
-    and `environment` is exported to the function on top of what the template gives it.
+    `python` is of an environment that holds what a Lambda sandbox has and no more, `layer` stands for
+    /opt/python, and `environment` is exported to the function on top of what the template gives it.
     """
-    settings = dict(environment) | {
-        "PYTHONPATH": f"$LAMBDA_TASK_ROOT:{gateway_layer}",
-        # /opt is read-only in Lambda; here it is the working tree, which stays clean.
-        "PYTHONPYCACHEPREFIX": str(state_folder / "pycache"),
-    }
+    settings = dict(environment) | {"PYTHONPATH": f"$LAMBDA_TASK_ROOT:{layer}"}
     bootstrap = "\n".join(
         [
             "#!/bin/sh",
-            # A change in the layer must be a change of the function too, or a redeploy leaves its sandboxes as they are.
-            f"# layer {tree_digest(gateway_layer)}",
             *(f"export {name}={_double_quoted(text)}" for name, text in sorted(settings.items())),
             'cd "$LAMBDA_TASK_ROOT" || exit 1',
             f'exec {shlex.quote(str(python))} -m awslambdaric "$_HANDLER"',
@@ -51,15 +43,33 @@ def function_artifact(
     return _zip(f"functions/{folder.name}", _files(folder) | {"bootstrap": bootstrap.encode()})
 
 
+def unpacked_layer(folder: Path, target: Path) -> Path:
+    """A copy of a layer's folder below `target`, as it is now, for the functions to import from.
+
+    It is named by its contents: an edit in the working tree reaches the functions with the next deployment,
+    not in the middle of an event, and makes the functions themselves new, so that their sandboxes start again.
+    """
+    files = _files(folder)
+    copy = target / _digest(files)[:16]
+    if not copy.exists():
+        unfinished = copy.with_suffix(".new")
+        for name, content in files.items():
+            path = unfinished / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        unfinished.rename(copy)
+    return copy
+
+
 def layer_artifact(folder: Path) -> Artifact:
     """The contents of a layer's folder."""
     return _zip(f"layers/{folder.name}", _files(folder))
 
 
-def tree_digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of everything that ships from `folder`."""
+def _digest(files: Mapping[str, bytes]) -> str:
+    """SHA-256 over names and contents."""
     digest = hashlib.sha256()
-    for name, content in _files(folder).items():
+    for name, content in files.items():
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()

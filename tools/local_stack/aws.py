@@ -37,7 +37,7 @@ class LocalAws:
         return self._session().resource("dynamodb", endpoint_url=self.endpoint_url).Table(name)
 
     def _session(self) -> boto3.Session:
-        # Named arguments win over AWS_PROFILE, but boto3 still looks that profile up: None would make it fail.
+        # Both keys given: boto3 then looks neither at AWS_PROFILE nor at any credential file.
         return boto3.Session(
             aws_access_key_id=self.credentials[0],
             aws_secret_access_key=self.credentials[1],

@@ -1,3 +1,4 @@
+# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway local`: the whole gateway on this machine, brought up, asked, disturbed and taken down."""
 
 import json
@@ -9,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import update_wrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from local_stack.demo import run_demo
 from local_stack.gateway_stack import project_root
@@ -22,7 +25,7 @@ from local_stack.ministack import StackError
 from local_stack.mwaa import ControlClient, Faults
 from local_stack.mwaa.control import ControlError
 from local_stack.processes import stop_group
-from local_stack.stack import LocalStack, StackOptions, redeploy, stop_leftovers
+from local_stack.stack import DEFAULT_AIRFLOW, LocalStack, StackOptions, redeploy, stop_leftovers
 from local_stack.state import StackState
 from local_stack.timeline import Timeline
 
@@ -42,7 +45,7 @@ _state_folder = click.option(
 )
 
 
-class Environments(click.ParamType):
+class EnvironmentType(click.ParamType):
     """`name=version`, an MWAA environment and its Airflow."""
 
     name = "NAME=VERSION"
@@ -59,39 +62,71 @@ class Environments(click.ParamType):
         return name, version
 
 
-def _start_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def _start_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a start, as its argument `options`."""
+
+    def started(
+        environments: tuple[tuple[str, str], ...],
+        port: int | None,
+        dags_folder: Path | None,
+        state_folder: Path,
+        **others: Any,
+    ) -> None:
+        chosen = environments or (("analytics", os.environ.get("AIRFLOW_VERSION") or DEFAULT_AIRFLOW),)
+        if len(dict(chosen)) < len(chosen):
+            raise click.UsageError("an environment is named twice")
+        options = StackOptions(
+            environments=dict(chosen),
+            state_folder=state_folder.absolute(),
+            port=port,
+            dags_folder=dags_folder and dags_folder.absolute(),
+        )
+        command(options=options, **others)
+
+    update_wrapper(started, command)
     for option in (
         click.option(
             "--environment",
             "environments",
-            type=Environments(),
+            type=EnvironmentType(),
             multiple=True,
-            help="An MWAA environment and its Airflow version; may be repeated. [default: analytics=$AIRFLOW_VERSION]",
+            help="An MWAA environment and its Airflow; repeatable. [default: analytics=$AIRFLOW_VERSION]",
         ),
         click.option(
             "--port", type=click.IntRange(1, 65535), help="Port of the local AWS. [default: 4566, if free]"
         ),
+        click.option(
+            "--dags-folder",
+            type=click.Path(path_type=Path, exists=True, file_okay=False),
+            help="DAGs of all environments. [default: examples/dags]",
+        ),
         _state_folder,
     ):
-        command = option(command)
-    return command
+        started = option(started)
+    return started
 
 
 @click.group()
 def local() -> None:
-    """Run the whole gateway on this machine: AWS by MiniStack, MWAA with real Airflow, template.yaml itself."""
+    """Run the whole gateway on this machine: template.yaml itself, AWS by MiniStack, and real Airflow."""
 
 
 @local.command()
 @_start_options
 @click.option("--detach", is_flag=True, help="Return when everything is up and leave it running.")
-def up(environments: tuple[tuple[str, str], ...], port: int | None, state_folder: Path, detach: bool) -> None:  # noqa: FBT001
-    """Start the local stack and keep it running until Ctrl-C."""
+def up(options: StackOptions, detach: bool) -> None:  # noqa: FBT001
+    """Start the local stack and keep it running until Ctrl-C.
+
+    \b
+    Examples:
+      mwaa-gateway local up
+      mwaa-gateway local up --environment analytics=3.3.1 --environment legacy=2.11.2 --detach
+    """
     if detach:
-        _up_detached(state_folder)
+        _up_detached(options.state_folder)
         return
     timeline = Timeline(_console())
-    with _reported_errors(), _running_stack(_options(environments, port, state_folder), timeline):
+    with _reported_errors(), _running_stack(options, timeline):
         timeline.tell("Ready. Ctrl-C stops it; `mwaa-gateway local status` shows every endpoint.")
         _wait_for_signal()
 
@@ -101,14 +136,21 @@ def up(environments: tuple[tuple[str, str], ...], port: int | None, state_folder
 @click.option(
     "--once", is_flag=True, help="End when every run has succeeded (exit code 0) or one has not (1)."
 )
-def demo(environments: tuple[tuple[str, str], ...], port: int | None, state_folder: Path, once: bool) -> None:  # noqa: FBT001
-    """Start the local stack, apply examples/rules, and show one event of each source become a DAG run."""
+def demo(options: StackOptions, once: bool) -> None:  # noqa: FBT001
+    """Start the local stack, apply examples/rules, and show one event of each source become a DAG run.
+
+    This is what `make run` does.
+    """
     timeline = Timeline(_console())
-    with _reported_errors(), _running_stack(_options(environments, port, state_folder), timeline) as state:
-        run_demo(state, timeline, root=project_root())
+    with _reported_errors(), _running_stack(options, timeline) as state:
+        failures = run_demo(state, timeline, root=project_root())
         if not once:
+            for failure in failures:
+                timeline.tell(f"[red]{escape(failure)}[/]")
             timeline.tell("It stays up until Ctrl-C.")
             _wait_for_signal()
+        if failures:
+            raise StackError("\n".join(failures))
 
 
 @local.command()
@@ -198,15 +240,6 @@ def faults(state_folder: Path, environment: str | None, off: bool, **wanted: Any
     click.echo(json.dumps(now_on, indent=2))
 
 
-def _options(environments: tuple[tuple[str, str], ...], port: int | None, state_folder: Path) -> StackOptions:
-    chosen = environments or (
-        ("analytics", os.environ.get("AIRFLOW_VERSION") or StackOptions.DEFAULT_AIRFLOW),
-    )
-    if len(dict(chosen)) < len(chosen):
-        raise click.UsageError("an environment is named twice")
-    return StackOptions(environments=dict(chosen), state_folder=state_folder.absolute(), port=port)
-
-
 @contextmanager
 def _running_stack(options: StackOptions, timeline: Timeline) -> Iterator[StackState]:
     """A stack that is up inside the `with` and gone, every process of it, behind it."""
@@ -225,7 +258,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def _signals_as_keyboard_interrupt() -> Iterator[None]:
-    def interrupt(number: int, frame: Any) -> NoReturn:
+    def interrupt(_number: int, _frame: Any) -> NoReturn:
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in _SIGNALS}

@@ -3,13 +3,14 @@
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local_stack.artifacts import Artifact, function_artifact, layer_artifact
+from local_stack.artifacts import Artifact, function_artifact, layer_artifact, unpacked_layer
 from local_stack.aws import LocalAws
 from local_stack.ministack import StackError
 from local_stack.template import load_template, localise
@@ -41,7 +42,7 @@ def deploy(
     state_folder: Path,
     environment: Mapping[str, str],
 ) -> Deployment:
-    """Create the stack, or update it where it stands. Raises StackError naming each resource that failed, and why.
+    """Create the stack, or update it where it stands; raises StackError naming what failed, and why.
 
     Args:
         aws: where to.
@@ -49,17 +50,17 @@ def deploy(
         stack_name: the name of the stack.
         parameters: values of the template's parameters.
         python: interpreter of the functions, with what a Lambda sandbox has.
-        state_folder: where the functions may keep compiled code.
+        state_folder: where the layer is unpacked to.
         environment: variables exported to every function.
     """
     root = template_file.parent
+    gateway_layer = unpacked_layer(root / "layers" / "gateway" / "python", state_folder / "layers")
 
     def function(folder: str) -> Artifact:
         return function_artifact(
             (root / folder).resolve(),
             python=python,
-            gateway_layer=root / "layers" / "gateway" / "python",
-            state_folder=state_folder,
+            layer=gateway_layer,
             environment=environment,
         )
 
@@ -81,12 +82,10 @@ def _upload(
 ) -> str:
     """Put everything into the artifacts bucket; the template's URL."""
     s3 = aws.client("s3")
-    try:
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
         s3.create_bucket(
             Bucket=_ARTIFACTS_BUCKET, CreateBucketConfiguration={"LocationConstraint": aws.region}
         )
-    except (s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
-        pass
     for artifact in artifacts:
         s3.put_object(Bucket=_ARTIFACTS_BUCKET, Key=artifact.key, Body=artifact.content)
     key = f"{stack_name}.template.json"
@@ -143,7 +142,7 @@ def _wait(aws: LocalAws, stack_name: str) -> Mapping[str, str]:
 def _failure(cloudformation: Any, stack_name: str, status: str, reason: str) -> str:
     events = cloudformation.describe_stack_events(StackName=stack_name)["StackEvents"]
     failed = [
-        f"  {event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', 'no reason given')}"
+        f"  {event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason')}"
         for event in reversed(events)
         if event["ResourceStatus"].endswith("_FAILED")
     ]

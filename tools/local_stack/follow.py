@@ -24,7 +24,7 @@ class SentEvent:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """How far one trigger request of an event has come. Milliseconds count from the sending; None is: not yet."""
+    """How far a trigger request of an event has come. Milliseconds count from the sending; None: not yet."""
 
     event: SentEvent
     rule_id: str = ""
@@ -49,7 +49,7 @@ class Followed:
 
 
 def follow(state: StackState, events: Iterable[SentEvent], *, seconds: float) -> list[Followed]:
-    """Wait until every event's runs are over, at most so long; what is known of each by then, in the events' order."""
+    """Wait until every event's runs are over, at most so long; what is known by then, in their order."""
     airflows = {name: AirflowRuns(environment) for name, environment in state.environments.items()}
     waiting = list(events)
     deadline = time.monotonic() + seconds

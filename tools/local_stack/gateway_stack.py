@@ -1,4 +1,4 @@
-"""The gateway's own deployment: which parameters `template.yaml` gets here, and what its outputs are called."""
+"""The gateway's deployment: which parameters `template.yaml` gets here, and what its outputs are called."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

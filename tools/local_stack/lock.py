@@ -1,4 +1,4 @@
-"""One stack per state folder: held by the process that runs it, released by the kernel however that process ends."""
+"""One stack per state folder: held by the process that runs it, released however that process ends."""
 
 import fcntl
 import os

@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 
 from local_stack.ports import LOOPBACK, free_port
@@ -79,7 +80,7 @@ class MiniStack:
             self._process = None
 
     def _environment(self, temporary: Path) -> Mapping[str, str]:
-        """All of MiniStack's environment, and so the base of every function's: nothing of the developer's AWS settings."""
+        """All of MiniStack's environment, and the base of every function's: nothing of the developer's."""
         return {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": str(temporary),
@@ -102,7 +103,7 @@ class MiniStack:
     def _is_healthy(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.endpoint_url}/_ministack/health", timeout=2) as answer:  # noqa: S310
-                return bool(answer.status == 200)
+                return bool(answer.status == HTTPStatus.OK)
         except (urllib.error.URLError, OSError):
             return False
 

@@ -1,12 +1,12 @@
 """MiniStack with three things mended: `python -m local_stack.ministack_server`.
 
-1. MiniStack 1.5.33 starts a sandbox for every invocation that finds none idle: 200 uploads in one second would be 200
-   Python processes (12 GB), and its only alternative is a throttle, which it counts as a failed attempt and, from SNS
-   and EventBridge, never repeats. Lambda would let asynchronous events wait. So does this: beyond
-   `SANDBOXES_PER_FUNCTION` an invocation waits until another has finished.
-2. The template denies whatever does not come by TLS, and MiniStack obeys. Here everything comes by plain HTTP over the
-   loopback interface, which nobody else can listen to: that counts as secure transport.
-3. In IAM a batch of SQS messages is allowed by the action of a single one; `sqs:SendMessageBatch` is no action at all.
+1. MiniStack 1.5.33 starts a sandbox for every invocation that finds none idle: 200 uploads in one second
+   would be 200 Python processes (12 GB), and its only alternative is a throttle, which it counts as a failed
+   attempt and, from SNS and EventBridge, never repeats. Lambda would let asynchronous events wait. So does
+   this: beyond `SANDBOXES_PER_FUNCTION` an invocation waits until another has finished.
+2. The template denies whatever does not come by TLS, and MiniStack obeys. Here everything comes by plain HTTP
+   over the loopback interface, which nobody else can listen to: that counts as secure transport.
+3. In IAM a batch of SQS messages is allowed by the action of a single one; `sqs:SendMessageBatch` is none.
    MiniStack asks for it.
 
 Everything else is MiniStack as published.

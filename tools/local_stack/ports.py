@@ -12,7 +12,7 @@ def free_port(*preferred: int) -> int:
     """The first of `preferred` that nobody listens on, else any port the kernel has to spare."""
     for port in (*preferred, 0):
         with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-            # Without this a port whose last connections linger in TIME_WAIT counts as taken, and a second start moves.
+            # Else a port whose last connections linger in TIME_WAIT counts as taken.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((LOOPBACK, port))

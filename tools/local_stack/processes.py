@@ -1,4 +1,4 @@
-"""Child processes that are started, measured and stopped as whole groups, so that nothing outlives the stack."""
+"""Child processes, started, measured and stopped as whole groups, so that nothing outlives the stack."""
 
 import os
 import signal
@@ -20,7 +20,8 @@ __all__ = [
     "stop_group",
 ]
 
-_PROC = Path("/proc")  # not on macOS
+_PROC = Path("/proc")  # not on macOS, which has
+_PS = "/bin/ps"
 _POLL_SECONDS = 0.05
 
 
@@ -43,17 +44,17 @@ class ProcessGroup:
 
 
 def started_at(pid: int) -> str:
-    """When a process began, in whatever form the system tells it; "" when there is none (or only a zombie is left)."""
+    """When a process began, in whatever form the system tells it; "" when there is none, or only a zombie."""
     if _PROC.is_dir():
         try:
-            # "pid (name with anything in it) state ppid …", the 22nd field being the start in ticks since boot
+            # "pid (name with anything in it) state ppid …"; the 22nd field is the start in ticks since boot.
             fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             return ""
         return "" if fields[0] == "Z" else fields[19]
     answer = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )  # noqa: S607
+        [_PS, "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
     return answer.stdout.strip()
 
 
@@ -62,7 +63,7 @@ def start_group(
 ) -> subprocess.Popen[bytes]:
     """Start `command` as the leader of a new session; both its outputs go to the end of `log_file`.
 
-    The environment is exactly the one given: what runs in the local stack must not see the developer's AWS profile.
+    The environment is exactly the one given: the local stack must not see the developer's AWS profile.
     """
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as log:
@@ -78,7 +79,7 @@ def start_group(
 
 
 def stop_group(pid: int, *, grace_seconds: float = 5.0) -> None:
-    """Ask the group led by `pid` to end; kill after `grace_seconds` whatever of it is left. Returns when it is gone."""
+    """Ask the group led by `pid` to end, kill what is left after `grace_seconds`; returns when it is gone."""
     for number, patience in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 5.0)):
         try:
             os.killpg(pid, number)
@@ -122,7 +123,7 @@ def descendants(pid: int) -> list[int]:
 def _parents() -> Iterator[tuple[int, int]]:
     """(process, its parent) of every process there is."""
     if not _PROC.is_dir():
-        answer = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=True)  # noqa: S607
+        answer = subprocess.run([_PS, "-axo", "pid=,ppid="], capture_output=True, text=True, check=True)
         for line in answer.stdout.splitlines():
             child, parent = line.split()
             yield int(child), int(parent)
@@ -142,7 +143,7 @@ def kill_descendants(pid: int) -> None:
 
 
 def memory_bytes(pids: Iterable[int]) -> int | None:
-    """What the processes occupy together, shared pages counted once (PSS); None where the system does not tell."""
+    """What the processes occupy together, shared pages counted once (PSS); None where nobody tells."""
     total, seen = 0, False
     for pid in pids:
         try:

@@ -1,4 +1,4 @@
-"""The whole local stack as one thing: MiniStack, the local MWAA, the deployed gateway; started and stopped together."""
+"""The whole local stack: MiniStack, the local MWAA, the deployed gateway; started and stopped together."""
 
 import os
 import shutil
@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from local_stack.aws import LocalAws
 from local_stack.gateway_stack import STACK_NAME, GatewayNames, deploy_gateway, project_root
@@ -17,21 +16,19 @@ from local_stack.mwaa import LocalMwaa
 from local_stack.mwaa.airflow import AirflowError
 from local_stack.mwaa.airflow_install import InstallError
 from local_stack.mwaa.permissions import MiniStackPermission
-from local_stack.mwaa.versions import DEFAULT_VERSION
+from local_stack.mwaa.versions import DEFAULT_VERSION as DEFAULT_AIRFLOW
 from local_stack.processes import ProcessGroup, descendants, kill_descendants, stop_group
 from local_stack.state import EnvironmentState, StackState
 from local_stack.timeline import Timeline
 
-__all__ = ["LocalStack", "StackOptions", "redeploy", "stop_leftovers"]
+__all__ = ["DEFAULT_AIRFLOW", "LocalStack", "StackOptions", "redeploy", "stop_leftovers"]
 
 _STATE = "state.json"
 
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """What to start: Airflow versions by environment, where the state goes, and the port of AWS (None: 4566 if free)."""
-
-    DEFAULT_AIRFLOW: ClassVar[str] = DEFAULT_VERSION
+    """What to start: Airflow versions by environment, the state's folder, AWS's port (None: 4566 if free)."""
 
     environments: Mapping[str, str]
     state_folder: Path
@@ -40,7 +37,7 @@ class StackOptions:
 
 
 class LocalStack:
-    """A local stack. `start()` returns its state; `stop()` leaves no process, however far the start had come."""
+    """A local stack. `start()` returns its state; `stop()` leaves no process, whenever it is called."""
 
     def __init__(self, options: StackOptions, timeline: Timeline) -> None:
         self._options = options
@@ -220,7 +217,7 @@ def _leads_a_group(pid: int) -> bool:
 
 
 class _Task:
-    """A call on a thread of its own that, unlike an executor's, keeps nobody from ending when it is interrupted."""
+    """A call on a thread of its own that, unlike an executor's, keeps an interrupted process from nothing."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         self._call = call

@@ -28,7 +28,7 @@ class EnvironmentState:
 
 @dataclass(frozen=True, slots=True)
 class StackState:
-    """Every endpoint and name of a running stack; its JSON form is what `mwaa-gateway local status --json` prints."""
+    """Every endpoint and name of a running stack: what `mwaa-gateway local status --json` prints."""
 
     aws_endpoint_url: str
     region: str
@@ -59,7 +59,7 @@ class StackState:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The environment variables with which boto3, the aws CLI and `mwaa-gateway rules` speak to this stack."""
+        """The environment variables by which boto3, the aws CLI and `mwaa-gateway rules` find this stack."""
         return {
             "AWS_ENDPOINT_URL": self.aws_endpoint_url,
             "AWS_ENDPOINT_URL_MWAA": self.mwaa_endpoint_url,

@@ -1,8 +1,9 @@
 """`template.yaml` made deployable on MiniStack: the same resources, with a few named substitutions.
 
-What CloudFormation does in AWS, MiniStack does here: the transforms (AWS::LanguageExtensions, AWS::Serverless) are left
-to it. What `sam build` and `sam package` do is done here: local folders become objects in S3. The rest are MiniStack's
-own gaps, each with its reason below. There is no second description of any resource.
+What CloudFormation does in AWS, MiniStack does here: the transforms (AWS::LanguageExtensions and
+AWS::Serverless) are left to it. What `sam build` and `sam package` do is done here: local folders become
+objects in S3. The rest are MiniStack's own gaps, each with its reason below. There is no second description of
+any resource.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ LEFT_OUT: Mapping[str, str] = {
     "AWS::CloudWatch::CompositeAlarm": "unknown to its CloudFormation; nobody is woken by the local stack",
     "AWS::Logs::QueryDefinition": "unknown to its CloudFormation; a saved query, not a part of the path",
 }
-# Lambda's own runtimes run on MiniStack's interpreter with MiniStack's packages in sight; `provided` runs our bootstrap.
+# Python runtimes run on MiniStack's own interpreter and packages; `provided` runs our bootstrap.
 _RUNTIME = "provided.al2023"
 _LOOP = "Fn::ForEach::"
 
@@ -53,8 +54,8 @@ def localise(
 ) -> Package:
     """Prepare `template` for MiniStack.
 
-    `function` and `layer` turn a CodeUri or ContentUri into the zip that is to stand in `bucket`; `parameters` are the
-    values the stack will be created with, for the one place where a reference to one must become a literal number.
+    `function` and `layer` turn a CodeUri or ContentUri into the zip that is to stand in `bucket`;
+    `parameters` are the values the stack will be created with: a reference to a number must become that number.
     """
     artifacts: dict[str, Artifact] = {}
     left_out: list[str] = []
@@ -92,7 +93,7 @@ def _numbers(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict
 def _numbers_written_out(node: Any, numbers: Mapping[str, int | float]) -> Any:
     """A copy of `node` in which `!Ref <number>` is that number.
 
-    MiniStack hands a referenced number on as text; an event source mapping with MaximumConcurrency "3" then never polls.
+    MiniStack hands a referenced number on as text, and a mapping with MaximumConcurrency "3" never polls.
     """
     match node:
         case {"Ref": str(name), **rest} if not rest and name in numbers:
@@ -108,7 +109,7 @@ def _numbers_written_out(node: Any, numbers: Mapping[str, int | float]) -> Any:
 def _resources(
     resources: dict[str, Any], loops: Mapping[str, Any] = MappingProxyType({})
 ) -> Iterator[tuple[dict[str, Any], str, Mapping[str, Any]]]:
-    """Every resource, one inside a loop once: the mapping it stands in, its key there, and the loops around it."""
+    """Every resource, one in a loop once: the mapping it stands in, its key there, the loops around it."""
     for name, body in resources.items():
         if name.startswith(_LOOP):
             identifier, collection, fragment = body
@@ -118,7 +119,7 @@ def _resources(
 
 
 def _folder(uri: str, loops: Mapping[str, Any]) -> str:
-    """The folder a URI means. Like SAM CLI's, it may name a loop around it; here, one over a single literal name."""
+    """The folder a URI means. As for SAM CLI, it may name a loop around it; here, one over a single name."""
     for identifier, collection in loops.items():
         if isinstance(collection, list) and len(collection) == 1:
             uri = uri.replace(f"${{{identifier}}}", collection[0])

@@ -26,7 +26,7 @@ class Phase:
 
 
 class Timeline:
-    """Lines with the seconds since the start in front, and the phases they tell of. Safe to use from several threads."""
+    """Lines with the seconds since the start in front, and the phases they tell of. Thread-safe."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -18,6 +18,7 @@ from local_stack.mwaa import airflow_host
 from local_stack.mwaa.airflow_settings import WEB_SERVER_CONFIG, AirflowSettings
 from local_stack.mwaa.versions import AirflowVersion
 from local_stack.mwaa.warm_cli import WarmCli
+from local_stack.ports import free_port
 
 WORKERS: Final = 4  # as many as the web server has slots
 _START_SECONDS: Final = 180.0
@@ -95,6 +96,11 @@ class Airflow:
             self.stop()
             raise
 
+    @property
+    def host_pid(self) -> int | None:
+        """The process whose session holds all of this Airflow's processes; None when it is not running."""
+        return self._host.pid if self._host else None
+
     def stop(self) -> None:
         """End all processes; returns when none is left. Harmless when nothing runs."""
         if self._host is None:
@@ -167,11 +173,3 @@ class Airflow:
             lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
             told += [f"--- {log.name}", *lines]
         return "\n".join(told)
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -34,7 +34,7 @@ class MiniStackPermission:
     caller is, but knows no resources of MWAA: it refuses whatever is not allowed on `*`. Its refusal names
     the caller, and whether the caller's role allows the action on the environment itself is then asked with
     SimulatePrincipalPolicy. Not seen this way: a Deny for one environment in a policy that allows all of
-    them.
+    them, and a wrong secret with root's own access key, which MiniStack does not check.
     """
 
     endpoint_url: str
@@ -42,6 +42,8 @@ class MiniStackPermission:
 
     def refusal(self, request: Request, *, action: str, resource: str) -> Answer | None:
         """Return MiniStack's refusal of a bad signature, AccessDeniedException for a missing permission."""
+        if "authorization" not in request.headers:  # MiniStack would take it for root's
+            return api_error(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
         answer = self._handed_on(request)
         if answer.status != http.client.FORBIDDEN:
             return None  # what MiniStack says about environments of its own does not matter

@@ -12,7 +12,15 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Outcome,
+    OutcomeUnknown,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 __all__ = ["CommandOutput", "look_up_command", "read_look_up", "read_trigger", "trigger_command"]
@@ -33,7 +41,9 @@ def trigger_command(target: ResolvedTarget) -> str:
     """
     dag_id, run_id = _checked(target)
     # Pure ASCII, no newline, no single quote inside: one shell word whatever the event holds.
-    conf = json.dumps(target.conf, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("'", "\\u0027")
+    conf = json.dumps(target.conf, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace(
+        "'", "\\u0027"
+    )
     return f"dags trigger --no-replace-microseconds -o json --run-id={run_id} --conf='{conf}' {dag_id}"
 
 
@@ -149,7 +159,9 @@ def read_look_up(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
     """Say what an answer to `look_up_command(target)` means: there, not there (`Retryable`), or still unknown."""
     output = CommandOutput.decode(body)
     if output is None:
-        return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"the look-up was answered with HTTP {status} and no output")
+        return OutcomeUnknown(
+            Reason.UNCLEAR_ANSWER, f"the look-up was answered with HTTP {status} and no output"
+        )
     failure = output.failure()
     rows = output.rows()
     # A run whose DAG has no task yet prints an empty list; with rows, a traceback of some plugin on stderr is no matter.
@@ -162,7 +174,9 @@ def read_look_up(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
             # Airflow 2 takes what is no run_id for a date.
             return Retryable(Reason.RUN_NOT_THERE, f"run {target.run_id} is not in Airflow")
         case _:
-            return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"the look-up gave no clear answer: {failure}"[:_LONGEST_TEXT])
+            return OutcomeUnknown(
+                Reason.UNCLEAR_ANSWER, f"the look-up gave no clear answer: {failure}"[:_LONGEST_TEXT]
+            )
 
 
 def _without_output(status: int) -> Outcome:
@@ -171,14 +185,17 @@ def _without_output(status: int) -> Outcome:
         case 401 | 403:
             return Retryable(Reason.TOKEN_REFUSED, f"the web server refused the CLI token (HTTP {status})")
         case 429 | 503:
-            return Retryable(Reason.WEB_SERVER_BUSY, f"the web server takes no further command now (HTTP {status})")
+            return Retryable(
+                Reason.WEB_SERVER_BUSY, f"the web server takes no further command now (HTTP {status})"
+            )
         case 404 | 405:
             return Retryable(
                 Reason.ENVIRONMENT_UNREACHABLE, f"the web server offers no CLI at this moment (HTTP {status})"
             )
         case _ if 300 <= status < 400:  # noqa: PLR2004  HTTP's redirects
             return Retryable(
-                Reason.ENVIRONMENT_UNREACHABLE, f"the web server redirects (HTTP {status}); redirects are not followed"
+                Reason.ENVIRONMENT_UNREACHABLE,
+                f"the web server redirects (HTTP {status}); redirects are not followed",
             )
         case _:
             return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"HTTP {status} without a command's output")

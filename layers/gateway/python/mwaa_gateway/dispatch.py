@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Outcome,
+    OutcomeUnknown,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, UnreadableRequest
 
 __all__ = [
@@ -135,7 +143,7 @@ def backoff_seconds(attempt: int, jitter: float) -> float:
     `jitter` is random in [0, 1). Full jitter spreads the messages that failed together
     (aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter).
     """
-    return jitter * min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt - 1, 10))
+    return jitter * min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS << min(attempt - 1, 10))
 
 
 def dispatch(
@@ -166,7 +174,8 @@ def dispatch(
                 pass
             case PinnedElsewhere(environment):
                 outcome = Retryable(
-                    Reason.PINNED_ELSEWHERE, f"its first attempt was made in environment {environment!r}, and is open"
+                    Reason.PINNED_ELSEWHERE,
+                    f"its first attempt was made in environment {environment!r}, and is open",
                 )
         if isinstance(outcome, Rejected):
             # After the ledger, and again for a redelivery that finds the row dead: a bell may ring twice, never not at all.
@@ -213,7 +222,9 @@ def _attempt(claim: Claim, airflow: Airflow, limits: Limits, now: Callable[[], f
     return _within_limits(outcome, claim, limits, now())
 
 
-def _look_up(target: ResolvedTarget, airflow: Airflow, *, because: str) -> AlreadyTriggered | Retryable | OutcomeUnknown:
+def _look_up(
+    target: ResolvedTarget, airflow: Airflow, *, because: str
+) -> AlreadyTriggered | Retryable | OutcomeUnknown:
     """Settle a doubt. Only "it is not there" ends it without the run: a look-up that failed leaves the doubt."""
     match airflow.look_up(target):
         case AlreadyTriggered() as found:
@@ -237,7 +248,8 @@ def _within_limits(outcome: Outcome, claim: Claim, limits: Limits, now: float) -
     if isinstance(outcome, Retryable | OutcomeUnknown) and age >= maximum:
         doubt = " The run may exist: look it up." if isinstance(outcome, OutcomeUnknown) else ""
         return Rejected(
-            Reason.TOO_OLD, f"tried for {age:.0f} s of {maximum} s, {claim.attempt} times; last: {outcome.text}.{doubt}"
+            Reason.TOO_OLD,
+            f"tried for {age:.0f} s of {maximum} s, {claim.attempt} times; last: {outcome.text}.{doubt}",
         )
     return outcome
 

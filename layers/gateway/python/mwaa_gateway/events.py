@@ -205,8 +205,8 @@ def _s3_identity(detail: Mapping[str, Any], detail_type: str, fallback: str = ""
     change = sequencer or text_of(detail, "request-id", "detail", default="") or fallback
     if not change:
         raise MalformedEvent(
-            "the record has neither s3.object.sequencer nor responseElements.x-amz-request-id; without one, a "
-            "second delivery could not be told from a second event"
+            "the record has neither s3.object.sequencer nor responseElements.x-amz-request-id; without them "
+            "a second delivery could not be told from a second event"
         )
     return _identity("s3", bucket, key, detail_type, change)
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from mwaa_gateway.conf import build_conf
 from mwaa_gateway.errors import ConfError, MalformedEvent
 from mwaa_gateway.events import Event
-from mwaa_gateway.live_rules import BrokenRule, LiveRules
+from mwaa_gateway.live_rules import BrokenRule, LiveRules, Matches
 from mwaa_gateway.rules import Rule, Target
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 
@@ -83,26 +83,29 @@ def ingest(
     for event in parsed:
         if isinstance(event, MalformedEvent):
             report.dead.append(DeadEvent(DeadEventReason.MALFORMED_EVENT, str(event), payload))
-            continue
-        matches = rules.match(event.envelope, now())
-        for broken in matches.broken:
-            report.dead.append(_broken(event, broken))
-        for rule in matches.rules:
-            for target in rule.targets:
-                match _request(event, rule, target, now()):
-                    case TriggerRequest() as request:
-                        report.requests.append(request)
-                    case DeadEvent() as dead:
-                        report.dead.append(dead)
-        if matches.rules:
-            report.matched += 1
-        elif not matches.broken:
-            report.unmatched.append(event)
+        else:
+            _route(event, rules.match(event.envelope, now()), report, now())
     if report.dead:
         dead_letters.bury(report.dead)
     if report.requests:
         queue.enqueue(report.requests)
     return report
+
+
+def _route(event: Event, matches: Matches, report: IngressReport, now: float) -> None:
+    """Add to the report what one event comes to: a request or a dead event for each target that wants it."""
+    report.dead.extend(_broken(event, rule) for rule in matches.broken)
+    for rule in matches.rules:
+        for target in rule.targets:
+            match _request(event, rule, target, now):
+                case TriggerRequest() as request:
+                    report.requests.append(request)
+                case DeadEvent() as dead:
+                    report.dead.append(dead)
+    if matches.rules:
+        report.matched += 1
+    elif not matches.broken:
+        report.unmatched.append(event)
 
 
 def _request(event: Event, rule: Rule, target: Target, now: float) -> TriggerRequest | DeadEvent:

@@ -246,7 +246,7 @@ def _checked_paths(written: object, field: str) -> tuple[dict[str, Path], list[P
             problems.append(
                 Problem(
                     f"{field}.{name}",
-                    f"is {text!r}; write a path like $.detail.object.key, $.resources[0], $.detail.rows[*].id",
+                    f"is {text!r}; write a path like $.detail.object.key, $.resources[0], $.detail.row[*].id",
                 )
             )
     return paths, problems

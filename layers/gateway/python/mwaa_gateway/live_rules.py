@@ -118,7 +118,9 @@ class LiveRules:
                 unreadable.append(BrokenRule(item.id, item.version, f"its pattern cannot be read: {error}"))
                 continue
             try:
-                rule: Rule | BrokenRule = parse_rule(document, environments=self._environments, version=item.version)
+                rule: Rule | BrokenRule = parse_rule(
+                    document, environments=self._environments, version=item.version
+                )
             except InvalidRule as error:
                 rule = BrokenRule(item.id, item.version, str(error))
             pairs.append((rule, pattern))

@@ -40,7 +40,12 @@ def report_ingress(report: IngressReport) -> None:
         logger.error(
             "kept in the ingress dead-letter queue: %s",
             dead.text,
-            extra={"event_id": dead.event_id, "rule_id": dead.rule_id, "outcome": "Dead", "reason": dead.reason},
+            extra={
+                "event_id": dead.event_id,
+                "rule_id": dead.rule_id,
+                "outcome": "Dead",
+                "reason": dead.reason,
+            },
         )
     reasons = [dead.reason for dead in report.dead]
     counts = {

@@ -8,7 +8,8 @@
     └── OutcomeUnknown    perhaps done                                     → look the run_id up before anything else
 
 `Triggered` and `AlreadyTriggered` need evidence of *our* run_id: Airflow 2 says "already exists", and prints the
-run_id that was asked for, when another run of the same second holds the logical date (github.com/apache/airflow/issues/29582).
+run_id that was asked for, when another run of the same second holds the logical date
+(github.com/apache/airflow/issues/29582).
 """
 
 from dataclasses import dataclass

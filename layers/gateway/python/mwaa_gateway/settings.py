@@ -44,7 +44,9 @@ class _Settings:
                 if name in environ:
                     values[setting.name] = setting.metadata["parse"](environ[name])
                 elif setting.default is MISSING:
-                    raise InvalidSetting(f"environment variable {name} is not set: {setting.metadata['explained']}")
+                    raise InvalidSetting(
+                        f"environment variable {name} is not set: {setting.metadata['explained']}"
+                    )
             except ValueError as error:
                 raise InvalidSetting(f"environment variable {name} cannot be read: {error}") from error
         return cls(**values)
@@ -59,10 +61,16 @@ class IngressSettings(_Settings):
         "URL of the trigger queues, with {environment} for the environment's name", _queue_per_environment
     )
     ingress_dlq_url: str = _setting("URL of the queue that keeps events which can never be used")
-    environments: frozenset[str] = _setting("comma-separated names of the MWAA environments rules may name", _names)
-    rules_refresh_seconds: float = _setting("how old, in seconds, the rules in use may be", float, default=5.0)
+    environments: frozenset[str] = _setting(
+        "comma-separated names of the MWAA environments rules may name", _names
+    )
+    rules_refresh_seconds: float = _setting(
+        "how old, in seconds, the rules in use may be", float, default=5.0
+    )
     unwrap_topic_arns: frozenset[str] = _setting(
-        "comma-separated ARNs of the topics whose messages may be S3 or EventBridge events", _names, default=frozenset()
+        "comma-separated ARNs of the topics whose messages may be S3 or EventBridge events",
+        _names,
+        default=frozenset(),
     )
 
 
@@ -70,12 +78,15 @@ class IngressSettings(_Settings):
 class DispatcherSettings(_Settings):
     """Settings of the dispatcher, of which there is one for each environment."""
 
-    environment: str = _setting("name of the MWAA environment this dispatcher starts runs in")
+    environment: str = _setting("name that rules use for the environment this dispatcher starts runs in")
     ledger_table: str = _setting("name of the DynamoDB table that remembers every trigger request")
     trigger_queue_url: str = _setting("URL of this environment's trigger queue")
     trigger_dlq_url: str = _setting("URL of this environment's dead-letter queue")
+    mwaa_environment_name: str = _setting("what that environment is called on MWAA")
     maximum_event_age_seconds: int = _setting(
-        "how long, in seconds since its first attempt, a request is tried when its rule does not say", int, default=86_400
+        "how long, in seconds since its first attempt, a request is tried when its rule does not say",
+        int,
+        default=86_400,
     )
     dag_missing_grace_seconds: int = _setting(
         "how long, in seconds, a DAG that Airflow does not know is waited for", int, default=900

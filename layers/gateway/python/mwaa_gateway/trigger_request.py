@@ -23,7 +23,7 @@ def derive_run_id(identity: str, rule_id: str, target_id: str, generation: int =
     At most 5 + 80 + 2 + 32 + 6 characters of `[A-Za-z0-9_.-]`: inside Airflow's 250 and its allowed pattern
     `^[A-Za-z0-9_.~:+-]+$`, and never one of its reserved beginnings (`manual__`, `scheduled__`, …).
     """
-    digest = hashlib.sha256("\n".join([identity, rule_id, target_id]).encode()).hexdigest()[:32]
+    digest = hashlib.sha256(f"{identity}\n{rule_id}\n{target_id}".encode()).hexdigest()[:32]
     rerun = f"__r{generation}" if generation else ""
     return f"evt__{rule_id}__{digest}{rerun}"
 

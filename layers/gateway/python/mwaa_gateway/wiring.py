@@ -12,7 +12,12 @@ import boto3
 
 from mwaa_gateway.aws.calls import CLIENT_CONFIG
 from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue, TriggerQueues, VisibilityTimeout
+from mwaa_gateway.aws.queues import (
+    IngressDeadLetterQueue,
+    TriggerDeadLetterQueue,
+    TriggerQueues,
+    VisibilityTimeout,
+)
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.dispatch import Airflow, Dispatched, Limits, dispatch
 from mwaa_gateway.errors import MalformedEvent
@@ -102,7 +107,7 @@ def dispatcher() -> Dispatcher:
         ledger=LedgerTable(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.ledger_table),
         airflow=CliTransport(
             boto3.client("mwaa", config=CLIENT_CONFIG),
-            settings.environment,
+            settings.mwaa_environment_name,
             WebServer(
                 host=settings.web_server_host,
                 ca_bundle=settings.web_server_ca_bundle,

@@ -11,7 +11,9 @@ from mwaa_gateway.errors import Unavailable
 __all__ = ["CLIENT_CONFIG", "unavailable_unless_answered"]
 
 # Three tries within about 20 s: a call that hangs must leave the function time to give its message back.
-CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=6, retries={"mode": "standard", "total_max_attempts": 3})
+CLIENT_CONFIG = Config(
+    connect_timeout=3, read_timeout=6, retries={"mode": "standard", "total_max_attempts": 3}
+)
 
 
 @contextmanager

@@ -39,9 +39,11 @@ def is_web_server_host(host: str, region: str, exactly: str = "") -> bool:
     `<id>.c<n>.airflow.<region>.on.aws`, and China's.
     """
     if exactly:
-        return host == exactly or (":" not in exactly and re.fullmatch(rf"{re.escape(exactly)}:\d{{1,5}}", host) is not None)
-    named = rf"[a-z0-9-]+\.c\d+\.(?:{re.escape(region)}\.airflow\.amazonaws\.com(?:\.cn)?|airflow\.{re.escape(region)}\.on\.(?:aws|amazonwebservices\.com\.cn))"
-    return re.fullmatch(named, host) is not None
+        any_port = rf"{re.escape(exactly)}(?::\d{{1,5}})?"
+        return host == exactly or (":" not in exactly and re.fullmatch(any_port, host) is not None)
+    region = re.escape(region)
+    domain = rf"{region}\.airflow\.amazonaws\.com(?:\.cn)?|airflow\.{region}\.on\.(?:aws|amazonwebservices\.com\.cn)"
+    return re.fullmatch(rf"[a-z0-9-]+\.c\d+\.(?:{domain})", host) is not None
 
 
 @dataclass(frozen=True, slots=True)

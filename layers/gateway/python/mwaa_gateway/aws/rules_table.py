@@ -107,8 +107,8 @@ def _generation(head: Mapping[str, "AttributeValueTypeDef"]) -> int:
 
 
 def _stored_rule(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRule:
-    # A copy that somebody broke by hand must not hide the others of its partition: it goes on as version 0, or
-    # with an empty document, which no parser accepts, and its reader reports it.
+    # A copy that somebody broke by hand must not hide the others of its partition: it goes on as version 0,
+    # or with an empty document, which no parser accepts, and its reader reports it.
     version = item.get("version", {}).get("N", "0")
     return StoredRule(
         id=item["sort"]["S"].removeprefix(COPY_PREFIX),

@@ -1,9 +1,9 @@
 """Fails on everything."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """On purpose."""
 
 
-def handler(event, context):
-    raise Refused(event["why"])
+def handler(event, _context):
+    raise RefusedError(event["why"])

@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - MiniStack waits 100 ms for the log of a function that writes none
 """Reads a table its role does not mention, then one it does; answers with what came of each."""
 
 import os
@@ -9,7 +10,7 @@ from botocore.exceptions import ClientError
 dynamodb = boto3.client("dynamodb")
 
 
-def handler(event, context):
+def handler(_event, _context):
     print("trying")
     return {
         "forbidden": _read(os.environ["FORBIDDEN_TABLE"]),

@@ -1,0 +1,383 @@
+"""The gateway's story on real parts: functions, queues, tables, roles, and real Airflow 3 and 2.
+
+`waiting` is a paused DAG, so its runs are accepted and counted without any task competing for the processor.
+"""
+
+import json
+import re
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+from local_stack.airflow_runs import AirflowRuns, DagRun
+from local_stack.follow import SentEvent, follow
+from local_stack.ledger import rows_about
+from local_stack.mwaa import ControlClient, Faults
+from local_stack.state import StackState
+from polling import until
+
+SHARE_OF_SLOTS = 3  # SlotsPerEnvironment's default
+HOSTILE_NAMES = [
+    "two  spaces and a + plus",
+    "'single' \"double\" `back`",
+    "new\nline\r\ttab",
+    "emoji 😀 é ß 漢字",
+    ";$(id)&&|>x<*?[a]{b}#!~",
+    "--help",
+    "-c",
+    "%2F%20+%%",
+    "back\\slash\\n",
+    '{"conf": {"x": "${HOME}"}}',
+    "<key>",
+]
+
+
+def test_each_source_reaches_a_run_that_succeeds(gateway):
+    """By the example rules an upload, a notification and an event become one successful run each."""
+    order, aws = uuid.uuid4().hex, gateway.aws
+    now = time.time()
+    upload(gateway, [f"orders/{order}.csv"])
+    notified = aws.client("sns").publish(TopicArn=gateway.topic_arn, Message='{"export": "customers"}')
+    [event_id] = put_events(
+        gateway, "acme.ledger", "Business Day Closed", [{"business-day": "2026-11-22", "region": "emea"}]
+    )
+    events = [SentEvent(name, name, now) for name in (order, notified["MessageId"], event_id)]
+
+    followed = follow(gateway, events, seconds=90)
+
+    assert [(each.event.name, each.rule_id, each.dag_id, each.state) for each in followed] == [
+        (order, "sales.orders-landing", "ingest_orders", "success"),
+        (notified["MessageId"], "sales.customer-exports", "handle_notification", "success"),
+        (event_id, "finance.business-day-closed", "nightly_report", "success"),
+    ]
+
+
+def test_both_routes_of_an_upload_are_one_run(gateway):
+    """The bucket's notification and EventBridge's event of an upload are both taken in, and start one run."""
+    key = f"faulty/two-routes-{uuid.uuid4().hex}"
+    upload(gateway, [key])
+    [row] = until("a ledger row", lambda: rows_about(gateway.aws, gateway.ledger_table, key), seconds=30)
+
+    for function in ("s3-events", "eventbridge-events"):
+        until(f"{function} to ask for the run", lambda f=function: logged(gateway, f, row.run_id), seconds=30)
+    settle(gateway)
+
+    assert [run.run_id for run in runs(gateway, "analytics", "test.faulty") if run.conf["key"] == key] == [
+        row.run_id
+    ]
+
+
+def test_fifty_uploads_at_once_are_fifty_runs_on_either_airflow(gateway):
+    """Distinct uploads to one DAG in one second: Airflow 2 by itself takes such runs for one another."""
+    keys = [f"burst/{uuid.uuid4().hex}" for _ in range(50)]
+    control = ControlClient(gateway.mwaa_endpoint_url)
+    control.clear_statistics()
+
+    upload(gateway, keys)
+
+    for environment in gateway.environments:
+        assert wait_for_keys(gateway, environment, "test.burst", keys, seconds=90) == Counter(keys)
+    settle(gateway)
+    for environment in gateway.environments:
+        assert keys_of(runs(gateway, environment, "test.burst"), keys) == Counter(keys)
+        assert_within_share(control, environment)
+
+
+def test_the_same_event_five_times_is_one_run(gateway):
+    """Whoever delivers again, at once or later, starts nothing more."""
+    event = {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "source": "acme.repeated",
+        "detail-type": "Order Placed",
+        "account": gateway.account_id,
+        "time": "2026-11-22T10:00:00Z",
+        "region": gateway.region,
+        "resources": [],
+        "detail": {"order": 1},
+    }
+
+    def deliver(_: int) -> None:
+        invoke(gateway, "eventbridge-events", event)
+
+    with ThreadPoolExecutor(5) as five:
+        list(five.map(deliver, range(4)))
+    until("the run", lambda: runs(gateway, "analytics", "test.repeated"), seconds=30)
+    deliver(5)  # once more when it is all over
+    until("five intakes", lambda: len(logged(gateway, "eventbridge-events", event["id"])) == 5, seconds=30)
+    settle(gateway)
+
+    assert len(runs(gateway, "analytics", "test.repeated")) == 1
+
+
+def test_a_rule_reaches_each_of_two_environments(gateway):
+    """Two targets of one rule, one event: a run in each environment, both succeed."""
+    [event_id] = put_events(gateway, "acme.both", "Order Placed", [{}])
+
+    def both():
+        followed = follow(gateway, [SentEvent("both", event_id, 0)], seconds=0)
+        return len(followed) == 2 and all(each.is_over for each in followed) and followed
+
+    followed = until("both runs", both, seconds=60, every=0.5)
+    assert {each.environment: each.state for each in followed} == {
+        "analytics": "success",
+        "legacy": "success",
+    }
+
+
+def test_hostile_keys_arrive_to_the_letter(gateway):
+    """Whatever stands in a key is text in its run's conf, on either Airflow, never a word of a command."""
+    keys = [f"hostile/{uuid.uuid4().hex}/{name}" for name in HOSTILE_NAMES]
+
+    upload(gateway, keys)
+
+    for environment in gateway.environments:
+        assert wait_for_keys(gateway, environment, "test.hostile", keys, seconds=60) == Counter(keys)
+
+
+def test_two_hundred_uploads_survive_a_faulty_web_server(gateway):
+    """A fifth refused, a fifth done without an answer: 200 runs, none twice, none dead, our share kept."""
+    keys = [f"faulty/{uuid.uuid4().hex}" for _ in range(200)]
+    control = ControlClient(gateway.mwaa_endpoint_url)
+    control.clear_statistics()
+    control.set_faults(Faults(error_503=0.2, lost_response=0.2, seed=7), environment="analytics")
+    try:
+        upload(gateway, keys)
+        wait_for_keys(gateway, "analytics", "test.faulty", keys, seconds=150)
+    finally:
+        control.clear_faults()
+    settle(gateway)
+
+    assert keys_of(runs(gateway, "analytics", "test.faulty"), keys) == Counter(keys)
+    assert dead_letters(gateway, gateway.ingress_dlq_url) == []
+    assert dead_letters(gateway, gateway.environments["analytics"].trigger_dlq_url) == []
+    faults = assert_within_share(control, "analytics")
+    assert {name for name, times in faults.items() if times > 0} == {"error_503", "lost_response"}
+
+
+def test_a_malformed_record_is_put_aside_and_its_neighbours_are_not(gateway):
+    """The good records of a notification become runs; the bad one lies in the ingress DLQ with its reason."""
+    payload = json.loads((Path(__file__).parents[2] / "events" / "s3_poison_among_good.json").read_text())
+    marker = uuid.uuid4().hex
+    for position, record in zip(("first", None, "third"), payload["Records"], strict=True):
+        if position:
+            record["s3"]["object"]["key"] = f"orders/{marker}-{position}.csv"
+
+    invoke(gateway, "s3-events", payload)
+
+    def good():
+        keys = {row.identity for row in rows_about(gateway.aws, gateway.ledger_table, marker)}
+        return len(keys) == 2 and keys
+
+    until("the good records' requests", good, seconds=30)
+    [dead] = until("the dead record", lambda: dead_letters(gateway, gateway.ingress_dlq_url), seconds=30)
+    assert dead["reason"] == "malformed_event"
+    assert dead["reason_text"]
+    assert marker in json.dumps(dead["payload"])
+
+
+def test_a_broken_rule_is_reported_and_the_others_fire(gateway):
+    """A rule that somebody broke in the table itself stops no other, and the ingress DLQ names it."""
+    table = gateway.aws.table(gateway.rules_table)
+    partition = "acme.broken#Order Placed"
+    table.put_item(
+        Item={
+            "partition": partition,
+            "sort": "rule#test.broken",
+            "id": "test.broken",
+            "version": 3,
+            "document": "{no",
+        }
+    )
+    table.update_item(
+        Key={"partition": partition, "sort": "head"},
+        UpdateExpression="ADD generation :one",
+        ExpressionAttributeValues={":one": 1},
+    )
+
+    [event_id] = put_events(gateway, "acme.broken", "Order Placed", [{}])
+
+    [row] = until(
+        "the good rule's run",
+        lambda: [
+            row for row in rows_about(gateway.aws, gateway.ledger_table, event_id) if row.state == "triggered"
+        ],
+        seconds=30,
+    )
+    assert row.rule_id == "test.beside-a-broken-one"
+    [dead] = until("the report", lambda: dead_letters(gateway, gateway.ingress_dlq_url), seconds=30)
+    assert (dead["reason"], dead["rule_id"], dead["rule_version"]) == ("broken_rule", "test.broken", 3)
+    assert dead["event_id"] == event_id
+
+
+def test_a_dispatcher_may_not_ask_for_another_environments_token(gateway):
+    """The local MWAA checks roles: the dispatcher of one environment is refused at the next one's door."""
+    role = gateway.aws.client("lambda").get_function(FunctionName=gateway.environments["legacy"].dispatcher)
+    assumed = gateway.aws.client("sts").assume_role(
+        RoleArn=role["Configuration"]["Role"], RoleSessionName="as-the-dispatcher"
+    )["Credentials"]
+    mwaa = boto3.client(
+        "mwaa",
+        endpoint_url=gateway.mwaa_endpoint_url,
+        region_name=gateway.region,
+        aws_access_key_id=assumed["AccessKeyId"],
+        aws_secret_access_key=assumed["SecretAccessKey"],
+        aws_session_token=assumed["SessionToken"],
+        config=Config(inject_host_prefix=False),
+    )
+
+    assert mwaa.create_cli_token(Name="legacy")["CliToken"]
+    with pytest.raises(mwaa.exceptions.ClientError, match="AccessDenied"):
+        mwaa.create_cli_token(Name="analytics")
+
+
+def test_no_token_is_in_any_log_or_queue(gateway):
+    """After all of the above, nothing that looks like a CLI token or a bearer is written down anywhere."""
+    mwaa = boto3.client(
+        "mwaa",
+        endpoint_url=gateway.mwaa_endpoint_url,
+        region_name=gateway.region,
+        aws_access_key_id=gateway.credentials["access_key_id"],
+        aws_secret_access_key=gateway.credentials["secret_access_key"],
+        config=Config(inject_host_prefix=False),
+    )
+    token = mwaa.create_cli_token(Name="analytics")["CliToken"]
+    # 64 characters of base64url: with both cases and a digit they are no SHA-256 and no run_id.
+    looks_like_one = re.compile(
+        rf"(?<![\w-])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])(?=[\w-]*\d)[\w-]{{{len(token)}}}(?![\w-])"
+    )
+    assert looks_like_one.fullmatch(token)
+
+    folder = Path(gateway.log_folder).parent
+    texts = {str(path): path.read_text(errors="replace") for path in folder.rglob("*.log")}
+    texts |= {group: "\n".join(messages) for group, messages in all_function_logs(gateway).items()}
+    found = {
+        name: finding.group()[:8]
+        for name, text in texts.items()
+        if (finding := looks_like_one.search(text) or re.search(r"Bearer [\w-]+", text))
+    }
+
+    assert any("dispatcher" in name and "run started" in text for name, text in texts.items())
+    assert found == {}
+
+
+# --- sending ------------------------------------------------------------------------------------------------
+
+
+def upload(gateway: StackState, keys: Iterable[str]) -> None:
+    """One object for each key, as fast as eight clients can."""
+    s3 = gateway.aws.client("s3")
+    with ThreadPoolExecutor(8) as clients:
+        list(clients.map(lambda key: s3.put_object(Bucket=gateway.bucket, Key=key, Body=b"1"), keys))
+
+
+def put_events(gateway: StackState, source: str, detail_type: str, details: list[dict]) -> list[str]:
+    """Events on the gateway's own bus; their ids."""
+    answer = gateway.aws.client("events").put_events(
+        Entries=[
+            {
+                "EventBusName": gateway.event_bus_name,
+                "Source": source,
+                "DetailType": detail_type,
+                "Detail": json.dumps(detail),
+            }
+            for detail in details
+        ]
+    )
+    return [entry["EventId"] for entry in answer["Entries"]]
+
+
+def invoke(gateway: StackState, function: str, payload: dict) -> None:
+    """What a source does: an asynchronous invocation."""
+    gateway.aws.client("lambda").invoke(
+        FunctionName=f"{gateway.stack_name}-{function}",
+        InvocationType="Event",
+        Payload=json.dumps(payload).encode(),
+    )
+
+
+# --- looking ------------------------------------------------------------------------------------------------
+
+
+def runs(gateway: StackState, environment: str, rule_id: str, dag_id: str = "waiting") -> list[DagRun]:
+    """The runs that a rule has started, as Airflow tells them."""
+    found = AirflowRuns(gateway.environments[environment]).all(dag_id)
+    return [run for run in found if run.run_id.startswith(f"evt__{rule_id}__")]
+
+
+def keys_of(found: list[DagRun], keys: list[str]) -> Counter[str]:
+    """How many runs have each of `keys` in their conf."""
+    wanted = set(keys)
+    return Counter(run.conf["key"] for run in found if run.conf["key"] in wanted)
+
+
+def wait_for_keys(
+    gateway: StackState, environment: str, rule_id: str, keys: list[str], *, seconds: float
+) -> Counter:
+    """Wait until every key has a run."""
+
+    def all_there():
+        found = keys_of(runs(gateway, environment, rule_id), keys)
+        missing = len(set(keys) - set(found))
+        return found if not missing else None
+
+    return until(f"{len(keys)} runs of {rule_id} in {environment}", all_there, seconds=seconds, every=1)
+
+
+def settle(gateway: StackState) -> None:
+    """Wait until nothing is on its way any more: no message waits, is worked on, or is to come back."""
+    counters = ("", "NotVisible", "Delayed")
+    sqs = gateway.aws.client("sqs")
+
+    def empty():
+        for environment in gateway.environments.values():
+            attributes = sqs.get_queue_attributes(
+                QueueUrl=environment.trigger_queue_url, AttributeNames=["All"]
+            )
+            if any(int(attributes["Attributes"][f"ApproximateNumberOfMessages{name}"]) for name in counters):
+                return False
+        return True
+
+    until("empty trigger queues", empty, seconds=60, every=0.3)
+
+
+def dead_letters(gateway: StackState, queue_url: str) -> list[dict]:
+    """Every message of a dead-letter queue, taken out of it."""
+    sqs = gateway.aws.client("sqs")
+    taken: list[dict] = []
+    while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+            taken.append(json.loads(message["Body"]))
+    return taken
+
+
+def logged(gateway: StackState, function: str, text: str) -> list[str]:
+    """The lines of a function's log that hold `text`."""
+    group = f"/aws/lambda/{gateway.stack_name}-{function}"
+    return [line for line in log_lines(gateway, group) if text in line]
+
+
+def all_function_logs(gateway: StackState) -> dict[str, list[str]]:
+    """Every line of every function's log group."""
+    groups = gateway.aws.client("logs").describe_log_groups()["logGroups"]
+    return {group["logGroupName"]: log_lines(gateway, group["logGroupName"]) for group in groups}
+
+
+def log_lines(gateway: StackState, group: str) -> list[str]:
+    pages = gateway.aws.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+    return [event["message"] for page in pages for event in page["events"]]
+
+
+def assert_within_share(control: ControlClient, environment: str) -> dict[str, int]:
+    """Airflow was not overrun since the statistics were cleared; the faults that happened meanwhile."""
+    statistics = control.statistics(environment=environment)[environment]
+    assert 1 <= statistics["most_commands_at_once"] <= SHARE_OF_SLOTS
+    assert statistics["refused_no_free_slot"] == 0
+    return statistics["faults"]

@@ -1,0 +1,385 @@
+"""The local MWAA against what the gateway relies on, on real Airflow 3.3.1 and 2.11.2, over TLS.
+
+Whether a command took effect is read from Airflow's own database, not from its answer.
+"""
+
+import base64
+import contextlib
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from local_stack.mwaa import ControlClient, Faults, LocalMwaa
+from local_stack.mwaa.airflow_host import session_members
+from local_stack.mwaa.http_server import Answer, Request
+from polling import until
+
+ROOT = Path(__file__).parents[2]
+RECORDED = ROOT / "tests" / "fixtures" / "airflow_cli"
+VERSIONS = {"analytics": "3.3.1", "legacy": "2.11.2"}
+# One Airflow of each for all tests here, when the tests are spread over processes.
+pytestmark = pytest.mark.xdist_group("local_mwaa")
+
+
+class Anyone:
+    """Everyone may do everything: permissions are tested with MiniStack, which has roles."""
+
+    def refusal(self, request: Request, *, action: str, resource: str) -> Answer | None:
+        """Refuse nobody."""
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """The time, in seconds."""
+        return self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One environment, seen from outside."""
+
+    name: str
+    endpoint_url: str
+    ca_bundle: str
+    host: str
+    airflow_url: str
+    database: Path
+    clock: Clock
+
+    @property
+    def api(self) -> Any:
+        """The MWAA API, through boto3."""
+        return boto3.client(
+            "mwaa",
+            endpoint_url=self.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(inject_host_prefix=False),
+        )
+
+    def token(self) -> str:
+        """A new token."""
+        created = self.api.create_cli_token(Name=self.name)
+        assert created["WebServerHostname"] == self.host
+        return str(created["CliToken"])
+
+    def post(self, line: str, token: str | None = None) -> requests.Response:
+        """Send a command line as MWAA's documentation says."""
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.post(
+                f"https://{self.host}/aws_mwaa/cli",
+                data=line.encode(),
+                headers={"Authorization": f"Bearer {token or self.token()}", "Content-Type": "text/plain"},
+                timeout=(5, 60),
+                verify=self.ca_bundle,
+            )
+
+    def trigger(
+        self, run_id: str, *, conf: str = "{}", dag_id: str = "handle_notification"
+    ) -> requests.Response:
+        """Trigger a run as the gateway does."""
+        return self.post(
+            f"dags trigger --run-id={run_id} --no-replace-microseconds -o json -c '{conf}' {dag_id}"
+        )
+
+    def runs(self, run_id: str) -> list[str]:
+        """The states of the runs with this id in Airflow's database."""
+        with contextlib.closing(sqlite3.connect(self.database)) as database:
+            return [
+                state for (state,) in database.execute("SELECT state FROM dag_run WHERE run_id = ?", [run_id])
+            ]
+
+    def conf_of(self, run_id: str, dag_id: str = "handle_notification") -> Any:
+        """The conf of a run as Airflow's own REST API shows it."""
+        version = "v1" if VERSIONS[self.name].startswith("2") else "v2"
+        url = f"{self.airflow_url}/api/{version}/dags/{dag_id}/dagRuns/{run_id}"
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.get(url, timeout=30).json()["conf"]
+
+
+def texts(answer: requests.Response) -> tuple[str, str]:
+    """Stdout and stderr."""
+    document = answer.json()
+    return base64.b64decode(document["stdout"]).decode(), base64.b64decode(document["stderr"]).decode()
+
+
+def find_uv() -> Path:
+    """The uv of `make`; only needed when an Airflow is not installed yet."""
+    bootstrapped = ROOT / ".venvs" / "uv" / "bin" / "uv"
+    return bootstrapped if bootstrapped.exists() else Path(shutil.which("uv") or "uv")
+
+
+@pytest.fixture(scope="session")
+def clock() -> Clock:
+    """Tokens live by this clock."""
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def mwaa(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[LocalMwaa]:
+    """Two environments, one of each Airflow major version, with the example DAGs and a broken one."""
+    folder = tmp_path_factory.mktemp("mwaa")
+    dags = folder / "dags"
+    shutil.copytree(ROOT / "examples" / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
+    (dags / "broken.py").write_text("import no_such_module_anywhere\n")
+    local = LocalMwaa(
+        VERSIONS,
+        state_folder=folder / "state",
+        dags_folder=dags,
+        permission=Anyone(),
+        venvs=ROOT / ".venvs",
+        uv=find_uv(),
+        clock=clock,
+    )
+    with local:
+        yield local
+
+
+@pytest.fixture(params=list(VERSIONS))
+def environment(request: pytest.FixtureRequest, mwaa: LocalMwaa, clock: Clock) -> Iterator[Client]:
+    """Each environment in turn, without faults before and after."""
+    name = request.param
+    described = mwaa.describe()
+    about = described["environments"][name]
+    yield Client(
+        name=name,
+        endpoint_url=described["mwaa_endpoint_url"],
+        ca_bundle=described["ca_bundle"],
+        host=about["web_server_hostname"],
+        airflow_url=about["airflow_url"],
+        database=Path(about["airflow_home"]) / "airflow.db",
+        clock=clock,
+    )
+    ControlClient(described["mwaa_endpoint_url"]).clear_faults()
+
+
+@pytest.fixture
+def control(environment: Client) -> ControlClient:
+    """The switches."""
+    return ControlClient(environment.endpoint_url)
+
+
+def test_the_api_is_the_one_botocore_knows(environment: Client) -> None:
+    """GetEnvironment, ListEnvironments, and the one modelled error of CreateCliToken under its own name."""
+    api = environment.api
+    described = api.get_environment(Name=environment.name)["Environment"]
+    assert (described["Status"], described["AirflowVersion"]) == ("AVAILABLE", VERSIONS[environment.name])
+    assert described["Arn"] == f"arn:aws:airflow:us-east-1:000000000000:environment/{environment.name}"
+    assert api.list_environments()["Environments"] == sorted(VERSIONS)
+    with pytest.raises(ClientError) as unknown:
+        api.create_cli_token(Name="nope")
+    assert unknown.value.response["Error"]["Code"] == "ResourceNotFoundException"
+    assert unknown.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf"),
+    [
+        ("ingest_orders", '{"source": "s3://bucket/key"}'),
+        ("handle_notification", '{"message": {"order": 1}}'),
+        ("nightly_report", '{"business_day": "2026-11-22"}'),
+    ],
+)
+def test_a_triggered_run_is_executed(environment: Client, dag_id: str, conf: str) -> None:
+    """Each example DAG: accepted with its JSON, and successful in the real scheduler."""
+    run_id = f"executed__{dag_id}"
+    answer = environment.trigger(run_id, conf=conf, dag_id=dag_id)
+    assert answer.status_code == 200, texts(answer)
+    last_line = texts(answer)[0].strip().splitlines()[-1]
+    assert json.loads(last_line)[0]["dag_run_id"] == run_id
+    until(f"success of {run_id}", lambda: environment.runs(run_id) == ["success"], seconds=60)
+
+
+def test_a_duplicate_is_refused_by_airflow(environment: Client) -> None:
+    """The second trigger of a run_id fails with Airflow's own words, and there is one run."""
+    assert environment.trigger("duplicate").status_code == 200
+    again = environment.trigger("duplicate")
+    assert again.status_code == 400
+    assert "airflow.exceptions.DagRunAlreadyExists" in texts(again)[1].strip().splitlines()[-1]
+    assert len(environment.runs("duplicate")) == 1
+
+
+def test_four_at_once_with_one_run_id_make_one_run(environment: Client) -> None:
+    """Airflow's database decides, whatever the workers do at the same moment."""
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: environment.trigger("race"), range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 400, 400, 400]
+    assert len(environment.runs("race")) == 1
+
+
+def test_many_in_one_second_make_as_many_runs(environment: Client) -> None:
+    """With the microseconds kept, on both Airflows."""
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda number: environment.trigger(f"many__{number}"), range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert [len(environment.runs(f"many__{number}")) for number in range(20)] == [1] * 20
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "dag_missing",
+        "dag_broken",
+        "bad_json",
+        "bad_run_id",
+        "usage_error",
+        "lookup_missing",
+        "lookup_dag_missing",
+    ],
+)
+def test_the_warm_command_line_answers_as_the_cold_one(environment: Client, case: str) -> None:
+    """The same last line on stderr as recorded from `airflow` itself, and 400 for its exit code."""
+    recorded = json.loads((RECORDED / VERSIONS[environment.name] / f"{case}.json").read_text())
+    answer = environment.post(recorded["command"])
+    assert answer.status_code == 400
+    assert texts(answer)[1].strip().splitlines()[-1] == recorded["stderr"].strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'it\'s "quoted"',
+        "a b\tc\nd",
+        "$(id); `id` | id & id",
+        "--help",
+        "\\n \\\\ \\",
+        "€ 🎉 \x00 \x7f",
+        "{{ ds }}",
+        "",
+    ],
+    ids=["quotes", "space", "shell", "option", "backslash", "unicode", "template", "empty"],
+)
+def test_a_hostile_value_arrives_to_the_letter(environment: Client, value: str, request: Any) -> None:
+    """JSON in ASCII without a single quote, between single quotes, reaches the run's conf unchanged."""
+    run_id = "hostile__" + request.node.callspec.id.replace("-", "_")
+    conf = json.dumps({"value": value, value: 1}).replace("'", "\\u0027")
+    answer = environment.trigger(run_id, conf=conf)
+    assert answer.status_code == 200, texts(answer)
+    assert environment.conf_of(run_id) == {"value": value, value: 1}
+
+
+@pytest.mark.parametrize("line", ["celery worker", "db migrate", "dags trigger 'open"])
+def test_what_mwaa_does_not_run_is_a_500(environment: Client, line: str) -> None:
+    """Before Airflow sees it."""
+    assert environment.post(line).status_code == 500
+
+
+def test_a_token_lives_sixty_seconds_in_its_environment(environment: Client) -> None:
+    """403 afterwards, 403 elsewhere, 403 for no token at all; nothing runs."""
+    token = environment.token()
+    environment.clock.now += 59
+    assert environment.post("version", token).status_code == 200
+    other = environment.api.create_cli_token(Name=next(name for name in VERSIONS if name != environment.name))
+    assert environment.post("version", other["CliToken"]).status_code == 403
+    environment.clock.now += 1
+    assert environment.post("version", token).status_code == 403
+    assert environment.post("version", "nonsense").status_code == 403
+
+
+def test_the_fifth_command_at_once_is_a_503(environment: Client, control: ControlClient) -> None:
+    """Immediately, while four run; and never more than four at once."""
+    control.set_faults(Faults(latency_milliseconds=1500), environment=environment.name)
+    control.clear_statistics()
+    token = environment.token()
+    with ThreadPoolExecutor(4) as threads:
+        running = [threads.submit(environment.post, "version", token) for _ in range(4)]
+        counted = lambda: control.statistics()[environment.name]  # noqa: E731
+        until("four commands in flight", lambda: counted()["commands_in_flight"] == 4, seconds=20)
+        refused = environment.post("version", token)
+        assert refused.status_code == 503
+        assert refused.elapsed.total_seconds() < 1
+        assert [each.result().status_code for each in running] == [200] * 4
+    assert (counted()["most_commands_at_once"], counted()["refused_no_free_slot"]) == (4, 1)
+
+
+@pytest.mark.parametrize(("fault", "status"), [("error_503", 503), ("expired_token", 403)])
+def test_a_refusal_by_fault_runs_nothing(
+    environment: Client, control: ControlClient, fault: str, status: int
+) -> None:
+    """The status of the real thing, and no run."""
+    control.set_faults(Faults(**{fault: 1.0}))
+    assert environment.trigger(f"refused__{fault}").status_code == status
+    assert environment.runs(f"refused__{fault}") == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "applied"), [("reset_before", False), ("reset_after", True), ("lost_response", True)]
+)
+def test_a_cut_connection_leaves_the_outcome_to_airflow(
+    environment: Client,
+    control: ControlClient,
+    fault: str,
+    applied: bool,  # noqa: FBT001
+) -> None:
+    """The client sees a broken connection; the run is there or not as the fault's name says."""
+    control.set_faults(Faults(**{fault: 1.0}))
+    with pytest.raises(requests.ConnectionError):
+        environment.trigger(f"cut__{fault}")
+    assert len(environment.runs(f"cut__{fault}")) == int(applied)
+
+
+def test_a_garbled_answer_hides_a_run(environment: Client, control: ControlClient) -> None:
+    """Status 200 and nothing that can be decoded, in whichever way; the run is there."""
+    control.set_faults(Faults(garbled=1.0, seed=2))
+    for number in range(6):
+        answer = environment.trigger(f"garbled__{number}")
+        assert answer.status_code == 200
+        with pytest.raises(ValueError, match=r"."):  # no JSON, or no base64
+            base64.b64decode(answer.json()["stdout"], validate=True)
+        assert len(environment.runs(f"garbled__{number}")) == 1
+
+
+def test_faults_of_one_environment_leave_the_other_alone(environment: Client, control: ControlClient) -> None:
+    """Each has its own schedule."""
+    other = next(name for name in VERSIONS if name != environment.name)
+    control.set_faults(Faults(error_503=1.0), environment=other)
+    assert environment.post("version").status_code == 200
+
+
+def test_nothing_is_left_when_the_parent_is_killed(mwaa: LocalMwaa, tmp_path: Path) -> None:
+    """SIGKILL leaves no time for a `stop()`; scheduler, web server and workers end all the same."""
+    del mwaa  # only so that the Airflow is installed
+    script = f"""
+import sys
+from pathlib import Path
+from local_stack.mwaa.airflow import Airflow
+from local_stack.mwaa.versions import AirflowVersion
+airflow = Airflow(
+    AirflowVersion.parse("3.3.1"),
+    python=Path({str(ROOT)!r}, ".venvs/airflow-3.3.1/bin/python"),
+    home=Path({str(tmp_path)!r}, "home"),
+    dags_folder=Path({str(tmp_path)!r}, "dags"),
+    progress=lambda _: None,
+)
+airflow.start()
+print(airflow.host_pid, flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        host = int(parent.stdout.readline())
+        assert len(session_members(host)) > 5
+        parent.send_signal(signal.SIGKILL)
+    until("the end of all processes", lambda: not session_members(host), seconds=20)

@@ -1,0 +1,60 @@
+"""What would go wrong at night, and who hears of it."""
+
+import pytest
+from template.expansion import EVERYTHING
+
+# (namespace, metric, dimensions, threshold) of every alarm; {…} are the environment's or the function's name.
+PER_ENVIRONMENT = {
+    "TriggerDlqAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": "<TriggerDlq{}.QueueName>"}, 0),
+    "TriggerQueueAgeAlarm": ("AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": "<TriggerQueue{}.QueueName>"}, 900),
+    "DispatcherErrorsAlarm": ("AWS/Lambda", "Errors", {"FunctionName": "<dispatcher{}>"}, 0),
+    "DispatcherThrottlesAlarm": ("AWS/Lambda", "Throttles", {"FunctionName": "<dispatcher{}>"}, 0),
+    "OutcomeUnknownAlarm": ("MwaaTriggerGateway", "OutcomeUnknown", {"environment": "{}", "service": "<dispatcher{}>"}, 0),
+}
+PER_INGRESS = {
+    "ErrorsAlarm": ("AWS/Lambda", "Errors", {"FunctionName": "<{}Function>"}, 0),
+    "ThrottlesAlarm": ("AWS/Lambda", "Throttles", {"FunctionName": "<{}Function>"}, 0),
+    "DroppedAlarm": ("AWS/Lambda", "AsyncEventsDropped", {"FunctionName": "<{}Function>"}, 0),
+    "UndeliveredAlarm": ("AWS/Lambda", "DestinationDeliveryFailures", {"FunctionName": "<{}Function>"}, 0),
+    "BrokenRulesAlarm": ("MwaaTriggerGateway", "BrokenRules", {"service": "<{}Function>"}, 0),
+}
+EXPECTED = {
+    "IngressDlqAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": "<IngressDlq.QueueName>"}, 0),
+    **{f"{alarm}{name}": (PER_ENVIRONMENT[alarm], name) for alarm in PER_ENVIRONMENT for name in ("analytics", "legacy")},
+    **{f"{name}{alarm}": (PER_INGRESS[alarm], name) for alarm in PER_INGRESS for name in ("S3Events", "SnsEvents", "EventBridgeEvents")},
+}
+
+
+def test_every_alarm_watches_what_it_is_called_after(deployed):
+    """A dimension that fits no metric is an alarm that never rings."""
+    actual = {
+        name: (
+            alarm["Namespace"],
+            alarm["MetricName"],
+            {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]},
+            alarm["Threshold"],
+        )
+        for name, alarm in deployed.of_type("AWS::CloudWatch::Alarm").items()
+    }
+    assert actual == {name: _filled(*expected) if len(expected) == 2 else expected for name, expected in EXPECTED.items()}
+
+
+def test_silence_is_no_alarm_and_more_than_the_threshold_is(deployed):
+    """No events at night is no trouble; one dead letter is."""
+    for alarm in deployed.of_type("AWS::CloudWatch::Alarm").values():
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+        assert alarm["AlarmDescription"]
+
+
+@pytest.mark.parametrize("topic", ["", EVERYTHING["AlarmTopicArn"]])
+def test_alarms_go_to_the_topic_one_names(expand, topic):
+    """Both when something breaks and when it is well again; without a topic the console alone shows it."""
+    for alarm in expand("analytics", AlarmTopicArn=topic).of_type("AWS::CloudWatch::Alarm").values():
+        assert alarm.get("AlarmActions") == ([topic] if topic else None)
+        assert alarm.get("OKActions") == ([topic] if topic else None)
+
+
+def _filled(expected, name):
+    namespace, metric, dimensions, threshold = expected
+    return namespace, metric, {key: value.replace("{}", name) for key, value in dimensions.items()}, threshold

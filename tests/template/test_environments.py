@@ -1,0 +1,118 @@
+"""What every environment gets, for any number of them."""
+
+import json
+import re
+
+import pytest
+from template.expansion import PSEUDO_PARAMETERS
+
+NAMES = ("analytics", "legacy", "risk", "Sales2", "x")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_each_environment_gets_the_same_parts_and_nothing_else_changes(expand, count):
+    """Declared once: an environment more adds one of each part, and no other resource differs."""
+    environments = NAMES[:count]
+    resources = expand(*environments).resources
+    parts = {
+        environment: {name.removesuffix(environment) for name in resources if name.endswith(environment)}
+        for environment in environments
+    }
+    assert parts == dict.fromkeys(
+        environments,
+        {
+            "DispatcherErrorsAlarm",
+            "DispatcherEventSource",
+            "DispatcherLogGroup",
+            "DispatcherRole",
+            "DispatcherThrottlesAlarm",
+            "OutcomeUnknownAlarm",
+            "TriggerDlq",
+            "TriggerDlqAlarm",
+            "TriggerDlqPolicy",
+            "TriggerQueue",
+            "TriggerQueueAgeAlarm",
+            "TriggerQueuePolicy",
+            "dispatcher",
+        },
+    )
+    shared = {name for name in resources if not name.endswith(environments)}
+    assert shared == {name for name in expand("analytics").resources if not name.endswith("analytics")}
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_no_loop_is_left_unfinished(expand, count):
+    """What AWS does not substitute (a name in plain text, &{} outside a key) would be left over in the expansion."""
+    text = json.dumps(expand(*NAMES[:count]).cloudformation)
+    known = "|".join(re.escape(name) for name in PSEUDO_PARAMETERS)
+    variables = set(re.findall(r"[$&]\{(?!" + known + r")([^}]*)\}", text))
+    assert variables == {"LandingBucket.Arn", "LandingBucketName"}
+    assert "Fn::ForEach" not in text
+
+
+def test_names_follow_the_stack_and_the_environment(expand):
+    """Operators and the ingress find queues by name: <stack>-trigger-<environment>."""
+    template = expand("analytics", "legacy")
+    assert {queue["QueueName"] for queue in template.of_type("AWS::SQS::Queue").values()} == {
+        "mwaa-gateway-ingress-dlq",
+        "mwaa-gateway-trigger-analytics",
+        "mwaa-gateway-trigger-dlq-analytics",
+        "mwaa-gateway-trigger-legacy",
+        "mwaa-gateway-trigger-dlq-legacy",
+    }
+    assert {function["FunctionName"] for function in template.of_type("AWS::Lambda::Function").values()} == {
+        "mwaa-gateway-s3-events",
+        "mwaa-gateway-sns-events",
+        "mwaa-gateway-eventbridge-events",
+        "mwaa-gateway-dispatcher-analytics",
+        "mwaa-gateway-dispatcher-legacy",
+    }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [("{environment}", "analytics"), ("acme-{environment}-prod", "acme-analytics-prod"), ("acme_prod", "acme_prod")],
+)
+def test_the_name_on_mwaa_may_be_another(expand, pattern, expected):
+    """Rules say `analytics` in every stage; the dispatcher asks for, and may only ask for, what MWAA calls it there."""
+    template = expand("analytics", MwaaEnvironmentName=pattern)
+    dispatcher = template.resources["dispatcheranalytics"]["Properties"]
+    assert dispatcher["Environment"]["Variables"]["ENVIRONMENT"] == "analytics"
+    assert dispatcher["Environment"]["Variables"]["MWAA_ENVIRONMENT_NAME"] == expected
+    role = template.resources["DispatcherRoleanalytics"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    allowed = [statement["Resource"] for statement in role if statement["Sid"] == "StartRuns"]
+    assert allowed == [f"arn:aws:airflow:eu-central-1:123456789012:environment/{expected}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [("analytics", True), ("Sales2", True), ("a" * 32, True), ("a" * 33, False), ("my-env", False), ("a_b", False), ("2a", False), ("", False)],
+)
+def test_a_name_that_cannot_be_part_of_a_resource_id_is_refused_before_the_deploy(source, name, accepted):
+    """CloudFormation checks each name of the list; `my-env` would fail half way, with a message nobody understands."""
+    assert bool(re.search(source["Parameters"]["Environments"]["AllowedPattern"], name)) == accepted
+
+
+def test_outputs_tell_a_client_everything_it_needs(expand):
+    """The operator's command and the local stack rely on these names."""
+    outputs = expand("analytics", "legacy", LandingBucketName="acme-landing").outputs
+    assert {name: body["Value"] for name, body in outputs.items()} == {
+        "EnvironmentNames": "analytics,legacy",
+        "EventBusArn": "<EventBus.Arn>",
+        "EventBusName": "<EventBus>",
+        "IngressDlqUrl": "<IngressDlq>",
+        "LandingBucketName": "<LandingBucket>",
+        "LedgerTableName": "<LedgerTable>",
+        "RulesTableName": "<RulesTable>",
+        "RulesWriterPolicyArn": "<RulesWriterPolicy>",
+        "TopicArn": "<Topic>",
+        "TriggerDlqUrlTemplate": "https://sqs.eu-central-1.amazonaws.com/123456789012/mwaa-gateway-trigger-dlq-{environment}",
+        "TriggerQueueUrlTemplate": "https://sqs.eu-central-1.amazonaws.com/123456789012/mwaa-gateway-trigger-{environment}",
+    }
+    assert "LandingBucketName" not in expand("analytics").outputs
+
+
+def test_no_output_has_the_name_of_a_list_parameter(source):
+    """SAM CLI 1.170 takes such an output for the parameter, and `sam build` ends in a traceback."""
+    lists = {name for name, body in source["Parameters"].items() if body["Type"] == "CommaDelimitedList"}
+    assert lists.isdisjoint(source["Outputs"])

@@ -1,0 +1,185 @@
+"""The functions: what each is given, and that its own settings module can read it."""
+
+import pytest
+from mwaa_gateway.settings import DispatcherSettings, IngressSettings
+from template.expansion import EVERYTHING, ROOT
+
+INGRESS = ("S3EventsFunction", "SnsEventsFunction", "EventBridgeEventsFunction")
+POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
+OF_INGRESS = {"RULES_TABLE", "INGRESS_DLQ_URL", "TRIGGER_QUEUE_URL", "ENVIRONMENTS", "RULES_REFRESH_SECONDS"}
+OF_DISPATCHER = {
+    "ENVIRONMENT",
+    "MWAA_ENVIRONMENT_NAME",
+    "LEDGER_TABLE",
+    "TRIGGER_QUEUE_URL",
+    "TRIGGER_DLQ_URL",
+    "MAXIMUM_EVENT_AGE_SECONDS",
+    "DAG_MISSING_GRACE_SECONDS",
+    "CLI_CONNECT_TIMEOUT_SECONDS",
+    "CLI_READ_TIMEOUT_SECONDS",
+    "WEB_SERVER_HOST",
+    "WEB_SERVER_CA_BUNDLE",
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        ("S3EventsFunction", OF_INGRESS),
+        ("SnsEventsFunction", OF_INGRESS | {"UNWRAP_TOPIC_ARNS"}),
+        ("EventBridgeEventsFunction", OF_INGRESS),
+        ("dispatcheranalytics", OF_DISPATCHER),
+        ("dispatcherlegacy", OF_DISPATCHER),
+    ],
+)
+def test_settings_are_these_and_no_others(deployed, function, expected):
+    """A variable nobody reads is a mistake somebody will believe in."""
+    assert set(_variables(deployed, function)) == expected | POWERTOOLS
+
+
+def test_dispatchers_can_read_every_setting_they_have(deployed):
+    """Names are the settings module's own, and every value parses; none is left to its default."""
+    names = {name.upper() for name in DispatcherSettings.__dataclass_fields__}
+    assert names == OF_DISPATCHER
+    for environment in ("analytics", "legacy"):
+        settings = DispatcherSettings.from_environ(_variables(deployed, f"dispatcher{environment}"))
+        assert settings.environment == environment
+        assert settings.trigger_queue_url == f"<TriggerQueue{environment}>"
+        assert settings.trigger_dlq_url == f"<TriggerDlq{environment}>"
+
+
+def test_ingress_functions_can_read_every_setting_they_have(deployed):
+    """As for dispatchers; only messages of topics can hold another event, so only sns_events is told which may."""
+    names = {name.upper() for name in IngressSettings.__dataclass_fields__}
+    assert names == OF_INGRESS | {"UNWRAP_TOPIC_ARNS"}
+    for function in INGRESS:
+        settings = IngressSettings.from_environ(_variables(deployed, function))
+        assert settings.environments == {"analytics", "legacy"}
+        assert settings.trigger_queue_url.endswith("/mwaa-gateway-trigger-{environment}")
+
+
+def test_topics_to_unwrap_reach_sns_events(expand):
+    """The allow-list is a parameter; empty it allows nothing."""
+    topic = EVERYTHING["UnwrapTopicArns"]
+    for given, expected in (("", frozenset()), (f"{topic},{topic}-too", frozenset({topic, f"{topic}-too"}))):
+        template = expand("analytics", UnwrapTopicArns=given)
+        assert IngressSettings.from_environ(_variables(template, "SnsEventsFunction")).unwrap_topic_arns == expected
+
+
+def test_metrics_are_told_apart_by_the_functions_name(deployed):
+    """Alarms look for the dimension `service`; two stacks in one account must not share it."""
+    for function in deployed.of_type("AWS::Lambda::Function").values():
+        assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == function["FunctionName"]
+        assert function["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"] == "MwaaTriggerGateway"
+
+
+def test_runtime_and_code(deployed):
+    """Python 3.13 on arm64, the handler where the tree has it, both layers, traced."""
+    layers = sorted(f"<{name}>" for name in deployed.of_type("AWS::Lambda::LayerVersion"))
+    for function in deployed.of_type("AWS::Lambda::Function").values():
+        assert function["Runtime"] == "python3.13"
+        assert function["Architectures"] == ["arm64"]
+        assert function["Handler"] == "app.handler"
+        assert sorted(function["Layers"]) == layers
+        assert function["TracingConfig"] == {"Mode": "Active"}
+        assert function["MemorySize"] == 512
+    assert [name.rstrip("0123456789abcdef") for name in layers] == ["<DependenciesLayer", "<GatewayLayer"] or len(layers) == 2
+
+
+def test_timeouts(deployed):
+    """A command may take 5 + 30 s, and the look-up after it as long again; an ingress function has nothing slow to do."""
+    for name, function in deployed.of_type("AWS::Lambda::Function").items():
+        if name in INGRESS:
+            assert function["Timeout"] == 30
+        else:
+            command = sum(float(function["Environment"]["Variables"][f"CLI_{part}_TIMEOUT_SECONDS"]) for part in ("CONNECT", "READ"))
+            assert function["Timeout"] == 90 > 2 * command
+
+
+def test_each_function_has_a_log_group_of_its_own_that_forgets(expand):
+    """Logs name DAGs and runs: kept as long as the parameter says, and no function may write to another's."""
+    template = expand("analytics", "legacy", LogRetentionDays="30")
+    groups = template.of_type("AWS::Logs::LogGroup")
+    used = {
+        name: function["LoggingConfig"]["LogGroup"].strip("<>")
+        for name, function in template.of_type("AWS::Lambda::Function").items()
+    }
+    assert sorted(used.values()) == sorted(groups)
+    for name, group in used.items():
+        function = template.resources[name]["Properties"]["FunctionName"]
+        assert groups[group]["LogGroupName"] == f"/aws/lambda/{function}"
+        assert groups[group]["RetentionInDays"] == 30
+
+
+def test_what_lambda_gives_up_is_kept(deployed):
+    """Lambda tries an asynchronous event three times; then it goes, with the reason, to the ingress DLQ."""
+    configured = {
+        config["FunctionName"].strip("<>"): config for config in deployed.of_type("AWS::Lambda::EventInvokeConfig").values()
+    }
+    assert set(configured) == set(INGRESS)
+    for config in configured.values():
+        assert config["DestinationConfig"]["OnFailure"]["Destination"] == "<IngressDlq.Arn>"
+        assert config["MaximumRetryAttempts"] == 2
+        assert config["MaximumEventAgeInSeconds"] == 21600
+
+
+@pytest.mark.parametrize("slots", [2, 3, 4])
+def test_a_dispatcher_takes_its_share_of_slots_and_reports_each_message(expand, slots):
+    """One command per invocation, no more invocations than slots, and a failed message alone comes back."""
+    template = expand("analytics", "legacy", SlotsPerEnvironment=str(slots))
+    for environment in ("analytics", "legacy"):
+        mapping = template.resources[f"DispatcherEventSource{environment}"]["Properties"]
+        assert mapping == {
+            "FunctionName": f"<dispatcher{environment}>",
+            "EventSourceArn": f"<TriggerQueue{environment}.Arn>",
+            "BatchSize": 1,
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "ScalingConfig": {"MaximumConcurrency": slots},
+        }
+
+
+def test_the_share_of_slots_leaves_room_for_people(source):
+    """The web server takes about four commands at once; an event source mapping allows no less than two."""
+    slots = source["Parameters"]["SlotsPerEnvironment"]
+    assert (slots["MinValue"], slots["Default"], slots["MaxValue"]) == (2, 3, 4)
+
+
+def test_no_concurrency_is_reserved(deployed):
+    """The poller does not know about it: throttled messages burn their receives and end in the DLQ unread."""
+    for function in deployed.of_type("AWS::Lambda::Function").values():
+        assert "ReservedConcurrentExecutions" not in function
+
+
+def test_only_dispatchers_join_the_vpc_and_only_when_asked(expand):
+    """Ingress functions talk to AWS alone; private web servers are the dispatchers' matter."""
+    inside = expand("analytics", **EVERYTHING).of_type("AWS::Lambda::Function")
+    assert {name for name, function in inside.items() if "VpcConfig" in function} == {"dispatcheranalytics"}
+    assert inside["dispatcheranalytics"]["VpcConfig"] == {
+        "SubnetIds": ["subnet-01", "subnet-02"],
+        "SecurityGroupIds": ["sg-0123"],
+    }
+    outside = expand("analytics").of_type("AWS::Lambda::Function")
+    assert [name for name, function in outside.items() if "VpcConfig" in function] == []
+
+
+def test_code_is_where_the_template_says(source):
+    """Every folder a CodeUri or ContentUri names exists; the loop's variable stands for `dispatcher`."""
+    resources = source["Resources"]
+    functions = ["s3_events", "sns_events", "eventbridge_events"]
+    named = [resources[name]["Properties"]["CodeUri"] for name in INGRESS]
+    assert named == [f"functions/{name}/" for name in functions]
+    _, collection, _ = resources["Fn::ForEach::EnvironmentResources"][2]["Fn::ForEach::EnvironmentFunctions"]
+    assert collection == ["dispatcher"]
+    for name in [*functions, *collection]:
+        assert (ROOT / "functions" / name / "app.py").is_file()
+
+
+def test_the_gateway_layer_is_shipped_as_it_lies(source):
+    """It already has python/: a BuildMethod would make it python/python/, which nothing imports from."""
+    assert "Metadata" not in source["Resources"]["GatewayLayer"]
+    assert (ROOT / source["Resources"]["GatewayLayer"]["Properties"]["ContentUri"] / "python" / "mwaa_gateway").is_dir()
+    assert source["Resources"]["DependenciesLayer"]["Metadata"]["BuildMethod"] == "python3.13"
+
+
+def _variables(template, function):
+    return template.resources[function]["Properties"]["Environment"]["Variables"]

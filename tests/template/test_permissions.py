@@ -1,0 +1,169 @@
+"""Who may do what: one role per function, nothing by way of a pattern that is not explained here."""
+
+import pytest
+from template.expansion import EVERYTHING, statements
+
+INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole")
+ACCOUNT = "123456789012"
+# Actions that know no resources: the only ones that may be allowed on "*".
+WITHOUT_RESOURCES = {
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+TRACES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+
+
+@pytest.mark.parametrize("function", ["S3Events", "SnsEvents", "EventBridgeEvents"])
+def test_what_an_ingress_function_may_do(expand, function):
+    """Read rules, enqueue, keep what it cannot use. No writing of rules, no MWAA."""
+    assert _allowed(expand("analytics"), f"{function}Role") == {
+        "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
+        f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*": {"sqs:SendMessage"},
+        "<IngressDlq.Arn>": {"sqs:SendMessage"},
+        f"<{function}LogGroup.Arn>": LOGS,
+        "*": TRACES,
+    }
+
+
+@pytest.mark.parametrize("environment", ["analytics", "legacy"])
+def test_what_a_dispatcher_may_do(expand, environment):
+    """Its queue, its DLQ, its environment; of the ledger everything but deleting and scanning."""
+    assert _allowed(expand("analytics", "legacy"), f"DispatcherRole{environment}") == {
+        f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/{environment}": {
+            "airflow:CreateCliToken",
+            "airflow:GetEnvironment",
+        },
+        "<LedgerTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+        f"<TriggerQueue{environment}.Arn>": {
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+        },
+        f"<TriggerDlq{environment}.Arn>": {"sqs:SendMessage"},
+        f"<DispatcherLogGroup{environment}.Arn>": LOGS,
+        "*": TRACES,
+    }
+
+
+def test_options_add_these_permissions_and_no_others(expand):
+    """A key of one's own may be used by every role; the VPC concerns dispatchers alone."""
+    plain, everything = expand("analytics"), expand("analytics", **EVERYTHING)
+    for role in (*INGRESS_ROLES, "DispatcherRoleanalytics"):
+        before, after = _allowed(plain, role), _allowed(everything, role)
+        key = after.pop(EVERYTHING["KmsKeyArn"])
+        assert key == {"kms:Decrypt", "kms:GenerateDataKey"}
+        vpc = WITHOUT_RESOURCES - TRACES if role.startswith("Dispatcher") else set()
+        assert after.pop("*") == before.pop("*") | vpc
+        # MwaaEnvironmentName is another here: test_environments.py holds that the ARN follows it.
+        assert sorted(map(sorted, after.values())) == sorted(map(sorted, before.values()))
+
+
+def test_only_dispatchers_reach_airflow(deployed):
+    """A CLI token may run any Airflow command: one holder per environment, and each of its own environment only."""
+    holders = {
+        role: resource
+        for role in deployed.of_type("AWS::IAM::Role")
+        for resource, actions in _allowed(deployed, role).items()
+        if any(action.startswith("airflow:") or action == "*" for action in actions)
+    }
+    assert set(holders) == {"DispatcherRoleanalytics", "DispatcherRolelegacy"}
+    assert len(set(holders.values())) == 2
+    assert all("*" not in resource for resource in holders.values())
+
+
+def test_no_action_is_a_pattern_and_everything_is_only_for_what_knows_no_resources(deployed):
+    """`*` hides what is meant; where AWS leaves no choice, the action is on the list above."""
+    for role in deployed.of_type("AWS::IAM::Role"):
+        for resource, actions in _allowed(deployed, role).items():
+            assert [action for action in actions if "*" in action] == []
+            if resource == "*":
+                assert actions <= WITHOUT_RESOURCES
+            elif "*" in resource:
+                assert resource.endswith(":mwaa-gateway-trigger-*")
+
+
+def test_each_function_has_a_role_of_its_own_without_ready_made_policies(deployed):
+    """SAM would attach AWS's managed policies to a role it makes itself; Lambda alone may assume ours."""
+    roles = deployed.of_type("AWS::IAM::Role")
+    used = [function["Role"].strip("<>").removesuffix(".Arn") for function in deployed.of_type("AWS::Lambda::Function").values()]
+    assert sorted(used) == sorted(roles)
+    for role in roles.values():
+        assert "ManagedPolicyArns" not in role
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_what_a_writer_of_rules_may_do(expand):
+    """What `mwaa-gateway rules` calls, on the rules alone: not the ledger, not a queue."""
+    policy = expand("analytics").of_type("AWS::IAM::ManagedPolicy")["RulesWriterPolicy"]
+    allowed = {}
+    for actions, resources, statement in statements(policy["PolicyDocument"]):
+        assert statement["Effect"] == "Allow"
+        allowed[resources] = actions
+    assert allowed == {
+        frozenset({"<RulesTable.Arn>"}): {
+            "dynamodb:BatchGetItem",
+            "dynamodb:ConditionCheckItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+        },
+        frozenset({"arn:aws:cloudformation:eu-central-1:123456789012:stack/mwaa-gateway/0"}): {
+            "cloudformation:DescribeStacks"
+        },
+    }
+
+
+def test_services_may_call_functions_for_one_source_of_this_account(expand):
+    """The confused deputy: a bucket's name can be registered again by somebody else, so the account counts too."""
+    permissions = expand("analytics", LandingBucketName="acme-landing").of_type("AWS::Lambda::Permission")
+    assert {
+        name: (permission["Principal"], permission["FunctionName"], permission["SourceArn"], permission["SourceAccount"])
+        for name, permission in permissions.items()
+    } == {
+        "LandingBucketPermission": ("s3.amazonaws.com", "<S3EventsFunction>", "arn:aws:s3:::acme-landing", ACCOUNT),
+        "TopicPermission": ("sns.amazonaws.com", "<SnsEventsFunction>", "<Topic>", ACCOUNT),
+        "EventBusPermission": ("events.amazonaws.com", "<EventBridgeEventsFunction>", "<EventBusRule.Arn>", ACCOUNT),
+        "DefaultBusPermission": ("events.amazonaws.com", "<EventBridgeEventsFunction>", "<DefaultBusRule.Arn>", ACCOUNT),
+    }
+    assert {permission["Action"] for permission in permissions.values()} == {"lambda:InvokeFunction"}
+
+
+def test_services_may_write_to_the_ingress_dlq_for_our_sources_only(deployed):
+    """The same for what EventBridge and SNS could not deliver: each for its own source, in this account."""
+    policy = deployed.of_type("AWS::SQS::QueuePolicy")["IngressDlqPolicy"]
+    allowed = {
+        statement["Principal"]["Service"]: (set(actions), statement["Condition"])
+        for actions, _, statement in statements(policy["PolicyDocument"])
+        if statement["Effect"] == "Allow"
+    }
+    account = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    assert allowed == {
+        "events.amazonaws.com": (
+            {"sqs:SendMessage"},
+            account | {"ArnEquals": {"aws:SourceArn": ["<EventBusRule.Arn>", "<DefaultBusRule.Arn>"]}},
+        ),
+        "sns.amazonaws.com": ({"sqs:SendMessage"}, account | {"ArnEquals": {"aws:SourceArn": "<Topic>"}}),
+    }
+
+
+def _allowed(template, role):
+    """Resource -> actions of a role's inline policies, all of which allow without a condition."""
+    allowed = {}
+    for policy in template.of_type("AWS::IAM::Role")[role]["Policies"]:
+        for actions, resources, statement in statements(policy["PolicyDocument"]):
+            assert statement["Effect"] == "Allow"
+            assert {"Condition", "NotAction", "NotResource"}.isdisjoint(statement)
+            for resource in resources:
+                allowed.setdefault(resource, set()).update(actions)
+    return allowed

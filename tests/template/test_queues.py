@@ -1,0 +1,148 @@
+"""Queues, tables, topic and bucket: how long things are kept, who may see them, how they are encrypted."""
+
+import json
+
+import pytest
+from template.expansion import EVERYTHING, statements
+
+HOURS, DAYS = 3600, 86400
+# The longest age a rule may allow its events; rules.py refuses more.
+LONGEST_EVENT_AGE = 3 * DAYS
+
+
+def test_visibility_is_six_times_the_timeout(deployed):
+    """Less, and Lambda's own retries of a throttled poll meet a message that is visible again: a second delivery."""
+    for mapping in deployed.of_type("AWS::Lambda::EventSourceMapping").values():
+        function = deployed.resources[mapping["FunctionName"].strip("<>")]["Properties"]
+        queue = deployed.resources[mapping["EventSourceArn"].strip("<>").removesuffix(".Arn")]["Properties"]
+        assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+
+
+def test_an_event_ages_before_its_queue_forgets_it_and_the_dlq_remembers_longest(deployed):
+    """A message keeps its first enqueue time in a standard DLQ: age < retention < DLQ retention, or it vanishes there."""
+    for environment in ("analytics", "legacy"):
+        age = int(_settings(deployed, environment)["MAXIMUM_EVENT_AGE_SECONDS"])
+        queue = deployed.resources[f"TriggerQueue{environment}"]["Properties"]["MessageRetentionPeriod"]
+        dlq = deployed.resources[f"TriggerDlq{environment}"]["Properties"]["MessageRetentionPeriod"]
+        assert age <= LONGEST_EVENT_AGE < queue < dlq == 14 * DAYS
+    assert deployed.resources["IngressDlq"]["Properties"]["MessageRetentionPeriod"] == 14 * DAYS
+
+
+def test_receives_last_longer_than_the_longest_age(deployed):
+    """Four days of full-jitter back-off are 828 receives at p99.9; fewer would make SQS, not the dispatcher, decide."""
+    for environment in ("analytics", "legacy"):
+        queue = deployed.resources[f"TriggerQueue{environment}"]["Properties"]
+        assert queue["RedrivePolicy"] == {"deadLetterTargetArn": f"<TriggerDlq{environment}.Arn>", "maxReceiveCount": 1000}
+
+
+def test_a_dlq_takes_dead_messages_of_its_own_queue_only(deployed):
+    """Nobody else's queue may name it as its DLQ; the ARN is written out, as a reference would close a circle."""
+    for environment in ("analytics", "legacy"):
+        queue = deployed.resources[f"TriggerQueue{environment}"]["Properties"]
+        allowed = deployed.resources[f"TriggerDlq{environment}"]["Properties"]["RedriveAllowPolicy"]
+        assert allowed == {
+            "redrivePermission": "byQueue",
+            "sourceQueueArns": [f"arn:aws:sqs:eu-central-1:123456789012:{queue['QueueName']}"],
+        }
+
+
+def test_queues_take_the_largest_message(deployed):
+    """A trigger request carries the event and its conf; the queue must not be what refuses it."""
+    assert {queue["MaximumMessageSize"] for queue in deployed.of_type("AWS::SQS::Queue").values()} == {1024 * 1024}
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy_kind", "key"),
+    [
+        ("AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "Queues"),
+        ("AWS::SNS::Topic", "AWS::SNS::TopicPolicy", "Topics"),
+        ("AWS::S3::Bucket", "AWS::S3::BucketPolicy", "Bucket"),
+    ],
+)
+def test_everything_that_can_be_written_to_refuses_plain_http(expand, kind, policy_kind, key):
+    """Every queue, topic and bucket has a policy that denies everyone whatever does not come by TLS."""
+    template = expand("analytics", "legacy", **EVERYTHING)
+    guarded = set()
+    for policy in template.of_type(policy_kind).values():
+        for _, resources, statement in statements(policy["PolicyDocument"]):
+            if statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}:
+                assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+                names = policy[key] if isinstance(policy[key], list) else [policy[key]]
+                assert resources & {name for one in names for name in (one, one.replace(">", ".Arn>"))}
+                guarded.update(name.strip("<>") for name in names)
+    assert guarded == set(template.of_type(kind))
+    assert guarded
+
+
+def test_nothing_lets_everybody_in(deployed):
+    """A policy that allows names a principal; only denials are for everyone."""
+    for kind in ("AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::S3::BucketPolicy"):
+        for policy in deployed.of_type(kind).values():
+            for _, _, statement in statements(policy["PolicyDocument"]):
+                assert {"NotPrincipal", "NotAction", "NotResource"}.isdisjoint(statement)
+                assert statement["Effect"] == "Deny" or statement["Principal"] != "*"
+
+
+def test_without_a_key_of_ones_own_sqs_encrypts_with_its_own(expand):
+    """SSE-SQS, not aws/sqs: S3, SNS and EventBridge cannot write to a queue under that managed key."""
+    for queue in expand("analytics").of_type("AWS::SQS::Queue").values():
+        assert queue["SqsManagedSseEnabled"] is True
+        assert "KmsMasterKeyId" not in queue
+
+
+def test_ones_own_key_encrypts_everything_that_is_stored(expand):
+    """KmsKeyArn reaches every queue, table, topic, bus, bucket, log group and function, and every role may use it."""
+    template = expand("analytics", "legacy", **EVERYTHING)
+    stores = {
+        "AWS::DynamoDB::Table",
+        "AWS::Events::EventBus",
+        "AWS::Lambda::Function",
+        "AWS::Logs::LogGroup",
+        "AWS::S3::Bucket",
+        "AWS::SNS::Topic",
+        "AWS::SQS::Queue",
+        "AWS::IAM::Role",
+    }
+    without = [
+        name
+        for name, body in template.resources.items()
+        if body["Type"] in stores and EVERYTHING["KmsKeyArn"] not in json.dumps(body)
+    ]
+    assert without == []
+    assert EVERYTHING["KmsKeyArn"] not in json.dumps(expand("analytics", "legacy").resources)
+
+
+def test_tables_outlive_mistakes(deployed):
+    """Point-in-time recovery, deletion protection, and neither a deleted stack nor a replacement takes them along."""
+    tables = {name: body for name, body in deployed.resources.items() if body["Type"] == "AWS::DynamoDB::Table"}
+    assert set(tables) == {"RulesTable", "LedgerTable"}
+    for table in tables.values():
+        assert table["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert table["UpdateReplacePolicy"] == "Retain"
+        assert table["Properties"]["DeletionProtectionEnabled"] == "true"
+        assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_deletion_protection_can_be_switched_off(expand):
+    """For a stack that is to go away again."""
+    tables = expand("analytics", DeletionProtection="false").of_type("AWS::DynamoDB::Table")
+    assert {table["DeletionProtectionEnabled"] for table in tables.values()} == {"false"}
+
+
+def test_keys_of_the_tables(deployed):
+    """What rules_table.py and ledger_table.py write; the ledger's items end by themselves."""
+    keys = {
+        name: [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]]
+        for name, table in deployed.of_type("AWS::DynamoDB::Table").items()
+    }
+    assert keys == {
+        "RulesTable": [("partition", "HASH"), ("sort", "RANGE")],
+        "LedgerTable": [("event", "HASH"), ("request", "RANGE")],
+    }
+    ledger = deployed.of_type("AWS::DynamoDB::Table")["LedgerTable"]
+    assert ledger["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+
+
+def _settings(template, environment):
+    return template.resources[f"dispatcher{environment}"]["Properties"]["Environment"]["Variables"]

@@ -1,0 +1,82 @@
+"""What the documentation says is so: links, commands, settings and examples are checked against the project."""
+
+import json
+import re
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+import yaml
+from mwaa_gateway.rules import parse_rule
+from mwaa_gateway.settings import DispatcherSettings, IngressSettings
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link is a file or folder of the project."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    dead = [t for t in targets if not t.startswith("http") and not (page.parent / t).exists()]
+    assert [] == dead
+
+
+def settings_table(settings: type) -> str:
+    """The table of one settings class, as docs/settings.md has it."""
+    rows = ["| variable | default | what it is |", "|---|---|---|"]
+    for setting in fields(settings):
+        match setting.default:
+            case default if default is MISSING:
+                shown = "required"
+            case default if default in ("", frozenset()):
+                shown = "empty"
+            case default:
+                shown = (
+                    f"`{default:g}`"
+                    if isinstance(default, int | float) and default < 10_000
+                    else f"`{default}`"
+                )
+        rows.append(f"| `{setting.name.upper()}` | {shown} | {setting.metadata['explained']} |")
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize("settings", [IngressSettings, DispatcherSettings])
+def test_the_settings_page_is_the_code(settings: type) -> None:
+    """A setting that is added, changed or removed shows here; the expected table is printed."""
+    assert settings_table(settings) in (ROOT / "docs" / "settings.md").read_text(), settings_table(settings)
+
+
+def test_the_readmes_make_targets_exist() -> None:
+    """The two commands, and every other `make …` of any page."""
+    targets = set(re.findall(r"^([a-z0-9.-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {name for page in PAGES for name in re.findall(r"`?\bmake ([a-z][a-z0-9.-]+)", page.read_text())}
+    assert {"run", "test"} <= named & targets
+    assert {name for name in named if f"`make {name}" in "".join(p.read_text() for p in PAGES)} <= targets
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/rules.md"])
+def test_the_rules_shown_are_valid(page: str) -> None:
+    """Every YAML block that begins with an id is a rule that could be applied."""
+    blocks = [
+        b
+        for b in re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+        if b.startswith("id:")
+    ]
+    assert blocks
+    for block in blocks:
+        parse_rule(yaml.safe_load(block), environments={"analytics"})
+
+
+def test_the_conf_shown_to_dag_authors_has_every_key_of_its_origin() -> None:
+    """The page for DAG authors shows what ingest really writes."""
+    shown = json.loads(
+        re.search(r"```json\n(.*?)```", (ROOT / "docs/dag-authors.md").read_text(), re.DOTALL)[1]
+    )
+    source = (ROOT / "layers/gateway/python/mwaa_gateway/ingest.py").read_text()
+    written = set(
+        re.findall(
+            r'^        "(\w+)": ', source[source.index("origin = {") : source.index("try:")], re.MULTILINE
+        )
+    )
+    assert written == set(shown["mwaa_gateway"])

@@ -1,0 +1,67 @@
+"""Airflow versions and the choice of a Python for each."""
+
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+from local_stack.mwaa import airflow_install
+from local_stack.mwaa.airflow_install import InstallError, ensure_airflow, find_python
+from local_stack.mwaa.versions import AirflowVersion, known_versions, python_minor
+
+
+def test_a_version_mwaa_does_not_offer_is_refused_with_those_it_does() -> None:
+    """The message is the way out."""
+    with pytest.raises(ValueError, match=r"does not offer Airflow '3.3.2'; choose one of 2.7.2, .*3.3.1"):
+        AirflowVersion.parse("3.3.2")
+
+
+def test_the_running_python_is_used_where_it_fits() -> None:
+    """Every version but the two oldest runs on whatever the project itself runs on up to 3.12."""
+    newest = AirflowVersion.parse("3.3.1")
+    assert newest.runs_on(sys.version_info.minor)
+    assert (
+        python_minor(subprocess.check_output([find_python(newest), "--version"], text=True))
+        == sys.version_info.minor
+    )
+
+
+def test_a_machine_without_a_fitting_python_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not a stack trace of uv."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    nothing_runs_it = AirflowVersion("2.0.0", date(2020, 12, 17), newest_python=0)
+    with pytest.raises(InstallError, match="none of them is on this machine"):
+        find_python(nothing_runs_it)
+
+
+def test_a_version_without_a_lock_file_says_how_to_write_it(tmp_path: Path) -> None:
+    """Nothing is installed that is not locked."""
+    unlocked = AirflowVersion("9.9.9", date(2030, 1, 1), newest_python=14)
+    with pytest.raises(InstallError, match=r"--lock 9\.9\.9"):
+        ensure_airflow(unlocked, venvs=tmp_path, uv=Path("uv"))
+
+
+@pytest.mark.parametrize(
+    "lock_file", sorted(airflow_install.LOCK_FILES.glob("*.txt")), ids=lambda path: path.stem
+)
+def test_a_lock_file_is_complete_and_names_no_machine(lock_file: Path) -> None:
+    """Every requirement is pinned with hashes; no index, no folder; the first line says how it came about."""
+    text = lock_file.read_text()
+    header, *lines = text.splitlines()
+    assert lock_file.stem in known_versions()
+    assert header.startswith(f"# Generated: echo apache-airflow=={lock_file.stem} | uv pip compile")
+    assert f"apache-airflow=={lock_file.stem} \\" in lines
+    assert "://" not in text
+    pins = [line for line in lines if not line.startswith(" ")]
+    assert all("==" in pin and pin.endswith("\\") for pin in pins)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("Python 3.12.1", 12), ("3.9", 9), ("Python 2.7.18", None), ("", None)]
+)
+def test_the_minor_version_is_read_from_what_python_says(text: str, expected: int | None) -> None:
+    assert python_minor(text) == expected

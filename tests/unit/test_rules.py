@@ -1,0 +1,292 @@
+"""A rule is checked as a whole: everything wrong with it at once, each with its field and what to write."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mwaa_gateway.errors import InvalidRule
+from mwaa_gateway.events import from_eventbridge, from_s3_notification, from_sns_notification
+from mwaa_gateway.patterns import compile_pattern
+from mwaa_gateway.rules import Rule, Target, parse_rule
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "rules").glob("*.yaml"))
+RULE = {
+    "id": "finance.orders",
+    "description": "Ingest orders",
+    "state": "ENABLED",
+    "pattern": {"source": ["aws.s3"], "detail": {"bucket": {"name": ["acme"]}}},
+    "targets": [
+        {
+            "id": "load",
+            "environment": "analytics",
+            "dag_id": "ingest_orders",
+            "input_transformer": {
+                "input_paths": {"key": "$.detail.object.key"},
+                "input_template": {"key": "<key>"},
+            },
+            "when_paused": "queue",
+        },
+        {"id": "audit", "environment": "legacy", "dag_id": "audit.orders", "when_paused": "queue"},
+    ],
+    "maximum_event_age": "3h",
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """Return the rule with one field set, or removed with `...`."""
+    rule: Any = copy.deepcopy(RULE)
+    *steps, last = (int(step) if step.isdigit() else step for step in path.split("/"))
+    place = rule
+    for step in steps:
+        place = place[step]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return rule
+
+
+def problems(document: Any, environments: set[str] | None = None) -> list[tuple[str, str]]:
+    with pytest.raises(InvalidRule) as refusal:
+        parse_rule(document, environments=environments)
+    return [(problem.field, problem.message) for problem in refusal.value.problems]
+
+
+class TestValid:
+    """What a rule becomes."""
+
+    def test_becomes(self):
+        """Every field arrives, parsed."""
+        rule = parse_rule(RULE, environments={"analytics", "legacy"}, version=7)
+        assert rule == Rule(
+            id="finance.orders",
+            description="Ingest orders",
+            state="ENABLED",
+            pattern=compile_pattern(RULE["pattern"]),  # type: ignore[arg-type]
+            targets=(
+                Target("load", "analytics", "ingest_orders", rule.targets[0].input_transformer),
+                Target("audit", "legacy", "audit.orders"),
+            ),
+            maximum_event_age_seconds=10_800,
+            version=7,
+        )
+        assert rule.targets[0].input_transformer is not None
+
+    def test_document_is_the_rule_itself(self):
+        """Nothing is left to a default, and reading it again gives an equal rule."""
+        rule = parse_rule(RULE, environments=None)
+        assert rule.document() == RULE
+        assert parse_rule(rule.document(), environments=None) == rule
+
+    def test_least_rule(self):
+        """Defaults and sugar are resolved."""
+        rule = parse_rule(
+            {"id": "a", "pattern": {"source": ["x"]}, "target": {"environment": "e", "dag_id": "d"}},
+            environments=None,
+        )
+        assert rule.document() == {
+            "id": "a",
+            "state": "ENABLED",
+            "pattern": {"source": ["x"]},
+            "targets": [{"id": "default", "environment": "e", "dag_id": "d", "when_paused": "queue"}],
+        }
+        assert (rule.description, rule.maximum_event_age_seconds, rule.version) == ("", None, 0)
+
+    @pytest.mark.parametrize(
+        ("written", "seconds", "again"),
+        [
+            ("30s", 30, "30s"),
+            ("90s", 90, "90s"),
+            ("15m", 900, "15m"),
+            ("24h", 86_400, "1d"),
+            ("3d", 259_200, "3d"),
+        ],
+    )
+    def test_maximum_event_age(self, written: str, seconds: int, again: str):
+        """Seconds, minutes, hours or days; written back in the largest unit that holds it."""
+        rule = parse_rule(changed("maximum_event_age", written), environments=None)
+        assert (rule.maximum_event_age_seconds, rule.document()["maximum_event_age"]) == (seconds, again)
+
+    @pytest.mark.parametrize(
+        ("uri", "key"),
+        [
+            ("s3://acme", None),
+            ("s3://acme/", None),
+            ("s3://acme/*", None),
+            ("s3://acme/orders/1.csv", "orders/1.csv"),
+            ("s3://acme/orders/*", {"prefix": "orders/"}),
+            ("s3://acme/*.csv", {"suffix": ".csv"}),
+            ("s3://acme/orders/*.csv", {"wildcard": "orders/*.csv"}),
+            ("s3://acme/*/x/*", {"wildcard": "*/x/*"}),
+            ("s3://acme/a\\*b", {"wildcard": "a\\*b"}),
+        ],
+    )
+    def test_s3_sugar(self, uri: str, key: Any):
+        """`s3:` is short for uploads to a bucket, in the simplest pattern that says it."""
+        rule = changed("pattern", ...) | {"s3": uri}
+        detail = {"bucket": {"name": ["acme"]}} | ({} if key is None else {"object": {"key": [key]}})
+        assert parse_rule(rule, environments=None).pattern.document == {
+            "source": ["aws.s3"],
+            "detail-type": ["Object Created"],
+            "detail": detail,
+        }
+
+
+class TestInvalid:
+    """What a rule must not be."""
+
+    @pytest.mark.parametrize(
+        ("path", "value", "field", "message"),
+        [
+            ("id", ..., "id", "is missing; write a-z, 0-9"),
+            ("id", "Finance", "id", "is 'Finance'; write a-z, 0-9"),
+            ("id", "a" * 81, "id", "at most 80"),
+            ("id", "a\n", "id", "write a-z"),
+            ("id", "a..b", "id", "write single dots"),
+            ("id", 7, "id", "is 7; write"),
+            ("description", ["x"], "description", "write text"),
+            ("state", "SHADOW", "state", "SHADOW is not supported yet; write ENABLED or DISABLED"),
+            ("state", "enabled", "state", "is 'enabled'; write ENABLED or DISABLED"),
+            ("state", [], "state", "is []; write ENABLED or DISABLED"),
+            ("pattern", ..., "pattern", "write either `pattern`"),
+            ("pattern", None, "pattern", "Filter is not an object"),
+            ("pattern", "{}", "pattern", "Filter is not an object"),
+            ("pattern", {"a": [{"foo": 1}]}, "pattern", "Unrecognized match type foo"),
+            ("pattern", {"source": ["a", "mwaa-gateway"]}, "pattern", "the gateway's own events"),
+            ("pattern", {"$or": [{"source": ["mwaa-gateway"]}, {"source": ["b"]}]}, "pattern", "own events"),
+            ("patern", {}, "patern", "is an unknown field; did you mean 'pattern'?"),
+            ("zzz", {}, "zzz", "is an unknown field; known are: id, description"),
+            ("captures", {}, "captures", "is not supported yet; remove it"),
+            ("dedupe_key", "x", "dedupe_key", "is not supported yet"),
+            ("on_replay", "rerun", "on_replay", "is not supported yet"),
+            ("collect", {}, "collect", "is not supported yet"),
+            ("targets/0/large_conf", "reject", "targets[0].large_conf", "is not supported yet"),
+            (
+                "targets/1/when_paused",
+                "hold",
+                "targets[1].when_paused",
+                "hold is not supported yet; write queue",
+            ),
+            ("targets/1/when_paused", "reject", "targets[1].when_paused", "reject is not supported yet"),
+            ("targets/1/when_paused", "wait", "targets[1].when_paused", "is 'wait'; write queue"),
+            ("targets", ..., "targets", "write either `targets`"),
+            ("targets", [], "targets", "1 to 5 targets"),
+            ("targets", {}, "targets", "1 to 5 targets"),
+            ("targets/0", "x", "targets[0]", "must be an object"),
+            ("targets/1/id", "load", "targets[1].id", "'load' is taken by another target"),
+            ("targets/1/id", ..., "targets[1].id", "is missing"),
+            ("targets/1/id", "A", "targets[1].id", "at most 40"),
+            ("targets/1/environment", "1st", "targets[1].environment", "the name of an MWAA environment"),
+            ("targets/1/dag_id", "a b", "targets[1].dag_id", "letters, digits"),
+            ("targets/1/dag_id", "münchen", "targets[1].dag_id", "letters, digits"),
+            ("targets/1/dag_ID", "x", "targets[1].dag_ID", "did you mean 'dag_id'?"),
+            ("targets/0/input_transformer", {}, "targets[0].input_transformer.input_template", "is missing"),
+            ("maximum_event_age", "4d", "maximum_event_age", "at most 3d"),
+            ("maximum_event_age", "0s", "maximum_event_age", "write 30s"),
+            ("maximum_event_age", 300, "maximum_event_age", "is 300; write 30s"),
+            ("maximum_event_age", None, "maximum_event_age", "is None; write 30s"),
+        ],
+    )
+    def test_refused(self, path: str, value: Any, field: str, message: str):
+        """One mistake is one problem: its field as the author wrote it, and the remedy."""
+        ((found, text),) = problems(changed(path, value))
+        assert (found, True) == (field, message in text), text
+
+    def test_everything_at_once(self):
+        """Nobody mends a rule one error at a time."""
+        document = {
+            "id": "A",
+            "stat": "ENABLED",
+            "pattern": {},
+            "targets": [{"id": "x", "environment": "analitics", "dag_id": "d!"}],
+            "maximum_event_age": "1w",
+        }
+        assert [field for field, _ in problems(document, {"analytics"})] == [
+            "stat",
+            "id",
+            "pattern",
+            "targets[0].environment",
+            "targets[0].dag_id",
+            "maximum_event_age",
+        ]
+
+    @pytest.mark.parametrize(
+        ("environments", "hint"),
+        [
+            ({"legacy-1"}, "did you mean 'legacy-1'?"),
+            ({"b", "a"}, "known are: a, b"),
+            (set(), "known are: none"),
+        ],
+    )
+    def test_unknown_environment(self, environments: set[str], hint: str):
+        """A name the gateway was not deployed for is refused, with the nearest that it was."""
+        document = changed("targets", [RULE["targets"][1]])  # type: ignore[index]
+        assert problems(document, environments) == [
+            ("targets[0].environment", f"'legacy' is not an environment of this gateway; {hint}")
+        ]
+
+    @pytest.mark.parametrize("uri", ["http://x", "s3://", "s3://a*/b", "s3:///key", 7])
+    def test_s3_refused(self, uri: Any):
+        """What is no bucket and key says what is."""
+        ((field, message),) = problems(changed("pattern", ...) | {"s3": uri})
+        assert (field, True) == ("s3", "write s3://bucket/key" in message)
+
+    def test_s3_wildcards_are_eventbridges(self):
+        """Two stars in a row are refused as EventBridge does, under the field the author wrote."""
+        ((field, message),) = problems(changed("pattern", ...) | {"s3": "s3://acme/a/**/b"})
+        assert (field, message) == ("s3", "Consecutive wildcard characters at pos 3")
+
+    def test_sugar_is_never_mixed(self):
+        """Of `pattern` and `s3`, of `target` and `targets`, one is meant."""
+        document = RULE | {"s3": "s3://acme/*", "target": {}}
+        assert [field for field, _ in problems(document)] == ["pattern", "targets"]
+
+    @pytest.mark.parametrize("document", [None, [], "rule"])
+    def test_no_object(self, document: Any):
+        """Whatever lies in the table is refused, never an exception of another kind."""
+        assert problems(document) == [("", "a rule is an object with id, pattern and targets")]
+
+    def test_error_names_the_rule(self):
+        """The exception's own text says which rule and all that is wrong."""
+        with pytest.raises(InvalidRule, match=r"rule 'finance.orders' is invalid: state: is 'on'"):
+            parse_rule(changed("state", "on"), environments=None)
+
+
+class TestExamples:
+    """The rules that we show."""
+
+    @pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+    def test_are_valid(self, path: Path):
+        """What we show applies as it stands."""
+        rule = parse_rule(yaml.safe_load(path.read_text()), environments={"analytics"})
+        assert parse_rule(rule.document(), environments=None) == rule
+
+    @pytest.mark.parametrize(
+        ("name", "sample", "expected"),
+        [
+            ("orders-landing", "s3_put", True),
+            ("orders-landing", "eventbridge_s3_put", True),
+            ("orders-landing", "s3_delete", False),
+            ("customer-exports", "sns_json", True),
+            ("customer-exports", "sns_text", False),
+            ("business-day-closed", "eventbridge_custom", True),
+        ],
+    )
+    def test_match_the_samples(self, name: str, sample: str, *, expected: bool):
+        """Each example is about the sample event that it speaks of."""
+        root = Path(__file__).parents[2]
+        rule = parse_rule(
+            yaml.safe_load((root / "examples/rules" / f"{name}.yaml").read_text()), environments=None
+        )
+        payload = json.loads((root / "events" / f"{sample}.json").read_text())
+        match sample.partition("_")[0]:
+            case "s3":
+                (event,) = from_s3_notification(payload)
+            case "sns":
+                (event,) = from_sns_notification(payload, frozenset())
+            case _:
+                (event,) = from_eventbridge(payload)
+        assert rule.pattern.matches(event.envelope) is expected  # type: ignore[union-attr]
