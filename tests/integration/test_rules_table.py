@@ -58,6 +58,17 @@ def a_rule(*buckets: str, rule_id: str = ORDERS, dag_id: str = "ingest", state: 
     )
 
 
+def a_rule_on(detail: dict[str, Any]) -> Rule:
+    return parse_rule(
+        {
+            "id": ORDERS,
+            "pattern": {"source": ["acme"], "detail": detail},
+            "target": {"environment": "analytics", "dag_id": "ingest"},
+        },
+        environments=None,
+    )
+
+
 def put(store: RulesStore, rule: Rule, **options: Any) -> Applied:
     return store.put(rule, by="alice", now=NOW, **options)
 
@@ -250,6 +261,12 @@ class TestWriting:
         before = rules_table_items(client)
         applied = store.put(a_rule(), by="bob", now=LATER)
         assert (Applied(ORDERS, "unchanged", 1, "ENABLED"), before) == (applied, rules_table_items(client))
+
+    def test_a_change_from_1_to_true_is_a_change(self, store: RulesStore) -> None:
+        """They are equal in Python and different in a pattern; the order of keys means nothing."""
+        for expected, detail in enumerate(({"a": [1], "b": [2]}, {"a": [True], "b": [2]}), start=1):
+            assert put(store, a_rule_on(detail)).version == expected
+        assert put(store, a_rule_on({"b": [2], "a": [True]})).outcome == "unchanged"
 
     def test_a_rule_that_moves(self, store: RulesStore, table: RulesTable) -> None:
         """Its old partition loses the copy; the heads of the old and the new one rise, others do not."""

@@ -6,7 +6,7 @@ what was measured on AWS where SAM CLI and cfn-lint are laxer: an identifier cou
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,15 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-__all__ = ["EVERYTHING", "PSEUDO_PARAMETERS", "ROOT", "Template", "expand_template", "read_source", "statements"]
+__all__ = [
+    "EVERYTHING",
+    "PSEUDO_PARAMETERS",
+    "ROOT",
+    "Template",
+    "expand_template",
+    "read_source",
+    "statements",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 PSEUDO_PARAMETERS = {
@@ -47,7 +55,9 @@ class Template:
     """One expansion of template.yaml."""
 
     cloudformation: dict[str, Any]  # no loops, no SAM
-    resources: Mapping[str, Any]  # besides, the functions resolved: a Ref is its parameter's value or "<logical id>"
+    resources: Mapping[
+        str, Any
+    ]  # besides, the functions resolved: a Ref is its parameter's value or "<logical id>"
     outputs: Mapping[str, Any]
 
     def of_type(self, kind: str) -> Mapping[str, Any]:
@@ -92,7 +102,9 @@ def expand_template(source: Mapping[str, Any], overrides: Mapping[str, str]) -> 
     )
 
 
-def statements(policy_document: Mapping[str, Any]) -> Iterator[tuple[frozenset[str], frozenset[str], Mapping[str, Any]]]:
+def statements(
+    policy_document: Mapping[str, Any],
+) -> Iterator[tuple[frozenset[str], frozenset[str], Mapping[str, Any]]]:
     """Each statement of a policy as its actions, its resources, and the whole of it."""
     for statement in policy_document["Statement"]:
         yield _as_set(statement["Action"]), _as_set(statement["Resource"]), statement
@@ -121,24 +133,8 @@ class _Resolver:
 
     def _value(self, node: Any) -> Any:
         match node:
-            case {"Ref": "AWS::NoValue"}:
-                return _NOTHING
-            case {"Ref": name}:
-                return self._values.get(name, f"<{name}>")
-            case {"Fn::GetAtt": [name, attribute]}:
-                return f"<{name}.{attribute}>"
-            case {"Fn::Sub": str(text)}:
-                return re.sub(r"\$\{([^!}]+)\}", lambda found: str(self._variable(found[1])), text)
-            case {"Fn::Join": [str(delimiter), parts]}:
-                return delimiter.join(map(str, self._value(parts)))
-            case {"Fn::Split": [str(delimiter), text]}:
-                return self._value(text).split(delimiter)
-            case {"Fn::If": [condition, then, otherwise]}:
-                return self._value(then if self._conditions[condition] else otherwise)
-            case {"Fn::Not": [condition]}:
-                return not self._value(condition)
-            case {"Fn::Equals": [one, other]}:
-                return self._value(one) == self._value(other)
+            case dict() if len(node) == 1 and (name := next(iter(node))) in self._functions:
+                return self._functions[name](node[name])
             case dict():
                 unknown = [key for key in node if key.startswith("Fn::")]
                 assert not unknown, f"teach this resolver {unknown}"
@@ -149,5 +145,18 @@ class _Resolver:
             case _:
                 return node
 
-    def _variable(self, name: str) -> Any:
-        return self._values.get(name, f"<{name}>")
+    @property
+    def _functions(self) -> Mapping[str, Callable[[Any], Any]]:
+        return {
+            "Ref": self._named,
+            "Fn::GetAtt": lambda path: f"<{path[0]}.{path[1]}>",
+            "Fn::Sub": lambda text: re.sub(r"\$\{([^}]+)\}", lambda found: str(self._named(found[1])), text),
+            "Fn::Join": lambda given: given[0].join(map(str, self._value(given[1]))),
+            "Fn::Split": lambda given: self._value(given[1]).split(given[0]),
+            "Fn::If": lambda given: self._value(given[1] if self._conditions[given[0]] else given[2]),
+            "Fn::Not": lambda given: not self._value(given[0]),
+            "Fn::Equals": lambda given: self._value(given[0]) == self._value(given[1]),
+        }
+
+    def _named(self, name: str) -> Any:
+        return _NOTHING if name == "AWS::NoValue" else self._values.get(name, f"<{name}>")

@@ -5,11 +5,26 @@ from template.expansion import EVERYTHING
 
 # (namespace, metric, dimensions, threshold) of every alarm; {…} are the environment's or the function's name.
 PER_ENVIRONMENT = {
-    "TriggerDlqAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": "<TriggerDlq{}.QueueName>"}, 0),
-    "TriggerQueueAgeAlarm": ("AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": "<TriggerQueue{}.QueueName>"}, 900),
+    "TriggerDlqAlarm": (
+        "AWS/SQS",
+        "ApproximateNumberOfMessagesVisible",
+        {"QueueName": "<TriggerDlq{}.QueueName>"},
+        0,
+    ),
+    "TriggerQueueAgeAlarm": (
+        "AWS/SQS",
+        "ApproximateAgeOfOldestMessage",
+        {"QueueName": "<TriggerQueue{}.QueueName>"},
+        900,
+    ),
     "DispatcherErrorsAlarm": ("AWS/Lambda", "Errors", {"FunctionName": "<dispatcher{}>"}, 0),
     "DispatcherThrottlesAlarm": ("AWS/Lambda", "Throttles", {"FunctionName": "<dispatcher{}>"}, 0),
-    "OutcomeUnknownAlarm": ("MwaaTriggerGateway", "OutcomeUnknown", {"environment": "{}", "service": "<dispatcher{}>"}, 0),
+    "OutcomeUnknownAlarm": (
+        "MwaaTriggerGateway",
+        "OutcomeUnknown",
+        {"environment": "{}", "service": "<dispatcher{}>"},
+        0,
+    ),
 }
 PER_INGRESS = {
     "ErrorsAlarm": ("AWS/Lambda", "Errors", {"FunctionName": "<{}Function>"}, 0),
@@ -19,9 +34,22 @@ PER_INGRESS = {
     "BrokenRulesAlarm": ("MwaaTriggerGateway", "BrokenRules", {"service": "<{}Function>"}, 0),
 }
 EXPECTED = {
-    "IngressDlqAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": "<IngressDlq.QueueName>"}, 0),
-    **{f"{alarm}{name}": (PER_ENVIRONMENT[alarm], name) for alarm in PER_ENVIRONMENT for name in ("analytics", "legacy")},
-    **{f"{name}{alarm}": (PER_INGRESS[alarm], name) for alarm in PER_INGRESS for name in ("S3Events", "SnsEvents", "EventBridgeEvents")},
+    "IngressDlqAlarm": (
+        "AWS/SQS",
+        "ApproximateNumberOfMessagesVisible",
+        {"QueueName": "<IngressDlq.QueueName>"},
+        0,
+    ),
+    **{
+        f"{alarm}{name}": (PER_ENVIRONMENT[alarm], name)
+        for alarm in PER_ENVIRONMENT
+        for name in ("analytics", "legacy")
+    },
+    **{
+        f"{name}{alarm}": (PER_INGRESS[alarm], name)
+        for alarm in PER_INGRESS
+        for name in ("S3Events", "SnsEvents", "EventBridgeEvents")
+    },
 }
 
 
@@ -36,7 +64,9 @@ def test_every_alarm_watches_what_it_is_called_after(deployed):
         )
         for name, alarm in deployed.of_type("AWS::CloudWatch::Alarm").items()
     }
-    assert actual == {name: _filled(*expected) if len(expected) == 2 else expected for name, expected in EXPECTED.items()}
+    assert actual == {
+        name: _filled(*expected) if len(expected) == 2 else expected for name, expected in EXPECTED.items()
+    }
 
 
 def test_silence_is_no_alarm_and_more_than_the_threshold_is(deployed):

@@ -7,6 +7,21 @@ import pytest
 from template.expansion import PSEUDO_PARAMETERS
 
 NAMES = ("analytics", "legacy", "risk", "Sales2", "x")
+PARTS = {
+    "DispatcherErrorsAlarm",
+    "DispatcherEventSource",
+    "DispatcherLogGroup",
+    "DispatcherRole",
+    "DispatcherThrottlesAlarm",
+    "OutcomeUnknownAlarm",
+    "TriggerDlq",
+    "TriggerDlqAlarm",
+    "TriggerDlqPolicy",
+    "TriggerQueue",
+    "TriggerQueueAgeAlarm",
+    "TriggerQueuePolicy",
+    "dispatcher",
+}
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -18,24 +33,7 @@ def test_each_environment_gets_the_same_parts_and_nothing_else_changes(expand, c
         environment: {name.removesuffix(environment) for name in resources if name.endswith(environment)}
         for environment in environments
     }
-    assert parts == dict.fromkeys(
-        environments,
-        {
-            "DispatcherErrorsAlarm",
-            "DispatcherEventSource",
-            "DispatcherLogGroup",
-            "DispatcherRole",
-            "DispatcherThrottlesAlarm",
-            "OutcomeUnknownAlarm",
-            "TriggerDlq",
-            "TriggerDlqAlarm",
-            "TriggerDlqPolicy",
-            "TriggerQueue",
-            "TriggerQueueAgeAlarm",
-            "TriggerQueuePolicy",
-            "dispatcher",
-        },
-    )
+    assert parts == {environment: PARTS for environment in environments}
     shared = {name for name in resources if not name.endswith(environments)}
     assert shared == {name for name in expand("analytics").resources if not name.endswith("analytics")}
 
@@ -71,7 +69,11 @@ def test_names_follow_the_stack_and_the_environment(expand):
 
 @pytest.mark.parametrize(
     ("pattern", "expected"),
-    [("{environment}", "analytics"), ("acme-{environment}-prod", "acme-analytics-prod"), ("acme_prod", "acme_prod")],
+    [
+        ("{environment}", "analytics"),
+        ("acme-{environment}-prod", "acme-analytics-prod"),
+        ("acme_prod", "acme_prod"),
+    ],
 )
 def test_the_name_on_mwaa_may_be_another(expand, pattern, expected):
     """Rules say `analytics` in every stage; the dispatcher asks for, and may only ask for, what MWAA calls it there."""
@@ -79,14 +81,25 @@ def test_the_name_on_mwaa_may_be_another(expand, pattern, expected):
     dispatcher = template.resources["dispatcheranalytics"]["Properties"]
     assert dispatcher["Environment"]["Variables"]["ENVIRONMENT"] == "analytics"
     assert dispatcher["Environment"]["Variables"]["MWAA_ENVIRONMENT_NAME"] == expected
-    role = template.resources["DispatcherRoleanalytics"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    role = template.resources["DispatcherRoleanalytics"]["Properties"]["Policies"][0]["PolicyDocument"][
+        "Statement"
+    ]
     allowed = [statement["Resource"] for statement in role if statement["Sid"] == "StartRuns"]
     assert allowed == [f"arn:aws:airflow:eu-central-1:123456789012:environment/{expected}"]
 
 
 @pytest.mark.parametrize(
     ("name", "accepted"),
-    [("analytics", True), ("Sales2", True), ("a" * 32, True), ("a" * 33, False), ("my-env", False), ("a_b", False), ("2a", False), ("", False)],
+    [
+        ("analytics", True),
+        ("Sales2", True),
+        ("a" * 32, True),
+        ("a" * 33, False),
+        ("my-env", False),
+        ("a_b", False),
+        ("2a", False),
+        ("", False),
+    ],
 )
 def test_a_name_that_cannot_be_part_of_a_resource_id_is_refused_before_the_deploy(source, name, accepted):
     """CloudFormation checks each name of the list; `my-env` would fail half way, with a message nobody understands."""

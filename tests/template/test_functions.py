@@ -63,7 +63,10 @@ def test_topics_to_unwrap_reach_sns_events(expand):
     topic = EVERYTHING["UnwrapTopicArns"]
     for given, expected in (("", frozenset()), (f"{topic},{topic}-too", frozenset({topic, f"{topic}-too"}))):
         template = expand("analytics", UnwrapTopicArns=given)
-        assert IngressSettings.from_environ(_variables(template, "SnsEventsFunction")).unwrap_topic_arns == expected
+        assert (
+            IngressSettings.from_environ(_variables(template, "SnsEventsFunction")).unwrap_topic_arns
+            == expected
+        )
 
 
 def test_metrics_are_told_apart_by_the_functions_name(deployed):
@@ -83,7 +86,7 @@ def test_runtime_and_code(deployed):
         assert sorted(function["Layers"]) == layers
         assert function["TracingConfig"] == {"Mode": "Active"}
         assert function["MemorySize"] == 512
-    assert [name.rstrip("0123456789abcdef") for name in layers] == ["<DependenciesLayer", "<GatewayLayer"] or len(layers) == 2
+    assert len(layers) == 2
 
 
 def test_timeouts(deployed):
@@ -92,7 +95,10 @@ def test_timeouts(deployed):
         if name in INGRESS:
             assert function["Timeout"] == 30
         else:
-            command = sum(float(function["Environment"]["Variables"][f"CLI_{part}_TIMEOUT_SECONDS"]) for part in ("CONNECT", "READ"))
+            command = sum(
+                float(function["Environment"]["Variables"][f"CLI_{part}_TIMEOUT_SECONDS"])
+                for part in ("CONNECT", "READ")
+            )
             assert function["Timeout"] == 90 > 2 * command
 
 
@@ -114,7 +120,8 @@ def test_each_function_has_a_log_group_of_its_own_that_forgets(expand):
 def test_what_lambda_gives_up_is_kept(deployed):
     """Lambda tries an asynchronous event three times; then it goes, with the reason, to the ingress DLQ."""
     configured = {
-        config["FunctionName"].strip("<>"): config for config in deployed.of_type("AWS::Lambda::EventInvokeConfig").values()
+        config["FunctionName"].strip("<>"): config
+        for config in deployed.of_type("AWS::Lambda::EventInvokeConfig").values()
     }
     assert set(configured) == set(INGRESS)
     for config in configured.values():
@@ -177,7 +184,9 @@ def test_code_is_where_the_template_says(source):
 def test_the_gateway_layer_is_shipped_as_it_lies(source):
     """It already has python/: a BuildMethod would make it python/python/, which nothing imports from."""
     assert "Metadata" not in source["Resources"]["GatewayLayer"]
-    assert (ROOT / source["Resources"]["GatewayLayer"]["Properties"]["ContentUri"] / "python" / "mwaa_gateway").is_dir()
+    assert (
+        ROOT / source["Resources"]["GatewayLayer"]["Properties"]["ContentUri"] / "python" / "mwaa_gateway"
+    ).is_dir()
     assert source["Resources"]["DependenciesLayer"]["Metadata"]["BuildMethod"] == "python3.13"
 
 

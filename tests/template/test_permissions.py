@@ -93,7 +93,10 @@ def test_no_action_is_a_pattern_and_everything_is_only_for_what_knows_no_resourc
 def test_each_function_has_a_role_of_its_own_without_ready_made_policies(deployed):
     """SAM would attach AWS's managed policies to a role it makes itself; Lambda alone may assume ours."""
     roles = deployed.of_type("AWS::IAM::Role")
-    used = [function["Role"].strip("<>").removesuffix(".Arn") for function in deployed.of_type("AWS::Lambda::Function").values()]
+    used = [
+        function["Role"].strip("<>").removesuffix(".Arn")
+        for function in deployed.of_type("AWS::Lambda::Function").values()
+    ]
     assert sorted(used) == sorted(roles)
     for role in roles.values():
         assert "ManagedPolicyArns" not in role
@@ -128,13 +131,33 @@ def test_services_may_call_functions_for_one_source_of_this_account(expand):
     """The confused deputy: a bucket's name can be registered again by somebody else, so the account counts too."""
     permissions = expand("analytics", LandingBucketName="acme-landing").of_type("AWS::Lambda::Permission")
     assert {
-        name: (permission["Principal"], permission["FunctionName"], permission["SourceArn"], permission["SourceAccount"])
+        name: (
+            permission["Principal"],
+            permission["FunctionName"],
+            permission["SourceArn"],
+            permission["SourceAccount"],
+        )
         for name, permission in permissions.items()
     } == {
-        "LandingBucketPermission": ("s3.amazonaws.com", "<S3EventsFunction>", "arn:aws:s3:::acme-landing", ACCOUNT),
+        "LandingBucketPermission": (
+            "s3.amazonaws.com",
+            "<S3EventsFunction>",
+            "arn:aws:s3:::acme-landing",
+            ACCOUNT,
+        ),
         "TopicPermission": ("sns.amazonaws.com", "<SnsEventsFunction>", "<Topic>", ACCOUNT),
-        "EventBusPermission": ("events.amazonaws.com", "<EventBridgeEventsFunction>", "<EventBusRule.Arn>", ACCOUNT),
-        "DefaultBusPermission": ("events.amazonaws.com", "<EventBridgeEventsFunction>", "<DefaultBusRule.Arn>", ACCOUNT),
+        "EventBusPermission": (
+            "events.amazonaws.com",
+            "<EventBridgeEventsFunction>",
+            "<EventBusRule.Arn>",
+            ACCOUNT,
+        ),
+        "DefaultBusPermission": (
+            "events.amazonaws.com",
+            "<EventBridgeEventsFunction>",
+            "<DefaultBusRule.Arn>",
+            ACCOUNT,
+        ),
     }
     assert {permission["Action"] for permission in permissions.values()} == {"lambda:InvokeFunction"}
 

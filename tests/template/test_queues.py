@@ -32,7 +32,10 @@ def test_receives_last_longer_than_the_longest_age(deployed):
     """Four days of full-jitter back-off are 828 receives at p99.9; fewer would make SQS, not the dispatcher, decide."""
     for environment in ("analytics", "legacy"):
         queue = deployed.resources[f"TriggerQueue{environment}"]["Properties"]
-        assert queue["RedrivePolicy"] == {"deadLetterTargetArn": f"<TriggerDlq{environment}.Arn>", "maxReceiveCount": 1000}
+        assert queue["RedrivePolicy"] == {
+            "deadLetterTargetArn": f"<TriggerDlq{environment}.Arn>",
+            "maxReceiveCount": 1000,
+        }
 
 
 def test_a_dlq_takes_dead_messages_of_its_own_queue_only(deployed):
@@ -48,7 +51,9 @@ def test_a_dlq_takes_dead_messages_of_its_own_queue_only(deployed):
 
 def test_queues_take_the_largest_message(deployed):
     """A trigger request carries the event and its conf; the queue must not be what refuses it."""
-    assert {queue["MaximumMessageSize"] for queue in deployed.of_type("AWS::SQS::Queue").values()} == {1024 * 1024}
+    assert {queue["MaximumMessageSize"] for queue in deployed.of_type("AWS::SQS::Queue").values()} == {
+        1024 * 1024
+    }
 
 
 @pytest.mark.parametrize(
@@ -114,7 +119,9 @@ def test_ones_own_key_encrypts_everything_that_is_stored(expand):
 
 def test_tables_outlive_mistakes(deployed):
     """Point-in-time recovery, deletion protection, and neither a deleted stack nor a replacement takes them along."""
-    tables = {name: body for name, body in deployed.resources.items() if body["Type"] == "AWS::DynamoDB::Table"}
+    tables = {
+        name: body for name, body in deployed.resources.items() if body["Type"] == "AWS::DynamoDB::Table"
+    }
     assert set(tables) == {"RulesTable", "LedgerTable"}
     for table in tables.values():
         assert table["DeletionPolicy"] == "RetainExceptOnCreate"

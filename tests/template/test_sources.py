@@ -70,14 +70,18 @@ def test_a_landing_bucket_is_private_versioned_and_kept(expand):
     assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["Properties"]["PublicAccessBlockConfiguration"]) == 4
     assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
-    assert bucket["Properties"]["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert bucket["Properties"]["OwnershipControls"] == {
+        "Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    }
 
 
 @pytest.mark.parametrize(("key", "algorithm"), [("", "AES256"), (EVERYTHING["KmsKeyArn"], "aws:kms")])
 def test_a_landing_bucket_is_encrypted(expand, key, algorithm):
     """By S3's own key, or by yours."""
     template = expand("analytics", LandingBucketName="acme-landing", KmsKeyArn=key)
-    (rule,) = template.of_type("AWS::S3::Bucket")["LandingBucket"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    (rule,) = template.of_type("AWS::S3::Bucket")["LandingBucket"]["BucketEncryption"][
+        "ServerSideEncryptionConfiguration"
+    ]
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == algorithm
 
 

@@ -40,7 +40,15 @@ def test_checkov_finds_nothing_that_is_not_explained(expand, tmp_path, parameter
     """Every check passes or is skipped, on that one resource, with a reason."""
     file = _written(expand("analytics", **parameters).cloudformation, tmp_path)
     result = _run(
-        _tool(CHECKOV), "--file", str(file), "--framework", "cloudformation", "--output", "json", "--skip-download", check=False
+        _tool(CHECKOV),
+        "--file",
+        str(file),
+        "--framework",
+        "cloudformation",
+        "--output",
+        "json",
+        "--skip-download",
+        check=False,
     )
     report = json.loads(result.stdout)
     failed = sorted((one["check_id"], one["resource"]) for one in report["results"]["failed_checks"])
@@ -56,7 +64,9 @@ def test_the_layers_requirements_are_those_of_the_lock(tmp_path):
     text = (ROOT / REQUIREMENTS).read_text()
     header = [line.removeprefix("#").split() for line in text.splitlines()[:2]]
     command = header[1]
-    assert command == f"uv export --only-group functions --no-emit-project --output-file {REQUIREMENTS}".split()
+    assert (
+        command == f"uv export --only-group functions --no-emit-project --output-file {REQUIREMENTS}".split()
+    )
     fresh = tmp_path / "requirements.txt"
     _run(_uv(), *command[1:-1], str(fresh), "--locked", "--quiet")
     assert _pins(text) == _pins(fresh.read_text())
@@ -81,7 +91,16 @@ def deployed_by_sam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploy
     sam, environment = _tool(SAM), {"PATH": f"{_python_313()}{os.pathsep}{os.environ['PATH']}"}
     build = folder / "build"
     config = ("--config-file", str(ROOT / "samconfig.toml"))
-    _run(sam, "build", *config, "--build-dir", str(build), "--cache-dir", str(folder / "cache"), environment=environment)
+    _run(
+        sam,
+        "build",
+        *config,
+        "--build-dir",
+        str(build),
+        "--cache-dir",
+        str(folder / "cache"),
+        environment=environment,
+    )
     ministack = MiniStack(root=ROOT, state_folder=folder, log_folder=folder, port=free_port())
     ministack.start()
     try:
@@ -89,8 +108,17 @@ def deployed_by_sam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploy
             sam,
             "deploy",
             *config,
-            *("--template-file", str(build / "template.yaml"), "--no-confirm-changeset", "--parameter-overrides"),
-            *("Environments=risk,legacy", "MwaaEnvironmentName=acme-prod_{environment}", "LandingBucketName=acme-landing"),
+            *(
+                "--template-file",
+                str(build / "template.yaml"),
+                "--no-confirm-changeset",
+                "--parameter-overrides",
+            ),
+            *(
+                "Environments=risk,legacy",
+                "MwaaEnvironmentName=acme-prod_{environment}",
+                "LandingBucketName=acme-landing",
+            ),
             environment=environment
             | {
                 "AWS_ENDPOINT_URL": ministack.endpoint_url,
@@ -123,7 +151,9 @@ def test_sam_builds_functions_and_layer_for_the_runtime(deployed_by_sam):
 
 def test_sam_deploys_every_environment_with_its_code(deployed_by_sam):
     """The loop survives packaging: SAM CLI leaves code in a loop over a parameter behind unless its path names a loop."""
-    functions = {one["FunctionName"]: one for one in deployed_by_sam.aws.client("lambda").list_functions()["Functions"]}
+    functions = {
+        one["FunctionName"]: one for one in deployed_by_sam.aws.client("lambda").list_functions()["Functions"]
+    }
     assert sorted(functions) == [
         "mwaa-gateway-dispatcher-legacy",
         "mwaa-gateway-dispatcher-risk",
@@ -184,7 +214,9 @@ def _python_313() -> str:
             )
             if asked.returncode == 0:
                 return asked.stdout.strip()
-    pytest.skip("Python 3.13 was not found, and `sam build` needs the runtime's own version: not built, not deployed")
+    pytest.skip(
+        "Python 3.13 was not found, and `sam build` needs the runtime's own version: not built, not deployed"
+    )
 
 
 def _written(template: Mapping[str, object], folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """Airflow versions and the choice of a Python for each."""
 
+import hashlib
 import subprocess
 import sys
 from datetime import date

@@ -9,8 +9,10 @@ from typing import Any, Final
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
 
-from gateway_cli.documents import Document, Place, read_json, read_yaml
+from gateway_cli.documents import Document, Place
+from gateway_cli.json_documents import read_json
 from gateway_cli.rules_store import document_text
+from gateway_cli.yaml_documents import read_yaml
 
 __all__ = ["CheckedRule", "Mistake", "RulesRefused", "WrittenRule", "check_rules", "read_rules"]
 
@@ -32,7 +34,7 @@ class Mistake:
         return ": ".join(part for part in (place, self.rule_id, self.field, self.message) if part)
 
 
-class RulesRefused(GatewayError):  # noqa: N818 - it says what happened, as the gateway's own errors do
+class RulesRefused(GatewayError):
     """Files that hold a mistake: nothing of them is applied."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
@@ -80,18 +82,22 @@ def read_rules(paths: Sequence[Path]) -> tuple[list[WrittenRule], list[Mistake]]
     mistakes: list[Mistake] = []
     files: dict[Path, Path] = {}
     for path in paths:
-        found = _files(path)
-        if not found:
+        below = _files(path)
+        if not below:
             what = "no *.yaml, *.yml or *.json file lies in this folder" if path.is_dir() else "no such file"
             mistakes.append(Mistake(str(path), None, None, None, what))
-        for file in found:
+        for file in below:
             files.setdefault(file.resolve(), file)
     for file in files.values():
         documents, flaws = _read(file)
         mistakes.extend(flaws)
         for document in documents:
-            for written in _rules_of(file, document):
-                (rules if isinstance(written, WrittenRule) else mistakes).append(written)  # type: ignore[arg-type]
+            for found in _rules_of(file, document):
+                match found:
+                    case WrittenRule():
+                        rules.append(found)
+                    case Mistake():
+                        mistakes.append(found)
     if not rules and not mistakes:
         mistakes.append(Mistake(", ".join(map(str, paths)), None, None, None, "there is no rule in here"))
     return rules, mistakes

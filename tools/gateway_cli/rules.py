@@ -12,11 +12,11 @@ from mwaa_gateway.rules import parse_rule
 
 from gateway_cli.apply import apply_rules
 from gateway_cli.connection import Connection, connection_options
-from gateway_cli.documents import write_yaml
 from gateway_cli.output import Refused, print_json, print_note, print_table
 from gateway_cli.rule_files import CheckedRule, Mistake, check_rules
 from gateway_cli.rules_store import Applied, State
 from gateway_cli.stored_rules import document_of, summary, target_names
+from gateway_cli.yaml_documents import write_yaml
 
 __all__ = ["rules"]
 

@@ -27,15 +27,15 @@ DOCUMENT_BYTES: Final = 128 * 1024
 _PAUSES: Final = (0.05, 0.2, 0.8)  # seconds before a transaction that met another one is sent again
 
 
-class RuleChanged(GatewayError):  # noqa: N818 - says what happened, as the gateway's own errors do
+class RuleChanged(GatewayError):
     """Somebody else changed the rule between reading and writing; nothing was written."""
 
 
-class RuleMissing(GatewayError):  # noqa: N818
+class RuleMissing(GatewayError):
     """The table has no rule of this id (any more)."""
 
 
-class TableBusy(GatewayError):  # noqa: N818
+class TableBusy(GatewayError):
     """Others keep writing to the same partitions, or the table is throttled; nothing was written."""
 
 
@@ -177,7 +177,7 @@ def _json(document: dict[str, Any]) -> str:
 
 
 def _document(stored: StoredRuleItem) -> Any:
-    """The document, whatever its order and spaces; None where the text is no JSON."""
+    """The document, or None where its text is no JSON."""
     try:
         return json.loads(stored.document)
     except ValueError:
@@ -185,7 +185,9 @@ def _document(stored: StoredRuleItem) -> Any:
 
 
 def _meaning(stored: StoredRuleItem) -> tuple[Any, ...]:
-    return stored.exists, stored.state, _document(stored), set(stored.partitions)
+    # Compared as text: to Python `1 == True`, to a pattern it does not.
+    document = json.dumps(_document(stored), sort_keys=True)
+    return stored.exists, stored.state, document, set(stored.partitions)
 
 
 def _text(moment: datetime) -> str:

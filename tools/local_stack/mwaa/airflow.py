@@ -66,7 +66,8 @@ class Airflow:
     def start(self) -> None:
         """Start all processes and wait for the scheduler and the command line. Raises AirflowError."""
         settings = self.settings
-        shutil.rmtree(settings.home, ignore_errors=True)
+        if settings.home.exists():
+            shutil.rmtree(settings.home)
         settings.logs.mkdir(parents=True)
         settings.dags_folder.mkdir(parents=True, exist_ok=True)
         (settings.home / "webserver_config.py").write_text(WEB_SERVER_CONFIG)

@@ -22,6 +22,7 @@ from local_stack.mwaa.versions import AirflowVersion, python_minor
 
 LOCK_FILES: Final = Path(__file__).parent.parent / "airflow"
 Progress = Callable[[str], None]
+_INSTALLED: Final = "installed"  # a file in the environment: the hash of the lock file it was made from
 
 
 class InstallError(Exception):
@@ -41,31 +42,19 @@ def ensure_airflow(version: AirflowVersion, *, venvs: Path, uv: Path, progress: 
         )
     venv = venvs.absolute() / f"airflow-{version.text}"
     python = venv / "bin" / "python"
-    installed = (
-        venv / "installed"
-    )  # written last, so that a broken-off installation is not taken for a good one
     locked = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if _installed(venv) == locked:
+        return python
     with _only_one_process(venvs / f"airflow-{version.text}.lock"):
-        if python.exists() and installed.exists() and installed.read_text() == locked:
+        if _installed(venv) == locked:  # by a process that was faster
             return python
         base = find_python(version)
         progress(f"Installing Airflow {version.text} with {base}")
         _run([uv, "venv", "--quiet", "--clear", "--python", base, venv], version)
-        _run(
-            [
-                uv,
-                "pip",
-                "install",
-                "--quiet",
-                "--require-hashes",
-                "--python",
-                python,
-                "--requirements",
-                requirements,
-            ],
-            version,
-        )
-        installed.write_text(locked)
+        install = [uv, "pip", "install", "--quiet", "--require-hashes", "--python", python]
+        _run([*install, "--requirements", requirements], version)
+        # Last, so that an installation that broke off is not taken for a good one.
+        (venv / _INSTALLED).write_text(locked)
     return python
 
 
@@ -107,6 +96,14 @@ def write_lock(version: AirflowVersion, *, uv: Path) -> Path:
     return lock_file
 
 
+def _installed(venv: Path) -> str:
+    """The hash of the lock file an environment was made from; empty if there is none, or its Python is gone."""
+    try:
+        return (venv / _INSTALLED).read_text() if (venv / "bin" / "python").exists() else ""
+    except OSError:
+        return ""
+
+
 @contextmanager
 def _only_one_process(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +128,10 @@ def _minor_of(python: str) -> int | None:
 
 
 def _run(command: list[str | Path], version: AirflowVersion) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise InstallError(f"There is no uv at {command[0]}; name the uv to use") from error
     if done.returncode:
         raise InstallError(
             f"Airflow {version.text} could not be installed; `{command[0]} {command[1]}` said:\n{done.stderr}"

@@ -25,7 +25,7 @@ _SUPPORTED: Final = {
 _LONGEST_WORD: Final = 128 * 1024 - 1
 
 
-class UnsupportedCommand(Exception):  # noqa: N818 - the name of what was sent
+class UnsupportedCommand(Exception):
     """MWAA does not run this command, or could not take it as it is."""
 
 

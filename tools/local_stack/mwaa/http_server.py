@@ -45,7 +45,7 @@ class Answer:
         return cls(status, text.encode(), content_type="text/plain; charset=utf-8")
 
 
-class NoAnswer(Exception):  # noqa: N818 - raised instead of answering
+class NoAnswer(Exception):
     """Close the connection instead of answering; `reset` makes the client see a reset, not an orderly end."""
 
     def __init__(self, *, reset: bool) -> None:

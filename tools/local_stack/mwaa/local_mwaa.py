@@ -1,11 +1,12 @@
 """All of the local MWAA: environments, their Airflows, their web servers, and the API in front."""
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from local_stack.mwaa.airflow import Airflow
 from local_stack.mwaa.airflow_install import ensure_airflow
@@ -16,6 +17,8 @@ from local_stack.mwaa.http_server import HttpServer
 from local_stack.mwaa.permissions import Permission
 from local_stack.mwaa.versions import AirflowVersion
 from local_stack.mwaa.web_server import WebServer
+
+_NAME: Final = re.compile(r"[a-zA-Z][0-9a-zA-Z_-]{0,79}")
 
 
 class LocalMwaa:
@@ -55,6 +58,10 @@ class LocalMwaa:
         task_environment: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if wrong := [name for name in environments if not _NAME.fullmatch(name)]:
+            raise ValueError(
+                f"{wrong[0]!r} is no name of an MWAA environment: a letter, then letters, digits, - or _"
+            )
         self._versions = {name: AirflowVersion.parse(text) for name, text in environments.items()}
         self._state_folder = state_folder.absolute()
         self._dags_folder = dags_folder.absolute()

@@ -8,7 +8,7 @@ from typing import Final
 SLOTS: Final = 4  # "Typically a maximum of 4 CLI commands can run simultaneously" (MWAA troubleshooting)
 
 
-class NoFreeSlot(Exception):  # noqa: N818 - the name of the condition
+class NoFreeSlot(Exception):
     """As many commands run as may run at once."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from local_stack.mwaa.airflow_host import LENGTH
 
 
-class CommandInterrupted(Exception):  # noqa: N818 - it names what happened
+class CommandInterrupted(Exception):
     """The process that ran the command ended before it answered: perhaps the command took effect."""
 
 

@@ -1,0 +1,164 @@
+"""YAML without its surprises.
+
+What another reader would understand otherwise is refused with its line, never guessed: a key given twice,
+`no` and `on` (booleans to YAML 1.1, words to everybody else), `012`, `1_000`, `12:30`, `1e3` (numbers to
+some). Dates stay text, as JSON has none.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+
+from gateway_cli.documents import Document, Flaw, Place, finite
+
+__all__ = ["read_yaml", "write_yaml"]
+
+_JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_EXPONENT: Final = re.compile(r"-?[0-9]+[eE][+-]?[0-9]+")  # text to YAML 1.1, a number to JSON and YAML 1.2
+_BREAKS: Final = re.compile("[\x85\u2028\u2029\ufeff]")
+_MOST_NODES: Final = 200_000  # some 5,000 rules to a document; a few nested aliases are worth billions
+# libyaml reads a thousand rules in a tenth of the time, and is in every wheel of PyYAML.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(text: str) -> tuple[list[Document], list[Flaw]]:
+    """Read every document of a YAML text; empty ones are left out, and flaws do not stop the reading."""
+    documents: list[Document] = []
+    flaws: list[Flaw] = []
+    try:
+        for root in yaml.compose_all(text, Loader=_Loader):
+            reading = _Reading(flaws)
+            value = reading.value(root, ())
+            if value is not None:
+                documents.append(Document(value, reading.lines))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        flaws.append(
+            Flaw(mark.line + 1 if mark else 1, f"this is not YAML: {error.problem or error.context}")
+        )
+    except yaml.YAMLError as error:
+        flaws.append(Flaw(1, f"this is not YAML: {error}".replace("\n", " ")))
+    except RecursionError:
+        flaws.append(Flaw(1, "this is nested too deeply to be read"))
+    return documents, flaws
+
+
+def write_yaml(value: Any) -> str:
+    """Return YAML that `read_yaml` reads back as the same value."""
+    # PyYAML's emitter writes these four as they are, and then reads them as line breaks, or not at all.
+    plain = not _BREAKS.search(json.dumps(value, ensure_ascii=False))
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=plain, width=110))
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML quotes what YAML 1.1 would misread; this also quotes what YAML 1.2 and JSON would."""
+
+
+def _quoted_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if _EXPONENT.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted_text)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Turns the nodes of one YAML document into a value; what is wrong is added to `flaws`."""
+
+    flaws: list[Flaw]
+    lines: dict[Place, int] = field(default_factory=dict)
+    open_nodes: set[int] = field(default_factory=set)
+    nodes: int = 0
+
+    def value(self, node: Any, place: Place) -> Any:
+        self.lines.setdefault(place, node.start_mark.line + 1)
+        self.nodes += 1
+        if id(node) in self.open_nodes or self.nodes > _MOST_NODES:
+            raise yaml.composer.ComposerError(
+                None, None, "an alias contains itself, or aliases multiply without end", node.start_mark
+            )
+        self.open_nodes.add(id(node))
+        try:
+            match node:
+                case yaml.MappingNode():
+                    return self._mapping(node, place)
+                case yaml.SequenceNode():
+                    return [self.value(item, (*place, index)) for index, item in enumerate(node.value)]
+                case _:
+                    return self._scalar(node)
+        finally:
+            self.open_nodes.discard(id(node))
+
+    def _mapping(self, node: Any, place: Place) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                merged |= self._merged(value_node, place)
+                continue
+            key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                self._flaw(key_node, f"a key has to be text: quote it as {json.dumps(str(key_node.value))}")
+                continue
+            if key in own:
+                self._flaw(key_node, f"the key {key!r} is given twice: remove one of the two")
+                continue
+            self.lines[*place, key] = key_node.start_mark.line + 1
+            own[key] = self.value(value_node, (*place, key))
+        return merged | own
+
+    def _merged(self, node: Any, place: Place) -> dict[str, Any]:
+        """What `<<` brings in: of several mappings the first that has a key gives it."""
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[str, Any] = {}
+        for part in parts:
+            value = self.value(part, place)
+            if isinstance(value, dict):
+                merged = value | merged
+            else:
+                self._flaw(part, "only a mapping can be merged with `<<`")
+        return merged
+
+    def _scalar(self, node: Any) -> str | float | bool | None:
+        text: str = node.value
+        match node.tag.removeprefix("tag:yaml.org,2002:"):
+            case "null":
+                return None
+            case "bool" if text.lower() in {"true", "false"}:
+                return text.lower() == "true"
+            case "bool":
+                self._flaw(
+                    node,
+                    f"{text!r} is a boolean to some and text to others: write true or false, or quote it",
+                )
+            case "int" | "float" if _JSON_NUMBER.fullmatch(text):
+                return self._number(node)
+            case "int" | "float":
+                self._flaw(
+                    node,
+                    f"{text!r} is not the same number to every reader: write it as JSON does, or quote it",
+                )
+            case "str" if not node.style and _EXPONENT.fullmatch(text):
+                self._flaw(
+                    node, f"{text!r} is a number to some and text to others: write its digits, or quote it"
+                )
+            case "str" | "timestamp" | "value":
+                pass
+            case tag:
+                self._flaw(node, f"the tag {tag!r} means nothing here: write plain YAML")
+        return text
+
+    def _number(self, node: Any) -> str | float:
+        try:
+            number: float = json.loads(node.value, parse_float=finite)
+        except ValueError as error:
+            self._flaw(node, f"{error}")
+            return str(node.value)
+        return number
+
+    def _flaw(self, node: Any, message: str) -> None:
+        self.flaws.append(Flaw(node.start_mark.line + 1, message))
