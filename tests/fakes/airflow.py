@@ -1,4 +1,4 @@
-"""One environment's Airflow: runs unique by run_id, and a script of what goes wrong next."""
+"""One environment's Airflow: runs unique by dag_id and run_id, and a script of what goes wrong next."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class FakeAirflow:
     run and lose the answer. `during_trigger` runs while a command is on its way: the place for a rival attempt.
     """
 
-    runs: dict[str, ResolvedTarget] = field(default_factory=dict)
+    runs: dict[tuple[str, str], ResolvedTarget] = field(default_factory=dict)
     answers: list[Outcome] = field(default_factory=list)
     findings: list[Outcome] = field(default_factory=list)
     lost_after: int = 0
@@ -32,8 +32,9 @@ class FakeAirflow:
             action()
         if self.answers:
             return self.answers.pop(0)
-        known = target.run_id in self.runs
-        self.runs.setdefault(target.run_id, target)
+        key = (target.dag_id, target.run_id)  # what Airflow's database holds unique
+        known = key in self.runs
+        self.runs.setdefault(key, target)
         if self.lost_after:
             self.lost_after -= 1
             return LOST
@@ -43,6 +44,6 @@ class FakeAirflow:
         self.commands.append("look up")
         if self.findings:
             return self.findings.pop(0)
-        if target.run_id in self.runs:
+        if (target.dag_id, target.run_id) in self.runs:
             return AlreadyTriggered("found")
         return Retryable(Reason.RUN_NOT_THERE, "not there")

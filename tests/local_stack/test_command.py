@@ -41,7 +41,7 @@ def test_down_without_a_stack_is_no_error(tmp_path):
     ("value", "said"),
     [
         ("analytics", "is not of the form name=version"),
-        ("my-env=3.3.1", "letters and digits"),
+        ("my-env=3.3.1", "a name is letters and digits"),
         ("analytics=1.10.15", "MWAA does not offer Airflow '1.10.15'"),
     ],
 )
@@ -106,7 +106,16 @@ def test_ministack_tells_why_it_does_not_start(tmp_path):
 def test_ctrl_c_during_the_start_leaves_no_process(tmp_path):
     """However far it had got."""
     starter = subprocess.Popen(
-        [sys.executable, "-m", "local_stack", "up", "--port", str(free_port()), "--state-folder", str(tmp_path)],
+        [
+            sys.executable,
+            "-m",
+            "local_stack",
+            "up",
+            "--port",
+            str(free_port()),
+            "--state-folder",
+            str(tmp_path),
+        ],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,

@@ -128,7 +128,9 @@ def test_the_same_code_is_the_same_artifact_and_other_code_another(tmp_path):
     (folder / "app.py").write_text("pass")
 
     def build(**environment):
-        return function_artifact(folder, python=Path("/python"), layer=Path("/layer"), environment=environment)
+        return function_artifact(
+            folder, python=Path("/python"), layer=Path("/layer"), environment=environment
+        )
 
     assert build(A="1") == build(A="1")
     assert build(A="1").key != build(A="2").key

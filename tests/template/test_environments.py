@@ -33,7 +33,7 @@ def test_each_environment_gets_the_same_parts_and_nothing_else_changes(expand, c
         environment: {name.removesuffix(environment) for name in resources if name.endswith(environment)}
         for environment in environments
     }
-    assert parts == {environment: PARTS for environment in environments}
+    assert parts == dict.fromkeys(environments, PARTS)
     shared = {name for name in resources if not name.endswith(environments)}
     assert shared == {name for name in expand("analytics").resources if not name.endswith("analytics")}
 

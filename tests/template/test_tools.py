@@ -35,24 +35,30 @@ def test_cfn_lint_finds_nothing(expand, tmp_path, parameters):
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("parameters", [{}, EVERYTHING], ids=["as it comes", "with everything"])
-def test_checkov_finds_nothing_that_is_not_explained(expand, tmp_path, parameters):
-    """Every check passes or is skipped, on that one resource, with a reason."""
-    file = _written(expand("analytics", **parameters).cloudformation, tmp_path)
-    result = _run(
-        _tool(CHECKOV),
-        "--file",
-        str(file),
-        "--framework",
-        "cloudformation",
-        "--output",
-        "json",
-        "--skip-download",
-        check=False,
-    )
-    report = json.loads(result.stdout)
+# What checkov misses as long as the options are not used: a key of one's own (KmsKeyArn), a VPC for the dispatchers.
+LEFT_TO_THE_USER = {"CKV_AWS_26", "CKV_AWS_27", "CKV_AWS_158", "CKV_AWS_173", "CKV_AWS_117"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "left"),
+    [({}, LEFT_TO_THE_USER), (EVERYTHING, set())],
+    ids=["as it comes", "with everything"],
+)
+def test_checkov_finds_nothing_that_is_not_explained(expand, tmp_path, parameters, left):
+    """Every check passes or is skipped, on that one resource, with a reason.
+
+    It is given the resolved template: it passes over policies and encryption where it meets an Fn::If.
+    """
+    template = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Resources": expand("analytics", **parameters).resources,
+    }
+    file = _written(template, tmp_path)
+    what = ("--file", str(file), "--framework", "cloudformation", "--output", "json", "--skip-download")
+    report = json.loads(_run(_tool(CHECKOV), *what, check=False).stdout)
     failed = sorted((one["check_id"], one["resource"]) for one in report["results"]["failed_checks"])
-    assert failed == []
+    assert [one for one in failed if one[0] not in left] == []
+    assert {check for check, _ in failed} == left
     assert report["summary"]["parsing_errors"] == 0
     assert report["summary"]["passed"] >= 60
     for skipped in report["results"]["skipped_checks"]:

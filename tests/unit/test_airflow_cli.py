@@ -201,11 +201,16 @@ def test_text_of_strangers_in_an_error_decides_nothing() -> None:
     assert isinstance(read_trigger(400, answer(stderr=stderr), target()), OutcomeUnknown)
 
 
-def test_refused_params_are_the_confs_fault() -> None:
-    """A DAG with a params schema refuses a conf for good."""
-    stderr = (
-        "airflow.exceptions.ParamValidationError: Invalid input for param n: 'x' is not of type 'integer'"
-    )
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "airflow.exceptions.ParamValidationError: Invalid input for param n: 'x' is not of type 'integer'",
+        "sqlalchemy.exc.DataError: (psycopg2.errors.UntranslatableCharacter) unsupported Unicode escape sequence\n"
+        "DETAIL:  \\u0000 cannot be converted to text.",
+    ],
+)
+def test_a_conf_that_airflow_cannot_take_is_refused_for_good(stderr: str) -> None:
+    """A DAG's params schema, or a NUL in PostgreSQL's JSON: trying again would change nothing."""
     outcome = read_trigger(400, answer(stderr=stderr), target())
     assert isinstance(outcome, Rejected)
     assert outcome.reason == Reason.CONF_REFUSED

@@ -125,11 +125,12 @@ def test_a_rule_for_an_environment_the_gateway_does_not_know_is_broken(source: F
     assert "analytics" in broken.reason
 
 
+@pytest.mark.parametrize("newer", ["aws.s3#acme-landing", "aws.s3#*", "*"])
 def test_a_rule_on_its_way_from_one_partition_to_another_fires_once(
-    source: FakeRuleSource, rules: LiveRules
+    source: FakeRuleSource, rules: LiveRules, newer: str
 ) -> None:
     """Two partitions are read at different moments; the newer version counts."""
-    source.put(rule(), version=1)
-    source.put_text("finance.orders", json.dumps(rule(description="newer")), ["*"], version=2)
+    for partition in ("aws.s3#acme-landing", "aws.s3#*", "*"):
+        source.put_text("finance.orders", json.dumps(rule()), [partition], version=2 if partition == newer else 1)
     (matched,) = rules.match(UPLOAD, 0).rules
     assert 2 == matched.version

@@ -46,6 +46,30 @@ def test_a_version_without_a_lock_file_says_how_to_write_it(tmp_path: Path) -> N
         ensure_airflow(unlocked, venvs=tmp_path, uv=Path("uv"))
 
 
+def test_a_missing_uv_is_named(tmp_path: Path) -> None:
+    """And nothing is left behind that could be taken for an installation."""
+    with pytest.raises(InstallError, match=r"There is no uv at .*/no-uv"):
+        ensure_airflow(
+            AirflowVersion.parse("3.3.1"), venvs=tmp_path, uv=tmp_path / "no-uv", progress=lambda _: None
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["airflow-3.3.1.lock"]
+
+
+def test_a_fitting_installation_is_used_without_uv_and_without_writing(tmp_path: Path) -> None:
+    """So the tests run without a network, and as another user than the one who installed."""
+    version = AirflowVersion.parse("3.3.1")
+    venv = tmp_path / "airflow-3.3.1"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").touch()
+    locked = hashlib.sha256((airflow_install.LOCK_FILES / "3.3.1.txt").read_bytes()).hexdigest()
+    (venv / "installed").write_text(locked)
+    assert ensure_airflow(version, venvs=tmp_path, uv=Path("no-uv")) == venv / "bin" / "python"
+    assert [path.name for path in tmp_path.iterdir()] == ["airflow-3.3.1"]
+    (venv / "installed").write_text("an older lock file")
+    with pytest.raises(InstallError, match="There is no uv"):
+        ensure_airflow(version, venvs=tmp_path, uv=Path("no-uv"), progress=lambda _: None)
+
+
 @pytest.mark.parametrize(
     "lock_file", sorted(airflow_install.LOCK_FILES.glob("*.txt")), ids=lambda path: path.stem
 )

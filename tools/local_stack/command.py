@@ -25,7 +25,7 @@ from local_stack.ministack import StackError
 from local_stack.mwaa import ControlClient, Faults
 from local_stack.mwaa.control import ControlError
 from local_stack.processes import stop_group
-from local_stack.stack import DEFAULT_AIRFLOW, LocalStack, StackOptions, redeploy, stop_leftovers
+from local_stack.stack import DEFAULT_AIRFLOW, LocalStack, StackOptions, redeploy
 from local_stack.state import StackState
 from local_stack.timeline import Timeline
 
@@ -58,7 +58,12 @@ class EnvironmentType(click.ParamType):
             return value
         name, separator, version = str(value).partition("=")
         if not (separator and version and _NAME.fullmatch(name)):
-            self.fail(f"{value!r} is not of the form name=version, such as analytics=3.3.1", param, ctx)
+            self.fail(
+                f"{value!r} is not of the form name=version, such as analytics=3.3.1 "
+                "(a name is letters and digits, as in template.yaml)",
+                param,
+                ctx,
+            )
         return name, version
 
 
@@ -164,7 +169,7 @@ def status(state_folder: Path, as_json: bool) -> None:  # noqa: FBT001
         return
     console = _console()
     for name, value in state.document().items():
-        if name not in {"environments", "processes"}:
+        if name != "environments":
             console.print(f"{name:20} {value}", highlight=False, soft_wrap=True)
     for name, environment in state.document()["environments"].items():
         console.print(f"\n[bold]{name}[/]")
@@ -192,8 +197,8 @@ def down(state_folder: Path) -> None:
     if holder is not None:
         os.kill(holder, signal.SIGTERM)
         if not wait_for_end(state_folder, seconds=_STOP_SECONDS):
-            stop_group(holder)
-    stop_leftovers(state_folder)
+            os.kill(holder, signal.SIGKILL)  # everything it started ends with it
+            wait_for_end(state_folder, seconds=_STOP_SECONDS)
     click.echo("stopped" if holder is not None else "no local stack was running")
 
 

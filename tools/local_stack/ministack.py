@@ -10,7 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from local_stack.ports import LOOPBACK, free_port
-from local_stack.processes import ProcessGroup, start_group, stop_group
+from local_stack.processes import start_group, stop_group
 
 __all__ = ["ACCOUNT_ID", "CREDENTIALS", "REGION", "MiniStack", "StackError"]
 
@@ -28,7 +28,7 @@ class StackError(Exception):
 
 
 class MiniStack:
-    """A MiniStack process with its state in memory and its log in `log_folder`; ends with `stop()`.
+    """A MiniStack process; its state is in memory. Ends with `stop()`, or with the process that started it.
 
     Args:
         root: folder of the project (where the layers are).
@@ -49,7 +49,7 @@ class MiniStack:
         """What goes into AWS_ENDPOINT_URL."""
         return f"http://{LOOPBACK}:{self.port}"
 
-    def start(self) -> ProcessGroup:
+    def start(self) -> None:
         """Start it and wait until it answers (0.3 to 2 s). Raises StackError with the end of its log."""
         temporary = self._state_folder / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,6 @@ class MiniStack:
                     f"MiniStack did not answer within {_START_SECONDS:.0f} s:\n{self._log_tail()}"
                 )
             time.sleep(_POLL_SECONDS)
-        return ProcessGroup.of("ministack", self._process.pid)
 
     def stop(self) -> None:
         """End it and every function it runs. Safe to call twice."""

@@ -1,4 +1,4 @@
-"""MiniStack with three things mended: `python -m local_stack.ministack_server`.
+"""MiniStack with four things mended: `python -m local_stack.ministack_server`.
 
 1. MiniStack 1.5.33 starts a sandbox for every invocation that finds none idle: 200 uploads in one second
    would be 200 Python processes (12 GB), and its only alternative is a throttle, which it counts as a failed
@@ -8,11 +8,15 @@
    over the loopback interface, which nobody else can listen to: that counts as secure transport.
 3. In IAM a batch of SQS messages is allowed by the action of a single one; `sqs:SendMessageBatch` is none.
    MiniStack asks for it.
+4. It ends, with every function it runs, when the process that started it has ended, however that came about.
 
 Everything else is MiniStack as published.
 """
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +28,7 @@ __all__ = ["SANDBOXES_PER_FUNCTION"]
 
 # At least the four slots an environment's dispatcher may be given; each sandbox is about 60 MB.
 SANDBOXES_PER_FUNCTION = 4
+_PARENT_POLL_SECONDS = 0.5
 
 
 def _bound_sandboxes(ceiling: int) -> None:
@@ -63,7 +68,15 @@ def _name_batches_as_iam_does() -> None:
     iam_actions.extract_iam_action = extract_known
 
 
+def _end_with(parent: int) -> None:
+    """End the process group, which the functions belong to, once `parent` is no longer our parent."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_POLL_SECONDS)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _bound_sandboxes(SANDBOXES_PER_FUNCTION)
     _trust_loopback()
     _name_batches_as_iam_does()

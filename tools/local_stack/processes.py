@@ -6,56 +6,24 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
-__all__ = [
-    "ProcessGroup",
-    "descendants",
-    "kill_descendants",
-    "memory_bytes",
-    "start_group",
-    "started_at",
-    "stop_group",
-]
+__all__ = ["descendants", "is_running", "kill_descendants", "memory_bytes", "start_group", "stop_group"]
 
 _PROC = Path("/proc")  # not on macOS, which has
 _PS = "/bin/ps"
 _POLL_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessGroup:
-    """A process that leads a group of its own; `started` tells it from a later one with the same number."""
-
-    name: str
-    pid: int
-    started: str
-
-    @classmethod
-    def of(cls, name: str, pid: int) -> Self:
-        """Take the fingerprint of a running process."""
-        return cls(name, pid, started_at(pid))
-
-    def is_running(self) -> bool:
-        """Whether that very process is still there."""
-        return bool(self.started) and started_at(self.pid) == self.started
-
-
-def started_at(pid: int) -> str:
-    """When a process began, in whatever form the system tells it; "" when there is none, or only a zombie."""
-    if _PROC.is_dir():
-        try:
-            # "pid (name with anything in it) state ppid …"; the 22nd field is the start in ticks since boot.
-            fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return ""
-        return "" if fields[0] == "Z" else fields[19]
-    answer = subprocess.run(
-        [_PS, "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip()
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not merely the zombie of one."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with suppress(OSError):
+        return _stat(pid)[0] != "Z"
+    return not _PROC.is_dir()
 
 
 def start_group(
@@ -128,11 +96,14 @@ def _parents() -> Iterator[tuple[int, int]]:
             child, parent = line.split()
             yield int(child), int(parent)
         return
-    for stat in _PROC.glob("[0-9]*/stat"):
-        try:
-            yield int(stat.parent.name), int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue  # ended while we looked
+    for folder in _PROC.glob("[0-9]*"):
+        with suppress(OSError):  # ended while we looked
+            yield int(folder.name), int(_stat(int(folder.name))[1])
+
+
+def _stat(pid: int) -> list[str]:
+    """The state of a process, its parent, and what else stands behind "pid (name with anything in it)"."""
+    return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
 def kill_descendants(pid: int) -> None:

@@ -17,11 +17,11 @@ from local_stack.mwaa.airflow import AirflowError
 from local_stack.mwaa.airflow_install import InstallError
 from local_stack.mwaa.permissions import MiniStackPermission
 from local_stack.mwaa.versions import DEFAULT_VERSION as DEFAULT_AIRFLOW
-from local_stack.processes import ProcessGroup, descendants, kill_descendants, stop_group
+from local_stack.processes import kill_descendants
 from local_stack.state import EnvironmentState, StackState
 from local_stack.timeline import Timeline
 
-__all__ = ["DEFAULT_AIRFLOW", "LocalStack", "StackOptions", "redeploy", "stop_leftovers"]
+__all__ = ["DEFAULT_AIRFLOW", "LocalStack", "StackOptions", "redeploy"]
 
 _STATE = "state.json"
 
@@ -107,7 +107,7 @@ class LocalStack:
                 f"a local stack is running already (process {StackLock.holder(self._folder)}): "
                 "`mwaa-gateway local status` shows it, `mwaa-gateway local down` stops it"
             )
-        stop_leftovers(self._folder)
+        (self._folder / _STATE).unlink(missing_ok=True)  # of a stack that was killed
         shutil.rmtree(self._log_folder, ignore_errors=True)
         self._log_folder.mkdir(parents=True)
 
@@ -171,11 +171,6 @@ class LocalStack:
             ca_bundle=described["ca_bundle"],
             log_folder=str(self._log_folder),
             pid=os.getpid(),
-            processes=tuple(
-                ProcessGroup.of(f"process {pid}", pid)
-                for pid in descendants(os.getpid())
-                if _leads_a_group(pid)
-            ),
         )
 
 
@@ -191,29 +186,12 @@ def redeploy(state: StackState, state_folder: Path) -> None:
     )
 
 
-def stop_leftovers(folder: Path) -> None:
-    """End what a stack whose own process was killed has left running, and forget its state."""
-    state = StackState.read(folder / _STATE)
-    if state is None or StackLock.holder(folder) == state.pid != os.getpid():
-        return
-    for group in state.processes:
-        if group.is_running():
-            stop_group(group.pid)
-    (folder / _STATE).unlink(missing_ok=True)
-
-
 def _uv(root: Path) -> Path:
     """The uv of the environment variable UV, else the one that make fetches, else the one on the PATH."""
     if named := os.environ.get("UV"):
         return Path(named)
     fetched = root / ".venvs" / "uv" / "bin" / "uv"
     return fetched if fetched.exists() else Path(shutil.which("uv") or fetched)
-
-
-def _leads_a_group(pid: int) -> bool:
-    with suppress(OSError):
-        return os.getpgid(pid) == pid
-    return False
 
 
 class _Task:

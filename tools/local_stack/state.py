@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from local_stack.aws import LocalAws
-from local_stack.processes import ProcessGroup
 
 __all__ = ["EnvironmentState", "StackState"]
 
@@ -46,7 +45,6 @@ class StackState:
     ca_bundle: str
     log_folder: str
     pid: int
-    processes: tuple[ProcessGroup, ...]
 
     @property
     def aws(self) -> LocalAws:
@@ -88,5 +86,4 @@ class StackState:
         except FileNotFoundError:
             return None
         environments = {name: EnvironmentState(**each) for name, each in document.pop("environments").items()}
-        processes = tuple(ProcessGroup(**each) for each in document.pop("processes"))
-        return cls(**document, environments=environments, processes=processes)
+        return cls(**document, environments=environments)

@@ -1,4 +1,4 @@
-"""One real Airflow: installed, started, watched and ended."""
+"""One real Airflow: started, watched and ended."""
 
 import json
 import secrets
@@ -91,7 +91,7 @@ class Airflow:
         for each in workers:
             each.close()
         try:
-            self._wait_until_started()
+            self._wait_until_started(self._control)
             self._wait_until_healthy()
         except BaseException:
             self.stop()
@@ -108,9 +108,8 @@ class Airflow:
             return
         if self._control is not None:
             with suppress(OSError):
-                self._control.shutdown(
-                    socket.SHUT_RDWR
-                )  # a mere close() would wait for the thread that reads it
+                # A mere close() would wait for the thread that reads it.
+                self._control.shutdown(socket.SHUT_RDWR)
             self._control.close()
         self.command_line.close()
         with suppress(subprocess.TimeoutExpired):
@@ -120,28 +119,28 @@ class Airflow:
         self._host.wait()
         self._host = None
 
-    def _wait_until_started(self) -> None:
-        for report in self._reports():
-            match report:
-                case {"failed": reason}:
-                    raise AirflowError(self._explained(str(reason)))
-                case {"started": True}:
-                    threading.Thread(target=self._follow, daemon=True, name="airflow reports").start()
-                    return
-                case {"step": step}:
-                    self._progress(f"Airflow {self.settings.version.text}: {step}")
-        raise AirflowError(self._explained("its host process ended while starting"))
+    def _wait_until_started(self, control: socket.socket) -> None:
+        control.settimeout(_START_SECONDS)
+        reports = _reports(control)
+        try:
+            for report in reports:
+                match report:
+                    case {"failed": reason}:
+                        raise AirflowError(self._explained(str(reason)))
+                    case {"started": True}:
+                        control.settimeout(None)
+                        follower = threading.Thread(target=self._follow, args=(reports,), daemon=True)
+                        follower.start()
+                        return
+                    case {"step": step}:
+                        self._progress(f"Airflow {self.settings.version.text}: {step}")
+        except TimeoutError:
+            raise AirflowError(self._explained(f"nothing happened for {_START_SECONDS:.0f} s")) from None
+        raise AirflowError(self._explained("its host process ended"))
 
-    def _reports(self) -> Iterator[dict[str, Any]]:
-        """Yield what the host reports until it ends."""
-        assert self._control is not None  # noqa: S101
-        with self._control.makefile("rb") as lines:
-            for line in lines:
-                yield json.loads(line)
-
-    def _follow(self) -> None:
+    def _follow(self, reports: Iterator[dict[str, Any]]) -> None:
         with suppress(OSError, ValueError):
-            for report in self._reports():
+            for report in reports:
                 self._progress(f"Airflow {self.settings.version.text}: {report.get('restarted', report)}")
         self._failure = "its host process ended"
 
@@ -151,26 +150,45 @@ class Airflow:
         while time.monotonic() < deadline:
             if self._failure:
                 raise AirflowError(self._explained(self._failure))
-            try:
-                with urllib.request.urlopen(self.settings.health_url, timeout=5) as answer:  # noqa: S310
-                    health = json.load(answer)
-            except (OSError, ValueError) as error:
-                unhealthy = f"its web server does not answer ({error})"
-            else:
-                parts = self.settings.health_parts
-                sick = [part for part in parts if health.get(part, {}).get("status") != "healthy"]
-                if not sick:
-                    return
-                unhealthy = f"not healthy: {', '.join(sick)}"
+            unhealthy = self._unhealthy()
+            if not unhealthy:
+                return
             time.sleep(0.2)
         raise AirflowError(self._explained(f"{unhealthy} after {_START_SECONDS:.0f} s"))
 
+    def _unhealthy(self) -> str:
+        """Say what cannot be used yet; nothing when all can."""
+        try:
+            if self.settings.task_api_url:
+                _answer_of(self.settings.task_api_url)
+            health = _answer_of(self.settings.health_url)
+        except (OSError, ValueError) as error:
+            return f"its web server does not answer ({error})"
+        sick = [
+            part for part in self.settings.health_parts if health.get(part, {}).get("status") != "healthy"
+        ]
+        return f"not healthy: {', '.join(sick)}" if sick else ""
+
     def _explained(self, reason: str) -> str:
         """The reason, and the last lines of each log."""
-        told = [
-            f"Airflow {self.settings.version.text} did not start: {reason}. Logs in {self.settings.logs}:"
-        ]
-        for log in sorted(self.settings.logs.glob("*.log")):
+        version, logs = self.settings.version.text, self.settings.logs
+        told = [f"Airflow {version} did not start: {reason}. Logs in {logs}:"]
+        for log in sorted(logs.glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
             told += [f"--- {log.name}", *lines]
         return "\n".join(told)
+
+
+def _reports(control: socket.socket) -> Iterator[dict[str, Any]]:
+    """Yield what the host reports until it ends."""
+    with control.makefile("rb") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def _answer_of(url: str) -> dict[str, Any]:
+    """Return the JSON at a URL of this machine, past any proxy. Raises OSError or ValueError."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(url, timeout=30) as answer:
+        told: dict[str, Any] = json.load(answer)
+        return told

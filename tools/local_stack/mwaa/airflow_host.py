@@ -16,6 +16,7 @@ Only the standard library and what Airflow brings along are imported.
 import contextlib
 import ctypes
 import gc
+import importlib
 import json
 import mmap
 import os
@@ -42,6 +43,16 @@ _WARM_UP = (
     ["tasks", "states-for-dag-run", "no-such-dag", "warm-up", "--output=json"],
     ["dags", "list", "--output=json"],
 )
+# What the first task of each worker would import for itself; each Airflow has some of them.
+_FOR_TASKS = (
+    "airflow.executors.local_executor",
+    "airflow.jobs.local_task_job_runner",
+    "airflow.jobs.scheduler_job_runner",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.task.standard_task_runner",
+    "airflow.task.task_runner.standard_task_runner",
+)
 _RESTART_PAUSE_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 _PR_SET_CHILD_SUBREAPER = 36
@@ -61,8 +72,7 @@ def run_airflow(words: list[str]) -> int:
             return 1
         return int(end.code or 0)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is Airflow's answer
-        # As the interpreter would print it, from `main` on: our own two frames are not part of Airflow's
-        # answer.
+        # As the interpreter would print it, from `main` on: our own frame is not part of Airflow's answer.
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
         traceback.print_exception(error)
         return 1
@@ -143,9 +153,8 @@ class Host:
         self.workers = [socket.socket(fileno=descriptor) for descriptor in specification["workers"]]
         for each in (self.control, *self.workers):
             each.set_inheritable(False)
-        self.busy = mmap.mmap(
-            -1, len(self.workers) + 1
-        )  # shared with the workers: which of them run a command
+        # Shared with the workers: which of them run a command.
+        self.busy = mmap.mmap(-1, len(self.workers) + 1)
         self.children: dict[int, Child] = {}
 
     def report(self, **step: Any) -> None:
@@ -155,6 +164,10 @@ class Host:
 
     def start(self) -> None:
         """Bring everything up in the order in which it is needed."""
+        self.report(step="Importing it")
+        import airflow.__main__  # noqa: F401, PLC0415 - here once, so that no child has to
+
+        gc.freeze()
         self.once("Preparing the database", ["db", "migrate"])
         with contextlib.closing(sqlite3.connect(self.specification["database"])) as database:
             # Readers and the writer do not wait for one another then; the setting stays with the file.
@@ -179,11 +192,14 @@ class Host:
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             for words in _WARM_UP:
                 captured(words, stdout, stderr)
+        for module in _FOR_TASKS:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module)
         from airflow import settings  # noqa: PLC0415
 
         settings.engine.dispose()  # a connection must not be shared with the children
         gc.collect()
-        gc.freeze()  # else the first collection in each child would copy every page
+        gc.freeze()  # else the first collection in each child would copy every page it has in common with us
 
     def once(self, step: str, words: list[str]) -> None:
         """Run a command that has to succeed, in a child, so that what it configures goes again."""
@@ -206,12 +222,9 @@ class Host:
         status = 1
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            log = os.open(
-                Path(self.specification["logs"], f"{child.name}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            )
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            os.close(log)
+            with Path(self.specification["logs"], f"{child.name}.log").open("ab") as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
             self.control.close()  # its closing is how the other side learns of the host's end
             for number, worker in enumerate(self.workers):
                 if number != child.number:

@@ -51,7 +51,7 @@ def ensure_airflow(version: AirflowVersion, *, venvs: Path, uv: Path, progress: 
         base = find_python(version)
         progress(f"Installing Airflow {version.text} with {base}")
         _run([uv, "venv", "--quiet", "--clear", "--python", base, venv], version)
-        install = [uv, "pip", "install", "--quiet", "--require-hashes", "--python", python]
+        install: list[str | Path] = [uv, "pip", "install", "--quiet", "--require-hashes", "--python", python]
         _run([*install, "--requirements", requirements], version)
         # Last, so that an installation that broke off is not taken for a good one.
         (venv / _INSTALLED).write_text(locked)

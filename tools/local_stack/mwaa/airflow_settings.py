@@ -38,6 +38,11 @@ class AirflowSettings:
         return self.url + ("/health" if self.version.is_airflow_2 else "/api/v2/monitor/health")
 
     @property
+    def task_api_url(self) -> str | None:
+        """Where tasks report to on Airflow 3. Its first answer takes four seconds, of the first run or before it."""
+        return None if self.version.is_airflow_2 else f"{self.url}/execution/health"
+
+    @property
     def health_parts(self) -> tuple[str, ...]:
         """What has to be healthy, in the words of `health_url`, before the environment can be used."""
         parts = ("metadatabase", "scheduler")

@@ -142,7 +142,8 @@ def _failed_trigger(name: str, text: str, target: ResolvedTarget) -> Outcome:
             return OutcomeUnknown(Reason.UNCLEAR_ANSWER, said)
         case "DagNotFound":
             return Rejected(Reason.DAG_MISSING, said)
-        case "ParamValidationError" | "JSONDecodeError":
+        case "ParamValidationError" | "JSONDecodeError" | "DataError":
+            # DataError: the database cannot hold it, and so holds nothing. PostgreSQL has no NUL in its JSON.
             return Rejected(Reason.CONF_REFUSED, said)
         case "usage":
             return Rejected(Reason.AIRFLOW_REFUSED, said)
