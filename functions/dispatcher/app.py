@@ -14,7 +14,7 @@ from mwaa_gateway.observability import logger, report_dispatch
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
-class GivenBack(Exception):  # noqa: N818  the word for what happens, not for an error
+class GivenBack(Exception):
     """The message is to be delivered again; tells the batch processor not to delete it."""
 
 

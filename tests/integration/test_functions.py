@@ -351,9 +351,7 @@ def test_a_dead_request_is_done_with_and_rings(
 
 
 def test_wiring_builds_a_dispatcher_from_its_settings(
-    queues: Queues,
-    dynamodb,
-    monkeypatch: pytest.MonkeyPatch,
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The composition root needs the settings and makes no call."""
     for name, value in {

@@ -131,6 +131,8 @@ def test_a_rule_on_its_way_from_one_partition_to_another_fires_once(
 ) -> None:
     """Two partitions are read at different moments; the newer version counts."""
     for partition in ("aws.s3#acme-landing", "aws.s3#*", "*"):
-        source.put_text("finance.orders", json.dumps(rule()), [partition], version=2 if partition == newer else 1)
+        source.put_text(
+            "finance.orders", json.dumps(rule()), [partition], version=2 if partition == newer else 1
+        )
     (matched,) = rules.match(UPLOAD, 0).rules
     assert 2 == matched.version
