@@ -20,12 +20,13 @@ class GivenBack(Exception):
 
 def deliver(record: SQSRecord) -> None:
     """Dispatch one message, and give it back with its own delay when it must come again."""
-    dispatcher = wiring.dispatcher()
-    dispatched = dispatcher.dispatch(record.body, int(record.attributes.approximate_receive_count))
-    report_dispatch(dispatched, dispatcher.settings.environment)
+    function = wiring.dispatcher()
+    receive_count = int(record.attributes.approximate_receive_count)
+    dispatched = function.dispatcher.dispatch(record.body, receive_count)
+    report_dispatch(dispatched, function.settings.environment)
     if dispatched.redeliver_after is not None:
         try:
-            dispatcher.visibility.give_back(record.receipt_handle, dispatched.redeliver_after)
+            function.visibility.give_back(record.receipt_handle, dispatched.redeliver_after)
         except Unavailable as error:
             logger.warning("it comes back when its visibility timeout ends: %s", error)
         raise GivenBack

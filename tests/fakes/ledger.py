@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from mwaa_gateway.dispatch import Claim, Finished, PinnedElsewhere
+from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
 
@@ -24,7 +24,7 @@ class Row:
 
 @dataclass
 class FakeLedger:
-    """Implements `mwaa_gateway.dispatch.Ledger`; `writes` counts the calls that reached it."""
+    """Implements `mwaa_gateway.ledger.Ledger`; `writes` counts the calls that reached it."""
 
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     failures: Failures = field(default_factory=Failures)

@@ -1,6 +1,7 @@
 """The Lambda functions as Lambda calls them: handler in, queue and log lines out."""
 
 import importlib.util
+import itertools
 import json
 import subprocess
 import sys
@@ -13,8 +14,11 @@ import pytest
 from fakes.airflow import BUSY, FakeAirflow
 from fakes.requests import a_request
 from mwaa_gateway import wiring
+from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.queues import TriggerDeadLetterQueue, VisibilityTimeout
+from mwaa_gateway.dispatch import Dispatcher
+from mwaa_gateway.gates import Gates
 from mwaa_gateway.observability import logger
 from mwaa_gateway.outcomes import Reason, Rejected
 from mwaa_gateway.settings import DispatcherSettings
@@ -276,16 +280,20 @@ class Dispatching:
 @pytest.fixture
 def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) -> Dispatching:
     airflow = FakeAirflow()
-    dispatcher = wiring.Dispatcher(
+    function = wiring.DispatcherFunction(
         settings=DispatcherSettings("analytics", "ledger", queues.trigger, queues.trigger_dlq, "analytics"),
-        ledger=LedgerTable(dynamodb, "ledger"),
-        airflow=airflow,
-        dead_letters=TriggerDeadLetterQueue(sqs, queues.trigger_dlq),
+        dispatcher=Dispatcher(
+            ledger=LedgerTable(dynamodb, "ledger"),
+            airflow=airflow,
+            dead_letters=TriggerDeadLetterQueue(sqs, queues.trigger_dlq),
+            gates=Gates("analytics", GateItems(dynamodb, "ledger"), dag_missing_grace_seconds=900),
+            maximum_event_age_seconds=86_400,
+            now=itertools.count(1_000.0, 60.0).__next__,  # a shut gate never keeps a test waiting
+            jitter=lambda: 0.0,
+        ),
         visibility=VisibilityTimeout(sqs, queues.trigger),
-        now=lambda: 1_000.0,
-        jitter=lambda: 0.0,
     )
-    monkeypatch.setattr(wiring, "dispatcher", lambda: dispatcher)
+    monkeypatch.setattr(wiring, "dispatcher", lambda: function)
     return Dispatching(airflow, load("dispatcher").handler, queues, sqs)
 
 

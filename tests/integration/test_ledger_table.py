@@ -8,8 +8,8 @@ from botocore.exceptions import EndpointConnectionError
 from fakes.ledger import FakeLedger
 from fakes.requests import a_request
 from mwaa_gateway.aws.ledger_table import REMEMBERED_SECONDS, LedgerTable
-from mwaa_gateway.dispatch import Claim, Finished, Ledger, PinnedElsewhere
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 
 BUSY = Retryable(Reason.WEB_SERVER_BUSY, "busy")

@@ -24,7 +24,7 @@ def test_without_a_stack_a_command_says_how_to_start_one(tmp_path, words):
     """Exit code 1 and a sentence, not a traceback."""
     result = run(*words, "--state-folder", tmp_path)
 
-    assert (result.exit_code, result.stderr) == (
+    assert (result.exit_code, result.output) == (
         1,
         "Error: no local stack is running here (start one: `mwaa-gateway local up`)\n",
     )
@@ -34,7 +34,7 @@ def test_down_without_a_stack_is_no_error(tmp_path):
     """What is wanted is so already."""
     result = run("down", "--state-folder", tmp_path)
 
-    assert (result.exit_code, result.stdout) == (0, "no local stack was running\n")
+    assert (result.exit_code, result.output) == (0, "no local stack was running\n")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_an_environment_that_cannot_be_is_refused(tmp_path, value, said):
     result = run("up", "--environment", value, "--state-folder", tmp_path)
 
     assert result.exit_code != 0
-    assert said in result.stderr
+    assert said in result.output
 
 
 def test_a_folder_holds_one_stack_at_a_time(tmp_path):
@@ -61,7 +61,7 @@ def test_a_folder_holds_one_stack_at_a_time(tmp_path):
     result = run("up", "--state-folder", tmp_path)
 
     assert result.exit_code == 1
-    assert f"a local stack is running already (process {os.getpid()})" in result.stderr
+    assert f"a local stack is running already (process {os.getpid()})" in result.output
     lock.release()
     assert StackLock.holder(tmp_path) is None
 
@@ -91,7 +91,7 @@ input()
 
 
 def test_ministack_tells_why_it_does_not_start(tmp_path):
-    """A port in use is named, from its own log."""
+    """A port in use is named, whoever uses it."""
     first = MiniStack(root=tmp_path, state_folder=tmp_path, log_folder=tmp_path, port=free_port())
     first.start()
     try:
@@ -100,7 +100,7 @@ def test_ministack_tells_why_it_does_not_start(tmp_path):
         first.stop()
 
     assert result.exit_code == 1
-    assert f"127.0.0.1:{first.port} is already in use" in result.stderr
+    assert f"port {first.port} of 127.0.0.1 is in use" in result.output
 
 
 def test_ctrl_c_during_the_start_leaves_no_process(tmp_path):

@@ -4,12 +4,15 @@ from dataclasses import dataclass, field
 
 import pytest
 from fakes.airflow import BUSY, LOST, FakeAirflow
+from fakes.gates import FakeGateStore
 from fakes.ledger import FakeLedger
 from fakes.queues import FakeTriggerDeadLetters
 from fakes.requests import a_request
 from hypothesis import given
 from hypothesis import strategies as st
-from mwaa_gateway.dispatch import Claim, Dispatched, Limits, backoff_seconds, dispatch
+from mwaa_gateway.dispatch import Dispatched, Dispatcher, backoff_seconds
+from mwaa_gateway.gates import Gates
+from mwaa_gateway.ledger import Claim
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
 
@@ -24,21 +27,28 @@ class Gateway:
     ledger: FakeLedger = field(default_factory=FakeLedger)
     airflow: FakeAirflow = field(default_factory=FakeAirflow)
     dead_letters: FakeTriggerDeadLetters = field(default_factory=FakeTriggerDeadLetters)
+    gates: FakeGateStore = field(default_factory=FakeGateStore)
     time: float = 1_000.0
     jitter: float = 0.5
+    sandbox: Gates | None = None  # a new one for each delivery, whose gates are open, unless a test names one
+
+    def new_sandbox(self) -> Gates:
+        return Gates("analytics", self.gates, dag_missing_grace_seconds=GRACE)
 
     def deliver(self, request: TriggerRequest | str | None = None, receive_count: int = 1) -> Dispatched:
         request = request or a_request()
-        return dispatch(
-            request if isinstance(request, str) else request.to_json(),
-            receive_count=receive_count,
+        if self.sandbox is None:
+            self.gates.gates.clear()
+        dispatcher = Dispatcher(
             ledger=self.ledger,
             airflow=self.airflow,
             dead_letters=self.dead_letters,
-            limits=Limits(DAY, GRACE),
+            gates=self.sandbox or self.new_sandbox(),
+            maximum_event_age_seconds=DAY,
             now=lambda: self.time,
             jitter=lambda: self.jitter,
         )
+        return dispatcher.dispatch(request if isinstance(request, str) else request.to_json(), receive_count)
 
     @property
     def states(self) -> list[str]:
@@ -289,7 +299,7 @@ def test_a_ledger_that_does_not_answer_loses_nothing(gateway: Gateway, method: s
     dispatched = gateway.deliver(receive_count=3)
     assert isinstance(dispatched.outcome, Retryable)
     assert dispatched.outcome.reason == Reason.AWS_UNAVAILABLE
-    assert dispatched.redeliver_after == (10.0 if method == "claim" else 2.5)
+    assert dispatched.redeliver_after == 10.0
     gateway.deliver()
     assert ["triggered"] == gateway.states
     assert 1 == len(gateway.airflow.runs)
@@ -316,3 +326,184 @@ def test_backoff_is_between_nothing_and_fifteen_minutes(attempt: int, jitter: fl
     """Full jitter: anything up to the bound, which doubles from 5 s."""
     bound = min(900, 5 * 2 ** (attempt - 1)) if attempt < 20 else 900
     assert 0 <= backoff_seconds(attempt, jitter) <= bound
+
+
+# --- gates ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gated(gateway: Gateway) -> Gateway:
+    gateway.sandbox = gateway.new_sandbox()
+    gateway.deliver(a_request("warm-up"))  # a new sandbox looks at its gate once
+    gateway.airflow.commands.clear()
+    return gateway
+
+
+def waits(dispatched: Dispatched) -> bool:
+    return isinstance(dispatched.outcome, Retryable) and dispatched.outcome.reason is Reason.GATE_SHUT
+
+
+def test_an_open_gate_costs_nothing(gated: Gateway) -> None:
+    """No read, no write: the way without trouble stays two writes and one command."""
+    calls = gated.gates.calls
+    for number in range(10):
+        gated.deliver(a_request(str(number)))
+    assert calls == gated.gates.calls
+
+
+UNREACHABLE = Retryable(Reason.ENVIRONMENT_UNREACHABLE, "no connection")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [BUSY, UNREACHABLE, Retryable(Reason.TOKEN_UNAVAILABLE, ""), Retryable(Reason.TOKEN_REFUSED, "")],
+    ids=lambda failure: failure.reason,
+)
+def test_while_the_environment_is_away_the_others_wait_without_asking(
+    gated: Gateway, failure: Retryable
+) -> None:
+    """Nothing is asked, claimed or written for them, and none of them waits longer than two minutes."""
+    gated.airflow.answers = [failure]
+    gated.deliver(a_request("first"))
+    writes, calls = gated.ledger.writes, gated.gates.calls
+    gated.jitter = 0.999
+    for number in range(20):
+        dispatched = gated.deliver(a_request(str(number)))
+        assert waits(dispatched)
+        assert dispatched.redeliver_after is not None
+        assert dispatched.redeliver_after <= 120
+    assert (["trigger"], writes, calls) == (gated.airflow.commands, gated.ledger.writes, gated.gates.calls)
+
+
+def test_one_probe_asks_for_all_sandboxes(gated: Gateway) -> None:
+    """Three sandboxes, a web server that is down for an hour: one command every half minute, not one a message."""
+    sandboxes = [gated.new_sandbox() for _ in range(3)]
+    gated.airflow.answers = [UNREACHABLE] * 10_000
+    for second in range(3600):
+        gated.time += 1
+        gated.sandbox = sandboxes[second % 3]
+        gated.deliver(a_request(str(second)))
+    assert 3600 / 30 <= len(gated.airflow.commands) <= 3600 / 30 + 10
+
+
+def test_the_first_run_is_there_within_a_minute_of_the_environment(gated: Gateway) -> None:
+    """However long it was away, and whichever sandbox gets the next message; then everybody goes ahead."""
+    sandboxes = [gated.new_sandbox() for _ in range(3)]
+    gated.airflow.answers = [UNREACHABLE] * 10_000
+    for second in range(3600):
+        gated.time += 1
+        gated.sandbox = sandboxes[second % 3]
+        gated.deliver(a_request(str(second)))
+    gated.airflow.answers.clear()
+    before = len(gated.airflow.runs)
+    back_at = gated.time
+    while len(gated.airflow.runs) == before:
+        gated.time += 1
+        gated.sandbox = sandboxes[int(gated.time) % 3]
+        gated.deliver(a_request(str(gated.time)))
+    assert gated.time - back_at <= 31
+    gated.time += 30
+    for sandbox in sandboxes:
+        gated.sandbox = sandbox
+        assert Triggered() == gated.deliver(a_request(f"after-{id(sandbox)}")).outcome
+
+
+def test_a_probe_that_was_killed_is_taken_by_another(gated: Gateway) -> None:
+    """Half a minute later, by any sandbox."""
+    gated.airflow.answers = [UNREACHABLE]
+    gated.deliver(a_request("first"))
+    gated.time += 2
+    killed = gated.new_sandbox()
+    killed.admit(a_request().target, gated.time)
+    assert waits(gated.deliver(a_request("second")))
+    gated.time += 31
+    assert Triggered() == gated.deliver(a_request("second")).outcome
+
+
+def test_a_probe_that_turns_out_a_duplicate_is_passed_on(gated: Gateway) -> None:
+    """It asked nobody; the next message probes at once instead of half a minute later."""
+    gated.airflow.answers = [UNREACHABLE]
+    gated.deliver(a_request("first"))
+    gated.time += 2
+    assert isinstance(gated.deliver(a_request("warm-up")).outcome, AlreadyTriggered)
+    assert Triggered() == gated.deliver(a_request("second")).outcome
+
+
+def test_a_new_sandbox_sees_a_shut_gate(gated: Gateway) -> None:
+    """A cold start in the middle of an outage does not ask either."""
+    gated.airflow.answers = [UNREACHABLE]
+    gated.deliver(a_request("first"))
+    gated.sandbox = gated.new_sandbox()
+    assert waits(gated.deliver(a_request("second")))
+
+
+MISSING = Rejected(Reason.DAG_MISSING, "no such DAG")
+
+
+def test_a_missing_dag_is_asked_for_by_one_probe(gated: Gateway) -> None:
+    """The other requests for it wait without asking; other DAGs are not concerned."""
+    gated.airflow.answers = [MISSING]
+    gated.deliver(a_request("first", dag_id="missing"))
+    for number in range(10):
+        assert waits(gated.deliver(a_request(str(number), dag_id="missing")))
+    assert Triggered() == gated.deliver(a_request("other")).outcome
+    assert ["trigger", "trigger"] == gated.airflow.commands
+
+
+def test_requests_for_a_dag_missing_for_good_die_without_a_command_each(gated: Gateway) -> None:
+    """After the grace: one probe every half minute decides for all that wait."""
+    for _ in range(40):
+        gated.airflow.answers = [MISSING]
+        gated.deliver(a_request("first", dag_id="missing"))
+        gated.time += 31
+    commands = len(gated.airflow.commands)
+    gated.airflow.answers = [MISSING]
+    dead = [gated.deliver(a_request(str(number), dag_id="missing")).outcome for number in range(100)]
+    assert all(isinstance(outcome, Rejected) and outcome.reason is Reason.DAG_MISSING for outcome in dead)
+    assert len(gated.airflow.commands) - commands <= 1
+    assert 101 == len({request.identity for request, _, _ in gated.dead_letters.bells})
+
+
+def test_a_dag_missing_again_much_later_has_its_grace_again(gated: Gateway) -> None:
+    """Yesterday's missing DAG says nothing about today's event."""
+    gated.airflow.answers = [MISSING]
+    gated.deliver(a_request("first", dag_id="missing"))
+    gated.time += DAY
+    gated.airflow.answers = [MISSING]
+    assert isinstance(gated.deliver(a_request("second", dag_id="missing")).outcome, Retryable)
+
+
+def test_a_dag_that_appears_is_triggered_by_all_who_waited(gated: Gateway) -> None:
+    """The probe opens the gate."""
+    gated.airflow.answers = [MISSING]
+    gated.deliver(a_request("first", dag_id="late"))
+    gated.time += 5
+    for identity in ("second", "first", "third"):
+        assert Triggered() == gated.deliver(a_request(identity, dag_id="late")).outcome
+
+
+def test_a_doubtful_request_is_looked_up_even_when_its_dag_is_gone(gated: Gateway) -> None:
+    """Its run may exist: dead without a look would be a lie."""
+    gated.airflow.lost_after = 1
+    gated.airflow.findings = [LOST]
+    gated.deliver(a_request("doubtful", dag_id="gone"))
+    gated.time += 60
+    for _ in range(40):
+        gated.airflow.answers = [MISSING]
+        gated.deliver(a_request("other", dag_id="gone"))
+        gated.time += 31
+    gated.airflow.answers = [MISSING]
+    gated.deliver(a_request("probe", dag_id="gone"))
+    assert isinstance(gated.deliver(a_request("doubtful", dag_id="gone")).outcome, AlreadyTriggered)
+
+
+def test_gates_that_cannot_be_read_lose_nothing(gated: Gateway) -> None:
+    """The message comes again."""
+    gated.airflow.answers = [UNREACHABLE]
+    gated.deliver(a_request("first"))
+    gated.time += 5
+    gated.gates.failures.coming["take_probe"] = 1
+    dispatched = gated.deliver(a_request("first"))
+    assert isinstance(dispatched.outcome, Retryable)
+    assert dispatched.outcome.reason == Reason.AWS_UNAVAILABLE
+    assert Triggered() == gated.deliver(a_request("first")).outcome

@@ -184,9 +184,9 @@ def status(state_folder: Path, as_json: bool) -> None:  # noqa: FBT001
 @_state_folder
 def deploy(state_folder: Path) -> None:
     """Bring the running stack up to date with template.yaml, functions/ and layers/."""
-    timeline = Timeline(_console())
-    with _reported_errors(), timeline.phase("Deploying template.yaml"):
-        redeploy(_running_state(state_folder), state_folder.absolute())
+    state = _running_state(state_folder)
+    with _reported_errors(), Timeline(_console()).phase("Deploying template.yaml"):
+        redeploy(state, state_folder.absolute())
 
 
 @local.command()

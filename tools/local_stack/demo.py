@@ -89,7 +89,7 @@ def _put_event(state: StackState, timeline: Timeline) -> SentEvent:
 
 
 def _table(followed: Sequence[Followed]) -> Table:
-    table = Table(title="From event to DAG run", title_justify="left")
+    table = Table(title="From event to DAG run (the first of each function, cold starts included)", title_justify="left")
     for column in ("Event", "Rule", "DAG", "run_id", "State"):
         table.add_column(column, overflow="fold")
     for column in ("dispatched", "accepted", "success"):

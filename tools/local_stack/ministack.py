@@ -51,6 +51,9 @@ class MiniStack:
 
     def start(self) -> None:
         """Start it and wait until it answers (0.3 to 2 s). Raises StackError with the end of its log."""
+        if free_port(self.port) != self.port:
+            # Whoever is there might be a MiniStack, and answer in place of ours.
+            raise StackError(f"port {self.port} of {LOOPBACK} is in use: choose another with --port")
         temporary = self._state_folder / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
         self._process = start_group(

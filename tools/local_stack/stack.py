@@ -60,13 +60,9 @@ class LocalStack:
         )
         aws = LocalAws(ministack.endpoint_url)
         mwaa = self._mwaa = self._local_mwaa(ministack)
-        # Airflow takes most of the time; MiniStack is up long before it.
-        starting = _Task(lambda: self._start_ministack(ministack))
-        with self._timeline.phase(
-            f"Airflow {' and '.join(sorted(set(self._options.environments.values())))}"
-        ):
-            _Task(lambda: self._start_mwaa(mwaa)).result()
-        starting.result()
+        # Side by side; MiniStack is up long before Airflow is.
+        for start in [_Task(lambda: self._start_ministack(ministack)), _Task(lambda: self._start_mwaa(mwaa))]:
+            start.result()
         with self._timeline.phase("Deploying template.yaml"):
             deployment = deploy_gateway(
                 aws,
@@ -139,8 +135,10 @@ class LocalStack:
             ministack.start()
 
     def _start_mwaa(self, mwaa: LocalMwaa) -> None:
+        versions = " and ".join(sorted(set(self._options.environments.values())))
         try:
-            mwaa.start()
+            with self._timeline.phase(f"Airflow {versions}"):
+                mwaa.start()
         except (InstallError, AirflowError) as error:
             raise StackError(str(error)) from error
 

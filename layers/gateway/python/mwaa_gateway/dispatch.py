@@ -4,6 +4,7 @@
     lost response     claim ──▶ trigger ──▶ OutcomeUnknown ──▶ look up ──▶ there ──▶ record
     crash, then again claim (attempt 2) ──▶ look up ──▶ not there ──▶ trigger ──▶ …
     duplicate         claim refused: the row says triggered ──▶ message deleted                (one write call, no command)
+    gate shut         given back for a little while, without asking anybody (`gates`)
 
 No lock is held: two attempts at once are told apart by the attempt number in the ledger, and Airflow's unique run_id
 lets only one of them create the run.
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.gates import Gates, Gone, Pass, Wait
+from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -27,68 +30,17 @@ from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, Unreada
 
 __all__ = [
     "Airflow",
-    "Claim",
     "DeadLetters",
     "Dispatched",
-    "Finished",
-    "Ledger",
-    "Limits",
-    "PinnedElsewhere",
+    "Dispatcher",
     "backoff_seconds",
-    "dispatch",
 ]
 
 FIRST_BACKOFF_SECONDS = 5
 LONGEST_BACKOFF_SECONDS = 900
+LONGEST_WAIT_SECONDS = 120  # before a shut gate: the full rate is back within two minutes of the environment
 CRASHES_UNTIL_DEAD = 5
 _NOT_TRIED = Retryable(Reason.RUN_NOT_THERE, "not tried before")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to attempt a trigger request, fenced by `attempt`: a later claim makes this one powerless.
-
-    `request` is the pinned one, stored by the first attempt: a rule edited since then cannot send a duplicate
-    elsewhere. `unanswered` counts the attempts, this one included, since any attempt last came back with an answer;
-    `doubtful` says that the attempt before ended as `OutcomeUnknown`.
-    """
-
-    request: TriggerRequest
-    attempt: int
-    unanswered: int
-    doubtful: bool
-    first_attempt_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The ledger already knows how it ended: as `Triggered`, `AlreadyTriggered` or `Rejected`."""
-
-    run_id: str
-    outcome: AlreadyTriggered | Rejected
-
-
-@dataclass(frozen=True, slots=True)
-class PinnedElsewhere:
-    """The first attempt pinned the request to another environment, whose own queue still holds it."""
-
-    environment: str
-
-
-class Ledger(Protocol):
-    """What became of each trigger request. Every call raises Unavailable when it cannot answer."""
-
-    def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
-        """Pin the request if this is its first attempt, and take the next attempt number."""
-        ...
-
-    def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
-        """Record the end of it; False when a later attempt has taken over, which only ends the count of `unanswered`."""
-        ...
-
-    def note(self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float) -> bool:
-        """Record that the attempt is over and the request still open; False as for `finish`."""
-        ...
 
 
 class Airflow(Protocol):
@@ -116,14 +68,6 @@ class DeadLetters(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How long a request is tried, in seconds since its first attempt (waiting for a slot never counts)."""
-
-    maximum_event_age_seconds: int
-    dag_missing_grace_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
 class Dispatched:
     """What one delivery of a message came to.
 
@@ -146,124 +90,150 @@ def backoff_seconds(attempt: int, jitter: float) -> float:
     return jitter * min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS << min(attempt - 1, 10))
 
 
-def dispatch(
-    body: str,
-    *,
-    receive_count: int,
-    ledger: Ledger,
-    airflow: Airflow,
-    dead_letters: DeadLetters,
-    limits: Limits,
-    now: Callable[[], float],
-    jitter: Callable[[], float],
-) -> Dispatched:
-    """Bring one delivery of a message as far as it will go, and say whether it must come again.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatcher:
+    """One environment's dispatcher and everything it works with.
 
-    Never raises for an outage: what cannot be recorded now is delivered again. `receive_count` is the queue's own
-    count, used for the back-off only while the ledger cannot say which attempt this is.
+    A request whose rule names no maximum event age is tried for `maximum_event_age_seconds` from its first attempt;
+    waiting for a slot or before a gate does not count. `now` gives seconds since the epoch, `jitter` is random in
+    [0, 1).
     """
-    request, attempt = None, receive_count
-    outcome: Outcome
-    try:
-        request = TriggerRequest.from_json(body)
-        match ledger.claim(request, now()):
+
+    ledger: Ledger
+    airflow: Airflow
+    dead_letters: DeadLetters
+    gates: Gates
+    maximum_event_age_seconds: int
+    now: Callable[[], float]
+    jitter: Callable[[], float]
+
+    def dispatch(self, body: str, receive_count: int) -> Dispatched:
+        """Bring one delivery of a message as far as it will go, and say whether it must come again.
+
+        Never raises for an outage: what cannot be recorded now is delivered again. `receive_count` is the queue's own
+        count, used for the back-off only while the ledger cannot say which attempt this is.
+        """
+        try:
+            request = TriggerRequest.from_json(body)
+        except UnreadableRequest as error:
+            return self._keep_unreadable(body, receive_count, Rejected(Reason.MESSAGE_UNREADABLE, str(error)))
+        try:
+            admission = self.gates.admit(request.target, self.now())
+            if isinstance(admission, Wait):
+                wait = min(LONGEST_WAIT_SECONDS, admission.seconds * (1 + 3 * self.jitter()))
+                shut = Retryable(Reason.GATE_SHUT, "others wait too; one of them asks again soon")
+                return Dispatched(request, shut, receive_count, wait)
+            return self._admitted(request, receive_count, admission)
+        except Unavailable as error:
+            return self._answer(request, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(error)))
+
+    def _admitted(self, request: TriggerRequest, receive_count: int, admission: Pass | Gone) -> Dispatched:
+        match self.ledger.claim(request, self.now()):
             case Claim() as claim:
-                request, attempt = claim.request, claim.attempt
-                outcome = _record(claim, _attempt(claim, airflow, limits, now), ledger, now)
+                outcome = _gone(claim, admission, self.now()) or self._attempt(claim)
+                return self._finally(claim.request, claim.attempt, self._record(claim, outcome))
             case Finished(outcome=outcome):
-                pass
+                self.gates.report(request.target, None, self.now())
+                return self._finally(request, receive_count, outcome)
             case PinnedElsewhere(environment):
-                outcome = Retryable(
-                    Reason.PINNED_ELSEWHERE,
-                    f"its first attempt was made in environment {environment!r}, and is open",
+                self.gates.report(request.target, None, self.now())
+                text = f"its first attempt was made in environment {environment!r}, and is open"
+                return self._answer(request, receive_count, Retryable(Reason.PINNED_ELSEWHERE, text))
+
+    def _attempt(self, claim: Claim) -> Outcome:
+        """Start the run, or prove that it is there."""
+        target = claim.request.target
+        outcome: Outcome = _NOT_TRIED
+        if _in_doubt(claim):
+            outcome = self._look_up(target, because="an earlier attempt recorded no clear outcome")
+        if isinstance(outcome, Retryable):
+            if claim.unanswered > CRASHES_UNTIL_DEAD:
+                self.gates.report(target, outcome, self.now())
+                return Rejected(
+                    Reason.CRASHED,
+                    f"{CRASHES_UNTIL_DEAD} attempts in a row ended without an outcome: the dispatcher was killed, or "
+                    f"ran out of memory or time, on this request; {outcome.text}",
                 )
+            outcome = self.airflow.trigger(target)
+            if isinstance(outcome, OutcomeUnknown):
+                outcome = self._look_up(target, because=outcome.text)
+        missing_since = self.gates.report(target, outcome, self.now())
+        return self._within_limits(outcome, claim, missing_since)
+
+    def _look_up(
+        self, target: ResolvedTarget, *, because: str
+    ) -> AlreadyTriggered | Retryable | OutcomeUnknown:
+        """Settle a doubt. Only "it is not there" ends it without the run: a look-up that failed leaves the doubt."""
+        match self.airflow.look_up(target):
+            case AlreadyTriggered() as found:
+                return found
+            case Retryable(reason=Reason.RUN_NOT_THERE, text=text):
+                return Retryable(Reason.RUN_NOT_THERE, f"{because}; {text}")
+            case unsettled:
+                return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"{because}; the look-up: {unsettled}")
+
+    def _within_limits(self, outcome: Outcome, claim: Claim, missing_since: float | None) -> Outcome:
+        """Give a missing DAG its grace, and end what has been tried for longer than the event may grow old."""
+        age = self.now() - claim.first_attempt_at
+        if isinstance(outcome, Rejected) and missing_since is not None:
+            missing_for = max(age, self.now() - missing_since)
+            if missing_for < self.gates.dag_missing_grace_seconds:
+                return Retryable(outcome.reason, outcome.text)
+        maximum = claim.request.maximum_event_age_seconds or self.maximum_event_age_seconds
+        if isinstance(outcome, Retryable | OutcomeUnknown) and age >= maximum:
+            doubt = " The run may exist: look it up." if isinstance(outcome, OutcomeUnknown) else ""
+            return Rejected(
+                Reason.TOO_OLD,
+                f"tried for {age:.0f} s of {maximum} s, {claim.attempt} times; last: {outcome.text}.{doubt}",
+            )
+        return outcome
+
+    def _record(self, claim: Claim, outcome: Outcome) -> Outcome:
+        match outcome:
+            case Triggered() | AlreadyTriggered() | Rejected():
+                mine = self.ledger.finish(claim, outcome, self.now())
+            case Retryable() | OutcomeUnknown():
+                mine = self.ledger.note(claim, outcome, self.now())
+            case _:
+                assert_never(outcome)
+        if mine:
+            return outcome
+        # A later attempt of the same request owns the row: it will find the run and record it. Until then the message
+        # stays, so that the request is never left open with no message behind it.
+        return Retryable(Reason.OVERTAKEN, f"attempt {claim.attempt} was overtaken by a later one")
+
+    def _finally(self, request: TriggerRequest, attempt: int, outcome: Outcome) -> Dispatched:
         if isinstance(outcome, Rejected):
             # After the ledger, and again for a redelivery that finds the row dead: a bell may ring twice, never not at all.
-            dead_letters.ring(request, outcome, attempt)
-    except UnreadableRequest as error:
-        outcome = Rejected(Reason.MESSAGE_UNREADABLE, str(error))
-        outcome = _keep_unreadable(body, outcome, dead_letters)
-    except Unavailable as error:
-        outcome = Retryable(Reason.AWS_UNAVAILABLE, str(error))
-    match outcome:
-        case Triggered() | AlreadyTriggered() | Rejected():
-            redeliver_after = None
-        case Retryable() | OutcomeUnknown():
-            redeliver_after = backoff_seconds(attempt, jitter())
-        case _:
-            assert_never(outcome)
-    return Dispatched(request, outcome, attempt, redeliver_after)
+            self.dead_letters.ring(request, outcome, attempt)
+        return self._answer(request, attempt, outcome)
+
+    def _keep_unreadable(self, body: str, receive_count: int, rejected: Rejected) -> Dispatched:
+        try:
+            self.dead_letters.keep_unreadable(body, rejected)
+        except Unavailable as error:
+            return self._answer(None, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(error)))
+        return self._answer(None, receive_count, rejected)
+
+    def _answer(self, request: TriggerRequest | None, attempt: int, outcome: Outcome) -> Dispatched:
+        match outcome:
+            case Triggered() | AlreadyTriggered() | Rejected():
+                return Dispatched(request, outcome, attempt, redeliver_after=None)
+            case Retryable() | OutcomeUnknown():
+                return Dispatched(request, outcome, attempt, backoff_seconds(attempt, self.jitter()))
+            case _:
+                assert_never(outcome)
 
 
-def _keep_unreadable(body: str, rejected: Rejected, dead_letters: DeadLetters) -> Rejected | Retryable:
-    try:
-        dead_letters.keep_unreadable(body, rejected)
-    except Unavailable as error:
-        return Retryable(Reason.AWS_UNAVAILABLE, str(error))
-    return rejected
+def _in_doubt(claim: Claim) -> bool:
+    return claim.doubtful or claim.unanswered > 1
 
 
-def _attempt(claim: Claim, airflow: Airflow, limits: Limits, now: Callable[[], float]) -> Outcome:
-    """Start the run, or prove that it is there."""
-    target = claim.request.target
-    outcome: Outcome = _NOT_TRIED
-    if claim.doubtful or claim.unanswered > 1:
-        outcome = _look_up(target, airflow, because="an earlier attempt recorded no clear outcome")
-    if isinstance(outcome, Retryable):
-        if claim.unanswered > CRASHES_UNTIL_DEAD:
-            return Rejected(
-                Reason.CRASHED,
-                f"{CRASHES_UNTIL_DEAD} attempts in a row ended without an outcome: the dispatcher was killed, or ran out "
-                f"of memory or time, on this request; {outcome.text}",
-            )
-        outcome = airflow.trigger(target)
-        if isinstance(outcome, OutcomeUnknown):
-            outcome = _look_up(target, airflow, because=outcome.text)
-    return _within_limits(outcome, claim, limits, now())
-
-
-def _look_up(
-    target: ResolvedTarget, airflow: Airflow, *, because: str
-) -> AlreadyTriggered | Retryable | OutcomeUnknown:
-    """Settle a doubt. Only "it is not there" ends it without the run: a look-up that failed leaves the doubt."""
-    match airflow.look_up(target):
-        case AlreadyTriggered() as found:
-            return found
-        case Retryable(reason=Reason.RUN_NOT_THERE, text=text):
-            return Retryable(Reason.RUN_NOT_THERE, f"{because}; {text}")
-        case unsettled:
-            return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"{because}; the look-up: {unsettled}")
-
-
-def _within_limits(outcome: Outcome, claim: Claim, limits: Limits, now: float) -> Outcome:
-    """Give a missing DAG its grace, and end what has been tried for longer than the event may grow old."""
-    age = now - claim.first_attempt_at
-    if (
-        isinstance(outcome, Rejected)
-        and outcome.reason in (Reason.DAG_MISSING, Reason.DAG_BROKEN)
-        and age < limits.dag_missing_grace_seconds
-    ):
-        return Retryable(outcome.reason, outcome.text)
-    maximum = claim.request.maximum_event_age_seconds or limits.maximum_event_age_seconds
-    if isinstance(outcome, Retryable | OutcomeUnknown) and age >= maximum:
-        doubt = " The run may exist: look it up." if isinstance(outcome, OutcomeUnknown) else ""
-        return Rejected(
-            Reason.TOO_OLD,
-            f"tried for {age:.0f} s of {maximum} s, {claim.attempt} times; last: {outcome.text}.{doubt}",
-        )
-    return outcome
-
-
-def _record(claim: Claim, outcome: Outcome, ledger: Ledger, now: Callable[[], float]) -> Outcome:
-    match outcome:
-        case Triggered() | AlreadyTriggered() | Rejected():
-            mine = ledger.finish(claim, outcome, now())
-        case Retryable() | OutcomeUnknown():
-            mine = ledger.note(claim, outcome, now())
-        case _:
-            assert_never(outcome)
-    if mine:
-        return outcome
-    # A later attempt of the same request owns the row: it will find the run and record it. Until then the message
-    # stays, so that the request is never left open with no message behind it.
-    return Retryable(Reason.OVERTAKEN, f"attempt {claim.attempt} was overtaken by a later one")
+def _gone(claim: Claim, admission: Pass | Gone, now: float) -> Rejected | None:
+    """Give up a request whose DAG has been missing too long, without asking: the probe asks for all of them."""
+    if isinstance(admission, Pass) or _in_doubt(claim):
+        return None
+    return Rejected(
+        Reason.DAG_MISSING,
+        f"Airflow has not known DAG {claim.request.target.dag_id!r} for {now - admission.shut_since:.0f} s",
+    )

@@ -14,11 +14,24 @@ between, each sandbox remembers it and gives messages back without any I/O.
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Gate", "GateRecord", "GateStore", "Pass", "Wait"]
+from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+__all__ = ["Gate", "GateRecord", "GateStore", "Gates", "Gone", "Pass", "Wait"]
 
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0  # with the wait of a message given back, the first run is there 60 s after it is back
+LONGEST_PAUSE_SECONDS = (
+    30.0  # with the wait of a message given back, the first run is there 60 s after it is back
+)
 PROBE_SECONDS = 30.0  # after which a probe that never reported is taken by another
+
+_ENVIRONMENT_FAILED = (
+    Reason.ENVIRONMENT_UNREACHABLE,
+    Reason.TOKEN_REFUSED,
+    Reason.TOKEN_UNAVAILABLE,
+    Reason.WEB_SERVER_BUSY,
+)
+_DAG_FAILED = (Reason.DAG_BROKEN, Reason.DAG_MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +65,7 @@ class GateStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Go ahead. `probe`: on behalf of all others, who wait for the answer."""
-
-    probe: bool = False
+    """Go ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,34 +76,46 @@ class Wait:
     shut_since: float
 
 
-class Gate:
-    """One gate, as one sandbox knows it."""
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Do not even wait: Airflow has not known this DAG for longer than a missing DAG is given."""
 
-    def __init__(self, name: str, store: GateStore, *, forget_after_seconds: float) -> None:
-        """`forget_after_seconds`: a failure that long after the last one begins a new time of being shut."""
+    shut_since: float
+
+
+class Gate:
+    """One gate, as one sandbox knows it.
+
+    `forget_after_seconds`: a failure that long after the last one begins a new time of being shut. `look_first`: a
+    new sandbox reads the gate once, before it asks for the first time.
+    """
+
+    def __init__(
+        self, name: str, store: GateStore, *, forget_after_seconds: float, look_first: bool = False
+    ) -> None:
         self._name = name
         self._store = store
         self._forget_after_seconds = forget_after_seconds
+        self._looked = not look_first
         self._known: GateRecord | None = None
+        self._probing = False
 
     def admit(self, now: float) -> Pass | Wait:
         """Say whether to go ahead; without I/O unless a probe is due."""
-        if self._known is None:
-            return Pass()
-        if now < self._known.probe_at:
+        if self._known is not None and now < self._known.probe_at:
             return Wait(self._known.probe_at - now, self._known.shut_since)
-        taken, self._known = self._store.take_probe(self._name, now, now + PROBE_SECONDS)
-        if self._known is None:
+        if self._known is not None or not self._looked:
+            self._probing, self._known = self._store.take_probe(self._name, now, now + PROBE_SECONDS)
+            self._looked = True
+        if self._known is None or self._probing:
             return Pass()
-        if taken:
-            return Pass(probe=True)
         return Wait(max(self._known.probe_at - now, 0.0), self._known.shut_since)
 
     def answered(self) -> None:
         """Whoever is behind the gate answered: open it."""
         if self._known is not None:
             self._store.open(self._name)
-            self._known = None
+        self._known, self._probing = None, False
 
     def failed(self, now: float) -> float:
         """Nobody answered: shut the gate, twice as long as the last time; returns since when it is shut."""
@@ -101,11 +124,76 @@ class Gate:
             known = GateRecord(shut_since=now, failed_at=now, failures=0, probe_at=now)
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * (1 << min(known.failures, 10)))
         self._known = GateRecord(known.shut_since, now, known.failures + 1, now + pause)
+        self._probing = False
         self._store.shut(self._name, self._known)
         return known.shut_since
 
     def not_asked(self, now: float) -> None:
-        """The probe was not needed after all: the next attempt may take it at once."""
-        if self._known is not None:
+        """The probe was taken and not needed: the next attempt may take it at once."""
+        if self._probing and self._known is not None:
             self._known = GateRecord(self._known.shut_since, self._known.failed_at, self._known.failures, now)
             self._store.shut(self._name, self._known)
+        self._probing = False
+
+
+class Gates:
+    """The gate before one environment, and those before its DAGs.
+
+    `dag_missing_grace_seconds`: how long requests for a DAG that Airflow does not know wait for it to appear.
+    """
+
+    def __init__(self, environment: str, store: GateStore, *, dag_missing_grace_seconds: float) -> None:
+        self._store = store
+        self.dag_missing_grace_seconds = dag_missing_grace_seconds
+        self._prefix = f"gate|dag|{environment}|"
+        self._environment = Gate(
+            f"gate|environment|{environment}", store, forget_after_seconds=3600, look_first=True
+        )
+        self._dags: dict[str, Gate] = {}
+
+    def admit(self, target: ResolvedTarget, now: float) -> Pass | Wait | Gone:
+        """Say whether to go ahead, wait, or give up without asking."""
+        at_environment = self._environment.admit(now)
+        if isinstance(at_environment, Wait):
+            return at_environment
+        if (dag := self._dags.get(target.dag_id)) is None:
+            return Pass()
+        at_dag = dag.admit(now)
+        if isinstance(at_dag, Wait):
+            self._environment.not_asked(now)
+            if now - at_dag.shut_since >= self.dag_missing_grace_seconds:
+                return Gone(at_dag.shut_since)
+        return at_dag
+
+    def report(self, target: ResolvedTarget, outcome: Outcome | None, now: float) -> float | None:
+        """Tell what an attempt came to (None: Airflow was not asked after all).
+
+        Returns since when Airflow has not known the DAG, if that is what it came to.
+        """
+        dag = self._dags.get(target.dag_id)
+        if outcome is None or _environment_failed(outcome):
+            if outcome is None:
+                self._environment.not_asked(now)
+            else:
+                self._environment.failed(now)
+            if dag is not None:
+                dag.not_asked(now)
+            return None
+        self._environment.answered()
+        if isinstance(outcome, Rejected | Retryable) and outcome.reason in _DAG_FAILED:
+            if dag is None:
+                name = self._prefix + target.dag_id
+                dag = Gate(name, self._store, forget_after_seconds=self.dag_missing_grace_seconds)
+                self._dags[target.dag_id] = dag
+            return dag.failed(now)
+        if dag is not None:
+            dag.answered()
+            del self._dags[target.dag_id]
+        return None
+
+
+def _environment_failed(outcome: Outcome) -> bool:
+    """Unknown counts: a look-up right after it was not answered either."""
+    return isinstance(outcome, OutcomeUnknown) or (
+        isinstance(outcome, Retryable) and outcome.reason in _ENVIRONMENT_FAILED
+    )

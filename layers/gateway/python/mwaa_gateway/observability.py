@@ -11,7 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from mwaa_gateway.dispatch import Dispatched
 from mwaa_gateway.ingest import DeadEventReason, IngressReport
-from mwaa_gateway.outcomes import AlreadyTriggered, Triggered
+from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Retryable, Triggered
 
 __all__ = ["logger", "metrics", "report_dispatch", "report_ingress"]
 
@@ -67,6 +67,10 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
     """Log and count what one delivery of a trigger request came to."""
     outcome = dispatched.outcome
     request = dispatched.request
+    if isinstance(outcome, Retryable) and outcome.reason is Reason.GATE_SHUT:
+        # Every waiting message says this every minute or two: the attempt that shut the gate has said why.
+        logger.debug("waits before a shut gate", extra={"redeliver_after": dispatched.redeliver_after})
+        return
     log = logger.info if isinstance(outcome, Triggered | AlreadyTriggered) else logger.warning
     log(
         getattr(outcome, "text", "") or "run started",

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     DAG_BROKEN = "dag_broken"
     DAG_MISSING = "dag_missing"
     ENVIRONMENT_UNREACHABLE = "environment_unreachable"
+    GATE_SHUT = "gate_shut"
     MESSAGE_UNREADABLE = "message_unreadable"
     OVERTAKEN = "overtaken"
     PINNED_ELSEWHERE = "pinned_elsewhere"

@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 
 from mwaa_gateway.aws.calls import CLIENT_CONFIG
+from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.queues import (
     IngressDeadLetterQueue,
@@ -19,14 +20,15 @@ from mwaa_gateway.aws.queues import (
     VisibilityTimeout,
 )
 from mwaa_gateway.aws.rules_table import RulesTable
-from mwaa_gateway.dispatch import Airflow, Dispatched, Limits, dispatch
+from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import Event
+from mwaa_gateway.gates import Gates
 from mwaa_gateway.ingest import IngressReport, ingest
 from mwaa_gateway.live_rules import LiveRules
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings
 
-__all__ = ["Dispatcher", "Ingress", "dispatcher", "ingress"]
+__all__ = ["DispatcherFunction", "Ingress", "dispatcher", "ingress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +54,12 @@ class Ingress:
 
 
 @dataclass(frozen=True, slots=True)
-class Dispatcher:
-    """An environment's dispatcher with everything it needs."""
+class DispatcherFunction:
+    """A dispatcher function: the flow, and the queue its messages are given back to."""
 
     settings: DispatcherSettings
-    ledger: LedgerTable
-    airflow: Airflow
-    dead_letters: TriggerDeadLetterQueue
+    dispatcher: Dispatcher
     visibility: VisibilityTimeout
-    now: Callable[[], float]
-    jitter: Callable[[], float]
-
-    def dispatch(self, body: str, receive_count: int) -> Dispatched:
-        """Bring one delivery of a message as far as it will go."""
-        return dispatch(
-            body,
-            receive_count=receive_count,
-            ledger=self.ledger,
-            airflow=self.airflow,
-            dead_letters=self.dead_letters,
-            limits=Limits(self.settings.maximum_event_age_seconds, self.settings.dag_missing_grace_seconds),
-            now=self.now,
-            jitter=self.jitter,
-        )
 
 
 @cache
@@ -95,28 +80,35 @@ def ingress() -> Ingress:
 
 
 @cache
-def dispatcher() -> Dispatcher:
+def dispatcher() -> DispatcherFunction:
     """Build the dispatcher of this sandbox, once."""
     # requests costs an ingress function some 90 ms of cold start, and only dispatchers talk to the web server.
     from mwaa_gateway.aws.mwaa import CliTransport, WebServer  # noqa: PLC0415
 
     settings = DispatcherSettings.from_environ(os.environ)
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
-    return Dispatcher(
+    dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
+    web_server = WebServer(
+        host=settings.web_server_host,
+        ca_bundle=settings.web_server_ca_bundle,
+        connect_timeout_seconds=settings.cli_connect_timeout_seconds,
+        read_timeout_seconds=settings.cli_read_timeout_seconds,
+    )
+    mwaa = boto3.client("mwaa", config=CLIENT_CONFIG)
+    return DispatcherFunction(
         settings=settings,
-        ledger=LedgerTable(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.ledger_table),
-        airflow=CliTransport(
-            boto3.client("mwaa", config=CLIENT_CONFIG),
-            settings.mwaa_environment_name,
-            WebServer(
-                host=settings.web_server_host,
-                ca_bundle=settings.web_server_ca_bundle,
-                connect_timeout_seconds=settings.cli_connect_timeout_seconds,
-                read_timeout_seconds=settings.cli_read_timeout_seconds,
+        dispatcher=Dispatcher(
+            ledger=LedgerTable(dynamodb, settings.ledger_table),
+            airflow=CliTransport(mwaa, settings.mwaa_environment_name, web_server),
+            dead_letters=TriggerDeadLetterQueue(sqs, settings.trigger_dlq_url),
+            gates=Gates(
+                settings.environment,
+                GateItems(dynamodb, settings.ledger_table),
+                dag_missing_grace_seconds=settings.dag_missing_grace_seconds,
             ),
+            maximum_event_age_seconds=settings.maximum_event_age_seconds,
+            now=time.time,
+            jitter=random.random,
         ),
-        dead_letters=TriggerDeadLetterQueue(sqs, settings.trigger_dlq_url),
         visibility=VisibilityTimeout(sqs, settings.trigger_queue_url),
-        now=time.time,
-        jitter=random.random,
     )

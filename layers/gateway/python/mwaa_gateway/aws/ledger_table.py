@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from mwaa_gateway.aws.calls import unavailable_unless_answered
-from mwaa_gateway.dispatch import Claim, Finished, PinnedElsewhere
+from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
 
@@ -39,7 +39,7 @@ Item = dict[str, Any]
 
 
 class LedgerTable:
-    """Implements `mwaa_gateway.dispatch.Ledger`."""
+    """Implements `mwaa_gateway.ledger.Ledger`."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client

@@ -1,0 +1,56 @@
+"""The ledger as the dispatcher sees it: what became of each trigger request, and who may attempt it now."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Rejected, Retryable, Triggered
+from mwaa_gateway.trigger_request import TriggerRequest
+
+__all__ = ["Claim", "Finished", "Ledger", "PinnedElsewhere"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to attempt a trigger request, fenced by `attempt`: a later claim makes this one powerless.
+
+    `request` is the pinned one, stored by the first attempt: a rule edited since then cannot send a duplicate
+    elsewhere. `unanswered` counts the attempts, this one included, since any attempt last came back with an answer;
+    `doubtful` says that the attempt before ended as `OutcomeUnknown`.
+    """
+
+    request: TriggerRequest
+    attempt: int
+    unanswered: int
+    doubtful: bool
+    first_attempt_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The ledger already knows how it ended: as `Triggered`, `AlreadyTriggered` or `Rejected`."""
+
+    run_id: str
+    outcome: AlreadyTriggered | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedElsewhere:
+    """The first attempt pinned the request to another environment, whose own queue still holds it."""
+
+    environment: str
+
+
+class Ledger(Protocol):
+    """What became of each trigger request. Every call raises Unavailable when it cannot answer."""
+
+    def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
+        """Pin the request if this is its first attempt, and take the next attempt number."""
+        ...
+
+    def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
+        """Record the end of it; False when a later attempt has taken over, which only ends the count of `unanswered`."""
+        ...
+
+    def note(self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float) -> bool:
+        """Record that the attempt is over and the request still open; False as for `finish`."""
+        ...

@@ -1,0 +1,1 @@
+"""The whole gateway in one process: time, order and faults belong to one seed."""
