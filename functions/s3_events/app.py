@@ -3,6 +3,7 @@
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
 from mwaa_gateway import wiring
 from mwaa_gateway.events import from_s3_notification
 from mwaa_gateway.observability import logger, report_ingress

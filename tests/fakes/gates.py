@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from mwaa_gateway.gates import GateRecord
-
 from fakes.failures import Failures
+from mwaa_gateway.gates import GateRecord
 
 
 @dataclass

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from fakes.failures import Failures
 from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
-
-from fakes.failures import Failures
 
 
 @dataclass

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fakes.failures import Failures
 from mwaa_gateway.ingest import DeadEvent
 from mwaa_gateway.outcomes import Rejected
 from mwaa_gateway.trigger_request import TriggerRequest
-
-from fakes.failures import Failures
 
 
 @dataclass

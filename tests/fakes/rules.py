@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fakes.failures import Failures
 from mwaa_gateway.live_rules import StoredRule
 from mwaa_gateway.routing import rule_partitions
-
-from fakes.failures import Failures
 
 
 @dataclass

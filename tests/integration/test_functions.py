@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from fakes.airflow import BUSY, FakeAirflow
 from fakes.requests import a_request
 from mwaa_gateway import wiring

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+
 from fakes.ledger import FakeLedger
 from fakes.requests import a_request
 from mwaa_gateway.aws.ledger_table import REMEMBERED_SECONDS, LedgerTable

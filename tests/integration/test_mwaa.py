@@ -13,6 +13,7 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.stub import Stubber
+
 from fakes.web_server import Answer, WebServerScript, scripted_web_server
 from mwaa_gateway.aws.mwaa import TOKEN_SECONDS, CliTransport, WebServer, is_web_server_host
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered

@@ -5,6 +5,7 @@ import json
 import zlib
 
 import pytest
+
 from fakes.requests import a_request
 from mwaa_gateway.aws.queues import (
     LARGEST_MESSAGE_BYTES,

@@ -24,6 +24,8 @@ from botocore.exceptions import (
     UnknownServiceError,
 )
 from click.testing import CliRunner, Result
+from moto import mock_aws
+
 from fakes.rules_table import RULES_TABLE, create_rules_table, rules_table_items
 from gateway_cli.apply import apply_folder
 from gateway_cli.aws_errors import told_plainly
@@ -32,7 +34,6 @@ from gateway_cli.output import Refused
 from gateway_cli.rule_files import RulesRefused
 from gateway_cli.rules import rules
 from gateway_cli.rules_store import Applied, RulesStore
-from moto import mock_aws
 
 ORDERS = "finance.orders"
 RULE = f"""\

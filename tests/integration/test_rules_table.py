@@ -10,11 +10,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
-from fakes.rules_table import RULES_TABLE, create_rules_table, rules_table_items
-from gateway_cli.rules_store import Applied, RuleChanged, RuleMissing, RulesStore, TableBusy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
+
+from fakes.rules_table import RULES_TABLE, create_rules_table, rules_table_items
+from gateway_cli.rules_store import Applied, RuleChanged, RuleMissing, RulesStore, TableBusy
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.errors import GatewayError, InvalidRule, Unavailable
 from mwaa_gateway.live_rules import LiveRules, StoredRule

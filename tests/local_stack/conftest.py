@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from gateway_cli.apply import apply_folder
 from gateway_cli.rules_store import RulesStore
 from local_stack.aws import LocalAws

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+
 from local_stack.command import local
 from local_stack.lock import StackLock
 from local_stack.ministack import MiniStack

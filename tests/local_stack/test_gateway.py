@@ -15,6 +15,7 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
+
 from local_stack.airflow_runs import AirflowRuns, DagRun
 from local_stack.follow import SentEvent, follow
 from local_stack.ledger import rows_about

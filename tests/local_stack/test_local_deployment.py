@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from local_stack.artifacts import Artifact, function_artifact, unpacked_layer
 from local_stack.template import load_template, localise
 

@@ -22,6 +22,7 @@ import pytest
 import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from local_stack.mwaa import ControlClient, Faults, LocalMwaa
 from local_stack.mwaa.airflow_host import session_members
 from local_stack.mwaa.http_server import Answer, Request

@@ -9,6 +9,7 @@ import pytest
 import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from local_stack.aws import LocalAws
 from local_stack.ministack import MiniStack
 from local_stack.mwaa.api import MwaaApi

@@ -6,6 +6,7 @@ from urllib.parse import unquote_plus
 
 import pytest
 from botocore.exceptions import ClientError
+
 from local_stack.ministack_server import SANDBOXES_PER_FUNCTION
 from polling import until
 

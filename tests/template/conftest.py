@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+
 from template.expansion import EVERYTHING, Template, expand_template, read_source
 
 Expand = Callable[..., Template]

@@ -1,6 +1,7 @@
 """What would go wrong at night, and who hears of it."""
 
 import pytest
+
 from template.expansion import EVERYTHING
 
 # (namespace, metric, dimensions, threshold) of every alarm; {…} are the environment's or the function's name.

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+
 from template.expansion import PSEUDO_PARAMETERS
 
 NAMES = ("analytics", "legacy", "risk", "Sales2", "x")

@@ -1,6 +1,7 @@
 """The functions: what each is given, and that its own settings module can read it."""
 
 import pytest
+
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings
 from template.expansion import EVERYTHING, ROOT
 

@@ -1,6 +1,7 @@
 """Who may do what: one role per function, nothing by way of a pattern that is not explained here."""
 
 import pytest
+
 from template.expansion import EVERYTHING, statements
 
 INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole")

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from template.expansion import EVERYTHING, statements
 
 HOURS, DAYS = 3600, 86400

@@ -1,6 +1,7 @@
 """Where events come from, and what happens to those that cannot be delivered."""
 
 import pytest
+
 from template.expansion import EVERYTHING
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from local_stack.aws import LocalAws
 from local_stack.ministack import CREDENTIALS, REGION, MiniStack
 from local_stack.ports import free_port

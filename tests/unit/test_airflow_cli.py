@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mwaa_gateway.airflow_cli import look_up_command, read_look_up, read_trigger, trigger_command
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,

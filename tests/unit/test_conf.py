@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mwaa_gateway.conf import MAXIMUM_CONF_BYTES, build_conf
 from mwaa_gateway.errors import ConfError
 from mwaa_gateway.events import Event

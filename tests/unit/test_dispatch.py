@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fakes.airflow import BUSY, LOST, FakeAirflow
 from fakes.gates import FakeGateStore
 from fakes.ledger import FakeLedger
 from fakes.queues import FakeTriggerDeadLetters
 from fakes.requests import a_request
-from hypothesis import given
-from hypothesis import strategies as st
 from mwaa_gateway.dispatch import Dispatched, Dispatcher, backoff_seconds
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.ledger import Claim

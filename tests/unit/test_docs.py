@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings
 

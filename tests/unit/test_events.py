@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import Event, from_eventbridge, from_s3_notification, from_sns_notification
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
 from fakes.queues import FakeIngressDeadLetters, FakeTriggerQueue
 from fakes.rules import FakeRuleSource
 from mwaa_gateway.errors import MalformedEvent, Unavailable

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from fakes.rules import FakeRuleSource
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.live_rules import LiveRules, Matches

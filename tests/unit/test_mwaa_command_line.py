@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from local_stack.mwaa.command_line import UnsupportedCommand, words_of
 
 

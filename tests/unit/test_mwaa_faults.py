@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 import pytest
+
 from local_stack.mwaa.faults import APPLIED, Fault, Faults, FaultSchedule, garble
 
 EVERY_KIND = Faults(

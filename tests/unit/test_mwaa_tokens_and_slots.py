@@ -1,6 +1,7 @@
 """Tokens that live 60 seconds, and the four slots."""
 
 import pytest
+
 from local_stack.mwaa.slots import NoFreeSlot, Slots
 from local_stack.mwaa.tokens import TokenStore
 

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+
 from local_stack.mwaa import airflow_install
 from local_stack.mwaa.airflow_install import InstallError, ensure_airflow, find_python
 from local_stack.mwaa.versions import AirflowVersion, known_versions, python_minor

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
+
 from local_stack.mwaa.api import MwaaApi
 from local_stack.mwaa.environment import Environment
 from local_stack.mwaa.faults import APPLIED, Fault, Faults, FaultSchedule

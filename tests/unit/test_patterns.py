@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mwaa_gateway.errors import InvalidPattern
 from mwaa_gateway.patterns import compile_pattern
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.routing import RuleIndex, event_partitions, rule_partitions
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gateway_cli.json_documents import read_json
 from gateway_cli.rule_files import Mistake, RulesRefused, check_rules, read_rules
 from gateway_cli.yaml_documents import read_yaml, write_yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 RULE = """\
 id: finance.orders

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.events import from_eventbridge, from_s3_notification, from_sns_notification
 from mwaa_gateway.patterns import compile_pattern

@@ -1,6 +1,7 @@
 """Settings: read from the environment, with errors that name the variable; documented in docs/settings.md."""
 
 import pytest
+
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, InvalidSetting
 
 INGRESS = {

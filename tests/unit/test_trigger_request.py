@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+
 from fakes.requests import a_request
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest, derive_run_id
 

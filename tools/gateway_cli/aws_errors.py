@@ -17,9 +17,9 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
-from mwaa_gateway.errors import GatewayError
 
 from gateway_cli.output import Refused
+from mwaa_gateway.errors import GatewayError
 
 __all__ = ["told_plainly"]
 

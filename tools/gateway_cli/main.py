@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any, Final
 
 import click
+
 from mwaa_gateway import __version__
 
 __all__ = ["cli", "main"]

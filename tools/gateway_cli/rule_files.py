@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mwaa_gateway.errors import GatewayError, InvalidRule
-from mwaa_gateway.rules import Rule, parse_rule
-
 from gateway_cli.documents import Document, Place
 from gateway_cli.json_documents import read_json
 from gateway_cli.rules_store import document_text
 from gateway_cli.yaml_documents import read_yaml
+from mwaa_gateway.errors import GatewayError, InvalidRule
+from mwaa_gateway.rules import Rule, parse_rule
 
 __all__ = ["CheckedRule", "Mistake", "RulesRefused", "WrittenRule", "check_rules", "read_rules"]
 

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from mwaa_gateway.errors import InvalidRule
-from mwaa_gateway.rules import parse_rule
 
 from gateway_cli.apply import apply_rules
 from gateway_cli.connection import Connection, connection_options
@@ -17,6 +15,8 @@ from gateway_cli.rule_files import CheckedRule, Mistake, check_rules
 from gateway_cli.rules_store import Applied, State
 from gateway_cli.stored_rules import document_of, summary, target_names
 from gateway_cli.yaml_documents import write_yaml
+from mwaa_gateway.errors import InvalidRule
+from mwaa_gateway.rules import parse_rule
 
 __all__ = ["rules"]
 

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from botocore.exceptions import ClientError
+
+from gateway_cli.rule_items import StoredRuleItem, change_actions, read_item, rule_key
 from mwaa_gateway.aws.rules_table import RULES_PARTITION
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.rules import Rule
-
-from gateway_cli.rule_items import StoredRuleItem, change_actions, read_item, rule_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.table import Table
+
 from gateway_cli.apply import apply_folder
 from gateway_cli.rule_files import RulesRefused
 from gateway_cli.rules_store import RulesStore
-from rich.table import Table
-
 from local_stack.follow import Followed, SentEvent, follow
 from local_stack.ministack import StackError
 from local_stack.processes import descendants, memory_bytes
@@ -89,7 +89,9 @@ def _put_event(state: StackState, timeline: Timeline) -> SentEvent:
 
 
 def _table(followed: Sequence[Followed]) -> Table:
-    table = Table(title="From event to DAG run (the first of each function, cold starts included)", title_justify="left")
+    table = Table(
+        title="From event to DAG run (the first of each function, cold starts included)", title_justify="left"
+    )
     for column in ("Event", "Rule", "DAG", "run_id", "State"):
         table.add_column(column, overflow="fold")
     for column in ("dispatched", "accepted", "success"):

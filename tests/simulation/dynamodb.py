@@ -1,0 +1,230 @@
+"""A DynamoDB table in memory that carries out the expressions it is given, one item at a time."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from simulation.world import World
+
+__all__ = ["ConditionalCheckFailedException", "DynamoDB", "Table"]
+
+Item = dict[str, Any]
+Key = tuple[str, str]
+
+
+class ConditionalCheckFailedException(ClientError):
+    pass
+
+
+class _Exceptions:
+    ConditionalCheckFailedException = ConditionalCheckFailedException
+
+
+class Table:
+    """Items by partition and sort key. `watch` is told of every write: (key, item before, item after)."""
+
+    def __init__(self, partition_key: str, sort_key: str) -> None:
+        self.items: dict[Key, Item] = {}
+        self.watch: Callable[[Key, Item | None, Item], None] | None = None
+        self._keys = (partition_key, sort_key)
+
+    def key(self, item: Item) -> Key:
+        partition, sort = self._keys
+        return item[partition]["S"], item[sort]["S"]
+
+    def update(self, request: Item) -> Item:
+        """Carry out an UpdateItem."""
+        key = self.key(request["Key"])
+        old = self.items.get(key)
+        names, values = (
+            request.get("ExpressionAttributeNames", {}),
+            request.get("ExpressionAttributeValues", {}),
+        )
+        condition = request.get("ConditionExpression")
+        if condition is not None and not _condition(condition)(old or {}, names, values):
+            raise _refused(old, "UpdateItem")
+        new = dict(old or request["Key"])
+        _update(request["UpdateExpression"])(old or {}, new, names, values)
+        self.put(key, new)
+        return {"Attributes": new}
+
+    def put(self, key: Key, item: Item) -> None:
+        old = self.items.get(key)
+        self.items[key] = item
+        if self.watch is not None:
+            self.watch(key, old, item)
+
+
+class DynamoDB:
+    """The part of botocore's DynamoDB client that the adapters use."""
+
+    exceptions = _Exceptions
+
+    def __init__(self, world: World, tables: dict[str, Table]) -> None:
+        self._world = world
+        self._tables = tables
+
+    def update_item(self, **request: Any) -> Item:
+        table = self._tables[request["TableName"]]
+        return self._world.aws_call("dynamodb", "UpdateItem", lambda: table.update(request))
+
+    def get_item(self, **request: Any) -> Item:
+        table = self._tables[request["TableName"]]
+
+        def read() -> Item:
+            item = table.items.get(table.key(request["Key"]))
+            return {} if item is None else {"Item": item}
+
+        return self._world.aws_call("dynamodb", "GetItem", read)
+
+    def batch_get_item(self, **request: Any) -> Item:
+        def read() -> Item:
+            responses = {}
+            for name, wanted in request["RequestItems"].items():
+                table = self._tables[name]
+                found = (table.items.get(table.key(key)) for key in wanted["Keys"])
+                responses[name] = [item for item in found if item is not None]
+            return {"Responses": responses, "UnprocessedKeys": {}}
+
+        return self._world.aws_call("dynamodb", "BatchGetItem", read)
+
+    def query(self, **request: Any) -> Item:
+        table = self._tables[request["TableName"]]
+        values = request["ExpressionAttributeValues"]
+        partition, prefix = values[":partition"]["S"], values[":prefix"]["S"]
+
+        def read() -> Item:
+            return {
+                "Items": [
+                    item
+                    for (at, sort), item in sorted(table.items.items())
+                    if at == partition and sort.startswith(prefix)
+                ]
+            }
+
+        return self._world.aws_call("dynamodb", "Query", read)
+
+
+def _refused(old: Item | None, operation: str) -> ConditionalCheckFailedException:
+    response: Any = {
+        "Error": {"Code": "ConditionalCheckFailedException", "Message": "The conditional request failed"}
+    }
+    if old is not None:
+        response["Item"] = old
+    return ConditionalCheckFailedException(response, operation)
+
+
+# --- expressions: each is translated to Python once -------------------------------------------------------------
+
+_TOKEN = re.compile(r"\s*(?:(?P<word>[#:]?[A-Za-z_]\w*)|(?P<sign><>|<=|>=|[=<>(),+-]))")
+_COMPARED = {"=": "==", "<>": "!="}
+_ORDERED = ("<", ">", "<=", ">=")
+
+
+def _tokens(text: str) -> Iterator[str]:
+    position = 0
+    text = text.rstrip()
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise NotImplementedError(f"DynamoDB expression: {text[position:]!r}")
+        yield match["word"] or match["sign"]
+        position = match.end()
+
+
+def _operand(token: str) -> str:
+    if token.startswith(":"):
+        return f"values[{token!r}]"
+    return f"old.get({_name(token)})"
+
+
+def _name(token: str) -> str:
+    return f"names[{token!r}]" if token.startswith("#") else repr(token)
+
+
+@cache
+def _condition(text: str) -> Callable[[Item, Item, Item], bool]:
+    tokens = list(_tokens(text))
+    written: list[str] = []
+    position = 0
+    while position < len(tokens):
+        token = tokens[position]
+        if token in ("attribute_not_exists", "attribute_exists"):
+            negated = "not in" if token == "attribute_not_exists" else "in"
+            written.append(f"({_name(tokens[position + 2])} {negated} old)")
+            position += 4
+        elif token in ("AND", "OR", "NOT"):
+            written.append(token.lower())
+            position += 1
+        elif token in "()":
+            written.append(token)
+            position += 1
+        else:
+            left, sign, right = (
+                (*map(_operand, tokens[position : position + 3 : 2]),),
+                tokens[position + 1],
+                None,
+            )
+            if sign in _COMPARED:
+                written.append(f"({left[0]} {_COMPARED[sign]} {left[1]})")
+            elif sign in _ORDERED:
+                written.append(f"ordered({left[0]}, {left[1]}, lambda a, b: a {sign} b)")
+            else:
+                raise NotImplementedError(f"DynamoDB condition: {text!r} {right}")
+            position += 3
+    return eval(f"lambda old, names, values: {' '.join(written)}", {"ordered": _compare})  # noqa: S307  our own text
+
+
+def _compare(left: Item | None, right: Item | None, order: Callable[[Any, Any], bool]) -> bool:
+    if left is None or right is None:
+        return False
+    if "N" in left and "N" in right:
+        return order(float(left["N"]), float(right["N"]))
+    return "S" in left and "S" in right and order(left["S"], right["S"])
+
+
+@cache
+def _update(text: str) -> Callable[[Item, Item, Item, Item], None]:
+    tokens = list(_tokens(text))
+    lines = ["def update(old, new, names, values):"]
+    position = 0
+    clause = ""
+    while position < len(tokens):
+        token = tokens[position]
+        if token in ("SET", "REMOVE"):
+            clause = token
+            position += 1
+        elif token == ",":
+            position += 1
+        elif clause == "REMOVE":
+            lines.append(f"    new.pop({_name(token)}, None)")
+            position += 1
+        elif clause == "SET" and tokens[position + 1] == "=":
+            value, position = _value(tokens, position + 2)
+            while position < len(tokens) and tokens[position] in "+-":
+                sign = tokens[position]
+                right, position = _value(tokens, position + 1)
+                value = f"added({value}, {right}, {1 if sign == '+' else -1})"
+            lines.append(f"    new[{_name(token)}] = {value}")
+        else:
+            raise NotImplementedError(f"DynamoDB update: {text!r}")
+    scope: dict[str, Any] = {"added": _added}
+    exec("\n".join(lines), scope)  # noqa: S102  our own text
+    return scope["update"]
+
+
+def _value(tokens: list[str], position: int) -> tuple[str, int]:
+    token = tokens[position]
+    if token == "if_not_exists":
+        name, otherwise = _name(tokens[position + 2]), _operand(tokens[position + 4])
+        return f"(old[{name}] if {name} in old else {otherwise})", position + 6
+    if token.startswith(":"):
+        return _operand(token), position + 1
+    return f"old[{_name(token)}]", position + 1
+
+
+def _added(left: Item, right: Item, sign: int) -> Item:
+    return {"N": str(int(left["N"]) + sign * int(right["N"]))}
