@@ -1,6 +1,6 @@
 """The ledger in a dict, with the conditions of `mwaa_gateway.aws.ledger_table`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fakes.failures import Failures
 from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
@@ -19,6 +19,8 @@ class Row:
     unanswered: int = 0
     doubtful: bool = False
     outcome: object = None
+    redrives: int = 0
+    reopened_after: int = 0
 
 
 @dataclass
@@ -31,17 +33,28 @@ class FakeLedger:
 
     def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
         self._write("claim")
-        row = self.rows.setdefault(request.ledger_key, Row(request, now))
+        row = self.rows.setdefault(request.ledger_key, Row(request, now, redrives=request.redrive))
+        here = row.request.target.environment == request.target.environment
+        if row.state == "dead" and here and row.redrives < request.redrive:
+            row.state, row.first_attempt_at, row.redrives = "open", now, request.redrive
+            row.reopened_after, row.unanswered = row.attempt, 0
         if row.state == "dead":
             assert isinstance(row.outcome, Rejected)
             return Finished(row.request.target.run_id, row.outcome)
         if row.state == "triggered":
             return Finished(row.request.target.run_id, AlreadyTriggered())
-        if row.request.target.environment != request.target.environment:
+        if not here:
             return PinnedElsewhere(row.request.target.environment)
         row.attempt += 1
         row.unanswered += 1
-        return Claim(row.request, row.attempt, row.unanswered, row.doubtful, row.first_attempt_at)
+        return Claim(
+            replace(row.request, redrive=row.redrives),
+            row.attempt,
+            row.unanswered,
+            row.doubtful,
+            row.first_attempt_at,
+            row.reopened_after,
+        )
 
     def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:  # noqa: ARG002
         self._write("finish")
@@ -49,6 +62,8 @@ class FakeLedger:
             return False
         row.state = "dead" if isinstance(outcome, Rejected) else "triggered"
         row.outcome, row.unanswered = outcome, 0
+        if isinstance(outcome, Rejected):
+            row.doubtful = outcome.in_doubt
         return True
 
     def note(self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float) -> bool:  # noqa: ARG002

@@ -7,6 +7,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from fakes.ledger_table import create_ledger_table
+from fakes.rules_table import create_rules_table
+
 # As the template sets them: Powertools reads its own settings when it is imported.
 os.environ |= {"POWERTOOLS_SERVICE_NAME": "gateway", "POWERTOOLS_METRICS_NAMESPACE": "MwaaTriggerGateway"}
 
@@ -25,18 +28,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def dynamodb(aws: None):  # noqa: ARG001
     """A DynamoDB client with the gateway's two tables."""
     client = boto3.client("dynamodb")
-    for table, hash_key, range_key in (("ledger", "event", "request"), ("rules", "partition", "sort")):
-        client.create_table(
-            TableName=table,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": key, "AttributeType": "S"} for key in (hash_key, range_key)
-            ],
-            KeySchema=[
-                {"AttributeName": hash_key, "KeyType": "HASH"},
-                {"AttributeName": range_key, "KeyType": "RANGE"},
-            ],
-        )
+    create_ledger_table(client)
+    create_rules_table(client)
     return client
 
 

@@ -145,6 +145,9 @@ def test_hostile_keys_arrive_to_the_letter(gateway):
 def test_two_hundred_uploads_survive_a_faulty_web_server(gateway):
     """A fifth refused, a fifth done without an answer: 200 runs, none twice, none dead, our share kept."""
     keys = [f"faulty/{uuid.uuid4().hex}" for _ in range(200)]
+    trigger_dlq_url = gateway.environments["analytics"].trigger_dlq_url
+    for queue_url in (gateway.ingress_dlq_url, trigger_dlq_url):
+        dead_letters(gateway, queue_url)  # what other tests have left
     control = ControlClient(gateway.mwaa_endpoint_url)
     control.clear_statistics()
     control.set_faults(Faults(error_503=0.2, lost_response=0.2, seed=7), environment="analytics")
@@ -158,13 +161,14 @@ def test_two_hundred_uploads_survive_a_faulty_web_server(gateway):
 
     assert keys_of(runs(gateway, "analytics", "test.faulty"), keys) == Counter(keys)
     assert dead_letters(gateway, gateway.ingress_dlq_url) == []
-    assert dead_letters(gateway, gateway.environments["analytics"].trigger_dlq_url) == []
+    assert dead_letters(gateway, trigger_dlq_url) == []
     faults = assert_within_share(control, "analytics")
     assert {name for name, times in faults.items() if times > 0} == {"error_503", "lost_response"}
 
 
 def test_a_malformed_record_is_put_aside_and_its_neighbours_are_not(gateway):
     """The good records of a notification become runs; the bad one lies in the ingress DLQ with its reason."""
+    dead_letters(gateway, gateway.ingress_dlq_url)  # what other tests have left
     payload = json.loads((Path(__file__).parents[2] / "events" / "s3_poison_among_good.json").read_text())
     marker = uuid.uuid4().hex
     for position, record in zip(("first", None, "third"), payload["Records"], strict=True):
@@ -203,16 +207,18 @@ def test_a_broken_rule_is_reported_and_the_others_fire(gateway):
         ExpressionAttributeValues={":one": 1},
     )
 
+    dead_letters(gateway, gateway.ingress_dlq_url)  # what other tests have left
+
     [event_id] = put_events(gateway, "acme.broken", "Order Placed", [{}])
 
-    [row] = until(
+    rows = until(
         "the good rule's run",
         lambda: [
             row for row in rows_about(gateway.aws, gateway.ledger_table, event_id) if row.state == "triggered"
         ],
         seconds=30,
     )
-    assert row.rule_id == "test.beside-a-broken-one"
+    assert [row.rule_id for row in rows] == ["test.beside-a-broken-one"]
     [dead] = until("the report", lambda: dead_letters(gateway, gateway.ingress_dlq_url), seconds=30)
     assert (dead["reason"], dead["rule_id"], dead["rule_version"]) == ("broken_rule", "test.broken", 3)
     assert dead["event_id"] == event_id

@@ -17,17 +17,35 @@ class Killed(BaseException):
     """The process ends here, as by SIGKILL or Lambda's time limit: no `except Exception` sees it."""
 
 
-class Process:
-    """One invocation: killed at its deadline, and never heard of again after it was killed."""
+class Process(greenlet):
+    """One invocation: killed at its deadline, and never heard of again after it was killed.
 
-    __slots__ = ("calls", "deadline", "killed", "name", "subject")
+    `subject` is what is being worked on. `ended` gets the body's result, or the exception that ended it.
+    """
 
-    def __init__(self, name: str, deadline: float, subject: str = "") -> None:
-        self.name = name
+    def __init__(
+        self,
+        body: Callable[[], Any],
+        ended: Callable[[Any, BaseException | None], None],
+        *,
+        deadline: float,
+        subject: str = "",
+    ) -> None:
+        super().__init__()
         self.deadline = deadline
-        self.subject = subject  # what is being worked on: the message or event, for the history
+        self.subject = subject
         self.calls = 0
         self.killed = False
+        self._body = body
+        self._ended = ended
+
+    def run(self) -> None:
+        result, error = None, None
+        try:
+            result = self._body()
+        except (Exception, Killed) as raised:  # noqa: BLE001  Lambda catches everything
+            error = raised
+        self._ended(result, error)
 
 
 class Scheduler:
@@ -37,68 +55,42 @@ class Scheduler:
         self.now = start
         self.steps = 0
         self._heap: list[tuple[float, int, Callable[[], Any]]] = []
-        self._sequence = 0
-        self._hub = getcurrent()
-        self._processes: dict[greenlet, Process] = {}
-
-    @property
-    def process(self) -> Process:
-        """The invocation that is running."""
-        return self._processes[getcurrent()]
 
     def time(self) -> float:
         return self.now
 
     def at(self, time: float, action: Callable[[], Any]) -> None:
         """Do something later; it must not wait itself, but may start a process."""
-        self._sequence += 1
-        heappush(self._heap, (time, self._sequence, action))
+        self.steps += 1
+        heappush(self._heap, (time, self.steps, action))
 
     def after(self, seconds: float, action: Callable[[], Any]) -> None:
-        self.at(self.now + seconds, action)
-
-    def start(
-        self, process: Process, body: Callable[[], Any], ended: Callable[[Any, BaseException | None], None]
-    ) -> None:
-        """Run `body` until its first wait; `ended` gets its result, or the exception that ended it."""
-        self._hub = getcurrent()
-
-        def run() -> None:
-            result, error = None, None
-            try:
-                result = body()
-            except (Exception, Killed) as raised:  # noqa: BLE001  Lambda catches everything
-                error = raised
-            del self._processes[getcurrent()]
-            ended(result, error)
-
-        coroutine = greenlet(run)
-        self._processes[coroutine] = process
-        coroutine.switch()
+        self.steps += 1
+        heappush(self._heap, (self.now + seconds, self.steps, action))
 
     def wait(self, seconds: float) -> None:
         """Suspend the running process; one whose deadline comes first is killed then."""
-        process = self.process
+        process = getcurrent()
         wake = self.now + seconds
         if wake > process.deadline:
-            self.at(process.deadline, getcurrent().switch)
-            self._hub.switch()
+            self.at(process.deadline, process.switch)
+            process.parent.switch()
             self.kill()
-        self.at(wake, getcurrent().switch)
-        self._hub.switch()
+        self.steps += 1
+        heappush(self._heap, (wake, self.steps, process.switch))
+        process.parent.switch()
 
-    def kill(self) -> None:
+    @staticmethod
+    def kill() -> None:
         """End the running process."""
-        self.process.killed = True
+        getcurrent().killed = True
         raise Killed
 
     def run(self, until: float) -> None:
         """Work until nothing is left to do, or until the time is up."""
-        self._hub = getcurrent()
         heap = self._heap
         while heap and heap[0][0] <= until:
             self.now, _, action = heappop(heap)
-            self.steps += 1
             action()
 
     @property

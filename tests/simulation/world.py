@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+from greenlet import getcurrent
 
 from simulation.scheduler import Killed, Process, Scheduler
 
@@ -78,6 +79,8 @@ class Crashes(Protocol):
 
     def next(self, process: Process, operation: str) -> Crash | None: ...
 
+    def survived(self, process: Process) -> None: ...
+
 
 @dataclass
 class RandomCrashes:
@@ -91,10 +94,14 @@ class RandomCrashes:
     def next(self, process: Process, operation: str) -> Crash | None:  # noqa: ARG002
         if not self.rate or self.random.random() >= self.rate:
             return None
-        if self.row[process.subject] >= self.longest_row:
-            return None
-        self.row[process.subject] += 1
+        if process.subject:
+            if self.row[process.subject] >= self.longest_row:
+                return None
+            self.row[process.subject] += 1
         return self.random.choice((Crash.BEFORE, Crash.DURING, Crash.AFTER))
+
+    def survived(self, process: Process) -> None:
+        self.row.pop(process.subject, None)
 
 
 class World:
@@ -117,14 +124,14 @@ class World:
         return False
 
     def down(self, service: str) -> bool:
-        now = self.scheduler.now
-        return any(
-            outage.service == service and outage.begins <= now < outage.ends for outage in self.outages
-        )
+        for outage in self.outages:
+            if outage.service == service and outage.begins <= self.scheduler.now < outage.ends:
+                return True
+        return False
 
     def next_crash(self, operation: str) -> Crash | None:
         """Begin a call of the running process, and say whether and where it dies in it."""
-        process = self.scheduler.process
+        process = getcurrent()
         if process.killed:
             raise Killed
         process.calls += 1

@@ -376,9 +376,9 @@ class TestSns:
     @pytest.mark.parametrize(
         ("name", "value", "reason"),
         [
-            ("TopicArn", "exports", "Sns.TopicArn is 'exports'; expected arn:"),
-            ("MessageId", "", "Sns.MessageId is empty"),
-            ("MessageAttributes", [1], "Sns.MessageAttributes is a list"),
+            ("TopicArn", "exports", "TopicArn of Sns is 'exports'; expected arn:"),
+            ("MessageId", "", "MessageId of Sns is empty"),
+            ("MessageAttributes", [1], "MessageAttributes of Sns is a list"),
             ("Message", None, "Message of Sns is missing"),
             ("Subject", 1, "Subject of Sns is a number"),
         ],

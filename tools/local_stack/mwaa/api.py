@@ -14,6 +14,7 @@ from local_stack.mwaa.environment import Environment
 from local_stack.mwaa.faults import Faults, FaultSchedule
 from local_stack.mwaa.http_server import Answer, Request
 from local_stack.mwaa.permissions import Permission, api_error
+from local_stack.mwaa.rest_api import ROLES, RestApi
 
 
 class MwaaApi:
@@ -34,6 +35,8 @@ class MwaaApi:
                 return self._authorized(request, "airflow:CreateCliToken", name) or self._create_cli_token(
                     name
                 )
+            case "POST", ["restapi", name]:
+                return self._invoke_rest_api(request, name)
             case "GET", ["environments", name]:
                 return self._authorized(request, "airflow:GetEnvironment", name) or self._get_environment(
                     name
@@ -62,6 +65,18 @@ class MwaaApi:
         return Answer.json(
             HTTPStatus.OK, {"CliToken": token, "WebServerHostname": environment.web_server_hostname}
         )
+
+    def _invoke_rest_api(self, request: Request, name: str) -> Answer:
+        """Find out which of Airflow's roles the caller's policy grants in this environment, then answer."""
+        arns = {f"{self._arn_prefix.removesuffix('environment/')}role/{name}/{role}": role for role in ROLES}
+        granted = self._permission.granted(request, action="airflow:InvokeRestApi", resources=list(arns))
+        if isinstance(granted, Answer):
+            return granted
+        if not granted:
+            return api_error(403, "AccessDeniedException", "No Airflow role granted in IAM")
+        if name not in self._environments:
+            return api_error(404, "ResourceNotFoundException", f"Environment {name} not found")
+        return RestApi(self._environments[name]).respond(request, [arns[arn] for arn in granted])
 
     def _get_environment(self, name: str) -> Answer:
         environment = self._environments[name]

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from local_stack.mwaa.faults import Faults, FaultSchedule
 from local_stack.mwaa.slots import Slots
+from local_stack.mwaa.throttle import Throttle
 from local_stack.mwaa.tokens import TokenStore
 from local_stack.mwaa.versions import AirflowVersion
 from local_stack.mwaa.warm_cli import CommandAnswer
@@ -53,7 +54,9 @@ class Environment:
     clock: Callable[[], float]
     status_on_error: int = 400
     web_server_hostname: str = ""
+    airflow_url: str = ""
     slots: Slots = field(default_factory=Slots)
+    throttle: Throttle = field(default_factory=Throttle)
     count: Count = field(default_factory=Count)
     schedule: FaultSchedule = field(default_factory=lambda: FaultSchedule(Faults()))
     tokens: TokenStore = field(init=False)
@@ -71,6 +74,9 @@ class Environment:
             "refused_no_free_slot": self.count["no free slot"],
             "refused_token": self.count["bad token"],
             "refused_command": self.count["unsupported"],
+            "rest_calls": self.count["rest call"],
+            "most_rest_calls_in_a_second": self.throttle.most_in_a_second,
+            "refused_throttled": self.count["throttled"],
             "faults": {
                 name: times
                 for name in _fault_names(self.schedule.faults)
@@ -82,6 +88,7 @@ class Environment:
         """Count anew."""
         self.count.forget()
         self.slots.forget()
+        self.throttle.forget()
 
 
 def _fault_names(faults: Faults) -> list[str]:

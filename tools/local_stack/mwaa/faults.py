@@ -1,4 +1,4 @@
-"""What can go wrong between a client and MWAA's web server, on demand and reproducibly."""
+"""What can go wrong between a client and MWAA's web server or REST API, on demand and reproducibly."""
 
 import random
 import threading
@@ -90,7 +90,8 @@ def garble(body: bytes, detail: float) -> bytes:
     """Damage a JSON answer in one of the ways a broken proxy does; `detail` in [0, 1) chooses which."""
     damages = (
         body[: len(body) // 2],  # cut short
-        body.replace(b'"stdout": "', b'"stdout": "*'),  # base64 that is none
+        # base64 that is none; a run of another name
+        body.replace(b'"stdout": "', b'"stdout": "*').replace(b'run_id": "', b'run_id": "*'),
         b"<html><body>Bad gateway</body></html>",
         b"",
     )

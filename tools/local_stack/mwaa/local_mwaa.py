@@ -161,6 +161,7 @@ class LocalMwaa:
                 command_line=airflow.command_line,
                 clock=self._clock,
                 status_on_error=self._status_on_error,
+                airflow_url=airflow.settings.url,
             )
             self._environments[name] = environment
             server = HttpServer(WebServer(environment).respond, tls=authority.server_context())

@@ -2,7 +2,7 @@
 
 import http.client
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -25,6 +25,9 @@ class Permission(Protocol):
     def refusal(self, request: Request, *, action: str, resource: str) -> Answer | None:
         """Return the answer to a signed request that is refused; None if it is allowed."""
 
+    def granted(self, request: Request, *, action: str, resources: Sequence[str]) -> frozenset[str] | Answer:
+        """Return those of the resources that the action is allowed on; an answer to a bad signature."""
+
 
 @dataclass(frozen=True, slots=True)
 class MiniStackPermission:
@@ -42,6 +45,30 @@ class MiniStackPermission:
 
     def refusal(self, request: Request, *, action: str, resource: str) -> Answer | None:
         """Return MiniStack's refusal of a bad signature, AccessDeniedException for a missing permission."""
+        caller = self._caller(request)
+        if not isinstance(caller, str):
+            return caller
+        if self._allowed(caller, action, [resource]):
+            return None
+        return api_error(
+            403,
+            "AccessDeniedException",
+            f"User: {caller} is not authorized to perform: {action} on resource: {resource} "
+            f"because no identity-based policy allows the {action} action",
+        )
+
+    def granted(self, request: Request, *, action: str, resources: Sequence[str]) -> frozenset[str] | Answer:
+        """Return what the caller's role may use of the resources, MiniStack's refusal of a bad signature."""
+        match self._caller(request):
+            case None:
+                return frozenset(resources)
+            case str(caller):
+                return self._allowed(caller, action, resources)
+            case Answer() as refusal:
+                return refusal
+
+    def _caller(self, request: Request) -> str | Answer | None:
+        """Return the ARN of a caller who is not allowed everything; None who is; an answer to who is unknown."""
         if "authorization" not in request.headers:  # MiniStack would take it for root's
             return api_error(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
         answer = self._handed_on(request)
@@ -50,14 +77,7 @@ class MiniStackPermission:
         caller = _CALLER.search(answer.body.decode(errors="replace"))
         if answer.headers.get("x-amzn-errortype") != "AccessDeniedException" or caller is None:
             return answer
-        if self._allowed(caller["arn"], action, resource):
-            return None
-        return api_error(
-            403,
-            "AccessDeniedException",
-            f"User: {caller['arn']} is not authorized to perform: {action} on resource: {resource} "
-            f"because no identity-based policy allows the {action} action",
-        )
+        return caller["arn"]
 
     def _handed_on(self, request: Request) -> Answer:
         address = urlsplit(self.endpoint_url)
@@ -74,7 +94,7 @@ class MiniStackPermission:
         finally:
             connection.close()
 
-    def _allowed(self, caller: str, action: str, resource: str) -> bool:
+    def _allowed(self, caller: str, action: str, resources: Sequence[str]) -> frozenset[str]:
         if role := _ASSUMED_ROLE.fullmatch(caller):
             caller = f"arn:{role['partition']}:iam::{role['account']}:role/{role['role']}"
         iam: IAMClient = boto3.client(
@@ -85,9 +105,13 @@ class MiniStackPermission:
             aws_secret_access_key=_ROOT,
         )
         simulated = iam.simulate_principal_policy(
-            PolicySourceArn=caller, ActionNames=[action], ResourceArns=[resource]
+            PolicySourceArn=caller, ActionNames=[action], ResourceArns=list(resources)
         )
-        return simulated["EvaluationResults"][0]["EvalDecision"] == "allowed"
+        return frozenset(
+            result["EvalResourceName"]
+            for result in simulated["EvaluationResults"]
+            if result["EvalDecision"] == "allowed"
+        )
 
 
 def api_error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Answer:

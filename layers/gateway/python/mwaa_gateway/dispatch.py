@@ -5,6 +5,7 @@
     crash, then again claim (attempt 2) ──▶ look up ──▶ not there ──▶ trigger ──▶ …
     duplicate         claim refused: the row says triggered ──▶ message deleted                (one write call, no command)
     gate shut         given back for a little while, without asking anybody (`gates`)
+    redriven          claim reopens the dead row, with a fresh age ──▶ as above
 
 No lock is held: two attempts at once are told apart by the attempt number in the ledger, and Airflow's unique run_id
 lets only one of them create the run.
@@ -130,8 +131,8 @@ class Dispatcher:
     def _admitted(self, request: TriggerRequest, receive_count: int, admission: Pass | Gone) -> Dispatched:
         match self.ledger.claim(request, self.now()):
             case Claim() as claim:
-                outcome = _gone(claim, admission, self.now()) or self._attempt(claim)
-                return self._finally(claim.request, claim.attempt, self._record(claim, outcome))
+                outcome = self._gone(claim, admission) or self._attempt(claim)
+                return self._finally(claim.request, claim.attempt, self._record(claim, outcome), claim.tries)
             case Finished(outcome=outcome):
                 self.gates.report(request.target, None, self.now())
                 return self._finally(request, receive_count, outcome)
@@ -176,15 +177,18 @@ class Dispatcher:
         """Give a missing DAG its grace, and end what has been tried for longer than the event may grow old."""
         age = self.now() - claim.first_attempt_at
         if isinstance(outcome, Rejected) and missing_since is not None:
-            missing_for = max(age, self.now() - missing_since)
+            # Whoever redrives says that the DAG is there now: its file may still be on the way, so the grace starts again.
+            missing_for = age if claim.request.redrive else max(age, self.now() - missing_since)
             if missing_for < self.gates.dag_missing_grace_seconds:
                 return Retryable(outcome.reason, outcome.text)
         maximum = claim.request.maximum_event_age_seconds or self.maximum_event_age_seconds
         if isinstance(outcome, Retryable | OutcomeUnknown) and age >= maximum:
-            doubt = " The run may exist: look it up." if isinstance(outcome, OutcomeUnknown) else ""
+            in_doubt = isinstance(outcome, OutcomeUnknown)
+            doubt = " The run may exist: look it up." if in_doubt else ""
             return Rejected(
                 Reason.TOO_OLD,
-                f"tried for {age:.0f} s of {maximum} s, {claim.attempt} times; last: {outcome.text}.{doubt}",
+                f"tried for {age:.0f} s of {maximum} s, {claim.tries} times; last: {outcome.text}.{doubt}",
+                in_doubt,
             )
         return outcome
 
@@ -202,11 +206,26 @@ class Dispatcher:
         # stays, so that the request is never left open with no message behind it.
         return Retryable(Reason.OVERTAKEN, f"attempt {claim.attempt} was overtaken by a later one")
 
-    def _finally(self, request: TriggerRequest, attempt: int, outcome: Outcome) -> Dispatched:
+    def _gone(self, claim: Claim, admission: Pass | Gone) -> Rejected | Retryable | None:
+        """Give up a request whose DAG has been missing too long, without asking: the probe asks for all of them."""
+        if isinstance(admission, Pass) or _in_doubt(claim):
+            return None
+        now = self.now()
+        reason, text = (
+            Reason.DAG_MISSING,
+            f"Airflow has not known DAG {claim.request.target.dag_id!r} for {now - admission.shut_since:.0f} s",
+        )
+        if claim.request.redrive and now - claim.first_attempt_at < self.gates.dag_missing_grace_seconds:
+            return Retryable(reason, text)  # a hundred redriven at once wait for what the first of them finds
+        return Rejected(reason, text)
+
+    def _finally(
+        self, request: TriggerRequest, attempt: int, outcome: Outcome, tries: int | None = None
+    ) -> Dispatched:
         if isinstance(outcome, Rejected):
             # After the ledger, and again for a redelivery that finds the row dead: a bell may ring twice, never not at all.
             self.dead_letters.ring(request, outcome, attempt)
-        return self._answer(request, attempt, outcome)
+        return self._answer(request, attempt, outcome, tries)
 
     def _keep_unreadable(self, body: str, receive_count: int, rejected: Rejected) -> Dispatched:
         try:
@@ -215,25 +234,18 @@ class Dispatcher:
             return self._answer(None, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(error)))
         return self._answer(None, receive_count, rejected)
 
-    def _answer(self, request: TriggerRequest | None, attempt: int, outcome: Outcome) -> Dispatched:
+    def _answer(
+        self, request: TriggerRequest | None, attempt: int, outcome: Outcome, tries: int | None = None
+    ) -> Dispatched:
+        """Say when the message is to come again: by `tries`, where they are not all of the attempts."""
         match outcome:
             case Triggered() | AlreadyTriggered() | Rejected():
                 return Dispatched(request, outcome, attempt, redeliver_after=None)
             case Retryable() | OutcomeUnknown():
-                return Dispatched(request, outcome, attempt, backoff_seconds(attempt, self.jitter()))
+                return Dispatched(request, outcome, attempt, backoff_seconds(tries or attempt, self.jitter()))
             case _:
                 assert_never(outcome)
 
 
 def _in_doubt(claim: Claim) -> bool:
     return claim.doubtful or claim.unanswered > 1
-
-
-def _gone(claim: Claim, admission: Pass | Gone, now: float) -> Rejected | None:
-    """Give up a request whose DAG has been missing too long, without asking: the probe asks for all of them."""
-    if isinstance(admission, Pass) or _in_doubt(claim):
-        return None
-    return Rejected(
-        Reason.DAG_MISSING,
-        f"Airflow has not known DAG {claim.request.target.dag_id!r} for {now - admission.shut_since:.0f} s",
-    )

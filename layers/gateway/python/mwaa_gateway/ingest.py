@@ -25,7 +25,11 @@ class DeadEventReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeadEvent:
-    """An event that cannot become a trigger request, with what a person needs to mend it and send it again."""
+    """An event that cannot become a trigger request, with what a person needs to mend it and send it again.
+
+    `payload` is all that the source sent, never the event made of it: sent again it gets the same identity, so that those
+    of its events and rules that went well are found in the ledger and start nothing twice.
+    """
 
     reason: DeadEventReason
     text: str
@@ -84,7 +88,7 @@ def ingest(
         if isinstance(event, MalformedEvent):
             report.dead.append(DeadEvent(DeadEventReason.MALFORMED_EVENT, str(event), payload))
         else:
-            _route(event, rules.match(event.envelope, now()), report, now())
+            _route(event, rules.match(event.envelope, now()), payload, report, now())
     if report.dead:
         dead_letters.bury(report.dead)
     if report.requests:
@@ -92,12 +96,14 @@ def ingest(
     return report
 
 
-def _route(event: Event, matches: Matches, report: IngressReport, now: float) -> None:
+def _route(
+    event: Event, matches: Matches, payload: Mapping[str, Any], report: IngressReport, now: float
+) -> None:
     """Add to the report what one event comes to: a request or a dead event for each target that wants it."""
-    report.dead.extend(_broken(event, rule) for rule in matches.broken)
+    report.dead.extend(_broken(event, rule, payload) for rule in matches.broken)
     for rule in matches.rules:
         for target in rule.targets:
-            match _request(event, rule, target, now):
+            match _request(event, rule, target, payload, now):
                 case TriggerRequest() as request:
                     report.requests.append(request)
                 case DeadEvent() as dead:
@@ -108,7 +114,9 @@ def _route(event: Event, matches: Matches, report: IngressReport, now: float) ->
         report.unmatched.append(event)
 
 
-def _request(event: Event, rule: Rule, target: Target, now: float) -> TriggerRequest | DeadEvent:
+def _request(
+    event: Event, rule: Rule, target: Target, payload: Mapping[str, Any], now: float
+) -> TriggerRequest | DeadEvent:
     origin = {
         "event_id": event.id,
         "event_time": event.envelope["time"],
@@ -122,9 +130,7 @@ def _request(event: Event, rule: Rule, target: Target, now: float) -> TriggerReq
     try:
         conf = build_conf(target, event, origin)
     except ConfError as error:
-        return DeadEvent(
-            DeadEventReason.CONF_REFUSED, str(error), event.envelope, event.id, rule.id, rule.version
-        )
+        return DeadEvent(DeadEventReason.CONF_REFUSED, str(error), payload, event.id, rule.id, rule.version)
     return TriggerRequest(
         identity=event.identity,
         event=event.envelope,
@@ -142,12 +148,12 @@ def _request(event: Event, rule: Rule, target: Target, now: float) -> TriggerReq
     )
 
 
-def _broken(event: Event, rule: BrokenRule) -> DeadEvent:
+def _broken(event: Event, rule: BrokenRule, payload: Mapping[str, Any]) -> DeadEvent:
     return DeadEvent(
         DeadEventReason.BROKEN_RULE,
         f"rule {rule.id!r} version {rule.version} cannot be used, and this event may be meant for it: {rule.reason}. "
         "Mend the rule, then send the event again",
-        event.envelope,
+        payload,
         event.id,
         rule.id,
         rule.version,

@@ -16,6 +16,9 @@ class Claim:
     `request` is the pinned one, stored by the first attempt: a rule edited since then cannot send a duplicate
     elsewhere. `unanswered` counts the attempts, this one included, since any attempt last came back with an answer;
     `doubtful` says that the attempt before ended as `OutcomeUnknown`.
+
+    A request that was dead and is redriven starts again: `first_attempt_at` is when it was reopened, and `reopened_after`
+    the number of attempts made by then. What it was pinned to, and its doubt, stay.
     """
 
     request: TriggerRequest
@@ -23,6 +26,12 @@ class Claim:
     unanswered: int
     doubtful: bool
     first_attempt_at: float
+    reopened_after: int = 0
+
+    @property
+    def tries(self) -> int:
+        """How many attempts have been made since `first_attempt_at`, this one included."""
+        return self.attempt - self.reopened_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,11 @@ class Ledger(Protocol):
     """What became of each trigger request. Every call raises Unavailable when it cannot answer."""
 
     def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
-        """Pin the request if this is its first attempt, and take the next attempt number."""
+        """Pin the request if this is its first attempt, and take the next attempt number.
+
+        A dead request is reopened by a `redrive` number it has not seen before, once for each number. So two messages of
+        one redrive, one that comes late, and one that finds the request open or triggered, come to no second run.
+        """
         ...
 
     def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:

@@ -63,10 +63,14 @@ class AlreadyTriggered:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """For good: no further attempt can succeed until a person changes something."""
+    """For good: no further attempt can succeed until a person changes something.
+
+    `in_doubt` says that the run may exist all the same: whoever tries again looks it up first.
+    """
 
     reason: Reason
     text: str
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)

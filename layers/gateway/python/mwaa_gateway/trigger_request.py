@@ -43,7 +43,8 @@ class TriggerRequest:
     """One (event, rule target): the body of a message on the trigger queue and the contents of a ledger row.
 
     `identity` says which event it is, whichever way it came; `requested_at` is in seconds since the epoch; a rule without a
-    maximum event age leaves it to the dispatcher.
+    maximum event age leaves it to the dispatcher. `redrive` is 0 for what ingress sends, and n for the n-th time that an
+    operator sends a dead request again: the same request of the same generation, for the same run.
     """
 
     identity: str
@@ -55,6 +56,7 @@ class TriggerRequest:
     maximum_event_age_seconds: int | None
     requested_at: float
     generation: int = 0
+    redrive: int = 0
 
     @property
     def ledger_key(self) -> tuple[str, str]:
@@ -73,6 +75,7 @@ class TriggerRequest:
                 "rule_version": self.rule_version,
                 "target_id": self.target_id,
                 "generation": self.generation,
+                "redrive": self.redrive,
                 "environment": self.target.environment,
                 "dag_id": self.target.dag_id,
                 "run_id": self.target.run_id,
@@ -113,6 +116,9 @@ class TriggerRequest:
                 maximum_event_age_seconds=document["maximum_event_age_seconds"],
                 requested_at=document["requested_at"],
                 generation=document["generation"],
+                # Not in messages and rows of the version before this field. That version ignores it, and finds a row that
+                # this one would reopen dead: the bell rings once more, and nothing runs.
+                redrive=int(document.get("redrive", 0)),
             )
         except (ValueError, TypeError, KeyError) as error:
             raise UnreadableRequest(f"not a trigger request: {type(error).__name__}: {error}") from error

@@ -4,15 +4,20 @@
     claim    open,  attempt + 1, unanswered + 1   if there is no row, or it is open in this environment
     note     open,  unanswered = 0, doubtful      if it is open and the attempt is still mine
     finish   triggered | dead                     if it is open and the attempt is still mine
+    reopen   open, attempt + 1, unanswered = 1    if it is dead, and no redrive of this number or a later one reopened it
 
         attempt 1  ──claim(1)──────────(slow)──────────────────finish(1) refused: attempt is 2
         attempt 2  ─────────────claim(2)────────finish(2) ok
+
+Dead rows alone have a `dead_shard`, and so lie in the index `dead`, by the time they died: what goes well is never written
+to an index, and a storm of deaths is spread over eight keys.
 
 Rows are never deleted; DynamoDB's TTL removes them after 90 days, longer than any source redelivers.
 """
 
 import uuid
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -25,13 +30,18 @@ from mwaa_gateway.trigger_request import TriggerRequest
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["LedgerTable"]
+__all__ = ["DEAD_INDEX", "DEAD_SHARDS", "LedgerTable"]
 
 REMEMBERED_SECONDS = 90 * 24 * 3600
+DEAD_INDEX = "dead"  # partition dead_shard, sort finished_at
+DEAD_SHARDS = tuple(f"dead#{shard}" for shard in range(8))
 _LONGEST_REASON = 2_000  # characters
 
 _MAY_CLAIM = (
     "attribute_not_exists(event) OR (#state = :open AND environment = :environment AND claim_id <> :claim_id)"
+)
+_MAY_REOPEN = (
+    "#state = :dead AND environment = :environment AND (attribute_not_exists(redrives) OR redrives < :redrive)"
 )
 _STILL_MINE = "#state = :open AND attempt = :attempt"
 
@@ -48,6 +58,8 @@ class LedgerTable:
     def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
         """Pin the request if this is its first attempt, and take the next attempt number."""
         claim_id = uuid.uuid4().hex
+        if request.redrive and (reopened := self._reopen(request, claim_id, now)) is not None:
+            return reopened
         new, old = self._update(
             request,
             "SET #state = :open, claim_id = :claim_id, last_attempt_at = :now"
@@ -58,6 +70,9 @@ class LedgerTable:
             ", environment = if_not_exists(environment, :environment)"
             ", dag_id = if_not_exists(dag_id, :dag_id)"
             ", run_id = if_not_exists(run_id, :run_id)"
+            ", rule_id = if_not_exists(rule_id, :rule_id)"
+            ", rule_version = if_not_exists(rule_version, :rule_version)"
+            ", redrives = if_not_exists(redrives, :redrive)"
             ", first_attempt_at = if_not_exists(first_attempt_at, :now)"
             ", expires_at = if_not_exists(expires_at, :expires_at)",
             condition=_MAY_CLAIM,
@@ -73,6 +88,9 @@ class LedgerTable:
                 ":environment": {"S": request.target.environment},
                 ":dag_id": {"S": request.target.dag_id},
                 ":run_id": {"S": request.target.run_id},
+                ":rule_id": {"S": request.rule_id},
+                ":rule_version": {"N": str(request.rule_version)},
+                ":redrive": {"N": str(request.redrive)},
                 ":expires_at": {"N": str(int(now) + REMEMBERED_SECONDS)},
             },
         )
@@ -85,13 +103,47 @@ class LedgerTable:
             return _claim(old)  # our own write, whose answer was lost and which botocore sent again
         return PinnedElsewhere(old["environment"]["S"])
 
+    def _reopen(self, request: TriggerRequest, claim_id: str, now: float) -> Claim | None:
+        """Claim a dead row for a redrive it has not seen; None when it is not dead, not here, or has seen it."""
+        new, old = self._update(
+            request,
+            "SET #state = :open, claim_id = :claim_id, last_attempt_at = :now, reopened_at = :now"
+            ", redrives = :redrive, reopened_after = attempt, attempt = attempt + :one, unanswered = :one"
+            ", expires_at = :expires_at"
+            " REMOVE dead_shard, finished_at",
+            condition=_MAY_REOPEN,
+            names={"#state": "state"},
+            values={
+                ":open": {"S": "open"},
+                ":dead": {"S": "dead"},
+                ":claim_id": {"S": claim_id},
+                ":now": {"N": f"{now:.6f}"},
+                ":one": {"N": "1"},
+                ":environment": {"S": request.target.environment},
+                ":redrive": {"N": str(request.redrive)},
+                # Remembered for as long after this as after a first attempt.
+                ":expires_at": {"N": str(int(now) + REMEMBERED_SECONDS)},
+            },
+        )
+        if new is not None:
+            return _claim(new)
+        if old and old["state"]["S"] == "open" and old["claim_id"]["S"] == claim_id:
+            return _claim(old)  # our own write, whose answer was lost and which botocore sent again
+        return None
+
     def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         """Record the end of it; False when a later attempt has taken over."""
-        state = "dead" if isinstance(outcome, Rejected) else "triggered"
+        state, only_dead, only_dead_values = "triggered", "", {}
+        if isinstance(outcome, Rejected):
+            state, only_dead = "dead", ", dead_shard = :dead_shard, doubtful = :doubtful"
+            only_dead_values = {
+                ":dead_shard": {"S": _dead_shard(claim.request)},
+                ":doubtful": {"BOOL": outcome.in_doubt},
+            }
         new, old = self._update(
             claim.request,
             "SET #state = :state, outcome = :outcome, reason = :reason, reason_text = :text, finished_at = :now"
-            ", unanswered = :zero",
+            f", unanswered = :zero{only_dead}",
             condition=_STILL_MINE,
             names={"#state": "state"},
             values={
@@ -101,6 +153,7 @@ class LedgerTable:
                 ":now": {"N": f"{now:.6f}"},
                 ":zero": {"N": "0"},
                 **_outcome_values(outcome),
+                **only_dead_values,
             },
         )
         if new is not None:
@@ -170,20 +223,29 @@ def _item_of(refused: ClientError) -> Item:
     return item
 
 
+def _dead_shard(request: TriggerRequest) -> str:
+    event, _ = request.ledger_key
+    return DEAD_SHARDS[int(event[:8], 16) % len(DEAD_SHARDS)]
+
+
 def _claim(item: Item) -> Claim:
+    # Rows of the version before this one have no redrives.
+    pinned = TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))
     return Claim(
-        request=TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"])),
+        request=replace(pinned, redrive=int(item.get("redrives", {}).get("N", 0))),
         attempt=int(item["attempt"]["N"]),
         unanswered=int(item["unanswered"]["N"]),
         doubtful=item.get("doubtful", {}).get("BOOL", False),
-        first_attempt_at=float(item["first_attempt_at"]["N"]),
+        first_attempt_at=float(item["reopened_at" if "reopened_at" in item else "first_attempt_at"]["N"]),
+        reopened_after=int(item.get("reopened_after", {}).get("N", 0)),
     )
 
 
 def _finished(item: Item) -> Finished:
     run_id = item["run_id"]["S"]
     if item["state"]["S"] == "dead":
-        return Finished(run_id, Rejected(Reason(item["reason"]["S"]), item["reason_text"]["S"]))
+        in_doubt = item.get("doubtful", {}).get("BOOL", False)
+        return Finished(run_id, Rejected(Reason(item["reason"]["S"]), item["reason_text"]["S"], in_doubt))
     return Finished(run_id, AlreadyTriggered(f"the ledger says that {run_id} was started before"))
 
 

@@ -1,0 +1,30 @@
+"""What arrives, as an event in EventBridge's envelope, with the identity that makes two deliveries one.
+
+| arrives as             | becomes                              | identity                                   |
+|------------------------|--------------------------------------|--------------------------------------------|
+| S3 notification record | `aws.s3`, EventBridge's own S3 shape | bucket, key, detail-type and sequencer     |
+| S3 through EventBridge | unchanged                            | the same: the two routes dedupe each other |
+| SNS notification       | `aws.sns`, `Notification`            | topic and message id                       |
+| EventBridge event      | unchanged                            | its id                                     |
+| any of them in a queue | what it is without the queue         | the same as without the queue              |
+
+An S3 or EventBridge event inside an SNS message becomes the inner event, for allowed topics only; a queue is
+believed when the deployer listed it. An identity is readable text; its parts are escaped so that no key can
+pose as another event.
+"""
+
+from mwaa_gateway.events.event import Event
+from mwaa_gateway.events.eventbridge import from_eventbridge
+from mwaa_gateway.events.queued import BelievedQueues, QueuedEvents, from_queue
+from mwaa_gateway.events.s3 import from_s3_notification
+from mwaa_gateway.events.sns import from_sns_notification
+
+__all__ = [
+    "BelievedQueues",
+    "Event",
+    "QueuedEvents",
+    "from_eventbridge",
+    "from_queue",
+    "from_s3_notification",
+    "from_sns_notification",
+]

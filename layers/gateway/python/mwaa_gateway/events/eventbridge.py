@@ -1,0 +1,58 @@
+"""EventBridge's events: checked, and otherwise left as they came."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mwaa_gateway.errors import MalformedEvent
+from mwaa_gateway.events.event import Event, identity_of
+from mwaa_gateway.events.s3 import s3_identity
+from mwaa_gateway.payloads import kind_of, object_in, object_of, refuse_beyond_limits, text_of
+
+__all__ = ["from_eventbridge", "is_eventbridge_event"]
+
+
+def is_eventbridge_event(payload: Mapping[str, Any]) -> bool:
+    """Say whether it looks like one: who sent it is another question."""
+    return {"source", "detail-type", "detail"} <= payload.keys()
+
+
+def from_eventbridge(payload: Mapping[str, Any]) -> list[Event | MalformedEvent]:
+    """Check an EventBridge event and give it its identity: a list of one; the envelope stays as it came.
+
+    An S3 event's key is not decoded: EventBridge carries it to the letter. A replay from an archive keeps its
+    id and so its identity; its `replay-name` stays in the envelope.
+    """
+    try:
+        return [_eventbridge_event(payload)]
+    except MalformedEvent as malformed:
+        return [malformed]
+
+
+def _eventbridge_event(payload: Mapping[str, Any]) -> Event:
+    object_in(payload, "the event")
+    for name in ("id", "source", "detail-type"):
+        if not text_of(payload, name, "the event"):
+            raise MalformedEvent(f"{name} is empty; an EventBridge event names its {name}")
+    for name in ("account", "region", "time"):
+        text_of(payload, name, "the event")
+    resources = payload.get("resources", [])
+    if not isinstance(resources, list) or not all(isinstance(item, str) for item in resources):
+        raise MalformedEvent(f"resources is {kind_of(resources)}; expected a list of ARNs")
+    detail = object_of(payload, "detail", "the event")
+    refuse_beyond_limits(payload)
+    return Event(payload, _identity(payload, detail))
+
+
+def _identity(event: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
+    """Name the event by its id, unless it is a change of an S3 object or began as an SNS notification.
+
+    The latter comes here only when it was put aside and is sent again: nobody can put `aws.…` on a bus.
+    """
+    match event["source"], detail:
+        case "aws.s3", {"object": _}:
+            # aws.s3 also carries CloudTrail's "AWS API Call via CloudTrail", which has no object: its id it is.
+            return s3_identity(detail, event["detail-type"], fallback=event["id"])
+        case "aws.sns", {"topic-arn": str(topic), "message-id": str(message_id)}:
+            return identity_of("sns", topic, message_id)
+        case _:
+            return identity_of("eventbridge", event["id"])

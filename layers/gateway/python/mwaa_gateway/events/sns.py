@@ -1,0 +1,117 @@
+"""SNS notifications, as Lambda and as SQS receive them, and the events of other sources inside them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mwaa_gateway.errors import MalformedEvent
+from mwaa_gateway.events.event import Event, each_record, identity_of
+from mwaa_gateway.events.eventbridge import from_eventbridge, is_eventbridge_event
+from mwaa_gateway.events.s3 import from_s3_notification, is_s3_notification
+from mwaa_gateway.payloads import json_or_text, kind_of, object_of, refuse_beyond_limits, text_of
+
+__all__ = ["from_sns_envelope", "from_sns_notification", "is_sns_envelope", "is_sns_notification"]
+
+
+def is_sns_notification(payload: Mapping[str, Any]) -> bool:
+    """Say whether it looks like what SNS hands to Lambda."""
+    records = payload.get("Records")
+    return isinstance(records, list) and any(
+        isinstance(record, Mapping) and record.get("EventSource") == "aws:sns" for record in records
+    )
+
+
+def is_sns_envelope(payload: Mapping[str, Any]) -> bool:
+    """Say whether it looks like what SNS hands to SQS, raw message delivery being off."""
+    return {"Type", "TopicArn", "MessageId"} <= payload.keys()
+
+
+def from_sns_notification(
+    payload: Mapping[str, Any], unwrap_topics: frozenset[str]
+) -> list[Event | MalformedEvent]:
+    """Turn what SNS hands to Lambda into events.
+
+    A message on one of the `unwrap_topics` that is itself an S3 notification or an EventBridge event becomes
+    that inner event. On any other topic it stays a notification: whoever may publish there could otherwise
+    pose as S3 and take a real upload's identity before the upload arrives.
+    """
+    outer = each_record(payload, "an SNS notification", _of_record)
+    return [event for one in outer for event in _unwrapped(one, unwrap_topics)]
+
+
+def from_sns_envelope(
+    payload: Mapping[str, Any], unwrap_topics: frozenset[str]
+) -> list[Event | MalformedEvent]:
+    """Turn what SNS hands to SQS into events: the same ones, with the same identity, as `from_sns_notification`."""
+    if payload["Type"] != "Notification":
+        return [
+            MalformedEvent(
+                f"Type of the SNS message is {payload['Type']!r}; expected 'Notification': a subscription that waits "
+                "for its confirmation is confirmed by opening its SubscribeURL"
+            )
+        ]
+    try:
+        return _unwrapped(_notification(payload, "the SNS message"), unwrap_topics)
+    except MalformedEvent as malformed:
+        return [malformed]
+
+
+def _of_record(record: Mapping[str, Any]) -> Event:
+    source = record.get("EventSource")
+    if source != "aws:sns":
+        raise MalformedEvent(
+            f"EventSource is {source!r}; expected 'aws:sns': is another source wired to this function?"
+        )
+    return _notification(object_of(record, "Sns", "the record"), "Sns")
+
+
+def _notification(sns: Mapping[str, Any], where: str) -> Event:
+    topic, message_id = text_of(sns, "TopicArn", where), text_of(sns, "MessageId", where)
+    match topic.split(":"):
+        case ["arn", _, "sns", region, account, _]:
+            pass
+        case _:
+            raise MalformedEvent(
+                f"TopicArn of {where} is {topic[:200]!r}; expected arn:<partition>:sns:<region>:<account>:<name>"
+            )
+    if not message_id:
+        raise MalformedEvent(
+            f"MessageId of {where} is empty; without it a second delivery could not be told from a second event"
+        )
+    attributes = sns.get("MessageAttributes") or {}
+    if not isinstance(attributes, Mapping):
+        raise MalformedEvent(f"MessageAttributes of {where} is {kind_of(attributes)}; expected a JSON object")
+    detail: dict[str, Any] = {"topic-arn": topic, "message-id": message_id}
+    if sns.get("Subject") is not None:
+        detail["subject"] = text_of(sns, "Subject", where)
+    detail["message"] = json_or_text(text_of(sns, "Message", where))
+    detail["message-attributes"] = {
+        name: attribute.get("Value") if isinstance(attribute, Mapping) else attribute
+        for name, attribute in attributes.items()
+    }
+    envelope = {
+        "version": "0",
+        "id": message_id,
+        "detail-type": "Notification",
+        "source": "aws.sns",
+        "account": account,
+        "time": text_of(sns, "Timestamp", where),
+        "region": region,
+        "resources": [topic],
+        "detail": detail,
+    }
+    refuse_beyond_limits(envelope)
+    return Event(envelope, identity_of("sns", topic, message_id))
+
+
+def _unwrapped(outer: Event | MalformedEvent, unwrap_topics: frozenset[str]) -> list[Event | MalformedEvent]:
+    """Return the events in an allowed topic's message, or the notification itself where there is none."""
+    if isinstance(outer, MalformedEvent):
+        return [outer]
+    message = outer.envelope["detail"]["message"]
+    if outer.envelope["detail"]["topic-arn"] not in unwrap_topics or not isinstance(message, Mapping):
+        return [outer]
+    if is_s3_notification(message):
+        return from_s3_notification(message, account=str(outer.envelope["account"]))
+    if is_eventbridge_event(message):
+        return from_eventbridge(message)
+    return [outer]

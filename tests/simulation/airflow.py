@@ -1,0 +1,198 @@
+"""Airflow of both majors: which runs it holds, and what its command line says, in Airflow's own recorded words."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+__all__ = ["Airflow", "Answer", "Run", "words_of"]
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "airflow_cli"
+_RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A DAG run as it lies in Airflow's database; `conf` is the JSON text it was given."""
+
+    environment: str
+    dag_id: str
+    run_id: str
+    conf: str
+    logical_date: float | None
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    stdout: str
+    stderr: str
+
+
+def words_of(command: str) -> list[str]:
+    """Split a command line as a shell does, quickly where only single quotes are in play."""
+    parts = command.split("'")
+    if any("\\" in part or '"' in part for part in parts[::2]):
+        return shlex.split(command)
+    if len(parts) % 2 == 0:
+        raise ValueError("No closing quotation")
+    words: list[str] = []
+    word: str | None = None
+    for n, part in enumerate(parts):
+        if n % 2:
+            word = (word or "") + part
+            continue
+        pieces = part.split(" ")
+        for m, piece in enumerate(pieces):
+            if m and word is not None:
+                words.append(word)
+                word = None
+            if piece:
+                word = (word or "") + piece
+    if word is not None:
+        words.append(word)
+    return words
+
+
+@dataclass
+class Airflow:
+    """One environment's metadata database and command line.
+
+    `version` is 2 or 3: the same DAG cannot have two runs of one logical date on Airflow 2, which has one even
+    for a triggered run; Airflow 3 has none for those. `history` keeps what was purged from `runs`.
+    """
+
+    environment: str
+    version: str
+    dags: set[str]
+    runs: dict[tuple[str, str], Run] = field(default_factory=dict)
+    dates: dict[tuple[str, float], Run] = field(default_factory=dict)
+    history: list[Run] = field(default_factory=list)
+
+    def execute(self, command: str, checked_at: float, now: float) -> Answer:
+        """Run a command that looked at the database at `checked_at` and writes to it now."""
+        words = words_of(command)
+        match words[:2]:
+            case ["dags", "trigger"]:
+                return self._trigger(words[2:], checked_at, now)
+            case ["tasks", "states-for-dag-run"]:
+                return self._look_up(words[2:], checked_at)
+            case _:
+                return Answer("", f"\nairflow command error: argument GROUP_OR_COMMAND: invalid choice: '{words[0]}'\n")
+
+    def purge(self) -> None:
+        """Forget every run, as `airflow db clean` does."""
+        self.runs.clear()
+        self.dates.clear()
+
+    def _trigger(self, words: list[str], checked_at: float, now: float) -> Answer:
+        options, positional = _options(iter(words), flags={"--no-replace-microseconds"})
+        if len(positional) != 1 or options.keys() - {"-o", "--run-id", "--conf", "--no-replace-microseconds"}:
+            return Answer("", "\nairflow dags trigger command error: unrecognized arguments, see help above.\n")
+        [dag_id] = positional
+        run_id, conf = options.get("--run-id", ""), options.get("--conf", "{}")
+        try:
+            json.loads(conf)
+        except ValueError as error:
+            return self._failed("bad_json", f"json.decoder.JSONDecodeError: {error}")
+        if dag_id not in self.dags:
+            return self._failed("dag_missing", f"airflow.exceptions.DagNotFound: Dag id {dag_id} not found in DagModel")
+        run_id = run_id or f"manual__{now}"
+        if not _RUN_ID.fullmatch(run_id):
+            return self._failed("bad_run_id", f"ValueError: The run_id provided '{run_id}' does not match regex pattern")
+        date = None
+        if self.version.startswith("2"):
+            date = round(checked_at, 6) if "--no-replace-microseconds" in options else float(int(checked_at))
+        of_run, of_date = self.runs.get((dag_id, run_id)), self.dates.get((dag_id, date)) if date else None
+        seen = {run for run in (of_run, of_date) if run is not None and run.created_at <= checked_at}
+        if len(seen) > 1:
+            return self._failed("duplicate_run_id", "sqlalchemy.exc.MultipleResultsFound: "
+                                "Multiple rows were found when one or none was required")
+        if seen:
+            # Airflow 2 prints the run_id that was asked for, whichever of the two it collides with.
+            at = "" if date is None else f" at {_written(date)}"
+            return self._failed("duplicate_run_id", f"airflow.exceptions.DagRunAlreadyExists: A DAG Run already exists "
+                                f"for DAG {dag_id}{at} with run id {run_id}")
+        if of_run is not None:
+            return self._twin("dag_run_dag_id_run_id_key", f"(dag_id, run_id)=({dag_id}, {run_id})")
+        if of_date is not None and date is not None:
+            return self._twin("dag_run_dag_id_execution_date_key",
+                              f"(dag_id, execution_date)=({dag_id}, {_written(date)})")
+        run = Run(self.environment, dag_id, run_id, conf, date, now)
+        self.runs[dag_id, run_id] = run
+        if date is not None:
+            self.dates[dag_id, date] = run
+        self.history.append(run)
+        template, said = _recorded(self.version, "triggered"), _written(date) if date else None
+        stdout = template.stdout.replace(_RECORDED_RUN, run_id).replace("ingest_orders", dag_id)
+        stdout = stdout.replace('"conf": {}', f'"conf": {conf}')
+        if said is not None:
+            stdout = stdout.replace("2026-11-22 21:22:27.033522+00:00", said)
+        return Answer(stdout, template.stderr)
+
+    def _look_up(self, words: list[str], checked_at: float) -> Answer:
+        options, positional = _options(iter(words), flags=set())
+        assert len(positional) == 2, positional
+        assert options.keys() <= {"-o"}
+        dag_id, run_id = positional
+        run = self.runs.get((dag_id, run_id))
+        if run is not None and run.created_at <= checked_at:
+            found = _recorded(self.version, "lookup_found")
+            return Answer(found.stdout.replace("ingest_orders", dag_id), found.stderr)
+        if self.version.startswith("2"):
+            said = (f"airflow.exceptions.AirflowException: Error parsing the supplied execution_date. "
+                    f"Error: Invalid date string: {run_id}")
+        else:
+            said = (f"airflow.exceptions.DagRunNotFound: DagRun for {dag_id} with run_id or logical_date of "
+                    f"'{run_id}' not found")
+        return self._failed("lookup_missing", said)
+
+    def _twin(self, key: str, columns: str) -> Answer:
+        return self._failed("duplicate_run_id", "sqlalchemy.exc.IntegrityError: (psycopg2.errors.UniqueViolation) "
+                            f'duplicate key value violates unique constraint "{key}"\n'
+                            f"DETAIL:  Key {columns} already exists.\n\n[SQL: INSERT INTO dag_run (dag_id) VALUES (1)]")
+
+    def _failed(self, recorded: str, last_line: str) -> Answer:
+        """The recorded traceback with another exception at its end."""
+        template = _recorded(self.version, recorded)
+        return Answer(template.stdout, f"{_traceback(self.version, recorded)}{last_line}\n")
+
+
+_RECORDED_RUN = "evt__finance.orders-landing__00000000000000000000000000000001"
+
+
+@cache
+def _recorded(version: str, name: str) -> Answer:
+    document = json.loads((FIXTURES / version / f"{name}.json").read_text())
+    return Answer(document["stdout"], document["stderr"])
+
+
+@cache
+def _traceback(version: str, name: str) -> str:
+    lines = _recorded(version, name).stderr.rstrip("\n").splitlines(keepends=True)
+    return "".join(lines[:-1])
+
+
+def _written(date: float) -> str:
+    return str(datetime.fromtimestamp(date, UTC))
+
+
+def _options(words: Iterator[str], flags: set[str]) -> tuple[dict[str, str], list[str]]:
+    """Read options as argparse does, `--option=value` or `--option value`."""
+    options: dict[str, str] = {}
+    positional: list[str] = []
+    for word in words:
+        if word in flags:
+            options[word] = ""
+        elif word.startswith("--") and "=" in word:
+            name, _, value = word.partition("=")
+            options[name] = value
+        elif word.startswith("-"):
+            options[word] = next(words, "")
+        else:
+            positional.append(word)
+    return options, positional

@@ -1,0 +1,170 @@
+"""Looks at what happened from outside: runs, dead letters, queues, ledger rows, and how long and how often."""
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from mwaa_gateway.outcomes import Reason
+
+from simulation.airflow import Run
+from simulation.gateway import Gateway
+from simulation.workload import Expected, RunKey, number
+
+__all__ = ["Bounds", "LedgerWatch", "Verdict", "check"]
+
+
+@dataclass
+class LedgerWatch:
+    """Every write to the ledger as it happens: what is finished never changes again."""
+
+    writes: int = 0
+    changed_after_the_end: list[str] = field(default_factory=list)
+
+    def __call__(self, key: tuple[str, str], old: dict | None, new: dict) -> None:
+        self.writes += 1
+        if old is not None and old.get("state", {}).get("S") in ("triggered", "dead") and new != old:
+            self.changed_after_the_end.append(f"{key[1]}: {old['state']['S']} -> {new['state']['S']}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What may be spent on a run on average, and how long the slowest may take, in seconds since its first delivery."""
+
+    commands_per_run: float
+    deliveries_per_request: float
+    longest_delay: float
+
+
+@dataclass
+class Verdict:
+    """What was found; `problems` is empty when every promise held."""
+
+    problems: list[str] = field(default_factory=list)
+    created: int = 0
+    lost: int = 0
+    doubled: int = 0
+    dead: int = 0
+    commands_per_run: float = 0.0
+    deliveries_per_request: float = 0.0
+    longest_delay: float = 0.0
+    median_delay: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def check(gateway: Gateway, expected: Expected, watch: LedgerWatch, bounds: Bounds) -> Verdict:
+    """Compare what happened with what must have happened."""
+    verdict = Verdict()
+    problem = verdict.problems.append
+    _runs(gateway, expected, verdict)
+    _dead(gateway, expected, verdict)
+    for mapping in gateway.mappings.values():
+        if mapping.queue.messages:
+            problem(f"{len(mapping.queue.messages)} messages are left on {mapping.queue.name}")
+        if mapping.running:
+            problem(f"{mapping.running} invocations of {mapping.sandboxes.name} are still running")
+    for invocations in gateway.ingress.values():
+        if invocations.in_flight:
+            problem(f"{invocations.in_flight} events of {invocations.sandboxes.name} are still on their way")
+    if not gateway.world.scheduler.idle:
+        problem("something was still to be done when the time was up")
+    unfinished = [
+        key[1]
+        for key, item in gateway.ledger.items.items()
+        if "state" in item and item["state"]["S"] not in ("triggered", "dead")
+    ]
+    if unfinished:
+        problem(f"{len(unfinished)} ledger rows are unfinished: {unfinished[:3]}")
+    if watch.changed_after_the_end:
+        problem(f"finished ledger rows changed: {watch.changed_after_the_end[:3]}")
+    if verdict.commands_per_run > bounds.commands_per_run:
+        problem(f"{verdict.commands_per_run:.2f} commands per run, more than {bounds.commands_per_run}")
+    if verdict.deliveries_per_request > bounds.deliveries_per_request:
+        problem(f"{verdict.deliveries_per_request:.2f} deliveries per request, more than {bounds.deliveries_per_request}")
+    if verdict.longest_delay > bounds.longest_delay:
+        problem(f"a run came {verdict.longest_delay:.0f} s after its event, later than {bounds.longest_delay:.0f} s")
+    for server in gateway.servers.values():
+        if server.most_running > server.slots:
+            problem(f"{server.most_running} commands at once on {server.airflow.environment}")
+    return verdict
+
+
+def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
+    found: defaultdict[RunKey, list[Run]] = defaultdict(list)
+    for airflow in gateway.airflows.values():
+        for run in airflow.history:
+            conf = json.loads(run.conf)
+            origin = conf["mwaa_gateway"]
+            n = _event_of(conf)
+            found[n, origin["rule_id"], origin["target_id"]].append(run)
+            if "key" in conf and conf["key"] != expected.keys[n]:
+                verdict.problems.append(f"event {n}: conf has key {conf['key']!r}, not {expected.keys[n]!r}")
+    delays = []
+    for key, places in expected.runs.items():
+        runs = found.pop(key, [])
+        if not runs:
+            verdict.lost += 1
+            verdict.problems.append(f"lost: {key}")
+            continue
+        delays.append(runs[0].created_at - expected.arrived[key[0]])
+        if len(runs) > 1:
+            verdict.doubled += len(runs) - 1
+            verdict.problems.append(f"doubled: {key} has {[(run.environment, run.dag_id, run.run_id) for run in runs]}")
+        if not {(run.environment, run.dag_id) for run in runs} <= places:
+            verdict.problems.append(f"misplaced: {key} ran as {runs[0].dag_id} in {runs[0].environment}")
+    for key in found:
+        verdict.doubled += len(found[key])
+        verdict.problems.append(f"nobody asked for: {key}")
+    verdict.created = sum(len(airflow.history) for airflow in gateway.airflows.values())
+    requests = max(1, len(expected.runs))
+    verdict.commands_per_run = sum(s.commands.total() for s in gateway.servers.values()) / requests
+    sent = sum(mapping.queue.sent for mapping in gateway.mappings.values())
+    verdict.deliveries_per_request = sum(m.queue.deliveries for m in gateway.mappings.values()) / max(1, sent)
+    delays.sort()
+    if delays:
+        verdict.longest_delay, verdict.median_delay = delays[-1], delays[len(delays) // 2]
+
+
+def _event_of(conf: dict) -> int:
+    if "n" in conf:
+        return number(conf["n"])
+    return number((conf["sequencer"] if "sequencer" in conf else conf["detail"]["object"]["sequencer"]).upper())
+
+
+def _dead(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
+    """Dead is exactly the poison: in the ledger, and on the dead-letter queues."""
+    rung: dict[RunKey, Reason] = {}
+    unreadable: set[str] = set()
+    for name in gateway.airflows:
+        for message in gateway.queues[f"trigger-dlq-{name}"].messages.values():
+            letter = json.loads(message.body)
+            if "request" in letter:
+                request = letter["request"]
+                key = _event_of(request["conf"]), request["rule_id"], request["target_id"]
+                rung[key] = Reason(letter["reason"])
+            else:
+                unreadable.add(letter["body"])
+    rows = {
+        (item["request"]["S"], Reason(item["reason"]["S"]))
+        for item in gateway.ledger.items.values()
+        if item.get("state", {}).get("S") == "dead"
+    }
+    verdict.dead = len(rung)
+    if rung != expected.dead:
+        wrong = {key: reason for key, reason in rung.items() if expected.dead.get(key) != reason}
+        missing = expected.dead.keys() - rung.keys()
+        verdict.problems.append(f"dead without need: {wrong}; not dead: {missing}")
+    if len(unreadable) != expected.garbage:
+        verdict.problems.append(f"{len(unreadable)} unreadable messages were kept, not {expected.garbage}")
+    reasons = {(f"{rule}#{target}#0", reason) for (_, rule, target), reason in expected.dead.items()}
+    if rows != reasons:
+        verdict.problems.append(f"dead in the ledger: {rows ^ reasons}")
+    buried: defaultdict[str, set[str]] = defaultdict(set)
+    for message in gateway.queues["ingress-dlq"].messages.values():
+        letter = json.loads(message.body)
+        buried[letter.get("reason", "given up")].add(json.dumps(letter.get("payload") or letter))
+    counts = {reason: len(payloads) for reason, payloads in buried.items()}
+    if Counter(counts) != Counter(expected.dead_at_ingress):
+        verdict.problems.append(f"in the ingress DLQ: {counts}, not {expected.dead_at_ingress}")

@@ -1,0 +1,240 @@
+"""The gateway as template.yaml deploys it: real handlers, flows and adapters on simulated AWS."""
+
+import importlib.util
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import mwaa_gateway
+import requests
+from mwaa_gateway import wiring
+from mwaa_gateway.aws import mwaa as mwaa_adapter
+from mwaa_gateway.aws.gate_items import GateItems
+from mwaa_gateway.aws.ledger_table import LedgerTable
+from mwaa_gateway.aws.queues import (
+    IngressDeadLetterQueue,
+    TriggerDeadLetterQueue,
+    TriggerQueues,
+    VisibilityTimeout,
+)
+from mwaa_gateway.aws.rules_table import RulesTable
+from mwaa_gateway.dispatch import Dispatcher
+from mwaa_gateway.gates import Gates
+from mwaa_gateway.live_rules import LiveRules
+from mwaa_gateway.routing import rule_partitions
+from mwaa_gateway.settings import DispatcherSettings, IngressSettings
+
+from simulation.airflow import Airflow
+from simulation.dynamodb import DynamoDB, Table
+from simulation.lambdas import AsyncInvocations, EventSourceMapping, Sandbox, Sandboxes, on_failure_record
+from simulation.mwaa import Mwaa, Session, WebServer
+from simulation.sqs import Queue, Sqs
+from simulation.world import World
+
+__all__ = ["Gateway"]
+
+FUNCTIONS = Path(mwaa_gateway.__file__).parents[4] / "functions"
+INGRESS = ("s3_events", "sns_events", "eventbridge_events")
+# As in template.yaml; tests/template holds them there.
+INGRESS_TIMEOUT = 30.0
+DISPATCHER_TIMEOUT = 90.0
+VISIBILITY_TIMEOUT = 540.0
+MAXIMUM_RECEIVES = 1000
+REDRIVEN_EVERY = 1800.0
+
+MakeDispatcher = Callable[["Gateway", str], Any]
+
+
+@dataclass
+class Gateway:
+    """Every function, queue and table of one deployment, with an Airflow for each environment.
+
+    `make_dispatcher` builds what `wiring.dispatcher()` builds: the one place where its ports are put together.
+    """
+
+    world: World
+    airflows: dict[str, Airflow]
+    unwrap_topics: frozenset[str] = frozenset()
+    slots: int = 3
+    dispatcher_settings: Mapping[str, Any] = field(default_factory=dict)
+    make_dispatcher: MakeDispatcher | None = None
+    logged: bool = False
+
+    def __post_init__(self) -> None:
+        world = self.world
+        self.rules, self.ledger = Table("partition", "sort"), Table("event", "request")
+        self.dynamodb = DynamoDB(world, {"rules": self.rules, "ledger": self.ledger})
+        self.queues: dict[str, Queue] = {"ingress-dlq": Queue(world, "ingress-dlq")}
+        self.servers: dict[str, WebServer] = {}
+        self.mappings: dict[str, EventSourceMapping] = {}
+        self._modules: defaultdict[str, list[ModuleType]] = defaultdict(list)
+        for name, airflow in self.airflows.items():
+            self.servers[name] = WebServer(world, airflow)
+            dead = self.queues[f"trigger-dlq-{name}"] = Queue(world, f"trigger-dlq-{name}")
+            queue = self.queues[f"trigger-{name}"] = Queue(
+                world, f"trigger-{name}", visibility_timeout=VISIBILITY_TIMEOUT, maximum_receives=MAXIMUM_RECEIVES
+            )
+            queue.dead = dead
+            sandboxes = Sandboxes(
+                world, f"dispatcher-{name}", DISPATCHER_TIMEOUT, lambda name=name: self._dispatcher_sandbox(name)
+            )
+            self.mappings[name] = EventSourceMapping(world, queue, sandboxes, self.slots, _run_named_in)
+        self.sqs = Sqs(world, self.queues)
+        self.mwaa = Mwaa(world, self.servers)
+        self.session = Session({server.host: server for server in self.servers.values()})
+        self.ingress = {
+            name: AsyncInvocations(
+                world,
+                Sandboxes(world, name, INGRESS_TIMEOUT, lambda name=name: self._ingress_sandbox(name)),
+                self._given_up,
+            )
+            for name in INGRESS
+        }
+
+    # --- rules -----------------------------------------------------------------------------------------------------
+
+    def put_rule(self, document: dict[str, Any], version: int = 1) -> None:
+        """Store a rule as the operator's command does, in one transaction."""
+        text = json.dumps(document)
+        for partition in rule_partitions(document["pattern"]):
+            key, head = (partition, f"rule#{document['id']}"), (partition, "head")
+            named = {"partition": {"S": partition}}
+            self.rules.put(
+                key, named | {"sort": {"S": key[1]}, "version": {"N": str(version)}, "document": {"S": text}}
+            )
+            generation = int(self.rules.items.get(head, {}).get("generation", {"N": "0"})["N"]) + 1
+            self.rules.put(head, named | {"sort": {"S": "head"}, "generation": {"N": str(generation)}})
+
+    # --- functions -------------------------------------------------------------------------------------------------
+
+    def _ingress_sandbox(self, name: str) -> Sandbox:
+        settings = IngressSettings(
+            rules_table="rules",
+            trigger_queue_url="trigger-{environment}",
+            ingress_dlq_url="ingress-dlq",
+            environments=frozenset(self.airflows),
+            unwrap_topic_arns=self.unwrap_topics,
+        )
+        ingress = wiring.Ingress(
+            settings=settings,
+            rules=LiveRules(
+                RulesTable(self.dynamodb, "rules", pause=self.world.scheduler.wait),
+                environments=settings.environments,
+                refresh_seconds=settings.rules_refresh_seconds,
+            ),
+            queues=TriggerQueues(self.sqs, settings.trigger_queue_url),
+            dead_letters=IngressDeadLetterQueue(self.sqs, settings.ingress_dlq_url),
+            now=self.world.scheduler.time,
+        )
+        return self._handler(name, SimpleNamespace(ingress=lambda: ingress))
+
+    def _dispatcher_sandbox(self, environment: str) -> Sandbox:
+        make = self.make_dispatcher or production_dispatcher
+        dispatcher = make(self, environment)
+        return self._handler("dispatcher", SimpleNamespace(dispatcher=lambda: dispatcher))
+
+    def _handler(self, name: str, wired: SimpleNamespace) -> Sandbox:
+        module = self._modules[name].pop() if self._modules[name] else _load(name)
+        module.wiring = wired
+        if self.logged:
+            return Sandbox(module.handler, lambda: None)
+        # Log lines and metrics prove nothing here and cost as much as everything else together.
+        module.logger = _SILENT
+        module.report_dispatch = module.report_ingress = _unreported
+        return Sandbox(module.handler.__wrapped__, lambda: self._modules[name].append(module))
+
+    # --- what Lambda gave up -----------------------------------------------------------------------------------------
+
+    def _given_up(self, function: str, payload: dict[str, Any]) -> None:
+        """The on-failure destination is the ingress DLQ; an operator redrives it by hand now and then."""
+        self.queues["ingress-dlq"].send(on_failure_record(function, payload))
+        self.world.scheduler.after(REDRIVEN_EVERY, self.redrive_ingress)
+
+    def redrive_ingress(self) -> None:
+        """Send again what is in the ingress DLQ only because nobody answered in time."""
+        queue = self.queues["ingress-dlq"]
+        for message in list(queue.messages.values()):
+            document = json.loads(message.body)
+            if "requestPayload" in document:
+                queue.delete(message)
+                self.ingress[document["requestContext"]["functionArn"]].submit(document["requestPayload"])
+
+
+def production_dispatcher(gateway: Gateway, environment: str) -> Any:
+    """What `wiring.dispatcher()` builds, on simulated clients."""
+    world = gateway.world
+    settings = DispatcherSettings(
+        environment=environment,
+        ledger_table="ledger",
+        trigger_queue_url=f"trigger-{environment}",
+        trigger_dlq_url=f"trigger-dlq-{environment}",
+        mwaa_environment_name=environment,
+        **gateway.dispatcher_settings,
+    )
+    return wiring.DispatcherFunction(
+        settings=settings,
+        dispatcher=Dispatcher(
+            ledger=LedgerTable(gateway.dynamodb, settings.ledger_table),
+            airflow=cli_transport(gateway, settings),
+            dead_letters=TriggerDeadLetterQueue(gateway.sqs, settings.trigger_dlq_url),
+            gates=Gates(
+                environment,
+                GateItems(gateway.dynamodb, settings.ledger_table),
+                dag_missing_grace_seconds=settings.dag_missing_grace_seconds,
+            ),
+            maximum_event_age_seconds=settings.maximum_event_age_seconds,
+            now=world.scheduler.time,
+            jitter=world.random.random,
+        ),
+        visibility=VisibilityTimeout(gateway.sqs, settings.trigger_queue_url),
+    )
+
+
+def cli_transport(gateway: Gateway, settings: DispatcherSettings) -> mwaa_adapter.CliTransport:
+    # A real session, with its connection pools, costs more than the invocation it is made for.
+    original, requests.Session = requests.Session, lambda: gateway.session
+    try:
+        return mwaa_adapter.CliTransport(
+            gateway.mwaa,
+            settings.mwaa_environment_name,
+            mwaa_adapter.WebServer(
+                host=settings.web_server_host,
+                ca_bundle=settings.web_server_ca_bundle,
+                connect_timeout_seconds=settings.cli_connect_timeout_seconds,
+                read_timeout_seconds=settings.cli_read_timeout_seconds,
+            ),
+            monotonic=gateway.world.scheduler.time,
+        )
+    finally:
+        requests.Session = original
+
+
+_SOURCES = {
+    name: compile((FUNCTIONS / name / "app.py").read_text(), str(FUNCTIONS / name / "app.py"), "exec")
+    for name in (*INGRESS, "dispatcher")
+}
+
+
+def _load(name: str) -> ModuleType:
+    """Import functions/<name>/app.py anew: each sandbox has module globals of its own, or those of one that is gone."""
+    spec = importlib.util.spec_from_loader(f"simulated_{name}", loader=None)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    exec(_SOURCES[name], module.__dict__)  # noqa: S102  our own file
+    return module
+
+
+_SILENT = logging.Logger("silent", logging.CRITICAL + 1)
+
+
+def _unreported(*_: object) -> None:
+    """In the place of the functions that only log and count."""
+
+
+def _run_named_in(body: str) -> str:
+    return body.partition('"run_id":"')[2].partition('"')[0] or body

@@ -1,0 +1,199 @@
+"""MWAA: CLI tokens that live a minute, and a web server that takes four commands at once."""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import requests
+from botocore.exceptions import ClientError
+
+from simulation.airflow import Airflow
+from simulation.world import Crash, World
+
+__all__ = ["Mwaa", "WebServer"]
+
+TOKEN_SECONDS = 60.0
+REGION = "eu-west-1"
+SLOTS = 4
+
+NORMAL_SECONDS = (1.0, 3.0)
+SLOW_SECONDS = (25.0, 70.0)
+
+
+class Response:
+    """What `requests` returns for a streamed request, as far as it is read."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status_code = status
+        self.raw = SimpleNamespace(read=lambda _size, decode_content: body)  # noqa: ARG005
+
+    def __enter__(self) -> "Response":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class WebServer:
+    """One environment's web server, and Airflow behind it.
+
+    A command that was started is carried out whatever becomes of its caller, and holds its slot until then.
+    `seconds` is how long a command takes; `killers` are DAGs whose mere command kills the caller.
+    """
+
+    world: World
+    airflow: Airflow
+    seconds: tuple[float, float] = NORMAL_SECONDS
+    slots: int = SLOTS
+    tokens: dict[str, float] = field(default_factory=dict)
+    running: int = 0
+    most_running: int = 0
+    commands: Counter[str] = field(default_factory=Counter)
+    refused_busy: int = 0
+    killers: frozenset[str] = frozenset()
+
+    @property
+    def host(self) -> str:
+        return f"{self.airflow.environment}.c1.{REGION}.airflow.amazonaws.com"
+
+    def new_token(self) -> str:
+        token = f"canary-{self.airflow.environment}-{len(self.tokens)}"
+        self.tokens[token] = self.world.scheduler.now + TOKEN_SECONDS
+        return token
+
+    def post(self, command: str, token: str, timeout: tuple[float, float]) -> Response:
+        """Answer `POST /aws_mwaa/cli` as the calling process sees it."""
+        world, scheduler = self.world, self.world.scheduler
+        crash = world.next_crash("POST /aws_mwaa/cli")
+        scheduler.wait(world.latency())
+        if crash is Crash.BEFORE or self._kills(command):
+            scheduler.kill()
+        if world.down(f"web server {self.airflow.environment}"):
+            world.faults["web server down"] += 1
+            return self._unreachable(timeout)
+        if self.tokens.get(token, 0.0) < scheduler.now or world.chance(world.rates.token_refused, "token refused"):
+            self.tokens.pop(token, None)
+            return Response(403, b'{"error":"Forbidden"}')
+        if self.running >= self.slots:
+            self.refused_busy += 1
+            return Response(503, b"<html><h1>503 Service Temporarily Unavailable</h1></html>")
+        if world.chance(world.rates.web_server_error / 2, "web server error, not applied"):
+            scheduler.wait(world.random.random())
+            return Response(world.random.choice((502, 504)), b"<html>bad gateway</html>")
+        answered: list[Response] = []
+        seconds = self._start(command, answered)
+        if crash is Crash.DURING:
+            scheduler.kill()
+        # A command that outlasts its caller's patience goes on without it.
+        scheduler.wait(min(seconds, timeout[1]))
+        if crash is Crash.AFTER:
+            scheduler.kill()
+        if seconds > timeout[1]:
+            world.faults["read timeout"] += 1
+            raise requests.exceptions.ReadTimeout
+        if world.chance(world.rates.response_lost, "response lost"):
+            raise requests.exceptions.ConnectionError("connection reset by peer")
+        if world.chance(world.rates.web_server_error / 2, "web server error, applied"):
+            return Response(world.random.choice((502, 504)), b"<html>bad gateway</html>")
+        return answered[0]
+
+    def _kills(self, command: str) -> bool:
+        return command.startswith("dags trigger") and command.rpartition(" ")[2] in self.killers
+
+    def _start(self, command: str, answered: list[Response]) -> float:
+        """Start the command; returns how long it will take. Its answer is in `answered` at the end of that time."""
+        world = self.world
+        self.commands["trigger" if command.startswith("dags trigger") else "look up"] += 1
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        slow = world.chance(world.rates.slow_command, "slow command")
+        low, high = SLOW_SECONDS if slow else self.seconds
+        seconds = low + world.random.random() * (high - low)
+        now = world.scheduler.now
+        checked_at = now + 0.80 * seconds
+
+        def end() -> None:
+            self.running -= 1
+            # Written a little before the end; read here, at the only moment that anybody can tell.
+            answered.append(self._answer(self.airflow.execute(command, checked_at, world.scheduler.now)))
+
+        world.scheduler.after(seconds, end)
+        return seconds
+
+    def _answer(self, answer: Any) -> Response:
+        world = self.world
+        stdout, stderr = (base64.b64encode(text.encode()).decode() for text in (answer.stdout, answer.stderr))
+        body = b'{"stdout":"%b","stderr":"%b"}' % (stdout.encode(), stderr.encode())
+        status = 400 if answer.stderr.startswith("Traceback") and world.random.random() < 0.5 else 200
+        if world.chance(world.rates.garbled, "garbled answer"):
+            body = self._garbled(body, answer.stdout)
+            status = 200
+        return Response(status, body)
+
+    def _garbled(self, body: bytes, stdout: str) -> bytes:
+        match self.world.random.randrange(4):
+            case 0:
+                return body[: self.world.random.randrange(len(body))]
+            case 1:
+                return b"<html>200 OK</html>"
+            case 2:
+                return json.dumps({"stdout": "***", "stderr": "***"}).encode()
+            case _:
+                # The log lines of a command that ended before its last line.
+                cut = "".join(stdout.splitlines(keepends=True)[:-1])
+                return json.dumps({"stdout": base64.b64encode(cut.encode()).decode(), "stderr": ""}).encode()
+
+    def _unreachable(self, timeout: tuple[float, float]) -> Response:
+        match self.world.random.randrange(3):
+            case 0:
+                self.world.scheduler.wait(timeout[0])
+                raise requests.exceptions.ConnectTimeout
+            case 1:
+                raise requests.exceptions.ConnectionError("connection reset by peer")
+            case _:
+                return Response(503, b"<html>503</html>")
+
+
+class Session:
+    """`requests.Session` whose requests end at the simulated web servers."""
+
+    def __init__(self, servers: dict[str, WebServer]) -> None:
+        self._servers = servers
+
+    def post(self, url: str, *, data: bytes, headers: dict[str, str], timeout: Any, **_: Any) -> Response:
+        host, _, path = url.removeprefix("https://").partition("/")
+        assert path == "aws_mwaa/cli"
+        token = headers["Authorization"].removeprefix("Bearer ")
+        return self._servers[host].post(data.decode("ascii"), token, timeout)
+
+
+class Mwaa:
+    """The part of botocore's MWAA client that the adapters use."""
+
+    meta = SimpleNamespace(region_name=REGION)
+
+    def __init__(self, world: World, servers: dict[str, WebServer]) -> None:
+        self._world = world
+        self._servers = servers
+        self.status: Callable[[str], str] = lambda _name: "AVAILABLE"
+
+    def create_cli_token(self, **request: Any) -> dict[str, str]:
+        server = self._servers[request["Name"]]
+
+        def create() -> dict[str, str]:
+            if self._world.down(f"mwaa {request['Name']}"):
+                raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "updating"}}, "CreateCliToken")
+            return {"CliToken": server.new_token(), "WebServerHostname": server.host}
+
+        return self._world.aws_call("mwaa", "CreateCliToken", create)
+
+    def get_environment(self, **request: Any) -> dict[str, Any]:
+        def get() -> dict[str, Any]:
+            return {"Environment": {"Name": request["Name"], "Status": self.status(request["Name"])}}
+
+        return self._world.aws_call("mwaa", "GetEnvironment", get)

@@ -1,0 +1,143 @@
+"""One seed from its first event to the last message."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+
+from aws_lambda_powertools.utilities.batch import base as powertools
+from mwaa_gateway.aws import ledger_table
+from mwaa_gateway.trigger_request import TriggerRequest
+
+from simulation.checker import Bounds, LedgerWatch, Verdict, check
+from simulation.gateway import Gateway, MakeDispatcher
+from simulation.workload import ENVIRONMENTS, MOVED, RULES, UNWRAPPED_TOPIC, airflows, generate
+from simulation.world import START, Outage, Rates, World
+
+__all__ = ["Simulated", "simulate"]
+
+DAY = 86_400.0
+BEGINS = START + 60
+SECONDS = 2 * 3600.0
+OUTAGES = ("dynamodb", "sqs", "web server legacy", "web server analytics", "mwaa science")
+# Observed with room: what faults as frequent as these cost.
+BOUNDS = Bounds(commands_per_run=3.0, deliveries_per_request=4.0, longest_delay=3 * 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What became of one seed."""
+
+    seed: int
+    events: int
+    verdict: Verdict
+    faults: dict[str, int]
+    calls: dict[str, int]
+    steps: int
+    seconds: float  # virtual
+    digest: str  # of the history: equal for equal seeds
+
+    def explain(self) -> str:
+        lines = [f"seed {self.seed} broke a promise; it replays alone with: {replay(self.seed, self.events)}"]
+        lines += [f"  {problem}" for problem in self.verdict.problems[:20]]
+        return "\n".join(lines)
+
+
+def replay(seed: int, events: int) -> str:
+    return f".venv/bin/python tests/simulation/replay.py {seed} --events {events}"
+
+
+@contextmanager
+def at_full_speed() -> Iterator[None]:
+    """Leave out what takes a third of the time and decides nothing here.
+
+    The ledger's rows are not compressed, Powertools looks at each record handler once, and no trigger request is
+    written or read a second time from the same text. Unit and integration tests have all three as they are.
+    """
+    zlib, inspect = ledger_table.zlib, powertools.inspect
+    to_json, from_json = TriggerRequest.to_json, TriggerRequest.__dict__["from_json"]
+    written: dict[int, tuple[TriggerRequest, str]] = {}  # holds the request too: an id is unique while it lives
+
+    def write(request: TriggerRequest) -> str:
+        known = written.get(id(request))
+        if known is None:
+            known = written[id(request)] = (request, to_json(request))
+        return known[1]
+
+    read = cache(TriggerRequest.from_json)
+    TriggerRequest.to_json = write
+    TriggerRequest.from_json = lambda text: read(text.decode() if isinstance(text, bytes) else text)
+    ledger_table.zlib = SimpleNamespace(compress=bytes, decompress=bytes)
+    powertools.inspect = SimpleNamespace(signature=cache(inspect.signature))
+    try:
+        yield
+    finally:
+        ledger_table.zlib, powertools.inspect = zlib, inspect
+        TriggerRequest.to_json, TriggerRequest.from_json = to_json, from_json
+
+
+def simulate(
+    seed: int,
+    events: int = 1000,
+    *,
+    rates: Rates | None = None,
+    outages: tuple[Outage, ...] | None = None,
+    poison: float = 0.01,
+    bounds: Bounds = BOUNDS,
+    make_dispatcher: MakeDispatcher | None = None,
+) -> Simulated:
+    """Play a seed's day, let the gateway finish, and check every promise."""
+    rates = Rates.of_the_promise() if rates is None else rates
+    choice = random.Random(seed)
+    if outages is None:
+        # A twentieth of the time, and so of the events.
+        begins = BEGINS + choice.random() * SECONDS
+        outages = (Outage(choice.choice(OUTAGES), begins, begins + SECONDS / 20),)
+    world = World(seed, rates, outages)
+    gateway = Gateway(
+        world, airflows(), unwrap_topics=frozenset({UNWRAPPED_TOPIC}), make_dispatcher=make_dispatcher
+    )
+    gateway.servers["analytics"].killers = frozenset({"killer"})
+    for rule in RULES.values():
+        gateway.put_rule(rule)
+    workload = generate(
+        choice,
+        events,
+        begins=BEGINS,
+        seconds=SECONDS,
+        duplicated=rates.duplicated,
+        reordered=rates.reordered,
+        poison=poison,
+    )
+    scheduler = world.scheduler
+    for delivery in workload.deliveries:
+        submit = gateway.ingress[delivery.function].submit
+        scheduler.at(delivery.at, lambda submit=submit, payload=delivery.payload: submit(payload))
+    for at, environment, text in workload.garbage:
+        scheduler.at(at, lambda queue=gateway.queues[f"trigger-{environment}"], text=text: queue.send(text))
+    if workload.rule_moved_at is not None:
+        scheduler.at(workload.rule_moved_at, lambda: gateway.put_rule(MOVED, version=2))
+    watch = LedgerWatch()
+    gateway.ledger.watch = watch
+    with at_full_speed():
+        scheduler.run(until=START + 10 * DAY)
+    verdict = check(gateway, workload.expected, watch, bounds)
+    return Simulated(
+        seed,
+        events,
+        verdict,
+        dict(world.faults),
+        dict(world.calls),
+        scheduler.steps,
+        scheduler.now - START,
+        _digest(gateway),
+    )
+
+
+def _digest(gateway: Gateway) -> str:
+    history = [run for name in ENVIRONMENTS for run in gateway.airflows[name].history]
+    told = [(run.environment, run.dag_id, run.run_id, run.created_at) for run in history]
+    return hashlib.sha256(repr((told, sorted(gateway.world.faults.items()))).encode()).hexdigest()[:16]

@@ -1,0 +1,155 @@
+"""InvokeRestApi: MWAA's signed way to Airflow's own REST API, without a token or the web server's host name.
+
+Documented by AWS: the request, the 64 characters of a path, ten calls a second, ten seconds for an answer, and that
+Airflow's errors arrive as RestApiClientException or RestApiServerException, both with status 400. Confirmed nowhere, so
+our guess: the texts, the status of a throttled call (429), and that a call which takes too long is a server exception
+with 504 while Airflow goes on with it.
+"""
+
+import json
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Self, assert_never
+
+import requests
+
+from local_stack.mwaa.environment import Environment
+from local_stack.mwaa.faults import Fault, garble
+from local_stack.mwaa.http_server import Answer, NoAnswer, Request
+from local_stack.mwaa.permissions import api_error
+
+ROLES: Final = (
+    "Admin",
+    "Op",
+    "User",
+    "Viewer",
+    "Public",
+)  # what a caller's policy may name, the mightiest first
+LONGEST_PATH: Final = 64
+_METHODS: Final = ("GET", "PUT", "POST", "PATCH", "DELETE")
+_ANSWER_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of Airflow's REST API; `path` without the `/api/v2` before it."""
+
+    method: str
+    path: str
+    query: dict[str, Any] | None
+    body: Any
+
+    @classmethod
+    def parse(cls, document: Any) -> Self:
+        """Read a request's body. Raises ValueError in the words of AWS's validation."""
+        if not isinstance(document, dict):
+            raise ValueError("1 validation error detected: the request is to be a JSON object")  # noqa: TRY004
+        path, method = document.get("Path"), document.get("Method")
+        if not isinstance(path, str) or not path.startswith("/"):
+            raise ValueError(f"1 validation error detected: Value {path!r} at 'path' is not a path")
+        if len(path) > LONGEST_PATH:
+            raise ValueError(
+                f"1 validation error detected: Value '{path}' at 'path' failed to satisfy constraint: "
+                f"Member must have length less than or equal to {LONGEST_PATH}"
+            )
+        if method not in _METHODS:
+            raise ValueError(
+                f"1 validation error detected: Value '{method}' at 'method' failed to satisfy constraint: "
+                f"Member must satisfy enum value set: [{', '.join(_METHODS)}]"
+            )
+        return cls(method, path, document.get("QueryParameters"), document.get("Body"))
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether it is allowed to a Viewer."""
+        return self.method == "GET" or self.path.endswith("/list")
+
+
+class RestApi:
+    """Answers the calls for one environment whose caller is known to be allowed some of Airflow's roles."""
+
+    def __init__(self, environment: Environment, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._environment = environment
+        self._sleep = sleep
+
+    def respond(self, request: Request, roles: Collection[str]) -> Answer:
+        """Hand the call on to Airflow, or do what the faults switched on say. Raises NoAnswer."""
+        environment = self._environment
+        environment.count.add("rest call")
+        if not environment.throttle.admits():
+            environment.count.add("throttled")
+            return api_error(HTTPStatus.TOO_MANY_REQUESTS, "ThrottlingException", "Rate exceeded")
+        try:
+            call = Call.parse(json.loads(request.body or b"null"))
+        except ValueError as error:
+            return api_error(HTTPStatus.BAD_REQUEST, "ValidationException", str(error))
+        if not set(roles) & {"Admin", "Op", "User"} and not ("Viewer" in roles and call.only_reads):
+            return _airflow_error(HTTPStatus.FORBIDDEN, {"detail": "Forbidden"})
+        return self._hand_on_or_fail(call)
+
+    def _hand_on_or_fail(self, call: Call) -> Answer:
+        environment = self._environment
+        fault, detail = environment.schedule.next()
+        if fault is not None:
+            environment.count.add(f"fault {fault.value}")
+        match fault:
+            case Fault.ERROR_503:
+                return _airflow_error(HTTPStatus.SERVICE_UNAVAILABLE, {"message": "Service Unavailable"})
+            case Fault.EXPIRED_TOKEN:  # of the session that MWAA opens with Airflow
+                return _airflow_error(HTTPStatus.UNAUTHORIZED, {"detail": "Invalid JWT token"})
+            case Fault.RESET_BEFORE:
+                raise NoAnswer(reset=True)
+            case Fault.LOST_RESPONSE | Fault.RESET_AFTER:
+                self._hand_on(call)
+                raise NoAnswer(reset=fault is Fault.RESET_AFTER)
+            case Fault.GARBLED:
+                return Answer(HTTPStatus.OK, garble(self._hand_on(call).body, detail))
+            case None:
+                return self._hand_on(call)
+            case _:
+                assert_never(fault)
+
+    def _hand_on(self, call: Call) -> Answer:
+        environment = self._environment
+        self._sleep(environment.schedule.faults.latency_milliseconds / 1000)
+        version = "v1" if environment.version.is_airflow_2 else "v2"
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy stands between this machine and itself
+            try:
+                answer = session.request(
+                    call.method,
+                    f"{environment.airflow_url}/api/{version}{call.path}",
+                    params=call.query,
+                    json=call.body,
+                    timeout=_ANSWER_SECONDS,
+                    allow_redirects=False,
+                )
+            except requests.Timeout:
+                return _airflow_error(HTTPStatus.GATEWAY_TIMEOUT, {"message": "Endpoint request timed out"})
+            except requests.RequestException as error:
+                return _airflow_error(HTTPStatus.BAD_GATEWAY, {"message": type(error).__name__})
+        told = _document(answer)
+        if answer.status_code >= HTTPStatus.BAD_REQUEST:
+            return _airflow_error(answer.status_code, told)
+        return Answer.json(HTTPStatus.OK, {"RestApiStatusCode": answer.status_code, "RestApiResponse": told})
+
+
+def _document(answer: requests.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return answer.text
+
+
+def _airflow_error(status: int, told: Any) -> Answer:
+    """An error of Airflow's as MWAA passes it on: whoever's fault it is, the status is 400."""
+    code = (
+        "RestApiServerException" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "RestApiClientException"
+    )
+    return Answer.json(
+        HTTPStatus.BAD_REQUEST,
+        {"RestApiStatusCode": int(status), "RestApiResponse": told},
+        {"x-amzn-errortype": code},
+    )
