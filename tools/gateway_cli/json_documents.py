@@ -3,7 +3,7 @@
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -11,6 +11,8 @@ from gateway_cli.documents import Document, Flaw, Place, finite
 
 __all__ = ["read_json"]
 
+_DEEPEST: Final = 200  # levels; a rule has about ten
+_TOO_DEEP: Final = Flaw(1, "this is nested too deeply to be read")
 _WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]')
 
 
@@ -23,9 +25,29 @@ def read_json(text: str) -> tuple[list[Document], list[Flaw]]:
     except ValueError as error:
         return [], [Flaw(1, f"this is not JSON: {error}")]
     except RecursionError:
-        return [], [Flaw(1, "this is nested too deeply to be read")]
+        return [], [_TOO_DEEP]
+    if _depth(value) > _DEEPEST:
+        return [], [_TOO_DEEP]
     lines, flaws = _lines(text)
     return [Document(value, lines)], flaws
+
+
+def _depth(value: object) -> int:
+    """Count levels, without the stack: how deep Python's own reader goes differs from version to version."""
+    depth, level = 0, [value]
+    while level := [each for item in level for each in _inside(item)]:
+        depth += 1
+    return depth
+
+
+def _inside(value: object) -> Iterable[object]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case _:
+            return ()
 
 
 @dataclass(slots=True)
