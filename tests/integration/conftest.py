@@ -1,5 +1,6 @@
 """AWS in this process: moto, with credentials that reach nothing."""
 
+import json
 import os
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ from moto import mock_aws
 
 from fakes.ledger_table import create_ledger_table
 from fakes.rules_table import create_rules_table
+from integration.functions import RULE, CurrentStdout, Queues
 
 # As the template sets them: Powertools reads its own settings when it is imported.
 os.environ |= {"POWERTOOLS_SERVICE_NAME": "gateway", "POWERTOOLS_METRICS_NAMESPACE": "MwaaTriggerGateway"}
@@ -37,3 +39,56 @@ def dynamodb(aws: None):  # noqa: ARG001
 def sqs(aws: None):  # noqa: ARG001
     """An SQS client."""
     return boto3.client("sqs")
+
+
+@pytest.fixture(autouse=True)
+def _log_to_current_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mwaa_gateway.observability import logger  # noqa: PLC0415  after the settings above
+
+    for handler in logger._logger.handlers:
+        monkeypatch.setattr(handler, "stream", CurrentStdout())
+
+
+@pytest.fixture
+def queues(sqs) -> Queues:
+    """The queues that every ingress function writes to, and a dispatcher's."""
+
+    def url(name: str) -> str:
+        return sqs.create_queue(QueueName=name)["QueueUrl"]
+
+    def read(url: str) -> list[str]:
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0).get(
+            "Messages", []
+        )
+        return [message["Body"] for message in messages]
+
+    return Queues(
+        url("gateway-trigger-analytics"), url("gateway-trigger-dlq-analytics"), url("gateway-dlq"), read
+    )
+
+
+@pytest.fixture
+def deployed(queues: Queues, dynamodb, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The settings as the template sets them, and one rule that takes everything."""
+    from mwaa_gateway import wiring  # noqa: PLC0415
+
+    for name, value in {
+        "RULES_TABLE": "rules",
+        "INGRESS_DLQ_URL": queues.ingress_dlq,
+        "TRIGGER_QUEUE_URL": queues.trigger.replace("analytics", "{environment}"),
+        "ENVIRONMENTS": "analytics",
+    }.items():
+        monkeypatch.setenv(name, value)
+    document = {"S": json.dumps(RULE)}
+    copy = {
+        "partition": {"S": "*"},
+        "sort": {"S": f"rule#{RULE['id']}"},
+        "version": {"N": "1"},
+        "document": document,
+    }
+    dynamodb.put_item(TableName="rules", Item=copy)
+    head = {"partition": {"S": "*"}, "sort": {"S": "head"}, "generation": {"N": "1"}}
+    dynamodb.put_item(TableName="rules", Item=head)
+    wiring.ingress.cache_clear()
+    yield
+    wiring.ingress.cache_clear()

@@ -1,128 +1,26 @@
 """The Lambda functions as Lambda calls them: handler in, queue and log lines out."""
 
-import importlib.util
 import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from fakes.airflow import BUSY, FakeAirflow
 from fakes.requests import a_request
+from integration.functions import Context, Queues, lines, load
 from mwaa_gateway import wiring
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.queues import TriggerDeadLetterQueue, VisibilityTimeout
 from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.gates import Gates
-from mwaa_gateway.observability import logger
 from mwaa_gateway.outcomes import Reason, Rejected
 from mwaa_gateway.settings import DispatcherSettings
 from mwaa_gateway.trigger_request import TriggerRequest
-
-ROOT = Path(__file__).parent.parent.parent
-RULE = {
-    "id": "finance.everything",
-    "pattern": {"source": [{"anything-but": ["mwaa-gateway"]}]},
-    "targets": [{"id": "default", "environment": "analytics", "dag_id": "ingest_orders"}],
-}
-
-
-class CurrentStdout:
-    """Standard output as it is at the moment of writing: Powertools keeps the one it found when it was imported."""
-
-    def write(self, text: str) -> int:
-        return sys.stdout.write(text)
-
-    def flush(self) -> None:
-        sys.stdout.flush()
-
-
-@pytest.fixture(autouse=True)
-def _log_to_current_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
-    for handler in logger._logger.handlers:
-        monkeypatch.setattr(handler, "stream", CurrentStdout())
-
-
-@dataclass
-class Context:
-    """What the handlers and Powertools read of Lambda's context."""
-
-    function_name: str = "gateway"
-    memory_limit_in_mb: int = 256
-    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:gateway"
-    aws_request_id: str = "request-1"
-
-
-def load(name: str) -> ModuleType:
-    """Import functions/<name>/app.py; all of them are called app."""
-    spec = importlib.util.spec_from_file_location(f"functions_{name}", ROOT / "functions" / name / "app.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@dataclass
-class Queues:
-    """The deployed queues."""
-
-    trigger: str
-    trigger_dlq: str
-    ingress_dlq: str
-    read: Callable[[str], list[str]]
-
-
-@pytest.fixture
-def queues(sqs) -> Queues:
-    def url(name: str) -> str:
-        return sqs.create_queue(QueueName=name)["QueueUrl"]
-
-    def read(url: str) -> list[str]:
-        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0).get(
-            "Messages", []
-        )
-        return [message["Body"] for message in messages]
-
-    return Queues(
-        url("gateway-trigger-analytics"), url("gateway-trigger-dlq-analytics"), url("gateway-dlq"), read
-    )
-
-
-@pytest.fixture
-def deployed(queues: Queues, dynamodb, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The settings as the template sets them, and one rule that takes everything."""
-    for name, value in {
-        "RULES_TABLE": "rules",
-        "INGRESS_DLQ_URL": queues.ingress_dlq,
-        "TRIGGER_QUEUE_URL": queues.trigger.replace("analytics", "{environment}"),
-        "ENVIRONMENTS": "analytics",
-    }.items():
-        monkeypatch.setenv(name, value)
-    document = {"S": json.dumps(RULE)}
-    copy = {
-        "partition": {"S": "*"},
-        "sort": {"S": f"rule#{RULE['id']}"},
-        "version": {"N": "1"},
-        "document": document,
-    }
-    dynamodb.put_item(TableName="rules", Item=copy)
-    head = {"partition": {"S": "*"}, "sort": {"S": "head"}, "generation": {"N": "1"}}
-    dynamodb.put_item(TableName="rules", Item=head)
-    wiring.ingress.cache_clear()
-    yield
-    wiring.ingress.cache_clear()
-
-
-def lines(capsys: pytest.CaptureFixture[str]) -> list[dict]:
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
 
 S3_RECORD = {
     "eventVersion": "2.1",
@@ -382,7 +280,7 @@ def test_importing_the_functions_builds_nothing(monkeypatch: pytest.MonkeyPatch)
     """No client and no setting at import: a function without its settings imports."""
     for name in ("RULES_TABLE", "ENVIRONMENT", "AWS_DEFAULT_REGION", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("s3_events", "sns_events", "eventbridge_events", "dispatcher"):
+    for name in ("s3_events", "sns_events", "eventbridge_events", "queued_events", "dispatcher"):
         assert callable(load(name).handler)
 
 

@@ -1,14 +1,16 @@
 """The ledger's promises, kept by DynamoDB (moto's) and by the in-memory fake alike, so that the fake can be trusted."""
 
+import json
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from fakes.ledger import FakeLedger
 from fakes.requests import a_request
-from mwaa_gateway.aws.ledger_table import REMEMBERED_SECONDS, LedgerTable
+from mwaa_gateway.aws.ledger_table import DEAD_SHARDS, REMEMBERED_SECONDS, LedgerTable
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
@@ -116,6 +118,100 @@ def test_two_events_two_rows(ledger: Ledger) -> None:
     assert 1 == claimed(ledger, a_request("another")).attempt
 
 
+# --- redrive --------------------------------------------------------------------------------------------------------
+
+FIVE_DAYS = 5 * 86_400.0
+MAYBE = Rejected(Reason.TOO_OLD, "the run may exist", in_doubt=True)
+
+
+def redriven(redrive: int = 1, **changes):
+    return replace(a_request(**changes), redrive=redrive)
+
+
+def dead(ledger: Ledger, rejected: Rejected = NO) -> None:
+    assert ledger.finish(claimed(ledger), rejected, 1_001.0)
+
+
+def test_a_dead_request_is_reopened_with_a_fresh_age(ledger: Ledger) -> None:
+    """The attempt number goes on, so that whoever comes late stays fenced; everything that counts up starts again."""
+    for _ in range(4):
+        claimed(ledger)
+    dead(ledger)
+    claim = claimed(ledger, redriven(), now=FIVE_DAYS)
+    assert Claim(redriven(), 6, 1, doubtful=False, first_attempt_at=FIVE_DAYS, reopened_after=5) == claim
+    assert 1 == claim.tries
+
+
+def test_a_redriven_request_is_what_was_pinned(ledger: Ledger) -> None:
+    """Whatever the message says."""
+    dead(ledger)
+    assert redriven() == claimed(ledger, redriven(dag_id="other")).request
+
+
+@pytest.mark.parametrize(("rejected", "doubtful"), [(MAYBE, True), (NO, False)])
+def test_a_doubt_outlives_death(ledger: Ledger, rejected: Rejected, *, doubtful: bool) -> None:
+    """A request that died while nobody knew whether it had run is looked up first; a clear no is not."""
+    ledger.note(claimed(ledger), LOST, 1_000.5)
+    dead(ledger, rejected)
+    assert Finished(a_request().target.run_id, rejected) == ledger.claim(a_request(), 1_002.0)
+    assert doubtful == claimed(ledger, redriven()).doubtful
+
+
+def test_one_redrive_reopens_once(ledger: Ledger) -> None:
+    """A second message of the same redrive finds the request that died again dead; the next redrive reopens it."""
+    dead(ledger)
+    assert ledger.finish(claimed(ledger, redriven()), MAYBE, 1_002.0)
+    assert isinstance(ledger.claim(redriven(), FIVE_DAYS), Finished)
+    assert 3 == claimed(ledger, redriven(2)).attempt
+
+
+def test_a_redrive_of_what_runs_or_ran_starts_nothing_new(ledger: Ledger) -> None:
+    """While the original is in flight it is one more attempt of it; after it was triggered it is a duplicate."""
+    original = claimed(ledger)
+    attempt = claimed(ledger, redriven(), now=2_000.0)
+    assert (2, 1_000.0) == (attempt.attempt, attempt.first_attempt_at)
+    assert not ledger.finish(original, NO, 2_001.0)
+    assert ledger.finish(attempt, Triggered(), 2_002.0)
+    for redrive in (0, 1, 2):
+        finished = ledger.claim(redriven(redrive), FIVE_DAYS)
+        assert isinstance(finished, Finished)
+        assert isinstance(finished.outcome, AlreadyTriggered)
+
+
+def test_two_messages_of_one_redrive_are_two_attempts_of_it(ledger: Ledger) -> None:
+    """The second overtakes the first, as any duplicate does; the age is the first one's."""
+    dead(ledger)
+    first, second = claimed(ledger, redriven(), now=2_000.0), claimed(ledger, redriven(), now=3_000.0)
+    assert (2, 3, 2_000.0) == (first.attempt, second.attempt, second.first_attempt_at)
+    assert not ledger.finish(first, Triggered(), 3_001.0)
+
+
+def test_an_attempt_from_before_the_redrive_changes_nothing(ledger: Ledger) -> None:
+    """It was overtaken when the request died, and stays so."""
+    late = claimed(ledger)
+    dead(ledger)
+    claim = claimed(ledger, redriven())
+    assert not ledger.finish(late, MAYBE, 2_001.0)
+    assert not ledger.note(late, LOST, 2_002.0)
+    assert ledger.finish(claim, Triggered(), 2_003.0)
+
+
+def test_a_dead_request_is_redriven_in_its_own_environment_only(ledger: Ledger) -> None:
+    """Reopened elsewhere, its pinned DAG would be started in another Airflow."""
+    dead(ledger)
+    assert isinstance(ledger.claim(redriven(environment="marketing"), 2_000.0), Finished)
+    assert 2 == claimed(ledger, redriven()).attempt
+
+
+def test_a_redrive_of_what_the_ledger_has_forgotten_is_a_first_attempt(ledger: Ledger) -> None:
+    """Its row went by TTL between the command and the dispatcher; the redrive counts all the same."""
+    claim = claimed(ledger, redriven(2))
+    assert (1, 0, 2) == (claim.attempt, claim.reopened_after, claim.request.redrive)
+    assert ledger.finish(claim, NO, 1_001.0)
+    assert isinstance(ledger.claim(redriven(2), 1_002.0), Finished)
+    assert 2 == claimed(ledger, redriven(3)).attempt
+
+
 # --- what only the real table can show ------------------------------------------------------------------------------
 
 
@@ -148,6 +244,92 @@ def test_a_row_tells_a_person_what_became_of_it(dynamodb) -> None:
     ]
 
 
+def indexed(dynamodb) -> list[dict]:
+    """What lies in the index of the dead, by any shard."""
+    return [
+        found
+        for shard in DEAD_SHARDS
+        for found in dynamodb.query(
+            TableName="ledger",
+            IndexName="dead",
+            KeyConditionExpression="dead_shard = :shard",
+            ExpressionAttributeValues={":shard": {"S": shard}},
+        )["Items"]
+    ]
+
+
+def test_the_index_holds_the_dead_alone(dynamodb) -> None:
+    """It costs nothing while all goes well, and what is reopened leaves it."""
+    table = LedgerTable(dynamodb, "ledger")
+    open_claim = claimed(table)
+    assert [] == indexed(dynamodb)
+    table.finish(open_claim, NO, 1_001.0)
+    (found,) = indexed(dynamodb)
+    assert {
+        "run_id": {"S": a_request().target.run_id},
+        "rule_id": {"S": "finance.orders"},
+        "rule_version": {"N": "3"},
+        "environment": {"S": "analytics"},
+        "dag_id": {"S": "ingest_orders"},
+        "reason": {"S": "conf_refused"},
+        "reason_text": {"S": "no"},
+        "attempt": {"N": "1"},
+        "redrives": {"N": "0"},
+    }.items() <= found.items()
+    again = claimed(table, redriven())
+    assert [] == indexed(dynamodb)
+    table.finish(again, Triggered(), 2_000.0)
+    assert [] == indexed(dynamodb)
+
+
+def test_the_dead_are_spread_over_all_shards(dynamodb) -> None:
+    """A storm of deaths is no hot key."""
+    table = LedgerTable(dynamodb, "ledger")
+    for number in range(64):
+        table.finish(claimed(table, a_request(str(number))), NO, 1_001.0)
+    assert set(DEAD_SHARDS) == {found["dead_shard"]["S"] for found in indexed(dynamodb)}
+
+
+def test_a_run_costs_two_writes(dynamodb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And neither of them touches the index."""
+    writes: list[str] = []
+    real = dynamodb.update_item
+    monkeypatch.setattr(
+        dynamodb, "update_item", lambda **call: writes.append(call["UpdateExpression"]) or real(**call)
+    )
+    table = LedgerTable(dynamodb, "ledger")
+    table.finish(claimed(table), Triggered(), 1_001.0)
+    assert 2 == len(writes)
+    assert not any("dead_shard" in expression for expression in writes)
+
+
+def test_a_reopened_row_is_remembered_anew(dynamodb) -> None:
+    """Ninety days from the redrive; when it was first tried stays for people to see."""
+    table = LedgerTable(dynamodb, "ledger")
+    dead(table)
+    claimed(table, redriven(), now=FIVE_DAYS)
+    row = item(dynamodb)
+    assert str(int(FIVE_DAYS) + REMEMBERED_SECONDS) == row["expires_at"]["N"]
+    assert (1_000.0, FIVE_DAYS) == tuple(float(row[at]["N"]) for at in ("first_attempt_at", "reopened_at"))
+    assert {"dead_shard", "finished_at"}.isdisjoint(row)
+
+
+def test_rows_of_the_version_before_are_read_and_redriven(dynamodb) -> None:
+    """They have no rule, no redrives, no shard, and hold a message without `redrive`."""
+    table = LedgerTable(dynamodb, "ledger")
+    dead(table)
+    key = {name: item(dynamodb)[name] for name in ("event", "request")}
+    old_body = json.dumps({k: v for k, v in json.loads(a_request().to_json()).items() if k != "redrive"})
+    dynamodb.update_item(
+        TableName="ledger",
+        Key=key,
+        UpdateExpression="SET request_body = :body REMOVE rule_id, rule_version, redrives, dead_shard, doubtful",
+        ExpressionAttributeValues={":body": {"B": zlib.compress(old_body.encode())}},
+    )
+    assert isinstance(table.claim(a_request(), 1_002.0), Finished)
+    assert redriven() == claimed(table, redriven()).request
+
+
 @pytest.fixture
 def lost_answers(dynamodb, monkeypatch: pytest.MonkeyPatch) -> Iterator:
     """Every write is applied and then sent again, as botocore does when the first answer is lost on the way."""
@@ -164,6 +346,13 @@ def lost_answers(dynamodb, monkeypatch: pytest.MonkeyPatch) -> Iterator:
 def test_an_own_claim_is_recognised_when_its_answer_was_lost(lost_answers) -> None:
     """One attempt, not two: a second number would look like a crash and cost a look-up."""
     assert (1, 1) == ((claim := claimed(LedgerTable(lost_answers, "ledger"))).attempt, claim.unanswered)
+
+
+def test_an_own_reopening_is_recognised_when_its_answer_was_lost(lost_answers) -> None:
+    """The same for a redrive: the row is open, by us."""
+    table = LedgerTable(lost_answers, "ledger")
+    dead(table)
+    assert (2, 1, 1) == ((claim := claimed(table, redriven())).attempt, claim.tries, claim.unanswered)
 
 
 def test_an_own_end_is_recognised_when_its_answer_was_lost(lost_answers) -> None:

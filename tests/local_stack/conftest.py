@@ -1,4 +1,4 @@
-"""One MiniStack for its contract, one whole local stack for the gateway; both end with the session."""
+"""One MiniStack for its contract, one whole local stack for the gateway; each ends with the tests that use it."""
 
 import json
 import shutil
@@ -51,7 +51,7 @@ class Probe:
         return taken
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
     """MiniStack with the probe's stack: the wiring of the gateway without the gateway."""
     folder = tmp_path_factory.mktemp("ministack")
@@ -73,7 +73,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
         ministack.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackState]:
     """The whole local stack, by its own command: an environment of each Airflow major, all rules."""
     folder = tmp_path_factory.mktemp("stack")

@@ -130,3 +130,33 @@ def test_ctrl_c_during_the_start_leaves_no_process(tmp_path):
     assert "stopped" in told
     assert [pid for pid in started if is_running(pid)] == []
     assert not (tmp_path / "state.json").exists()
+
+
+def test_the_demonstration_shows_three_runs_and_leaves_nothing(tmp_path):
+    """What `make run ONCE=1` does: exit code 0, one successful run from each source, what it took, no process."""
+    command = [sys.executable, "-m", "local_stack", "demo", "--once", "--port", str(free_port())]
+    demo = subprocess.Popen(
+        [*command, "--state-folder", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    until("the deployment", (tmp_path / "state.json").exists, seconds=120)
+    started = descendants(demo.pid)
+
+    told, _ = demo.communicate(timeout=150)
+
+    assert demo.returncode == 0, told
+    rows = [line for line in told.splitlines() if "evt__" in line and "success" in line]
+    assert [
+        source for source in ("S3 upload", "SNS notification", "EventBridge event") if source in "".join(rows)
+    ] == [
+        "S3 upload",
+        "SNS notification",
+        "EventBridge event",
+    ]
+    assert "s3 cp README.md s3://mwaa-gateway-landing/" in told
+    assert "from the start to here" in told
+    assert started
+    assert [pid for pid in started if is_running(pid)] == []

@@ -8,8 +8,10 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -20,6 +22,7 @@ from local_stack.airflow_runs import AirflowRuns, DagRun
 from local_stack.follow import SentEvent, follow
 from local_stack.ledger import rows_about
 from local_stack.mwaa import ControlClient, Faults
+from local_stack.stack import redeploy
 from local_stack.state import StackState
 from polling import until
 
@@ -142,30 +145,6 @@ def test_hostile_keys_arrive_to_the_letter(gateway):
         assert wait_for_keys(gateway, environment, "test.hostile", keys, seconds=60) == Counter(keys)
 
 
-def test_two_hundred_uploads_survive_a_faulty_web_server(gateway):
-    """A fifth refused, a fifth done without an answer: 200 runs, none twice, none dead, our share kept."""
-    keys = [f"faulty/{uuid.uuid4().hex}" for _ in range(200)]
-    trigger_dlq_url = gateway.environments["analytics"].trigger_dlq_url
-    for queue_url in (gateway.ingress_dlq_url, trigger_dlq_url):
-        dead_letters(gateway, queue_url)  # what other tests have left
-    control = ControlClient(gateway.mwaa_endpoint_url)
-    control.clear_statistics()
-    control.set_faults(Faults(error_503=0.2, lost_response=0.2, seed=7), environment="analytics")
-    try:
-        upload(gateway, keys)
-        wait_for_keys(gateway, "analytics", "test.faulty", keys, seconds=150)
-    finally:
-        control.clear_faults()
-    # The other route's message of an upload may have been put off several times by then.
-    settle(gateway, seconds=150)
-
-    assert keys_of(runs(gateway, "analytics", "test.faulty"), keys) == Counter(keys)
-    assert dead_letters(gateway, gateway.ingress_dlq_url) == []
-    assert dead_letters(gateway, trigger_dlq_url) == []
-    faults = assert_within_share(control, "analytics")
-    assert {name for name, times in faults.items() if times > 0} == {"error_503", "lost_response"}
-
-
 def test_a_malformed_record_is_put_aside_and_its_neighbours_are_not(gateway):
     """The good records of a notification become runs; the bad one lies in the ingress DLQ with its reason."""
     dead_letters(gateway, gateway.ingress_dlq_url)  # what other tests have left
@@ -224,25 +203,165 @@ def test_a_broken_rule_is_reported_and_the_others_fire(gateway):
     assert dead["event_id"] == event_id
 
 
+def test_what_lambda_gave_up_runs_without_anybody(gateway):
+    """The function fails three times, as in an outage; its on-failure record is taken in by queued_events: one run."""
+    event_id = str(uuid.uuid4())
+    event = {
+        "version": "0",
+        "id": event_id,
+        "source": "acme.given-up",
+        "detail-type": "Order Placed",
+        "account": gateway.account_id,
+        "time": "2026-11-22T10:00:00Z",
+        "region": gateway.region,
+        "resources": [],
+        "detail": {},
+    }
+    with settings_of(gateway, "eventbridge-events", RULES_TABLE="a-table-that-is-away"):
+        # By MiniStack's own queue, which tries again after 1 and 2 s: from a bus or a topic it does not try again.
+        invoke(gateway, "eventbridge-events", event)
+        until(
+            "the run's request",
+            lambda: rows_about(gateway.aws, gateway.ledger_table, event_id),
+            seconds=30,
+        )
+    assert logged(gateway, "eventbridge-events", event_id) == []
+    until("the line that tells of it", lambda: logged(gateway, "queued-events", event_id), seconds=30)
+    settle(gateway)
+
+    assert len(runs(gateway, "analytics", "test.given-up")) == 1
+    assert dead_letters(gateway, gateway.ingress_dlq_url) == []
+
+
+def test_a_queue_that_collects_uploads_is_read_once_it_is_listed(gateway):
+    """A bucket of the user's notifies a queue of the user's: put aside while the queue is not listed, then a run."""
+    sqs, s3, lambda_ = (gateway.aws.client(name) for name in ("sqs", "s3", "lambda"))
+    queue = f"arn:aws:sqs:{gateway.region}:{gateway.account_id}:collected"
+    from_s3 = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = {"Version": "2012-10-17", "Statement": [from_s3 | {"Resource": queue}]}
+    queue_url = sqs.create_queue(QueueName="collected", Attributes={"Policy": json.dumps(policy)})["QueueUrl"]
+    function = f"{gateway.stack_name}-queued-events"
+    s3.create_bucket(Bucket="collected", CreateBucketConfiguration={"LocationConstraint": gateway.region})
+    s3.put_bucket_notification_configuration(
+        Bucket="collected",
+        NotificationConfiguration={
+            "QueueConfigurations": [{"QueueArn": queue, "Events": ["s3:ObjectCreated:*"]}]
+        },
+    )
+    dead_letters(gateway, queue_url)  # S3's test event
+    mapping = lambda_.create_event_source_mapping(
+        FunctionName=function, EventSourceArn=queue, FunctionResponseTypes=["ReportBatchItemFailures"]
+    )
+    try:
+        s3.put_object(Bucket="collected", Key="too early.csv", Body=b"1")
+        [dead] = until("the report", lambda: dead_letters(gateway, gateway.ingress_dlq_url), seconds=30)
+        assert "is not in EventQueueArns" in dead["reason_text"]
+        with settings_of(gateway, "queued-events", EVENT_QUEUE_ARNS=queue):
+            s3.put_object(Bucket="collected", Key="in time.csv", Body=b"1")
+            [row] = until(
+                "the upload's request",
+                lambda: rows_about(gateway.aws, gateway.ledger_table, "in time.csv"),
+                seconds=30,
+            )
+    finally:
+        lambda_.delete_event_source_mapping(UUID=mapping["UUID"])
+    settle(gateway)
+    assert [run.run_id for run in runs(gateway, "analytics", "test.collected")] == [row.run_id]
+
+
+@pytest.fixture
+def over_rest(gateway):
+    """The same stack with both environments on InvokeRestApi, and back to CLI tokens afterwards."""
+    environments = {
+        name: replace(environment, transport="rest") for name, environment in gateway.environments.items()
+    }
+    folder = Path(gateway.log_folder).parent
+    redeploy(replace(gateway, environments=environments), folder)
+    control = ControlClient(gateway.mwaa_endpoint_url)
+    control.clear_statistics()
+    yield control
+    control.clear_faults()
+    settle(gateway)
+    redeploy(gateway, folder)
+
+
+def test_fifty_uploads_at_once_over_rest_are_fifty_runs_on_either_airflow(gateway, over_rest):
+    """No token and no command: ten calls a second of MWAA's REST API, and one of them for each run."""
+    keys = [f"burst/{uuid.uuid4().hex}" for _ in range(50)]
+
+    upload(gateway, keys)
+
+    for environment in gateway.environments:
+        wait_for_keys(gateway, environment, "test.burst", keys, seconds=90)
+    settle(gateway)
+    for environment in gateway.environments:
+        assert keys_of(runs(gateway, environment, "test.burst"), keys) == Counter(keys)
+        calls = assert_within_pace(over_rest, environment)["rest_calls"]
+        # Airflow 3 is found out by each sandbox once; and no run needed a look-up.
+        assert 50 <= calls <= 50 + SHARE_OF_SLOTS
+
+
+def test_sixty_uploads_over_rest_survive_a_faulty_airflow(gateway, over_rest):
+    """A fifth refused with 503, a third done without an answer: 60 runs each, none twice, none dead."""
+    keys = [f"burst/{uuid.uuid4().hex}" for _ in range(60)]
+    over_rest.set_faults(
+        Faults(error_503=0.2, lost_response=0.15, reset_after=0.1, garbled=0.1, reset_before=0.1, seed=11)
+    )
+
+    upload(gateway, keys)
+
+    for environment in gateway.environments:
+        wait_for_keys(gateway, environment, "test.burst", keys, seconds=150)
+    over_rest.clear_faults()
+    settle(gateway, seconds=150)
+    for name, environment in gateway.environments.items():
+        assert keys_of(runs(gateway, name, "test.burst"), keys) == Counter(keys)
+        assert dead_letters(gateway, environment.trigger_dlq_url) == []
+        assert_within_pace(over_rest, name)
+
+
+def test_a_dispatcher_may_not_call_another_environments_rest_api(gateway, over_rest):
+    """Its role names one role of Airflow's in its own environment: there it may, elsewhere not."""
+    del over_rest
+    mwaa = mwaa_as_dispatcher(gateway, "legacy")
+    version = {"Path": "/version", "Method": "GET"}
+
+    assert mwaa.invoke_rest_api(Name="legacy", **version)["RestApiResponse"]["version"] == "2.11.2"
+    with pytest.raises(mwaa.exceptions.AccessDeniedException, match="No Airflow role granted in IAM"):
+        mwaa.invoke_rest_api(Name="analytics", **version)
+
+
 def test_a_dispatcher_may_not_ask_for_another_environments_token(gateway):
     """The local MWAA checks roles: the dispatcher of one environment is refused at the next one's door."""
-    role = gateway.aws.client("lambda").get_function(FunctionName=gateway.environments["legacy"].dispatcher)
-    assumed = gateway.aws.client("sts").assume_role(
-        RoleArn=role["Configuration"]["Role"], RoleSessionName="as-the-dispatcher"
-    )["Credentials"]
-    mwaa = boto3.client(
-        "mwaa",
-        endpoint_url=gateway.mwaa_endpoint_url,
-        region_name=gateway.region,
-        aws_access_key_id=assumed["AccessKeyId"],
-        aws_secret_access_key=assumed["SecretAccessKey"],
-        aws_session_token=assumed["SessionToken"],
-        config=Config(inject_host_prefix=False),
-    )
+    mwaa = mwaa_as_dispatcher(gateway, "legacy")
 
     assert mwaa.create_cli_token(Name="legacy")["CliToken"]
     with pytest.raises(mwaa.exceptions.ClientError, match="AccessDenied"):
         mwaa.create_cli_token(Name="analytics")
+
+
+def test_two_hundred_uploads_survive_a_faulty_web_server(gateway):
+    """A fifth refused, a fifth done without an answer: 200 runs, none twice, none dead, our share kept."""
+    keys = [f"faulty/{uuid.uuid4().hex}" for _ in range(200)]
+    trigger_dlq_url = gateway.environments["analytics"].trigger_dlq_url
+    for queue_url in (gateway.ingress_dlq_url, trigger_dlq_url):
+        dead_letters(gateway, queue_url)  # what other tests have left
+    control = ControlClient(gateway.mwaa_endpoint_url)
+    control.clear_statistics()
+    control.set_faults(Faults(error_503=0.2, lost_response=0.2, seed=7), environment="analytics")
+    try:
+        upload(gateway, keys)
+        wait_for_keys(gateway, "analytics", "test.faulty", keys, seconds=150)
+    finally:
+        control.clear_faults()
+    # The other route's message of an upload may have been put off several times by then.
+    settle(gateway, seconds=150)
+
+    assert keys_of(runs(gateway, "analytics", "test.faulty"), keys) == Counter(keys)
+    assert dead_letters(gateway, gateway.ingress_dlq_url) == []
+    assert dead_letters(gateway, trigger_dlq_url) == []
+    faults = assert_within_share(control, "analytics")
+    assert {name for name, times in faults.items() if times > 0} == {"error_503", "lost_response"}
 
 
 def test_no_token_is_in_any_log_or_queue(gateway):
@@ -268,7 +387,7 @@ def test_no_token_is_in_any_log_or_queue(gateway):
     found = {
         name: finding.group()[:8]
         for name, text in texts.items()
-        if (finding := looks_like_one.search(text) or re.search(r"Bearer [\w-]+", text))
+        if (finding := looks_like_one.search(text) or re.search(r"Bearer [\w-]+|AWS4-HMAC", text))
     }
 
     assert any("dispatcher" in name and "run started" in text for name, text in texts.items())
@@ -301,12 +420,44 @@ def put_events(gateway: StackState, source: str, detail_type: str, details: list
     return [entry["EventId"] for entry in answer["Entries"]]
 
 
+@contextmanager
+def settings_of(gateway: StackState, function: str, **changed: str) -> Iterator[None]:
+    """Other settings for one function, for as long as it lasts."""
+    lambda_ = gateway.aws.client("lambda")
+    name = f"{gateway.stack_name}-{function}"
+    before = lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": before | changed})
+    try:
+        yield
+    finally:
+        lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": before})
+
+
 def invoke(gateway: StackState, function: str, payload: dict) -> None:
     """What a source does: an asynchronous invocation."""
     gateway.aws.client("lambda").invoke(
         FunctionName=f"{gateway.stack_name}-{function}",
         InvocationType="Event",
         Payload=json.dumps(payload).encode(),
+    )
+
+
+def mwaa_as_dispatcher(gateway: StackState, environment: str):
+    """MWAA's API with the credentials of an environment's dispatcher."""
+    role = gateway.aws.client("lambda").get_function(
+        FunctionName=gateway.environments[environment].dispatcher
+    )
+    assumed = gateway.aws.client("sts").assume_role(
+        RoleArn=role["Configuration"]["Role"], RoleSessionName="as-the-dispatcher"
+    )["Credentials"]
+    return boto3.client(
+        "mwaa",
+        endpoint_url=gateway.mwaa_endpoint_url,
+        region_name=gateway.region,
+        aws_access_key_id=assumed["AccessKeyId"],
+        aws_secret_access_key=assumed["SecretAccessKey"],
+        aws_session_token=assumed["SessionToken"],
+        config=Config(inject_host_prefix=False),
     )
 
 
@@ -389,3 +540,11 @@ def assert_within_share(control: ControlClient, environment: str) -> dict[str, i
     assert 1 <= statistics["most_commands_at_once"] <= SHARE_OF_SLOTS
     assert statistics["refused_no_free_slot"] == 0
     return statistics["faults"]
+
+
+def assert_within_pace(control: ControlClient, environment: str) -> dict:
+    """MWAA's ten calls a second were kept, and nothing went another way; the statistics."""
+    statistics = control.statistics(environment=environment)[environment]
+    assert statistics["most_rest_calls_in_a_second"] <= 10
+    assert (statistics["refused_throttled"], statistics["commands"], statistics["tokens_issued"]) == (0, 0, 0)
+    return statistics

@@ -27,16 +27,13 @@ def package(template, parameters=PARAMETERS):
 
 def test_every_function_and_layer_of_the_template_is_shipped():
     """The project's own template: its folders become objects, a folder named by a loop included."""
+    root = TEMPLATE.parent
+    functions = {f"function:functions/{app.parent.name}/" for app in root.glob("functions/*/app.py")}
+    layers = {f"layer:layers/{folder.name}/" for folder in root.glob("layers/*/")}
+
     shipped = {artifact.key for artifact in package(load_template(TEMPLATE)).artifacts}
 
-    assert shipped == {
-        "function:functions/dispatcher/",
-        "function:functions/eventbridge_events/",
-        "function:functions/s3_events/",
-        "function:functions/sns_events/",
-        "layer:layers/dependencies/",
-        "layer:layers/gateway/",
-    }
+    assert shipped == functions | layers
 
 
 def test_nothing_of_the_template_is_left_out():
@@ -71,6 +68,24 @@ def test_a_reference_to_a_number_becomes_the_number_it_will_be(parameters, writt
     resources = package(template, parameters).template["Resources"]
 
     assert resources["Fn::ForEach::Loop"][2]["Map${X}"]["Properties"]["Deep"] == [written, {"Ref": "Name"}]
+
+
+def test_a_functions_variables_stay_as_they_are():
+    """They are text: MiniStack cannot start a process with a number in its environment."""
+    variables = {"Variables": {"SLOTS": {"Ref": "Slots"}}}
+    template = {
+        "Parameters": {"Slots": {"Type": "Number", "Default": 3}},
+        "Resources": {
+            "F": {
+                "Type": "AWS::Serverless::Function",
+                "Properties": {"CodeUri": "f/", "Environment": variables},
+            }
+        },
+    }
+
+    resources = package(template, {}).template["Resources"]
+
+    assert resources["F"]["Properties"]["Environment"] == variables
 
 
 def test_a_layer_is_copied_as_it_is_now(tmp_path):

@@ -22,6 +22,7 @@ from local_stack.ports import free_port
 
 REGION = "us-east-1"
 ARN_PREFIX = f"arn:aws:airflow:{REGION}:000000000000:environment/"
+ROLE_PREFIX = ARN_PREFIX.replace(":environment/", ":role/")
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
@@ -79,8 +80,11 @@ def dispatcher(aws: LocalAws, endpoint_url: str, request: pytest.FixtureRequest)
     iam, sts = aws.client("iam"), aws.client("sts")
     name = f"dispatcher-{request.param}"
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
-    allowed = {"Effect": "Allow", "Action": "airflow:CreateCliToken", "Resource": ARN_PREFIX + "analytics"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    allowed = [
+        {"Effect": "Allow", "Action": "airflow:CreateCliToken", "Resource": ARN_PREFIX + "analytics"},
+        {"Effect": "Allow", "Action": "airflow:InvokeRestApi", "Resource": ROLE_PREFIX + "analytics/Viewer"},
+    ]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": allowed})
     if request.param == "attached":
         arn = iam.create_policy(PolicyName="tokens", PolicyDocument=policy)["Policy"]["Arn"]
         iam.attach_role_policy(RoleName=name, PolicyArn=arn)
@@ -107,6 +111,20 @@ def test_a_role_may_do_what_its_policy_says_and_no_more(dispatcher: Any) -> None
     assert f"airflow:CreateCliToken on resource: {ARN_PREFIX}legacy" in message
     assert refusal(dispatcher.get_environment, Name="analytics")[:2] == ("AccessDeniedException", 403)
     assert refusal(dispatcher.list_environments)[:2] == ("AccessDeniedException", 403)
+
+
+@pytest.mark.parametrize("dispatcher", ["rest"], indirect=True)
+def test_a_role_of_airflows_is_granted_in_one_environment(dispatcher: Any) -> None:
+    """InvokeRestApi is allowed on a role: here a Viewer's, who may look and start nothing; none elsewhere."""
+    look = {"Path": "/dags/~/dagRuns/list", "Method": "POST"}
+    start = {"Path": "/dags/a/dagRuns", "Method": "POST"}
+    with pytest.raises(dispatcher.exceptions.RestApiServerException):  # there is no Airflow behind it
+        dispatcher.invoke_rest_api(Name="analytics", **look)
+    with pytest.raises(dispatcher.exceptions.RestApiClientException) as forbidden:
+        dispatcher.invoke_rest_api(Name="analytics", **start)
+    assert forbidden.value.response["RestApiStatusCode"] == 403
+    code, status, message = refusal(dispatcher.invoke_rest_api, Name="legacy", **look)
+    assert (code, status, message) == ("AccessDeniedException", 403, "No Airflow role granted in IAM")
 
 
 def test_root_may_do_everything(endpoint_url: str) -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -72,6 +72,7 @@ class Airflow:
     runs: dict[tuple[str, str], Run] = field(default_factory=dict)
     dates: dict[tuple[str, float], Run] = field(default_factory=dict)
     history: list[Run] = field(default_factory=list)
+    date_taken: Callable[[], bool] = bool  # whether somebody else's run has just taken the logical date
 
     def execute(self, command: str, checked_at: float, now: float) -> Answer:
         """Run a command that looked at the database at `checked_at` and writes to it now."""
@@ -82,7 +83,9 @@ class Airflow:
             case ["tasks", "states-for-dag-run"]:
                 return self._look_up(words[2:], checked_at)
             case _:
-                return Answer("", f"\nairflow command error: argument GROUP_OR_COMMAND: invalid choice: '{words[0]}'\n")
+                return Answer(
+                    "", f"\nairflow command error: argument GROUP_OR_COMMAND: invalid choice: '{words[0]}'\n"
+                )
 
     def purge(self) -> None:
         """Forget every run, as `airflow db clean` does."""
@@ -92,7 +95,9 @@ class Airflow:
     def _trigger(self, words: list[str], checked_at: float, now: float) -> Answer:
         options, positional = _options(iter(words), flags={"--no-replace-microseconds"})
         if len(positional) != 1 or options.keys() - {"-o", "--run-id", "--conf", "--no-replace-microseconds"}:
-            return Answer("", "\nairflow dags trigger command error: unrecognized arguments, see help above.\n")
+            return Answer(
+                "", "\nairflow dags trigger command error: unrecognized arguments, see help above.\n"
+            )
         [dag_id] = positional
         run_id, conf = options.get("--run-id", ""), options.get("--conf", "{}")
         try:
@@ -100,28 +105,42 @@ class Airflow:
         except ValueError as error:
             return self._failed("bad_json", f"json.decoder.JSONDecodeError: {error}")
         if dag_id not in self.dags:
-            return self._failed("dag_missing", f"airflow.exceptions.DagNotFound: Dag id {dag_id} not found in DagModel")
+            return self._failed(
+                "dag_missing", f"airflow.exceptions.DagNotFound: Dag id {dag_id} not found in DagModel"
+            )
         run_id = run_id or f"manual__{now}"
         if not _RUN_ID.fullmatch(run_id):
-            return self._failed("bad_run_id", f"ValueError: The run_id provided '{run_id}' does not match regex pattern")
+            return self._failed(
+                "bad_run_id", f"ValueError: The run_id provided '{run_id}' does not match regex pattern"
+            )
         date = None
         if self.version.startswith("2"):
             date = round(checked_at, 6) if "--no-replace-microseconds" in options else float(int(checked_at))
+        if date is not None and self.date_taken():
+            self.dates.setdefault(
+                (dag_id, date), Run(self.environment, dag_id, "manual__1", "{}", date, date)
+            )
         of_run, of_date = self.runs.get((dag_id, run_id)), self.dates.get((dag_id, date)) if date else None
         seen = {run for run in (of_run, of_date) if run is not None and run.created_at <= checked_at}
         if len(seen) > 1:
-            return self._failed("duplicate_run_id", "sqlalchemy.exc.MultipleResultsFound: "
-                                "Multiple rows were found when one or none was required")
+            return self._failed(
+                "duplicate_run_id",
+                "sqlalchemy.exc.MultipleResultsFound: Multiple rows were found when one or none was required",
+            )
         if seen:
             # Airflow 2 prints the run_id that was asked for, whichever of the two it collides with.
             at = "" if date is None else f" at {_written(date)}"
-            return self._failed("duplicate_run_id", f"airflow.exceptions.DagRunAlreadyExists: A DAG Run already exists "
-                                f"for DAG {dag_id}{at} with run id {run_id}")
+            return self._failed(
+                "duplicate_run_id",
+                f"airflow.exceptions.DagRunAlreadyExists: A DAG Run already exists "
+                f"for DAG {dag_id}{at} with run id {run_id}",
+            )
         if of_run is not None:
             return self._twin("dag_run_dag_id_run_id_key", f"(dag_id, run_id)=({dag_id}, {run_id})")
         if of_date is not None and date is not None:
-            return self._twin("dag_run_dag_id_execution_date_key",
-                              f"(dag_id, execution_date)=({dag_id}, {_written(date)})")
+            return self._twin(
+                "dag_run_dag_id_execution_date_key", f"(dag_id, execution_date)=({dag_id}, {_written(date)})"
+            )
         run = Run(self.environment, dag_id, run_id, conf, date, now)
         self.runs[dag_id, run_id] = run
         if date is not None:
@@ -144,17 +163,24 @@ class Airflow:
             found = _recorded(self.version, "lookup_found")
             return Answer(found.stdout.replace("ingest_orders", dag_id), found.stderr)
         if self.version.startswith("2"):
-            said = (f"airflow.exceptions.AirflowException: Error parsing the supplied execution_date. "
-                    f"Error: Invalid date string: {run_id}")
+            said = (
+                f"airflow.exceptions.AirflowException: Error parsing the supplied execution_date. "
+                f"Error: Invalid date string: {run_id}"
+            )
         else:
-            said = (f"airflow.exceptions.DagRunNotFound: DagRun for {dag_id} with run_id or logical_date of "
-                    f"'{run_id}' not found")
+            said = (
+                f"airflow.exceptions.DagRunNotFound: DagRun for {dag_id} with run_id or logical_date of "
+                f"'{run_id}' not found"
+            )
         return self._failed("lookup_missing", said)
 
     def _twin(self, key: str, columns: str) -> Answer:
-        return self._failed("duplicate_run_id", "sqlalchemy.exc.IntegrityError: (psycopg2.errors.UniqueViolation) "
-                            f'duplicate key value violates unique constraint "{key}"\n'
-                            f"DETAIL:  Key {columns} already exists.\n\n[SQL: INSERT INTO dag_run (dag_id) VALUES (1)]")
+        return self._failed(
+            "duplicate_run_id",
+            "sqlalchemy.exc.IntegrityError: (psycopg2.errors.UniqueViolation) "
+            f'duplicate key value violates unique constraint "{key}"\n'
+            f"DETAIL:  Key {columns} already exists.\n\n[SQL: INSERT INTO dag_run (dag_id) VALUES (1)]",
+        )
 
     def _failed(self, recorded: str, last_line: str) -> Answer:
         """The recorded traceback with another exception at its end."""

@@ -10,7 +10,7 @@ from simulation.airflow import Run
 from simulation.gateway import Gateway
 from simulation.workload import Expected, RunKey, number
 
-__all__ = ["Bounds", "LedgerWatch", "Verdict", "check"]
+__all__ = ["Bounds", "LedgerWatch", "Verdict", "check", "event_of"]
 
 
 @dataclass
@@ -68,6 +68,8 @@ def check(gateway: Gateway, expected: Expected, watch: LedgerWatch, bounds: Boun
     for invocations in gateway.ingress.values():
         if invocations.in_flight:
             problem(f"{invocations.in_flight} events of {invocations.sandboxes.name} are still on their way")
+    if gateway.world.surprises:
+        problem(f"{len(gateway.world.surprises)} surprises: {gateway.world.surprises[:3]}")
     if not gateway.world.scheduler.idle:
         problem("something was still to be done when the time was up")
     unfinished = [
@@ -82,9 +84,13 @@ def check(gateway: Gateway, expected: Expected, watch: LedgerWatch, bounds: Boun
     if verdict.commands_per_run > bounds.commands_per_run:
         problem(f"{verdict.commands_per_run:.2f} commands per run, more than {bounds.commands_per_run}")
     if verdict.deliveries_per_request > bounds.deliveries_per_request:
-        problem(f"{verdict.deliveries_per_request:.2f} deliveries per request, more than {bounds.deliveries_per_request}")
+        problem(
+            f"{verdict.deliveries_per_request:.2f} deliveries per request, more than {bounds.deliveries_per_request}"
+        )
     if verdict.longest_delay > bounds.longest_delay:
-        problem(f"a run came {verdict.longest_delay:.0f} s after its event, later than {bounds.longest_delay:.0f} s")
+        problem(
+            f"a run came {verdict.longest_delay:.0f} s after its event, later than {bounds.longest_delay:.0f} s"
+        )
     for server in gateway.servers.values():
         if server.most_running > server.slots:
             problem(f"{server.most_running} commands at once on {server.airflow.environment}")
@@ -97,7 +103,7 @@ def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
         for run in airflow.history:
             conf = json.loads(run.conf)
             origin = conf["mwaa_gateway"]
-            n = _event_of(conf)
+            n = event_of(conf)
             found[n, origin["rule_id"], origin["target_id"]].append(run)
             if "key" in conf and conf["key"] != expected.keys[n]:
                 verdict.problems.append(f"event {n}: conf has key {conf['key']!r}, not {expected.keys[n]!r}")
@@ -111,7 +117,9 @@ def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
         delays.append(runs[0].created_at - expected.arrived[key[0]])
         if len(runs) > 1:
             verdict.doubled += len(runs) - 1
-            verdict.problems.append(f"doubled: {key} has {[(run.environment, run.dag_id, run.run_id) for run in runs]}")
+            verdict.problems.append(
+                f"doubled: {key} has {[(run.environment, run.dag_id, run.run_id) for run in runs]}"
+            )
         if not {(run.environment, run.dag_id) for run in runs} <= places:
             verdict.problems.append(f"misplaced: {key} ran as {runs[0].dag_id} in {runs[0].environment}")
     for key in found:
@@ -127,10 +135,12 @@ def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
         verdict.longest_delay, verdict.median_delay = delays[-1], delays[len(delays) // 2]
 
 
-def _event_of(conf: dict) -> int:
+def event_of(conf: dict) -> int:
     if "n" in conf:
         return number(conf["n"])
-    return number((conf["sequencer"] if "sequencer" in conf else conf["detail"]["object"]["sequencer"]).upper())
+    return number(
+        (conf["sequencer"] if "sequencer" in conf else conf["detail"]["object"]["sequencer"]).upper()
+    )
 
 
 def _dead(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
@@ -142,10 +152,12 @@ def _dead(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
             letter = json.loads(message.body)
             if "request" in letter:
                 request = letter["request"]
-                key = _event_of(request["conf"]), request["rule_id"], request["target_id"]
+                key = event_of(request["conf"]), request["rule_id"], request["target_id"]
                 rung[key] = Reason(letter["reason"])
-            else:
+            elif "body" in letter:
                 unreadable.add(letter["body"])
+            else:
+                verdict.problems.append(f"SQS itself gave up a message of {name}: {message.body[:80]}")
     rows = {
         (item["request"]["S"], Reason(item["reason"]["S"]))
         for item in gateway.ledger.items.values()

@@ -36,7 +36,7 @@ from simulation.mwaa import Mwaa, Session, WebServer
 from simulation.sqs import Queue, Sqs
 from simulation.world import World
 
-__all__ = ["Gateway"]
+__all__ = ["SOURCES", "Gateway", "MakeDispatcher", "cli_transport", "dispatcher_settings"]
 
 FUNCTIONS = Path(mwaa_gateway.__file__).parents[4] / "functions"
 INGRESS = ("s3_events", "sns_events", "eventbridge_events")
@@ -64,6 +64,7 @@ class Gateway:
     dispatcher_settings: Mapping[str, Any] = field(default_factory=dict)
     make_dispatcher: MakeDispatcher | None = None
     logged: bool = False
+    memory: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)  # of a baseline's table
 
     def __post_init__(self) -> None:
         world = self.world
@@ -77,11 +78,17 @@ class Gateway:
             self.servers[name] = WebServer(world, airflow)
             dead = self.queues[f"trigger-dlq-{name}"] = Queue(world, f"trigger-dlq-{name}")
             queue = self.queues[f"trigger-{name}"] = Queue(
-                world, f"trigger-{name}", visibility_timeout=VISIBILITY_TIMEOUT, maximum_receives=MAXIMUM_RECEIVES
+                world,
+                f"trigger-{name}",
+                visibility_timeout=VISIBILITY_TIMEOUT,
+                maximum_receives=MAXIMUM_RECEIVES,
             )
             queue.dead = dead
             sandboxes = Sandboxes(
-                world, f"dispatcher-{name}", DISPATCHER_TIMEOUT, lambda name=name: self._dispatcher_sandbox(name)
+                world,
+                f"dispatcher-{name}",
+                DISPATCHER_TIMEOUT,
+                lambda name=name: self._dispatcher_sandbox(name),
             )
             self.mappings[name] = EventSourceMapping(world, queue, sandboxes, self.slots, _run_named_in)
         self.sqs = Sqs(world, self.queues)
@@ -129,7 +136,7 @@ class Gateway:
             ),
             queues=TriggerQueues(self.sqs, settings.trigger_queue_url),
             dead_letters=IngressDeadLetterQueue(self.sqs, settings.ingress_dlq_url),
-            now=self.world.scheduler.time,
+            now=self.world.clock(),
         )
         return self._handler(name, SimpleNamespace(ingress=lambda: ingress))
 
@@ -168,14 +175,7 @@ class Gateway:
 def production_dispatcher(gateway: Gateway, environment: str) -> Any:
     """What `wiring.dispatcher()` builds, on simulated clients."""
     world = gateway.world
-    settings = DispatcherSettings(
-        environment=environment,
-        ledger_table="ledger",
-        trigger_queue_url=f"trigger-{environment}",
-        trigger_dlq_url=f"trigger-dlq-{environment}",
-        mwaa_environment_name=environment,
-        **gateway.dispatcher_settings,
-    )
+    settings = dispatcher_settings(gateway, environment)
     return wiring.DispatcherFunction(
         settings=settings,
         dispatcher=Dispatcher(
@@ -188,10 +188,21 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
                 dag_missing_grace_seconds=settings.dag_missing_grace_seconds,
             ),
             maximum_event_age_seconds=settings.maximum_event_age_seconds,
-            now=world.scheduler.time,
+            now=world.clock(),
             jitter=world.random.random,
         ),
         visibility=VisibilityTimeout(gateway.sqs, settings.trigger_queue_url),
+    )
+
+
+def dispatcher_settings(gateway: Gateway, environment: str) -> DispatcherSettings:
+    return DispatcherSettings(
+        environment=environment,
+        ledger_table="ledger",
+        trigger_queue_url=f"trigger-{environment}",
+        trigger_dlq_url=f"trigger-dlq-{environment}",
+        mwaa_environment_name=environment,
+        **gateway.dispatcher_settings,
     )
 
 
@@ -214,7 +225,7 @@ def cli_transport(gateway: Gateway, settings: DispatcherSettings) -> mwaa_adapte
         requests.Session = original
 
 
-_SOURCES = {
+SOURCES = {
     name: compile((FUNCTIONS / name / "app.py").read_text(), str(FUNCTIONS / name / "app.py"), "exec")
     for name in (*INGRESS, "dispatcher")
 }
@@ -225,7 +236,7 @@ def _load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_loader(f"simulated_{name}", loader=None)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    exec(_SOURCES[name], module.__dict__)  # noqa: S102  our own file
+    exec(SOURCES[name], module.__dict__)  # noqa: S102  our own file
     return module
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mwaa_gateway.errors import Unavailable
+
 from simulation.scheduler import Process
 from simulation.sqs import Message, Queue
 from simulation.world import World
@@ -33,6 +35,9 @@ class Context:
     aws_request_id = "request-1"
 
 
+_CONTEXT = Context()
+
+
 @dataclass
 class Sandboxes:
     """A function's warm sandboxes: one invocation at a time each, and gone when their process dies."""
@@ -57,11 +62,13 @@ class Sandboxes:
                 sandbox.gone()
             else:
                 self.warm.append(sandbox)
+                if error is not None and not isinstance(error, Unavailable):
+                    self.world.surprises.append(f"{self.name} raised {error!r}")
                 self.world.crashes.survived(process)
             ended(result, error)
 
         deadline = self.world.scheduler.now + self.timeout
-        process = Process(lambda: sandbox.handler(event, Context), done, deadline=deadline, subject=subject)
+        process = Process(lambda: sandbox.handler(event, _CONTEXT), done, deadline=deadline, subject=subject)
         process.switch()
 
 
@@ -83,7 +90,9 @@ class AsyncInvocations:
             if error is None:
                 self.in_flight -= 1
             elif retries < len(ASYNC_RETRIES_AFTER):
-                self.world.scheduler.after(ASYNC_RETRIES_AFTER[retries], lambda: self._try(payload, retries + 1))
+                self.world.scheduler.after(
+                    ASYNC_RETRIES_AFTER[retries], lambda: self._try(payload, retries + 1)
+                )
             else:
                 self.in_flight -= 1
                 self.world.faults["given up by Lambda"] += 1

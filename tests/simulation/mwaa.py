@@ -11,7 +11,7 @@ from typing import Any
 import requests
 from botocore.exceptions import ClientError
 
-from simulation.airflow import Airflow
+from simulation.airflow import Airflow, Answer
 from simulation.world import Crash, World
 
 __all__ = ["Mwaa", "WebServer"]
@@ -29,6 +29,7 @@ class Response:
 
     def __init__(self, status: int, body: bytes) -> None:
         self.status_code = status
+        self.body = body
         self.raw = SimpleNamespace(read=lambda _size, decode_content: body)  # noqa: ARG005
 
     def __enter__(self) -> "Response":
@@ -55,6 +56,7 @@ class WebServer:
     most_running: int = 0
     commands: Counter[str] = field(default_factory=Counter)
     refused_busy: int = 0
+    refused_away: int = 0
     killers: frozenset[str] = frozenset()
 
     @property
@@ -75,8 +77,11 @@ class WebServer:
             scheduler.kill()
         if world.down(f"web server {self.airflow.environment}"):
             world.faults["web server down"] += 1
+            self.refused_away += 1
             return self._unreachable(timeout)
-        if self.tokens.get(token, 0.0) < scheduler.now or world.chance(world.rates.token_refused, "token refused"):
+        if self.tokens.get(token, 0.0) < scheduler.now or world.chance(
+            world.rates.token_refused, "token refused"
+        ):
             self.tokens.pop(token, None)
             return Response(403, b'{"error":"Forbidden"}')
         if self.running >= self.slots:
@@ -119,25 +124,31 @@ class WebServer:
 
         def end() -> None:
             self.running -= 1
-            # Written a little before the end; read here, at the only moment that anybody can tell.
-            answered.append(self._answer(self.airflow.execute(command, checked_at, world.scheduler.now)))
+            if world.chance(world.rates.garbled / 2, "command died"):
+                # Out of memory, say: it printed its first log lines and did nothing.
+                answered.append(self._said(200, "[2026-11-22T21:22:26.966+0000] INFO - Loaded\n", ""))
+            else:
+                answered.append(self._answer(self.airflow.execute(command, checked_at, world.scheduler.now)))
 
         world.scheduler.after(seconds, end)
         return seconds
 
-    def _answer(self, answer: Any) -> Response:
-        world = self.world
-        stdout, stderr = (base64.b64encode(text.encode()).decode() for text in (answer.stdout, answer.stderr))
-        body = b'{"stdout":"%b","stderr":"%b"}' % (stdout.encode(), stderr.encode())
-        status = 400 if answer.stderr.startswith("Traceback") and world.random.random() < 0.5 else 200
-        if world.chance(world.rates.garbled, "garbled answer"):
-            body = self._garbled(body, answer.stdout)
-            status = 200
-        return Response(status, body)
+    def _answer(self, answer: Answer) -> Response:
+        if self.world.chance(self.world.rates.garbled / 2, "garbled answer"):
+            return Response(200, self._garbled(answer))
+        # Which status a failed command comes with is not documented: it may be either.
+        status = 400 if answer.stderr.startswith("Traceback") and self.world.random.random() < 0.5 else 200
+        return self._said(status, answer.stdout, answer.stderr)
 
-    def _garbled(self, body: bytes, stdout: str) -> bytes:
+    @staticmethod
+    def _said(status: int, stdout: str, stderr: str) -> Response:
+        encoded = (base64.b64encode(stdout.encode()), base64.b64encode(stderr.encode()))
+        return Response(status, b'{"stdout":"%b","stderr":"%b"}' % encoded)
+
+    def _garbled(self, answer: Answer) -> bytes:
         match self.world.random.randrange(4):
             case 0:
+                body = self._said(200, answer.stdout, answer.stderr).body
                 return body[: self.world.random.randrange(len(body))]
             case 1:
                 return b"<html>200 OK</html>"
@@ -145,8 +156,8 @@ class WebServer:
                 return json.dumps({"stdout": "***", "stderr": "***"}).encode()
             case _:
                 # The log lines of a command that ended before its last line.
-                cut = "".join(stdout.splitlines(keepends=True)[:-1])
-                return json.dumps({"stdout": base64.b64encode(cut.encode()).decode(), "stderr": ""}).encode()
+                cut = "".join(answer.stdout.splitlines(keepends=True)[:-1])
+                return self._said(200, cut, "").body
 
     def _unreachable(self, timeout: tuple[float, float]) -> Response:
         match self.world.random.randrange(3):
@@ -187,7 +198,9 @@ class Mwaa:
 
         def create() -> dict[str, str]:
             if self._world.down(f"mwaa {request['Name']}"):
-                raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "updating"}}, "CreateCliToken")
+                raise ClientError(
+                    {"Error": {"Code": "ServiceUnavailable", "Message": "updating"}}, "CreateCliToken"
+                )
             return {"CliToken": server.new_token(), "WebServerHostname": server.host}
 
         return self._world.aws_call("mwaa", "CreateCliToken", create)

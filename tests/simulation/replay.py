@@ -33,7 +33,7 @@ def main() -> int:
             faults.update(simulated.faults)
             runs += simulated.verdict.created
             if options.seeds == 1:
-                print(simulated)
+                sys.stdout.write(f"{simulated}\n")
             if not simulated.verdict.ok:
                 failed.append(simulated.seed)
                 print(simulated.explain())

@@ -33,6 +33,7 @@ class Simulated:
 
     seed: int
     events: int
+    expected: int  # runs
     verdict: Verdict
     faults: dict[str, int]
     calls: dict[str, int]
@@ -59,7 +60,9 @@ def at_full_speed() -> Iterator[None]:
     """
     zlib, inspect = ledger_table.zlib, powertools.inspect
     to_json, from_json = TriggerRequest.to_json, TriggerRequest.__dict__["from_json"]
-    written: dict[int, tuple[TriggerRequest, str]] = {}  # holds the request too: an id is unique while it lives
+    written: dict[
+        int, tuple[TriggerRequest, str]
+    ] = {}  # holds the request too: an id is unique while it lives
 
     def write(request: TriggerRequest) -> str:
         known = written.get(id(request))
@@ -128,6 +131,7 @@ def simulate(
     return Simulated(
         seed,
         events,
+        len(workload.expected.runs),
         verdict,
         dict(world.faults),
         dict(world.calls),

@@ -11,7 +11,16 @@ from mwaa_gateway.outcomes import Reason
 
 from simulation.airflow import Airflow
 
-__all__ = ["ENVIRONMENTS", "RULES", "UNWRAPPED_TOPIC", "Delivery", "Expected", "Workload", "an_upload", "generate"]
+__all__ = [
+    "ENVIRONMENTS",
+    "RULES",
+    "UNWRAPPED_TOPIC",
+    "Delivery",
+    "Expected",
+    "Workload",
+    "an_upload",
+    "generate",
+]
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -53,7 +62,10 @@ RULES: dict[str, dict[str, Any]] = {
                     "legacy",
                     "ingest_orders",
                     {
-                        "input_paths": {"key": "$.detail.object.key", "sequencer": "$.detail.object.sequencer"},
+                        "input_paths": {
+                            "key": "$.detail.object.key",
+                            "sequencer": "$.detail.object.sequencer",
+                        },
                         "input_template": {"key": "<key>", "sequencer": "<sequencer>"},
                     },
                 )
@@ -106,6 +118,9 @@ RULES: dict[str, dict[str, Any]] = {
             "targets": [_target("default", "analytics", "audit")],
         },
     )
+}
+ORDERS_IN_ANALYTICS = RULES["sales.orders"] | {
+    "targets": [RULES["sales.orders"]["targets"][0] | {"environment": "analytics"}]
 }
 MOVED = RULES["sales.moved"] | {"targets": [_target("default", "analytics", "moved_b", _N)]}
 
@@ -261,7 +276,9 @@ class _Day:
         bridged = ("eventbridge_events", the_same_upload_through_eventbridge(n, key))
         wrapped = ("sns_events", a_notification(n, UNWRAPPED_TOPIC, direct[1]))
         [route] = self.random.choices(("direct", "bridged", "wrapped", "both"), (50, 25, 10, 15))
-        return {"direct": [direct], "bridged": [bridged], "wrapped": [wrapped], "both": [direct, bridged]}[route]
+        return {"direct": [direct], "bridged": [bridged], "wrapped": [wrapped], "both": [direct, bridged]}[
+            route
+        ]
 
     def finance(self, n: int) -> Sent:
         for target, environment in (("a", "analytics"), ("b", "legacy"), ("c", "science")):
@@ -286,14 +303,19 @@ class _Day:
             case 1:
                 return [("eventbridge_events", an_event(f"u-{n}", "acme.other", "Unheard Of", {}))]
             case _:
-                return [("sns_events", a_notification(n, TOPIC + "-other", an_upload(n - 1, "orders/forged.csv")))]
+                return [
+                    ("sns_events", a_notification(n, TOPIC + "-other", an_upload(n - 1, "orders/forged.csv")))
+                ]
 
     def poison(self, n: int) -> Sent:
         kind = self.random.choice(("record", "notification", "missing", "killer", "large"))
         match kind:
             case "record":
                 payload = an_upload(n, f"orders/{n}.csv")
-                del payload["Records"][0]["s3"]["object"]["sequencer"], payload["Records"][0]["responseElements"]
+                del (
+                    payload["Records"][0]["s3"]["object"]["sequencer"],
+                    payload["Records"][0]["responseElements"],
+                )
                 self._dead_at_ingress("malformed_event")
                 return [("s3_events", payload)]
             case "notification":
@@ -327,7 +349,13 @@ def generate(
 ) -> Workload:
     """Make so many events, a tenth of them in bursts of one second, with their duplicates and delays."""
     day = _Day(seed)
-    kinds: tuple[Callable[[int], Sent], ...] = (day.upload, day.finance, day.order, day.notice, day.of_no_account)
+    kinds: tuple[Callable[[int], Sent], ...] = (
+        day.upload,
+        day.finance,
+        day.order,
+        day.notice,
+        day.of_no_account,
+    )
     deliveries: list[Delivery] = []
     burst_at, burst_left, burst_kind = 0.0, 0, day.upload
     for n in range(1, events + 1):

@@ -111,10 +111,20 @@ class World:
         self.random = random.Random(seed)
         self.rates = rates
         self.outages = outages
+        self.start = START
+        self.clock_skew = 0.0  # of a sandbox's clock, in seconds, ahead or behind
         self.scheduler = Scheduler(START)
         self.faults: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
+        self.surprises: list[str] = []  # exceptions that no outage explains
         self.crashes: Crashes = RandomCrashes(random.Random(seed + 1), rates.killed)
+
+    def clock(self) -> Callable[[], float]:
+        """Return the clock of a new sandbox."""
+        if not self.clock_skew:
+            return self.scheduler.time
+        skew = (2 * self.random.random() - 1) * self.clock_skew
+        return lambda: self.scheduler.now + skew
 
     def chance(self, rate: float, what: str) -> bool:
         """Whether a fault happens now; it is counted."""

@@ -39,9 +39,11 @@ PSEUDO_PARAMETERS = {
 # A value for every optional parameter.
 EVERYTHING = {
     "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:on-call",
+    "EventQueueArns": "arn:aws:sqs:eu-central-1:123456789012:s3-uploads,arn:aws:sqs:eu-central-1:123456789012:partner_files",
     "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/7c1d9a52-5a0e-4f5c-9a49-c54c4c4e5b1b",
     "LandingBucketName": "acme-landing",
     "MwaaEnvironmentName": "acme-prod-{environment}",
+    "RestEnvironments": "legacy",
     "UnwrapTopicArns": "arn:aws:sns:eu-central-1:123456789012:s3-uploads",
     "VpcSecurityGroupIds": "sg-0123",
     "VpcSubnetIds": "subnet-01,subnet-02",

@@ -30,15 +30,24 @@ PER_ENVIRONMENT = {
 PER_INGRESS = {
     "ErrorsAlarm": ("AWS/Lambda", "Errors", {"FunctionName": "<{}Function>"}, 0),
     "ThrottlesAlarm": ("AWS/Lambda", "Throttles", {"FunctionName": "<{}Function>"}, 0),
-    "DroppedAlarm": ("AWS/Lambda", "AsyncEventsDropped", {"FunctionName": "<{}Function>"}, 0),
-    "UndeliveredAlarm": ("AWS/Lambda", "DestinationDeliveryFailures", {"FunctionName": "<{}Function>"}, 0),
     "BrokenRulesAlarm": ("MwaaTriggerGateway", "BrokenRules", {"service": "<{}Function>"}, 0),
 }
+OF_WHAT_A_SOURCE_INVOKES = {
+    "DroppedAlarm": ("AWS/Lambda", "AsyncEventsDropped", {"FunctionName": "<{}Function>"}, 0),
+    "UndeliveredAlarm": ("AWS/Lambda", "DestinationDeliveryFailures", {"FunctionName": "<{}Function>"}, 0),
+}
+INVOKED_BY_A_SOURCE = ("S3Events", "SnsEvents", "EventBridgeEvents")
 EXPECTED = {
     "IngressDlqAlarm": (
         "AWS/SQS",
         "ApproximateNumberOfMessagesVisible",
         {"QueueName": "<IngressDlq.QueueName>"},
+        0,
+    ),
+    "MessagesGivenBackAlarm": (
+        "MwaaTriggerGateway",
+        "MessagesGivenBack",
+        {"service": "<QueuedEventsFunction>"},
         0,
     ),
     **{
@@ -49,7 +58,12 @@ EXPECTED = {
     **{
         f"{name}{alarm}": (PER_INGRESS[alarm], name)
         for alarm in PER_INGRESS
-        for name in ("S3Events", "SnsEvents", "EventBridgeEvents")
+        for name in (*INVOKED_BY_A_SOURCE, "QueuedEvents")
+    },
+    **{
+        f"{name}{alarm}": (OF_WHAT_A_SOURCE_INVOKES[alarm], name)
+        for alarm in OF_WHAT_A_SOURCE_INVOKES
+        for name in INVOKED_BY_A_SOURCE
     },
 }
 
@@ -68,6 +82,13 @@ def test_every_alarm_watches_what_it_is_called_after(deployed):
     assert actual == {
         name: _filled(*expected) if len(expected) == 2 else expected for name, expected in EXPECTED.items()
     }
+
+
+def test_an_outage_that_ends_by_itself_within_the_hour_wakes_nobody_for_the_retry_queue(deployed):
+    """Each waiting message is tried at least every 15 minutes: four quarters of an hour in a row are a real trouble."""
+    alarm = deployed.of_type("AWS::CloudWatch::Alarm")["MessagesGivenBackAlarm"]
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (900, 4)
+    assert "DatapointsToAlarm" not in alarm
 
 
 def test_silence_is_no_alarm_and_more_than_the_threshold_is(deployed):

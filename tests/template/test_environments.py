@@ -54,6 +54,7 @@ def test_names_follow_the_stack_and_the_environment(expand):
     template = expand("analytics", "legacy")
     assert {queue["QueueName"] for queue in template.of_type("AWS::SQS::Queue").values()} == {
         "mwaa-gateway-ingress-dlq",
+        "mwaa-gateway-ingress-retry",
         "mwaa-gateway-trigger-analytics",
         "mwaa-gateway-trigger-dlq-analytics",
         "mwaa-gateway-trigger-legacy",
@@ -63,6 +64,7 @@ def test_names_follow_the_stack_and_the_environment(expand):
         "mwaa-gateway-s3-events",
         "mwaa-gateway-sns-events",
         "mwaa-gateway-eventbridge-events",
+        "mwaa-gateway-queued-events",
         "mwaa-gateway-dispatcher-analytics",
         "mwaa-gateway-dispatcher-legacy",
     }
@@ -115,8 +117,10 @@ def test_outputs_tell_a_client_everything_it_needs(expand):
         "EventBusArn": "<EventBus.Arn>",
         "EventBusName": "<EventBus>",
         "IngressDlqUrl": "<IngressDlq>",
+        "IngressRetryQueueUrl": "<IngressRetryQueue>",
         "LandingBucketName": "<LandingBucket>",
         "LedgerTableName": "<LedgerTable>",
+        "QueuedEventsRoleArn": "<QueuedEventsRole.Arn>",
         "RulesTableName": "<RulesTable>",
         "RulesWriterPolicyArn": "<RulesWriterPolicy>",
         "TopicArn": "<Topic>",

@@ -1,13 +1,17 @@
 """The functions: what each is given, and that its own settings module can read it."""
 
+import re
+
 import pytest
 
-from mwaa_gateway.settings import DispatcherSettings, IngressSettings
+from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 from template.expansion import EVERYTHING, ROOT
 
-INGRESS = ("S3EventsFunction", "SnsEventsFunction", "EventBridgeEventsFunction")
+INVOKED_BY_A_SOURCE = ("S3EventsFunction", "SnsEventsFunction", "EventBridgeEventsFunction")
+INGRESS = (*INVOKED_BY_A_SOURCE, "QueuedEventsFunction")
 POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
 OF_INGRESS = {"RULES_TABLE", "INGRESS_DLQ_URL", "TRIGGER_QUEUE_URL", "ENVIRONMENTS", "RULES_REFRESH_SECONDS"}
+OF_QUEUED_EVENTS = OF_INGRESS | {"UNWRAP_TOPIC_ARNS", "INGRESS_RETRY_QUEUE_ARN", "EVENT_QUEUE_ARNS"}
 OF_DISPATCHER = {
     "ENVIRONMENT",
     "MWAA_ENVIRONMENT_NAME",
@@ -20,6 +24,8 @@ OF_DISPATCHER = {
     "CLI_READ_TIMEOUT_SECONDS",
     "WEB_SERVER_HOST",
     "WEB_SERVER_CA_BUNDLE",
+    "REST_ENVIRONMENTS",
+    "SLOTS_PER_ENVIRONMENT",
 }
 
 
@@ -29,6 +35,7 @@ OF_DISPATCHER = {
         ("S3EventsFunction", OF_INGRESS),
         ("SnsEventsFunction", OF_INGRESS | {"UNWRAP_TOPIC_ARNS"}),
         ("EventBridgeEventsFunction", OF_INGRESS),
+        ("QueuedEventsFunction", OF_QUEUED_EVENTS),
         ("dispatcheranalytics", OF_DISPATCHER),
         ("dispatcherlegacy", OF_DISPATCHER),
     ],
@@ -49,8 +56,21 @@ def test_dispatchers_can_read_every_setting_they_have(deployed):
         assert settings.trigger_dlq_url == f"<TriggerDlq{environment}>"
 
 
+def test_each_environment_has_the_transport_that_was_chosen_for_it(expand):
+    """Every dispatcher gets the whole list and finds itself in it, or not; and its share of the calls."""
+    for given, expected in (("", {"cli"}), ("analytics,legacy", {"rest"}), ("legacy", {"cli", "rest"})):
+        template = expand("analytics", "legacy", RestEnvironments=given, SlotsPerEnvironment="4")
+        settings = [
+            DispatcherSettings.from_environ(_variables(template, f"dispatcher{environment}"))
+            for environment in ("analytics", "legacy")
+        ]
+        assert {each.transport for each in settings} == expected
+        assert settings[1].transport == ("rest" if "legacy" in given else "cli")
+        assert {each.slots_per_environment for each in settings} == {4}
+
+
 def test_ingress_functions_can_read_every_setting_they_have(deployed):
-    """As for dispatchers; only messages of topics can hold another event, so only sns_events is told which may."""
+    """As for dispatchers; only those that get messages of topics are told whose may hold another event."""
     names = {name.upper() for name in IngressSettings.__dataclass_fields__}
     assert names == OF_INGRESS | {"UNWRAP_TOPIC_ARNS"}
     for function in INGRESS:
@@ -59,15 +79,63 @@ def test_ingress_functions_can_read_every_setting_they_have(deployed):
         assert settings.trigger_queue_url.endswith("/mwaa-gateway-trigger-{environment}")
 
 
-def test_topics_to_unwrap_reach_sns_events(expand):
+@pytest.mark.parametrize("function", ["SnsEventsFunction", "QueuedEventsFunction"])
+def test_topics_to_unwrap_reach_whom_messages_of_topics_reach(expand, function):
     """The allow-list is a parameter; empty it allows nothing."""
     topic = EVERYTHING["UnwrapTopicArns"]
     for given, expected in (("", frozenset()), (f"{topic},{topic}-too", frozenset({topic, f"{topic}-too"}))):
         template = expand("analytics", UnwrapTopicArns=given)
-        assert (
-            IngressSettings.from_environ(_variables(template, "SnsEventsFunction")).unwrap_topic_arns
-            == expected
-        )
+        assert IngressSettings.from_environ(_variables(template, function)).unwrap_topic_arns == expected
+
+
+def test_queued_events_is_told_whom_to_believe(expand):
+    """The retry queue by reference, the user's own queues by parameter; empty there are none."""
+    assert {name.upper() for name in QueuedEventsSettings.__dataclass_fields__} == OF_QUEUED_EVENTS
+    one, two = EVERYTHING["EventQueueArns"].split(",")
+    for given, expected in (("", frozenset()), (one, {one}), (f"{one},{two}", {one, two})):
+        template = expand("analytics", EventQueueArns=given)
+        settings = QueuedEventsSettings.from_environ(_variables(template, "QueuedEventsFunction"))
+        assert settings.ingress_retry_queue_arn == "<IngressRetryQueue.Arn>"
+        assert settings.event_queue_arns == expected
+
+
+def test_every_queue_that_is_believed_is_read_and_no_other(expand):
+    """Partial batches, a few sandboxes; without the parameter the retry queue alone."""
+    one, two = EVERYTHING["EventQueueArns"].split(",")
+    for given, expected in (("", set()), (one, {one}), (f"{one},{two}", {one, two})):
+        mappings = [
+            mapping
+            for mapping in expand("analytics", EventQueueArns=given)
+            .of_type("AWS::Lambda::EventSourceMapping")
+            .values()
+            if mapping["FunctionName"] == "<QueuedEventsFunction>"
+        ]
+        assert {mapping.pop("EventSourceArn") for mapping in mappings} == expected | {
+            "<IngressRetryQueue.Arn>"
+        }
+        assert len(mappings) == len(expected) + 1
+        for mapping in mappings:
+            assert mapping == {
+                "FunctionName": "<QueuedEventsFunction>",
+                "BatchSize": 10,
+                "FunctionResponseTypes": ["ReportBatchItemFailures"],
+                "ScalingConfig": {"MaximumConcurrency": 5},
+            }
+
+
+@pytest.mark.parametrize(
+    ("arn", "accepted"),
+    [
+        ("", True),
+        (EVERYTHING["EventQueueArns"].split(",")[0], True),
+        ("arn:aws:sqs:eu-central-1:123456789012:orders.fifo", False),
+        ("arn:aws:sns:eu-central-1:123456789012:uploads", False),
+        ("https://sqs.eu-central-1.amazonaws.com/123456789012/uploads", False),
+    ],
+)
+def test_what_is_no_queue_that_can_be_read_is_refused_before_the_deploy(source, arn, accepted):
+    """Neither S3 nor EventBridge's targets want FIFO, and a partial batch of it would lose its order."""
+    assert bool(re.search(source["Parameters"]["EventQueueArns"]["AllowedPattern"], arn)) == accepted
 
 
 def test_metrics_are_told_apart_by_the_functions_name(deployed):
@@ -118,15 +186,15 @@ def test_each_function_has_a_log_group_of_its_own_that_forgets(expand):
         assert groups[group]["RetentionInDays"] == 30
 
 
-def test_what_lambda_gives_up_is_kept(deployed):
-    """Lambda tries an asynchronous event three times; then it goes, with the reason, to the ingress DLQ."""
+def test_what_lambda_gives_up_is_tried_again(deployed):
+    """Lambda tries an asynchronous event three times, in three minutes; then it goes to the queue that is worked off."""
     configured = {
         config["FunctionName"].strip("<>"): config
         for config in deployed.of_type("AWS::Lambda::EventInvokeConfig").values()
     }
-    assert set(configured) == set(INGRESS)
+    assert set(configured) == set(INVOKED_BY_A_SOURCE)
     for config in configured.values():
-        assert config["DestinationConfig"]["OnFailure"]["Destination"] == "<IngressDlq.Arn>"
+        assert config["DestinationConfig"]["OnFailure"]["Destination"] == "<IngressRetryQueue.Arn>"
         assert config["MaximumRetryAttempts"] == 2
         assert config["MaximumEventAgeInSeconds"] == 21600
 
@@ -173,7 +241,7 @@ def test_only_dispatchers_join_the_vpc_and_only_when_asked(expand):
 def test_code_is_where_the_template_says(source):
     """Every folder a CodeUri or ContentUri names exists; the loop's variable stands for `dispatcher`."""
     resources = source["Resources"]
-    functions = ["s3_events", "sns_events", "eventbridge_events"]
+    functions = ["s3_events", "sns_events", "eventbridge_events", "queued_events"]
     named = [resources[name]["Properties"]["CodeUri"] for name in INGRESS]
     assert named == [f"functions/{name}/" for name in functions]
     _, collection, _ = resources["Fn::ForEach::EnvironmentResources"][2]["Fn::ForEach::EnvironmentFunctions"]

@@ -4,7 +4,7 @@ import pytest
 
 from template.expansion import EVERYTHING, statements
 
-INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole")
+INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole", "QueuedEventsRole")
 ACCOUNT = "123456789012"
 # Actions that know no resources: the only ones that may be allowed on "*".
 WITHOUT_RESOURCES = {
@@ -23,12 +23,33 @@ TRACES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 
 @pytest.mark.parametrize("function", ["S3Events", "SnsEvents", "EventBridgeEvents"])
 def test_what_an_ingress_function_may_do(expand, function):
-    """Read rules, enqueue, keep what it cannot use. No writing of rules, no MWAA."""
+    """Read rules, enqueue, keep what it cannot use and what Lambda gave up. No writing of rules, no MWAA."""
     assert _allowed(expand("analytics"), f"{function}Role") == {
         "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
         f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*": {"sqs:SendMessage"},
         "<IngressDlq.Arn>": {"sqs:SendMessage"},
+        "<IngressRetryQueue.Arn>": {"sqs:SendMessage"},
         f"<{function}LogGroup.Arn>": LOGS,
+        "*": TRACES,
+    }
+
+
+@pytest.mark.parametrize("queues", ["", EVERYTHING["EventQueueArns"]])
+def test_what_queued_events_may_do(expand, queues):
+    """The same, and read the retry queue and the queues it was given; it cannot send itself anything to believe."""
+    receive = {
+        "sqs:ChangeMessageVisibility",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+    }
+    assert _allowed(expand("analytics", EventQueueArns=queues), "QueuedEventsRole") == {
+        "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
+        f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*": {"sqs:SendMessage"},
+        "<IngressDlq.Arn>": {"sqs:SendMessage"},
+        "<IngressRetryQueue.Arn>": receive,
+        **{queue: receive for queue in queues.split(",") if queue},
+        "<QueuedEventsLogGroup.Arn>": LOGS,
         "*": TRACES,
     }
 
@@ -55,14 +76,17 @@ def test_what_a_dispatcher_may_do(expand, environment):
 
 
 def test_options_add_these_permissions_and_no_others(expand):
-    """A key of one's own may be used by every role; the VPC concerns dispatchers alone."""
-    plain, everything = expand("analytics"), expand("analytics", **EVERYTHING)
+    """A key of one's own may be used by every role; the VPC and the REST API concern dispatchers alone."""
+    queues = EVERYTHING["EventQueueArns"]
+    plain, everything = expand("analytics", EventQueueArns=queues), expand("analytics", **EVERYTHING)
     for role in (*INGRESS_ROLES, "DispatcherRoleanalytics"):
         before, after = _allowed(plain, role), _allowed(everything, role)
         key = after.pop(EVERYTHING["KmsKeyArn"])
         assert key == {"kms:Decrypt", "kms:GenerateDataKey"}
         vpc = WITHOUT_RESOURCES - TRACES if role.startswith("Dispatcher") else set()
         assert after.pop("*") == before.pop("*") | vpc
+        rest = after.pop(f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/acme-prod-analytics/User", set())
+        assert rest == ({"airflow:InvokeRestApi"} if role.startswith("Dispatcher") else set())
         # MwaaEnvironmentName is another here: test_environments.py holds that the ARN follows it.
         assert sorted(map(sorted, after.values())) == sorted(map(sorted, before.values()))
 
@@ -70,14 +94,27 @@ def test_options_add_these_permissions_and_no_others(expand):
 def test_only_dispatchers_reach_airflow(deployed):
     """A CLI token may run any Airflow command: one holder per environment, and each of its own environment only."""
     holders = {
-        role: resource
+        resource: role
         for role in deployed.of_type("AWS::IAM::Role")
         for resource, actions in _allowed(deployed, role).items()
         if any(action.startswith("airflow:") or action == "*" for action in actions)
     }
-    assert set(holders) == {"DispatcherRoleanalytics", "DispatcherRolelegacy"}
-    assert len(set(holders.values())) == 2
-    assert all("*" not in resource for resource in holders.values())
+    assert set(holders.values()) == {"DispatcherRoleanalytics", "DispatcherRolelegacy"}
+    for resource, role in holders.items():
+        assert role.removeprefix("DispatcherRole") in resource
+        assert "*" not in resource
+
+
+@pytest.mark.parametrize("role", ["User", "Op"])
+def test_what_a_dispatcher_may_do_over_rest(expand, role):
+    """One role of Airflow's in its own environment, and nothing of the kind where no environment needs it."""
+    arn = f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/acme-analytics/{role}"
+    template = expand(
+        "analytics", MwaaEnvironmentName="acme-{environment}", RestEnvironments="analytics", RestApiRole=role
+    )
+    assert _allowed(template, "DispatcherRoleanalytics")[arn] == {"airflow:InvokeRestApi"}
+    without = expand("analytics", MwaaEnvironmentName="acme-{environment}", RestApiRole=role)
+    assert arn not in _allowed(without, "DispatcherRoleanalytics")
 
 
 def test_no_action_is_a_pattern_and_everything_is_only_for_what_knows_no_resources(deployed):
@@ -125,6 +162,39 @@ def test_what_a_writer_of_rules_may_do(expand):
         frozenset({"arn:aws:cloudformation:eu-central-1:123456789012:stack/mwaa-gateway/0"}): {
             "cloudformation:DescribeStacks"
         },
+    }
+
+
+def test_what_an_operator_may_do(expand):
+    """What `mwaa-gateway dlq` calls: read what is dead, send it again, delete its message; of the ledger one attribute."""
+    policy = expand("analytics").of_type("AWS::IAM::ManagedPolicy")["OperatorPolicy"]
+    found = {statement["Sid"]: statement for _, _, statement in statements(policy["PolicyDocument"])}
+    assert {statement["Effect"] for statement in found.values()} == {"Allow"}
+    assert {
+        sid: (actions, resources)
+        for (actions, resources, _), sid in zip(statements(policy["PolicyDocument"]), found, strict=True)
+    } == {
+        "ListDeadRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/dead"}),
+        "ReadDeadRequests": ({"dynamodb:GetItem"}, {"<LedgerTable.Arn>"}),
+        "TakeOffTheList": ({"dynamodb:UpdateItem"}, {"<LedgerTable.Arn>"}),
+        "LookIntoDeadLetterQueues": (
+            {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"},
+            {"<IngressDlq.Arn>", f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-dlq-*"},
+        ),
+        "SendAgain": (
+            {"sqs:SendMessage"},
+            {"<IngressRetryQueue.Arn>", f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*"},
+        ),
+        "ReadStackOutputs": (
+            {"cloudformation:DescribeStacks"},
+            {f"arn:aws:cloudformation:eu-central-1:{ACCOUNT}:stack/mwaa-gateway/0"},
+        ),
+    }
+    assert found["TakeOffTheList"]["Condition"] == {
+        "ForAllValues:StringEquals": {
+            "dynamodb:Attributes": ["event", "request", "dead_shard", "finished_at"]
+        },
+        "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
     }
 
 

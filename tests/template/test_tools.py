@@ -82,6 +82,8 @@ def test_the_layers_requirements_are_those_of_the_lock(tmp_path):
 
 # ------------------------------------------------------------------------- build and deploy, where Python 3.13 is found
 
+QUEUES = tuple(f"arn:aws:sqs:{REGION}:000000000000:{name}" for name in ("s3-uploads", "partner_files"))
+
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
@@ -111,6 +113,8 @@ def deployed_by_sam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploy
     ministack = MiniStack(root=ROOT, state_folder=folder, log_folder=folder, port=free_port())
     ministack.start()
     try:
+        for queue in QUEUES:
+            LocalAws(ministack.endpoint_url).client("sqs").create_queue(QueueName=queue.rpartition(":")[2])
         _run(
             sam,
             "deploy",
@@ -125,6 +129,7 @@ def deployed_by_sam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploy
                 "Environments=risk,legacy",
                 "MwaaEnvironmentName=acme-prod_{environment}",
                 "LandingBucketName=acme-landing",
+                f"EventQueueArns={','.join(QUEUES)}",
             ),
             environment=environment
             | {
@@ -144,6 +149,7 @@ def test_sam_builds_functions_and_layer_for_the_runtime(deployed_by_sam):
     build = deployed_by_sam.build
     assert sorted(path.parent.name for path in build.glob("*/app.py")) == [
         "EventBridgeEventsFunction",
+        "QueuedEventsFunction",
         "S3EventsFunction",
         "SnsEventsFunction",
         "dispatcheranalytics",
@@ -165,6 +171,7 @@ def test_sam_deploys_every_environment_with_its_code(deployed_by_sam):
         "mwaa-gateway-dispatcher-legacy",
         "mwaa-gateway-dispatcher-risk",
         "mwaa-gateway-eventbridge-events",
+        "mwaa-gateway-queued-events",
         "mwaa-gateway-s3-events",
         "mwaa-gateway-sns-events",
     ]
@@ -172,6 +179,15 @@ def test_sam_deploys_every_environment_with_its_code(deployed_by_sam):
         dispatcher = functions[f"mwaa-gateway-dispatcher-{environment}"]
         assert dispatcher["CodeSize"] > 0
         assert dispatcher["Environment"]["Variables"]["MWAA_ENVIRONMENT_NAME"] == f"acme-prod_{environment}"
+
+
+def test_sam_deploys_a_source_for_each_of_the_users_queues(deployed_by_sam):
+    """The other loop, over a list that was empty when it was built."""
+    mappings = deployed_by_sam.aws.client("lambda").list_event_source_mappings(
+        FunctionName="mwaa-gateway-queued-events"
+    )["EventSourceMappings"]
+    retry_queue = f"arn:aws:sqs:{REGION}:000000000000:mwaa-gateway-ingress-retry"
+    assert {mapping["EventSourceArn"] for mapping in mappings} == {retry_queue, *QUEUES}
 
 
 # ------------------------------------------------------------------------------------------------------------- helpers

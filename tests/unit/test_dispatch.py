@@ -1,6 +1,7 @@
 """From a trigger request to exactly one run, whatever happens on the way."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,9 @@ from fakes.gates import FakeGateStore
 from fakes.ledger import FakeLedger
 from fakes.queues import FakeTriggerDeadLetters
 from fakes.requests import a_request
-from mwaa_gateway.dispatch import Dispatched, Dispatcher, backoff_seconds
-from mwaa_gateway.gates import Gates
+from mwaa_gateway.backoff import backoff_seconds
+from mwaa_gateway.dispatch import Dispatched, Dispatcher
+from mwaa_gateway.gates import FAILURES_TOLERATED, Gates
 from mwaa_gateway.ledger import Claim
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -340,6 +342,13 @@ def gated(gateway: Gateway) -> Gateway:
     return gateway
 
 
+def shut(gateway: Gateway, failure: Retryable) -> None:
+    """Fail as often as it takes to shut the gate."""
+    for number in range(FAILURES_TOLERATED + 1):
+        gateway.airflow.answers = [failure]
+        gateway.deliver(a_request(f"failed-{number}"))
+
+
 def waits(dispatched: Dispatched) -> bool:
     return isinstance(dispatched.outcome, Retryable) and dispatched.outcome.reason is Reason.GATE_SHUT
 
@@ -364,8 +373,8 @@ def test_while_the_environment_is_away_the_others_wait_without_asking(
     gated: Gateway, failure: Retryable
 ) -> None:
     """Nothing is asked, claimed or written for them, and none of them waits longer than two minutes."""
-    gated.airflow.answers = [failure]
-    gated.deliver(a_request("first"))
+    shut(gated, failure)
+    asked = len(gated.airflow.commands)
     writes, calls = gated.ledger.writes, gated.gates.calls
     gated.jitter = 0.999
     for number in range(20):
@@ -373,7 +382,16 @@ def test_while_the_environment_is_away_the_others_wait_without_asking(
         assert waits(dispatched)
         assert dispatched.redeliver_after is not None
         assert dispatched.redeliver_after <= 120
-    assert (["trigger"], writes, calls) == (gated.airflow.commands, gated.ledger.writes, gated.gates.calls)
+    assert (asked, writes, calls) == (len(gated.airflow.commands), gated.ledger.writes, gated.gates.calls)
+
+
+def test_a_few_failures_delay_only_their_own_messages(gated: Gateway) -> None:
+    """Now and then a 503: somebody else uses the web server. Nobody else waits for that."""
+    for number in range(50):
+        gated.airflow.answers = [BUSY] * FAILURES_TOLERATED
+        for failed in range(FAILURES_TOLERATED):
+            assert not waits(gated.deliver(a_request(f"{number}-{failed}")))
+        assert Triggered() == gated.deliver(a_request(str(number))).outcome
 
 
 def test_one_probe_asks_for_all_sandboxes(gated: Gateway) -> None:
@@ -384,7 +402,7 @@ def test_one_probe_asks_for_all_sandboxes(gated: Gateway) -> None:
         gated.time += 1
         gated.sandbox = sandboxes[second % 3]
         gated.deliver(a_request(str(second)))
-    assert 3600 / 30 <= len(gated.airflow.commands) <= 3600 / 30 + 10
+    assert 3600 / 30 <= len(gated.airflow.commands) <= 3600 / 30 + 10 + 3 * FAILURES_TOLERATED
 
 
 def test_the_first_run_is_there_within_a_minute_of_the_environment(gated: Gateway) -> None:
@@ -411,9 +429,8 @@ def test_the_first_run_is_there_within_a_minute_of_the_environment(gated: Gatewa
 
 def test_a_probe_that_was_killed_is_taken_by_another(gated: Gateway) -> None:
     """Half a minute later, by any sandbox."""
-    gated.airflow.answers = [UNREACHABLE]
-    gated.deliver(a_request("first"))
-    gated.time += 2
+    shut(gated, UNREACHABLE)
+    gated.time += 5
     killed = gated.new_sandbox()
     killed.admit(a_request().target, gated.time)
     assert waits(gated.deliver(a_request("second")))
@@ -423,17 +440,15 @@ def test_a_probe_that_was_killed_is_taken_by_another(gated: Gateway) -> None:
 
 def test_a_probe_that_turns_out_a_duplicate_is_passed_on(gated: Gateway) -> None:
     """It asked nobody; the next message probes at once instead of half a minute later."""
-    gated.airflow.answers = [UNREACHABLE]
-    gated.deliver(a_request("first"))
-    gated.time += 2
+    shut(gated, UNREACHABLE)
+    gated.time += 5
     assert isinstance(gated.deliver(a_request("warm-up")).outcome, AlreadyTriggered)
     assert Triggered() == gated.deliver(a_request("second")).outcome
 
 
 def test_a_new_sandbox_sees_a_shut_gate(gated: Gateway) -> None:
     """A cold start in the middle of an outage does not ask either."""
-    gated.airflow.answers = [UNREACHABLE]
-    gated.deliver(a_request("first"))
+    shut(gated, UNREACHABLE)
     gated.sandbox = gated.new_sandbox()
     assert waits(gated.deliver(a_request("second")))
 
@@ -500,11 +515,156 @@ def test_a_doubtful_request_is_looked_up_even_when_its_dag_is_gone(gated: Gatewa
 
 def test_gates_that_cannot_be_read_lose_nothing(gated: Gateway) -> None:
     """The message comes again."""
-    gated.airflow.answers = [UNREACHABLE]
-    gated.deliver(a_request("first"))
+    shut(gated, UNREACHABLE)
     gated.time += 5
     gated.gates.failures.coming["take_probe"] = 1
     dispatched = gated.deliver(a_request("first"))
     assert isinstance(dispatched.outcome, Retryable)
     assert dispatched.outcome.reason == Reason.AWS_UNAVAILABLE
     assert Triggered() == gated.deliver(a_request("first")).outcome
+
+
+# --- redrive --------------------------------------------------------------------------------------------------------
+
+NO = Rejected(Reason.CONF_REFUSED, "Airflow said no")
+
+
+def redriven(redrive: int = 1, identity: str = "redriven", **changes: Any) -> TriggerRequest:
+    return replace(a_request(identity, **changes), redrive=redrive)
+
+
+def dies(gateway: Gateway, request: TriggerRequest, outcome: Rejected = NO) -> None:
+    gateway.airflow.answers = [outcome]
+    assert isinstance(gateway.deliver(request).outcome, Rejected)
+
+
+@pytest.mark.parametrize("days", [0, 5])
+def test_died_mended_redriven_is_one_run(gateway: Gateway, days: int) -> None:
+    """At once or days later: one run, and no look-up before it, as nobody doubts that there is none."""
+    dies(gateway, redriven(0))
+    gateway.time += days * DAY
+    assert Triggered() == gateway.deliver(redriven()).outcome
+    assert (["trigger", "trigger"], ["triggered"]) == (gateway.airflow.commands, gateway.states)
+    assert 1 == len(gateway.airflow.runs)
+
+
+def test_redriven_twice_is_one_run(gateway: Gateway) -> None:
+    """Both messages of one redrive, the message of a later one, the original once more: one run, also once it is purged."""
+    dies(gateway, redriven(0))
+    gateway.deliver(redriven())
+    gateway.airflow.runs.clear()
+    for request in (redriven(), redriven(2), redriven(0)):
+        assert isinstance(gateway.deliver(request).outcome, AlreadyTriggered)
+    assert {} == gateway.airflow.runs
+
+
+def test_redriven_while_another_attempt_is_in_flight_is_one_run(gateway: Gateway) -> None:
+    """The second message of the redrive arrives while the first one's command is on its way."""
+    dies(gateway, redriven(0))
+    inner: list[Dispatched] = []
+    gateway.airflow.during_trigger = lambda: inner.append(gateway.deliver(redriven()))
+    gateway.deliver(redriven())
+    assert Triggered() == inner[0].outcome
+    assert isinstance(gateway.deliver(redriven()).outcome, AlreadyTriggered)
+    assert 1 == len(gateway.airflow.runs)
+
+
+def test_a_second_message_of_a_redrive_that_died_again_starts_nothing(gateway: Gateway) -> None:
+    """It rings again, and is done with; only the next redrive tries again."""
+    dies(gateway, redriven(0))
+    dies(gateway, redriven())
+    assert isinstance(gateway.deliver(redriven()).outcome, Rejected)
+    assert [0, 1, 1] == [request.redrive for request, _, _ in gateway.dead_letters.bells]
+    assert ["trigger", "trigger"] == gateway.airflow.commands
+    assert Triggered() == gateway.deliver(redriven(2)).outcome
+
+
+def test_a_redriven_request_has_a_fresh_age(gateway: Gateway) -> None:
+    """Tried again for as long as a new one, with the back-off of a new one, however long it had been tried before."""
+    gateway.airflow.answers = [BUSY] * 20
+    for _ in range(10):
+        gateway.deliver(redriven(0))
+    gateway.time += 2 * DAY
+    assert isinstance(gateway.deliver(redriven(0)).outcome, Rejected)
+    gateway.time += 5 * DAY
+    first = gateway.deliver(redriven())
+    assert (Retryable, 12, 2.5) == (type(first.outcome), first.attempt, first.redeliver_after)
+    gateway.time += DAY - 1
+    assert 5.0 == gateway.deliver(redriven()).redeliver_after
+    gateway.time += 1
+    dead = gateway.deliver(redriven())
+    assert isinstance(dead.outcome, Rejected)
+    assert dead.outcome.text.startswith("tried for 86400 s of 86400 s, 3 times")
+
+
+def test_a_request_that_died_in_doubt_is_looked_up_before_it_is_tried_again(gateway: Gateway) -> None:
+    """Its last attempt may have started the run: the doubt is of that attempt, not of one recorded before it."""
+    gateway.airflow.answers = [BUSY]
+    gateway.deliver(redriven(0))
+    gateway.time += DAY
+    gateway.airflow.lost_after = 1
+    gateway.airflow.findings = [LOST]
+    assert isinstance(gateway.deliver(redriven(0)).outcome, Rejected)
+    gateway.airflow.commands.clear()
+    assert isinstance(gateway.deliver(redriven()).outcome, AlreadyTriggered)
+    assert ["look up"] == gateway.airflow.commands
+
+
+def test_a_doubt_that_was_settled_before_death_costs_no_look_up(gateway: Gateway) -> None:
+    """The last attempt had found that nothing was there."""
+    gateway.airflow.answers = [LOST, NO]
+    gateway.airflow.findings = [LOST]
+    gateway.deliver(redriven(0))
+    assert isinstance(gateway.deliver(redriven(0)).outcome, Rejected)
+    gateway.airflow.commands.clear()
+    gateway.deliver(redriven())
+    assert ["trigger"] == gateway.airflow.commands
+
+
+def test_a_request_that_crashed_to_death_is_tried_again(gateway: Gateway) -> None:
+    """The count of attempts without an outcome starts again, too."""
+    for _ in range(5):
+        gateway.ledger.claim(redriven(0), gateway.time)
+    assert isinstance(gateway.deliver(redriven(0)).outcome, Rejected)
+    assert Triggered() == gateway.deliver(redriven()).outcome
+
+
+def missing_for_long(gated: Gateway) -> None:
+    """A DAG that Airflow has not known for longer than the grace; those who asked for it are dead."""
+    for number in range(3):
+        gated.airflow.answers = [MISSING]
+        gated.deliver(a_request(f"before-{number}", dag_id="late"))
+        gated.time += GRACE / 2 + 1
+
+
+def test_a_hundred_redriven_at_once_wait_for_the_first_of_them(gated: Gateway) -> None:
+    """The DAG is there now, but only a probe shows it: the others are not dead again before it has answered."""
+    missing_for_long(gated)
+    crowd = [redriven(0, f"crowd-{number}", dag_id="late") for number in range(100)]
+    gated.airflow.answers = [MISSING]
+    for request in crowd:
+        gated.deliver(request)
+        gated.airflow.answers = []
+    assert {"dead"} == {gated.ledger.rows[request.ledger_key].state for request in crowd}
+    others: list[Dispatched] = []
+    gated.time += 31
+    gated.airflow.during_trigger = lambda: others.extend(
+        gated.deliver(replace(request, redrive=1)) for request in crowd[1:]
+    )
+    assert Triggered() == gated.deliver(replace(crowd[0], redrive=1)).outcome
+    assert {Retryable} == {type(dispatched.outcome) for dispatched in others}
+    for request in crowd[1:]:
+        assert Triggered() == gated.deliver(replace(request, redrive=1)).outcome
+
+
+def test_a_redriven_request_gives_its_dag_a_grace_of_its_own(gated: Gateway) -> None:
+    """The file that mends it may take as long to be read as any new one."""
+    missing_for_long(gated)
+    gated.airflow.answers = [MISSING]
+    assert isinstance(gated.deliver(redriven(0, dag_id="late")).outcome, Rejected)
+    gated.time += 31
+    gated.airflow.answers = [MISSING]
+    assert isinstance(gated.deliver(redriven(dag_id="late")).outcome, Retryable)
+    gated.time += GRACE
+    gated.airflow.answers = [MISSING]
+    assert isinstance(gated.deliver(redriven(dag_id="late")).outcome, Rejected)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mwaa_gateway.rules import parse_rule
-from mwaa_gateway.settings import DispatcherSettings, IngressSettings
+from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -42,7 +42,7 @@ def settings_table(settings: type) -> str:
     return "\n".join(rows)
 
 
-@pytest.mark.parametrize("settings", [IngressSettings, DispatcherSettings])
+@pytest.mark.parametrize("settings", [IngressSettings, QueuedEventsSettings, DispatcherSettings])
 def test_the_settings_page_is_the_code(settings: type) -> None:
     """A setting that is added, changed or removed shows here; the expected table is printed."""
     assert settings_table(settings) in (ROOT / "docs" / "settings.md").read_text(), settings_table(settings)

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import zlib
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,18 +13,52 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mwaa_gateway.errors import MalformedEvent
-from mwaa_gateway.events import Event, from_eventbridge, from_s3_notification, from_sns_notification
+from mwaa_gateway.events import (
+    BelievedQueues,
+    Event,
+    from_eventbridge,
+    from_queue,
+    from_s3_notification,
+    from_sns_notification,
+)
+from mwaa_gateway.payloads import json_or_text
 
 SAMPLES = Path(__file__).parents[2] / "events"
 ACCOUNT = "123456789012"
 UNWRAPPED = frozenset({f"arn:aws:sns:eu-west-1:{ACCOUNT}:s3-notifications"})
+RETRY_QUEUE, OWN_QUEUE, OTHER_QUEUE = (
+    f"arn:aws:sqs:eu-west-1:{ACCOUNT}:{name}"
+    for name in ("mwaa-gateway-ingress-retry", "s3-uploads", "suggestions")
+)
+BELIEVED = BelievedQueues(RETRY_QUEUE, frozenset({OWN_QUEUE}), UNWRAPPED)
+
+
+def from_queues(payload: Any) -> list[Event | MalformedEvent]:
+    """Everything in a batch as Lambda gets it."""
+    return [
+        event
+        for record in payload["Records"]
+        for event in from_queue(record["body"], record["eventSourceARN"], BELIEVED).events
+    ]
+
+
 SOURCES: dict[str, Callable[[Any], list[Event | MalformedEvent]]] = {
     "s3": lambda payload: from_s3_notification(payload, account=ACCOUNT),
     "sns": lambda payload: from_sns_notification(payload, UNWRAPPED),
     "eventbridge": from_eventbridge,
+    "queued": from_queues,
 }
 UPLOAD = "s3|acme-landing|orders/eu west/a+b (100%25) ü東😀.csv|Object Created|617F08299329D189"
 TOPIC = f"sns|arn:aws:sns:eu-west-1:{ACCOUNT}:exports"
+
+NOT_BELIEVED = (
+    f"{OTHER_QUEUE} is not in EventQueueArns, so nothing in it is believed: whoever may send to it could pose as any "
+    "bucket. If it is meant to bring events, deploy the stack with it in that list, then send this again"
+)
+NO_EVENT = (
+    f"a message of {OWN_QUEUE}: it is no S3 notification, SNS message or EventBridge event; if a topic sends it, "
+    "switch raw message delivery off for the subscription: that leaves out the topic and the message id"
+)
 
 # Each sample: the identities of its events, or why it is malformed.
 EXPECTED = {
@@ -56,6 +92,20 @@ EXPECTED = {
     "sns_eventbridge": ["eventbridge|6a7e8feb-b491-4cf7-a9f1-bf3703467718"],
     "sns_forged_s3_put": [f"{TOPIC}|77d9b1f5-1d4c-5b8e-a3a8-e1b8a6a93333"],
     "sns_malformed": ["Records[0]: MessageId of Sns is missing; expected text"],
+    "queued_given_up_s3_put": [UPLOAD],
+    "queued_given_up_sns": [f"{TOPIC}|95df01b4-ee98-5cb9-9903-4c221d41eb5e"],
+    "queued_given_up_eventbridge": ["eventbridge|6a7e8feb-b491-4cf7-a9f1-bf3703467718"],
+    "queued_s3_put": [UPLOAD],
+    "queued_s3_test_event": [],
+    "queued_sns": [f"{TOPIC}|95df01b4-ee98-5cb9-9903-4c221d41eb5e"],
+    "queued_sns_s3_put": [UPLOAD],
+    "queued_sns_forged_s3_put": [f"{TOPIC}|77d9b1f5-1d4c-5b8e-a3a8-e1b8a6a93333"],
+    "queued_sns_raw": [NO_EVENT],
+    "queued_eventbridge": ["eventbridge|6a7e8feb-b491-4cf7-a9f1-bf3703467718"],
+    "queued_forged_s3_put": [NOT_BELIEVED],
+    "queued_malformed": [f"a message of {OWN_QUEUE}: the message is text; expected a JSON object"],
+    "queued_redriven": [f"{TOPIC}|95df01b4-ee98-5cb9-9903-4c221d41eb5e"],
+    "queued_redriven_forged_s3_put": [NOT_BELIEVED],
 }
 
 
@@ -455,6 +505,125 @@ class TestEventBridge:
         assert str(malformed) == "the event is text; expected a JSON object"
 
 
+class TestQueued:
+    """Messages of queues: the gateway's own, the user's, a stranger's."""
+
+    @pytest.mark.parametrize("name", [name for name in EXPECTED if not name.startswith("queued")])
+    def test_what_lambda_gave_up_is_what_the_function_was_given(self, name: str):
+        """Every sample of every source: the same events, identities and reasons as on the direct route."""
+        record = {
+            "version": "1.0",
+            "requestContext": {"condition": "RetriesExhausted"},
+            "requestPayload": sample(name),
+        }
+        queued = from_queue(json.dumps(record), RETRY_QUEUE, BELIEVED)
+        assert queued.payload == sample(name)
+        assert [*map(comparable, queued.events)] == [*map(comparable, parsed(name))]
+
+    @pytest.mark.parametrize(
+        ("queued", "direct"),
+        [
+            ("queued_s3_put", "s3_put"),
+            ("queued_sns", "sns_json"),
+            ("queued_sns_s3_put", "s3_put"),
+            ("queued_eventbridge", "eventbridge_custom"),
+            ("queued_redriven", "sns_json"),
+        ],
+    )
+    def test_a_queue_adds_nothing(self, queued: str, direct: str):
+        """Event and identity are those of the direct route: the two dedupe each other."""
+        assert parsed(queued) == parsed(direct)
+
+    @pytest.mark.parametrize("name", ["queued_s3_put", "queued_sns", "queued_eventbridge"])
+    def test_in_a_queue_that_is_not_listed_nothing_is_believed(self, name: str):
+        """Whoever may send to it could otherwise pose as S3, a topic or a bus, and take a real event's identity."""
+        (record,) = sample(name)["Records"]
+        (malformed,) = from_queue(record["body"], OTHER_QUEUE, BELIEVED).events
+        assert "is not in EventQueueArns" in str(malformed)
+
+    @pytest.mark.parametrize("queue", [OWN_QUEUE, OTHER_QUEUE])
+    def test_an_on_failure_record_counts_in_the_retry_queue_only(self, queue: str):
+        """In any other queue it is a stranger's claim of what Lambda was given."""
+        (record,) = sample("queued_given_up_s3_put")["Records"]
+        (malformed,) = from_queue(record["body"], queue, BELIEVED).events
+        assert isinstance(malformed, MalformedEvent)
+
+    def test_without_a_retry_queue_no_queue_is_it(self):
+        """A setting that is empty believes nobody."""
+        (record,) = sample("queued_given_up_s3_put")["Records"]
+        (malformed,) = from_queue(record["body"], "", BelievedQueues("x", frozenset(), frozenset())).events
+        assert isinstance(malformed, MalformedEvent)
+
+    def test_a_listed_queue_does_not_make_its_topic_believed(self):
+        """Who may publish to the topic is another circle than who set up the queue."""
+        (event,) = parsed("queued_sns_forged_s3_put")
+        assert isinstance(event, Event)
+        assert event.envelope["source"] == "aws.sns"
+
+    def test_what_is_malformed_is_kept_with_its_queue(self):
+        """So that a redrive believes it no more than it was believed there, until the queue is listed."""
+        (record,) = sample("queued_forged_s3_put")["Records"]
+        kept = from_queue(record["body"], OTHER_QUEUE, BELIEVED).payload
+        assert kept == {"eventSourceARN": OTHER_QUEUE, "body": record["body"]}
+        redriven = json.dumps({"format": 1, "reason_text": "x", "payload": kept})
+        (malformed,) = from_queue(redriven, RETRY_QUEUE, BELIEVED).events
+        assert isinstance(malformed, MalformedEvent)
+        listed = BelievedQueues(RETRY_QUEUE, frozenset({OTHER_QUEUE}), frozenset())
+        assert from_queue(redriven, RETRY_QUEUE, listed).events == parsed("s3_put")
+
+    def test_what_the_source_could_not_deliver_is_read_as_it_is(self):
+        """The DLQ messages of EventBridge and SNS are the event and the notification themselves."""
+        for name, direct in (("queued_sns", "sns_json"), ("queued_eventbridge", "eventbridge_custom")):
+            (record,) = sample(name)["Records"]
+            assert from_queue(record["body"], RETRY_QUEUE, BELIEVED).events == parsed(direct)
+
+    def test_a_compressed_dead_event_is_unpacked(self):
+        """As the ingress DLQ keeps what is too large for a message."""
+        packed = b64encode(zlib.compress(json.dumps(sample("s3_put")).encode())).decode()
+        redriven = json.dumps({"format": 1, "reason_text": "x", "payload_zlib_base64": packed})
+        assert from_queue(redriven, RETRY_QUEUE, BELIEVED).events == parsed("s3_put")
+
+    @pytest.mark.parametrize(
+        ("body", "reason"),
+        [
+            ("", "the message is text"),
+            ("[" * 100_000, "the message is text"),
+            ("[1]", "the message is a list"),
+            ("{}", "it is no S3 notification, SNS message or EventBridge event"),
+            ('{"Records": []}', "it is no S3 notification"),
+            ('{"requestPayload": null}', "requestPayload of Lambda's on-failure record is missing"),
+            ('{"reason_text": "", "payload": 1}', "payload of the dead event is a number"),
+            ('{"reason_text": "", "payload_zlib_base64": "eA=="}', "payload_zlib_base64 cannot be unpacked"),
+            ('{"reason_text": "", "payload_zlib_base64": 7}', "payload_zlib_base64 cannot be unpacked"),
+        ],
+    )
+    def test_malformed(self, body: str, reason: str):
+        """Named, with the queue; never an exception."""
+        (malformed,) = from_queue(body, RETRY_QUEUE, BELIEVED).events
+        assert str(malformed).startswith(f"a message of {RETRY_QUEUE}: ")
+        assert reason in str(malformed)
+
+    def test_a_subscription_that_waits_for_its_confirmation_says_so(self):
+        """Nothing will arrive before somebody has confirmed it."""
+        message = {
+            "Type": "SubscriptionConfirmation",
+            "MessageId": "1",
+            "TopicArn": "arn:aws:sns:eu-west-1:1:t",
+        }
+        (malformed,) = from_queue(json.dumps(message), OWN_QUEUE, BELIEVED).events
+        assert "SubscribeURL" in str(malformed)
+
+    def test_a_malformed_sns_message_names_its_field(self):
+        """As for one that Lambda receives."""
+        message = {"Type": "Notification", "MessageId": "1", "TopicArn": "exports"}
+        (malformed,) = from_queue(json.dumps(message), OWN_QUEUE, BELIEVED).events
+        assert "TopicArn of the SNS message is 'exports'; expected arn:" in str(malformed)
+
+
+def comparable(result: Event | MalformedEvent) -> Any:
+    return str(result) if isinstance(result, MalformedEvent) else result
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
@@ -464,8 +633,12 @@ JSON = st.recursive(
 
 @given(JSON, st.sampled_from(sorted(EXPECTED)), st.data())
 def test_nothing_that_arrives_ends_in_an_exception(value: Any, name: str, data: st.DataObject):
-    """Any JSON in any field of any sample gives events or reasons."""
+    """Any JSON in any field of any sample gives events or reasons; SQS wraps it in text."""
     payload = sample(name)
+    queue = RETRY_QUEUE
+    if name.startswith("queued"):
+        (record,) = payload["Records"]
+        payload, queue = json_or_text(record["body"]), record["eventSourceARN"]
     place = payload
     while isinstance(place, dict | list) and place:
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
@@ -474,7 +647,10 @@ def test_nothing_that_arrives_ends_in_an_exception(value: Any, name: str, data: 
             place[key] = value
             break
         place = place[key]
-    for result in SOURCES[name.partition("_")[0]](payload):
+    results = list(from_queue(json.dumps(payload), queue, BELIEVED).events)
+    if not name.startswith("queued"):
+        results += SOURCES[name.partition("_")[0]](payload)
+    for result in results:
         assert isinstance(result, Event | MalformedEvent)
         if isinstance(result, Event):
             json.dumps(result.envelope, allow_nan=False)

@@ -152,7 +152,7 @@ def test_a_conf_that_cannot_be_built_is_kept_with_its_rule(ingress: Ingress) -> 
     report = ingress.ingest(upload())
     assert ["finance.orders"] == [request.rule_id for request in ingress.queue.requests]
     (dead,) = report.dead
-    assert (DeadEventReason.CONF_REFUSED, "a.text") == (dead.reason, dead.rule_id)
+    assert (DeadEventReason.CONF_REFUSED, "a.text", PAYLOAD) == (dead.reason, dead.rule_id, dead.payload)
 
 
 @pytest.mark.parametrize("method", ["heads", "copies"])

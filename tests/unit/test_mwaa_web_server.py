@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -40,6 +41,11 @@ class OnlyAction:
 
     action: str
     resource: str
+
+    def granted(self, request: Request, *, action: str, resources: Sequence[str]) -> frozenset[str] | Answer:
+        """Grant that one."""
+        del request
+        return frozenset(each for each in resources if (action, each) == (self.action, self.resource))
 
     def refusal(self, request: Request, *, action: str, resource: str) -> Answer | None:
         """Refuse everything else."""

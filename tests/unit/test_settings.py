@@ -2,7 +2,7 @@
 
 import pytest
 
-from mwaa_gateway.settings import DispatcherSettings, IngressSettings, InvalidSetting
+from mwaa_gateway.settings import DispatcherSettings, IngressSettings, InvalidSetting, QueuedEventsSettings
 
 INGRESS = {
     "RULES_TABLE": "rules",
@@ -48,6 +48,14 @@ def test_a_setting_of_the_wrong_form_is_named(name: str, value: str) -> None:
 def test_an_empty_list_is_empty() -> None:
     """CloudFormation hands an unset list over as the empty text."""
     assert frozenset() == IngressSettings.from_environ(INGRESS | {"UNWRAP_TOPIC_ARNS": ""}).unwrap_topic_arns
+
+
+def test_queued_events_has_to_know_its_retry_queue() -> None:
+    """Without it nothing that Lambda gave up would be believed; the user's own queues are optional."""
+    with pytest.raises(InvalidSetting, match="INGRESS_RETRY_QUEUE_ARN is not set: "):
+        QueuedEventsSettings.from_environ(INGRESS)
+    settings = QueuedEventsSettings.from_environ(INGRESS | {"INGRESS_RETRY_QUEUE_ARN": "arn:retry"})
+    assert ("arn:retry", frozenset()) == (settings.ingress_retry_queue_arn, settings.event_queue_arns)
 
 
 def test_the_dispatchers_defaults() -> None:

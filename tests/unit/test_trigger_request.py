@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -60,6 +61,26 @@ def test_a_newer_format_is_refused_with_the_remedy() -> None:
     newer = json.dumps(json.loads(a_request().to_json()) | {"format": 2})
     with pytest.raises(UnreadableRequest, match=r"format 2; .* redrive"):
         TriggerRequest.from_json(newer)
+
+
+def test_a_message_of_the_version_before_redrives_is_read() -> None:
+    """What is in the queue while the new version is deployed."""
+    old = {key: value for key, value in json.loads(a_request().to_json()).items() if key != "redrive"}
+    assert a_request() == TriggerRequest.from_json(json.dumps(old))
+
+
+def test_a_redrive_is_the_same_request_of_the_same_generation() -> None:
+    """One row, one run_id; the number survives the queue."""
+    redriven = replace(a_request(), redrive=3)
+    assert redriven == TriggerRequest.from_json(redriven.to_json())
+    assert (a_request().ledger_key, a_request().target) == (redriven.ledger_key, redriven.target)
+
+
+@pytest.mark.parametrize("redrive", ["two", None, [], {}])
+def test_a_redrive_that_is_no_number_is_refused(redrive: object) -> None:
+    """Not carried on into the ledger, which would refuse it again and again."""
+    with pytest.raises(UnreadableRequest):
+        TriggerRequest.from_json(json.dumps(json.loads(a_request().to_json()) | {"redrive": redrive}))
 
 
 def test_ledger_rows_are_one_per_event_rule_target_and_generation() -> None:

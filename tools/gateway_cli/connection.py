@@ -1,7 +1,7 @@
 """Which gateway a command speaks to: a stack in an AWS account, a table by name, or the local stack."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, update_wrapper
 from pathlib import Path
@@ -19,9 +19,10 @@ from gateway_cli.rules_store import RulesStore
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
 
-__all__ = ["Connection", "connection_options"]
+__all__ = ["Connection", "connection_options", "gateway_options"]
 
 DEFAULT_STACK: Final = "mwaa-gateway"
 STATE_FILE: Final = Path(".local") / "state.json"  # written by `mwaa-gateway local up`
@@ -46,8 +47,19 @@ class Connection:
     @cached_property
     def store(self) -> RulesStore:
         """The rules table, for reading and writing."""
+        return RulesStore(self.dynamodb, self._table_name)
+
+    @cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        """A client of the gateway's DynamoDB."""
         client: DynamoDBClient = self._session.client("dynamodb", **self._endpoint)
-        return RulesStore(client, self._table_name)
+        return client
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        """A client of the gateway's SQS."""
+        client: SQSClient = self._session.client("sqs", **self._endpoint)
+        return client
 
     @cached_property
     def caller(self) -> str:
@@ -65,7 +77,7 @@ class Connection:
         if self.table and not self.stack_name:
             return None
         return frozenset(
-            name.strip() for name in self._stack_output("EnvironmentNames").split(",") if name.strip()
+            name.strip() for name in self.stack_output("EnvironmentNames").split(",") if name.strip()
         )
 
     @property
@@ -77,7 +89,7 @@ class Connection:
     def _table_name(self) -> str:
         if self.local:
             return str(self._local_state["rules_table"])
-        return self.table or self._stack_output("RulesTableName")
+        return self.table or self.stack_output("RulesTableName")
 
     @cached_property
     def _session(self) -> boto3.Session:
@@ -95,18 +107,25 @@ class Connection:
         url = self._local_state["aws_endpoint_url"] if self.local else self.endpoint_url
         return {"endpoint_url": url, "config": _CONFIG}
 
-    def _stack_output(self, key: str) -> str:
-        name = self.stack_name or DEFAULT_STACK
+    def stack_output(self, key: str) -> str:
+        """Return an output of the gateway's stack; refused where it has none of that name."""
         if key not in self._stack_outputs:
             raise Refused(
-                f"stack {name!r} has no output {key}: is it the gateway's? Name it with --stack-name"
+                f"stack {self._stack!r} has no output {key}: is it the gateway's, of this version? Name it with "
+                "--stack-name"
             )
         return self._stack_outputs[key]
+
+    @property
+    def _stack(self) -> str:
+        if self.local:
+            return str(self._local_state.get("stack_name", DEFAULT_STACK))
+        return self.stack_name or DEFAULT_STACK
 
     @cached_property
     def _stack_outputs(self) -> Mapping[str, str]:
         client: CloudFormationClient = self._session.client("cloudformation", **self._endpoint)
-        stack = client.describe_stacks(StackName=self.stack_name or DEFAULT_STACK)["Stacks"][0]
+        stack = client.describe_stacks(StackName=self._stack)["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     @cached_property
@@ -129,19 +148,21 @@ class Connection:
 
 _STATE_KEYS: Final = frozenset({"aws_endpoint_url", "credentials", "environments", "region", "rules_table"})
 
-_OPTIONS: Final = (
+_RULES_OPTIONS: Final = (
     click.option("--table", envvar="RULES_TABLE", show_envvar=True, help="The rules table's name."),
-    click.option(
-        "--stack-name",
-        show_default=DEFAULT_STACK,
-        help="The gateway's CloudFormation stack: gives the rules table and the environments' names.",
-    ),
     click.option(
         "--environment",
         "environment_names",
         metavar="NAME",
         multiple=True,
         help="An environment that rules may name, instead of asking the stack; may be repeated.",
+    ),
+)
+_GATEWAY_OPTIONS: Final = (
+    click.option(
+        "--stack-name",
+        show_default=DEFAULT_STACK,
+        help="The gateway's CloudFormation stack: knows its tables, queues and environments.",
     ),
     click.option("--profile", help="The AWS profile; else AWS_PROFILE and boto3's other sources."),
     click.option(
@@ -158,11 +179,21 @@ _OPTIONS: Final = (
 
 
 def connection_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say which gateway it speaks to, as its argument `connection`.
+    """Give a command the options that say which rules table it speaks to, as its argument `connection`.
 
     Whatever AWS answers with inside the command becomes one sentence on stderr and exit code 1.
     """
+    return _connected(command, (*_RULES_OPTIONS, *_GATEWAY_OPTIONS))
 
+
+def gateway_options(command: Callable[..., None]) -> Callable[..., None]:
+    """As `connection_options`, for a command that concerns the gateway's stack as a whole."""
+    return _connected(command, _GATEWAY_OPTIONS)
+
+
+def _connected(
+    command: Callable[..., None], its_options: Iterable[Callable[..., Any]]
+) -> Callable[..., None]:
     @click.pass_context
     def connected(context: click.Context, /, **options: Any) -> None:
         connection = _connection(context, options)
@@ -170,7 +201,7 @@ def connection_options(command: Callable[..., None]) -> Callable[..., None]:
             command(connection=connection, **options)
 
     update_wrapper(connected, command)
-    for option in reversed(_OPTIONS):
+    for option in reversed(tuple(its_options)):
         connected = option(connected)
     return connected
 
@@ -187,5 +218,8 @@ def _connection(context: click.Context, options: dict[str, Any]) -> Connection:
                 )
     if options["stack_name"] and not typed("table"):
         options["table"] = None  # what is typed outweighs RULES_TABLE
-    fields = ("table", "stack_name", "profile", "region", "endpoint_url", "local", "environment_names")
-    return Connection(**{name: options.pop(name) for name in fields})
+    return Connection(
+        table=options.pop("table", None),
+        environment_names=options.pop("environment_names", ()),
+        **{name: options.pop(name) for name in ("stack_name", "profile", "region", "endpoint_url", "local")},
+    )

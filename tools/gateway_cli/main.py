@@ -13,6 +13,7 @@ __all__ = ["cli", "main"]
 
 # Where each group lives: `rules` must not pay for what the local stack imports, nor the other way round.
 _GROUPS: Final[Mapping[str, tuple[str, str]]] = {
+    "dlq": ("gateway_cli.dlq", "dlq"),
     "local": ("local_stack.command", "local"),
     "rules": ("gateway_cli.rules", "rules"),
 }
@@ -54,6 +55,7 @@ def cli() -> None:
     Examples:
       mwaa-gateway rules apply rules/ --stack-name mwaa-gateway
       mwaa-gateway rules list --local
+      mwaa-gateway dlq list --newer-than 2h
     """
 
 

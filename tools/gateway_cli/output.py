@@ -9,9 +9,19 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Refused", "print_json", "print_note", "print_table"]
+__all__ = ["Refused", "output_option", "print_json", "print_note", "print_table"]
 
 _WIDE = 10_000  # columns: more than any table needs
+
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people, or for programs.",
+)
 
 
 class Refused(click.ClickException):

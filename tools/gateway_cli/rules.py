@@ -10,7 +10,7 @@ import click
 
 from gateway_cli.apply import apply_rules
 from gateway_cli.connection import Connection, connection_options
-from gateway_cli.output import Refused, print_json, print_note, print_table
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.rule_files import CheckedRule, Mistake, check_rules
 from gateway_cli.rules_store import Applied, State
 from gateway_cli.stored_rules import document_of, summary, target_names
@@ -22,14 +22,6 @@ __all__ = ["rules"]
 
 _paths = click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 _rule_id = click.argument("rule_id", metavar="ID")
-_output = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="For people, or for programs.",
-)
 _by = click.option("--by", metavar="NAME", help="Who makes the change; else the caller's ARN.")
 
 
@@ -50,7 +42,7 @@ def rules() -> None:
 
 @rules.command()
 @_paths
-@_output
+@output_option
 @connection_options
 def validate(connection: Connection, paths: Sequence[Path], output: str) -> None:
     """Check rule files.
@@ -87,7 +79,7 @@ def validate(connection: Connection, paths: Sequence[Path], output: str) -> None
 @rules.command()
 @_paths
 @_by
-@_output
+@output_option
 @connection_options
 def apply(connection: Connection, paths: Sequence[Path], by: str | None, output: str) -> None:
     """Create and update rules from files.
@@ -123,7 +115,7 @@ def apply(connection: Connection, paths: Sequence[Path], by: str | None, output:
 
 
 @rules.command("list")
-@_output
+@output_option
 @connection_options
 def list_rules(connection: Connection, output: str) -> None:
     """List the rules in the table.
@@ -157,7 +149,7 @@ def list_rules(connection: Connection, output: str) -> None:
 
 @rules.command()
 @_rule_id
-@_output
+@output_option
 @connection_options
 def show(connection: Connection, rule_id: str, output: str) -> None:
     """Show one rule as the table has it.
@@ -180,7 +172,7 @@ def show(connection: Connection, rule_id: str, output: str) -> None:
 @rules.command()
 @_rule_id
 @_by
-@_output
+@output_option
 @connection_options
 def enable(connection: Connection, rule_id: str, by: str | None, output: str) -> None:
     """Let a rule match events again.
@@ -202,7 +194,7 @@ def enable(connection: Connection, rule_id: str, by: str | None, output: str) ->
 @rules.command()
 @_rule_id
 @_by
-@_output
+@output_option
 @connection_options
 def disable(connection: Connection, rule_id: str, by: str | None, output: str) -> None:
     """Stop a rule: within seconds it matches no event.
@@ -220,7 +212,7 @@ def disable(connection: Connection, rule_id: str, by: str | None, output: str) -
 @_rule_id
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_by
-@_output
+@output_option
 @connection_options
 def delete(connection: Connection, rule_id: str, yes: bool, by: str | None, output: str) -> None:  # noqa: FBT001
     """Delete a rule, after asking.

@@ -75,16 +75,20 @@ def _start_options(command: Callable[..., None]) -> Callable[..., None]:
         port: int | None,
         dags_folder: Path | None,
         state_folder: Path,
+        rest_environments: tuple[str, ...],
         **others: Any,
     ) -> None:
         chosen = environments or (("analytics", os.environ.get("AIRFLOW_VERSION") or DEFAULT_AIRFLOW),)
         if len(dict(chosen)) < len(chosen):
             raise click.UsageError("an environment is named twice")
+        if unknown := sorted(set(rest_environments) - set(dict(chosen))):
+            raise click.UsageError(f"--rest {unknown[0]}: there is no such --environment")
         options = StackOptions(
             environments=dict(chosen),
             state_folder=state_folder.absolute(),
             port=port,
             dags_folder=dags_folder and dags_folder.absolute(),
+            rest_environments=rest_environments,
         )
         command(options=options, **others)
 
@@ -96,6 +100,13 @@ def _start_options(command: Callable[..., None]) -> Callable[..., None]:
             type=EnvironmentType(),
             multiple=True,
             help="An MWAA environment and its Airflow; repeatable. [default: analytics=$AIRFLOW_VERSION]",
+        ),
+        click.option(
+            "--rest",
+            "rest_environments",
+            metavar="NAME",
+            multiple=True,
+            help="An environment to reach by InvokeRestApi instead of CLI tokens; repeatable.",
         ),
         click.option(
             "--port", type=click.IntRange(1, 65535), help="Port of the local AWS. [default: 4566, if free]"
@@ -131,9 +142,10 @@ def up(options: StackOptions, detach: bool) -> None:  # noqa: FBT001
         _up_detached(options.state_folder)
         return
     timeline = Timeline(_console())
-    with _reported_errors(), _running_stack(options, timeline):
+    with _reported_errors(), _stack(options, timeline) as stack:
+        stack.start()
         timeline.tell("Ready. Ctrl-C stops it; `mwaa-gateway local status` shows every endpoint.")
-        _wait_for_signal()
+        stack.watch()
 
 
 @local.command()
@@ -147,13 +159,13 @@ def demo(options: StackOptions, once: bool) -> None:  # noqa: FBT001
     This is what `make run` does.
     """
     timeline = Timeline(_console())
-    with _reported_errors(), _running_stack(options, timeline) as state:
-        failures = run_demo(state, timeline, root=project_root())
+    with _reported_errors(), _stack(options, timeline) as stack:
+        failures = run_demo(stack.start(), timeline, root=project_root())
         if not once:
             for failure in failures:
                 timeline.tell(f"[red]{escape(failure)}[/]")
             timeline.tell("It stays up until Ctrl-C.")
-            _wait_for_signal()
+            stack.watch()
         if failures:
             raise StackError("\n".join(failures))
 
@@ -246,12 +258,12 @@ def faults(state_folder: Path, environment: str | None, off: bool, **wanted: Any
 
 
 @contextmanager
-def _running_stack(options: StackOptions, timeline: Timeline) -> Iterator[StackState]:
-    """A stack that is up inside the `with` and gone, every process of it, behind it."""
+def _stack(options: StackOptions, timeline: Timeline) -> Iterator[LocalStack]:
+    """A stack to start; behind the `with` it is gone, every process of it."""
     with _signals_as_keyboard_interrupt():
         stack = LocalStack(options, timeline)
         try:
-            yield stack.start()
+            yield stack
         finally:
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not cut the clean-up short
@@ -283,11 +295,6 @@ def _reported_errors() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         click.echo("stopped")
-
-
-def _wait_for_signal() -> NoReturn:
-    while True:
-        signal.pause()
 
 
 def _running_state(state_folder: Path) -> StackState:

@@ -124,13 +124,16 @@ def _print_places(state: StackState, timeline: Timeline) -> None:
         highlight=False,
     )
     tell("\n[bold]Look at it[/]")
-    for name, environment in state.environments.items():
-        tell(
-            f"  Airflow {environment.airflow_version} of {name:12} {environment.airflow_url}", highlight=False
-        )
-    tell(f"  AWS (MiniStack)            {state.aws_endpoint_url}", highlight=False)
-    tell(f"  logs                       {state.log_folder}", highlight=False, soft_wrap=True)
-    tell("  every endpoint and name    .venv/bin/mwaa-gateway local status --json", highlight=False)
+    places = {
+        f"Airflow {environment.airflow_version} of {name}": environment.airflow_url
+        for name, environment in state.environments.items()
+    } | {
+        "AWS (MiniStack)": state.aws_endpoint_url,
+        "logs": state.log_folder,
+        "every endpoint and name": ".venv/bin/mwaa-gateway local status --json",
+    }
+    for name, place in places.items():
+        tell(f"  {name:{max(map(len, places))}}  {place}", highlight=False, soft_wrap=True)
 
 
 def _print_costs(timeline: Timeline) -> None:

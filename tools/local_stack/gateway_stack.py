@@ -69,6 +69,7 @@ def deploy_gateway(
     root: Path,
     state_folder: Path,
     environments: tuple[str, ...],
+    rest_environments: tuple[str, ...],
     ca_bundle: Path,
     mwaa_endpoint_url: str,
 ) -> Deployment:
@@ -79,6 +80,7 @@ def deploy_gateway(
         stack_name=STACK_NAME,
         parameters={
             "Environments": ",".join(environments),
+            "RestEnvironments": ",".join(rest_environments),
             "LandingBucketName": f"{STACK_NAME}-landing",
             "WebServerHost": "localhost",
             "WebServerCaBundle": str(ca_bundle),

@@ -64,14 +64,18 @@ class MiniStack:
         )
         deadline = time.monotonic() + _START_SECONDS
         while not self._is_healthy():
-            if self._process.poll() is not None:
-                raise StackError(f"MiniStack ended with code {self._process.returncode}:\n{self._log_tail()}")
+            self.check()
             if time.monotonic() > deadline:
                 self.stop()
                 raise StackError(
                     f"MiniStack did not answer within {_START_SECONDS:.0f} s:\n{self._log_tail()}"
                 )
             time.sleep(_POLL_SECONDS)
+
+    def check(self) -> None:
+        """Raise StackError, with the end of its log, if it has ended by itself."""
+        if self._process is not None and self._process.poll() is not None:
+            raise StackError(f"MiniStack ended with code {self._process.returncode}:\n{self._log_tail()}")
 
     def stop(self) -> None:
         """End it and every function it runs. Safe to call twice."""

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["descendants", "is_running", "kill_descendants", "memory_bytes", "start_group", "stop_group"]
+__all__ = ["descendants", "is_running", "kill", "memory_bytes", "start_group", "stop_group"]
 
-_PROC = Path("/proc")  # not on macOS, which has
-_PS = "/bin/ps"
+_PROC = Path("/proc")
+_PS = "/bin/ps"  # where there is no /proc: macOS
 _POLL_SECONDS = 0.05
 
 
@@ -106,11 +106,11 @@ def _stat(pid: int) -> list[str]:
     return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
-def kill_descendants(pid: int) -> None:
-    """The last resort: end at once whatever is still below `pid`."""
-    for each in descendants(pid):
+def kill(pids: Iterable[int]) -> None:
+    """The last resort: end at once whatever is still there."""
+    for pid in pids:
         with suppress(ProcessLookupError):
-            os.kill(each, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
 
 
 def memory_bytes(pids: Iterable[int]) -> int | None:

@@ -3,10 +3,12 @@
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from local_stack.aws import LocalAws
 from local_stack.gateway_stack import STACK_NAME, GatewayNames, deploy_gateway, project_root
@@ -17,7 +19,7 @@ from local_stack.mwaa.airflow import AirflowError
 from local_stack.mwaa.airflow_install import InstallError
 from local_stack.mwaa.permissions import MiniStackPermission
 from local_stack.mwaa.versions import DEFAULT_VERSION as DEFAULT_AIRFLOW
-from local_stack.processes import kill_descendants
+from local_stack.processes import descendants, kill
 from local_stack.state import EnvironmentState, StackState
 from local_stack.timeline import Timeline
 
@@ -28,12 +30,16 @@ _STATE = "state.json"
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """What to start: Airflow versions by environment, the state's folder, AWS's port (None: 4566 if free)."""
+    """What to start: Airflow versions by environment, the state's folder, AWS's port (None: 4566 if free).
+
+    `rest_environments` are those whose dispatchers use InvokeRestApi instead of CLI tokens.
+    """
 
     environments: Mapping[str, str]
     state_folder: Path
     port: int | None = None
     dags_folder: Path | None = None  # examples/dags
+    rest_environments: tuple[str, ...] = ()
 
 
 class LocalStack:
@@ -48,6 +54,7 @@ class LocalStack:
         self._lock: StackLock | None = None
         self._ministack: MiniStack | None = None
         self._mwaa: LocalMwaa | None = None
+        self._not_ours = frozenset(descendants(os.getpid()))
 
     def start(self) -> StackState:
         """Bring everything up. Raises StackError with the reason; call `stop()` in either case."""
@@ -69,6 +76,7 @@ class LocalStack:
                 root=self._root,
                 state_folder=self._folder,
                 environments=tuple(self._options.environments),
+                rest_environments=self._options.rest_environments,
                 ca_bundle=mwaa.ca_bundle,
                 mwaa_endpoint_url=mwaa.endpoint_url,
             )
@@ -87,9 +95,16 @@ class LocalStack:
         for stop in stops:
             with suppress(Exception):  # whatever a part could not end by itself is ended below
                 stop.result()
-        kill_descendants(os.getpid())
+        kill(frozenset(descendants(os.getpid())) - self._not_ours)
         self._lock.release()
         self._lock = None
+
+    def watch(self, *, every_seconds: float = 1.0) -> NoReturn:
+        """Stay until interrupted; raises StackError when AWS has ended by itself."""
+        while True:
+            time.sleep(every_seconds)
+            if self._ministack is not None:
+                self._ministack.check()
 
     def _claim_folder(self) -> None:
         python = self._root / ".venvs" / "lambda" / "bin" / "python"
@@ -104,7 +119,8 @@ class LocalStack:
                 "`mwaa-gateway local status` shows it, `mwaa-gateway local down` stops it"
             )
         (self._folder / _STATE).unlink(missing_ok=True)  # of a stack that was killed
-        shutil.rmtree(self._log_folder, ignore_errors=True)
+        for leftover in ("logs", "layers", "tmp"):  # of the last start; Airflow clears its own folders
+            shutil.rmtree(self._folder / leftover, ignore_errors=True)
         self._log_folder.mkdir(parents=True)
 
     def _local_mwaa(self, ministack: MiniStack) -> LocalMwaa:
@@ -163,6 +179,7 @@ class LocalStack:
                     trigger_queue_url=names.trigger_queue_url.replace("{environment}", name),
                     trigger_dlq_url=names.trigger_dlq_url.replace("{environment}", name),
                     dispatcher=f"{STACK_NAME}-dispatcher-{name}",
+                    transport="rest" if name in self._options.rest_environments else "cli",
                 )
                 for name, environment in described["environments"].items()
             },
@@ -179,6 +196,9 @@ def redeploy(state: StackState, state_folder: Path) -> None:
         root=project_root(),
         state_folder=state_folder,
         environments=tuple(state.environments),
+        rest_environments=tuple(
+            name for name, environment in state.environments.items() if environment.transport == "rest"
+        ),
         ca_bundle=Path(state.ca_bundle),
         mwaa_endpoint_url=state.mwaa_endpoint_url,
     )
@@ -193,7 +213,7 @@ def _uv(root: Path) -> Path:
 
 
 class _Task:
-    """A call on a thread of its own that, unlike an executor's, keeps an interrupted process from nothing."""
+    """A call on a thread of its own that, unlike an executor's, keeps no interrupted process from ending."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         self._call = call

@@ -23,6 +23,7 @@ class EnvironmentState:
     dispatcher: str
     dags_folder: str
     airflow_home: str
+    transport: str = "cli"  # or rest
 
 
 @dataclass(frozen=True, slots=True)

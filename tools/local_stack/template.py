@@ -27,6 +27,7 @@ LEFT_OUT: Mapping[str, str] = {
 # Python runtimes run on MiniStack's own interpreter and packages; `provided` runs our bootstrap.
 _RUNTIME = "provided.al2023"
 _LOOP = "Fn::ForEach::"
+_TEXTS = "Environment"  # of a function: its variables are text, whatever they refer to
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,10 @@ def _numbers_written_out(node: Any, numbers: Mapping[str, int | float]) -> Any:
         case {"Ref": str(name), **rest} if not rest and name in numbers:
             return numbers[name]
         case dict():
-            return {key: _numbers_written_out(value, numbers) for key, value in node.items()}
+            return {
+                key: value if key == _TEXTS else _numbers_written_out(value, numbers)
+                for key, value in node.items()
+            }
         case list():
             return [_numbers_written_out(value, numbers) for value in node]
         case _:

@@ -4,6 +4,7 @@ import http.client
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -97,21 +98,28 @@ class MiniStackPermission:
     def _allowed(self, caller: str, action: str, resources: Sequence[str]) -> frozenset[str]:
         if role := _ASSUMED_ROLE.fullmatch(caller):
             caller = f"arn:{role['partition']}:iam::{role['account']}:role/{role['role']}"
-        iam: IAMClient = boto3.client(
-            "iam",
-            endpoint_url=self.endpoint_url,
-            region_name=self.region,
-            aws_access_key_id=_ROOT,
-            aws_secret_access_key=_ROOT,
-        )
-        simulated = iam.simulate_principal_policy(
-            PolicySourceArn=caller, ActionNames=[action], ResourceArns=list(resources)
-        )
+        iam = _iam(self.endpoint_url, self.region)
         return frozenset(
-            result["EvalResourceName"]
-            for result in simulated["EvaluationResults"]
+            resource
+            for resource in resources  # one by one: of several MiniStack answers the first alone
+            for result in iam.simulate_principal_policy(
+                PolicySourceArn=caller, ActionNames=[action], ResourceArns=[resource]
+            )["EvaluationResults"]
             if result["EvalDecision"] == "allowed"
         )
+
+
+@cache
+def _iam(endpoint_url: str, region: str) -> IAMClient:
+    """The client of MiniStack's IAM, as root; made once, as that takes longer than all its questions."""
+    client: IAMClient = boto3.client(
+        "iam",
+        endpoint_url=endpoint_url,
+        region_name=region,
+        aws_access_key_id=_ROOT,
+        aws_secret_access_key=_ROOT,
+    )
+    return client
 
 
 def api_error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Answer:

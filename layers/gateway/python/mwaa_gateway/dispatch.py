@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
+from mwaa_gateway.backoff import backoff_seconds
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.gates import Gates, Gone, Pass, Wait
 from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
@@ -34,11 +35,8 @@ __all__ = [
     "DeadLetters",
     "Dispatched",
     "Dispatcher",
-    "backoff_seconds",
 ]
 
-FIRST_BACKOFF_SECONDS = 5
-LONGEST_BACKOFF_SECONDS = 900
 LONGEST_WAIT_SECONDS = 120  # before a shut gate: the full rate is back within two minutes of the environment
 CRASHES_UNTIL_DEAD = 5
 _NOT_TRIED = Retryable(Reason.RUN_NOT_THERE, "not tried before")
@@ -80,15 +78,6 @@ class Dispatched:
     outcome: Outcome
     attempt: int
     redeliver_after: float | None
-
-
-def backoff_seconds(attempt: int, jitter: float) -> float:
-    """Exponential with full jitter: up to 5 s after the first attempt, doubling, never above 15 minutes.
-
-    `jitter` is random in [0, 1). Full jitter spreads the messages that failed together
-    (aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter).
-    """
-    return jitter * min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS << min(attempt - 1, 10))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

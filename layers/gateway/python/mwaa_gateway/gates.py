@@ -1,7 +1,8 @@
 """Gates: who is not available is asked by one probe, while everybody else's requests wait without asking.
 
 There is a gate before the environment (its web server is down, busy, or being updated) and one before each DAG that
-Airflow does not know. A gate is open, and costs nothing, until an attempt fails for that reason:
+Airflow does not know. A gate is open, and costs nothing, until attempts fail for that reason (three in a row for an environment:
+a single 503 is somebody else using the web server, and delays its own message only.
 
     open ──failed──▶ shut until t ──t──▶ one attempt takes the probe ──failed──▶ shut until t', a little longer
       ▲                                                  │
@@ -23,6 +24,7 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = (
     30.0  # with the wait of a message given back, the first run is there 60 s after it is back
 )
+FAILURES_TOLERATED = 2  # by an environment's gate, in a row and in one sandbox
 PROBE_SECONDS = 30.0  # after which a probe that never reported is taken by another
 
 _ENVIRONMENT_FAILED = (
@@ -86,16 +88,25 @@ class Gone:
 class Gate:
     """One gate, as one sandbox knows it.
 
-    `forget_after_seconds`: a failure that long after the last one begins a new time of being shut. `look_first`: a
-    new sandbox reads the gate once, before it asks for the first time.
+    `forget_after_seconds`: a failure that long after the last one begins a new time of being shut. `tolerated`: so many
+    failures in a row leave an open gate open. `look_first`: a new sandbox reads the gate once, before it asks for the
+    first time.
     """
 
     def __init__(
-        self, name: str, store: GateStore, *, forget_after_seconds: float, look_first: bool = False
+        self,
+        name: str,
+        store: GateStore,
+        *,
+        forget_after_seconds: float,
+        tolerated: int = 0,
+        look_first: bool = False,
     ) -> None:
         self._name = name
         self._store = store
         self._forget_after_seconds = forget_after_seconds
+        self._tolerated = tolerated
+        self._in_a_row = 0
         self._looked = not look_first
         self._known: GateRecord | None = None
         self._probing = False
@@ -115,10 +126,13 @@ class Gate:
         """Whoever is behind the gate answered: open it."""
         if self._known is not None:
             self._store.open(self._name)
-        self._known, self._probing = None, False
+        self._known, self._probing, self._in_a_row = None, False, 0
 
     def failed(self, now: float) -> float:
         """Nobody answered: shut the gate, twice as long as the last time; returns since when it is shut."""
+        self._in_a_row += 1
+        if self._known is None and self._in_a_row <= self._tolerated:
+            return now
         known = self._known
         if known is None or now - known.failed_at > self._forget_after_seconds:
             known = GateRecord(shut_since=now, failed_at=now, failures=0, probe_at=now)
@@ -147,7 +161,11 @@ class Gates:
         self.dag_missing_grace_seconds = dag_missing_grace_seconds
         self._prefix = f"gate|dag|{environment}|"
         self._environment = Gate(
-            f"gate|environment|{environment}", store, forget_after_seconds=3600, look_first=True
+            f"gate|environment|{environment}",
+            store,
+            forget_after_seconds=3600,
+            tolerated=FAILURES_TOLERATED,
+            look_first=True,
         )
         self._dags: dict[str, Gate] = {}
 

@@ -10,10 +10,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from mwaa_gateway.dispatch import Dispatched
+from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.ingest import DeadEventReason, IngressReport
 from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Retryable, Triggered
 
-__all__ = ["logger", "metrics", "report_dispatch", "report_ingress"]
+__all__ = ["logger", "metrics", "report_dispatch", "report_given_back", "report_ingress"]
 
 # Both read only their own POWERTOOLS_* variables; neither makes a call.
 logger = Logger()
@@ -61,6 +62,16 @@ def report_ingress(report: IngressReport) -> None:
     else:
         # S3's test event, for one: acknowledged, and said so.
         logger.info("nothing to do", extra={"outcome": "Ignored"})
+
+
+def report_given_back(error: Exception, attempt: int, seconds: float) -> None:
+    """Log and count a message whose events could not be taken in now; what no outage explains, with its traceback."""
+    extra = {"attempt": attempt, "outcome": "GivenBack", "redeliver_after": seconds}
+    if isinstance(error, Unavailable):
+        logger.warning("the message comes again: %s", error, extra=extra)
+    else:
+        logger.error("the message comes again: %s", error, exc_info=error, extra=extra)
+    _publish({"MessagesGivenBack": 1})
 
 
 def report_dispatch(dispatched: Dispatched, environment: str) -> None:

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     CONF_REFUSED = "conf_refused"
     CRASHED = "crashed"
     DAG_BROKEN = "dag_broken"
+    DAG_ID_TOO_LONG = "dag_id_too_long"
     DAG_MISSING = "dag_missing"
     ENVIRONMENT_UNREACHABLE = "environment_unreachable"
     GATE_SHUT = "gate_shut"

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from mwaa_gateway.errors import GatewayError
 
-__all__ = ["DispatcherSettings", "IngressSettings", "InvalidSetting"]
+__all__ = ["DispatcherSettings", "IngressSettings", "InvalidSetting", "QueuedEventsSettings"]
 
 
 class InvalidSetting(GatewayError):
@@ -74,6 +74,18 @@ class IngressSettings(_Settings):
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedEventsSettings(IngressSettings):
+    """Settings of queued_events: those of every ingress function, and whose messages are believed."""
+
+    ingress_retry_queue_arn: str = _setting("ARN of the queue that holds what Lambda gave up on")
+    event_queue_arns: frozenset[str] = _setting(
+        "comma-separated ARNs of your own queues that collect S3, SNS or EventBridge events",
+        _names,
+        default=frozenset(),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class DispatcherSettings(_Settings):
     """Settings of the dispatcher, of which there is one for each environment."""
@@ -103,3 +115,18 @@ class DispatcherSettings(_Settings):
     web_server_ca_bundle: str = _setting(
         "path of the CA certificates the web server is checked against; empty: the public ones", default=""
     )
+    rest_environments: frozenset[str] = _setting(
+        "comma-separated names of the environments that are reached by InvokeRestApi instead of CLI tokens",
+        _names,
+        default=frozenset(),
+    )
+    slots_per_environment: int = _setting(
+        "how many dispatchers of this environment run at once: they share MWAA's ten REST calls a second",
+        int,
+        default=3,
+    )
+
+    @property
+    def transport(self) -> str:
+        """`rest` or `cli`: how this dispatcher's environment is reached."""
+        return "rest" if self.environment in self.rest_environments else "cli"

@@ -6,29 +6,41 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from mwaa_gateway.aws.calls import CLIENT_CONFIG
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
+from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.aws.queues import (
+    EventQueues,
     IngressDeadLetterQueue,
     TriggerDeadLetterQueue,
     TriggerQueues,
     VisibilityTimeout,
 )
 from mwaa_gateway.aws.rules_table import RulesTable
-from mwaa_gateway.dispatch import Dispatcher
+from mwaa_gateway.dispatch import Airflow, Dispatcher
 from mwaa_gateway.errors import MalformedEvent
-from mwaa_gateway.events import Event
+from mwaa_gateway.events import BelievedQueues, Event
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.ingest import IngressReport, ingest
 from mwaa_gateway.live_rules import LiveRules
-from mwaa_gateway.settings import DispatcherSettings, IngressSettings
+from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 
-__all__ = ["DispatcherFunction", "Ingress", "dispatcher", "ingress"]
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+__all__ = [
+    "DispatcherFunction",
+    "Ingress",
+    "QueuedEventsFunction",
+    "dispatcher",
+    "ingress",
+    "queued_events",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,16 @@ class Ingress:
 
 
 @dataclass(frozen=True, slots=True)
+class QueuedEventsFunction:
+    """The function queued_events: an ingress, whom it believes, and the queues its messages are given back to."""
+
+    ingress: Ingress
+    believed: BelievedQueues
+    queues: EventQueues
+    jitter: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
 class DispatcherFunction:
     """A dispatcher function: the flow, and the queue its messages are given back to."""
 
@@ -65,8 +87,25 @@ class DispatcherFunction:
 @cache
 def ingress() -> Ingress:
     """Build the ingress of this sandbox, once."""
-    settings = IngressSettings.from_environ(os.environ)
+    return _ingress(IngressSettings.from_environ(os.environ), boto3.client("sqs", config=CLIENT_CONFIG))
+
+
+@cache
+def queued_events() -> QueuedEventsFunction:
+    """Build queued_events of this sandbox, once."""
+    settings = QueuedEventsSettings.from_environ(os.environ)
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    return QueuedEventsFunction(
+        ingress=_ingress(settings, sqs),
+        believed=BelievedQueues(
+            settings.ingress_retry_queue_arn, settings.event_queue_arns, settings.unwrap_topic_arns
+        ),
+        queues=EventQueues(sqs),
+        jitter=random.random,
+    )
+
+
+def _ingress(settings: IngressSettings, sqs: "SQSClient") -> Ingress:
     rules = RulesTable(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.rules_table)
     return Ingress(
         settings=settings,
@@ -82,24 +121,14 @@ def ingress() -> Ingress:
 @cache
 def dispatcher() -> DispatcherFunction:
     """Build the dispatcher of this sandbox, once."""
-    # requests costs an ingress function some 90 ms of cold start, and only dispatchers talk to the web server.
-    from mwaa_gateway.aws.mwaa import CliTransport, WebServer  # noqa: PLC0415
-
     settings = DispatcherSettings.from_environ(os.environ)
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
-    web_server = WebServer(
-        host=settings.web_server_host,
-        ca_bundle=settings.web_server_ca_bundle,
-        connect_timeout_seconds=settings.cli_connect_timeout_seconds,
-        read_timeout_seconds=settings.cli_read_timeout_seconds,
-    )
-    mwaa = boto3.client("mwaa", config=CLIENT_CONFIG)
     return DispatcherFunction(
         settings=settings,
         dispatcher=Dispatcher(
             ledger=LedgerTable(dynamodb, settings.ledger_table),
-            airflow=CliTransport(mwaa, settings.mwaa_environment_name, web_server),
+            airflow=_airflow(settings),
             dead_letters=TriggerDeadLetterQueue(sqs, settings.trigger_dlq_url),
             gates=Gates(
                 settings.environment,
@@ -112,3 +141,24 @@ def dispatcher() -> DispatcherFunction:
         ),
         visibility=VisibilityTimeout(sqs, settings.trigger_queue_url),
     )
+
+
+def _airflow(settings: DispatcherSettings) -> Airflow:
+    """Build the transport of the dispatcher's environment."""
+    if settings.transport == "rest":
+        return RestTransport(
+            boto3.client("mwaa", config=REST_CLIENT_CONFIG),
+            settings.mwaa_environment_name,
+            Pace(settings.slots_per_environment),
+        )
+    # requests costs some 90 ms of cold start, and only this transport talks to the web server itself.
+    from mwaa_gateway.aws.mwaa import CliTransport, WebServer  # noqa: PLC0415
+
+    web_server = WebServer(
+        host=settings.web_server_host,
+        ca_bundle=settings.web_server_ca_bundle,
+        connect_timeout_seconds=settings.cli_connect_timeout_seconds,
+        read_timeout_seconds=settings.cli_read_timeout_seconds,
+    )
+    mwaa = boto3.client("mwaa", config=CLIENT_CONFIG)
+    return CliTransport(mwaa, settings.mwaa_environment_name, web_server)

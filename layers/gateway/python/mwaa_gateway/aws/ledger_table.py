@@ -40,9 +40,7 @@ _LONGEST_REASON = 2_000  # characters
 _MAY_CLAIM = (
     "attribute_not_exists(event) OR (#state = :open AND environment = :environment AND claim_id <> :claim_id)"
 )
-_MAY_REOPEN = (
-    "#state = :dead AND environment = :environment AND (attribute_not_exists(redrives) OR redrives < :redrive)"
-)
+_MAY_REOPEN = "#state = :dead AND environment = :environment AND (attribute_not_exists(redrives) OR redrives < :redrive)"
 _STILL_MINE = "#state = :open AND attempt = :attempt"
 
 Item = dict[str, Any]
@@ -105,7 +103,7 @@ class LedgerTable:
 
     def _reopen(self, request: TriggerRequest, claim_id: str, now: float) -> Claim | None:
         """Claim a dead row for a redrive it has not seen; None when it is not dead, not here, or has seen it."""
-        new, old = self._update(
+        new, _ = self._update(
             request,
             "SET #state = :open, claim_id = :claim_id, last_attempt_at = :now, reopened_at = :now"
             ", redrives = :redrive, reopened_after = attempt, attempt = attempt + :one, unanswered = :one"
@@ -125,11 +123,8 @@ class LedgerTable:
                 ":expires_at": {"N": str(int(now) + REMEMBERED_SECONDS)},
             },
         )
-        if new is not None:
-            return _claim(new)
-        if old and old["state"]["S"] == "open" and old["claim_id"]["S"] == claim_id:
-            return _claim(old)  # our own write, whose answer was lost and which botocore sent again
-        return None
+        # Refused, too, where our own write was applied and its answer lost: the claim that follows knows it by its claim_id.
+        return None if new is None else _claim(new)
 
     def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         """Record the end of it; False when a later attempt has taken over."""

@@ -17,7 +17,13 @@ from mwaa_gateway.trigger_request import TriggerRequest
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["IngressDeadLetterQueue", "TriggerDeadLetterQueue", "TriggerQueues", "VisibilityTimeout"]
+__all__ = [
+    "EventQueues",
+    "IngressDeadLetterQueue",
+    "TriggerDeadLetterQueue",
+    "TriggerQueues",
+    "VisibilityTimeout",
+]
 
 LARGEST_MESSAGE_BYTES = 1_048_576  # SQS's limit for one message and for one SendMessageBatch alike
 MESSAGES_PER_BATCH = 10
@@ -114,6 +120,20 @@ class VisibilityTimeout:
             self.client.change_message_visibility(
                 QueueUrl=self.url, ReceiptHandle=receipt_handle, VisibilityTimeout=round(seconds)
             )
+
+
+@dataclass(frozen=True, slots=True)
+class EventQueues:
+    """Gives messages back to whichever queue they came from, named by its ARN."""
+
+    client: "SQSClient"
+
+    def give_back(self, queue: str, receipt_handle: str, seconds: float) -> None:
+        """As `VisibilityTimeout.give_back`."""
+        account, name = queue.split(":")[4:6]
+        # Where the client sends it anyway, in every partition and on the local stack.
+        url = f"{self.client.meta.endpoint_url}/{account}/{name}"
+        VisibilityTimeout(self.client, url).give_back(receipt_handle, seconds)
 
 
 def _send_all(client: "SQSClient", url: str, bodies: Sequence[str]) -> None:

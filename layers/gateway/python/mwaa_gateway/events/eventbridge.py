@@ -40,19 +40,7 @@ def _eventbridge_event(payload: Mapping[str, Any]) -> Event:
         raise MalformedEvent(f"resources is {kind_of(resources)}; expected a list of ARNs")
     detail = object_of(payload, "detail", "the event")
     refuse_beyond_limits(payload)
-    return Event(payload, _identity(payload, detail))
-
-
-def _identity(event: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
-    """Name the event by its id, unless it is a change of an S3 object or began as an SNS notification.
-
-    The latter comes here only when it was put aside and is sent again: nobody can put `aws.…` on a bus.
-    """
-    match event["source"], detail:
-        case "aws.s3", {"object": _}:
-            # aws.s3 also carries CloudTrail's "AWS API Call via CloudTrail", which has no object: its id it is.
-            return s3_identity(detail, event["detail-type"], fallback=event["id"])
-        case "aws.sns", {"topic-arn": str(topic), "message-id": str(message_id)}:
-            return identity_of("sns", topic, message_id)
-        case _:
-            return identity_of("eventbridge", event["id"])
+    if payload["source"] != "aws.s3" or "object" not in detail:
+        # aws.s3 also carries CloudTrail's "AWS API Call via CloudTrail", which has no object: its id it is.
+        return Event(payload, identity_of("eventbridge", payload["id"]))
+    return Event(payload, s3_identity(detail, payload["detail-type"], fallback=payload["id"]))

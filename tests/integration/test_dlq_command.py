@@ -1,0 +1,699 @@
+"""`mwaa-gateway dlq` as it is used: what is dead is listed, explained, sent again to one run, and put away."""
+
+import inspect
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from click.testing import CliRunner, Result
+from moto import mock_aws
+
+from fakes.airflow import FakeAirflow
+from fakes.gates import FakeGateStore
+from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
+from fakes.requests import a_request
+from gateway_cli import held_messages
+from gateway_cli.dlq import dlq
+from gateway_cli.ledger_rows import LedgerRow, LedgerRows
+from gateway_cli.main import cli
+from gateway_cli.remedies import REMEDIES, remedy
+from mwaa_gateway.aws.ledger_table import LedgerTable
+from mwaa_gateway.aws.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue
+from mwaa_gateway.dispatch import Dispatcher
+from mwaa_gateway.gates import Gates
+from mwaa_gateway.ingest import DeadEvent, DeadEventReason
+from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, Reason, Rejected, Triggered
+from mwaa_gateway.trigger_request import TriggerRequest
+
+ROOT = Path(__file__).parents[2]
+NO = Rejected(Reason.CONF_REFUSED, "Airflow said ParamValidationError: 'key' is a required property")
+MISSING = Rejected(Reason.DAG_MISSING, "Airflow said DagNotFound: no DAG 'ingest_orders'")
+QUEUES = (
+    "trigger-analytics",
+    "trigger-dlq-analytics",
+    "trigger-legacy",
+    "trigger-dlq-legacy",
+    "ingress-dlq",
+    "ingress-retry",
+)
+Run = Callable[..., Result]
+
+
+@dataclass
+class Gateway:
+    """A deployed gateway's queues and ledger, with the dispatchers' part played by the test."""
+
+    sqs: Any
+    dynamodb: Any
+    url: str
+    airflow: FakeAirflow = field(default_factory=FakeAirflow)
+    time: float = field(default_factory=time.time)
+
+    @property
+    def ledger(self) -> LedgerTable:
+        return LedgerTable(self.dynamodb, LEDGER_TABLE)
+
+    def queue(self, name: str) -> str:
+        return self.url + name
+
+    def dispatch(self, body: str, environment: str = "analytics") -> Outcome:
+        """Deliver one message to the environment's dispatcher."""
+        dispatcher = Dispatcher(
+            ledger=self.ledger,
+            airflow=self.airflow,
+            dead_letters=TriggerDeadLetterQueue(self.sqs, self.queue(f"trigger-dlq-{environment}")),
+            gates=Gates(environment, FakeGateStore(), dag_missing_grace_seconds=0),
+            maximum_event_age_seconds=86_400,
+            now=lambda: self.time,
+            jitter=lambda: 0.0,
+        )
+        return dispatcher.dispatch(body, 1).outcome
+
+    def die(
+        self, identity: str = "one", rejected: Rejected = NO, *, ago: float = 0.0, **changes: Any
+    ) -> TriggerRequest:
+        """Let a request die, as it would."""
+        request = a_request(identity, **changes)
+        self.airflow.answers = [rejected]
+        self.time = time.time() - ago
+        assert isinstance(self.dispatch(request.to_json(), request.target.environment), Rejected)
+        self.time = time.time()
+        return request
+
+    def bury(self, reason: DeadEventReason = DeadEventReason.BROKEN_RULE, **changes: Any) -> DeadEvent:
+        """Put an event aside, as the ingress functions do."""
+        dead = DeadEvent(reason, "the reason", {"id": "e-1", "detail-type": "x"}, "e-1", "finance.orders", 3)
+        IngressDeadLetterQueue(self.sqs, self.queue("ingress-dlq")).bury([replace(dead, **changes)])
+        return replace(dead, **changes)
+
+    def send(self, queue: str, body: str, **attributes: str) -> None:
+        self.sqs.send_message(
+            QueueUrl=self.queue(queue),
+            MessageBody=body,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        )
+
+    def bodies(self, queue: str) -> list[str]:
+        """Every message of a queue that anybody can see now, taken out of it."""
+        found: list[str] = []
+        while messages := self.sqs.receive_message(QueueUrl=self.queue(queue), MaxNumberOfMessages=10).get(
+            "Messages"
+        ):
+            for message in messages:
+                found.append(message["Body"])
+                self.sqs.delete_message(QueueUrl=self.queue(queue), ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+    def visible(self, queue: str) -> int:
+        attributes = self.sqs.get_queue_attributes(
+            QueueUrl=self.queue(queue), AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        return int(attributes["Attributes"]["ApproximateNumberOfMessages"])
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    """An AWS account with the gateway in it."""
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setattr(held_messages, "WAIT_SECONDS", 0)  # moto has no servers that one could miss
+    with mock_aws():
+        sqs, dynamodb = boto3.client("sqs"), boto3.client("dynamodb")
+        create_ledger_table(dynamodb)
+        urls = [
+            sqs.create_queue(QueueName=name, Attributes={"MaximumMessageSize": "1048576"})["QueueUrl"]
+            for name in QUEUES
+        ]
+        url = urls[0].removesuffix(QUEUES[0])
+        outputs = {
+            "EnvironmentNames": "analytics,legacy",
+            "LedgerTableName": LEDGER_TABLE,
+            "TriggerQueueUrlTemplate": url + "trigger-{environment}",
+            "TriggerDlqUrlTemplate": url + "trigger-dlq-{environment}",
+            "IngressDlqUrl": url + "ingress-dlq",
+            "IngressRetryQueueUrl": url + "ingress-retry",
+        }
+        ask_aws = BaseClient._make_api_call
+        monkeypatch.setattr(
+            BaseClient,
+            "_make_api_call",
+            lambda self, operation, params: (
+                {"Stacks": [{"Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in outputs.items()]}]}
+                if operation == "DescribeStacks"
+                else ask_aws(self, operation, params)
+            ),
+        )
+        yield Gateway(sqs, dynamodb, url)
+
+
+@pytest.fixture
+def run(gateway: Gateway) -> Run:  # noqa: ARG001 - where the command runs
+    """Run the command in that account, as a shell would."""
+
+    def run(*words: str, typed: str | None = None) -> Result:
+        result = CliRunner(mix_stderr=False).invoke(
+            cli, ["dlq", *words], input=typed, prog_name="mwaa-gateway"
+        )
+        # Anything but an exit is a traceback on somebody's screen.
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def listed(run: Run, *words: str) -> list[dict[str, Any]]:
+    """What `dlq list` tells a program."""
+    return json.loads(run("list", *words, "-o", "json").stdout)
+
+
+class TestList:
+    """What is dead, wherever it died, under one table."""
+
+    def test_nothing_is_dead(self, run: Run) -> None:
+        """An empty list is no error."""
+        assert (0, []) == (run("list").exit_code, listed(run))
+
+    def test_a_dead_request_says_everything(self, run: Run, gateway: Gateway) -> None:
+        """By the name that Airflow and the logs know it by, with Airflow's words; its bell is no second entry."""
+        request = gateway.die()
+        (letter,) = listed(run)
+        assert {
+            "id": request.target.run_id,
+            "died_in": "dispatcher",
+            "reason": "conf_refused",
+            "reason_text": NO.text,
+            "rule_id": "finance.orders",
+            "rule_version": 3,
+            "environment": "analytics",
+            "dag_id": "ingest_orders",
+            "event": "one",
+            "attempts": 1,
+            "redrives": 0,
+        }.items() <= letter.items()
+        assert REMEDIES[Reason.CONF_REFUSED] == letter["next"]
+
+    def test_a_table_for_people(self, run: Run, gateway: Gateway) -> None:
+        """One line each; what can be copied is whole."""
+        request = gateway.die()
+        result = run("list")
+        assert result.stdout.splitlines()[0].split()[:2] == ["ID", "DIED"]
+        line = next(line for line in result.stdout.splitlines() if request.target.run_id in line)
+        assert line.split()[3:] == [
+            "dispatcher",
+            "conf_refused",
+            "finance.orders",
+            "analytics:ingest_orders",
+            "1",
+        ]
+
+    @pytest.mark.parametrize(
+        ("queue", "message", "expected"),
+        [
+            (
+                "ingress-dlq",
+                (
+                    json.dumps(
+                        {
+                            "version": "1.0",
+                            "requestContext": {"condition": "RetriesExhausted"},
+                            "requestPayload": {"id": "e-7"},
+                            "responsePayload": {"errorType": "Unavailable", "errorMessage": "rules table"},
+                        }
+                    ),
+                    {},
+                ),
+                ("Lambda", "lambda_gave_up", "RetriesExhausted; Unavailable: rules table", "e-7", None),
+            ),
+            (
+                "ingress-dlq",
+                (
+                    '{"id": "e-8", "detail-type": "Order Placed", "source": "acme"}',
+                    {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "no"},
+                ),
+                ("EventBridge", "eventbridge_gave_up", "NO_PERMISSIONS: no", "e-8", None),
+            ),
+            (
+                "ingress-dlq",
+                (
+                    '{"Type": "Notification", "MessageId": "m-9", "TopicArn": "arn:aws:sns:eu-west-1:1:t"}',
+                    {"ErrorCode": "ClientError", "ErrorMessage": "denied"},
+                ),
+                ("SNS", "sns_gave_up", "ClientError: denied", "m-9", None),
+            ),
+            ("ingress-dlq", ("[1]", {}), ("ingress", "unknown", "", None, None)),
+            (
+                "trigger-dlq-legacy",
+                (
+                    '{"format": 1, "reason": "message_unreadable", "reason_text": "format 2", "body": "{}"}',
+                    {},
+                ),
+                ("trigger queue", "message_unreadable", "format 2", None, "legacy"),
+            ),
+            (
+                "trigger-dlq-legacy",
+                (a_request("r", environment="legacy").to_json(), {}),
+                (
+                    "trigger queue",
+                    "received_too_often",
+                    "SQS moved it here; the ledger may have it open",
+                    "r",
+                    "legacy",
+                ),
+            ),
+            (
+                "trigger-dlq-legacy",
+                ('{"a": 1}', {}),
+                ("trigger queue", "unknown", "not a trigger request: KeyError: 'format'", None, "legacy"),
+            ),
+        ],
+        ids=["lambda", "eventbridge", "sns", "stranger", "unreadable", "moved by SQS", "stranger in between"],
+    )
+    def test_whoever_wrote_the_message(
+        self, run: Run, gateway: Gateway, queue: str, message: tuple[str, dict[str, str]], expected: tuple
+    ) -> None:
+        """Each that may write to a dead-letter queue has its own form; what nobody of them wrote is listed, too."""
+        body, attributes = message
+        gateway.send(queue, body, **attributes)
+        (letter,) = listed(run)
+        assert expected == tuple(
+            letter[name] for name in ("died_in", "reason", "reason_text", "event", "environment")
+        )
+
+    @pytest.mark.parametrize("reason", DeadEventReason)
+    def test_events_that_were_put_aside(self, run: Run, gateway: Gateway, reason: DeadEventReason) -> None:
+        """A conf that could not be made is not told as one that Airflow refused: it is mended elsewhere."""
+        gateway.bury(reason)
+        (letter,) = listed(run)
+        told = "conf_not_made" if reason is DeadEventReason.CONF_REFUSED else reason
+        assert ("ingress", told, "the reason", "e-1", "finance.orders", 3) == tuple(
+            letter[name] for name in ("died_in", "reason", "reason_text", "event", "rule_id", "rule_version")
+        )
+
+    @pytest.mark.parametrize(
+        ("filters", "expected"),
+        [
+            ([], "new old other e-1"),
+            (["--environment", "legacy"], "other"),
+            (["--rule", "finance.orders"], "new old other e-1"),
+            (["--rule", "finance.else"], ""),
+            (["--reason", "dag_missing"], "old"),
+            (["--newer-than", "2h"], "new other e-1"),
+            (["--older-than", "2h"], "old"),
+            (["--newer-than", "4d", "--older-than", "3600s"], "old"),
+            (["--newer-than", "2h", "--reason", "dag_missing"], ""),
+        ],
+    )
+    def test_filters(self, run: Run, gateway: Gateway, filters: list[str], expected: str) -> None:
+        """Each alone, and together; what has no environment is none of a given one."""
+        gateway.die("new")
+        gateway.die("old", MISSING, ago=3 * 86_400)
+        gateway.die("other", environment="legacy")
+        gateway.bury()
+        assert set(expected.split()) == {letter["event"] for letter in listed(run, *filters)}
+
+    def test_a_limit_shows_the_newest_and_says_so(self, run: Run, gateway: Gateway) -> None:
+        """Not a page of silence about the rest."""
+        for hours in range(5):
+            gateway.die(f"{hours} h", ago=hours * 3600)
+        result = run("list", "--limit", "2", "-o", "json")
+        assert ["0 h", "1 h"] == [letter["event"] for letter in json.loads(result.stdout)]
+        assert "3 more" in result.stderr
+
+    def test_looking_takes_nothing_away(self, run: Run, gateway: Gateway) -> None:
+        """Every message is given back at once, and is there for the next who looks."""
+        gateway.die()
+        for number in range(25):
+            gateway.bury(text=f"{number}")
+        assert 26 == len(listed(run))
+        assert (25, 1) == (gateway.visible("ingress-dlq"), gateway.visible("trigger-dlq-analytics"))
+        assert 26 == len(listed(run))
+
+    def test_a_request_that_is_not_in_the_index_yet_is_found_by_its_bell(
+        self, run: Run, gateway: Gateway
+    ) -> None:
+        """The index follows the row a moment later."""
+        request = gateway.die()
+        event, sort = request.ledger_key
+        gateway.dynamodb.update_item(
+            TableName=LEDGER_TABLE,
+            Key={"event": {"S": event}, "request": {"S": sort}},
+            UpdateExpression="REMOVE dead_shard",
+        )
+        assert [request.target.run_id] == [letter["id"] for letter in listed(run)]
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["list", "--older-than", "soon"],
+            ["redrive"],
+            ["purge", "--yes"],
+            ["redrive", "an-id", "--rule", "finance.orders"],
+            ["redrive", "--all", "--rule", "finance.orders"],
+        ],
+        ids=" ".join,
+    )
+    def test_a_wrong_command_line(self, run: Run, words: list[str]) -> None:
+        """Exit code 2, with what to write instead; nothing is sent without being asked for."""
+        result = run(*words)
+        assert (2, True) == (result.exit_code, "Error: " in result.stderr)
+
+    def test_an_unknown_environment_is_refused(self, run: Run) -> None:
+        """A typing error is no empty list."""
+        result = run("list", "--environment", "analytic")
+        assert (1, "the gateway has no environment 'analytic': it has analytics, legacy") == (
+            result.exit_code,
+            result.stderr.strip().removeprefix("Error: "),
+        )
+
+
+class TestShow:
+    """Everything about one."""
+
+    def test_a_request(self, run: Run, gateway: Gateway) -> None:
+        """Reason, times, what to do, the conf and the event."""
+        request = gateway.die()
+        shown = run("show", request.target.run_id).stdout
+        for text in (
+            NO.text,
+            remedy("conf_refused"),
+            '"key": "orders/1.csv"',
+            '"detail-type": "Object Created"',
+        ):
+            assert text in shown
+        document = json.loads(run("show", request.target.run_id, "-o", "json").stdout)
+        assert (request.target.conf, request.event, True) == (
+            document["conf"],
+            document["event_document"],
+            document["rings"],
+        )
+
+    @pytest.mark.parametrize("body", ['{"a": 1}', "no json"])
+    def test_a_message(self, run: Run, gateway: Gateway, body: str) -> None:
+        """As it lies in the queue."""
+        gateway.send("ingress-dlq", body)
+        (letter,) = listed(run)
+        shown = run("show", letter["id"])
+        assert body.replace("{", "").strip("}") in shown.stdout
+
+    def test_nothing_of_that_name(self, run: Run) -> None:
+        """And where to look."""
+        result = run("show", "evt__x")
+        assert (1, True) == (result.exit_code, "there is no dead letter evt__x" in result.stderr)
+
+
+class TestRedrive:
+    """Died, mended, sent again: one run, whatever happens."""
+
+    def redriven(self, gateway: Gateway, environment: str = "analytics") -> list[str]:
+        return gateway.bodies(f"trigger-{environment}")
+
+    def test_died_mended_redriven_is_one_run(self, run: Run, gateway: Gateway) -> None:
+        """The pinned request, with the number of its redrive; its bell is silent and the list is empty."""
+        request = gateway.die(ago=5 * 86_400)
+        result = run("redrive", request.target.run_id)
+        assert (0, "redriven: 1, left as they are: 0\n") == (result.exit_code, result.stdout)
+        assert 0 == gateway.visible("trigger-dlq-analytics")
+        (body,) = self.redriven(gateway)
+        assert replace(request, redrive=1) == TriggerRequest.from_json(body)
+        assert Triggered() == gateway.dispatch(body)
+        assert [request.target] == list(gateway.airflow.runs.values())
+        assert [] == listed(run)
+
+    def test_redriven_twice_is_one_run(self, run: Run, gateway: Gateway) -> None:
+        """Two people at once send two messages; whichever order they arrive in, and also when the run is purged."""
+        request = gateway.die()
+        for _ in range(2):
+            assert 0 == run("redrive", "--all").exit_code
+        bodies = self.redriven(gateway)
+        assert 2 == len(bodies)
+        assert Triggered() == gateway.dispatch(bodies[1])
+        gateway.airflow.runs.clear()
+        for body in (*bodies, request.to_json()):
+            assert isinstance(gateway.dispatch(body), AlreadyTriggered)
+        assert {} == gateway.airflow.runs
+
+    def test_redriven_while_in_flight_is_one_run(self, run: Run, gateway: Gateway) -> None:
+        """The second message comes while the first one's command is on its way."""
+        gateway.die()
+        run("redrive", "--all")
+        run("redrive", "--all")
+        first, second = self.redriven(gateway)
+        inner: list[Outcome] = []
+        gateway.airflow.during_trigger = lambda: inner.append(gateway.dispatch(second))
+        gateway.dispatch(first)
+        assert [Triggered()] == inner
+        assert isinstance(gateway.dispatch(first), AlreadyTriggered)
+        assert 1 == len(gateway.airflow.runs)
+
+    def test_what_dies_again_rings_again_and_is_redriven_again(self, run: Run, gateway: Gateway) -> None:
+        """The second redrive has the next number, so that a late message of the first starts nothing."""
+        gateway.die()
+        run("redrive", "--all")
+        (first,) = self.redriven(gateway)
+        gateway.airflow.answers = [NO]
+        assert isinstance(gateway.dispatch(first), Rejected)
+        (letter,) = listed(run)
+        assert (1, 2) == (letter["redrives"], letter["attempts"])
+        run("redrive", "--all")
+        (second,) = self.redriven(gateway)
+        assert [1, 2] == [TriggerRequest.from_json(body).redrive for body in (first, second)]
+        assert isinstance(gateway.dispatch(first), Rejected)
+        assert Triggered() == gateway.dispatch(second)
+        assert 1 == len(gateway.airflow.runs)
+
+    def test_what_is_not_dead_any_more_is_left(
+        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody else redrove it between the look and the sending: said, with exit code 1, and nothing is sent."""
+        gateway.die("first", ago=60)
+        second = gateway.die("second")
+        delete = held_messages.HeldMessages.delete
+
+        def rival(self: Any, messages: Any) -> None:  # the first is done: now the second comes to life
+            gateway.dispatch(replace(second, redrive=1).to_json())
+            delete(self, messages)
+
+        monkeypatch.setattr(held_messages.HeldMessages, "delete", rival)
+        monkeypatch.setattr("gateway_cli.redrive._AT_ONCE", 1)
+        result = run("redrive", "--all")
+        assert (1, "redriven: 1, left as they are: 1\n") == (result.exit_code, result.stdout)
+        assert f"{second.target.run_id}: it is not dead any more, but triggered" in result.stderr
+        assert 1 == gateway.visible("trigger-analytics")
+
+    def test_a_bell_of_what_is_alive_is_told_and_deleted(self, run: Run, gateway: Gateway) -> None:
+        """A redrive was killed before it deleted the bell; the next one does, and the alarm ends."""
+        request = gateway.die()
+        gateway.dispatch(replace(request, redrive=1).to_json())
+        result = run("list")
+        assert "1 messages ring for what is not dead any more" in result.stderr
+        assert 0 == run("redrive", "--all").exit_code
+        assert ([], 0) == (self.redriven(gateway), gateway.visible("trigger-dlq-analytics"))
+
+    def test_a_bell_that_rings_meanwhile_is_left(
+        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The redriven request dies again before the command has ended: that bell stays."""
+        gateway.die()
+        delete = held_messages.HeldMessages.delete
+
+        def dies_again(self: Any, messages: Any) -> None:
+            for body in gateway.bodies("trigger-analytics"):
+                gateway.airflow.answers = [NO]
+                gateway.dispatch(body)
+            delete(self, messages)
+
+        monkeypatch.setattr(held_messages.HeldMessages, "delete", dies_again)
+        run("redrive", "--all")
+        (bell,) = gateway.bodies("trigger-dlq-analytics")
+        assert 1 == json.loads(bell)["request"]["redrive"]
+
+    def test_filters_and_a_limit(self, run: Run, gateway: Gateway) -> None:
+        """The oldest first; the others stay dead, and keep ringing."""
+        for hours in range(5):
+            gateway.die(f"{hours} h", MISSING, ago=hours * 3600)
+        gateway.die("refused", ago=9 * 3600)
+        run("redrive", "--reason", "dag_missing", "--limit", "2")
+        assert ["4 h", "3 h"] == [TriggerRequest.from_json(body).identity for body in self.redriven(gateway)]
+        assert 4 == gateway.visible("trigger-dlq-analytics")
+
+    def test_many(self, run: Run, gateway: Gateway) -> None:
+        """More than a batch, in two environments: each to its own queue."""
+        for number in range(23):
+            gateway.die(f"{number}")
+        gateway.die("elsewhere", environment="legacy")
+        told = json.loads(run("redrive", "--all", "-o", "json").stdout)
+        assert (24, []) == (len(told["redriven"]), told["left"])
+        assert (23, 1) == (len(self.redriven(gateway)), len(self.redriven(gateway, "legacy")))
+        assert 0 == gateway.visible("trigger-dlq-analytics") + gateway.visible("trigger-dlq-legacy")
+
+    def test_a_dry_run_sends_nothing(self, run: Run, gateway: Gateway) -> None:
+        """It shows which they would be."""
+        request = gateway.die()
+        gateway.bury()
+        result = run("redrive", "--all", "--dry-run")
+        assert (True, "2 dead letters would be redriven\n") == (
+            request.target.run_id in result.stdout,
+            result.stderr,
+        )
+        assert (0, 0) == (gateway.visible("trigger-analytics"), gateway.visible("ingress-retry"))
+        assert (1, 1) == (gateway.visible("trigger-dlq-analytics"), gateway.visible("ingress-dlq"))
+
+    def test_an_event_goes_back_to_ingress_as_it_lies_there(self, run: Run, gateway: Gateway) -> None:
+        """`queued_events` reads what the gateway's own functions, Lambda, EventBridge and SNS put aside."""
+        gateway.bury()
+        gateway.send("ingress-dlq", '{"requestPayload": {"id": "e-7"}}')
+        gateway.send("ingress-dlq", '{"id": "e-8", "detail-type": "x"}', ERROR_CODE="NO_PERMISSIONS")
+        before = [letter["id"] for letter in listed(run)]
+        told = json.loads(run("redrive", "--all", "-o", "json").stdout)
+        assert set(before) == set(told["redriven"])
+        assert 0 == gateway.visible("ingress-dlq")
+        sent = [json.loads(body) for body in gateway.bodies("ingress-retry")]
+        assert {"id": "e-1", "detail-type": "x"} in [document.get("payload") for document in sent]
+        assert {"requestPayload": {"id": "e-7"}} in sent
+        assert {"id": "e-8", "detail-type": "x"} in sent
+
+    def test_a_message_of_the_trigger_queue_goes_back_there(self, run: Run, gateway: Gateway) -> None:
+        """As it was, without what the dispatcher wrapped around it."""
+        gateway.send("trigger-dlq-legacy", a_request("moved", environment="legacy").to_json())
+        assert isinstance(gateway.dispatch('{"format": 2}', "legacy"), Rejected)
+        run("redrive", "--environment", "legacy")
+        assert {a_request("moved", environment="legacy").to_json(), '{"format": 2}'} == set(
+            self.redriven(gateway, "legacy")
+        )
+        assert 0 == gateway.visible("trigger-dlq-legacy")
+
+    def test_a_send_that_fails_leaves_the_rest_dead(
+        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was done is told, then the error; what was not sent still rings."""
+        for number in range(15):
+            gateway.die(f"{number}", ago=number)
+        ask_aws = BaseClient._make_api_call
+        answers = iter([True])
+
+        def failing(self: Any, operation: str, params: Any) -> Any:
+            if operation == "SendMessageBatch" and not next(answers, False):
+                raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
+            return ask_aws(self, operation, params)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", failing)
+        result = run("redrive", "--all")
+        monkeypatch.setattr(BaseClient, "_make_api_call", ask_aws)
+        assert (1, "redriven: 10, left as they are: 0\n") == (result.exit_code, result.stdout)
+        assert "AccessDenied" in result.stderr
+        assert (10, 5) == (gateway.visible("trigger-analytics"), gateway.visible("trigger-dlq-analytics"))
+
+    def test_a_message_that_is_not_deleted_is_told(
+        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It was sent, and may be sent again."""
+        gateway.bury()
+        ask_aws = BaseClient._make_api_call
+        monkeypatch.setattr(
+            BaseClient,
+            "_make_api_call",
+            lambda self, operation, params: (
+                {"Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False}]}
+                if operation == "DeleteMessageBatch"
+                else ask_aws(self, operation, params)
+            ),
+        )
+        result = run("redrive", "--all")
+        assert (1, True) == (result.exit_code, "could not be deleted" in result.stderr)
+        assert 1 == gateway.visible("ingress-retry")
+
+
+class TestPurge:
+    """Put away: no bell, not on the list; the ledger keeps its memory."""
+
+    def test_purged_is_gone_from_the_list_and_stays_dead(self, run: Run, gateway: Gateway) -> None:
+        """A late duplicate still finds the row dead."""
+        request = gateway.die()
+        gateway.bury()
+        result = run("purge", "--all", "--yes")
+        assert (0, "purged: 2, left as they are: 0\n") == (result.exit_code, result.stdout)
+        assert ([], 0, 0) == (
+            listed(run),
+            gateway.visible("trigger-dlq-analytics"),
+            gateway.visible("ingress-dlq"),
+        )
+        assert NO == gateway.dispatch(request.to_json())
+        assert {} == gateway.airflow.runs
+
+    @pytest.mark.parametrize(("typed", "exit_code", "left"), [("y\n", 0, 0), ("n\n", 1, 1), (None, 1, 1)])
+    def test_it_asks(self, run: Run, gateway: Gateway, typed: str | None, exit_code: int, left: int) -> None:
+        """No answer is a no."""
+        gateway.die()
+        result = run("purge", "--all", typed=typed)
+        assert (exit_code, True) == (result.exit_code, "Purge 1 dead letter?" in result.stderr)
+        assert (left, left) == (len(listed(run)), gateway.visible("trigger-dlq-analytics"))
+
+    def test_a_dry_run_deletes_nothing(self, run: Run, gateway: Gateway) -> None:
+        """And asks nothing."""
+        gateway.die()
+        assert 0 == run("purge", "--all", "--dry-run").exit_code
+        assert (1, 1) == (len(listed(run)), gateway.visible("trigger-dlq-analytics"))
+
+    def test_only_what_is_meant(self, run: Run, gateway: Gateway) -> None:
+        """By filter; the others still ring."""
+        gateway.die("old", ago=4 * 86_400)
+        gateway.die("new")
+        run("purge", "--older-than", "3d", "--yes")
+        assert ["new"] == [letter["event"] for letter in listed(run)]
+        assert 1 == gateway.visible("trigger-dlq-analytics")
+
+    def test_a_death_after_the_look_is_not_put_away(
+        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It was redriven and died again meanwhile: nobody has seen that death."""
+        request = gateway.die(ago=60)
+        take_off = LedgerRows.take_off_the_list
+
+        def dies_again(self: LedgerRows, row: LedgerRow) -> bool:
+            gateway.airflow.answers = [NO]
+            gateway.dispatch(replace(request, redrive=1).to_json())
+            return take_off(self, row)
+
+        monkeypatch.setattr(LedgerRows, "take_off_the_list", dies_again)
+        run("purge", "--all", "--yes")
+        assert [1] == [letter["redrives"] for letter in listed(run)]
+        assert 1 == gateway.visible("trigger-dlq-analytics")
+
+
+class TestHelpAndRemedies:
+    """Nobody on call has to guess."""
+
+    @pytest.mark.parametrize("command", dlq.commands.values(), ids=lambda command: command.name)
+    def test_every_command_has_an_example(self, command: click.Command) -> None:
+        """In its help, beginning as it is typed; every option says what it does."""
+        assert f"mwaa-gateway dlq {command.name}" in inspect.cleandoc(command.help or "")
+        assert all(option.help for option in command.params if isinstance(option, click.Option))
+
+    def test_every_reason_to_die_has_a_remedy(self) -> None:
+        """Found in the code, wherever a request is rejected."""
+        package = ROOT / "layers" / "gateway" / "python" / "mwaa_gateway"
+        sources = "".join(file.read_text() for file in package.rglob("*.py"))
+        reasons = set(re.findall(r"Rejected\(\s*Reason\.(\w+)", sources))
+        assert {"TOO_OLD", "CRASHED", "CONF_REFUSED"} <= reasons
+        assert {Reason[name] for name in reasons} - REMEDIES.keys() == set()
+
+    def test_the_page_for_the_one_on_call_has_every_reason(self) -> None:
+        """With the same words as `dlq show`."""
+        page = (ROOT / "docs" / "dead-letters.md").read_text()
+        for reason, words in REMEDIES.items():
+            assert f"| `{reason}` | {words} |" in page

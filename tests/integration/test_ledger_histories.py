@@ -1,0 +1,205 @@
+"""Any history of claims, notes, finishes and redrives: DynamoDB (moto's) and the fake answer alike, and keep the promises.
+
+Attempts come late and overlap, messages are redriven twice or out of turn, answers are lost and sent again, or lost for
+good. A failing history is printed as the calls that repeat it.
+"""
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from fakes.ledger import FakeLedger, Row
+from fakes.ledger_table import create_ledger_table
+from fakes.requests import a_request
+from mwaa_gateway.aws.ledger_table import DEAD_SHARDS, LedgerTable
+from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
+from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.trigger_request import TriggerRequest
+
+ENDS = [
+    Triggered(),
+    AlreadyTriggered("found"),
+    Rejected(Reason.CONF_REFUSED, "no"),
+    Rejected(Reason.TOO_OLD, "who knows", in_doubt=True),
+]
+NOTES = [Retryable(Reason.WEB_SERVER_BUSY, "busy"), OutcomeUnknown(Reason.UNCLEAR_ANSWER, "lost")]
+requests = st.builds(
+    lambda identity, environment, dag_id, redrive: replace(
+        a_request(identity, environment=environment, dag_id=dag_id), redrive=redrive
+    ),
+    st.sampled_from(["first", "second"]),
+    st.sampled_from(["analytics", "analytics", "marketing"]),
+    st.sampled_from(["as_it_was", "edited"]),
+    st.sampled_from([0, 0, 1, 1, 2, 3]),
+)
+
+
+class SentTwice:
+    """A DynamoDB client whose next write is applied and sent again, as botocore does when the first answer is lost."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.due = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def update_item(self, **arguments: Any) -> Any:
+        if self.due:
+            self.due = False
+            self._client.update_item(**arguments)
+        return self._client.update_item(**arguments)
+
+
+class Histories(RuleBasedStateMachine):
+    """The ledger in DynamoDB and the fake, side by side; each history gets a table of its own."""
+
+    dynamodb: Any
+    numbers = itertools.count()
+    claims = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = f"ledger-{next(self.numbers)}"
+        create_ledger_table(self.dynamodb, self.table)
+        self.client = SentTwice(self.dynamodb)
+        self.real, self.fake = LedgerTable(self.client, self.table), FakeLedger()
+        self.now = 1_000.0
+        self.reopened: set[tuple[tuple[str, str], int]] = set()
+        self.triggered: dict[tuple[str, str], Row] = {}
+
+    def teardown(self) -> None:
+        indexed = {
+            (item["event"]["S"], item["request"]["S"])
+            for shard in DEAD_SHARDS
+            for item in self.dynamodb.query(
+                TableName=self.table,
+                IndexName="dead",
+                KeyConditionExpression="dead_shard = :shard",
+                ExpressionAttributeValues={":shard": {"S": shard}},
+            )["Items"]
+        }
+        self.dynamodb.delete_table(TableName=self.table)
+        assert {key for key, row in self.fake.rows.items() if row.state == "dead"} == indexed
+
+    @rule(seconds=st.sampled_from([1.0, 3_600.0, 5 * 86_400.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(target=claims, request=requests, sent_twice=st.booleans(), answer_lost=st.booleans())
+    def claim(self, request: TriggerRequest, *, sent_twice: bool, answer_lost: bool) -> Any:
+        before = self.fake.rows.get(request.ledger_key)
+        before = before and replace(before)
+        self.client.due = sent_twice
+        real, fake = self.real.claim(request, self.now), self.fake.claim(request, self.now)
+        self.client.due = False
+        assert without_text(fake) == without_text(real)
+        self.check_claim(request, before, fake)
+        return fake if isinstance(fake, Claim) and not answer_lost else multiple()
+
+    def check_claim(
+        self, request: TriggerRequest, before: Row | None, answer: Claim | Finished | PinnedElsewhere
+    ) -> None:
+        if not isinstance(answer, Claim):
+            return
+        assert request.ledger_key not in self.triggered  # what ran is never claimed again
+        if before is None:
+            return
+        assert before.attempt + 1 == answer.attempt
+        assert before.request.target == answer.request.target  # pinned
+        if before.state == "dead":
+            reopening = request.ledger_key, request.redrive
+            assert reopening not in self.reopened  # once for each number
+            self.reopened.add(reopening)
+            assert (self.now, 1, 1) == (answer.first_attempt_at, answer.tries, answer.unanswered)
+            assert before.doubtful == answer.doubtful
+
+    @rule(claim=claims, outcome=st.sampled_from(ENDS), sent_twice=st.booleans())
+    def finish(self, claim: Claim, outcome: Any, *, sent_twice: bool) -> None:
+        self.client.due = sent_twice
+        real, fake = (ledger.finish(claim, outcome, self.now) for ledger in (self.real, self.fake))
+        self.client.due = False
+        # That a late attempt's end was its own or another's says nothing where both left the same.
+        assert fake == real or self.fake.rows[claim.request.ledger_key].attempt == claim.attempt
+
+    @rule(claim=claims, outcome=st.sampled_from(NOTES), sent_twice=st.booleans())
+    def note(self, claim: Claim, outcome: Any, *, sent_twice: bool) -> None:
+        self.client.due = sent_twice
+        real, fake = (ledger.note(claim, outcome, self.now) for ledger in (self.real, self.fake))
+        self.client.due = False
+        assert fake == real
+
+    @invariant()
+    def rows_are_the_same(self) -> None:
+        items = self.dynamodb.scan(TableName=self.table)["Items"]
+        assert {key: row_of(row) for key, row in self.fake.rows.items()} == {
+            (item["event"]["S"], item["request"]["S"]): row_of_item(item) for item in items
+        }
+
+    @invariant()
+    def what_ran_stays_as_it_is(self) -> None:
+        for key, row in self.triggered.items():
+            assert row == self.fake.rows[key]
+        for key, row in self.fake.rows.items():
+            if row.state == "triggered":
+                self.triggered.setdefault(key, replace(row))
+
+
+def without_text(answer: Any) -> Any:
+    """An answer without the words for people that `AlreadyTriggered` has."""
+    if isinstance(answer, Finished) and isinstance(answer.outcome, AlreadyTriggered):
+        return replace(answer, outcome=AlreadyTriggered())
+    return answer
+
+
+def row_of(row: Row) -> tuple[Any, ...]:
+    """What a row of the fake says."""
+    return (
+        row.state,
+        row.state == "dead",  # lies in the index
+        row.attempt,
+        row.unanswered,
+        row.doubtful,
+        row.redrives,
+        row.reopened_after,
+        row.first_attempt_at,
+        row.request.target.environment,
+        row.request.target.dag_id,
+        getattr(row.outcome, "reason", ""),
+    )
+
+
+def row_of_item(item: dict[str, Any]) -> tuple[Any, ...]:
+    """The same of an item."""
+    return (
+        item["state"]["S"],
+        "dead_shard" in item,
+        int(item["attempt"]["N"]),
+        int(item["unanswered"]["N"]),
+        item.get("doubtful", {}).get("BOOL", False),
+        int(item["redrives"]["N"]),
+        int(item.get("reopened_after", {}).get("N", 0)),
+        float(item.get("reopened_at", item["first_attempt_at"])["N"]),
+        item["environment"]["S"],
+        item["dag_id"]["S"],
+        item.get("reason", {}).get("S", ""),
+    )
+
+
+def test_every_history_is_the_same_in_dynamodb_and_in_the_fake(dynamodb: Any) -> None:
+    """Equal answers, equal rows, and the promises: what ran is never claimed again, a redrive reopens once."""
+    run_state_machine_as_test(
+        type("HistoriesInMoto", (Histories,), {"dynamodb": dynamodb}),
+        settings=settings(max_examples=40, stateful_step_count=25, deadline=None),
+    )

@@ -1,0 +1,468 @@
+"""InvokeRestApi over real HTTP: what is sent, how often, and what every error and every lost answer means."""
+
+import json
+import logging
+import math
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from fakes.web_server import Answer, WebServerScript, scripted_web_server
+from mwaa_gateway.aws.mwaa_rest import CALLS_PER_SECOND, REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+RUN_ID = "evt__a__1"
+TARGET = ResolvedTarget("analytics", "ingest_orders", RUN_ID, {"key": "it's €"})
+RUN = {"dag_id": "ingest_orders", "dag_run_id": RUN_ID}
+RECORDED = Path(__file__).parent.parent / "fixtures" / "airflow_rest"
+
+
+def ok(response: Any, status: int = 200) -> Answer:
+    """Airflow's answer as MWAA passes it on."""
+    return Answer(body=json.dumps({"RestApiStatusCode": status, "RestApiResponse": response}).encode())
+
+
+def aws_error(code: str, status: int, **members: Any) -> Answer:
+    """An error of MWAA's API."""
+    headers = {"x-amzn-errortype": code, "Content-Type": "application/json"}
+    return Answer(status, json.dumps(members).encode(), headers)
+
+
+def client_exception(status: int, response: Any) -> Answer:
+    return aws_error("RestApiClientException", 400, RestApiStatusCode=status, RestApiResponse=response)
+
+
+def server_exception(status: int = 503, response: Any = "Service Unavailable") -> Answer:
+    return aws_error("RestApiServerException", 400, RestApiStatusCode=status, RestApiResponse=response)
+
+
+def recorded(version: str, case: str) -> Answer:
+    document = json.loads((RECORDED / version / f"{case}.json").read_text())
+    status, response = document["status"], document["response"]
+    if status < 400:
+        return ok(response, status)
+    return server_exception(status, response) if status >= 500 else client_exception(status, response)
+
+
+CREATED = ok(RUN)
+NO_TASKS = ok({"task_instances": [], "total_entries": 0})
+NO_RUNS = ok({"dag_runs": [], "total_entries": 0})
+
+
+@dataclass
+class Environment:
+    """The scripted API and the adapter under test."""
+
+    server: WebServerScript
+    transport: RestTransport
+
+    def sent(self) -> list[dict[str, Any]]:
+        return [json.loads(received.body) for received in self.server.received]
+
+
+def client(endpoint: str, ca_bundle: str | None = None, **settings: Any) -> Any:
+    """A client as the dispatcher builds it, against another address."""
+    return boto3.client(
+        "mwaa",
+        region_name="eu-west-1",
+        endpoint_url=endpoint,
+        aws_access_key_id="testing",
+        aws_secret_access_key="canary-secret",
+        verify=ca_bundle,
+        config=REST_CLIENT_CONFIG.merge(Config(inject_host_prefix=False, **settings)),
+    )
+
+
+def unpaced() -> Pace:
+    return Pace(1, monotonic=lambda: math.inf, sleep=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServerScript]:
+    with scripted_web_server(tmp_path_factory.mktemp("tls")) as script:
+        yield script
+
+
+@pytest.fixture
+def environment(server: WebServerScript) -> Environment:
+    server.answers, server.received = [CREATED], []
+    reached = client(f"https://{server.host}", server.ca_bundle)
+    return Environment(server, RestTransport(reached, "analytics", unpaced()))
+
+
+# --- what is sent -------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_started_by_one_signed_call(environment: Environment) -> None:
+    """Path, method and body as MWAA documents them; no token, no web server."""
+    assert Triggered() == environment.transport.trigger(TARGET)
+    (received,) = environment.server.received
+    assert received.path == "/restapi/analytics"
+    assert "/eu-west-1/airflow/aws4_request" in received.headers["Authorization"]
+    assert [
+        {
+            "Path": "/dags/ingest_orders/dagRuns",
+            "Method": "POST",
+            "Body": {"dag_run_id": RUN_ID, "conf": {"key": "it's €"}},
+        }
+    ] == environment.sent()
+
+
+def test_airflow_3_is_known_by_its_first_answer(environment: Environment) -> None:
+    """It insists on a logical date, having started nothing; it gets null, and from then on at once."""
+    environment.server.answers = [recorded("3.3.1", "logical_date_missing"), CREATED]
+    assert Triggered() == environment.transport.trigger(TARGET)
+    assert Triggered() == environment.transport.trigger(TARGET)
+    assert ["absent", None, None] == [
+        each["Body"].get("logical_date", "absent") for each in environment.sent()
+    ]
+
+
+def test_an_environment_that_became_another_airflow_is_noticed(environment: Environment) -> None:
+    """Replaced by an older one, or upgraded, while the sandbox lives on."""
+    environment.server.answers = [
+        recorded("3.3.1", "logical_date_missing"),
+        CREATED,
+        recorded("2.11.2", "logical_date_null"),
+        CREATED,
+    ]
+    assert [Triggered(), Triggered()] == [environment.transport.trigger(TARGET) for _ in range(2)]
+    dates = [each["Body"].get("logical_date", "absent") for each in environment.sent()]
+    assert ["absent", None, None, "absent"] == dates
+
+
+def test_an_airflow_that_wants_neither_is_not_asked_for_ever(environment: Environment) -> None:
+    """One second try, then the answer is what it is."""
+    environment.server.answers = [recorded("3.3.1", "logical_date_missing")]
+    assert isinstance(environment.transport.trigger(TARGET), Rejected)
+    assert 2 == len(environment.server.received)
+
+
+def test_a_run_is_looked_up_by_its_tasks(environment: Environment) -> None:
+    """One call, on every Airflow, whatever the length of the ids."""
+    environment.server.answers = [ok({"task_instances": [RUN], "total_entries": 3})]
+    assert isinstance(environment.transport.look_up(TARGET), AlreadyTriggered)
+    assert [
+        {
+            "Path": "/dags/~/dagRuns/~/taskInstances/list",
+            "Method": "POST",
+            "Body": {"dag_ids": ["ingest_orders"], "dag_run_ids": [RUN_ID], "page_limit": 1},
+        }
+    ] == environment.sent()
+
+
+def test_a_run_without_tasks_is_looked_up_by_itself(environment: Environment) -> None:
+    """Else a DAG without tasks would be triggered and refused, again and again."""
+    environment.server.answers = [NO_TASKS, ok({"dag_runs": [RUN], "total_entries": 1})]
+    assert isinstance(environment.transport.look_up(TARGET), AlreadyTriggered)
+    assert {
+        "Path": "/dags/ingest_orders/dagRuns",
+        "Method": "GET",
+        "QueryParameters": {"run_id_pattern": RUN_ID, "order_by": "-id", "limit": 10},
+    } == environment.sent()[1]
+
+
+@pytest.mark.parametrize("second", [NO_RUNS, recorded("2.11.2", "lookup_run_missing")])
+def test_a_run_that_is_not_there_is_surely_not_there(environment: Environment, second: Answer) -> None:
+    """No task of it, and no run: where Airflow can be asked for that."""
+    environment.server.answers = [NO_TASKS, second]
+    outcome = environment.transport.look_up(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert Reason.RUN_NOT_THERE == outcome.reason
+
+
+@pytest.mark.parametrize("answers", [[server_exception()], [NO_TASKS, server_exception()]])
+def test_a_look_up_that_failed_finds_nothing_out(environment: Environment, answers: list[Answer]) -> None:
+    """Half an answer is none."""
+    environment.server.answers = answers
+    assert isinstance(environment.transport.look_up(TARGET), OutcomeUnknown)
+
+
+def test_what_does_not_fit_is_rejected_unsent(environment: Environment) -> None:
+    """A path over 64 characters never leaves; the reason names the remedy. The run can still be looked up."""
+    long = ResolvedTarget("analytics", "d" * 51, RUN_ID, {})
+    outcome = environment.transport.trigger(long)
+    assert isinstance(outcome, Rejected)
+    assert Reason.DAG_ID_TOO_LONG == outcome.reason
+    assert [] == environment.server.received
+    environment.server.answers = [NO_TASKS]
+    assert Reason.RUN_NOT_THERE == environment.transport.look_up(long).reason  # type: ignore[union-attr]
+
+
+# --- Airflow's answers, through MWAA's exceptions -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "case", "expected"),
+    [
+        ("2.11.2", "triggered_conf", Triggered),
+        ("2.11.2", "duplicate_run_id", AlreadyTriggered),
+        ("2.11.2", "dag_missing", Reason.DAG_MISSING),
+        ("2.11.2", "conf_refused", Reason.CONF_REFUSED),
+        ("2.11.2", "bad_run_id", OutcomeUnknown),
+        ("3.3.1", "triggered_conf", Triggered),
+        ("3.3.1", "duplicate_run_id", OutcomeUnknown),
+        ("3.3.1", "dag_missing", Reason.DAG_MISSING),
+        ("3.3.1", "bad_run_id", Reason.RUN_ID_REFUSED),
+        ("3.3.1", "conf_no_object", Reason.CONF_REFUSED),
+    ],
+)
+def test_recorded_answers_arrive(environment: Environment, version: str, case: str, expected: Any) -> None:
+    """Status and body survive the way through the exception's fields."""
+    document = json.loads((RECORDED / version / f"{case}.json").read_text())
+    asked = ResolvedTarget("analytics", document["path"].split("/")[2], document["sent"]["dag_run_id"], {})
+    # Its run_id may be what is wrong with it, so the transport's own check is passed by.
+    environment.server.answers = [recorded(version, case)]
+    transport = environment.transport
+    if case == "bad_run_id":
+        asked = ResolvedTarget("analytics", asked.dag_id, RUN_ID, {})
+    outcome = transport.trigger(asked)
+    seen = getattr(outcome, "reason", None) if isinstance(expected, Reason) else type(outcome)
+    assert expected == seen
+    assert 1 == len(environment.server.received)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_an_error_of_the_server_is_perhaps_done_and_not_repeated(
+    environment: Environment, status: int
+) -> None:
+    """It arrives as HTTP 400: neither "refused" nor a reason to send it again."""
+    environment.server.answers = [server_exception(status)]
+    outcome = environment.transport.trigger(TARGET)
+    assert isinstance(outcome, OutcomeUnknown)
+    assert str(status) in outcome.text
+    assert 1 == len(environment.server.received)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        server_exception(404, {"detail": "Dag with dag_id: 'ingest_orders' not found"}),
+        client_exception(500, {"detail": "x"}),
+        client_exception(200, RUN),
+        aws_error("RestApiClientException", 400),
+        aws_error("RestApiServerException", 400),
+    ],
+)
+def test_an_error_at_odds_with_itself_is_unknown(environment: Environment, answer: Answer) -> None:
+    """A name and a status that do not fit each other are no evidence of anything."""
+    environment.server.answers = [answer]
+    assert isinstance(environment.transport.trigger(TARGET), OutcomeUnknown)
+
+
+# --- MWAA's own errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "told"),
+    [
+        (aws_error("ThrottlingException", 429, message="Rate exceeded"), Reason.WEB_SERVER_BUSY, "Rate"),
+        (aws_error("ThrottlingException", 400, message="Rate exceeded"), Reason.WEB_SERVER_BUSY, "Rate"),
+        (aws_error("TooManyRequestsException", 429), Reason.WEB_SERVER_BUSY, "TooMany"),
+        (
+            aws_error("AccessDeniedException", 403, Message="No Airflow role granted in IAM"),
+            Reason.ENVIRONMENT_UNREACHABLE,
+            "RestApiRole",
+        ),
+        (
+            aws_error("ResourceNotFoundException", 404, message="no"),
+            Reason.ENVIRONMENT_UNREACHABLE,
+            "Resource",
+        ),
+        (aws_error("ExpiredTokenException", 403, message="old"), Reason.ENVIRONMENT_UNREACHABLE, "Expired"),
+        (
+            aws_error("ValidationException", 400, message="Update your environment to use InvokeRestApi"),
+            Reason.AIRFLOW_REFUSED,
+            "Update your environment",
+        ),
+        (client_exception(401, {"detail": "Invalid JWT token"}), Reason.TOKEN_REFUSED, "JWT"),
+        (client_exception(403, {"detail": "Forbidden"}), Reason.AIRFLOW_REFUSED, "RestApiRole"),
+        (client_exception(429, {"detail": "slow down"}), Reason.WEB_SERVER_BUSY, "slow down"),
+    ],
+)
+def test_what_was_refused_before_airflow_started_anything(
+    environment: Environment, answer: Answer, expected: Reason, told: str
+) -> None:
+    """Surely not done, tried again later, with what AWS said; and asked once, so that the pace is kept."""
+    environment.server.answers = [answer]
+    outcome = environment.transport.trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert expected == outcome.reason
+    assert told in outcome.text
+    assert 1 == len(environment.server.received)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        aws_error("InternalServerException", 500, message="oops"),
+        aws_error("ServiceUnavailableException", 503),
+        aws_error("ValidationException", 400, message="The request timed out"),
+        Answer(502),
+        Answer(504, b"<html>"),
+        Answer(silent=True),
+        Answer(body=b'{"RestApiStatusCode": 200', cut=True),
+        Answer(body=b'{"RestApiStatusCode": 200, "RestApiResponse": {"dag_id": "ingest_or'),
+        Answer(body=b"<html>"),
+        Answer(body=b""),
+    ],
+    ids=[
+        "InternalServer",
+        "503",
+        "time-out",
+        "502",
+        "504",
+        "no answer",
+        "cut answer",
+        "garbled",
+        "page",
+        "empty",
+    ],
+)
+def test_an_answer_lost_on_the_way_is_unknown(environment: Environment, answer: Answer) -> None:
+    """The call went out: perhaps done, never "not done", and never sent twice behind our back."""
+    environment.server.answers = [answer]
+    assert isinstance(environment.transport.trigger(TARGET), OutcomeUnknown)
+    assert 1 == len(environment.server.received)
+
+
+def test_a_slow_call_is_unknown(environment: Environment) -> None:
+    """MWAA gives up after ten seconds, and we after twelve: neither says anything about the run."""
+    slow = client(f"https://{environment.server.host}", environment.server.ca_bundle, read_timeout=0.1)
+    waiting = threading.Event()
+    environment.server.answers = [Answer(wait=waiting), CREATED]
+    try:
+        outcome = RestTransport(slow, "analytics", unpaced()).trigger(TARGET)
+    finally:
+        waiting.set()
+    assert isinstance(outcome, OutcomeUnknown)
+    assert "ReadTimeoutError" in outcome.text
+    assert 1 == len(environment.server.received)
+
+
+def test_the_dispatchers_client_waits_longer_than_mwaa_and_asks_once() -> None:
+    """What botocore repeats by itself nobody could look up."""
+    config = boto3.client("mwaa", region_name="eu-west-1", config=REST_CLIENT_CONFIG).meta.config
+    assert config.retries["total_max_attempts"] == 1
+    assert 10 < config.read_timeout < 20
+
+
+def test_a_refused_connection_surely_started_nothing() -> None:
+    """Nobody listens there."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        reached = client(f"https://localhost:{unused.getsockname()[1]}")
+        outcome = RestTransport(reached, "analytics", unpaced()).trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert Reason.ENVIRONMENT_UNREACHABLE == outcome.reason
+
+
+def test_an_unknown_name_surely_started_nothing() -> None:
+    """DNS fails before anything is sent."""
+    outcome = RestTransport(client("https://nowhere.invalid"), "analytics", unpaced()).trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert Reason.ENVIRONMENT_UNREACHABLE == outcome.reason
+
+
+def test_an_untrusted_certificate_gets_no_event(environment: Environment) -> None:
+    """TLS is always checked; the public CAs do not know the test's authority."""
+    stranger = client(f"https://{environment.server.host}")
+    outcome = RestTransport(stranger, "analytics", unpaced()).trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert "certificate" in outcome.text
+    assert [] == environment.server.received
+
+
+def test_without_credentials_nothing_was_sent(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A role that cannot be assumed for a moment is no reason for a look-up."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    nobody = boto3.session.Session().client(
+        "mwaa",
+        region_name="eu-west-1",
+        endpoint_url=f"https://{environment.server.host}",
+        verify=environment.server.ca_bundle,
+        config=REST_CLIENT_CONFIG,
+    )
+    outcome = RestTransport(nobody, "analytics", unpaced()).trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert Reason.ENVIRONMENT_UNREACHABLE == outcome.reason
+
+
+def test_nothing_secret_is_told(environment: Environment, caplog: pytest.LogCaptureFixture) -> None:
+    """No signature and no conf in a log of ours at any level, an outcome, or a repr."""
+    caplog.set_level(logging.DEBUG)
+    secrets = ("canary-secret", "AWS4-HMAC", "it's €")
+    for answer in (server_exception(), Answer(silent=True), recorded("3.3.1", "conf_no_object"), CREATED):
+        environment.server.answers = [answer]
+        outcome = environment.transport.trigger(TARGET)
+        assert not any(secret in repr(outcome) for secret in secrets)
+    # botocore's own wire log is off in the functions: their loggers are never at DEBUG.
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith("botocore")]
+    assert not any(secret in message for message in ours for secret in secrets)
+
+
+# --- the pace -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Clock:
+    """Time that passes by sleeping."""
+
+    now: float = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize("dispatchers", [1, 2, 3, 4])
+def test_all_dispatchers_together_keep_to_ten_calls_a_second(dispatchers: int) -> None:
+    """In every second, also when they begin at the same moment and each has more to do than it may."""
+    calls: list[float] = []
+    for _ in range(dispatchers):
+        clock = Clock()
+        pace = Pace(dispatchers, monotonic=lambda clock=clock: clock.now, sleep=clock.sleep)  # type: ignore[misc]
+        for _ in range(40):
+            pace.wait()
+            calls.append(clock.now)
+    calls.sort()
+    busiest = max(sum(start <= call < start + 0.999 for call in calls) for start in calls)
+    assert busiest <= CALLS_PER_SECOND
+    assert busiest >= 8  # and not much less
+
+
+def test_a_dispatcher_that_was_idle_owes_nothing_and_saves_nothing_up() -> None:
+    """A pause is followed by one call at once, not by all those that might have been made in it."""
+    clock = Clock()
+    pace = Pace(2, monotonic=lambda: clock.now, sleep=clock.sleep)
+    pace.wait()
+    clock.now += 60
+    starts = []
+    for _ in range(3):
+        pace.wait()
+        starts.append(clock.now - 60)
+    assert [0.0, 0.2, 0.4] == pytest.approx(starts)
+
+
+def test_every_call_keeps_the_pace(server: WebServerScript) -> None:
+    """Look-ups and second tries too."""
+    clock = Clock()
+    pace = Pace(1, monotonic=lambda: clock.now, sleep=clock.sleep)
+    transport = RestTransport(client(f"https://{server.host}", server.ca_bundle), "analytics", pace)
+    server.answers = [recorded("3.3.1", "logical_date_missing"), CREATED, NO_TASKS, NO_RUNS]
+    transport.trigger(TARGET)
+    transport.look_up(TARGET)
+    assert pytest.approx(0.3) == clock.now

@@ -1,0 +1,145 @@
+"""What the one on call does at night: look at what is dead, mend it, send it again; on real parts."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from gateway_cli.main import cli
+from gateway_cli.rules_store import RulesStore
+from local_stack.airflow_runs import AirflowRuns
+from local_stack.ledger import rows_about
+from local_stack.state import StackState
+from mwaa_gateway.rules import parse_rule
+from polling import until
+
+STRICT = "test.strict"
+
+
+def dlq(gateway: StackState, *words: str) -> Any:
+    """Run `mwaa-gateway dlq … -o json` as in a shell that speaks to this stack."""
+    result = CliRunner(mix_stderr=False).invoke(
+        cli, ["dlq", *words, "--stack-name", gateway.stack_name, "-o", "json"], env=gateway.settings
+    )
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def put_event(gateway: StackState, source: str, detail: dict[str, Any]) -> str:
+    answer = gateway.aws.client("events").put_events(
+        Entries=[
+            {
+                "EventBusName": gateway.event_bus_name,
+                "Source": source,
+                "DetailType": "Order Placed",
+                "Detail": json.dumps(detail),
+            }
+        ]
+    )
+    return answer["Entries"][0]["EventId"]
+
+
+def messages_in(gateway: StackState, queue_url: str) -> int:
+    """Every message, seen or held."""
+    attributes = gateway.aws.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])
+    return sum(
+        int(attributes["Attributes"][f"ApproximateNumberOfMessages{name}"]) for name in ("", "NotVisible")
+    )
+
+
+def runs(gateway: StackState, dag_id: str, rule_id: str) -> list[str]:
+    found = AirflowRuns(gateway.environments["analytics"]).all(dag_id)
+    return [run.run_id for run in found if run.run_id.startswith(f"evt__{rule_id}__")]
+
+
+def state_of(gateway: StackState, event_id: str) -> str:
+    return " ".join(row.state for row in rows_about(gateway.aws, gateway.ledger_table, event_id))
+
+
+def test_died_mended_redriven_is_one_run(gateway):
+    """Airflow refuses the conf, the DAG is loosened, and however often it is redriven meanwhile, there is one run."""
+    dead_letter_queue = gateway.environments["analytics"].trigger_dlq_url
+    event_id = put_event(gateway, "acme.strict", {"amount": "twelve"})
+    [letter] = until("the dead request", lambda: dlq(gateway, "list", "--rule", STRICT), seconds=60)
+    assert letter["event"] == f"eventbridge|{event_id}"
+    assert (letter["died_in"], letter["reason"]) == ("dispatcher", "conf_refused")
+    assert "ParamValidationError" in letter["reason_text"]
+    shown = dlq(gateway, "show", letter["id"])
+    assert (shown["conf"]["amount"], shown["rings"]) == ("twelve", True)
+
+    # Not mended yet: it dies again, with the same reason.
+    assert dlq(gateway, "redrive", letter["id"]) == {"redriven": [letter["id"]], "left": []}
+    [again] = until(
+        "its second death",
+        lambda: [each for each in dlq(gateway, "list", "--rule", STRICT) if each["redrives"] == 1],
+        seconds=60,
+    )
+    assert (again["reason"], again["attempts"]) == ("conf_refused", 2)
+
+    file = Path(gateway.environments["analytics"].dags_folder) / "strict.py"
+    file.write_text(
+        file.read_text().replace('TAKES = "integer"', 'TAKES = "string"').replace("Param(1", 'Param("1"')
+    )
+
+    def redriven() -> bool:  # until Airflow has read the file again
+        dlq(gateway, "redrive", "--rule", STRICT)
+        until("an end of it", lambda: state_of(gateway, event_id) != "open", seconds=60)
+        return state_of(gateway, event_id) == "triggered"
+
+    until("the run", redriven, seconds=120, every=2)
+    assert dlq(gateway, "list", "--rule", STRICT) == []
+    assert runs(gateway, "strict", STRICT) == [letter["id"]]
+    dlq(
+        gateway, "redrive", "--environment", "analytics"
+    )  # nothing is left but, perhaps, a bell that rang late
+    assert messages_in(gateway, dead_letter_queue) == 0
+
+
+def test_an_event_whose_rule_was_broken_is_redriven_to_one_run(gateway):
+    """Back through ingress: the mended rule gets its run, and the rule beside it no second one."""
+    table = gateway.aws.table(gateway.rules_table)
+    partition = "acme.broken#Order Placed"
+    table.put_item(
+        Item={
+            "partition": partition,
+            "sort": "rule#test.mended",
+            "id": "test.mended",
+            "version": 1,
+            "document": "{",
+        }
+    )
+    table.update_item(
+        Key={"partition": partition, "sort": "head"},
+        UpdateExpression="ADD generation :one",
+        ExpressionAttributeValues={":one": 1},
+    )
+    event_id = put_event(gateway, "acme.broken", {})
+    [letter] = until("the event put aside", lambda: dlq(gateway, "list", "--rule", "test.mended"), seconds=60)
+    assert (letter["died_in"], letter["reason"], letter["event"]) == ("ingress", "broken_rule", event_id)
+
+    rule = {
+        "id": "test.mended",
+        "pattern": {"source": ["acme.broken"], "detail-type": ["Order Placed"]},
+        "target": {"environment": "analytics", "dag_id": "waiting"},
+    }
+    store = RulesStore(gateway.aws.client("dynamodb"), gateway.rules_table)
+    store.put(parse_rule(rule, environments=None), by="tests", now=datetime.now(UTC))
+
+    def redriven() -> bool:  # until the function has read the rules again
+        dlq(gateway, "redrive", "--rule", "test.mended")
+        return state_of(gateway, event_id) == "triggered triggered"
+
+    until("both runs", redriven, seconds=60, every=1)
+    assert len(runs(gateway, "waiting", "test.mended")) == 1
+    assert messages_in(gateway, gateway.ingress_dlq_url) == 0
+
+
+def test_the_stack_that_runs_here_is_meant_by_local(gateway, tmp_path, monkeypatch):
+    """`--local` needs no name and no credentials: the state file knows the stack, and the stack its queues."""
+    (tmp_path / ".local").symlink_to(Path(gateway.log_folder).parent)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner(mix_stderr=False).invoke(cli, ["dlq", "list", "--local", "-o", "json"])
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout) == dlq(gateway, "list")

@@ -1,0 +1,86 @@
+"""Every dead letter of a gateway: the ledger's dead requests with their bells, and the messages that have no row."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from gateway_cli.connection import Connection
+from gateway_cli.dead_letter import DeadLetter, Filters, letter_of_row
+from gateway_cli.held_messages import HeldMessage, HeldMessages, held_messages
+from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
+from gateway_cli.output import Refused
+from gateway_cli.queue_letters import key_of_bell, letter_of_ingress, letter_of_trigger_queue
+from mwaa_gateway.errors import GatewayError
+
+__all__ = ["DeadLetters", "NoSuchLetter", "dead_letters"]
+
+_PLACE: Final = "{environment}"
+
+
+class NoSuchLetter(GatewayError):
+    """Nothing dead has this id (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """What is dead, newest first, and the messages that ring for it.
+
+    `stale` are bells of requests that are not dead any more: they were redriven, or ran.
+    """
+
+    letters: Sequence[DeadLetter]
+    bells: dict[LedgerKey, list[HeldMessage]]
+    stale: Sequence[HeldMessage]
+    rows: LedgerRows
+    held: HeldMessages
+
+    def chosen(self, ids: Sequence[str], filters: Filters) -> list[DeadLetter]:
+        """Return the letters of these ids, or without ids all that the filters admit; raises NoSuchLetter."""
+        if not ids:
+            return [letter for letter in self.letters if filters.admit(letter)]
+        by_id = {letter.id: letter for letter in self.letters}
+        if missing := [each for each in ids if each not in by_id]:
+            raise NoSuchLetter(
+                f"there is no dead letter {', '.join(missing)}: `mwaa-gateway dlq list` shows those there are"
+            )
+        return [by_id[each] for each in dict.fromkeys(ids)]
+
+    def messages_of(self, letter: DeadLetter) -> list[HeldMessage]:
+        """Return what is to be deleted with a letter: its message, or the bells that ring for it."""
+        if isinstance(letter.origin, LedgerRow):
+            return self.bells.get(letter.origin.key, [])
+        return [letter.origin]
+
+
+@contextmanager
+def dead_letters(
+    connection: Connection, environment: str | None, progress: Callable[[int], None] = lambda _: None
+) -> Iterator[DeadLetters]:
+    """Find the dead letters of one environment, or of all and of ingress, and hold their messages meanwhile."""
+    known = sorted(connection.environments or ())
+    if environment is not None and environment not in known:
+        raise Refused(f"the gateway has no environment {environment!r}: it has {', '.join(known)}")
+    dlq = connection.stack_output("TriggerDlqUrlTemplate")
+    trigger_queues = {dlq.replace(_PLACE, name): name for name in ([environment] if environment else known)}
+    ingress_queues = [] if environment else [connection.stack_output("IngressDlqUrl")]
+    rows = LedgerRows(connection.dynamodb, connection.stack_output("LedgerTableName"))
+    with held_messages(connection.sqs, [*trigger_queues, *ingress_queues], progress) as held:
+        # After the messages: a request that dies meanwhile is seen in the index, or at the next look.
+        found = {row.key: row for row in rows.dead()}
+        letters = [letter_of_ingress(message) for message in held if message.queue in ingress_queues]
+        bells: dict[LedgerKey, list[HeldMessage]] = {}
+        for message in held:
+            if message.queue in trigger_queues:
+                if (key := key_of_bell(message)) is None:
+                    letters.append(letter_of_trigger_queue(message, trigger_queues[message.queue]))
+                else:
+                    bells.setdefault(key, []).append(message)
+        # The index is a moment late, and a row that was taken off the list may still ring.
+        for key in bells.keys() - found.keys():
+            if (row := rows.read(key)) is not None and row.state == "dead":
+                found[key] = row
+        letters += [letter_of_row(row) for row in found.values()]
+        letters.sort(key=lambda letter: letter.died_at, reverse=True)
+        stale = [message for key, those in bells.items() if key not in found for message in those]
+        yield DeadLetters(letters, {key: bells[key] for key in bells if key in found}, stale, rows, held)

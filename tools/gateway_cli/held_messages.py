@@ -1,0 +1,142 @@
+"""The messages of dead-letter queues, held while somebody looks at them.
+
+SQS shows a message only by handing it out: for as long as it is held, others do not see it. Whatever is not deleted is
+given back at the end, and comes back by itself should the command be killed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mwaa_gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+__all__ = ["HeldMessage", "HeldMessages", "held_messages"]
+
+HOLD_SECONDS: Final = 300  # enough to read some 50,000 messages
+WAIT_SECONDS = 1  # long polling asks every server of SQS: an empty answer means an empty queue
+_BATCH: Final = 10
+
+
+class NotDeleted(GatewayError):
+    """SQS did not delete messages that are done with."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMessage:
+    """A message of the queue `queue`, with its text attributes; `sent_at` is in seconds since the epoch."""
+
+    queue: str
+    id: str
+    receipt_handle: str
+    body: str
+    sent_at: float
+    attributes: Mapping[str, str]
+
+
+class HeldMessages:
+    """Every message of some queues, each once."""
+
+    def __init__(self, client: "SQSClient", found: Mapping[str, HeldMessage]) -> None:
+        self._client = client
+        self._held = dict(found)
+
+    def __iter__(self) -> Iterator[HeldMessage]:
+        return iter(tuple(self._held.values()))
+
+    def delete(self, messages: Sequence[HeldMessage]) -> None:
+        """Delete messages for good; raises NotDeleted where SQS does not."""
+        refused = 0
+        for queue, batch in _batches(messages):
+            answer = self._client.delete_message_batch(
+                QueueUrl=queue,
+                Entries=[
+                    {"Id": str(n), "ReceiptHandle": message.receipt_handle} for n, message in enumerate(batch)
+                ],
+            )
+            failed = {int(entry["Id"]) for entry in answer.get("Failed", [])}
+            refused += len(failed)
+            for number, message in enumerate(batch):
+                if number not in failed:
+                    self._held.pop(message.id, None)
+        if refused:
+            raise NotDeleted(
+                f"{refused} messages that are done with could not be deleted from their dead-letter queue: run the same "
+                "command again; sent twice, they still come to one run"
+            )
+
+    def give_back(self) -> None:
+        """Let others see at once what is left."""
+        for queue, batch in _batches(tuple(self._held.values())):
+            self._client.change_message_visibility_batch(
+                QueueUrl=queue,
+                Entries=[
+                    {"Id": str(n), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": 0}
+                    for n, message in enumerate(batch)
+                ],
+            )
+
+
+@contextmanager
+def held_messages(
+    client: "SQSClient", queues: Iterable[str], progress: Callable[[int], None] = lambda _: None
+) -> Iterator[HeldMessages]:
+    """Hold every message of the queues, and give back at the end what was not deleted.
+
+    `progress` is told how many there are by now.
+    """
+    found: dict[str, HeldMessage] = {}
+    try:
+        for queue in queues:
+            while batch := _receive(client, queue):
+                found |= batch
+                progress(len(found))
+        held = HeldMessages(client, found)
+        yield held
+        found = {message.id: message for message in held}
+    finally:
+        # Best effort: an error on the way out must not hide the one that ended the command.
+        try:
+            HeldMessages(client, found).give_back()
+        except (BotoCoreError, ClientError):
+            progress(0)
+
+
+def _receive(client: "SQSClient", queue: str) -> dict[str, HeldMessage]:
+    answer = client.receive_message(
+        QueueUrl=queue,
+        MaxNumberOfMessages=_BATCH,
+        VisibilityTimeout=HOLD_SECONDS,
+        WaitTimeSeconds=WAIT_SECONDS,
+        MessageSystemAttributeNames=["SentTimestamp"],
+        MessageAttributeNames=["All"],
+    )
+    return {
+        message["MessageId"]: HeldMessage(
+            queue=queue,
+            id=message["MessageId"],
+            receipt_handle=message["ReceiptHandle"],
+            body=message["Body"],
+            sent_at=int(message["Attributes"]["SentTimestamp"]) / 1000,
+            attributes={
+                name: attribute.get("StringValue", "")
+                for name, attribute in message.get("MessageAttributes", {}).items()
+            },
+        )
+        for message in answer.get("Messages", [])
+    }
+
+
+def _batches(messages: Sequence[HeldMessage]) -> Iterator[tuple[str, Sequence[HeldMessage]]]:
+    """Group messages by their queue, ten at a time."""
+    by_queue: dict[str, list[HeldMessage]] = {}
+    for message in messages:
+        by_queue.setdefault(message.queue, []).append(message)
+    for queue, those in by_queue.items():
+        for start in range(0, len(those), _BATCH):
+            yield queue, those[start : start + _BATCH]

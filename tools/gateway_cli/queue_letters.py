@@ -1,0 +1,142 @@
+"""What lies in the dead-letter queues, read by its shape: bells of dead requests, and letters of their own.
+
+trigger DLQ    the bell of a request that is dead in the ledger
+a message that is no request, kept by the dispatcher
+a request as it was, moved by SQS after a thousand receives
+ingress DLQ    an event that the gateway's functions put aside, with the reason
+Lambda's on-failure record, moved by SQS after a thousand receives
+what EventBridge or SNS could not deliver, with their error as attributes
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gateway_cli.dead_letter import DeadLetter
+from gateway_cli.held_messages import HeldMessage
+from gateway_cli.ledger_rows import LedgerKey
+from gateway_cli.remedies import (
+    CONF_NOT_MADE,
+    EVENTBRIDGE_GAVE_UP,
+    LAMBDA_GAVE_UP,
+    RECEIVED_TOO_OFTEN,
+    SNS_GAVE_UP,
+    UNKNOWN,
+)
+from mwaa_gateway.ingest import DeadEventReason
+from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
+
+__all__ = ["key_of_bell", "letter_of_ingress", "letter_of_trigger_queue"]
+
+
+def key_of_bell(message: HeldMessage) -> LedgerKey | None:
+    """Return the ledger key of the dead request that a message of a trigger DLQ rings for; None where it is no bell."""
+    request = _document(message.body).get("request")
+    try:
+        return TriggerRequest.from_json(json.dumps(request)).ledger_key
+    except UnreadableRequest:
+        return None
+
+
+def letter_of_trigger_queue(message: HeldMessage, environment: str) -> DeadLetter:
+    """Read a message of a trigger DLQ that is no bell. The letter's message has what is to be sent again as its body."""
+    document = _document(message.body)
+    if "reason_text" in document and isinstance(document.get("body"), str):
+        return DeadLetter(
+            id=message.id,
+            died_in="trigger queue",
+            died_at=message.sent_at,
+            reason=_text(document, "reason"),
+            text=_text(document, "reason_text"),
+            environment=environment,
+            origin=replace(message, body=document["body"]),
+        )
+    try:
+        request = TriggerRequest.from_json(message.body)
+    except UnreadableRequest as error:
+        return DeadLetter(
+            id=message.id,
+            died_in="trigger queue",
+            died_at=message.sent_at,
+            reason=UNKNOWN,
+            text=str(error),
+            environment=environment,
+            origin=message,
+        )
+    return DeadLetter(
+        id=message.id,
+        died_in="trigger queue",
+        died_at=message.sent_at,
+        reason=RECEIVED_TOO_OFTEN,
+        text="SQS moved it here; the ledger may have it open",
+        rule_id=request.rule_id,
+        rule_version=request.rule_version,
+        environment=environment,
+        dag_id=request.target.dag_id,
+        event=request.identity,
+        redrives=request.redrive,
+        origin=message,
+    )
+
+
+def letter_of_ingress(message: HeldMessage) -> DeadLetter:
+    """Read a message of the ingress DLQ, whoever wrote it."""
+    document = _document(message.body)
+    died_in, reason, text, event = _ingress_reason(document, message.attributes)
+    version = document.get("rule_version") if died_in == "ingress" else None
+    return DeadLetter(
+        id=message.id,
+        died_in=died_in,
+        died_at=message.sent_at,
+        reason=reason,
+        text=text,
+        rule_id=(_text(document, "rule_id") or None) if died_in == "ingress" else None,
+        rule_version=version if isinstance(version, int) else None,
+        event=event or None,
+        origin=message,
+    )
+
+
+def _ingress_reason(document: Mapping[str, Any], attributes: Mapping[str, str]) -> tuple[str, str, str, str]:
+    """Return where it died, its reason and text, and the event's id."""
+    if "reason_text" in document:
+        reason = _text(document, "reason")
+        return (
+            "ingress",
+            # What Airflow refuses has the same name, and is mended elsewhere.
+            CONF_NOT_MADE if reason == DeadEventReason.CONF_REFUSED else reason,
+            _text(document, "reason_text"),
+            _text(document, "event_id"),
+        )
+    if "requestPayload" in document:
+        context, response = _object(document, "requestContext"), _object(document, "responsePayload")
+        said = ": ".join(filter(None, (_text(response, "errorType"), _text(response, "errorMessage"))))
+        text = "; ".join(filter(None, (_text(context, "condition"), said)))
+        return "Lambda", LAMBDA_GAVE_UP, text, _text(_object(document, "requestPayload"), "id")
+    if "detail-type" in document:
+        text = ": ".join(filter(None, (attributes.get("ERROR_CODE"), attributes.get("ERROR_MESSAGE"))))
+        return "EventBridge", EVENTBRIDGE_GAVE_UP, text, _text(document, "id")
+    if "TopicArn" in document:
+        text = ": ".join(filter(None, (attributes.get("ErrorCode"), attributes.get("ErrorMessage"))))
+        return "SNS", SNS_GAVE_UP, text, _text(document, "MessageId")
+    return "ingress", UNKNOWN, "", ""
+
+
+def _document(body: str) -> Mapping[str, Any]:
+    """Return the JSON object that a body is, an empty one where it is none."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _object(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = document.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    return value if isinstance(value, str) else ""

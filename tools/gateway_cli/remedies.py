@@ -1,0 +1,66 @@
+"""What to do about a dead letter, by its reason: one sentence each, for the one who is on call."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from mwaa_gateway.ingest import DeadEventReason
+from mwaa_gateway.outcomes import Reason
+
+__all__ = [
+    "CONF_NOT_MADE",
+    "EVENTBRIDGE_GAVE_UP",
+    "LAMBDA_GAVE_UP",
+    "RECEIVED_TOO_OFTEN",
+    "REMEDIES",
+    "SNS_GAVE_UP",
+    "UNKNOWN",
+    "remedy",
+]
+
+CONF_NOT_MADE: Final = "conf_not_made"
+LAMBDA_GAVE_UP: Final = "lambda_gave_up"
+EVENTBRIDGE_GAVE_UP: Final = "eventbridge_gave_up"
+SNS_GAVE_UP: Final = "sns_gave_up"
+RECEIVED_TOO_OFTEN: Final = "received_too_often"
+UNKNOWN: Final = "unknown"
+
+REMEDIES: Final[Mapping[str, str]] = {
+    # Trigger requests: what Airflow, or the way to it, said.
+    Reason.AIRFLOW_REFUSED: "Airflow refuses the command itself: compare its version with those the gateway knows, "
+    "update one of the two, then redrive.",
+    Reason.CONF_REFUSED: "Airflow refuses the conf, and a redrive sends the same: loosen the DAG's params, then redrive; or "
+    "mend the rule's input_transformer, purge this, and have the source send a new event.",
+    Reason.CRASHED: "The dispatcher was killed on it five times in a row: look into its log for memory or time, mend "
+    "that, then redrive.",
+    Reason.DAG_BROKEN: "The DAG's file cannot be imported: mend it, see that the DAG is back in Airflow, then redrive.",
+    Reason.DAG_ID_TOO_LONG: "The REST API takes no DAG id of this length: take the environment out of "
+    "RestEnvironments, then redrive.",
+    Reason.DAG_MISSING: "Airflow has no such DAG: deploy it, then redrive; or, as a redrive keeps its DAG, mend a rule that "
+    "names the wrong one, purge this, and have the source send a new event.",
+    Reason.MESSAGE_UNREADABLE: "A message on the trigger queue is no request that this version can read: deploy the "
+    "version that wrote it, then redrive; if nothing of yours did, see who may write to that queue, and purge this.",
+    Reason.RUN_ID_REFUSED: "Airflow refuses the run_id: let allowed_run_id_pattern in its [scheduler] section allow "
+    "evt__ and the rule's id, then redrive.",
+    Reason.TOO_OLD: "It was tried until its maximum event age, and its text says what failed last: mend that, then "
+    "redrive. Where the run may exist, it is looked up first.",
+    RECEIVED_TOO_OFTEN: "SQS gave up after a thousand receives, the dispatcher could not record anything: see that it and "
+    "the ledger work, then redrive.",
+    # Events that never became a request.
+    DeadEventReason.MALFORMED_EVENT: "The source sent what is no event of its kind: mend the sender and purge this, or "
+    "deploy a gateway that reads it, then redrive.",
+    DeadEventReason.BROKEN_RULE: "The rule cannot be read from the table: apply its file again, then redrive; other rules "
+    "have had the event already, and get no second run.",
+    CONF_NOT_MADE: "The rule makes no conf of this event: mend its input_transformer, apply it, then redrive.",
+    LAMBDA_GAVE_UP: "The function failed until Lambda, and after it the ingress retry queue, gave up: mend what its text "
+    "and log say, then redrive.",
+    EVENTBRIDGE_GAVE_UP: "EventBridge could not call the function, its text says why (mostly a permission that was "
+    "removed): deploy the stack again, then redrive.",
+    SNS_GAVE_UP: "SNS could not call the function, its text says why (mostly a permission that was removed): deploy the "
+    "stack again, then redrive.",
+    UNKNOWN: "Nothing of the gateway writes such a message: see who may write to this queue, and purge this.",
+}
+
+
+def remedy(reason: str) -> str:
+    """Say what to do next."""
+    return REMEDIES.get(reason, "Its text says what happened: mend that, then redrive.")
