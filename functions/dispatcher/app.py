@@ -21,9 +21,14 @@ class GivenBack(Exception):
 
 def deliver(record: SQSRecord) -> None:
     """Dispatch one message, and give it back with its own delay when it must come again."""
-    function = wiring.dispatcher()
-    receive_count = int(record.attributes.approximate_receive_count)
-    dispatched = function.dispatcher.dispatch(record.body, receive_count)
+    try:
+        function = wiring.dispatcher()
+        receive_count = int(record.attributes.approximate_receive_count)
+        dispatched = function.dispatcher.dispatch(record.body, receive_count)
+    except Exception:
+        # The batch processor keeps it to itself. A request that does this five times is dead, with the bell.
+        logger.exception("a mistake in the gateway or its settings; the message comes again by itself")
+        raise
     report_dispatch(dispatched, function.settings.environment)
     if dispatched.redeliver_after is not None:
         try:

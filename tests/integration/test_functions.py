@@ -257,6 +257,22 @@ def test_a_dead_request_is_done_with_and_rings(
     assert ("WARNING", "Rejected", "conf_refused") == (log["level"], log["outcome"], log["reason"])
 
 
+def test_a_mistake_of_ours_is_told_and_the_message_comes_again(
+    dispatching: Dispatching, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch processor keeps exceptions to itself; the one on call sees this one, with its traceback."""
+
+    def mistaken(_: object) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.setattr(dispatching.airflow, "trigger", mistaken)
+    dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request().to_json())
+    record = dispatching.receive()
+    assert [record["messageId"]] == dispatching.invoke(record)
+    (log,) = lines(capsys)
+    assert ("ERROR", "ZeroDivisionError") == (log["level"], log["exception_name"])
+
+
 def test_wiring_builds_a_dispatcher_from_its_settings(
     queues: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
     multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -38,8 +39,8 @@ requests = st.builds(
     lambda identity, environment, dag_id, redrive: replace(
         a_request(identity, environment=environment, dag_id=dag_id), redrive=redrive
     ),
-    st.sampled_from(["first", "second"]),
-    st.sampled_from(["analytics", "analytics", "marketing"]),
+    st.sampled_from(["first", "first", "first", "second"]),
+    st.sampled_from(["analytics", "analytics", "analytics", "marketing"]),
     st.sampled_from(["as_it_was", "edited"]),
     st.sampled_from([0, 0, 1, 1, 2, 3]),
 )
@@ -76,6 +77,7 @@ class Histories(RuleBasedStateMachine):
         self.client = SentTwice(self.dynamodb)
         self.real, self.fake = LedgerTable(self.client, self.table), FakeLedger()
         self.now = 1_000.0
+        self.latest: Claim | None = None
         self.reopened: set[tuple[tuple[str, str], int]] = set()
         self.triggered: dict[tuple[str, str], Row] = {}
 
@@ -106,6 +108,7 @@ class Histories(RuleBasedStateMachine):
         self.client.due = False
         assert without_text(fake) == without_text(real)
         self.check_claim(request, before, fake)
+        self.latest = fake if isinstance(fake, Claim) else self.latest
         return fake if isinstance(fake, Claim) and not answer_lost else multiple()
 
     def check_claim(
@@ -132,6 +135,12 @@ class Histories(RuleBasedStateMachine):
         self.client.due = False
         # That a late attempt's end was its own or another's says nothing where both left the same.
         assert fake == real or self.fake.rows[claim.request.ledger_key].attempt == claim.attempt
+
+    @precondition(lambda self: self.latest is not None)
+    @rule(sent_twice=st.booleans())
+    def the_latest_attempt_dies(self, *, sent_twice: bool) -> None:
+        self.finish(claim=self.latest, outcome=ENDS[2], sent_twice=sent_twice)
+        self.latest = None
 
     @rule(claim=claims, outcome=st.sampled_from(NOTES), sent_twice=st.booleans())
     def note(self, claim: Claim, outcome: Any, *, sent_twice: bool) -> None:

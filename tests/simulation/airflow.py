@@ -116,6 +116,11 @@ class Airflow:
         date = None
         if self.version.startswith("2"):
             date = round(checked_at, 6) if "--no-replace-microseconds" in options else float(int(checked_at))
+        collision = self._collision(dag_id, run_id, date, checked_at)
+        return collision or self._created(Run(self.environment, dag_id, run_id, conf, date, now))
+
+    def _collision(self, dag_id: str, run_id: str, date: float | None, checked_at: float) -> Answer | None:
+        """What Airflow says if the run cannot be created: as it looks first, or as its database refuses it then."""
         if date is not None and self.date_taken():
             self.dates.setdefault(
                 (dag_id, date), Run(self.environment, dag_id, "manual__1", "{}", date, date)
@@ -141,17 +146,16 @@ class Airflow:
             return self._twin(
                 "dag_run_dag_id_execution_date_key", f"(dag_id, execution_date)=({dag_id}, {_written(date)})"
             )
-        run = Run(self.environment, dag_id, run_id, conf, date, now)
-        self.runs[dag_id, run_id] = run
-        if date is not None:
-            self.dates[dag_id, date] = run
+        return None
+
+    def _created(self, run: Run) -> Answer:
+        self.runs[run.dag_id, run.run_id] = run
+        if run.logical_date is not None:
+            self.dates[run.dag_id, run.logical_date] = run
         self.history.append(run)
-        template, said = _recorded(self.version, "triggered"), _written(date) if date else None
-        stdout = template.stdout.replace(_RECORDED_RUN, run_id).replace("ingest_orders", dag_id)
-        stdout = stdout.replace('"conf": {}', f'"conf": {conf}')
-        if said is not None:
-            stdout = stdout.replace("2026-11-22 21:22:27.033522+00:00", said)
-        return Answer(stdout, template.stderr)
+        template = _recorded(self.version, "triggered")
+        stdout = template.stdout.replace(_RECORDED_RUN, run.run_id).replace("ingest_orders", run.dag_id)
+        return Answer(stdout.replace('"conf": {}', f'"conf": {run.conf}'), template.stderr)
 
     def _look_up(self, words: list[str], checked_at: float) -> Answer:
         options, positional = _options(iter(words), flags=set())
@@ -179,7 +183,7 @@ class Airflow:
             "duplicate_run_id",
             "sqlalchemy.exc.IntegrityError: (psycopg2.errors.UniqueViolation) "
             f'duplicate key value violates unique constraint "{key}"\n'
-            f"DETAIL:  Key {columns} already exists.\n\n[SQL: INSERT INTO dag_run (dag_id) VALUES (1)]",
+            f"DETAIL:  Key {columns} already exists.\n\n(Background on this error at: https://sqlalche.me/e/14/gkpj)",
         )
 
     def _failed(self, recorded: str, last_line: str) -> Answer:

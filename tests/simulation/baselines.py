@@ -8,9 +8,16 @@ from typing import Any
 from mwaa_gateway import airflow_cli
 from mwaa_gateway.aws.queues import VisibilityTimeout
 from mwaa_gateway.dispatch import backoff_seconds
-from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Outcome,
+    OutcomeUnknown,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
-
 from simulation.checker import Bounds
 from simulation.gateway import Gateway, cli_transport, dispatcher_settings
 from simulation.simulate import simulate
@@ -104,7 +111,9 @@ class AlreadyExistsIsSuccess(_Strategy):
     def start(self, request: TriggerRequest) -> Outcome:
         target = request.target
         command = airflow_cli.trigger_command(target).replace(" --no-replace-microseconds", "")
-        outcome = self.airflow._run(command, lambda status, body: airflow_cli.read_trigger(status, body, target))
+        outcome = self.airflow._run(
+            command, lambda status, body: airflow_cli.read_trigger(status, body, target)
+        )
         if isinstance(outcome, OutcomeUnknown) and "DagRunAlreadyExists" in outcome.text:
             return AlreadyTriggered(outcome.text)
         return outcome
@@ -135,7 +144,9 @@ def figures(name: str, seeds: range, events: int) -> Figures:
         def make(gateway: Gateway, environment: str) -> Any:
             settings = dispatcher_settings(gateway, environment)
             visibility = VisibilityTimeout(gateway.sqs, settings.trigger_queue_url)
-            return SimpleNamespace(settings=settings, dispatcher=strategy(gateway, environment), visibility=visibility)
+            return SimpleNamespace(
+                settings=settings, dispatcher=strategy(gateway, environment), visibility=visibility
+            )
 
     expected = lost = doubled = 0
     for seed in seeds:
@@ -151,4 +162,3 @@ def figures(name: str, seeds: range, events: int) -> Figures:
         lost += simulated.verdict.lost
         doubled += simulated.verdict.doubled
     return Figures(name or "this gateway", expected, lost, doubled)
-

@@ -2,10 +2,10 @@
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mwaa_gateway.outcomes import Reason
-
 from simulation.airflow import Run
 from simulation.gateway import Gateway
 from simulation.workload import Expected, RunKey, number
@@ -15,13 +15,15 @@ __all__ = ["Bounds", "LedgerWatch", "Verdict", "check", "event_of"]
 
 @dataclass
 class LedgerWatch:
-    """Every write to the ledger as it happens: what is finished never changes again."""
+    """Every write to the ledger as it happens: what is finished never changes again, unless it is redriven."""
 
     writes: int = 0
     changed_after_the_end: list[str] = field(default_factory=list)
 
     def __call__(self, key: tuple[str, str], old: dict | None, new: dict) -> None:
         self.writes += 1
+        if old is not None and "redrives" in new and old.get("redrives") != new["redrives"]:
+            return
         if old is not None and old.get("state", {}).get("S") in ("triggered", "dead") and new != old:
             self.changed_after_the_end.append(f"{key[1]}: {old['state']['S']} -> {new['state']['S']}")
 
@@ -57,44 +59,53 @@ class Verdict:
 def check(gateway: Gateway, expected: Expected, watch: LedgerWatch, bounds: Bounds) -> Verdict:
     """Compare what happened with what must have happened."""
     verdict = Verdict()
-    problem = verdict.problems.append
     _runs(gateway, expected, verdict)
     _dead(gateway, expected, verdict)
-    for mapping in gateway.mappings.values():
+    verdict.problems += [*_left_over(gateway), *_ledger(gateway, watch), *_too_much(verdict, bounds)]
+    return verdict
+
+
+def _left_over(gateway: Gateway) -> Iterator[str]:
+    """Whatever is still under way when everything should have come to its end."""
+    for mapping in (*gateway.mappings.values(), gateway.retries):
         if mapping.queue.messages:
-            problem(f"{len(mapping.queue.messages)} messages are left on {mapping.queue.name}")
+            yield f"{len(mapping.queue.messages)} messages are left on {mapping.queue.name}"
         if mapping.running:
-            problem(f"{mapping.running} invocations of {mapping.sandboxes.name} are still running")
+            yield f"{mapping.running} invocations of {mapping.sandboxes.name} are still running"
     for invocations in gateway.ingress.values():
         if invocations.in_flight:
-            problem(f"{invocations.in_flight} events of {invocations.sandboxes.name} are still on their way")
-    if gateway.world.surprises:
-        problem(f"{len(gateway.world.surprises)} surprises: {gateway.world.surprises[:3]}")
+            yield f"{invocations.in_flight} events of {invocations.sandboxes.name} are still on their way"
     if not gateway.world.scheduler.idle:
-        problem("something was still to be done when the time was up")
+        yield "something was still to be done when the time was up"
+    if gateway.world.surprises:
+        yield f"{len(gateway.world.surprises)} surprises: {gateway.world.surprises[:3]}"
+    for server in gateway.servers.values():
+        if server.most_running > server.slots:
+            yield f"{server.most_running} commands at once on {server.airflow.environment}"
+
+
+def _ledger(gateway: Gateway, watch: LedgerWatch) -> Iterator[str]:
     unfinished = [
         key[1]
         for key, item in gateway.ledger.items.items()
         if "state" in item and item["state"]["S"] not in ("triggered", "dead")
     ]
     if unfinished:
-        problem(f"{len(unfinished)} ledger rows are unfinished: {unfinished[:3]}")
+        yield f"{len(unfinished)} ledger rows are unfinished: {unfinished[:3]}"
     if watch.changed_after_the_end:
-        problem(f"finished ledger rows changed: {watch.changed_after_the_end[:3]}")
+        yield f"finished ledger rows changed: {watch.changed_after_the_end[:3]}"
+
+
+def _too_much(verdict: Verdict, bounds: Bounds) -> Iterator[str]:
     if verdict.commands_per_run > bounds.commands_per_run:
-        problem(f"{verdict.commands_per_run:.2f} commands per run, more than {bounds.commands_per_run}")
+        yield f"{verdict.commands_per_run:.2f} commands per run, more than {bounds.commands_per_run}"
     if verdict.deliveries_per_request > bounds.deliveries_per_request:
-        problem(
-            f"{verdict.deliveries_per_request:.2f} deliveries per request, more than {bounds.deliveries_per_request}"
+        yield (
+            f"{verdict.deliveries_per_request:.2f} deliveries per request, "
+            f"more than {bounds.deliveries_per_request}"
         )
     if verdict.longest_delay > bounds.longest_delay:
-        problem(
-            f"a run came {verdict.longest_delay:.0f} s after its event, later than {bounds.longest_delay:.0f} s"
-        )
-    for server in gateway.servers.values():
-        if server.most_running > server.slots:
-            problem(f"{server.most_running} commands at once on {server.airflow.environment}")
-    return verdict
+        yield f"a run came {verdict.longest_delay:.0f} s after its event, later than {bounds.longest_delay:.0f} s"
 
 
 def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-import logging
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,15 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import mwaa_gateway
 import requests
+
+import mwaa_gateway
 from mwaa_gateway import wiring
 from mwaa_gateway.aws import mwaa as mwaa_adapter
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.queues import (
+    EventQueues,
     IngressDeadLetterQueue,
     TriggerDeadLetterQueue,
     TriggerQueues,
@@ -24,16 +26,17 @@ from mwaa_gateway.aws.queues import (
 )
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.dispatch import Dispatcher
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.events import BelievedQueues
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.live_rules import LiveRules
 from mwaa_gateway.routing import rule_partitions
-from mwaa_gateway.settings import DispatcherSettings, IngressSettings
-
+from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 from simulation.airflow import Airflow
 from simulation.dynamodb import DynamoDB, Table
 from simulation.lambdas import AsyncInvocations, EventSourceMapping, Sandbox, Sandboxes, on_failure_record
 from simulation.mwaa import Mwaa, Session, WebServer
-from simulation.sqs import Queue, Sqs
+from simulation.sqs import Queue, Sqs, arn
 from simulation.world import World
 
 __all__ = ["SOURCES", "Gateway", "MakeDispatcher", "cli_transport", "dispatcher_settings"]
@@ -45,7 +48,8 @@ INGRESS_TIMEOUT = 30.0
 DISPATCHER_TIMEOUT = 90.0
 VISIBILITY_TIMEOUT = 540.0
 MAXIMUM_RECEIVES = 1000
-REDRIVEN_EVERY = 1800.0
+RETRY_VISIBILITY_TIMEOUT = 180.0
+RETRY_BATCH, RETRY_CONCURRENCY = 10, 5
 
 MakeDispatcher = Callable[["Gateway", str], Any]
 
@@ -91,6 +95,17 @@ class Gateway:
                 lambda name=name: self._dispatcher_sandbox(name),
             )
             self.mappings[name] = EventSourceMapping(world, queue, sandboxes, self.slots, _run_named_in)
+        retry = self.queues["ingress-retry"] = Queue(
+            world,
+            "ingress-retry",
+            visibility_timeout=RETRY_VISIBILITY_TIMEOUT,
+            maximum_receives=MAXIMUM_RECEIVES,
+        )
+        retry.dead = self.queues["ingress-dlq"]
+        queued = Sandboxes(world, "queued_events", INGRESS_TIMEOUT, self._queued_events_sandbox)
+        self.retries = EventSourceMapping(
+            world, retry, queued, RETRY_CONCURRENCY, batch_size=RETRY_BATCH, subject=lambda _: ""
+        )
         self.sqs = Sqs(world, self.queues)
         self.mwaa = Mwaa(world, self.servers)
         self.session = Session({server.host: server for server in self.servers.values()})
@@ -119,15 +134,8 @@ class Gateway:
 
     # --- functions -------------------------------------------------------------------------------------------------
 
-    def _ingress_sandbox(self, name: str) -> Sandbox:
-        settings = IngressSettings(
-            rules_table="rules",
-            trigger_queue_url="trigger-{environment}",
-            ingress_dlq_url="ingress-dlq",
-            environments=frozenset(self.airflows),
-            unwrap_topic_arns=self.unwrap_topics,
-        )
-        ingress = wiring.Ingress(
+    def _ingress(self, settings: IngressSettings) -> wiring.Ingress:
+        return wiring.Ingress(
             settings=settings,
             rules=LiveRules(
                 RulesTable(self.dynamodb, "rules", pause=self.world.scheduler.wait),
@@ -138,38 +146,57 @@ class Gateway:
             dead_letters=IngressDeadLetterQueue(self.sqs, settings.ingress_dlq_url),
             now=self.world.clock(),
         )
-        return self._handler(name, SimpleNamespace(ingress=lambda: ingress))
+
+    def _ingress_settings(self) -> dict[str, Any]:
+        return {
+            "rules_table": "rules",
+            "trigger_queue_url": "trigger-{environment}",
+            "ingress_dlq_url": "ingress-dlq",
+            "environments": frozenset(self.airflows),
+            "unwrap_topic_arns": self.unwrap_topics,
+        }
+
+    def _ingress_sandbox(self, name: str) -> Sandbox:
+        ingress = self._ingress(IngressSettings(**self._ingress_settings()))
+        return self._sandbox(name, SimpleNamespace(ingress=lambda: ingress))
+
+    def _queued_events_sandbox(self) -> Sandbox:
+        settings = QueuedEventsSettings(
+            **self._ingress_settings(), ingress_retry_queue_arn=arn("ingress-retry")
+        )
+        function = wiring.QueuedEventsFunction(
+            ingress=self._ingress(settings),
+            believed=BelievedQueues(
+                settings.ingress_retry_queue_arn, settings.event_queue_arns, settings.unwrap_topic_arns
+            ),
+            queues=EventQueues(self.sqs),
+            jitter=self.world.random.random,
+        )
+        return self._sandbox("queued_events", SimpleNamespace(queued_events=lambda: function))
 
     def _dispatcher_sandbox(self, environment: str) -> Sandbox:
         make = self.make_dispatcher or production_dispatcher
         dispatcher = make(self, environment)
-        return self._handler("dispatcher", SimpleNamespace(dispatcher=lambda: dispatcher))
+        return self._sandbox("dispatcher", SimpleNamespace(dispatcher=lambda: dispatcher))
 
-    def _handler(self, name: str, wired: SimpleNamespace) -> Sandbox:
+    def _sandbox(self, name: str, wired: SimpleNamespace) -> Sandbox:
         module = self._modules[name].pop() if self._modules[name] else _load(name)
         module.wiring = wired
         if self.logged:
             return Sandbox(module.handler, lambda: None)
         # Log lines and metrics prove nothing here and cost as much as everything else together.
-        module.logger = _SILENT
+        module.logger = _SilentLogger(self.world)
         module.report_dispatch = module.report_ingress = _unreported
+        module.report_given_back = self._given_back
         return Sandbox(module.handler.__wrapped__, lambda: self._modules[name].append(module))
 
-    # --- what Lambda gave up -----------------------------------------------------------------------------------------
+    def _given_back(self, error: Exception, _attempt: int, _seconds: float) -> None:
+        if not isinstance(error, Unavailable):
+            self.world.surprises.append(f"queued_events gave back for {error!r}")
 
     def _given_up(self, function: str, payload: dict[str, Any]) -> None:
-        """The on-failure destination is the ingress DLQ; an operator redrives it by hand now and then."""
-        self.queues["ingress-dlq"].send(on_failure_record(function, payload))
-        self.world.scheduler.after(REDRIVEN_EVERY, self.redrive_ingress)
-
-    def redrive_ingress(self) -> None:
-        """Send again what is in the ingress DLQ only because nobody answered in time."""
-        queue = self.queues["ingress-dlq"]
-        for message in list(queue.messages.values()):
-            document = json.loads(message.body)
-            if "requestPayload" in document:
-                queue.delete(message)
-                self.ingress[document["requestContext"]["functionArn"]].submit(document["requestPayload"])
+        """Lambda's on-failure destination."""
+        self.queues["ingress-retry"].send(on_failure_record(function, payload))
 
 
 def production_dispatcher(gateway: Gateway, environment: str) -> Any:
@@ -227,7 +254,7 @@ def cli_transport(gateway: Gateway, settings: DispatcherSettings) -> mwaa_adapte
 
 SOURCES = {
     name: compile((FUNCTIONS / name / "app.py").read_text(), str(FUNCTIONS / name / "app.py"), "exec")
-    for name in (*INGRESS, "dispatcher")
+    for name in (*INGRESS, "queued_events", "dispatcher")
 }
 
 
@@ -240,7 +267,17 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-_SILENT = logging.Logger("silent", logging.CRITICAL + 1)
+class _SilentLogger:
+    """In the place of the functions' logger: remembers what is no outage, and says nothing."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def warning(self, *_: object) -> None:
+        pass
+
+    def exception(self, _text: str) -> None:
+        self._world.surprises.append(repr(sys.exception()))
 
 
 def _unreported(*_: object) -> None:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mwaa_gateway.errors import Unavailable
-
 from simulation.scheduler import Process
-from simulation.sqs import Message, Queue
+from simulation.sqs import Message, Queue, arn
 from simulation.world import World
 
 __all__ = ["AsyncInvocations", "EventSourceMapping", "Sandbox", "Sandboxes"]
@@ -149,11 +148,12 @@ class EventSourceMapping:
                     self.queue.leave(message)
             self._poll_soon()
 
-        records = [_record(message) for message in batch]
+        source = arn(self.queue.name)
+        records = [_record(message, source) for message in batch]
         self.sandboxes.invoke({"Records": records}, self.subject(batch[0].body), ended)
 
 
-def _record(message: Message) -> dict[str, Any]:
+def _record(message: Message, source: str) -> dict[str, Any]:
     return {
         "messageId": message.id,
         "receiptHandle": message.receipt,
@@ -161,6 +161,7 @@ def _record(message: Message) -> dict[str, Any]:
         "attributes": {"ApproximateReceiveCount": str(message.receives)},
         "messageAttributes": {},
         "eventSource": "aws:sqs",
+        "eventSourceARN": source,
     }
 
 

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import requests
 from botocore.exceptions import ClientError
+from greenlet import getcurrent
 
 from simulation.airflow import Airflow, Answer
 from simulation.world import Crash, World
@@ -32,7 +33,7 @@ class Response:
         self.body = body
         self.raw = SimpleNamespace(read=lambda _size, decode_content: body)  # noqa: ARG005
 
-    def __enter__(self) -> "Response":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,6 +73,7 @@ class WebServer:
         """Answer `POST /aws_mwaa/cli` as the calling process sees it."""
         world, scheduler = self.world, self.world.scheduler
         crash = world.next_crash("POST /aws_mwaa/cli")
+        getcurrent().asked = True
         scheduler.wait(world.latency())
         if crash is Crash.BEFORE or self._kills(command):
             scheduler.kill()
@@ -79,17 +81,8 @@ class WebServer:
             world.faults["web server down"] += 1
             self.refused_away += 1
             return self._unreachable(timeout)
-        if self.tokens.get(token, 0.0) < scheduler.now or world.chance(
-            world.rates.token_refused, "token refused"
-        ):
-            self.tokens.pop(token, None)
-            return Response(403, b'{"error":"Forbidden"}')
-        if self.running >= self.slots:
-            self.refused_busy += 1
-            return Response(503, b"<html><h1>503 Service Temporarily Unavailable</h1></html>")
-        if world.chance(world.rates.web_server_error / 2, "web server error, not applied"):
-            scheduler.wait(world.random.random())
-            return Response(world.random.choice((502, 504)), b"<html>bad gateway</html>")
+        if (refused := self._refused(token)) is not None:
+            return refused
         answered: list[Response] = []
         seconds = self._start(command, answered)
         if crash is Crash.DURING:
@@ -106,6 +99,22 @@ class WebServer:
         if world.chance(world.rates.web_server_error / 2, "web server error, applied"):
             return Response(world.random.choice((502, 504)), b"<html>bad gateway</html>")
         return answered[0]
+
+    def _refused(self, token: str) -> Response | None:
+        """What is answered before a command is started, if anything."""
+        world = self.world
+        if self.tokens.get(token, 0.0) < world.scheduler.now or world.chance(
+            world.rates.token_refused, "token refused"
+        ):
+            self.tokens.pop(token, None)
+            return Response(403, b'{"error":"Forbidden"}')
+        if self.running >= self.slots:
+            self.refused_busy += 1
+            return Response(503, b"<html><h1>503 Service Temporarily Unavailable</h1></html>")
+        if world.chance(world.rates.web_server_error / 2, "web server error, not applied"):
+            world.scheduler.wait(world.random.random())
+            return Response(world.random.choice((502, 504)), b"<html>bad gateway</html>")
+        return None
 
     def _kills(self, command: str) -> bool:
         return command.startswith("dags trigger") and command.rpartition(" ")[2] in self.killers

@@ -36,14 +36,14 @@ def main() -> int:
                 sys.stdout.write(f"{simulated}\n")
             if not simulated.verdict.ok:
                 failed.append(simulated.seed)
-                print(simulated.explain())
+                sys.stdout.write(f"{simulated.explain()}\n")
     seconds = time.monotonic() - began
-    print(
+    lines = [
         f"{options.seeds} seeds of {options.events} events: {runs} runs, {faults.total()} faults in {seconds:.1f} s; "
-        f"{len(failed)} seeds broke a promise {sorted(failed) or ''}"
-    )
-    for fault, count in faults.most_common():
-        print(f"  {fault}: {count}")
+        f"{len(failed)} seeds broke a promise {sorted(failed) or ''}",
+        *(f"  {fault}: {count}" for fault, count in faults.most_common()),
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
     return 1 if failed else 0
 
 

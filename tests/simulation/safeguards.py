@@ -10,7 +10,9 @@ from simulation import gateway
 
 __all__ = ["Off", "switch_off"]
 
-Off = tuple[str, str, str]  # module of the gateway, or function; a piece of its source; what stands there instead
+Off = tuple[
+    str, str, str
+]  # module of the gateway, or function; a piece of its source; what stands there instead
 
 
 def switch_off(monkeypatch: pytest.MonkeyPatch, *replacements: Off) -> None:
@@ -51,7 +53,11 @@ def _replaced(text: str, pieces: list[tuple[str, str]]) -> str:
 
 
 def _functions(module: ModuleType, ours: object, theirs: object) -> list[tuple[FunctionType, FunctionType]]:
-    if isinstance(ours, FunctionType) and isinstance(theirs, FunctionType) and ours.__module__ == module.__name__:
+    if (
+        isinstance(ours, FunctionType)
+        and isinstance(theirs, FunctionType)
+        and ours.__module__ == module.__name__
+    ):
         return [(ours, theirs)]
     if isinstance(ours, type) and isinstance(theirs, type) and ours.__module__ == module.__name__:
         return [

@@ -35,6 +35,7 @@ class Process(greenlet):
         self.deadline = deadline
         self.subject = subject
         self.calls = 0
+        self.asked = False  # Airflow, for whatever it was
         self.killed = False
         self._body = body
         self._ended = ended

@@ -9,9 +9,9 @@ from functools import cache
 from types import SimpleNamespace
 
 from aws_lambda_powertools.utilities.batch import base as powertools
+
 from mwaa_gateway.aws import ledger_table
 from mwaa_gateway.trigger_request import TriggerRequest
-
 from simulation.checker import Bounds, LedgerWatch, Verdict, check
 from simulation.gateway import Gateway, MakeDispatcher
 from simulation.workload import ENVIRONMENTS, MOVED, RULES, UNWRAPPED_TOPIC, airflows, generate

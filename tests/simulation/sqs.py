@@ -1,15 +1,20 @@
 """SQS standard queues: at least once, in no order, invisible while somebody works on a message."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from simulation.world import World
 
-__all__ = ["Message", "Queue", "Sqs"]
+__all__ = ["Message", "Queue", "Sqs", "arn"]
 
 LONGEST_VISIBILITY = 43_200
+
+
+def arn(queue: str) -> str:
+    return f"arn:aws:sqs:eu-west-1:123456789012:{queue}"
 
 
 class Message:
@@ -116,12 +121,14 @@ class Queue:
 class Sqs:
     """The part of botocore's SQS client that the adapters use; a queue's URL is its name."""
 
+    meta = SimpleNamespace(endpoint_url="https://sqs.eu-west-1.amazonaws.com")
+
     def __init__(self, world: World, queues: dict[str, Queue]) -> None:
         self._world = world
         self._queues = queues
 
     def send_message(self, **request: Any) -> dict[str, Any]:
-        queue = self._queues[request["QueueUrl"]]
+        queue = self._queues[request["QueueUrl"].rpartition("/")[2]]
 
         def send() -> dict[str, Any]:
             queue.send(request["MessageBody"])
@@ -130,7 +137,7 @@ class Sqs:
         return self._world.aws_call("sqs", "SendMessage", send)
 
     def send_message_batch(self, **request: Any) -> dict[str, Any]:
-        queue, entries = self._queues[request["QueueUrl"]], request["Entries"]
+        queue, entries = self._queues[request["QueueUrl"].rpartition("/")[2]], request["Entries"]
         assert 1 <= len(entries) <= 10
         assert sum(len(entry["MessageBody"]) for entry in entries) <= 1_048_576
 
@@ -151,7 +158,7 @@ class Sqs:
         return self._world.aws_call("sqs", "SendMessageBatch", send)
 
     def change_message_visibility(self, **request: Any) -> dict[str, Any]:
-        queue = self._queues[request["QueueUrl"]]
+        queue = self._queues[request["QueueUrl"].rpartition("/")[2]]
 
         def change() -> dict[str, Any]:
             queue.change_visibility(request["ReceiptHandle"], request["VisibilityTimeout"])

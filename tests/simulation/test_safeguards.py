@@ -77,7 +77,9 @@ def lost_writes() -> list[str]:
     scenario = Scenario(Rates(answer_lost=0.15))
     for n in range(1, 101):
         scenario.upload(n, at=120 * n)
-    return scenario.play(Bounds(commands_per_run=1.15, deliveries_per_request=1.1, longest_delay=60.0)).problems
+    return scenario.play(
+        Bounds(commands_per_run=1.15, deliveries_per_request=1.1, longest_delay=60.0)
+    ).problems
 
 
 def refusals() -> list[str]:
@@ -102,7 +104,11 @@ def one_environment_away() -> list[str]:
         scenario.close(n, at=n)
     problems = scenario.play(Bounds(3.0, 500.0, 7200 + 1200)).problems
     asked = scenario.gateway.servers["legacy"].refused_away
-    return problems if asked <= 7200 / 20 else [*problems, f"{asked} commands sent to a web server that was away"]
+    return (
+        problems
+        if asked <= 7200 / 20
+        else [*problems, f"{asked} commands sent to a web server that was away"]
+    )
 
 
 DERIVED_RUN_ID: Off = (
@@ -131,29 +137,59 @@ SAFEGUARDS = {
     "evidence of any run, alone": Safeguard((EVIDENCE_AT_ALL,), garbled_answers, "lost"),
     "microseconds kept, alone": Safeguard((MICROSECONDS,), a_second, "commands per run"),
     "writes are fenced by the attempt": Safeguard(
-        (("aws.ledger_table", '_STILL_MINE = "#state = :open AND attempt = :attempt"', '_STILL_MINE = "attribute_exists(#state)"'),),
+        (
+            (
+                "aws.ledger_table",
+                '_STILL_MINE = "#state = :open AND attempt = :attempt"',
+                '_STILL_MINE = "attribute_exists(#state)"',
+            ),
+        ),
         overtaken,
         "finished ledger rows changed",
     ),
     "the first attempt's target is pinned": Safeguard(
         (
-            ("aws.ledger_table", "            return _claim(new)\n        # Refused", "            return __import__('dataclasses').replace(_claim(new), request=request)\n        # Refused"),
-            ("aws.ledger_table", "#state = :open AND environment = :environment AND claim_id <> :claim_id", "#state = :open AND claim_id <> :claim_id"),
+            (
+                "aws.ledger_table",
+                "            return _claim(new)\n        # Refused",
+                "            return __import__('dataclasses').replace(_claim(new), request=request)\n        # Refused",
+            ),
+            (
+                "aws.ledger_table",
+                "#state = :open AND environment = :environment AND claim_id <> :claim_id",
+                "#state = :open AND claim_id <> :claim_id",
+            ),
         ),
         moved_rule,
         "doubled",
     ),
     "our own claim is recognised": Safeguard(
-        (("aws.ledger_table", 'if old["claim_id"]["S"] == claim_id:', "if False:"),), lost_writes, "deliveries per request"
-    ),
-    "our own record is recognised": Safeguard(
-        (("aws.ledger_table", 'if int(old["attempt"]["N"]) == claim.attempt and old["state"]["S"] == state:', "if False:"),),
+        (("aws.ledger_table", 'if old["claim_id"]["S"] == claim_id:', "if False:"),),
         lost_writes,
         "deliveries per request",
     ),
-    "what is given back is reported": Safeguard((("dispatcher", "        raise GivenBack", "        return"),), refusals, "lost"),
+    "our own record is recognised": Safeguard(
+        (
+            (
+                "aws.ledger_table",
+                'if int(old["attempt"]["N"]) == claim.attempt and old["state"]["S"] == state:',
+                "if False:",
+            ),
+        ),
+        lost_writes,
+        "deliveries per request",
+    ),
+    "what is given back is reported": Safeguard(
+        (("dispatcher", "        raise GivenBack", "        return"),), refusals, "lost"
+    ),
     "what is done is not reported": Safeguard(
-        (("dispatcher", "    if dispatched.redeliver_after is not None:", "    if dispatched.redeliver_after is None:\n        raise GivenBack\n    else:"),),
+        (
+            (
+                "dispatcher",
+                "    if dispatched.redeliver_after is not None:",
+                "    if dispatched.redeliver_after is None:\n        raise GivenBack\n    else:",
+            ),
+        ),
         no_trouble,
         "deliveries per request",
     ),

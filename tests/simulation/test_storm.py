@@ -14,7 +14,9 @@ def test_ten_thousand_events_in_a_minute_drain_as_fast_as_the_slots_allow() -> N
     for n in range(1, EVENTS + 1):
         scenario.upload(n, at=60 * n / EVENTS)
     theory = EVENTS * SECONDS / SLOTS
-    verdict = scenario.play(Bounds(commands_per_run=1.0, deliveries_per_request=1.0, longest_delay=1.05 * theory))
+    verdict = scenario.play(
+        Bounds(commands_per_run=1.0, deliveries_per_request=1.0, longest_delay=1.05 * theory)
+    )
     assert [] == verdict.problems
     assert EVENTS == verdict.created
     drained = max(run.created_at for run in scenario.runs) - scenario.world.start

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from mwaa_gateway.outcomes import Reason
-
 from simulation.airflow import Airflow
 
 __all__ = [

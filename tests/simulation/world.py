@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ __all__ = ["Crash", "Crashes", "Outage", "Rates", "World"]
 
 START = 1_800_000_000.0  # 2027-01-15
 BOTOCORE_TRIES = 3  # as CLIENT_CONFIG has it
-BOTOCORE_READ_TIMEOUT = 6.0
+BOTOCORE_READ_TIMEOUT, CONNECT_TIMEOUT = 6.0, 3.0
 
 
 class Crash(Enum):
@@ -101,7 +102,9 @@ class RandomCrashes:
         return self.random.choice((Crash.BEFORE, Crash.DURING, Crash.AFTER))
 
     def survived(self, process: Process) -> None:
-        self.row.pop(process.subject, None)
+        # Waiting at a gate is no attempt: the ledger goes on counting.
+        if process.asked:
+            self.row.pop(process.subject, None)
 
 
 class World:
@@ -169,33 +172,36 @@ class World:
             self.scheduler.kill()
         throttled = self.rates.throttled if service == "dynamodb" else self.rates.queue_failed
         for resend in range(BOTOCORE_TRIES):
-            last = resend == BOTOCORE_TRIES - 1
             if resend:
                 wait(self.random.random() * 2**resend)
-            if self.down(service):
-                self.faults[f"{service} down"] += 1
-                if last:
-                    raise ConnectTimeoutError(endpoint_url=f"https://{service}")
-                wait(3.0)
-            elif self.chance(throttled if not resend else throttled and 0.5, f"{service} throttled"):
-                if last:
-                    raise ClientError(
-                        {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, operation
-                    )
-            elif self.chance(self.rates.answer_lost, f"{service} answer lost"):
-                if self.random.random() < 0.5:
-                    self._applied(effect)
-                else:
-                    self._later(effect)
-                wait(BOTOCORE_READ_TIMEOUT)
-                if last:
-                    raise ReadTimeoutError(endpoint_url=f"https://{service}")
-            else:
+            # Who is throttled once is throttled again half of the time.
+            failure = self._failure(service, operation, effect, 0.5 if resend and throttled else throttled)
+            if failure is None:
                 result = effect()
                 if crash is Crash.AFTER:
                     self.scheduler.kill()
                 return result
-        raise AssertionError("unreachable")
+        assert failure is not None
+        raise failure
+
+    def _failure(
+        self, service: str, operation: str, effect: Callable[[], Any], throttled: float
+    ) -> Exception | None:
+        """What becomes of one send instead of an answer, if anything."""
+        if self.down(service):
+            self.faults[f"{service} down"] += 1
+            self.scheduler.wait(CONNECT_TIMEOUT)
+            return ConnectTimeoutError(endpoint_url=f"https://{service}")
+        if self.chance(throttled, f"{service} throttled"):
+            return ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, operation)
+        if self.chance(self.rates.answer_lost, f"{service} answer lost"):
+            if self.random.random() < 0.5:
+                self._applied(effect)
+            else:
+                self._later(effect)
+            self.scheduler.wait(BOTOCORE_READ_TIMEOUT)
+            return ReadTimeoutError(endpoint_url=f"https://{service}")
+        return None
 
     def _later(self, effect: Callable[[], Any]) -> None:
         """A request on its way when its sender is gone still arrives."""
@@ -203,7 +209,5 @@ class World:
 
     @staticmethod
     def _applied(effect: Callable[[], Any]) -> None:
-        try:
+        with suppress(ClientError):  # nobody hears of it
             effect()
-        except ClientError:
-            pass  # nobody hears of it

@@ -45,7 +45,7 @@ def test_no_loop_is_left_unfinished(expand, count):
     text = json.dumps(expand(*NAMES[:count]).cloudformation)
     known = "|".join(re.escape(name) for name in PSEUDO_PARAMETERS)
     variables = set(re.findall(r"[$&]\{(?!" + known + r")([^}]*)\}", text))
-    assert variables == {"LandingBucket.Arn", "LandingBucketName"}
+    assert variables == {"LandingBucket.Arn", "LandingBucketName", "LedgerTable.Arn"}
     assert "Fn::ForEach" not in text
 
 
@@ -122,6 +122,7 @@ def test_outputs_tell_a_client_everything_it_needs(expand):
         "LedgerTableName": "<LedgerTable>",
         "QueuedEventsRoleArn": "<QueuedEventsRole.Arn>",
         "RulesTableName": "<RulesTable>",
+        "OperatorPolicyArn": "<OperatorPolicy>",
         "RulesWriterPolicyArn": "<RulesWriterPolicy>",
         "TopicArn": "<Topic>",
         "TriggerDlqUrlTemplate": "https://sqs.eu-central-1.amazonaws.com/123456789012/mwaa-gateway-trigger-dlq-{environment}",

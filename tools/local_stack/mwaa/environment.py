@@ -57,6 +57,9 @@ class Environment:
     airflow_url: str = ""
     slots: Slots = field(default_factory=Slots)
     throttle: Throttle = field(default_factory=Throttle)
+    # Airflow 3 writes its audit log in a transaction beside the call's own: two calls at once lock each other out of
+    # SQLite for seconds. MWAA has PostgreSQL, where they do not.
+    rest_writes: threading.Lock = field(default_factory=threading.Lock)
     count: Count = field(default_factory=Count)
     schedule: FaultSchedule = field(default_factory=lambda: FaultSchedule(Faults()))
     tokens: TokenStore = field(init=False)

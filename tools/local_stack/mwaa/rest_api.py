@@ -9,6 +9,7 @@ with 504 while Airflow goes on with it.
 import json
 import time
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Self, assert_never
@@ -115,7 +116,8 @@ class RestApi:
         environment = self._environment
         self._sleep(environment.schedule.faults.latency_milliseconds / 1000)
         version = "v1" if environment.version.is_airflow_2 else "v2"
-        with requests.Session() as session:
+        one_by_one = nullcontext() if call.only_reads else environment.rest_writes
+        with one_by_one, requests.Session() as session:
             session.trust_env = False  # no proxy stands between this machine and itself
             try:
                 answer = session.request(

@@ -72,7 +72,9 @@ class RestAnswer:
         A validation error of Airflow 3 quotes what it was sent, and with it the event: only where and why is told.
         """
         document = self.document
-        match document.get("detail", document) if isinstance(document, Mapping) else document:
+        if isinstance(document, Mapping):
+            document = document.get("detail") or document.get("message")
+        match document:
             case str(text):
                 return html.unescape(_TAGS_AND_SPACES.sub(" ", text)).strip()
             case {"reason": reason, **more}:
@@ -88,7 +90,8 @@ class RestAnswer:
 
     def said(self) -> str:
         """The same, cut, and with the status, for a reason."""
-        return f"Airflow said HTTP {self.status}: {self.detail()}"[:_LONGEST_TEXT]
+        status = "something without a status" if self.status is None else f"HTTP {self.status}"
+        return f"Airflow said {status}: {self.detail()}"[:_LONGEST_TEXT]
 
     def rows(self, name: str) -> list[Mapping[str, Any]] | None:
         """Return the list `name` of a successful answer; None when it is anything else."""

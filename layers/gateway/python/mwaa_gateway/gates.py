@@ -1,8 +1,8 @@
 """Gates: who is not available is asked by one probe, while everybody else's requests wait without asking.
 
 There is a gate before the environment (its web server is down, busy, or being updated) and one before each DAG that
-Airflow does not know. A gate is open, and costs nothing, until attempts fail for that reason (three in a row for an environment:
-a single 503 is somebody else using the web server, and delays its own message only.
+Airflow does not know. A gate is open, and costs nothing, until attempts fail for that reason. For an environment it
+takes three in a row: a single 503 is somebody else using the web server, and delays its own message only.
 
     open ──failed──▶ shut until t ──t──▶ one attempt takes the probe ──failed──▶ shut until t', a little longer
       ▲                                                  │
