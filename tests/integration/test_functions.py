@@ -292,6 +292,35 @@ def test_wiring_builds_a_dispatcher_from_its_settings(
         wiring.dispatcher.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("rest_environments", "expected"),
+    [("", "CliTransport"), ("legacy", "CliTransport"), ("legacy,analytics", "RestTransport")],
+)
+def test_wiring_chooses_the_transport_of_its_environment(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch, rest_environments: str, expected: str
+) -> None:
+    """By the name that rules use; over REST with its share of the calls, and each call made once."""
+    for name, value in {
+        "ENVIRONMENT": "analytics",
+        "MWAA_ENVIRONMENT_NAME": "acme-analytics",
+        "LEDGER_TABLE": "ledger",
+        "TRIGGER_QUEUE_URL": queues.trigger,
+        "TRIGGER_DLQ_URL": queues.trigger_dlq,
+        "REST_ENVIRONMENTS": rest_environments,
+        "SLOTS_PER_ENVIRONMENT": "4",
+    }.items():
+        monkeypatch.setenv(name, value)
+    wiring.dispatcher.cache_clear()
+    try:
+        airflow = wiring.dispatcher().dispatcher.airflow
+    finally:
+        wiring.dispatcher.cache_clear()
+    assert expected == type(airflow).__name__
+    if expected == "RestTransport":
+        assert 1 == airflow._client.meta.config.retries["total_max_attempts"]
+        assert 0.5 == airflow._pace._seconds
+
+
 def test_importing_the_functions_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """No client and no setting at import: a function without its settings imports."""
     for name in ("RULES_TABLE", "ENVIRONMENT", "AWS_DEFAULT_REGION", "AWS_REGION"):

@@ -179,11 +179,29 @@ def test_a_run_that_is_not_there_is_surely_not_there(environment: Environment, s
     assert Reason.RUN_NOT_THERE == outcome.reason
 
 
-@pytest.mark.parametrize("answers", [[server_exception()], [NO_TASKS, server_exception()]])
-def test_a_look_up_that_failed_finds_nothing_out(environment: Environment, answers: list[Answer]) -> None:
-    """Half an answer is none."""
-    environment.server.answers = answers
+@pytest.mark.parametrize("before", [[], [NO_TASKS]])
+def test_a_look_up_that_failed_twice_finds_nothing_out(
+    environment: Environment, before: list[Answer]
+) -> None:
+    """Half an answer is none; and nobody is asked for ever."""
+    environment.server.answers = [*before, server_exception()]
     assert isinstance(environment.transport.look_up(TARGET), OutcomeUnknown)
+    assert len(before) + 2 == len(environment.server.received)
+
+
+@pytest.mark.parametrize("lost", [server_exception(), Answer(silent=True), Answer(body=b"<html>")])
+def test_a_look_up_that_failed_once_is_made_again(environment: Environment, lost: Answer) -> None:
+    """It changes nothing, and a request in doubt would wait for minutes otherwise."""
+    environment.server.answers = [lost, NO_TASKS, lost, ok({"dag_runs": [RUN], "total_entries": 1})]
+    assert isinstance(environment.transport.look_up(TARGET), AlreadyTriggered)
+    assert 4 == len(environment.server.received)
+
+
+def test_a_look_up_that_was_refused_is_not_repeated(environment: Environment) -> None:
+    """Who is throttled asks later."""
+    environment.server.answers = [aws_error("ThrottlingException", 429, message="Rate exceeded")]
+    assert Reason.WEB_SERVER_BUSY == environment.transport.look_up(TARGET).reason  # type: ignore[union-attr]
+    assert 1 == len(environment.server.received)
 
 
 def test_what_does_not_fit_is_rejected_unsent(environment: Environment) -> None:

@@ -38,9 +38,12 @@ def main() -> int:
                 failed.append(simulated.seed)
                 sys.stdout.write(f"{simulated.explain()}\n")
     seconds = time.monotonic() - began
-    lines = [
+    told = (
         f"{options.seeds} seeds of {options.events} events: {runs} runs, {faults.total()} faults in {seconds:.1f} s; "
-        f"{len(failed)} seeds broke a promise {sorted(failed) or ''}",
+        f"{len(failed)} seeds broke a promise {sorted(failed) or ''}"
+    )
+    lines = [
+        told,
         *(f"  {fault}: {count}" for fault, count in faults.most_common()),
     ]
     sys.stdout.write("\n".join(lines) + "\n")

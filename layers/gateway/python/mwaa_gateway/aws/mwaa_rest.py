@@ -40,7 +40,7 @@ __all__ = ["CALLS_PER_SECOND", "REST_CLIENT_CONFIG", "Pace", "RestTransport"]
 
 CALLS_PER_SECOND = 10  # of one environment, by all its callers together
 # A little longer than MWAA itself waits, and never a second try that nobody is told of: the first may have started
-# the run. Three calls at most are made of one message, 45 s of the dispatcher's 90.
+# the run. A start that hangs and a look-up that hangs twice take 45 s of the dispatcher's 90.
 REST_CLIENT_CONFIG = Config(
     connect_timeout=3, read_timeout=12, retries={"mode": "standard", "total_max_attempts": 1}
 )
@@ -104,14 +104,19 @@ class RestTransport:
         return read_trigger(answer, target) if isinstance(answer, RestAnswer) else answer
 
     def look_up(self, target: ResolvedTarget) -> Outcome:
-        """Find the run by its run_id."""
+        """Find the run by its run_id. A call that gives no clear answer is made once more: it changes nothing."""
         outcome: Outcome = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "nobody was asked")
         for call in look_up_calls(target):
-            answer = self._invoke(call)
-            outcome = read_look_up(answer, target) if isinstance(answer, RestAnswer) else answer
+            outcome = self._look(call, target)
+            if isinstance(outcome, OutcomeUnknown):
+                outcome = self._look(call, target)
             if not (isinstance(outcome, Retryable) and outcome.reason is Reason.RUN_NOT_THERE):
                 break
         return outcome
+
+    def _look(self, call: RestCall, target: ResolvedTarget) -> Outcome:
+        answer = self._invoke(call)
+        return read_look_up(answer, target) if isinstance(answer, RestAnswer) else answer
 
     def _trigger(self, target: ResolvedTarget) -> RestAnswer | Rejected | Retryable | OutcomeUnknown:
         call = trigger_call(target, logical_date=self._logical_date)
