@@ -18,7 +18,7 @@ BIN := .venv/bin
 ONCE ?=
 export AIRFLOW_VERSION ?= 3.3.1
 
-.PHONY: help run down setup test check test-fast test-template test-3.13 test-local-stack format lock clean
+.PHONY: help run down setup test check test-fast test-simulation simulate test-template test-3.13 test-local-stack format lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -29,7 +29,7 @@ run: .venv/.ready .venvs/lambda/.ready  ## The whole gateway on this machine, sh
 down:  ## Stop a local stack that is still running
 	@$(BIN)/mwaa-gateway local down
 
-test: setup check test-fast test-template test-3.13 test-local-stack  ## Every check and every test
+test: setup check test-fast test-simulation test-template test-3.13 test-local-stack  ## Every check and every test
 
 setup: .venv/.ready .venvs/lambda/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## Make the locked environments
 
@@ -41,6 +41,13 @@ check: .venv/.ready  ## Style, types, and the rings of the architecture
 
 test-fast: .venv/.ready  ## Unit and integration tests, with branch coverage
 	$(BIN)/pytest tests/unit tests/integration -n 2 --cov --cov-report=term --cov-fail-under=90
+
+test-simulation: .venv/.ready  ## The promises under every fault at once, a hundred seeds of a thousand events
+	$(BIN)/pytest tests/simulation -n 2 -q
+
+SEEDS ?= 1000
+simulate: .venv/.ready  ## More seeds: make simulate SEEDS=1000
+	$(BIN)/python tests/simulation/replay.py 0 --seeds $(SEEDS) --processes 2
 
 test-template: .venv/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## What template.yaml deploys: lint, expanded checks, permissions
 	$(BIN)/pytest tests/template

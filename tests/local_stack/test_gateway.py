@@ -297,8 +297,9 @@ def test_fifty_uploads_at_once_over_rest_are_fifty_runs_on_either_airflow(gatewa
     for environment in gateway.environments:
         assert keys_of(runs(gateway, environment, "test.burst"), keys) == Counter(keys)
         calls = assert_within_pace(over_rest, environment)["rest_calls"]
-        # Airflow 3 is found out by each sandbox once; and no run needed a look-up.
-        assert 50 <= calls <= 50 + SHARE_OF_SLOTS
+        # Airflow 3 is found out by each sandbox once. An upload's two messages may be worked on at once: the second
+        # then looks for what the first is about to start.
+        assert 50 <= calls < 100
 
 
 def test_sixty_uploads_over_rest_survive_a_faulty_airflow(gateway, over_rest):

@@ -26,11 +26,24 @@ from botocore.exceptions import ClientError
 from local_stack.mwaa import ControlClient, Faults, LocalMwaa
 from local_stack.mwaa.airflow_host import session_members
 from local_stack.mwaa.http_server import Answer, Request
+from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.trigger_request import ResolvedTarget
 from polling import until
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests" / "fixtures" / "airflow_cli"
 VERSIONS = {"analytics": "3.3.1", "legacy": "2.11.2"}
+NO_TASKS = """
+try:
+    from airflow.sdk import DAG
+except ImportError:
+    from airflow import DAG
+from datetime import datetime, timezone
+
+with DAG("no_tasks", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=timezone.utc), catchup=False):
+    pass
+"""
 # One Airflow of each for all tests here, when the tests are spread over processes.
 pytestmark = pytest.mark.xdist_group("local_mwaa")
 
@@ -148,6 +161,7 @@ def mwaa(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Loc
     dags = folder / "dags"
     shutil.copytree(ROOT / "examples" / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     (dags / "broken.py").write_text("import no_such_module_anywhere\n")
+    (dags / "no_tasks.py").write_text(NO_TASKS)
     local = LocalMwaa(
         VERSIONS,
         state_folder=folder / "state",
@@ -360,6 +374,90 @@ def test_faults_of_one_environment_leave_the_other_alone(environment: Client, co
     other = next(name for name in VERSIONS if name != environment.name)
     control.set_faults(Faults(error_503=1.0), environment=other)
     assert environment.post("version").status_code == 200
+
+
+@pytest.fixture
+def rest(environment: Client) -> RestTransport:
+    """The gateway's own transport over InvokeRestApi, on this environment."""
+    client = boto3.client(
+        "mwaa",
+        endpoint_url=environment.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=REST_CLIENT_CONFIG.merge(Config(inject_host_prefix=False)),
+    )
+    return RestTransport(client, environment.name, Pace(1))
+
+
+@pytest.mark.parametrize("dag_id", ["handle_notification", "no_tasks"])
+def test_over_rest_a_run_is_started_once_and_found(
+    environment: Client, rest: RestTransport, dag_id: str
+) -> None:
+    """The same run again is never a second one, nor taken for started without evidence; with tasks or without."""
+    target = ResolvedTarget(environment.name, dag_id, f"evt__rest__{dag_id}", {"value": "it's €"})
+    absent = rest.look_up(target)
+    assert isinstance(absent, Retryable)
+    assert absent.reason == Reason.RUN_NOT_THERE
+    assert rest.trigger(target) == Triggered()
+    again = rest.trigger(target)
+    # Airflow 2 says that the run_id is taken; Airflow 3.3 does not say what is, so it is looked up.
+    assert isinstance(again, AlreadyTriggered if environment.name == "legacy" else OutcomeUnknown)
+    # The one run that no look-up finds, Airflow 2's of a DAG without tasks, is found by starting it again.
+    assert isinstance(rest.look_up(target), AlreadyTriggered) is (
+        (environment.name, dag_id) != ("legacy", "no_tasks")
+    )
+    assert len(environment.runs(target.run_id)) == 1
+    assert environment.conf_of(target.run_id, dag_id) == {"value": "it's €"}
+
+
+def test_over_rest_a_dag_that_is_not_there_is_missing(environment: Client, rest: RestTransport) -> None:
+    """Never written, or never parsed because it is broken."""
+    for dag_id in ("no_such_dag", "broken"):
+        outcome = rest.trigger(ResolvedTarget(environment.name, dag_id, "evt__rest__missing", {}))
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason == Reason.DAG_MISSING
+
+
+def test_over_rest_six_at_once_with_one_run_id_make_one_run(environment: Client, rest: RestTransport) -> None:
+    """Airflow's database decides; whoever lost finds the run."""
+    target = ResolvedTarget(environment.name, "handle_notification", "evt__rest__race", {})
+    rest.trigger(ResolvedTarget(environment.name, "handle_notification", "evt__rest__warm_up", {}))
+    with ThreadPoolExecutor(6) as threads:
+        outcomes = list(threads.map(lambda _: rest.trigger(target), range(6)))
+    assert sum(outcome == Triggered() for outcome in outcomes) <= 1
+    assert not any(isinstance(outcome, Rejected) for outcome in outcomes)
+    assert isinstance(rest.look_up(target), AlreadyTriggered)
+    assert len(environment.runs(target.run_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "applied"),
+    [
+        ("error_503", False),
+        ("reset_before", False),
+        ("reset_after", True),
+        ("lost_response", True),
+        ("garbled", True),
+    ],
+)
+def test_over_rest_a_lost_answer_is_settled_by_a_look_up(
+    environment: Client,
+    rest: RestTransport,
+    control: ControlClient,
+    fault: str,
+    applied: bool,  # noqa: FBT001
+) -> None:
+    """Unknown, whatever the fault; then found, or surely not there."""
+    rest.trigger(ResolvedTarget(environment.name, "handle_notification", f"evt__rest__before_{fault}", {}))
+    target = ResolvedTarget(environment.name, "handle_notification", f"evt__rest__{fault}", {})
+    control.set_faults(Faults(**{fault: 1.0}))
+    assert isinstance(rest.trigger(target), OutcomeUnknown)
+    control.clear_faults()
+    assert len(environment.runs(target.run_id)) == int(applied)
+    found = rest.look_up(target)
+    assert isinstance(found, AlreadyTriggered) is applied
+    assert applied or (isinstance(found, Retryable) and found.reason == Reason.RUN_NOT_THERE)
 
 
 def test_nothing_is_left_when_the_parent_is_killed(mwaa: LocalMwaa, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ says so, without having started anything, and the caller sends the other form th
     look up    POST /dags/~/dagRuns/~/taskInstances/list            a run's tasks are made together with the run
                GET  /dags/<dag_id>/dagRuns?run_id_pattern=…         for a DAG without tasks; Airflow 3.1 and later
 
-`GET /dags/<dag_id>/dagRuns/<run_id>` would be the obvious look-up, and hardly ever fits: our run_ids alone are longer.
+What no look-up finds, a run of a DAG without tasks on Airflow 2 or 3.0, is found by starting it again: these answer that
+the run_id is taken. `GET /dags/<dag_id>/dagRuns/<run_id>` would be the obvious look-up, and hardly ever fits: our run_ids
+alone are nearly as long.
 """
 
 import html
