@@ -159,8 +159,10 @@ class Dispatcher:
                 return found
             case Retryable(reason=Reason.RUN_NOT_THERE, text=text):
                 return Retryable(Reason.RUN_NOT_THERE, f"{because}; {text}")
-            case unsettled:
-                return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"{because}; the look-up: {unsettled}")
+            case Retryable(text=text) | OutcomeUnknown(text=text) | Rejected(text=text):
+                return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"{because}; the look-up: {text}")
+            case Triggered():
+                return AlreadyTriggered("the run was there when it was looked up")
 
     def _within_limits(self, outcome: Outcome, claim: Claim, missing_since: float | None) -> Outcome:
         """Give a missing DAG its grace, and end what has been tried for longer than the event may grow old."""
