@@ -312,9 +312,9 @@ def test_sixty_uploads_over_rest_survive_a_faulty_airflow(gateway, over_rest):
     upload(gateway, keys)
 
     for environment in gateway.environments:
-        wait_for_keys(gateway, environment, "test.burst", keys, seconds=150)
+        wait_for_keys(gateway, environment, "test.burst", keys, seconds=300)
     over_rest.clear_faults()
-    settle(gateway, seconds=150)
+    settle(gateway, seconds=300)
     for name, environment in gateway.environments.items():
         assert keys_of(runs(gateway, name, "test.burst"), keys) == Counter(keys)
         assert dead_letters(gateway, environment.trigger_dlq_url) == []
@@ -352,11 +352,11 @@ def test_two_hundred_uploads_survive_a_faulty_web_server(gateway):
     control.set_faults(Faults(error_503=0.2, lost_response=0.2, seed=7), environment="analytics")
     try:
         upload(gateway, keys)
-        wait_for_keys(gateway, "analytics", "test.faulty", keys, seconds=150)
+        wait_for_keys(gateway, "analytics", "test.faulty", keys, seconds=300)
     finally:
         control.clear_faults()
     # The other route's message of an upload may have been put off several times by then.
-    settle(gateway, seconds=150)
+    settle(gateway, seconds=300)
 
     assert keys_of(runs(gateway, "analytics", "test.faulty"), keys) == Counter(keys)
     assert dead_letters(gateway, gateway.ingress_dlq_url) == []
