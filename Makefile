@@ -42,10 +42,8 @@ check: .venv/.ready  ## Style, types, and the rings of the architecture
 test-fast: .venv/.ready  ## Unit and integration tests, with branch coverage
 	$(BIN)/pytest tests/unit tests/integration -n 2 --cov --cov-report=term --cov-fail-under=90
 
-# Without the seeds: about one in a hundred kills the same request in five attempts in a row by chance, and the rule for
-# messages that kill their process takes it for one. `make simulate` plays them and names such a seed.
-test-simulation: .venv/.ready  ## The promises fault by fault, every crash point, every safeguard switched off
-	$(BIN)/pytest tests/simulation -n 2 -q --ignore tests/simulation/test_seeds.py
+test-simulation: .venv/.ready  ## The promises under every fault: a hundred seeds, every crash point, every safeguard switched off
+	$(BIN)/pytest tests/simulation -n 2 -q
 
 SEEDS ?= 1000
 simulate: .venv/.ready  ## More seeds: make simulate SEEDS=1000

@@ -625,8 +625,27 @@ def test_a_request_that_crashed_to_death_is_tried_again(gateway: Gateway) -> Non
     """The count of attempts without an outcome starts again, too."""
     for _ in range(5):
         gateway.ledger.claim(redriven(0), gateway.time)
-    assert isinstance(gateway.deliver(redriven(0)).outcome, Rejected)
+    assert isinstance(gateway.deliver(redriven(0), receive_count=6).outcome, Rejected)
     assert Triggered() == gateway.deliver(redriven()).outcome
+
+
+def test_many_claims_of_a_message_seldom_received_are_no_crash(gateway: Gateway) -> None:
+    """Duplicates that overlap, and claims whose answer was lost, raise the ledger's count; this message was not killed."""
+    for _ in range(5):
+        gateway.ledger.claim(a_request(), gateway.time)
+    assert Triggered() == gateway.deliver(receive_count=2).outcome
+
+
+def test_gates_that_cannot_be_told_cost_no_outcome(gateway: Gateway) -> None:
+    """The run was started: it is recorded, whatever became of the gate's item."""
+    gateway.sandbox = gateway.new_sandbox()
+    for number in range(FAILURES_TOLERATED + 1):
+        gateway.airflow.answers = [BUSY]
+        gateway.deliver(a_request(f"failed-{number}"))
+    gateway.time += 5
+    gateway.gates.failures.coming["open"] = 1
+    assert Triggered() == gateway.deliver().outcome
+    assert "triggered" in gateway.states
 
 
 def missing_for_long(gated: Gateway) -> None:

@@ -120,7 +120,7 @@ class Dispatcher:
     def _admitted(self, request: TriggerRequest, receive_count: int, admission: Pass | Gone) -> Dispatched:
         match self.ledger.claim(request, self.now()):
             case Claim() as claim:
-                outcome = self._gone(claim, admission) or self._attempt(claim)
+                outcome = self._gone(claim, admission) or self._attempt(claim, receive_count)
                 return self._finally(claim.request, claim.attempt, self._record(claim, outcome), claim.tries)
             case Finished(outcome=outcome):
                 self.gates.report(request.target, None, self.now())
@@ -130,15 +130,16 @@ class Dispatcher:
                 text = f"its first attempt was made in environment {environment!r}, and is open"
                 return self._answer(request, receive_count, Retryable(Reason.PINNED_ELSEWHERE, text))
 
-    def _attempt(self, claim: Claim) -> Outcome:
+    def _attempt(self, claim: Claim, receive_count: int) -> Outcome:
         """Start the run, or prove that it is there."""
         target = claim.request.target
         outcome: Outcome = _NOT_TRIED
         if _in_doubt(claim):
             outcome = self._look_up(target, because="an earlier attempt recorded no clear outcome")
         if isinstance(outcome, Retryable):
-            if claim.unanswered > CRASHES_UNTIL_DEAD:
-                self.gates.report(target, outcome, self.now())
+            # Both counts: duplicates that overlap raise the ledger's, messages that only waited raise the queue's.
+            if min(claim.unanswered, receive_count) > CRASHES_UNTIL_DEAD:
+                self._report(target, outcome)
                 return Rejected(
                     Reason.CRASHED,
                     f"{CRASHES_UNTIL_DEAD} attempts in a row ended without an outcome: the dispatcher was killed, or "
@@ -147,8 +148,19 @@ class Dispatcher:
             outcome = self.airflow.trigger(target)
             if isinstance(outcome, OutcomeUnknown):
                 outcome = self._look_up(target, because=outcome.text)
-        missing_since = self.gates.report(target, outcome, self.now())
+        missing_since = self._report(target, outcome)
         return self._within_limits(outcome, claim, missing_since)
+
+    def _report(self, target: ResolvedTarget, outcome: Outcome) -> float | None:
+        """Tell the gates; if they cannot be told, the outcome still has to be recorded, and the next attempt tells."""
+        try:
+            return self.gates.report(target, outcome, self.now())
+        except Unavailable:
+            missing = isinstance(outcome, Rejected) and outcome.reason in (
+                Reason.DAG_MISSING,
+                Reason.DAG_BROKEN,
+            )
+            return self.now() if missing else None
 
     def _look_up(
         self, target: ResolvedTarget, *, because: str
