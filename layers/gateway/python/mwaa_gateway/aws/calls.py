@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mwaa_gateway.errors import Unavailable
 
-__all__ = ["CLIENT_CONFIG", "unavailable_unless_answered"]
+__all__ = ["CLIENT_CONFIG", "refused_item", "unavailable_unless_answered"]
 
 # Three tries within about 20 s: a call that hangs must leave the function time to give its message back.
 CLIENT_CONFIG = Config(
@@ -29,3 +30,9 @@ def unavailable_unless_answered(what: str) -> Iterator[None]:
         raise Unavailable(f"{what}: {code}: {error.response.get('Error', {}).get('Message', '')}") from error
     except BotoCoreError as error:
         raise Unavailable(f"{what}: {type(error).__name__}: {error}") from error
+
+
+def refused_item(refused: ClientError) -> dict[str, Any]:
+    """Return the DynamoDB item that refused a conditional write, as ALL_OLD gives it; empty where there was none."""
+    item: dict[str, Any] = refused.response.get("Item", {})  # type: ignore[assignment]  # not in botocore's stubs
+    return item

@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from mwaa_gateway.aws.calls import unavailable_unless_answered
+from mwaa_gateway.aws.calls import refused_item, unavailable_unless_answered
 from mwaa_gateway.gates import GateRecord
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ class GateItems:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except self._client.exceptions.ConditionalCheckFailedException as refused:
-                return False, _record(_item_of(refused))
+                return False, _record(refused_item(refused))
         return True, _record(answer["Attributes"])
 
     def shut(self, name: str, record: GateRecord) -> None:
@@ -70,11 +68,6 @@ def _key(name: str) -> dict[str, Any]:
 
 def _number(seconds: float) -> dict[str, Any]:
     return {"N": f"{seconds:.6f}"}
-
-
-def _item_of(refused: ClientError) -> dict[str, Any]:
-    item: dict[str, Any] = refused.response.get("Item", {})  # type: ignore[assignment]  # not in botocore's stubs
-    return item
 
 
 def _record(item: dict[str, Any]) -> GateRecord | None:

@@ -20,9 +20,7 @@ import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from mwaa_gateway.aws.calls import unavailable_unless_answered
+from mwaa_gateway.aws.calls import refused_item, unavailable_unless_answered
 from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -209,13 +207,8 @@ class LedgerTable:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except self._client.exceptions.ConditionalCheckFailedException as refused:
-                return None, _item_of(refused)
+                return None, refused_item(refused)
         return answer["Attributes"], {}
-
-
-def _item_of(refused: ClientError) -> Item:
-    item: Item = refused.response.get("Item", {})  # type: ignore[assignment]  # not in botocore's stubs
-    return item
 
 
 def _dead_shard(request: TriggerRequest) -> str:
