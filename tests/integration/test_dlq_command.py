@@ -21,11 +21,11 @@ from fakes.airflow import FakeAirflow
 from fakes.gates import FakeGateStore
 from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
 from fakes.requests import a_request
-from gateway_cli import held_messages
-from gateway_cli.dlq import dlq
-from gateway_cli.ledger_rows import LedgerRow, LedgerRows
+from gateway_cli.dlq import held_messages
+from gateway_cli.dlq.commands import dlq
+from gateway_cli.dlq.ledger_rows import LedgerRow, LedgerRows
+from gateway_cli.dlq.remedies import REMEDIES, remedy
 from gateway_cli.main import cli
-from gateway_cli.remedies import REMEDIES, remedy
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue
 from mwaa_gateway.dispatch import Dispatcher
@@ -489,7 +489,7 @@ class TestRedrive:
             delete(self, messages)
 
         monkeypatch.setattr(held_messages.HeldMessages, "delete", rival)
-        monkeypatch.setattr("gateway_cli.redrive._AT_ONCE", 1)
+        monkeypatch.setattr("gateway_cli.dlq.redrive._AT_ONCE", 1)
         result = run("redrive", "--all")
         assert (1, "redriven: 1, left as they are: 1\n") == (result.exit_code, result.stdout)
         assert f"{second.target.run_id}: it is not dead any more, but triggered" in result.stderr

@@ -27,13 +27,13 @@ from click.testing import CliRunner, Result
 from moto import mock_aws
 
 from fakes.rules_table import RULES_TABLE, create_rules_table, rules_table_items
-from gateway_cli.apply import apply_folder
 from gateway_cli.aws_errors import told_plainly
 from gateway_cli.main import cli, main
 from gateway_cli.output import Refused
-from gateway_cli.rule_files import RulesRefused
-from gateway_cli.rules import rules
-from gateway_cli.rules_store import Applied, RulesStore
+from gateway_cli.rules.apply import apply_folder
+from gateway_cli.rules.commands import rules
+from gateway_cli.rules.files import RulesRefused
+from gateway_cli.rules.store import Applied, RulesStore
 
 ORDERS = "finance.orders"
 RULE = f"""\
@@ -554,7 +554,7 @@ class TestHelp:
         """`rules` does not pay for the local stack's imports, nor `local` for boto3's."""
         code = (
             "import sys; from gateway_cli.main import cli\n"
-            "assert 'gateway_cli.rules' not in sys.modules and 'boto3' not in sys.modules\n"
+            "assert 'gateway_cli.rules.commands' not in sys.modules and 'boto3' not in sys.modules\n"
             "cli(['rules', 'list', '--help'], standalone_mode=False)\n"
             "assert 'boto3' in sys.modules\n"
             "assert not any(name.startswith('local_stack') for name in sys.modules)"

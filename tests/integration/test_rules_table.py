@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from fakes.rules_table import RULES_TABLE, create_rules_table, rules_table_items
-from gateway_cli.rules_store import Applied, RuleChanged, RuleMissing, RulesStore, TableBusy
+from gateway_cli.rules.store import Applied, RuleChanged, RuleMissing, RulesStore, TableBusy
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.errors import GatewayError, InvalidRule, Unavailable
 from mwaa_gateway.live_rules import LiveRules, StoredRule

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gateway_cli.apply import apply_folder
-from gateway_cli.rules_store import RulesStore
+from gateway_cli.rules.apply import apply_folder
+from gateway_cli.rules.store import RulesStore
 from local_stack.aws import LocalAws
 from local_stack.deploy import deploy
 from local_stack.ministack import MiniStack

@@ -8,7 +8,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from gateway_cli.main import cli
-from gateway_cli.rules_store import RulesStore
+from gateway_cli.rules.store import RulesStore
 from local_stack.airflow_runs import AirflowRuns
 from local_stack.ledger import rows_about
 from local_stack.state import StackState

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_cli.json_documents import read_json
-from gateway_cli.rule_files import Mistake, RulesRefused, check_rules, read_rules
-from gateway_cli.yaml_documents import read_yaml, write_yaml
+from gateway_cli.documents.json_documents import read_json
+from gateway_cli.documents.yaml_documents import read_yaml, write_yaml
+from gateway_cli.rules.files import Mistake, RulesRefused, check_rules, read_rules
 
 RULE = """\
 id: finance.orders

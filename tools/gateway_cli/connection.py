@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from gateway_cli.aws_errors import told_plainly
 from gateway_cli.output import Refused
-from gateway_cli.rules_store import RulesStore
+from gateway_cli.rules.store import RulesStore
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

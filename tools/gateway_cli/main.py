@@ -13,9 +13,9 @@ __all__ = ["cli", "main"]
 
 # Where each group lives: `rules` must not pay for what the local stack imports, nor the other way round.
 _GROUPS: Final[Mapping[str, tuple[str, str]]] = {
-    "dlq": ("gateway_cli.dlq", "dlq"),
+    "dlq": ("gateway_cli.dlq.commands", "dlq"),
     "local": ("local_stack.command", "local"),
-    "rules": ("gateway_cli.rules", "rules"),
+    "rules": ("gateway_cli.rules.commands", "rules"),
 }
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from gateway_cli.apply import apply_folder
-from gateway_cli.rule_files import RulesRefused
-from gateway_cli.rules_store import RulesStore
+from gateway_cli.rules.apply import apply_folder
+from gateway_cli.rules.files import RulesRefused
+from gateway_cli.rules.store import RulesStore
 from local_stack.follow import Followed, SentEvent, follow
 from local_stack.ministack import StackError
 from local_stack.processes import descendants, memory_bytes

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gateway_cli.documents import Document, Place
-from gateway_cli.json_documents import read_json
-from gateway_cli.rules_store import document_text
-from gateway_cli.yaml_documents import read_yaml
+from gateway_cli.documents.document import Document, Place
+from gateway_cli.documents.json_documents import read_json
+from gateway_cli.documents.yaml_documents import read_yaml
+from gateway_cli.rules.store import document_text
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from botocore.exceptions import ClientError
 
-from gateway_cli.rule_items import StoredRuleItem, change_actions, read_item, rule_key
+from gateway_cli.rules.items import StoredRuleItem, change_actions, read_item, rule_key
 from mwaa_gateway.aws.rules_table import RULES_PARTITION
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.routing import rule_partitions

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from gateway_cli.held_messages import HeldMessage
-from gateway_cli.ledger_rows import LedgerRow
-from gateway_cli.remedies import remedy
+from gateway_cli.dlq.held_messages import HeldMessage
+from gateway_cli.dlq.ledger_rows import LedgerRow
+from gateway_cli.dlq.remedies import remedy
 
 __all__ = ["DeadLetter", "Filters", "letter_of_row", "timestamp"]
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gateway_cli.dead_letter import DeadLetter
-from gateway_cli.held_messages import HeldMessage
-from gateway_cli.ledger_rows import LedgerKey
-from gateway_cli.remedies import (
+from gateway_cli.dlq.dead_letter import DeadLetter
+from gateway_cli.dlq.held_messages import HeldMessage
+from gateway_cli.dlq.ledger_rows import LedgerKey
+from gateway_cli.dlq.remedies import (
     CONF_NOT_MADE,
     EVENTBRIDGE_GAVE_UP,
     LAMBDA_GAVE_UP,

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from gateway_cli.apply import apply_rules
 from gateway_cli.connection import Connection, connection_options
+from gateway_cli.documents.yaml_documents import write_yaml
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
-from gateway_cli.rule_files import CheckedRule, Mistake, check_rules
-from gateway_cli.rules_store import Applied, State
-from gateway_cli.stored_rules import document_of, summary, target_names
-from gateway_cli.yaml_documents import write_yaml
+from gateway_cli.rules.apply import apply_rules
+from gateway_cli.rules.files import CheckedRule, Mistake, check_rules
+from gateway_cli.rules.store import Applied, State
+from gateway_cli.rules.stored import document_of, summary, target_names
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import parse_rule
 

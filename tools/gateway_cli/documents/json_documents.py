@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from gateway_cli.documents import Document, Flaw, Place, finite
+from gateway_cli.documents.document import Document, Flaw, Place, finite
 
 __all__ = ["read_json"]
 

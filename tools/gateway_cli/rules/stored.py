@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from gateway_cli.output import Refused
-from gateway_cli.rule_items import StoredRuleItem
+from gateway_cli.rules.items import StoredRuleItem
 
 __all__ = ["document_of", "summary", "target_names"]
 

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from gateway_cli.connection import Connection
-from gateway_cli.dead_letter import DeadLetter
-from gateway_cli.dead_letters import DeadLetters
-from gateway_cli.held_messages import HeldMessage
-from gateway_cli.ledger_rows import LedgerRow
+from gateway_cli.dlq.dead_letter import DeadLetter
+from gateway_cli.dlq.dead_letters import DeadLetters
+from gateway_cli.dlq.held_messages import HeldMessage
+from gateway_cli.dlq.ledger_rows import LedgerRow
 from mwaa_gateway.aws.queues import TriggerQueues
 from mwaa_gateway.trigger_request import TriggerRequest
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from gateway_cli.documents import Document, Flaw, Place, finite
+from gateway_cli.documents.document import Document, Flaw, Place, finite
 
 __all__ = ["read_yaml", "write_yaml"]
 

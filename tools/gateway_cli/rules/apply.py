@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from gateway_cli.rule_files import CheckedRule, RulesRefused, check_rules
-from gateway_cli.rules_store import Applied, RulesStore
+from gateway_cli.rules.files import CheckedRule, RulesRefused, check_rules
+from gateway_cli.rules.store import Applied, RulesStore
 
 __all__ = ["apply_folder", "apply_rules"]
 

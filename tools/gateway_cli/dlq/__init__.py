@@ -1,0 +1,1 @@
+"""`mwaa-gateway dlq`: dead requests and events that were put aside."""
