@@ -1,4 +1,7 @@
-"""Airflow of both majors: which runs it holds, and what its command line says, in Airflow's own recorded words."""
+"""Airflow of both majors: which runs it holds, and what its command line says, in Airflow's own recorded words.
+
+Its REST API is in `airflow_rest`.
+"""
 
 import json
 import re
@@ -9,10 +12,10 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Airflow", "Answer", "Run", "words_of"]
+__all__ = ["Airflow", "Answer", "Run", "Taken", "words_of", "written"]
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "airflow_cli"
-_RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]+")
+_ALLOWED_RUN_IDS = re.compile(r"[A-Za-z0-9_.~:+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,18 @@ class Run:
     conf: str
     logical_date: float | None
     created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Why a run cannot be created: its run_id or its logical date is another run's.
+
+    `seen`: Airflow found so when it looked; else its database refuses the row when it is written.
+    """
+
+    run_id: bool
+    date: bool
+    seen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +77,24 @@ def words_of(command: str) -> list[str]:
 class Airflow:
     """One environment's metadata database and command line.
 
-    `version` is 2 or 3: the same DAG cannot have two runs of one logical date on Airflow 2, which has one even
-    for a triggered run; Airflow 3 has none for those. `history` keeps what was purged from `runs`.
+    The same DAG cannot have two runs of one logical date on Airflow 2, which has one even for a triggered run; Airflow 3
+    has none for those. `history` keeps what was purged from `runs`. A DAG of `without_tasks` has runs without a task.
+    `allowed_run_ids` is its setting `[scheduler] allowed_run_id_pattern`.
     """
 
     environment: str
     version: str
     dags: set[str]
+    without_tasks: frozenset[str] = frozenset()
+    allowed_run_ids: re.Pattern[str] = _ALLOWED_RUN_IDS
     runs: dict[tuple[str, str], Run] = field(default_factory=dict)
     dates: dict[tuple[str, float], Run] = field(default_factory=dict)
     history: list[Run] = field(default_factory=list)
     date_taken: Callable[[], bool] = bool  # whether somebody else's run has just taken the logical date
+
+    @property
+    def is_2(self) -> bool:
+        return self.version.startswith("2")
 
     def execute(self, command: str, checked_at: float, now: float) -> Answer:
         """Run a command that looked at the database at `checked_at` and writes to it now."""
@@ -109,50 +131,69 @@ class Airflow:
                 "dag_missing", f"airflow.exceptions.DagNotFound: Dag id {dag_id} not found in DagModel"
             )
         run_id = run_id or f"manual__{now}"
-        if not _RUN_ID.fullmatch(run_id):
+        if not self.allowed_run_ids.fullmatch(run_id):
             return self._failed(
                 "bad_run_id", f"ValueError: The run_id provided '{run_id}' does not match regex pattern"
             )
         date = None
-        if self.version.startswith("2"):
+        if self.is_2:
             date = round(checked_at, 6) if "--no-replace-microseconds" in options else float(int(checked_at))
-        collision = self._collision(dag_id, run_id, date, checked_at)
-        return collision or self._created(Run(self.environment, dag_id, run_id, conf, date, now))
+        match self.create(dag_id, run_id, conf, date=date, checked_at=checked_at, now=now):
+            case Run() as run:
+                return self._created(run)
+            case taken:
+                return self._taken(taken, dag_id, run_id, date)
 
-    def _collision(self, dag_id: str, run_id: str, date: float | None, checked_at: float) -> Answer | None:
-        """What Airflow says if the run cannot be created: as it looks first, or as its database refuses it then."""
+    def create(
+        self, dag_id: str, run_id: str, conf: str, *, date: float | None, checked_at: float, now: float
+    ) -> Run | Taken:
+        """Create a run if neither its run_id nor its logical date is taken, by what is seen at `checked_at` and `now`."""
         if date is not None and self.date_taken():
             self.dates.setdefault(
                 (dag_id, date), Run(self.environment, dag_id, "manual__1", "{}", date, date)
             )
-        of_run, of_date = self.runs.get((dag_id, run_id)), self.dates.get((dag_id, date)) if date else None
+        of_run = self.runs.get((dag_id, run_id))
+        of_date = None if date is None else self.dates.get((dag_id, date))
         seen = {run for run in (of_run, of_date) if run is not None and run.created_at <= checked_at}
-        if len(seen) > 1:
+        if seen:
+            return Taken(run_id=of_run in seen, date=of_date in seen and of_date is not of_run, seen=True)
+        if of_run is not None or of_date is not None:
+            return Taken(run_id=of_run is not None, date=of_run is None, seen=False)
+        run = Run(self.environment, dag_id, run_id, conf, date, now)
+        self.runs[dag_id, run_id] = run
+        if date is not None:
+            self.dates[dag_id, date] = run
+        self.history.append(run)
+        return run
+
+    def find(self, dag_id: str, run_id: str, at: float) -> Run | None:
+        """Return the run if it is there at that time."""
+        run = self.runs.get((dag_id, run_id))
+        return run if run is not None and run.created_at <= at else None
+
+    def _taken(self, taken: Taken, dag_id: str, run_id: str, date: float | None) -> Answer:
+        """What the command says of it: as Airflow looks first, or as its database refuses the row."""
+        if taken.seen and taken.run_id and taken.date:
             return self._failed(
                 "duplicate_run_id",
                 "sqlalchemy.exc.MultipleResultsFound: Multiple rows were found when one or none was required",
             )
-        if seen:
+        if taken.seen:
             # Airflow 2 prints the run_id that was asked for, whichever of the two it collides with.
-            at = "" if date is None else f" at {_written(date)}"
+            at = "" if date is None else f" at {written(date)}"
             return self._failed(
                 "duplicate_run_id",
                 f"airflow.exceptions.DagRunAlreadyExists: A DAG Run already exists "
                 f"for DAG {dag_id}{at} with run id {run_id}",
             )
-        if of_run is not None:
+        if taken.run_id:
             return self._twin("dag_run_dag_id_run_id_key", f"(dag_id, run_id)=({dag_id}, {run_id})")
-        if of_date is not None and date is not None:
-            return self._twin(
-                "dag_run_dag_id_execution_date_key", f"(dag_id, execution_date)=({dag_id}, {_written(date)})"
-            )
-        return None
+        return self._twin(
+            "dag_run_dag_id_execution_date_key",
+            f"(dag_id, execution_date)=({dag_id}, {written(date or 0.0)})",
+        )
 
     def _created(self, run: Run) -> Answer:
-        self.runs[run.dag_id, run.run_id] = run
-        if run.logical_date is not None:
-            self.dates[run.dag_id, run.logical_date] = run
-        self.history.append(run)
         template = _recorded(self.version, "triggered")
         stdout = template.stdout.replace(_RECORDED_RUN, run.run_id).replace("ingest_orders", run.dag_id)
         return Answer(stdout.replace('"conf": {}', f'"conf": {run.conf}'), template.stderr)
@@ -162,11 +203,12 @@ class Airflow:
         assert len(positional) == 2, positional
         assert options.keys() <= {"-o"}
         dag_id, run_id = positional
-        run = self.runs.get((dag_id, run_id))
-        if run is not None and run.created_at <= checked_at:
+        if self.find(dag_id, run_id, checked_at) is not None:
+            if dag_id in self.without_tasks:
+                return Answer("[]\n", "")
             found = _recorded(self.version, "lookup_found")
             return Answer(found.stdout.replace("ingest_orders", dag_id), found.stderr)
-        if self.version.startswith("2"):
+        if self.is_2:
             said = (
                 f"airflow.exceptions.AirflowException: Error parsing the supplied execution_date. "
                 f"Error: Invalid date string: {run_id}"
@@ -207,7 +249,7 @@ def _traceback(version: str, name: str) -> str:
     return "".join(lines[:-1])
 
 
-def _written(date: float) -> str:
+def written(date: float) -> str:
     return str(datetime.fromtimestamp(date, UTC))
 
 

@@ -17,6 +17,7 @@ from mwaa_gateway import wiring
 from mwaa_gateway.aws import mwaa as mwaa_adapter
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
+from mwaa_gateway.aws.mwaa_rest import Pace, RestTransport
 from mwaa_gateway.aws.queues import (
     EventQueues,
     IngressDeadLetterQueue,
@@ -25,6 +26,7 @@ from mwaa_gateway.aws.queues import (
     VisibilityTimeout,
 )
 from mwaa_gateway.aws.rules_table import RulesTable
+from mwaa_gateway.dispatch import Airflow as AirflowPort
 from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.events import BelievedQueues
@@ -34,6 +36,7 @@ from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 from simulation.airflow import Airflow
 from simulation.dynamodb import DynamoDB, Table
+from simulation.invoke_rest_api import InvokeRestApi
 from simulation.lambdas import AsyncInvocations, EventSourceMapping, Sandbox, Sandboxes, on_failure_record
 from simulation.mwaa import Mwaa, Session, WebServer
 from simulation.sqs import Queue, Sqs, arn
@@ -58,12 +61,14 @@ MakeDispatcher = Callable[["Gateway", str], Any]
 class Gateway:
     """Every function, queue and table of one deployment, with an Airflow for each environment.
 
+    Environments named in `rest` are reached by InvokeRestApi, the others by CLI tokens.
     `make_dispatcher` builds what `wiring.dispatcher()` builds: the one place where its ports are put together.
     """
 
     world: World
     airflows: dict[str, Airflow]
     unwrap_topics: frozenset[str] = frozenset()
+    rest: frozenset[str] = frozenset()
     slots: int = 3
     dispatcher_settings: Mapping[str, Any] = field(default_factory=dict)
     make_dispatcher: MakeDispatcher | None = None
@@ -107,7 +112,8 @@ class Gateway:
             world, retry, queued, RETRY_CONCURRENCY, batch_size=RETRY_BATCH, subject=lambda _: ""
         )
         self.sqs = Sqs(world, self.queues)
-        self.mwaa = Mwaa(world, self.servers)
+        self.rest_apis = {name: InvokeRestApi(world, server) for name, server in self.servers.items()}
+        self.mwaa = Mwaa(world, self.servers, {name: api.invoke for name, api in self.rest_apis.items()})
         self.session = Session({server.host: server for server in self.servers.values()})
         self.ingress = {
             name: AsyncInvocations(
@@ -207,7 +213,7 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
         settings=settings,
         dispatcher=Dispatcher(
             ledger=LedgerTable(gateway.dynamodb, settings.ledger_table),
-            airflow=cli_transport(gateway, settings),
+            airflow=_transport(gateway, settings),
             dead_letters=TriggerDeadLetterQueue(gateway.sqs, settings.trigger_dlq_url),
             gates=Gates(
                 environment,
@@ -229,8 +235,18 @@ def dispatcher_settings(gateway: Gateway, environment: str) -> DispatcherSetting
         trigger_queue_url=f"trigger-{environment}",
         trigger_dlq_url=f"trigger-dlq-{environment}",
         mwaa_environment_name=environment,
+        rest_environments=gateway.rest,
+        slots_per_environment=gateway.slots,
         **gateway.dispatcher_settings,
     )
+
+
+def _transport(gateway: Gateway, settings: DispatcherSettings) -> AirflowPort:
+    if settings.transport == "cli":
+        return cli_transport(gateway, settings)
+    scheduler = gateway.world.scheduler
+    pace = Pace(settings.slots_per_environment, monotonic=scheduler.time, sleep=scheduler.wait)
+    return RestTransport(gateway.mwaa, settings.mwaa_environment_name, pace)
 
 
 def cli_transport(gateway: Gateway, settings: DispatcherSettings) -> mwaa_adapter.CliTransport:

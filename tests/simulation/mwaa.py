@@ -197,9 +197,12 @@ class Mwaa:
 
     meta = SimpleNamespace(region_name=REGION)
 
-    def __init__(self, world: World, servers: dict[str, WebServer]) -> None:
+    def __init__(
+        self, world: World, servers: dict[str, WebServer], rest: dict[str, Callable[[Any], dict[str, Any]]]
+    ) -> None:
         self._world = world
         self._servers = servers
+        self._rest = rest
         self.status: Callable[[str], str] = lambda _name: "AVAILABLE"
 
     def create_cli_token(self, **request: Any) -> dict[str, str]:
@@ -213,6 +216,9 @@ class Mwaa:
             return {"CliToken": server.new_token(), "WebServerHostname": server.host}
 
         return self._world.aws_call("mwaa", "CreateCliToken", create)
+
+    def invoke_rest_api(self, **request: Any) -> dict[str, Any]:
+        return self._rest[request["Name"]](request)
 
     def get_environment(self, **request: Any) -> dict[str, Any]:
         def get() -> dict[str, Any]:

@@ -91,8 +91,12 @@ def simulate(
     poison: float = 0.01,
     bounds: Bounds = BOUNDS,
     make_dispatcher: MakeDispatcher | None = None,
+    rest: frozenset[str] | None = None,
 ) -> Simulated:
-    """Play a seed's day, let the gateway finish, and check every promise."""
+    """Play a seed's day, let the gateway finish, and check every promise.
+
+    Of the environments one or two are reached by InvokeRestApi, unless `rest` names them.
+    """
     rates = Rates.of_the_promise() if rates is None else rates
     choice = random.Random(seed)
     if outages is None:
@@ -101,7 +105,11 @@ def simulate(
         outages = (Outage(choice.choice(OUTAGES), begins, begins + SECONDS / 20),)
     world = World(seed, rates, outages)
     gateway = Gateway(
-        world, airflows(), unwrap_topics=frozenset({UNWRAPPED_TOPIC}), make_dispatcher=make_dispatcher
+        world,
+        airflows(),
+        unwrap_topics=frozenset({UNWRAPPED_TOPIC}),
+        rest=_over_rest(seed) if rest is None else rest,
+        make_dispatcher=make_dispatcher,
     )
     gateway.servers["analytics"].killers = frozenset({"killer"})
     for rule in RULES.values():
@@ -139,6 +147,13 @@ def simulate(
         scheduler.now - START,
         _digest(gateway),
     )
+
+
+def _over_rest(seed: int) -> frozenset[str]:
+    """One or two of the three environments, each choice as often as the others."""
+    names = sorted(ENVIRONMENTS)
+    choices = [{name} for name in names] + [set(names) - {name} for name in names]
+    return frozenset(choices[seed % len(choices)])
 
 
 def _digest(gateway: Gateway) -> str:

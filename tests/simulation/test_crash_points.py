@@ -26,10 +26,10 @@ class PlannedCrashes:
         pass
 
 
-def play(plan: Plan, version: str) -> list[str]:
+def play(plan: Plan, version: str, transport: str) -> list[str]:
     """One upload, killed as planned; returns the calls that were made."""
     crashes = PlannedCrashes(plan)
-    scenario = Scenario(version=version, crashes=crashes)
+    scenario = Scenario(version=version, transport=transport, crashes=crashes)
     scenario.upload()
     verdict = scenario.play()
     assert verdict.ok, f"killed at {described(plan, crashes.calls)}: {verdict.problems}"
@@ -48,25 +48,27 @@ def plans_after(plan: Plan, calls: list[str]) -> Iterator[Plan]:
             yield plan | {at: crash}
 
 
+# Rules read, request sent, gate asked, attempt claimed, run started, outcome recorded: nothing was left out.
+CALLS = {"BatchGetItem", "Query", "SendMessageBatch", "UpdateItem"}
+
+
 @pytest.mark.parametrize("version", [AIRFLOW_2, AIRFLOW_3])
-def test_rows_6_and_22_killed_at_every_point_and_at_every_pair(version: str) -> None:
+@pytest.mark.parametrize(
+    ("transport", "airflow_calls"),
+    [("cli", {"CreateCliToken", "POST /aws_mwaa/cli"}), ("rest", {"InvokeRestApi"})],
+)
+def test_rows_6_and_22_killed_at_every_point_and_at_every_pair(
+    transport: str, airflow_calls: set[str], version: str
+) -> None:
     """One run, nothing left behind, whichever one or two of the calls the process dies in."""
-    calls = play({}, version)
-    # Rules read, request sent, gate asked, attempt claimed, token, command, outcome recorded: nothing was left out.
-    assert {
-        "BatchGetItem",
-        "Query",
-        "SendMessageBatch",
-        "UpdateItem",
-        "CreateCliToken",
-        "POST /aws_mwaa/cli",
-    } == set(calls)
+    calls = play({}, version, transport)
+    assert CALLS | airflow_calls == set(calls)
     singles = pairs = 0
     for single in plans_after({}, calls):
         singles += 1
-        calls_then = play(single, version)
+        calls_then = play(single, version, transport)
         for pair in plans_after(single, calls_then):
-            play(pair, version)
+            play(pair, version, transport)
             pairs += 1
     assert 3 * len(calls) == singles
     assert pairs > singles * len(calls)

@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import re
 
 import pytest
 
@@ -28,6 +29,7 @@ from simulation.world import Outage, Rates
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 both_majors = pytest.mark.parametrize("version", [AIRFLOW_2, AIRFLOW_3])
+both_ways = pytest.mark.parametrize("transport", ["cli", "rest"])
 
 
 def letters(scenario: Scenario, queue: str) -> list[dict]:
@@ -77,13 +79,15 @@ def test_row_3_a_test_event_an_unknown_version_and_extra_fields() -> None:
     assert [] == scenario.play(NO_TROUBLE).problems
 
 
+@both_ways
 @both_majors
-def test_row_4_a_thousand_events_of_one_second_are_a_thousand_runs(version: str) -> None:
+def test_row_4_a_thousand_events_of_one_second_are_a_thousand_runs(version: str, transport: str) -> None:
     """Airflow 2 has one run per DAG and logical date; still one run each, with one command each."""
-    scenario = Scenario(version=version)
+    scenario = Scenario(version=version, transport=transport)
     for n in range(1, 1001):
         scenario.upload(n, at=n / 1000)
-    verdict = scenario.play(Bounds(1.0, 1.0, longest_delay=2.2 * 1000 / 3))
+    # Over REST each new sandbox finds out once that Airflow 3 wants a logical date.
+    verdict = scenario.play(Bounds(1.01, 1.0, longest_delay=2.2 * 1000 / 3))
     assert [] == verdict.problems
     assert 1000 == verdict.created
 
@@ -164,10 +168,11 @@ def test_row_11_an_event_without_a_rule_becomes_nothing() -> None:
 # --- dispatch --------------------------------------------------------------------------------------------------
 
 
+@both_ways
 @both_majors
-def test_row_12_the_same_request_dispatched_several_times_at_once(version: str) -> None:
+def test_row_12_the_same_request_dispatched_several_times_at_once(version: str, transport: str) -> None:
     """Airflow's unique run_id decides, and the ledger ends the same for all."""
-    scenario = Scenario(Rates(delivered_twice=1.0), version=version)
+    scenario = Scenario(Rates(delivered_twice=1.0), version=version, transport=transport)
     for n in range(1, 31):
         scenario.upload(n, at=60 * n, again_at=(60 * n, 60 * n + 0.1, 60 * n + 2.0))
     assert [] == scenario.play().problems
@@ -204,6 +209,7 @@ def test_row_15_a_token_that_is_refused(version: str) -> None:
     assert [] == scenario.play(Bounds(1.0, 15.0, longest_delay=HOUR)).problems
 
 
+@both_ways
 @both_majors
 @pytest.mark.parametrize(
     "rates",
@@ -214,9 +220,9 @@ def test_row_15_a_token_that_is_refused(version: str) -> None:
         pytest.param(Rates(garbled=0.6), id="row 18: cut, garbled or unknown text"),
     ],
 )
-def test_rows_17_and_18_an_answer_that_says_nothing(rates: Rates, version: str) -> None:
+def test_rows_17_and_18_an_answer_that_says_nothing(rates: Rates, version: str, transport: str) -> None:
     """Never success without evidence of our run, never a second run."""
-    scenario = Scenario(rates, version=version)
+    scenario = Scenario(rates, version=version, transport=transport)
     for n in range(1, 201):
         scenario.upload(n, at=n)
     assert [] == scenario.play(Bounds(5.0, 45.0, longest_delay=4 * HOUR)).problems
@@ -230,20 +236,23 @@ def test_row_16_the_web_server_cannot_be_reached() -> None:
     assert [] == scenario.play(Bounds(1.2, 40.0, longest_delay=15 * MINUTE)).problems
 
 
+@both_ways
 @pytest.mark.parametrize("lost", [0.0, 0.5])
-def test_row_19_already_exists_is_success_only_for_our_run(lost: float) -> None:
+def test_row_19_already_exists_is_success_only_for_our_run(lost: float, transport: str) -> None:
     """Somebody else's runs take logical dates and print our run_id; ours are there in the end."""
-    scenario = Scenario(Rates(response_lost=lost))
+    scenario = Scenario(Rates(response_lost=lost), transport=transport)
     airflow = scenario.gateway.airflows["legacy"]
     airflow.date_taken = lambda: scenario.world.random.random() < 0.4
     for n in range(1, 101):
         scenario.upload(n, at=n)
-    assert [] == scenario.play(Bounds(5.0, 30.0, longest_delay=4 * HOUR)).problems
+    # Over REST a look-up is two calls, each made again if it says nothing.
+    assert [] == scenario.play(Bounds(6.0, 30.0, longest_delay=4 * HOUR)).problems
 
 
-def test_row_20_a_missing_dag_has_a_quarter_of_an_hour() -> None:
+@both_ways
+def test_row_20_a_missing_dag_has_a_quarter_of_an_hour(transport: str) -> None:
     """Dead after that, with Airflow's words and the DAG's name."""
-    scenario = Scenario()
+    scenario = Scenario(transport=transport)
     scenario.gateway.airflows["legacy"].dags.clear()
     for n in range(1, 21):
         scenario.upload(n, at=n)
@@ -336,9 +345,10 @@ def test_row_24_a_delete_that_fails_is_a_duplicate() -> None:
     assert [] == scenario.play(Bounds(1.0, 5.0, 10.0)).problems
 
 
-def test_row_25_a_message_that_kills_its_process() -> None:
+@both_ways
+def test_row_25_a_message_that_kills_its_process(transport: str) -> None:
     """Dead after five attempts, with that reason, while all the others run without delay."""
-    scenario = Scenario()
+    scenario = Scenario(transport=transport)
     scenario.gateway.airflows["analytics"].dags.add("killer")
     scenario.gateway.servers["analytics"].killers = frozenset({"killer"})
     scenario.gateway.put_rule(RULES["lab.killer"])
@@ -346,7 +356,7 @@ def test_row_25_a_message_that_kills_its_process() -> None:
     scenario.expected.dead[1000, "lab.killer", "default"] = Reason.CRASHED
     for n in range(1, 10):
         scenario.close(n, at=n * 5)
-    verdict = scenario.play(Bounds(1.2, 2.0, 30.0))
+    verdict = scenario.play(Bounds(1.5, 2.0, 30.0))
     assert [] == verdict.problems
     [letter] = letters(scenario, "trigger-dlq-analytics")
     assert 6 == letter["attempt"]
@@ -393,19 +403,21 @@ def test_row_26_a_dead_letter_redriven_twice_and_again_days_later() -> None:
 # --- data ------------------------------------------------------------------------------------------------------
 
 
+@both_ways
 @both_majors
 @pytest.mark.parametrize("name", [*HOSTILE, "-" * 200, "\t", "a'b'c", "{}", "[{", "\u2028", "😀"])
-def test_row_29_a_hostile_key_arrives_to_the_letter(name: str, version: str) -> None:
+def test_row_29_a_hostile_key_arrives_to_the_letter(name: str, version: str, transport: str) -> None:
     """Through the command line and a shell's own way of splitting it."""
-    scenario = Scenario(version=version)
+    scenario = Scenario(version=version, transport=transport)
     scenario.upload(1, key=f"orders/{name}")
-    assert [] == scenario.play(NO_TROUBLE).problems
+    assert [] == scenario.play(Bounds(2.0, 1.0, 10.0)).problems  # a first call finds out about logical dates
     assert f"orders/{name}" == json.loads(scenario.runs[0].conf)["key"]
 
 
-def test_row_30_a_purged_run_is_not_started_again() -> None:
+@both_ways
+def test_row_30_a_purged_run_is_not_started_again(transport: str) -> None:
     """Airflow forgets; the ledger does not."""
-    scenario = Scenario(Rates(delivered_twice=0.3, delete_failed=0.3))
+    scenario = Scenario(Rates(delivered_twice=0.3, delete_failed=0.3), transport=transport)
     for n in range(1, 51):
         scenario.upload(n, at=n, again_at=(2 * DAY + n,))
     scenario.at(DAY, scenario.gateway.airflows["legacy"].purge)
@@ -491,6 +503,120 @@ def test_row_40_waiting_for_a_slot_is_not_growing_old() -> None:
     verdict = scenario.play()
     assert [] == verdict.problems
     assert verdict.longest_delay > 150
+
+
+# --- InvokeRestApi -----------------------------------------------------------------------------------------------
+
+
+@both_majors
+def test_row_41_ten_seconds_of_silence_after_which_the_run_is_there(version: str) -> None:
+    """MWAA gives up on half of the calls, and Airflow does not: looked up, never started twice."""
+    scenario = Scenario(Rates(slow_command=0.5), version=version, transport="rest")
+    for n in range(1, 201):
+        scenario.upload(n, at=n)
+    assert [] == scenario.play(Bounds(8.0, 20.0, longest_delay=4 * HOUR)).problems
+    assert scenario.world.faults["read timeout"] > 50
+
+
+@both_majors
+def test_row_41_runs_of_a_dag_without_tasks(version: str) -> None:
+    """No task tells of them: found by their run_id on Airflow 3, by the 409 of a second start on Airflow 2."""
+    scenario = Scenario(Rates(response_lost=0.4, slow_command=0.2), version=version, transport="rest")
+    scenario.gateway.airflows["legacy"].without_tasks = frozenset({"ingest_orders"})
+    for n in range(1, 101):
+        scenario.upload(n, at=n)
+    assert [] == scenario.play(Bounds(8.0, 20.0, longest_delay=4 * HOUR)).problems
+
+
+@both_majors
+def test_row_41_ten_calls_a_second_are_kept(version: str) -> None:
+    """A storm alone is never throttled by MWAA; nine calls a second are taken, or nearly."""
+    scenario = Scenario(version=version, transport="rest")
+    for n in range(1, 901):
+        scenario.upload(n, at=n / 900)
+    assert [] == scenario.play(Bounds(1.01, 1.0, longest_delay=1.1 * 900 / 9)).problems
+    assert 0 == scenario.gateway.rest_apis["legacy"].throttled
+
+
+def test_row_41_others_use_up_the_ten_calls_a_second() -> None:
+    """Somebody else's calls: ours are refused, wait, and come to one run each."""
+    scenario = Scenario(transport="rest")
+    api = scenario.gateway.rest_apis["legacy"]
+
+    def use_up() -> None:
+        api.left, api.filled_at = 0.0, scenario.world.scheduler.now
+
+    for tenth in range(6000):
+        scenario.at(tenth / 10, use_up)
+    for n in range(1, 101):
+        scenario.upload(n, at=n)
+    assert [] == scenario.play(Bounds(2.0, 40.0, longest_delay=15 * MINUTE)).problems
+    assert api.throttled > 10  # then the gate was shut
+
+
+def test_row_41_a_dag_id_of_fifty_characters_and_one_of_fifty_one() -> None:
+    """InvokeRestApi takes 64 characters of path: the one runs under every doubt, the other is dead with the remedy."""
+    scenario = Scenario(Rates(response_lost=0.5), transport="rest")
+    fits, too_long = "d" * 50, "e" * 51
+    scenario.gateway.airflows["legacy"].dags |= {fits, too_long}
+    for n in range(1, 41):
+        dag_id = fits if n % 2 else too_long
+        rule = RULES["sales.orders"] | {"targets": [RULES["sales.orders"]["targets"][0] | {"dag_id": dag_id}]}
+        scenario.at(60 * n - 20, lambda rule=rule, n=n: scenario.gateway.put_rule(rule, version=1 + n))
+        scenario.upload(n, at=60 * n)
+        if n % 2:
+            scenario.expected.runs[n, "sales.orders", "default"] = frozenset({("legacy", fits)})
+        else:
+            scenario.expected.dead[n, "sales.orders", "default"] = Reason.DAG_ID_TOO_LONG
+            del scenario.expected.runs[n, "sales.orders", "default"]
+    assert [] == scenario.play().problems
+    assert all(
+        "transport: cli" in letter["reason_text"] for letter in letters(scenario, "trigger-dlq-legacy")
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "transport", "reason", "said"),
+    [
+        (AIRFLOW_2, "cli", Reason.RUN_ID_REFUSED, "run_id"),
+        (AIRFLOW_3, "cli", Reason.RUN_ID_REFUSED, "run_id"),
+        # A page of HTTP 500, which says nothing of the run_id: tried until it is too old.
+        (AIRFLOW_2, "rest", Reason.TOO_OLD, "HTTP 500"),
+        (AIRFLOW_3, "rest", Reason.RUN_ID_REFUSED, "run_id"),
+    ],
+)
+def test_rows_20_and_41_an_environment_that_does_not_allow_our_run_ids(
+    version: str, transport: str, reason: Reason, said: str
+) -> None:
+    """Dead, with what Airflow said; other DAGs and environments go on."""
+    scenario = Scenario(version=version, transport=transport, settings={"maximum_event_age_seconds": 1800})
+    scenario.gateway.airflows["legacy"].allowed_run_ids = re.compile("manual__.*")
+    for n in range(1, 6):
+        scenario.upload(n, at=n)
+        scenario.expected.dead[n, "sales.orders", "default"] = reason
+    scenario.expected.runs.clear()
+    assert [] == scenario.play().problems
+    assert all(said in letter["reason_text"] for letter in letters(scenario, "trigger-dlq-legacy"))
+
+
+@both_ways
+@pytest.mark.parametrize("to", ["cli", "rest"])
+def test_row_41_an_environment_is_switched_to_the_other_transport(transport: str, to: str) -> None:
+    """In the middle of the day, with requests waiting and in doubt: none runs twice."""
+    scenario = Scenario(Rates(response_lost=0.3, web_server_error=0.3, killed=0.05), transport=transport)
+    for n in range(1, 101):
+        scenario.upload(n, at=n, again_at=(n + 40,))
+
+    def switch() -> None:
+        scenario.gateway.rest = frozenset({"legacy"} if to == "rest" else ())
+        for mapping in scenario.gateway.mappings.values():
+            mapping.sandboxes.warm.clear()
+
+    scenario.at(60, switch)
+    assert [] == scenario.play().problems
+
+
+# --- the fakes themselves ----------------------------------------------------------------------------------------
 
 
 def test_a_message_is_invisible_while_it_is_worked_on() -> None:

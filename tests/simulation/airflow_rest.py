@@ -1,0 +1,113 @@
+"""What Airflow's REST API says, of both majors, in Airflow's own recorded words; its runs are those of `airflow`."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from simulation.airflow import Airflow, Run, Taken, written
+
+__all__ = ["Said", "answer"]
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "airflow_rest"
+TASKS = "/dags/~/dagRuns/~/taskInstances/list"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Airflow's own status and document."""
+
+    status: int
+    document: Any
+
+
+def answer(airflow: Airflow, request: dict[str, Any], checked_at: float, now: float) -> Said:
+    """Answer a call that looked at the database at `checked_at` and writes to it now."""
+    method, path = request["Method"], request["Path"]
+    if (method, path) == ("POST", TASKS):
+        return _tasks(airflow, request["Body"], checked_at)
+    parts = path.split("/")
+    assert (parts[0], parts[1], parts[3:]) == ("", "dags", ["dagRuns"]), path
+    if method == "POST":
+        return _create(airflow, parts[2], request["Body"], checked_at, now)
+    assert method == "GET"
+    return _runs(airflow, parts[2], request["QueryParameters"], checked_at)
+
+
+def _create(airflow: Airflow, dag_id: str, body: dict[str, Any], checked_at: float, now: float) -> Said:
+    run_id = body["dag_run_id"]
+    assert body.get("logical_date") is None, "two runs of one DAG may not share a date: none is ever sent"
+    if ("logical_date" in body) == airflow.is_2:
+        return _recorded(airflow.version, "logical_date_null" if airflow.is_2 else "logical_date_missing")
+    if dag_id not in airflow.dags:
+        return _quoting(airflow.version, "dag_missing", {"no_such_dag": dag_id})
+    if not airflow.allowed_run_ids.fullmatch(run_id):
+        return _quoting(airflow.version, "bad_run_id", {"a/b c": run_id})
+    # Airflow 2 keeps the microseconds here; two runs of one DAG may still meet, and its text tells the two apart.
+    date = round(checked_at, 6) if airflow.is_2 else None
+    conf = json.dumps(body["conf"])
+    match airflow.create(dag_id, run_id, conf, date=date, checked_at=checked_at, now=now):
+        case Run() as run:
+            created = _quoting(
+                airflow.version, "triggered", {_RECORDED_RUN: run.run_id, "ingest_orders": dag_id}
+            )
+            return Said(created.status, {**created.document, "conf": body["conf"]})
+        case Taken(run_id=True, seen=True):
+            return _quoting(
+                airflow.version, "duplicate_run_id", {_RECORDED_RUN: run_id, "ingest_orders": dag_id}
+            )
+        case Taken(seen=True):
+            assert date is not None
+            detail = (
+                f"DAGRun with DAG ID: '{dag_id}' and DAGRun logical date: '{written(date)}' already exists"
+            )
+            return Said(409, {**_recorded(airflow.version, "duplicate_run_id").document, "detail": detail})
+        case _ if airflow.is_2:
+            # The database refused the row between the look and the write: a page, and nothing that names the run.
+            return _recorded(airflow.version, "bad_run_id")
+        case _:
+            return _recorded(airflow.version, "duplicate_run_id")
+
+
+def _tasks(airflow: Airflow, body: dict[str, Any], checked_at: float) -> Said:
+    [dag_id], [run_id] = body["dag_ids"], body["dag_run_ids"]
+    if dag_id in airflow.without_tasks or airflow.find(dag_id, run_id, checked_at) is None:
+        return _recorded(airflow.version, "lookup_missing")
+    return _quoting(airflow.version, "lookup_found", {_RECORDED_RUN: run_id, "ingest_orders": dag_id})
+
+
+def _runs(airflow: Airflow, dag_id: str, query: dict[str, Any], checked_at: float) -> Said:
+    if airflow.is_2:
+        return _recorded(airflow.version, "lookup_run_missing")
+    if dag_id not in airflow.dags:
+        return _quoting(airflow.version, "lookup_run_dag_missing", {"no_such_dag": dag_id})
+    run_id = query["run_id_pattern"]
+    if airflow.find(dag_id, run_id, checked_at) is None:
+        return _recorded(airflow.version, "lookup_run_missing")
+    return _quoting(
+        airflow.version, "lookup_run_no_tasks", {f"{_RECORDED_RUN[:-1]}3": run_id, "no_tasks": dag_id}
+    )
+
+
+_RECORDED_RUN = "evt__finance.orders-landing__00000000000000000000000000000001"
+
+
+@cache
+def _text(version: str, name: str) -> tuple[int, str]:
+    document = json.loads((FIXTURES / version / f"{name}.json").read_text())
+    return document["status"], json.dumps(document["response"])
+
+
+@cache
+def _recorded(version: str, name: str) -> Said:
+    status, text = _text(version, name)
+    return Said(status, json.loads(text))
+
+
+def _quoting(version: str, name: str, instead: dict[str, str]) -> Said:
+    """A recorded answer about other ids."""
+    status, text = _text(version, name)
+    for recorded, ours in instead.items():
+        text = text.replace(recorded, json.dumps(ours)[1:-1])
+    return Said(status, json.loads(text))
