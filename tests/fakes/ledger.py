@@ -4,7 +4,15 @@ from dataclasses import dataclass, field, replace
 
 from fakes.failures import Failures
 from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
-from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Held,
+    OutcomeUnknown,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
 from mwaa_gateway.trigger_request import TriggerRequest
 
 
@@ -13,7 +21,7 @@ class Row:
     """One trigger request."""
 
     request: TriggerRequest
-    first_attempt_at: float
+    first_attempt_at: float | None = None
     state: str = "open"
     attempt: int = 0
     unanswered: int = 0
@@ -33,18 +41,16 @@ class FakeLedger:
 
     def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
         self._write("claim")
-        row = self.rows.setdefault(request.ledger_key, Row(request, now, redrives=request.redrive))
+        row = self.rows.setdefault(request.ledger_key, Row(request, redrives=request.redrive))
         here = row.request.target.environment == request.target.environment
-        if row.state == "dead" and here and row.redrives < request.redrive:
+        if self._stopped(row) and here and row.redrives < request.redrive:
             row.state, row.first_attempt_at, row.redrives = "open", now, request.redrive
-            row.reopened_after, row.unanswered = row.attempt, 0
-        if row.state == "dead":
-            assert isinstance(row.outcome, Rejected)
-            return Finished(row.request.target.run_id, row.outcome)
-        if row.state == "triggered":
-            return Finished(row.request.target.run_id, AlreadyTriggered())
+            row.reopened_after = row.attempt
+        if row.state != "open":
+            return self._finished(row)
         if not here:
             return PinnedElsewhere(row.request.target.environment)
+        row.first_attempt_at = row.first_attempt_at or now
         row.attempt += 1
         row.unanswered += 1
         return Claim(
@@ -58,7 +64,7 @@ class FakeLedger:
 
     def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:  # noqa: ARG002
         self._write("finish")
-        if (row := self._mine(claim)) is None:
+        if (row := self._mine(claim, to_end=True)) is None:
             return False
         row.state = "dead" if isinstance(outcome, Rejected) else "triggered"
         row.outcome, row.unanswered = outcome, 0
@@ -74,11 +80,40 @@ class FakeLedger:
         row.outcome, row.unanswered = outcome, 0
         return True
 
-    def _mine(self, claim: Claim) -> Row | None:
-        row = self.rows[claim.request.ledger_key]
+    def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:  # noqa: ARG002
+        self._write("hold")
+        row = self.rows.setdefault(request.ledger_key, Row(request, redrives=request.redrive))
+        here = row.request.target.environment == request.target.environment
         if row.state == "open":
-            if row.attempt == claim.attempt:
-                return row
+            if not here:
+                return PinnedElsewhere(row.request.target.environment)
+            row.state, row.outcome = "held", held
+        elif self._stopped(row) and here and row.redrives < request.redrive:
+            row.state, row.outcome, row.redrives = "held", held, request.redrive
+            row.attempt += 1
+        return self._finished(row)
+
+    def cancel(self, request: TriggerRequest) -> None:
+        """What the operator's command does to a held row."""
+        row = self.rows[request.ledger_key]
+        if row.state == "held":
+            row.state, row.outcome = "dead", Rejected(Reason.CANCELLED, "cancelled", row.doubtful)
+            row.redrives += 1
+
+    @staticmethod
+    def _stopped(row: Row) -> bool:
+        return row.state in ("dead", "held")
+
+    @staticmethod
+    def _finished(row: Row) -> Finished:
+        outcome = row.outcome if isinstance(row.outcome, Rejected | Held) else AlreadyTriggered()
+        return Finished(row.request.target.run_id, outcome, row.redrives)
+
+    def _mine(self, claim: Claim, *, to_end: bool = False) -> Row | None:
+        row = self.rows[claim.request.ledger_key]
+        if row.attempt == claim.attempt and (row.state == "open" or (to_end and row.state == "held")):
+            return row
+        if row.state == "open":
             row.unanswered = 0
         return None
 

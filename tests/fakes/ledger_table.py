@@ -3,8 +3,9 @@
 from typing import Any
 
 LEDGER_TABLE = "ledger"
-# What `mwaa-gateway dlq list` shows without reading a row itself; tests/template holds the template to the same list.
-DEAD_INDEX_ATTRIBUTES = [
+# What `mwaa-gateway dlq list` and `held list` show without reading a row itself; tests/template holds the template to the
+# same list.
+STOPPED_INDEX_ATTRIBUTES = [
     "attempt",
     "dag_id",
     "doubtful",
@@ -28,8 +29,8 @@ def create_ledger_table(client: Any, name: str = LEDGER_TABLE) -> None:
         AttributeDefinitions=[
             {"AttributeName": "event", "AttributeType": "S"},
             {"AttributeName": "request", "AttributeType": "S"},
-            {"AttributeName": "dead_shard", "AttributeType": "S"},
-            {"AttributeName": "finished_at", "AttributeType": "N"},
+            {"AttributeName": "stopped_shard", "AttributeType": "S"},
+            {"AttributeName": "stopped_at", "AttributeType": "N"},
         ],
         KeySchema=[
             {"AttributeName": "event", "KeyType": "HASH"},
@@ -37,12 +38,12 @@ def create_ledger_table(client: Any, name: str = LEDGER_TABLE) -> None:
         ],
         GlobalSecondaryIndexes=[
             {
-                "IndexName": "dead",
+                "IndexName": "stopped",
                 "KeySchema": [
-                    {"AttributeName": "dead_shard", "KeyType": "HASH"},
-                    {"AttributeName": "finished_at", "KeyType": "RANGE"},
+                    {"AttributeName": "stopped_shard", "KeyType": "HASH"},
+                    {"AttributeName": "stopped_at", "KeyType": "RANGE"},
                 ],
-                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": DEAD_INDEX_ATTRIBUTES},
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": STOPPED_INDEX_ATTRIBUTES},
             }
         ],
     )

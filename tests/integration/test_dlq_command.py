@@ -23,8 +23,8 @@ from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
 from fakes.requests import a_request
 from gateway_cli.dlq import held_messages
 from gateway_cli.dlq.commands import dlq
-from gateway_cli.dlq.ledger_rows import LedgerRow, LedgerRows
 from gateway_cli.dlq.remedies import REMEDIES, remedy
+from gateway_cli.ledger_rows import LedgerRow, LedgerRows
 from gateway_cli.main import cli
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue
@@ -352,7 +352,7 @@ class TestList:
         gateway.dynamodb.update_item(
             TableName=LEDGER_TABLE,
             Key={"event": {"S": event}, "request": {"S": sort}},
-            UpdateExpression="REMOVE dead_shard",
+            UpdateExpression="REMOVE stopped_shard",
         )
         assert [request.target.run_id] == [letter["id"] for letter in listed(run)]
 

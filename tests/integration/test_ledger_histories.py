@@ -1,7 +1,7 @@
-"""Any history of claims, notes, finishes and redrives: DynamoDB (moto's) and the fake answer alike, and keep the promises.
+"""Any history of claims, ends, holds, releases, cancels and redrives: DynamoDB (moto's) and the fake answer alike.
 
-Attempts come late and overlap, messages are redriven twice or out of turn, answers are lost and sent again, or lost for
-good. A failing history is printed as the calls that repeat it.
+And both keep the promises. Attempts come late and overlap, messages are redriven twice or out of turn, answers are lost
+and sent again, or lost for good. A failing history is printed as the calls that repeat it.
 """
 
 import itertools
@@ -23,9 +23,18 @@ from hypothesis.stateful import (
 from fakes.ledger import FakeLedger, Row
 from fakes.ledger_table import create_ledger_table
 from fakes.requests import a_request
-from mwaa_gateway.aws.ledger_table import DEAD_SHARDS, LedgerTable
+from gateway_cli.ledger_rows import LedgerRows
+from mwaa_gateway.aws.ledger_table import DEAD_SHARDS, HELD_SHARDS, LedgerTable
 from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
-from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Held,
+    OutcomeUnknown,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
 from mwaa_gateway.trigger_request import TriggerRequest
 
 ENDS = [
@@ -35,6 +44,7 @@ ENDS = [
     Rejected(Reason.TOO_OLD, "who knows", in_doubt=True),
 ]
 NOTES = [Retryable(Reason.WEB_SERVER_BUSY, "busy"), OutcomeUnknown(Reason.UNCLEAR_ANSWER, "lost")]
+BRAKE = Held(Reason.RULE_DISABLED, "not now")
 requests = st.builds(
     lambda identity, environment, dag_id, redrive: replace(
         a_request(identity, environment=environment, dag_id=dag_id), redrive=redrive
@@ -83,17 +93,18 @@ class Histories(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         indexed = {
-            (item["event"]["S"], item["request"]["S"])
-            for shard in DEAD_SHARDS
+            (item["event"]["S"], item["request"]["S"], shard.partition("#")[0])
+            for shard in (*DEAD_SHARDS, *HELD_SHARDS)
             for item in self.dynamodb.query(
                 TableName=self.table,
-                IndexName="dead",
-                KeyConditionExpression="dead_shard = :shard",
+                IndexName="stopped",
+                KeyConditionExpression="stopped_shard = :shard",
                 ExpressionAttributeValues={":shard": {"S": shard}},
             )["Items"]
         }
         self.dynamodb.delete_table(TableName=self.table)
-        assert {key for key, row in self.fake.rows.items() if row.state == "dead"} == indexed
+        stopped = {(*key, row.state) for key, row in self.fake.rows.items() if row.state in ("dead", "held")}
+        assert stopped == indexed
 
     @rule(seconds=st.sampled_from([1.0, 3_600.0, 5 * 86_400.0]))
     def time_passes(self, seconds: float) -> None:
@@ -121,12 +132,13 @@ class Histories(RuleBasedStateMachine):
             return
         assert before.attempt + 1 == answer.attempt
         assert before.request.target == answer.request.target  # pinned
-        if before.state == "dead":
+        if before.state in ("dead", "held"):
             reopening = request.ledger_key, request.redrive
             assert reopening not in self.reopened  # once for each number
             self.reopened.add(reopening)
-            assert (self.now, 1, 1) == (answer.first_attempt_at, answer.tries, answer.unanswered)
-            assert before.doubtful == answer.doubtful
+            assert (self.now, 1) == (answer.first_attempt_at, answer.tries)
+            # The doubt is kept: whoever never answered is counted on, unless an end of it was written.
+            assert (before.doubtful, before.unanswered + 1) == (answer.doubtful, answer.unanswered)
 
     @rule(claim=claims, outcome=st.sampled_from(ENDS), sent_twice=st.booleans())
     def finish(self, claim: Claim, outcome: Any, *, sent_twice: bool) -> None:
@@ -135,6 +147,32 @@ class Histories(RuleBasedStateMachine):
         self.client.due = False
         # That a late attempt's end was its own or another's says nothing where both left the same.
         assert fake == real or self.fake.rows[claim.request.ledger_key].attempt == claim.attempt
+
+    @rule(request=requests, sent_twice=st.booleans())
+    def hold(self, request: TriggerRequest, *, sent_twice: bool) -> None:
+        before = self.fake.rows.get(request.ledger_key)
+        before = before and replace(before)
+        self.client.due = sent_twice
+        real, fake = (ledger.hold(request, BRAKE, self.now) for ledger in (self.real, self.fake))
+        self.client.due = False
+        assert without_text(fake) == without_text(real)
+        after = self.fake.rows[request.ledger_key]
+        if before is not None:
+            assert (before.unanswered, before.doubtful) == (after.unanswered, after.doubtful)
+            assert before.request == after.request  # pinned
+            if before.state == "dead" and after.state == "held":  # only by a redrive, once for each number
+                reopening = request.ledger_key, request.redrive
+                assert reopening not in self.reopened
+                self.reopened.add(reopening)
+
+    @rule(request=requests)
+    def cancel(self, request: TriggerRequest) -> None:
+        row = LedgerRows(self.client, self.table).read(request.ledger_key)
+        if row is not None:
+            before = self.fake.rows[request.ledger_key].state
+            cancelled = LedgerRows(self.client, self.table).cancel(row, "cancelled", self.now)
+            assert (before == "held") == cancelled
+            self.fake.cancel(request)
 
     @precondition(lambda self: self.latest is not None)
     @rule(sent_twice=st.booleans())
@@ -176,7 +214,8 @@ def row_of(row: Row) -> tuple[Any, ...]:
     """What a row of the fake says."""
     return (
         row.state,
-        row.state == "dead",  # lies in the index
+        row.state if row.state in ("dead", "held") else "",  # lies in the index
+        row.state != "held",  # is forgotten one day
         row.attempt,
         row.unanswered,
         row.doubtful,
@@ -193,17 +232,23 @@ def row_of_item(item: dict[str, Any]) -> tuple[Any, ...]:
     """The same of an item."""
     return (
         item["state"]["S"],
-        "dead_shard" in item,
+        item.get("stopped_shard", {}).get("S", "").partition("#")[0],
+        "expires_at" in item,
         int(item["attempt"]["N"]),
         int(item["unanswered"]["N"]),
         item.get("doubtful", {}).get("BOOL", False),
         int(item["redrives"]["N"]),
         int(item.get("reopened_after", {}).get("N", 0)),
-        float(item.get("reopened_at", item["first_attempt_at"])["N"]),
+        first_attempt_at(item),
         item["environment"]["S"],
         item["dag_id"]["S"],
         item.get("reason", {}).get("S", ""),
     )
+
+
+def first_attempt_at(item: dict[str, Any]) -> float | None:
+    at = item.get("reopened_at") or item.get("first_attempt_at")
+    return None if at is None else float(at["N"])
 
 
 def test_every_history_is_the_same_in_dynamodb_and_in_the_fake(dynamodb: Any) -> None:

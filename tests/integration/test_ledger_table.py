@@ -10,13 +10,23 @@ from botocore.exceptions import EndpointConnectionError
 
 from fakes.ledger import FakeLedger
 from fakes.requests import a_request
-from mwaa_gateway.aws.ledger_table import DEAD_SHARDS, REMEMBERED_SECONDS, LedgerTable
+from gateway_cli.ledger_rows import LedgerRows
+from mwaa_gateway.aws.ledger_table import DEAD_SHARDS, HELD_SHARDS, REMEMBERED_SECONDS, LedgerTable
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
-from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Held,
+    OutcomeUnknown,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
 
 BUSY = Retryable(Reason.WEB_SERVER_BUSY, "busy")
 LOST = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "lost")
+BRAKE = Held(Reason.RULE_DISABLED, "somebody disabled it")
 NO = Rejected(Reason.CONF_REFUSED, "no")
 
 
@@ -212,6 +222,86 @@ def test_a_redrive_of_what_the_ledger_has_forgotten_is_a_first_attempt(ledger: L
     assert 2 == claimed(ledger, redriven(3)).attempt
 
 
+# --- held -----------------------------------------------------------------------------------------------------------
+
+
+def held(ledger: Ledger, request=None, now: float = 1_000.0) -> Finished:
+    finished = ledger.hold(request or a_request(), BRAKE, now)
+    assert isinstance(finished, Finished)
+    return finished
+
+
+def test_a_held_request_is_parked_and_pinned(ledger: Ledger) -> None:
+    """Nobody attempts it any more, whoever comes; it is what the first message of it said."""
+    assert Finished(a_request().target.run_id, BRAKE) == held(ledger)
+    assert Finished(a_request().target.run_id, BRAKE) == ledger.claim(a_request(dag_id="other"), 1_001.0)
+    assert redriven() == claimed(ledger, redriven(dag_id="other")).request
+
+
+def test_what_was_never_tried_is_released_as_new(ledger: Ledger) -> None:
+    """First attempt, fresh age, no doubt: being held is no attempt."""
+    held(ledger)
+    assert Claim(redriven(), 1, 1, doubtful=False, first_attempt_at=FIVE_DAYS) == claimed(
+        ledger, redriven(), now=FIVE_DAYS
+    )
+
+
+def test_a_release_counts_once(ledger: Ledger) -> None:
+    """Held anew, the request waits for the next number; a second message of the old one releases nothing."""
+    held(ledger)
+    assert Finished(a_request().target.run_id, BRAKE, 1) == held(ledger, redriven())
+    assert isinstance(ledger.claim(redriven(), 1_002.0), Finished)
+    assert isinstance(ledger.claim(redriven(2), 1_003.0), Claim)
+
+
+def test_an_attempt_under_way_ends_a_held_request(ledger: Ledger) -> None:
+    """What Airflow answered is true, whoever pulled the brake meanwhile."""
+    claim = claimed(ledger)
+    held(ledger)
+    assert ledger.finish(claim, Triggered(), 1_002.0)
+    finished = ledger.claim(redriven(), 1_003.0)
+    assert isinstance(finished, Finished)
+    assert isinstance(finished.outcome, AlreadyTriggered)
+
+
+@pytest.mark.parametrize("noted", [None, LOST], ids=["never answered", "unknown"])
+def test_a_doubt_outlives_being_held(ledger: Ledger, noted: OutcomeUnknown | None) -> None:
+    """An attempt that was under way, or whose outcome is unknown: the released request is looked up first."""
+    claim = claimed(ledger)
+    if noted:
+        ledger.note(claim, noted, 1_001.0)
+    held(ledger)
+    released = claimed(ledger, redriven())
+    assert released.doubtful or released.unanswered > 1
+
+
+def test_a_late_attempt_does_not_end_what_was_held_twice(ledger: Ledger) -> None:
+    """A write of the death that a redrive was held after: it arrives late, and changes nothing."""
+    claim = claimed(ledger)
+    assert ledger.finish(claim, NO, 1_001.0)
+    held(ledger, redriven())
+    assert not ledger.finish(claim, NO, 1_002.0)
+    assert 1 == held(ledger).redrives
+
+
+def test_what_ran_or_is_dead_is_not_held(ledger: Ledger) -> None:
+    """A duplicate under the brake is told how it ended; only a redrive of the dead is held."""
+    ledger.finish(claimed(ledger), Triggered(), 1_001.0)
+    assert isinstance(held(ledger, redriven()).outcome, AlreadyTriggered)
+    other = a_request("two")
+    ledger.finish(claimed(ledger, other), NO, 1_001.0)
+    assert NO == held(ledger, other).outcome
+    assert BRAKE == held(ledger, replace(other, redrive=1)).outcome
+
+
+def test_a_request_is_held_in_its_own_environment_only(ledger: Ledger) -> None:
+    """While it is open elsewhere, it is that dispatcher's."""
+    claimed(ledger)
+    elsewhere = a_request(environment="marketing")
+    assert PinnedElsewhere("analytics") == ledger.hold(elsewhere, BRAKE, 1_001.0)
+    assert isinstance(ledger.claim(a_request(), 1_002.0), Claim)
+
+
 # --- what only the real table can show ------------------------------------------------------------------------------
 
 
@@ -240,19 +330,19 @@ def test_a_row_tells_a_person_what_became_of_it(dynamodb) -> None:
     }.items() <= row.items()
     assert a_request().to_json().encode() == zlib.decompress(row["request_body"]["B"])
     assert [1_000, 2_000, 2_001] == [
-        float(row[name]["N"]) for name in ("first_attempt_at", "last_attempt_at", "finished_at")
+        float(row[name]["N"]) for name in ("first_attempt_at", "last_attempt_at", "stopped_at")
     ]
 
 
 def indexed(dynamodb) -> list[dict]:
-    """What lies in the index of the dead, by any shard."""
+    """What lies in the index, by any shard."""
     return [
         found
-        for shard in DEAD_SHARDS
+        for shard in (*DEAD_SHARDS, *HELD_SHARDS)
         for found in dynamodb.query(
             TableName="ledger",
-            IndexName="dead",
-            KeyConditionExpression="dead_shard = :shard",
+            IndexName="stopped",
+            KeyConditionExpression="stopped_shard = :shard",
             ExpressionAttributeValues={":shard": {"S": shard}},
         )["Items"]
     ]
@@ -282,12 +372,44 @@ def test_the_index_holds_the_dead_alone(dynamodb) -> None:
     assert [] == indexed(dynamodb)
 
 
+def test_what_is_held_lies_in_the_index_and_is_never_forgotten(dynamodb) -> None:
+    """Among its own kind, and without an end of its time; both change when it is released."""
+    table = LedgerTable(dynamodb, "ledger")
+    held(table)
+    (found,) = indexed(dynamodb)
+    assert found["stopped_shard"]["S"] in HELD_SHARDS
+    assert ("rule_disabled", "0") == (found["reason"]["S"], found["attempt"]["N"])
+    assert "expires_at" not in item(dynamodb)
+    claim = claimed(table, redriven(), now=FIVE_DAYS)
+    assert ([], str(int(FIVE_DAYS) + REMEMBERED_SECONDS)) == (
+        indexed(dynamodb),
+        item(dynamodb)["expires_at"]["N"],
+    )
+    held(table)
+    assert table.finish(claim, Triggered(), FIVE_DAYS)
+    assert ([], True) == (indexed(dynamodb), "expires_at" in item(dynamodb))
+
+
+def test_a_cancelled_request_is_dead_and_its_release_on_the_way_opens_nothing(dynamodb) -> None:
+    """By the operator's command; only a redrive after it counts, and it knows of the doubt."""
+    table, rows = LedgerTable(dynamodb, "ledger"), LedgerRows(dynamodb, "ledger")
+    claimed(table)  # never answers
+    held(table)
+    (row,) = rows.held()
+    assert rows.cancel(row, "by me", 2_000.0)
+    assert not rows.cancel(row, "by me, again", 2_001.0)
+    assert ([], [row.run_id]) == (list(rows.held()), [dead.run_id for dead in rows.dead()])
+    finished = table.claim(redriven(), 2_002.0)
+    assert Finished(row.run_id, Rejected(Reason.CANCELLED, "by me"), 1) == finished
+    assert 2 == claimed(table, redriven(2)).unanswered
+
+
 def test_the_dead_are_spread_over_all_shards(dynamodb) -> None:
     """A storm of deaths is no hot key."""
     table = LedgerTable(dynamodb, "ledger")
     for number in range(64):
         table.finish(claimed(table, a_request(str(number))), NO, 1_001.0)
-    assert set(DEAD_SHARDS) == {found["dead_shard"]["S"] for found in indexed(dynamodb)}
+    assert set(DEAD_SHARDS) == {found["stopped_shard"]["S"] for found in indexed(dynamodb)}
 
 
 def test_a_run_costs_two_writes(dynamodb, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +422,8 @@ def test_a_run_costs_two_writes(dynamodb, monkeypatch: pytest.MonkeyPatch) -> No
     table = LedgerTable(dynamodb, "ledger")
     table.finish(claimed(table), Triggered(), 1_001.0)
     assert 2 == len(writes)
-    assert not any("dead_shard" in expression for expression in writes)
+    assert not any("SET stopped_" in expression or ", stopped_" in expression for expression in writes[:1])
+    assert "stopped_shard" not in item(dynamodb)
 
 
 def test_a_reopened_row_is_remembered_anew(dynamodb) -> None:
@@ -311,7 +434,7 @@ def test_a_reopened_row_is_remembered_anew(dynamodb) -> None:
     row = item(dynamodb)
     assert str(int(FIVE_DAYS) + REMEMBERED_SECONDS) == row["expires_at"]["N"]
     assert (1_000.0, FIVE_DAYS) == tuple(float(row[at]["N"]) for at in ("first_attempt_at", "reopened_at"))
-    assert {"dead_shard", "finished_at"}.isdisjoint(row)
+    assert {"stopped_shard", "stopped_at"}.isdisjoint(row)
 
 
 def test_rows_of_the_version_before_are_read_and_redriven(dynamodb) -> None:
@@ -323,7 +446,7 @@ def test_rows_of_the_version_before_are_read_and_redriven(dynamodb) -> None:
     dynamodb.update_item(
         TableName="ledger",
         Key=key,
-        UpdateExpression="SET request_body = :body REMOVE rule_id, rule_version, redrives, dead_shard, doubtful",
+        UpdateExpression="SET request_body = :body REMOVE rule_id, rule_version, redrives, stopped_shard, doubtful",
         ExpressionAttributeValues={":body": {"B": zlib.compress(old_body.encode())}},
     )
     assert isinstance(table.claim(a_request(), 1_002.0), Finished)

@@ -143,6 +143,11 @@ SAFEGUARDS = {
                 '_STILL_MINE = "#state = :open AND attempt = :attempt"',
                 '_STILL_MINE = "attribute_exists(#state)"',
             ),
+            (
+                "aws.ledger_table",
+                '_MINE_TO_END = "(#state = :open OR #state = :held) AND attempt = :attempt"',
+                '_MINE_TO_END = "attribute_exists(#state)"',
+            ),
         ),
         overtaken,
         "finished ledger rows changed",

@@ -1,7 +1,7 @@
-"""The ledger's table: its index of the dead is the one the code writes and reads, and costs nothing else."""
+"""The ledger's table: its index of what has stopped is the one the code writes and reads, and costs nothing else."""
 
-from fakes.ledger_table import DEAD_INDEX_ATTRIBUTES, create_ledger_table
-from mwaa_gateway.aws.ledger_table import DEAD_INDEX
+from fakes.ledger_table import STOPPED_INDEX_ATTRIBUTES, create_ledger_table
+from mwaa_gateway.aws.ledger_table import STOPPED_INDEX
 
 
 class Asked:
@@ -12,13 +12,13 @@ class Asked:
 
 
 def test_the_table_is_the_one_that_is_tested_with(expand):
-    """Keys, index and projection; a row that is not dead has no `dead_shard`, and so lies in no index."""
+    """Keys, index and projection; a row that is neither dead nor held has no `stopped_shard`, and so lies in no index."""
     asked = Asked()
     create_ledger_table(asked)
     deployed = expand("analytics").of_type("AWS::DynamoDB::Table")["LedgerTable"]
     for name in ("KeySchema", "GlobalSecondaryIndexes", "AttributeDefinitions", "BillingMode"):
         assert deployed[name] == asked.request[name]
     (index,) = deployed["GlobalSecondaryIndexes"]
-    assert index["IndexName"] == DEAD_INDEX
-    assert index["Projection"]["NonKeyAttributes"] == DEAD_INDEX_ATTRIBUTES
-    assert index["KeySchema"][0]["AttributeName"] == "dead_shard"
+    assert index["IndexName"] == STOPPED_INDEX
+    assert index["Projection"]["NonKeyAttributes"] == STOPPED_INDEX_ATTRIBUTES
+    assert index["KeySchema"][0]["AttributeName"] == "stopped_shard"

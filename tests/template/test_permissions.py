@@ -174,7 +174,7 @@ def test_what_an_operator_may_do(expand):
         sid: (actions, resources)
         for (actions, resources, _), sid in zip(statements(policy["PolicyDocument"]), found, strict=True)
     } == {
-        "ListDeadRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/dead"}),
+        "ListStoppedRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/stopped"}),
         "ReadDeadRequests": ({"dynamodb:GetItem"}, {"<LedgerTable.Arn>"}),
         "TakeOffTheList": ({"dynamodb:UpdateItem"}, {"<LedgerTable.Arn>"}),
         "LookIntoDeadLetterQueues": (
@@ -192,7 +192,7 @@ def test_what_an_operator_may_do(expand):
     }
     assert found["TakeOffTheList"]["Condition"] == {
         "ForAllValues:StringEquals": {
-            "dynamodb:Attributes": ["event", "request", "dead_shard", "finished_at"]
+            "dynamodb:Attributes": ["event", "request", "stopped_shard", "stopped_at"]
         },
         "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
     }

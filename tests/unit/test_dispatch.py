@@ -16,7 +16,15 @@ from mwaa_gateway.backoff import backoff_seconds
 from mwaa_gateway.dispatch import Dispatched, Dispatcher
 from mwaa_gateway.gates import FAILURES_TOLERATED, Gates
 from mwaa_gateway.ledger import Claim
-from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Held,
+    OutcomeUnknown,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
 from mwaa_gateway.trigger_request import TriggerRequest
 
 DAY = 86_400
@@ -82,6 +90,37 @@ def test_a_duplicate_starts_nothing_and_is_told_of_the_run(gateway: Gateway) -> 
     assert isinstance(dispatched.outcome, AlreadyTriggered)
     assert dispatched.redeliver_after is None
     assert ["trigger"] == gateway.airflow.commands
+
+
+def test_a_held_request_waits_in_the_ledger_and_its_message_is_done_with(gateway: Gateway) -> None:
+    """Whoever delivers it again, nobody asks Airflow; nothing rings."""
+    held = Held(Reason.RULE_DISABLED, "not now")
+    gateway.ledger.hold(a_request(), held, gateway.time)
+    dispatched = gateway.deliver()
+    assert (held, None) == (dispatched.outcome, dispatched.redeliver_after)
+    assert ([], [], ["held"]) == (gateway.airflow.commands, gateway.dead_letters.bells, gateway.states)
+
+
+def test_what_airflow_holds_back_is_parked(gateway: Gateway) -> None:
+    """An attempt that finds out that it shall not be made now."""
+    held = Held(Reason.ENVIRONMENT_PAUSED, "not now")
+    gateway.airflow.answers = [held]
+    dispatched = gateway.deliver()
+    assert (held, None, ["held"]) == (dispatched.outcome, dispatched.redeliver_after, gateway.states)
+    assert Triggered() != gateway.deliver().outcome
+
+
+def test_a_cancelled_request_rings_no_bell(gateway: Gateway) -> None:
+    """It is dead because somebody said so; a late duplicate of it is nobody's alarm."""
+    gateway.ledger.hold(a_request(), Held(Reason.RULE_DISABLED, "not now"), gateway.time)
+    gateway.ledger.cancel(a_request())
+    dispatched = gateway.deliver()
+    assert isinstance(dispatched.outcome, Rejected)
+    assert (Reason.CANCELLED, None, []) == (
+        dispatched.outcome.reason,
+        dispatched.redeliver_after,
+        gateway.dead_letters.bells,
+    )
 
 
 def test_a_purged_run_is_not_started_again(gateway: Gateway) -> None:

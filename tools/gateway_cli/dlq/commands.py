@@ -15,10 +15,10 @@ import click
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.dlq.dead_letter import DeadLetter, Filters
 from gateway_cli.dlq.dead_letters import DeadLetters, dead_letters
-from gateway_cli.dlq.ledger_rows import LedgerRow
 from gateway_cli.dlq.redrive import Summary
 from gateway_cli.dlq.redrive import purge as purge_letters
 from gateway_cli.dlq.redrive import redrive as redrive_letters
+from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 
 __all__ = ["dlq"]

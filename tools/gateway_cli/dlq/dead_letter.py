@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway_cli.dlq.held_messages import HeldMessage
-from gateway_cli.dlq.ledger_rows import LedgerRow
 from gateway_cli.dlq.remedies import remedy
+from gateway_cli.ledger_rows import LedgerRow
 
 __all__ = ["DeadLetter", "Filters", "letter_of_row", "timestamp"]
 
@@ -63,7 +63,7 @@ def letter_of_row(row: LedgerRow) -> DeadLetter:
     return DeadLetter(
         id=row.run_id,
         died_in=DISPATCHER,
-        died_at=row.finished_at,
+        died_at=row.stopped_at,
         reason=row.reason,
         text=row.text,
         rule_id=row.rule_id,

@@ -15,7 +15,6 @@ from typing import Any
 
 from gateway_cli.dlq.dead_letter import DeadLetter
 from gateway_cli.dlq.held_messages import HeldMessage
-from gateway_cli.dlq.ledger_rows import LedgerKey
 from gateway_cli.dlq.remedies import (
     CONF_NOT_MADE,
     EVENTBRIDGE_GAVE_UP,
@@ -24,6 +23,7 @@ from gateway_cli.dlq.remedies import (
     SNS_GAVE_UP,
     UNKNOWN,
 )
+from gateway_cli.ledger_rows import LedgerKey
 from mwaa_gateway.ingest import DeadEventReason
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 

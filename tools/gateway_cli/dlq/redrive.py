@@ -12,7 +12,7 @@ from gateway_cli.connection import Connection
 from gateway_cli.dlq.dead_letter import DeadLetter
 from gateway_cli.dlq.dead_letters import DeadLetters
 from gateway_cli.dlq.held_messages import HeldMessage
-from gateway_cli.dlq.ledger_rows import LedgerRow
+from gateway_cli.ledger_rows import LedgerRow
 from mwaa_gateway.aws.queues import TriggerQueues
 from mwaa_gateway.trigger_request import TriggerRequest
 

@@ -28,6 +28,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     # Trigger requests: what Airflow, or the way to it, said.
     Reason.AIRFLOW_REFUSED: "Airflow refuses the command itself: compare its version with those the gateway knows, "
     "update one of the two, then redrive.",
+    Reason.CANCELLED: "Somebody cancelled it while it was held, which was no mistake: purge this, or redrive it if it was.",
     Reason.CONF_REFUSED: "Airflow refuses the conf, and a redrive sends the same: loosen the DAG's params, then redrive; or "
     "mend the rule's input_transformer, purge this, and have the source send a new event.",
     Reason.CRASHED: "The dispatcher was killed on it five times in a row: look into its log for memory or time, mend "

@@ -4,8 +4,9 @@
     lost response     claim ──▶ trigger ──▶ OutcomeUnknown ──▶ look up ──▶ there ──▶ record
     crash, then again claim (attempt 2) ──▶ look up ──▶ not there ──▶ trigger ──▶ …
     duplicate         claim refused: the row says triggered ──▶ message deleted                (one write call, no command)
+    held              claim refused: the row waits to be released ──▶ message deleted          (one write call, no command)
     gate shut         given back for a little while, without asking anybody (`gates`)
-    redriven          claim reopens the dead row, with a fresh age ──▶ as above
+    sent again        claim reopens the dead or held row, with a fresh age ──▶ as above
 
 No lock is held: two attempts at once are told apart by the attempt number in the ledger, and Airflow's unique run_id
 lets only one of them create the run.
@@ -21,6 +22,7 @@ from mwaa_gateway.gates import Gates, Gone, Pass, Wait
 from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
+    Held,
     Outcome,
     OutcomeUnknown,
     Reason,
@@ -127,8 +129,7 @@ class Dispatcher:
                 return self._finally(request, receive_count, outcome)
             case PinnedElsewhere(environment):
                 self.gates.report(request.target, None, self.now())
-                text = f"its first attempt was made in environment {environment!r}, and is open"
-                return self._answer(request, receive_count, Retryable(Reason.PINNED_ELSEWHERE, text))
+                return self._answer(request, receive_count, _pinned_elsewhere(environment))
 
     def _attempt(self, claim: Claim, receive_count: int) -> Outcome:
         """Start the run, or prove that it is there."""
@@ -171,7 +172,7 @@ class Dispatcher:
                 return found
             case Retryable(reason=Reason.RUN_NOT_THERE, text=text):
                 return Retryable(Reason.RUN_NOT_THERE, f"{because}; {text}")
-            case Retryable(text=text) | OutcomeUnknown(text=text) | Rejected(text=text):
+            case Retryable(text=text) | OutcomeUnknown(text=text) | Rejected(text=text) | Held(text=text):
                 return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"{because}; the look-up: {text}")
             case Triggered():
                 return AlreadyTriggered("the run was there when it was looked up")
@@ -201,6 +202,8 @@ class Dispatcher:
                 mine = self.ledger.finish(claim, outcome, self.now())
             case Retryable() | OutcomeUnknown():
                 mine = self.ledger.note(claim, outcome, self.now())
+            case Held():
+                return self._hold(claim.request, outcome)
             case _:
                 assert_never(outcome)
         if mine:
@@ -208,6 +211,14 @@ class Dispatcher:
         # A later attempt of the same request owns the row: it will find the run and record it. Until then the message
         # stays, so that the request is never left open with no message behind it.
         return Retryable(Reason.OVERTAKEN, f"attempt {claim.attempt} was overtaken by a later one")
+
+    def _hold(self, request: TriggerRequest, held: Held) -> Outcome:
+        """Park it, or say why it needs no parking: it ran, it is dead, or it is another environment's."""
+        match self.ledger.hold(request, held, self.now()):
+            case Finished(outcome=outcome):
+                return outcome
+            case PinnedElsewhere(environment):
+                return _pinned_elsewhere(environment)
 
     def _gone(self, claim: Claim, admission: Pass | Gone) -> Rejected | Retryable | None:
         """Give up a request whose DAG has been missing too long, without asking: the probe asks for all of them."""
@@ -225,7 +236,7 @@ class Dispatcher:
     def _finally(
         self, request: TriggerRequest, attempt: int, outcome: Outcome, tries: int | None = None
     ) -> Dispatched:
-        if isinstance(outcome, Rejected):
+        if isinstance(outcome, Rejected) and outcome.reason is not Reason.CANCELLED:
             # After the ledger, and again for a redelivery that finds the row dead: a bell may ring twice, never not at all.
             self.dead_letters.ring(request, outcome, attempt)
         return self._answer(request, attempt, outcome, tries)
@@ -242,12 +253,17 @@ class Dispatcher:
     ) -> Dispatched:
         """Say when the message is to come again: by `tries`, where they are not all of the attempts."""
         match outcome:
-            case Triggered() | AlreadyTriggered() | Rejected():
+            case Triggered() | AlreadyTriggered() | Rejected() | Held():
                 return Dispatched(request, outcome, attempt, redeliver_after=None)
             case Retryable() | OutcomeUnknown():
                 return Dispatched(request, outcome, attempt, backoff_seconds(tries or attempt, self.jitter()))
             case _:
                 assert_never(outcome)
+
+
+def _pinned_elsewhere(environment: str) -> Retryable:
+    text = f"its first attempt was made in environment {environment!r}, and is open"
+    return Retryable(Reason.PINNED_ELSEWHERE, text)
 
 
 def _in_doubt(claim: Claim) -> bool:

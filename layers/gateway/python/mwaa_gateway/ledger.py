@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import AlreadyTriggered, Held, OutcomeUnknown, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["Claim", "Finished", "Ledger", "PinnedElsewhere"]
@@ -17,8 +17,8 @@ class Claim:
     elsewhere. `unanswered` counts the attempts, this one included, since any attempt last came back with an answer;
     `doubtful` says that the attempt before ended as `OutcomeUnknown`.
 
-    A request that was dead and is redriven starts again: `first_attempt_at` is when it was reopened, and `reopened_after`
-    the number of attempts made by then. What it was pinned to, and its doubt, stay.
+    A request that was dead or held and is sent again starts again: `first_attempt_at` is when it was reopened, and
+    `reopened_after` the number of attempts made by then. What it was pinned to, and its doubt, stay.
     """
 
     request: TriggerRequest
@@ -36,10 +36,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The ledger already knows how it ended: as `Triggered`, `AlreadyTriggered` or `Rejected`."""
+    """The ledger knows that nobody is to attempt it: it ran, it is dead, or it is held.
+
+    `redrives` is the highest redrive number that the ledger has seen of it; only a higher one reopens it.
+    """
 
     run_id: str
-    outcome: AlreadyTriggered | Rejected
+    outcome: AlreadyTriggered | Rejected | Held
+    redrives: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,25 @@ class Ledger(Protocol):
     def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
         """Pin the request if this is its first attempt, and take the next attempt number.
 
-        A dead request is reopened by a `redrive` number it has not seen before, once for each number. So two messages of
-        one redrive, one that comes late, and one that finds the request open or triggered, come to no second run.
+        A dead or held request is reopened by a `redrive` number it has not seen before, once for each number. So two
+        messages of one redrive, one that comes late, and one that finds the request open or triggered, come to no
+        second run.
         """
         ...
 
     def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
-        """Record the end of it; False when a later attempt has taken over, which only ends the count of `unanswered`."""
+        """Record the end of it; False when a later attempt has taken over, which only ends the count of `unanswered`.
+
+        An attempt that was under way when the request was held ends it all the same: what Airflow answered is true.
+        """
+        ...
+
+    def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:
+        """Park the request, pinned if nobody has seen it, and say how it stands then: what ran or is dead stays so.
+
+        No attempt is made of it. What is held already stays as it is; a `redrive` number the request has not seen counts
+        as seen, and holds a dead request, too. Held requests are not forgotten, however long that lasts.
+        """
         ...
 
     def note(self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float) -> bool:

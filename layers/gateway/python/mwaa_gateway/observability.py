@@ -12,7 +12,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from mwaa_gateway.dispatch import Dispatched
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.ingest import DeadEventReason, IngressReport
-from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Retryable, Triggered
+from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
 
 __all__ = ["logger", "metrics", "report_dispatch", "report_given_back", "report_ingress"]
 
@@ -82,7 +82,7 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
         # Every waiting message says this every minute or two: the attempt that shut the gate has said why.
         logger.debug("waits before a shut gate", extra={"redeliver_after": dispatched.redeliver_after})
         return
-    log = logger.info if isinstance(outcome, Triggered | AlreadyTriggered) else logger.warning
+    log = logger.info if isinstance(outcome, Triggered | AlreadyTriggered | Held) else logger.warning
     log(
         getattr(outcome, "text", "") or "run started",
         extra={

@@ -4,6 +4,7 @@
     ├── Triggered         our run exists because of this attempt           → done
     ├── AlreadyTriggered  our run existed before; proven, not guessed      → done
     ├── Rejected          will never work as it is                         → dead, with the reason
+    ├── Held              shall not be tried now, for a stated reason      → parked in the ledger until it is released
     ├── Retryable         surely not done                                  → back off, try again
     └── OutcomeUnknown    perhaps done                                     → look the run_id up before anything else
 
@@ -17,6 +18,7 @@ from enum import StrEnum
 
 __all__ = [
     "AlreadyTriggered",
+    "Held",
     "Outcome",
     "OutcomeUnknown",
     "Reason",
@@ -31,16 +33,19 @@ class Reason(StrEnum):
 
     AIRFLOW_REFUSED = "airflow_refused"
     AWS_UNAVAILABLE = "aws_unavailable"
+    CANCELLED = "cancelled"
     CONF_REFUSED = "conf_refused"
     CRASHED = "crashed"
     DAG_BROKEN = "dag_broken"
     DAG_ID_TOO_LONG = "dag_id_too_long"
     DAG_MISSING = "dag_missing"
+    ENVIRONMENT_PAUSED = "environment_paused"
     ENVIRONMENT_UNREACHABLE = "environment_unreachable"
     GATE_SHUT = "gate_shut"
     MESSAGE_UNREADABLE = "message_unreadable"
     OVERTAKEN = "overtaken"
     PINNED_ELSEWHERE = "pinned_elsewhere"
+    RULE_DISABLED = "rule_disabled"
     RUN_ID_REFUSED = "run_id_refused"
     RUN_NOT_THERE = "run_not_there"
     TOKEN_REFUSED = "token_refused"  # noqa: S105  a reason, not a secret
@@ -75,6 +80,14 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Somebody said not now: it leaves the queue, and waits in the ledger until it is released or cancelled."""
+
+    reason: Reason
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retryable:
     """Nothing was started, and the same attempt may succeed later."""
 
@@ -90,4 +103,4 @@ class OutcomeUnknown:
     text: str
 
 
-Outcome = Triggered | AlreadyTriggered | Rejected | Retryable | OutcomeUnknown
+Outcome = Triggered | AlreadyTriggered | Rejected | Held | Retryable | OutcomeUnknown

@@ -3,16 +3,22 @@
     key      event = SHA-256 of the event's identity, request = "<rule>#<target>#<generation>"
     claim    open,  attempt + 1, unanswered + 1   if there is no row, or it is open in this environment
     note     open,  unanswered = 0, doubtful      if it is open and the attempt is still mine
-    finish   triggered | dead                     if it is open and the attempt is still mine
-    reopen   open, attempt + 1, unanswered = 1    if it is dead, and no redrive of this number or a later one reopened it
+    finish   triggered | dead                     if it is open or held and the attempt is still mine
+    hold     held                                 if there is no row, or it is open in this environment
+    reopen   open,  attempt + 1, unanswered + 1   if it is dead or held, and has not seen this redrive or a later one
+    re-hold  held,  attempt + 1                   likewise
 
         attempt 1  ──claim(1)──────────(slow)──────────────────finish(1) refused: attempt is 2
         attempt 2  ─────────────claim(2)────────finish(2) ok
 
-Dead rows alone have a `dead_shard`, and so lie in the index `dead`, by the time they died: what goes well is never written
-to an index, and a storm of deaths is spread over eight keys.
+The first hold takes no attempt number. So an attempt that is under way then still ends the row as Airflow answered; and if
+it never answers, `unanswered` goes on counting it, and whoever is released later looks the run up first.
 
-Rows are never deleted; DynamoDB's TTL removes them after 90 days, longer than any source redelivers.
+Dead and held rows alone have a `stopped_shard`, and so lie in the index `stopped`, by the time they stopped: what goes
+well is never written to an index, and a storm of deaths is spread over eight keys.
+
+Rows are never deleted; DynamoDB's TTL removes them after 90 days, longer than any source redelivers, but not while they
+are held.
 """
 
 import uuid
@@ -22,24 +28,51 @@ from typing import TYPE_CHECKING, Any
 
 from mwaa_gateway.aws.calls import refused_item, unavailable_unless_answered
 from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
-from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Held,
+    Outcome,
+    OutcomeUnknown,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
 from mwaa_gateway.trigger_request import TriggerRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["DEAD_INDEX", "DEAD_SHARDS", "LedgerTable"]
+__all__ = ["DEAD_SHARDS", "HELD_SHARDS", "REMEMBERED_SECONDS", "STOPPED_INDEX", "LedgerTable"]
 
 REMEMBERED_SECONDS = 90 * 24 * 3600
-DEAD_INDEX = "dead"  # partition dead_shard, sort finished_at
-DEAD_SHARDS = tuple(f"dead#{shard}" for shard in range(8))
+STOPPED_INDEX = "stopped"  # partition stopped_shard, sort stopped_at
+_SHARDS = 8
+DEAD_SHARDS = tuple(f"dead#{shard}" for shard in range(_SHARDS))
+HELD_SHARDS = tuple(f"held#{shard}" for shard in range(_SHARDS))
 _LONGEST_REASON = 2_000  # characters
 
 _MAY_CLAIM = (
     "attribute_not_exists(event) OR (#state = :open AND environment = :environment AND claim_id <> :claim_id)"
 )
-_MAY_REOPEN = "#state = :dead AND environment = :environment AND (attribute_not_exists(redrives) OR redrives < :redrive)"
+_MAY_HOLD = "attribute_not_exists(event) OR (#state = :open AND environment = :environment)"
+_MAY_REOPEN = (
+    "(#state = :dead OR #state = :held) AND environment = :environment"
+    " AND (attribute_not_exists(redrives) OR redrives < :redrive)"
+)
 _STILL_MINE = "#state = :open AND attempt = :attempt"
+_MINE_TO_END = "(#state = :open OR #state = :held) AND attempt = :attempt"
+# What the first who sees a request writes of it, and nobody again.
+_PINNED = (
+    "request_body = if_not_exists(request_body, :request_body)"
+    ", #identity = if_not_exists(#identity, :identity)"
+    ", environment = if_not_exists(environment, :environment)"
+    ", dag_id = if_not_exists(dag_id, :dag_id)"
+    ", run_id = if_not_exists(run_id, :run_id)"
+    ", rule_id = if_not_exists(rule_id, :rule_id)"
+    ", rule_version = if_not_exists(rule_version, :rule_version)"
+    ", redrives = if_not_exists(redrives, :redrive)"
+)
 
 Item = dict[str, Any]
 
@@ -61,16 +94,8 @@ class LedgerTable:
             "SET #state = :open, claim_id = :claim_id, last_attempt_at = :now"
             ", attempt = if_not_exists(attempt, :zero) + :one"
             ", unanswered = if_not_exists(unanswered, :zero) + :one"
-            ", request_body = if_not_exists(request_body, :request_body)"
-            ", #identity = if_not_exists(#identity, :identity)"
-            ", environment = if_not_exists(environment, :environment)"
-            ", dag_id = if_not_exists(dag_id, :dag_id)"
-            ", run_id = if_not_exists(run_id, :run_id)"
-            ", rule_id = if_not_exists(rule_id, :rule_id)"
-            ", rule_version = if_not_exists(rule_version, :rule_version)"
-            ", redrives = if_not_exists(redrives, :redrive)"
             ", first_attempt_at = if_not_exists(first_attempt_at, :now)"
-            ", expires_at = if_not_exists(expires_at, :expires_at)",
+            f", expires_at = if_not_exists(expires_at, :expires_at), {_PINNED}",
             condition=_MAY_CLAIM,
             names={"#state": "state", "#identity": "identity"},
             values={
@@ -79,15 +104,8 @@ class LedgerTable:
                 ":now": {"N": f"{now:.6f}"},
                 ":zero": {"N": "0"},
                 ":one": {"N": "1"},
-                ":request_body": {"B": zlib.compress(request.to_json().encode())},
-                ":identity": {"S": request.identity},
-                ":environment": {"S": request.target.environment},
-                ":dag_id": {"S": request.target.dag_id},
-                ":run_id": {"S": request.target.run_id},
-                ":rule_id": {"S": request.rule_id},
-                ":rule_version": {"N": str(request.rule_version)},
-                ":redrive": {"N": str(request.redrive)},
-                ":expires_at": {"N": str(int(now) + REMEMBERED_SECONDS)},
+                ":expires_at": _expiry(now),
+                **_pinned_values(request),
             },
         )
         if new is not None:
@@ -100,53 +118,101 @@ class LedgerTable:
         return PinnedElsewhere(old["environment"]["S"])
 
     def _reopen(self, request: TriggerRequest, claim_id: str, now: float) -> Claim | None:
-        """Claim a dead row for a redrive it has not seen; None when it is not dead, not here, or has seen it."""
+        """Claim a dead or held row for a redrive it has not seen; None when it is neither, not here, or has seen it."""
         new, _ = self._update(
             request,
             "SET #state = :open, claim_id = :claim_id, last_attempt_at = :now, reopened_at = :now"
-            ", redrives = :redrive, reopened_after = attempt, attempt = attempt + :one, unanswered = :one"
-            ", expires_at = :expires_at"
-            " REMOVE dead_shard, finished_at",
+            ", redrives = :redrive, reopened_after = attempt, attempt = attempt + :one"
+            ", unanswered = unanswered + :one, expires_at = :expires_at"
+            ", first_attempt_at = if_not_exists(first_attempt_at, :now)"
+            " REMOVE stopped_shard, stopped_at",
             condition=_MAY_REOPEN,
             names={"#state": "state"},
             values={
                 ":open": {"S": "open"},
                 ":dead": {"S": "dead"},
+                ":held": {"S": "held"},
                 ":claim_id": {"S": claim_id},
                 ":now": {"N": f"{now:.6f}"},
                 ":one": {"N": "1"},
                 ":environment": {"S": request.target.environment},
                 ":redrive": {"N": str(request.redrive)},
                 # Remembered for as long after this as after a first attempt.
-                ":expires_at": {"N": str(int(now) + REMEMBERED_SECONDS)},
+                ":expires_at": _expiry(now),
             },
         )
         # Refused, too, where our own write was applied and its answer lost: the claim that follows knows it by its claim_id.
         return None if new is None else _claim(new)
 
+    def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:
+        """Park the request, pinned if nobody has seen it, and say how it stands then: what ran or is dead stays so."""
+        parked = {
+            ":open": {"S": "open"},
+            ":held": {"S": "held"},
+            ":shard": {"S": _shard(request, HELD_SHARDS)},
+            ":now": {"N": f"{now:.6f}"},
+            **_outcome_values(held),
+        }
+        expression = (
+            "SET #state = :held, stopped_shard = :shard, stopped_at = :now"
+            ", outcome = :outcome, reason = :reason, reason_text = :text"
+        )
+        if request.redrive and (again := self._hold_again(request, expression, parked)) is not None:
+            return again
+        new, old = self._update(
+            request,
+            f"{expression}, attempt = if_not_exists(attempt, :zero), unanswered = if_not_exists(unanswered, :zero)"
+            f", {_PINNED} REMOVE expires_at",
+            condition=_MAY_HOLD,
+            names={"#state": "state", "#identity": "identity"},
+            values={**parked, ":zero": {"N": "0"}, **_pinned_values(request)},
+        )
+        row = old if new is None else new
+        # Refused as open, it is another environment's; refused as held, it was held before, perhaps by this very write.
+        return PinnedElsewhere(row["environment"]["S"]) if row["state"]["S"] == "open" else _finished(row)
+
+    def _hold_again(self, request: TriggerRequest, expression: str, parked: Item) -> Finished | None:
+        """Hold what a redrive would reopen; None as for `_reopen`."""
+        new, _ = self._update(
+            request,
+            f"{expression}, redrives = :redrive, attempt = attempt + :one REMOVE expires_at",
+            condition=_MAY_REOPEN,
+            names={"#state": "state"},
+            values={
+                ":one": {"N": "1"},
+                **{name: value for name, value in parked.items() if name != ":open"},
+                ":dead": {"S": "dead"},
+                ":environment": {"S": request.target.environment},
+                ":redrive": {"N": str(request.redrive)},
+            },
+        )
+        return None if new is None else _finished(new)
+
     def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         """Record the end of it; False when a later attempt has taken over."""
-        state, only_dead, only_dead_values = "triggered", "", {}
+        state, where, values = "triggered", ", finished_at = :now REMOVE stopped_shard, stopped_at", {}
         if isinstance(outcome, Rejected):
-            state, only_dead = "dead", ", dead_shard = :dead_shard, doubtful = :doubtful"
-            only_dead_values = {
-                ":dead_shard": {"S": _dead_shard(claim.request)},
+            state, where = "dead", ", stopped_at = :now, stopped_shard = :shard, doubtful = :doubtful"
+            values = {
+                ":shard": {"S": _shard(claim.request, DEAD_SHARDS)},
                 ":doubtful": {"BOOL": outcome.in_doubt},
             }
         new, old = self._update(
             claim.request,
-            "SET #state = :state, outcome = :outcome, reason = :reason, reason_text = :text, finished_at = :now"
-            f", unanswered = :zero{only_dead}",
-            condition=_STILL_MINE,
+            "SET #state = :state, outcome = :outcome, reason = :reason, reason_text = :text, unanswered = :zero"
+            f", expires_at = if_not_exists(expires_at, :expires_at){where}",
+            condition=_MINE_TO_END,
             names={"#state": "state"},
             values={
                 ":open": {"S": "open"},
+                ":held": {"S": "held"},
                 ":attempt": {"N": str(claim.attempt)},
                 ":state": {"S": state},
                 ":now": {"N": f"{now:.6f}"},
                 ":zero": {"N": "0"},
+                ":expires_at": _expiry(now),
                 **_outcome_values(outcome),
-                **only_dead_values,
+                **values,
             },
         )
         if new is not None:
@@ -211,9 +277,26 @@ class LedgerTable:
         return answer["Attributes"], {}
 
 
-def _dead_shard(request: TriggerRequest) -> str:
+def _shard(request: TriggerRequest, shards: tuple[str, ...]) -> str:
     event, _ = request.ledger_key
-    return DEAD_SHARDS[int(event[:8], 16) % len(DEAD_SHARDS)]
+    return shards[int(event[:8], 16) % len(shards)]
+
+
+def _expiry(now: float) -> Item:
+    return {"N": str(int(now) + REMEMBERED_SECONDS)}
+
+
+def _pinned_values(request: TriggerRequest) -> Item:
+    return {
+        ":request_body": {"B": zlib.compress(request.to_json().encode())},
+        ":identity": {"S": request.identity},
+        ":environment": {"S": request.target.environment},
+        ":dag_id": {"S": request.target.dag_id},
+        ":run_id": {"S": request.target.run_id},
+        ":rule_id": {"S": request.rule_id},
+        ":rule_version": {"N": str(request.rule_version)},
+        ":redrive": {"N": str(request.redrive)},
+    }
 
 
 def _claim(item: Item) -> Claim:
@@ -230,14 +313,20 @@ def _claim(item: Item) -> Claim:
 
 
 def _finished(item: Item) -> Finished:
-    run_id = item["run_id"]["S"]
-    if item["state"]["S"] == "dead":
-        in_doubt = item.get("doubtful", {}).get("BOOL", False)
-        return Finished(run_id, Rejected(Reason(item["reason"]["S"]), item["reason_text"]["S"], in_doubt))
-    return Finished(run_id, AlreadyTriggered(f"the ledger says that {run_id} was started before"))
+    run_id, redrives = item["run_id"]["S"], int(item.get("redrives", {}).get("N", 0))
+    outcome: AlreadyTriggered | Rejected | Held
+    match item["state"]["S"]:
+        case "dead":
+            in_doubt = item.get("doubtful", {}).get("BOOL", False)
+            outcome = Rejected(Reason(item["reason"]["S"]), item["reason_text"]["S"], in_doubt)
+        case "held":
+            outcome = Held(Reason(item["reason"]["S"]), item["reason_text"]["S"])
+        case _:
+            outcome = AlreadyTriggered(f"the ledger says that {run_id} was started before")
+    return Finished(run_id, outcome, redrives)
 
 
-def _outcome_values(outcome: Triggered | AlreadyTriggered | Rejected | Retryable | OutcomeUnknown) -> Item:
+def _outcome_values(outcome: Outcome) -> Item:
     return {
         ":outcome": {"S": type(outcome).__name__},
         ":reason": {"S": getattr(outcome, "reason", "")},

@@ -1,0 +1,151 @@
+"""The ledger's dead and held rows, for people: found by the index `stopped`, read whole, and put away."""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mwaa_gateway.aws.ledger_table import DEAD_SHARDS, HELD_SHARDS, REMEMBERED_SECONDS, STOPPED_INDEX
+from mwaa_gateway.outcomes import Reason, Rejected
+from mwaa_gateway.trigger_request import TriggerRequest
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+__all__ = ["LedgerKey", "LedgerRow", "LedgerRows"]
+
+LedgerKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One trigger request; `request` is there where the row was read whole."""
+
+    key: LedgerKey
+    state: str
+    run_id: str
+    identity: str
+    rule_id: str
+    rule_version: int | None
+    environment: str
+    dag_id: str
+    reason: str
+    text: str
+    attempt: int
+    redrives: int
+    first_attempt_at: float | None
+    stopped_at: float
+    request: TriggerRequest | None = None
+
+
+class LedgerRows:
+    """Reads the ledger table, and writes nothing but what puts away what has stopped."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def dead(self) -> Iterator[LedgerRow]:
+        """Return every dead row of every shard, without its request; a change takes a moment to show here."""
+        return self._stopped(DEAD_SHARDS, "dead")
+
+    def held(self) -> Iterator[LedgerRow]:
+        """Return every held row, as `dead` does."""
+        return self._stopped(HELD_SHARDS, "held")
+
+    def _stopped(self, shards: Sequence[str], state: str) -> Iterator[LedgerRow]:
+        pages = self._client.get_paginator("query")
+        for shard in shards:
+            for page in pages.paginate(
+                TableName=self._table,
+                IndexName=STOPPED_INDEX,
+                KeyConditionExpression="stopped_shard = :shard",
+                ExpressionAttributeValues={":shard": {"S": shard}},
+            ):
+                yield from (_row(item, state) for item in page["Items"])
+
+    def read(self, key: LedgerKey) -> LedgerRow | None:
+        """Read one row as it is now, with its request; None where there is none (any more)."""
+        answer = self._client.get_item(TableName=self._table, Key=_key(key), ConsistentRead=True)
+        return _row(answer["Item"], "") if "Item" in answer else None
+
+    def take_off_the_list(self, row: LedgerRow) -> bool:
+        """Take a dead row out of the index: it stays dead, and stays. False where it is not this death any more."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(row.key),
+                UpdateExpression="REMOVE stopped_shard",
+                # Both go when the request is reopened. The operator's policy allows these attributes and no other.
+                ConditionExpression="attribute_exists(stopped_shard) AND stopped_at = :stopped_at",
+                ExpressionAttributeValues={":stopped_at": {"N": f"{row.stopped_at:.6f}"}},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def cancel(self, row: LedgerRow, text: str, now: float) -> bool:
+        """Turn a held row into a dead one. False where it is not the one that was read any more.
+
+        Its number of redrives is raised, so that a release which is still on its way reopens nothing.
+        """
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(row.key),
+                UpdateExpression="SET #state = :dead, stopped_shard = :shard, stopped_at = :now, outcome = :outcome"
+                ", reason = :reason, reason_text = :text, redrives = :redrives, expires_at = :expires_at",
+                ConditionExpression="#state = :held AND redrives = :seen",
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues={
+                    ":held": {"S": "held"},
+                    ":dead": {"S": "dead"},
+                    ":shard": {"S": DEAD_SHARDS[int(row.key[0][:8], 16) % len(DEAD_SHARDS)]},
+                    ":now": {"N": f"{now:.6f}"},
+                    ":outcome": {"S": Rejected.__name__},
+                    ":reason": {"S": Reason.CANCELLED},
+                    ":text": {"S": text},
+                    ":seen": {"N": str(row.redrives)},
+                    ":redrives": {"N": str(row.redrives + 1)},
+                    ":expires_at": {"N": str(int(now) + REMEMBERED_SECONDS)},
+                },
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+
+def _key(key: LedgerKey) -> "dict[str, AttributeValueTypeDef]":
+    event, request = key
+    return {"event": {"S": event}, "request": {"S": request}}
+
+
+def _row(item: "Mapping[str, AttributeValueTypeDef]", state: str) -> LedgerRow:
+    """Read an item of the table; `state` is that of an item of the index, which leaves it out."""
+
+    def text(name: str) -> str:
+        return item.get(name, {}).get("S", "")
+
+    def number(name: str) -> float:
+        return float(item.get(name, {}).get("N", "0"))
+
+    body = item.get("request_body", {}).get("B")
+    version = int(number("rule_version"))
+    return LedgerRow(
+        key=(item["event"]["S"], item["request"]["S"]),
+        state=text("state") or state,
+        run_id=text("run_id"),
+        identity=text("identity"),
+        rule_id=item["request"]["S"].partition("#")[0],
+        rule_version=version or None,
+        environment=text("environment"),
+        dag_id=text("dag_id"),
+        reason=text("reason"),
+        text=text("reason_text"),
+        attempt=int(number("attempt")),
+        redrives=int(number("redrives")),
+        first_attempt_at=number("first_attempt_at") or None,  # held before it was ever tried
+        stopped_at=number("stopped_at"),
+        request=None if body is None else TriggerRequest.from_json(zlib.decompress(body)),
+    )
