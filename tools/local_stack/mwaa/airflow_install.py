@@ -10,17 +10,20 @@ Python the version runs on, and names no index: whichever one uv is configured w
 import argparse
 import fcntl
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from local_stack.mwaa.versions import AirflowVersion, python_minor
 
 LOCK_FILES: Final = Path(__file__).parent.parent / "airflow"
+_BUILDS: Final = LOCK_FILES / "build.constraints"
 Progress = Callable[[str], None]
 _INSTALLED: Final = "installed"  # a file in the environment: the hash of the lock file it was made from
 
@@ -52,32 +55,32 @@ def ensure_airflow(version: AirflowVersion, *, venvs: Path, uv: Path, progress: 
         progress(f"Installing Airflow {version.text} with {base}")
         _run([uv, "venv", "--quiet", "--clear", "--python", base, venv], version)
         install: list[str | Path] = [uv, "pip", "install", "--quiet", "--require-hashes", "--python", python]
-        _run([*install, "--requirements", requirements], version)
+        _run([*install, "--build-constraints", _BUILDS, "--requirements", requirements], version)
         # Last, so that an installation that broke off is not taken for a good one.
         (venv / _INSTALLED).write_text(locked)
     return python
 
 
 def find_python(version: AirflowVersion) -> str:
-    """Return a Python that the version runs on, the running one if it fits. Raises InstallError."""
-    running = str(getattr(sys, "_base_executable", sys.executable))
-    if version.runs_on(sys.version_info.minor):
-        return running
-    for minor in range(version.newest_python, 0, -1):
-        if version.runs_on(minor):
-            for candidate in _candidates(minor):
-                if _minor_of(candidate) == minor:
-                    return candidate
+    """Return a Python that the version runs on: the one MWAA runs it on if it is there. Raises InstallError."""
+    for minor in version.python_minors:
+        for candidate in _candidates(minor):
+            if _minor_of(candidate) == minor:
+                return candidate
     raise InstallError(
         f"Airflow {version.text} runs on Python {version.pythons}, and none of them is on this machine "
         f"(running: {sys.version_info.major}.{sys.version_info.minor}). "
-        f"Install one so that `python3.{version.newest_python}` is found on PATH, or choose a newer Airflow."
+        f"Install one so that `python3.{version.mwaa_python}` is found on PATH, or choose another Airflow."
     )
 
 
 def write_lock(version: AirflowVersion, *, uv: Path) -> Path:
-    """Resolve the version's dependencies as of its release into its lock file; returns that file's path."""
+    """Resolve the version's dependencies as of its release into its lock file; returns that file's path.
+
+    Of the hashes of a package those are kept that can be needed: on Linux and macOS, on a Python the version runs on.
+    """
     lock_file = LOCK_FILES / f"{version.text}.txt"
+    requirement = f"apache-airflow=={version.text}"
     options = [
         "--universal",
         "--python-version=3.11",
@@ -86,14 +89,55 @@ def write_lock(version: AirflowVersion, *, uv: Path) -> Path:
         "--no-annotate",
         "--no-header",
     ]
-    arguments = ["pip", "compile", "--quiet", "-", *options]
-    requirement = f"apache-airflow=={version.text}"
-    done = subprocess.run([uv, *arguments], input=requirement, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise InstallError(f"uv could not resolve {requirement}:\n{done.stderr}")
-    header = f"# Generated: echo {requirement} | uv {' '.join(arguments)}\n"
-    lock_file.write_text(header + done.stdout)
+
+    def compiled(form: str) -> str:
+        command = [str(uv), "pip", "compile", "--quiet", "-", *options, f"--format={form}"]
+        done = subprocess.run(command, input=requirement, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise InstallError(f"uv could not resolve {requirement}:\n{done.stderr}")
+        return done.stdout
+
+    needed = needed_hashes(tomllib.loads(compiled("pylock.toml")), version)
+    header = f"# Generated: echo {requirement} | uv pip compile - {' '.join(options)}\n"
+    lock_file.write_text(header + with_hashes(compiled("requirements.txt"), needed))
     return lock_file
+
+
+def needed_hashes(pylock: dict[str, Any], version: AirflowVersion) -> set[str]:
+    """Return the hashes of the files that an installation may use: wheels, and the source where no wheel fits all."""
+    needed = set()
+    for package in pylock["packages"]:
+        wheels = {
+            wheel["url"].rpartition("/")[2]: wheel["hashes"]["sha256"] for wheel in package.get("wheels", ())
+        }
+        fitting = {name: sha256 for name, sha256 in wheels.items() if _fits(name, version)}
+        needed |= set(fitting.values())
+        if "sdist" in package and not any(name.endswith("-none-any.whl") for name in fitting):
+            needed.add(package["sdist"]["hashes"]["sha256"])
+    return needed
+
+
+def with_hashes(requirements: str, needed: set[str]) -> str:
+    """Return the requirements with the hashes in `needed` alone; one that would have none keeps all it has."""
+    kept = []
+    for requirement in re.split(r"(?m)^(?=\S)", requirements)[1:]:
+        pin, *hashes = re.split(r" \\\n +", requirement.strip())
+        fitting = [each for each in hashes if each.removeprefix("--hash=sha256:") in needed]
+        kept.append(" \\\n    ".join([pin, *(fitting or hashes)]) + "\n")
+    return "".join(kept)
+
+
+def _fits(wheel: str, version: AirflowVersion) -> bool:
+    """Whether a wheel, by the tags in its file name, can be installed on Linux or macOS on one of the version's Pythons."""
+    python, abi, platform = wheel.removesuffix(".whl").split("-")[-3:]
+    pythons = {f"cp3{minor}" for minor in version.python_minors}
+    if abi != "abi3" and not pythons.intersection(python.split(".")) and "py3" not in python.split("."):
+        return False
+    if (
+        abi.endswith("t") or "musllinux" in platform
+    ):  # free-threaded Python; what is not glibc builds from source
+        return False
+    return platform == "any" or platform.endswith(("x86_64", "aarch64", "arm64", "universal2"))
 
 
 def _installed(venv: Path) -> str:
@@ -113,6 +157,8 @@ def _only_one_process(path: Path) -> Iterator[None]:
 
 
 def _candidates(minor: int) -> Iterator[str]:
+    if sys.version_info.minor == minor:
+        yield str(getattr(sys, "_base_executable", sys.executable))
     found = shutil.which(f"python3.{minor}")
     if found:
         yield found

@@ -7,18 +7,18 @@ from typing import Final, Self
 
 DEFAULT_VERSION: Final = "3.3.1"
 
-# When each version was released, and the newest Python minor version it runs on (all run on 3.11).
+# When each version was released, the minor version of the Python that MWAA runs it on, and the newest it runs on.
 _RELEASES: Final = {
-    "2.7.2": (date(2023, 10, 12), 11),
-    "2.8.1": (date(2024, 1, 19), 11),
-    "2.9.2": (date(2024, 6, 10), 12),
-    "2.10.1": (date(2024, 9, 6), 12),
-    "2.10.3": (date(2024, 11, 5), 12),
-    "2.11.0": (date(2025, 5, 20), 12),
-    "2.11.2": (date(2026, 3, 14), 12),
-    "3.0.6": (date(2025, 8, 29), 12),
-    "3.2.1": (date(2026, 4, 22), 14),
-    "3.3.1": (date(2026, 8, 12), 14),
+    "2.7.2": (date(2023, 10, 12), 11, 11),
+    "2.8.1": (date(2024, 1, 19), 11, 11),
+    "2.9.2": (date(2024, 6, 10), 11, 12),
+    "2.10.1": (date(2024, 9, 6), 11, 12),
+    "2.10.3": (date(2024, 11, 5), 11, 12),
+    "2.11.0": (date(2025, 5, 20), 12, 12),
+    "2.11.2": (date(2026, 3, 14), 12, 12),
+    "3.0.6": (date(2025, 8, 29), 12, 12),
+    "3.2.1": (date(2026, 4, 22), 12, 14),
+    "3.3.1": (date(2026, 8, 12), 12, 14),
 }
 _OLDEST_PYTHON: Final = 11  # the project's own
 _AIRFLOW_2: Final = 2
@@ -30,6 +30,7 @@ class AirflowVersion:
 
     text: str
     released: date
+    mwaa_python: int
     newest_python: int
 
     @classmethod
@@ -37,8 +38,7 @@ class AirflowVersion:
         """Return the version written as `3.3.1`; raises ValueError naming the versions there are."""
         if text not in _RELEASES:
             raise ValueError(f"MWAA does not offer Airflow {text!r}; choose one of {', '.join(_RELEASES)}")
-        released, newest_python = _RELEASES[text]
-        return cls(text, released, newest_python)
+        return cls(text, *_RELEASES[text])
 
     @property
     def major(self) -> int:
@@ -58,11 +58,15 @@ class AirflowVersion:
     @property
     def pythons(self) -> str:
         """The Python versions it runs on, for a person."""
-        return f"3.{_OLDEST_PYTHON} to 3.{self.newest_python}"
+        return f"3.{_OLDEST_PYTHON} to 3.{self.newest_python}, on MWAA 3.{self.mwaa_python}"
 
-    def runs_on(self, python_minor: int) -> bool:
-        """Whether it runs on Python 3.`python_minor`."""
-        return _OLDEST_PYTHON <= python_minor <= self.newest_python
+    @property
+    def python_minors(self) -> list[int]:
+        """The minor versions of the Pythons it runs on: MWAA's own, then the others from the newest on."""
+        others = [
+            minor for minor in range(self.newest_python, _OLDEST_PYTHON - 1, -1) if minor != self.mwaa_python
+        ]
+        return [self.mwaa_python, *others]
 
 
 def known_versions() -> tuple[str, ...]:
