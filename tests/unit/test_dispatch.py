@@ -197,6 +197,18 @@ def test_a_request_that_kills_its_process_is_dead_after_five_attempts(gateway: G
     assert ["dead"] == gateway.states
 
 
+def test_a_request_that_kills_its_process_in_the_look_up_is_dead_after_ten_attempts(gateway: Gateway) -> None:
+    """The look-up comes before the count: beyond twice the limit nobody looks any more, and the doubt stays."""
+    for _ in range(10):
+        gateway.ledger.claim(a_request(), gateway.time)
+    dispatched = gateway.deliver(receive_count=11)
+    assert isinstance(dispatched.outcome, Rejected)
+    assert (Reason.CRASHED, True) == (dispatched.outcome.reason, dispatched.outcome.in_doubt)
+    assert [] == gateway.airflow.commands
+    [row] = gateway.ledger.rows.values()
+    assert ("dead", True) == (row.state, row.doubtful)
+
+
 def test_a_request_that_killed_its_process_after_the_run_was_made_is_triggered(gateway: Gateway) -> None:
     """Dead would be a lie: the run is there."""
     claim = gateway.ledger.claim(a_request(), gateway.time)
@@ -411,7 +423,7 @@ UNREACHABLE = Retryable(Reason.ENVIRONMENT_UNREACHABLE, "no connection")
 def test_while_the_environment_is_away_the_others_wait_without_asking(
     gated: Gateway, failure: Retryable
 ) -> None:
-    """Nothing is asked, claimed or written for them, and none of them waits longer than two minutes."""
+    """Nothing is asked, claimed or written for them, and none of them waits longer than a minute."""
     shut(gated, failure)
     asked = len(gated.airflow.commands)
     writes, calls = gated.ledger.writes, gated.gates.calls
@@ -420,8 +432,35 @@ def test_while_the_environment_is_away_the_others_wait_without_asking(
         dispatched = gated.deliver(a_request(str(number)))
         assert waits(dispatched)
         assert dispatched.redeliver_after is not None
-        assert dispatched.redeliver_after <= 120
+        assert dispatched.redeliver_after <= 55
     assert (asked, writes, calls) == (len(gated.airflow.commands), gated.ledger.writes, gated.gates.calls)
+
+
+def test_at_a_gate_shut_for_long_everybody_waits_most_of_a_minute(gated: Gateway) -> None:
+    """Who has just asked in vain as well: hours of it stay below SQS's 1,000 receives, and nobody backs off for longer."""
+    shut(gated, UNREACHABLE)
+    for _ in range(20):
+        gated.time += 60
+        gated.airflow.answers = [UNREACHABLE]
+        asked = gated.deliver(a_request("asks"), receive_count=500)
+        assert not waits(asked)
+        waited = gated.deliver(a_request("waits"))
+        assert waits(waited)
+    for jitter, seconds in ((0.0, 45.0), (0.5, 50.0), (0.999, 55.0)):
+        gated.jitter = jitter
+        for identity in ("asks", "waits"):
+            assert seconds == pytest.approx(gated.deliver(a_request(identity)).redeliver_after, abs=0.1)
+    assert 12 * 3600 / 50 < 900
+
+
+def test_who_asked_with_an_unknown_outcome_waits_as_the_others_do(gated: Gateway) -> None:
+    """The command went out, and neither it nor the look-up was answered."""
+    shut(gated, UNREACHABLE)
+    gated.time += 300
+    gated.airflow.answers, gated.airflow.findings = [LOST], [LOST]
+    dispatched = gated.deliver(a_request("asks"))
+    assert isinstance(dispatched.outcome, OutcomeUnknown)
+    assert 50.0 == dispatched.redeliver_after
 
 
 def test_a_few_failures_delay_only_their_own_messages(gated: Gateway) -> None:
@@ -512,11 +551,53 @@ def test_requests_for_a_dag_missing_for_good_die_without_a_command_each(gated: G
         gated.deliver(a_request("first", dag_id="missing"))
         gated.time += 31
     commands = len(gated.airflow.commands)
-    gated.airflow.answers = [MISSING]
-    dead = [gated.deliver(a_request(str(number), dag_id="missing")).outcome for number in range(100)]
+    for _ in range(2):  # the second time a probe that was begun after they came has answered
+        gated.airflow.answers = [MISSING]
+        dead = [gated.deliver(a_request(str(number), dag_id="missing")).outcome for number in range(100)]
+        gated.time += 31
     assert all(isinstance(outcome, Rejected) and outcome.reason is Reason.DAG_MISSING for outcome in dead)
-    assert len(gated.airflow.commands) - commands <= 1
+    assert len(gated.airflow.commands) - commands <= 2
     assert 101 == len({request.identity for request, _, _ in gated.dead_letters.bells})
+
+
+def test_a_dag_deployed_between_two_probes_is_not_missed(gated: Gateway) -> None:
+    """The gate is shut for long, and the last probe found nothing: an event that comes after it waits for the next one."""
+    missing_for_long(gated)
+    gated.time += 31
+    gated.airflow.answers = [MISSING]
+    gated.deliver(a_request("probe", dag_id="late"))
+    gated.airflow.answers = []  # deployed
+    gated.time += 1
+    asked = len(gated.airflow.commands)
+    early = gated.deliver(a_request("early", dag_id="late"))
+    assert isinstance(early.outcome, Retryable)
+    assert early.redeliver_after is not None
+    assert early.redeliver_after <= 55
+    assert asked == len(gated.airflow.commands)
+    gated.time += 55
+    assert Triggered() == gated.deliver(a_request("early", dag_id="late"), receive_count=2).outcome
+
+
+def test_a_probe_that_was_on_its_way_when_a_request_came_did_not_ask_for_it(gated: Gateway) -> None:
+    """Airflow may have looked before the DAG was there, and answered after the request came."""
+    missing_for_long(gated)
+    gated.time += 31
+    came: list[Dispatched] = []
+
+    def meanwhile() -> None:
+        gated.time += 2
+        other = gated.sandbox
+        gated.sandbox = gated.new_sandbox()
+        gated.sandbox._dags = dict(other._dags) if other else {}
+        came.append(gated.deliver(a_request("meanwhile", dag_id="late")))
+        gated.sandbox = other
+        gated.time += 2
+
+    gated.airflow.during_trigger = meanwhile
+    gated.airflow.answers = [MISSING]
+    gated.deliver(a_request("probe", dag_id="late"))
+    again = gated.deliver(a_request("meanwhile", dag_id="late"), receive_count=2)
+    assert [Retryable, Retryable] == [type(came[0].outcome), type(again.outcome)]
 
 
 def test_a_dag_missing_again_much_later_has_its_grace_again(gated: Gateway) -> None:
@@ -687,6 +768,19 @@ def test_gates_that_cannot_be_told_cost_no_outcome(gateway: Gateway) -> None:
     assert "triggered" in gateway.states
 
 
+def test_gates_that_cannot_be_told_cost_no_duplicates_answer(gateway: Gateway) -> None:
+    """It took the probe and did not need it; that it cannot be passed on is no reason to come again."""
+    gateway.sandbox = gateway.new_sandbox()
+    gateway.deliver()
+    shut(gateway, UNREACHABLE)
+    gateway.time += 5
+    gateway.gates.failures.coming["shut"] = 1
+    duplicate = gateway.deliver()
+    assert isinstance(duplicate.outcome, AlreadyTriggered)
+    assert duplicate.redeliver_after is None
+    assert not gateway.gates.failures.coming.get("shut")
+
+
 def missing_for_long(gated: Gateway) -> None:
     """A DAG that Airflow has not known for longer than the grace; those who asked for it are dead."""
     for number in range(3):
@@ -699,10 +793,12 @@ def test_a_hundred_redriven_at_once_wait_for_the_first_of_them(gated: Gateway) -
     """The DAG is there now, but only a probe shows it: the others are not dead again before it has answered."""
     missing_for_long(gated)
     crowd = [redriven(0, f"crowd-{number}", dag_id="late") for number in range(100)]
-    gated.airflow.answers = [MISSING]
-    for request in crowd:
-        gated.deliver(request)
+    for _ in range(2):
+        gated.airflow.answers = [MISSING]
+        for request in crowd:
+            gated.deliver(request)
         gated.airflow.answers = []
+        gated.time += 31
     assert {"dead"} == {gated.ledger.rows[request.ledger_key].state for request in crowd}
     others: list[Dispatched] = []
     gated.time += 31

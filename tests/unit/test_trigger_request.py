@@ -22,6 +22,16 @@ def test_a_message_is_one_line_of_ascii() -> None:
     assert "\n" not in text
 
 
+def test_what_was_read_is_written_as_it_was() -> None:
+    """The ledger stores the body of the message, and nobody writes 250 KB of JSON anew for that; a change is written."""
+    text = a_request().to_json() + " "
+    request = TriggerRequest.from_json(text)
+    assert text is request.to_json()
+    assert text is not TriggerRequest.from_json(text.encode()).to_json()
+    changed = replace(request, redrive=2)
+    assert 2 == TriggerRequest.from_json(changed.to_json()).redrive
+
+
 def test_the_run_id_is_the_same_for_every_delivery_of_an_event() -> None:
     """Derived from identity, rule and target; pinned here because a change would double every run in flight."""
     assert derive_run_id("sns|t|1", "a.b", "default") == "evt__a.b__118cb9a4b56a604f57f6e94dc5414151"

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from mwaa_gateway.backoff import backoff_seconds
+from mwaa_gateway.backoff import backoff_seconds, gate_wait_seconds
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.gates import Gates, Gone, Pass, Wait
 from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
@@ -39,7 +39,6 @@ __all__ = [
     "Dispatcher",
 ]
 
-LONGEST_WAIT_SECONDS = 120  # before a shut gate: the full rate is back within two minutes of the environment
 CRASHES_UNTIL_DEAD = 5
 _NOT_TRIED = Retryable(Reason.RUN_NOT_THERE, "not tried before")
 
@@ -112,9 +111,8 @@ class Dispatcher:
         try:
             admission = self.gates.admit(request.target, self.now())
             if isinstance(admission, Wait):
-                wait = min(LONGEST_WAIT_SECONDS, admission.seconds * (1 + 3 * self.jitter()))
                 shut = Retryable(Reason.GATE_SHUT, "others wait too; one of them asks again soon")
-                return Dispatched(request, shut, receive_count, wait)
+                return self._answer(request, receive_count, shut)
             return self._admitted(request, receive_count, admission)
         except Unavailable as error:
             return self._answer(request, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(error)))
@@ -125,35 +123,35 @@ class Dispatcher:
                 outcome = self._gone(claim, admission) or self._attempt(claim, receive_count)
                 return self._finally(claim.request, claim.attempt, self._record(claim, outcome), claim.tries)
             case Finished(outcome=outcome):
-                self.gates.report(request.target, None, self.now())
+                self._report(request.target, None)
                 return self._finally(request, receive_count, outcome)
             case PinnedElsewhere(environment):
-                self.gates.report(request.target, None, self.now())
+                self._report(request.target, None)
                 return self._answer(request, receive_count, _pinned_elsewhere(environment))
 
     def _attempt(self, claim: Claim, receive_count: int) -> Outcome:
         """Start the run, or prove that it is there."""
         target = claim.request.target
         outcome: Outcome = _NOT_TRIED
+        # Both counts: duplicates that overlap raise the ledger's, messages that only waited raise the queue's.
+        unanswered = min(claim.unanswered, receive_count)
+        if unanswered > 2 * CRASHES_UNTIL_DEAD:
+            self._report(target, None)
+            return _crashed(unanswered - 1, "not even a look-up came back: the run may exist", in_doubt=True)
         if _in_doubt(claim):
             outcome = self._look_up(target, because="an earlier attempt recorded no clear outcome")
         if isinstance(outcome, Retryable):
-            # Both counts: duplicates that overlap raise the ledger's, messages that only waited raise the queue's.
-            if min(claim.unanswered, receive_count) > CRASHES_UNTIL_DEAD:
+            if unanswered > CRASHES_UNTIL_DEAD:
                 self._report(target, outcome)
-                return Rejected(
-                    Reason.CRASHED,
-                    f"{CRASHES_UNTIL_DEAD} attempts in a row ended without an outcome: the dispatcher was killed, or "
-                    f"ran out of memory or time, on this request; {outcome.text}",
-                )
+                return _crashed(unanswered - 1, outcome.text)
             outcome = self.airflow.trigger(target)
             if isinstance(outcome, OutcomeUnknown):
                 outcome = self._look_up(target, because=outcome.text)
         missing_since = self._report(target, outcome)
         return self._within_limits(outcome, claim, missing_since)
 
-    def _report(self, target: ResolvedTarget, outcome: Outcome) -> float | None:
-        """Tell the gates; if they cannot be told, the outcome still has to be recorded, and the next attempt tells."""
+    def _report(self, target: ResolvedTarget, outcome: Outcome | None) -> float | None:
+        """Tell the gates; if they cannot be told, what became of the request still counts, and the next attempt tells."""
         try:
             return self.gates.report(target, outcome, self.now())
         except Unavailable:
@@ -221,17 +219,19 @@ class Dispatcher:
                 return _pinned_elsewhere(environment)
 
     def _gone(self, claim: Claim, admission: Pass | Gone) -> Rejected | Retryable | None:
-        """Give up a request whose DAG has been missing too long, without asking: the probe asks for all of them."""
+        """Give up a request whose DAG has been missing too long, without asking: a probe asks for all that wait by then."""
         if isinstance(admission, Pass) or _in_doubt(claim):
             return None
         now = self.now()
         reason, text = (
             Reason.DAG_MISSING,
-            f"Airflow has not known DAG {claim.request.target.dag_id!r} for {now - admission.shut_since:.0f} s",
+            f"Airflow has not known DAG {claim.request.target.dag_id!r} for {now - admission.gate.shut_since:.0f} s",
         )
+        # The DAG may have been deployed since it was last asked for: a request waits for a probe begun after it came.
+        asked = admission.gate.asked_at > claim.first_attempt_at
         if claim.request.redrive and now - claim.first_attempt_at < self.gates.dag_missing_grace_seconds:
-            return Retryable(reason, text)  # a hundred redriven at once wait for what the first of them finds
-        return Rejected(reason, text)
+            asked = False  # its file may still be on the way; a hundred redriven at once wait for what the first finds
+        return Rejected(reason, text) if asked else Retryable(reason, text)
 
     def _finally(
         self, request: TriggerRequest, attempt: int, outcome: Outcome, tries: int | None = None
@@ -251,14 +251,31 @@ class Dispatcher:
     def _answer(
         self, request: TriggerRequest | None, attempt: int, outcome: Outcome, tries: int | None = None
     ) -> Dispatched:
-        """Say when the message is to come again: by `tries`, where they are not all of the attempts."""
+        """Say whether the message is to come again, and when: by `tries`, where they are not all of the attempts."""
         match outcome:
             case Triggered() | AlreadyTriggered() | Rejected() | Held():
                 return Dispatched(request, outcome, attempt, redeliver_after=None)
             case Retryable() | OutcomeUnknown():
-                return Dispatched(request, outcome, attempt, backoff_seconds(tries or attempt, self.jitter()))
+                return Dispatched(request, outcome, attempt, self._wait(request, tries or attempt))
             case _:
                 assert_never(outcome)
+
+    def _wait(self, request: TriggerRequest | None, tries: int) -> float:
+        """Return how long the message stays away: as all do before a shut gate, also who has just asked there in vain."""
+        now, jitter = self.now(), self.jitter()
+        gate = request and self.gates.known_shut(request.target, now)
+        if gate:
+            return gate_wait_seconds(gate.seconds, now - gate.shut_since, jitter)
+        return backoff_seconds(tries, jitter)
+
+
+def _crashed(attempts: int, text: str, *, in_doubt: bool = False) -> Rejected:
+    return Rejected(
+        Reason.CRASHED,
+        f"{attempts} attempts in a row ended without an outcome: the dispatcher was killed, or ran out of memory or "
+        f"time, on this request; {text}",
+        in_doubt,
+    )
 
 
 def _pinned_elsewhere(environment: str) -> Retryable:

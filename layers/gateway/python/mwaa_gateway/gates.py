@@ -21,9 +21,7 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 __all__ = ["Gate", "GateRecord", "GateStore", "Gates", "Gone", "Pass", "Wait"]
 
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = (
-    30.0  # with the wait of a message given back, the first run is there 60 s after it is back
-)
+LONGEST_PAUSE_SECONDS = 30.0  # shorter than any wait: whoever comes back may ask again
 FAILURES_TOLERATED = 2  # by an environment's gate, in a row and in one sandbox
 PROBE_SECONDS = 30.0  # after which a probe that never reported is taken by another
 
@@ -38,7 +36,7 @@ _DAG_FAILED = (Reason.DAG_BROKEN, Reason.DAG_MISSING)
 
 @dataclass(frozen=True, slots=True)
 class GateRecord:
-    """A shut gate, in seconds since the epoch: since when, when last found so, how often in a row, next probe when."""
+    """A shut gate, in seconds since the epoch: since when, when last asked, how often in a row in vain, next probe when."""
 
     shut_since: float
     failed_at: float
@@ -72,17 +70,18 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Ask nobody for so many seconds; the gate is shut since `shut_since`."""
+    """Ask nobody for so many seconds; the gate is shut since `shut_since`, and was last asked in vain at `asked_at`."""
 
     seconds: float
     shut_since: float
+    asked_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Do not even wait: Airflow has not known this DAG for longer than a missing DAG is given."""
+    """Airflow has not known this DAG for longer than a missing DAG is given, as far as its gate was asked."""
 
-    shut_since: float
+    gate: Wait
 
 
 class Gate:
@@ -110,17 +109,23 @@ class Gate:
         self._looked = not look_first
         self._known: GateRecord | None = None
         self._probing = False
+        self._asked_at: float | None = None
 
     def admit(self, now: float) -> Pass | Wait:
         """Say whether to go ahead; without I/O unless a probe is due."""
         if self._known is not None and now < self._known.probe_at:
-            return Wait(self._known.probe_at - now, self._known.shut_since)
+            return _wait(self._known, now)
         if self._known is not None or not self._looked:
             self._probing, self._known = self._store.take_probe(self._name, now, now + PROBE_SECONDS)
             self._looked = True
         if self._known is None or self._probing:
+            self._asked_at = now
             return Pass()
-        return Wait(max(self._known.probe_at - now, 0.0), self._known.shut_since)
+        return _wait(self._known, now)
+
+    def known_shut(self, now: float) -> Wait | None:
+        """Tell whether this sandbox knows the gate to be shut; without I/O."""
+        return None if self._known is None else _wait(self._known, now)
 
     def answered(self) -> None:
         """Whoever is behind the gate answered: open it."""
@@ -137,7 +142,9 @@ class Gate:
         if known is None or now - known.failed_at > self._forget_after_seconds:
             known = GateRecord(shut_since=now, failed_at=now, failures=0, probe_at=now)
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * (1 << min(known.failures, 10)))
-        self._known = GateRecord(known.shut_since, now, known.failures + 1, now + pause)
+        # When the attempt began: what came in while it was on its way was not asked for by it.
+        asked_at = now if self._asked_at is None else self._asked_at
+        self._known = GateRecord(known.shut_since, asked_at, known.failures + 1, now + pause)
         self._probing = False
         self._store.shut(self._name, self._known)
         return known.shut_since
@@ -170,7 +177,7 @@ class Gates:
         self._dags: dict[str, Gate] = {}
 
     def admit(self, target: ResolvedTarget, now: float) -> Pass | Wait | Gone:
-        """Say whether to go ahead, wait, or give up without asking."""
+        """Say whether to go ahead, wait, or give up what was asked for in vain."""
         at_environment = self._environment.admit(now)
         if isinstance(at_environment, Wait):
             return at_environment
@@ -180,8 +187,15 @@ class Gates:
         if isinstance(at_dag, Wait):
             self._environment.not_asked(now)
             if now - at_dag.shut_since >= self.dag_missing_grace_seconds:
-                return Gone(at_dag.shut_since)
+                return Gone(at_dag)
         return at_dag
+
+    def known_shut(self, target: ResolvedTarget, now: float) -> Wait | None:
+        """Return the gate before this target that the sandbox knows to be shut, the environment's first; without I/O."""
+        at_environment = self._environment.known_shut(now)
+        if at_environment is not None or (dag := self._dags.get(target.dag_id)) is None:
+            return at_environment
+        return dag.known_shut(now)
 
     def report(self, target: ResolvedTarget, outcome: Outcome | None, now: float) -> float | None:
         """Tell what an attempt came to (None: Airflow was not asked after all).
@@ -208,6 +222,10 @@ class Gates:
             dag.answered()
             del self._dags[target.dag_id]
         return None
+
+
+def _wait(known: GateRecord, now: float) -> Wait:
+    return Wait(max(known.probe_at - now, 0.0), known.shut_since, known.failed_at)
 
 
 def _environment_failed(outcome: Outcome) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from mwaa_gateway.errors import GatewayError
@@ -57,6 +57,8 @@ class TriggerRequest:
     requested_at: float
     generation: int = 0
     redrive: int = 0
+    # What it was read from, up to 250 KB that the ledger stores as it is. Not an argument, so that `replace` drops it.
+    _text: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def ledger_key(self) -> tuple[str, str]:
@@ -65,8 +67,8 @@ class TriggerRequest:
         return event, f"{self.rule_id}#{self.target_id}#{self.generation}"
 
     def to_json(self) -> str:
-        """Write as one line of ASCII JSON, the message body."""
-        return json.dumps(
+        """Write as one line of ASCII JSON, the message body; what was read from one is written as it was."""
+        return self._text or json.dumps(
             {
                 "format": FORMAT,
                 "identity": self.identity,
@@ -101,7 +103,7 @@ class TriggerRequest:
                     f"trigger request of format {document['format']!r}; this version reads format {FORMAT}: "
                     "deploy the version that wrote it, then redrive the message"
                 )
-            return cls(
+            request = cls(
                 identity=document["identity"],
                 event=document["event"],
                 rule_id=document["rule_id"],
@@ -120,5 +122,8 @@ class TriggerRequest:
                 # this one would reopen dead: the bell rings once more, and nothing runs.
                 redrive=int(document.get("redrive", 0)),
             )
+            if isinstance(text, str):
+                object.__setattr__(request, "_text", text)
         except (ValueError, TypeError, KeyError) as error:
             raise UnreadableRequest(f"not a trigger request: {type(error).__name__}: {error}") from error
+        return request
