@@ -141,6 +141,21 @@ def test_no_token_no_command(environment: Environment, code: str) -> None:
     assert [] == environment.server.received
 
 
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("AccessDeniedException", "needs airflow:CreateCliToken"),
+        ("ResourceNotFoundException", "see MwaaEnvironmentName"),
+    ],
+)
+def test_a_token_that_will_never_come_by_itself(environment: Environment, code: str, remedy: str) -> None:
+    """The text of the dead letter that ends it says what to do."""
+    environment.mwaa.add_client_error("create_cli_token", code, "not now")
+    outcome = environment.transport.trigger(TARGET)
+    assert isinstance(outcome, Retryable)
+    assert remedy in outcome.text
+
+
 def test_a_token_is_sent_to_no_other_host(environment: Environment) -> None:
     """The name that came with the token is checked before the token goes there."""
     environment.issue_token(host="evil.example.com")
@@ -198,6 +213,28 @@ def test_a_refused_connection_surely_started_nothing(environment: Environment) -
         outcome = environment.transport.trigger(TARGET)
     assert isinstance(outcome, Retryable)
     assert outcome.reason == Reason.ENVIRONMENT_UNREACHABLE
+    assert "refused" in outcome.text
+
+
+def test_a_server_without_tls_surely_started_nothing(environment: Environment) -> None:
+    """It answers the handshake with something else."""
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        port = plain.getsockname()[1]
+
+        def answer() -> None:
+            connection, _ = plain.accept()
+            with connection:
+                connection.recv(1024)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        environment.issue_token(host=f"localhost:{port}")
+        outcome = environment.transport.trigger(TARGET)
+        answering.join()
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason == Reason.ENVIRONMENT_UNREACHABLE
+    assert "TLS" in outcome.text
 
 
 def test_an_unknown_name_surely_started_nothing(environment: Environment) -> None:
@@ -207,6 +244,7 @@ def test_an_unknown_name_surely_started_nothing(environment: Environment) -> Non
     outcome = environment.transport.trigger(TARGET)
     assert isinstance(outcome, Retryable)
     assert outcome.reason == Reason.ENVIRONMENT_UNREACHABLE
+    assert "DNS" in outcome.text
 
 
 def test_an_untrusted_certificate_gets_no_token(environment: Environment, server: WebServerScript) -> None:

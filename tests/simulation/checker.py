@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mwaa_gateway.outcomes import Reason
 from simulation.airflow import Run
 from simulation.gateway import Gateway
+from simulation.mwaa import CANARY
 from simulation.workload import Expected, RunKey, number
 
 __all__ = ["Bounds", "LedgerWatch", "Verdict", "check", "event_of"]
@@ -18,10 +19,13 @@ class LedgerWatch:
     """Every write to the ledger as it happens: what is finished never changes again, unless it is redriven."""
 
     writes: int = 0
+    texts: Counter[str] = field(default_factory=Counter)  # of every reason ever recorded
     changed_after_the_end: list[str] = field(default_factory=list)
 
     def __call__(self, key: tuple[str, str], old: dict | None, new: dict) -> None:
         self.writes += 1
+        if "reason_text" in new:
+            self.texts[new["reason_text"]["S"]] += 1
         if old is not None and "redrives" in new and old.get("redrives") != new["redrives"]:
             return
         if old is not None and old.get("state", {}).get("S") in ("triggered", "dead") and new != old:
@@ -61,7 +65,12 @@ def check(gateway: Gateway, expected: Expected, watch: LedgerWatch, bounds: Boun
     verdict = Verdict()
     _runs(gateway, expected, verdict)
     _dead(gateway, expected, verdict)
-    verdict.problems += [*_left_over(gateway), *_ledger(gateway, watch), *_too_much(verdict, bounds)]
+    verdict.problems += [
+        *_left_over(gateway),
+        *_ledger(gateway, watch),
+        *_secrets(gateway, watch),
+        *_too_much(verdict, bounds),
+    ]
     return verdict
 
 
@@ -94,6 +103,20 @@ def _ledger(gateway: Gateway, watch: LedgerWatch) -> Iterator[str]:
         yield f"{len(unfinished)} ledger rows are unfinished: {unfinished[:3]}"
     if watch.changed_after_the_end:
         yield f"finished ledger rows changed: {watch.changed_after_the_end[:3]}"
+
+
+def _secrets(gateway: Gateway, watch: LedgerWatch) -> Iterator[str]:
+    """A CLI token in anything that leaves a function but for the web server."""
+    for text in (*gateway.texts, *watch.texts, *gateway.world.surprises):
+        if CANARY in text:
+            yield f"a CLI token was told: {text[:200]}"
+            return
+    for item in gateway.ledger.items.values():
+        if any(
+            CANARY in value.get("S", "") or CANARY.encode() in value.get("B", b"") for value in item.values()
+        ):
+            yield f"a CLI token lies in the ledger: {item}"
+            return
 
 
 def _too_much(verdict: Verdict, bounds: Bounds) -> Iterator[str]:

@@ -32,6 +32,7 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.events import BelievedQueues
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.live_rules import LiveRules
+from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 from simulation.airflow import Airflow
@@ -82,6 +83,8 @@ class Gateway:
         self.queues: dict[str, Queue] = {"ingress-dlq": Queue(world, "ingress-dlq")}
         self.servers: dict[str, WebServer] = {}
         self.mappings: dict[str, EventSourceMapping] = {}
+        self.told: list[tuple[float, str]] = []  # what the dispatchers' metrics count, and when
+        self.texts: list[str] = []  # whatever leaves a function: messages, and what is logged
         self._modules: defaultdict[str, list[ModuleType]] = defaultdict(list)
         for name, airflow in self.airflows.items():
             self.servers[name] = WebServer(world, airflow)
@@ -111,6 +114,8 @@ class Gateway:
         self.retries = EventSourceMapping(
             world, retry, queued, RETRY_CONCURRENCY, batch_size=RETRY_BATCH, subject=lambda _: ""
         )
+        for queue in self.queues.values():
+            queue.sent_bodies = self.texts
         self.sqs = Sqs(world, self.queues)
         self.rest_apis = {name: InvokeRestApi(world, server) for name, server in self.servers.items()}
         self.mwaa = Mwaa(world, self.servers, {name: api.invoke for name, api in self.rest_apis.items()})
@@ -191,12 +196,20 @@ class Gateway:
         if self.logged:
             return Sandbox(module.handler, lambda: None)
         # Log lines and metrics prove nothing here and cost as much as everything else together.
-        module.logger = _SilentLogger(self.world)
-        module.report_dispatch = module.report_ingress = _unreported
+        module.logger = _SilentLogger(self.world, self.texts)
+        module.report_dispatch, module.report_ingress = self._dispatched, _unreported
         module.report_given_back = self._given_back
         return Sandbox(module.handler.__wrapped__, lambda: self._modules[name].append(module))
 
+    def _dispatched(self, dispatched: Any, _environment: str) -> None:
+        """In the place of `report_dispatch`: what was logged, and when which outcome was counted."""
+        outcome = dispatched.outcome
+        self.texts.append(getattr(outcome, "text", ""))
+        if getattr(outcome, "reason", None) is not Reason.GATE_SHUT:
+            self.told.append((self.world.scheduler.now, type(outcome).__name__))
+
     def _given_back(self, error: Exception, _attempt: int, _seconds: float) -> None:
+        self.texts.append(str(error))
         if not isinstance(error, Unavailable):
             self.world.surprises.append(f"queued_events gave back for {error!r}")
 
@@ -284,13 +297,14 @@ def _load(name: str) -> ModuleType:
 
 
 class _SilentLogger:
-    """In the place of the functions' logger: remembers what is no outage, and says nothing."""
+    """In the place of the functions' logger: remembers what is no outage, and what it was told, and says nothing."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, texts: list[str]) -> None:
         self._world = world
+        self._texts = texts
 
-    def warning(self, *_: object) -> None:
-        pass
+    def warning(self, *told: object) -> None:
+        self._texts.extend(map(str, told))
 
     def exception(self, _text: str) -> None:
         self._world.surprises.append(repr(sys.exception()))

@@ -11,11 +11,14 @@ from typing import Any, Self
 import requests
 from botocore.exceptions import ClientError
 from greenlet import getcurrent
+from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
 from simulation.airflow import Airflow, Answer
 from simulation.world import Crash, World
 
-__all__ = ["Mwaa", "WebServer"]
+__all__ = ["CANARY", "Mwaa", "WebServer"]
+
+CANARY = "canary-"  # how every CLI token begins
 
 TOKEN_SECONDS = 60.0
 REGION = "eu-west-1"
@@ -44,6 +47,7 @@ class Response:
 class WebServer:
     """One environment's web server, and Airflow behind it.
 
+    Whatever it answers in its own name, and whatever `requests` raises, quotes the Authorization header.
     A command that was started is carried out whatever becomes of its caller, and holds its slot until then.
     `seconds` is how long a command takes; `killers` are DAGs whose mere command kills the caller.
     """
@@ -65,7 +69,7 @@ class WebServer:
         return f"{self.airflow.environment}.c1.{REGION}.airflow.amazonaws.com"
 
     def new_token(self) -> str:
-        token = f"canary-{self.airflow.environment}-{len(self.tokens)}"
+        token = f"{CANARY}{self.airflow.environment}-{len(self.tokens)}"
         self.tokens[token] = self.world.scheduler.now + TOKEN_SECONDS
         return token
 
@@ -80,7 +84,7 @@ class WebServer:
         if world.down(f"web server {self.airflow.environment}"):
             world.faults["web server down"] += 1
             self.refused_away += 1
-            return self._unreachable(timeout)
+            return self._unreachable(token, timeout)
         if (refused := self._refused(token)) is not None:
             return refused
         answered: list[Response] = []
@@ -93,11 +97,11 @@ class WebServer:
             scheduler.kill()
         if seconds > timeout[1]:
             world.faults["read timeout"] += 1
-            raise requests.exceptions.ReadTimeout
+            raise requests.exceptions.ReadTimeout(_quoted(token))
         if world.chance(world.rates.response_lost, "response lost"):
-            raise requests.exceptions.ConnectionError("connection reset by peer")
+            raise requests.exceptions.ConnectionError(f"connection reset by peer: {_quoted(token)}")
         if world.chance(world.rates.web_server_error / 2, "web server error, applied"):
-            return Response(world.random.choice((502, 504)), b"<html>bad gateway</html>")
+            return _page(world.random.choice((502, 504)), token)
         return answered[0]
 
     def _refused(self, token: str) -> Response | None:
@@ -107,13 +111,13 @@ class WebServer:
             world.rates.token_refused, "token refused"
         ):
             self.tokens.pop(token, None)
-            return Response(403, b'{"error":"Forbidden"}')
+            return _page(403, token)
         if self.running >= self.slots:
             self.refused_busy += 1
-            return Response(503, b"<html><h1>503 Service Temporarily Unavailable</h1></html>")
+            return _page(503, token)
         if world.chance(world.rates.web_server_error / 2, "web server error, not applied"):
             world.scheduler.wait(world.random.random())
-            return Response(world.random.choice((502, 504)), b"<html>bad gateway</html>")
+            return _page(world.random.choice((502, 504)), token)
         return None
 
     def _kills(self, command: str) -> bool:
@@ -168,15 +172,32 @@ class WebServer:
                 cut = "".join(answer.stdout.splitlines(keepends=True)[:-1])
                 return self._said(200, cut, "").body
 
-    def _unreachable(self, timeout: tuple[float, float]) -> Response:
-        match self.world.random.randrange(3):
+    def _unreachable(self, token: str, timeout: tuple[float, float]) -> Response:
+        match self.world.random.randrange(6):
             case 0:
                 self.world.scheduler.wait(timeout[0])
-                raise requests.exceptions.ConnectTimeout
+                raise requests.exceptions.ConnectTimeout(_quoted(token))
             case 1:
-                raise requests.exceptions.ConnectionError("connection reset by peer")
+                raise requests.exceptions.ConnectionError(f"connection reset by peer: {_quoted(token)}")
+            case 2:
+                unknown: Any = NameResolutionError(self.host, None, OSError("Name or service not known"))
+                raise requests.exceptions.ConnectionError(MaxRetryError(None, _quoted(token), unknown))
+            case 3:
+                refused: Any = NewConnectionError(None, "Connection refused")
+                refused.__cause__ = ConnectionRefusedError()
+                raise requests.exceptions.ConnectionError(MaxRetryError(None, _quoted(token), refused))
+            case 4:
+                raise requests.exceptions.SSLError(f"[SSL: CERTIFICATE_VERIFY_FAILED] {_quoted(token)}")
             case _:
-                return Response(503, b"<html>503</html>")
+                return _page(503, token)
+
+
+def _quoted(token: str) -> str:
+    return f"Authorization: Bearer {token}"
+
+
+def _page(status: int, token: str) -> Response:
+    return Response(status, f"<html><h1>{status}</h1><pre>{_quoted(token)}</pre></html>".encode())
 
 
 class Session:
@@ -203,12 +224,17 @@ class Mwaa:
         self._world = world
         self._servers = servers
         self._rest = rest
+        self.denied: set[str] = set()  # environments whose CreateCliToken the dispatcher's role may not call
         self.status: Callable[[str], str] = lambda _name: "AVAILABLE"
 
     def create_cli_token(self, **request: Any) -> dict[str, str]:
         server = self._servers[request["Name"]]
 
         def create() -> dict[str, str]:
+            if request["Name"] in self.denied:
+                raise ClientError(
+                    {"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "CreateCliToken"
+                )
             if self._world.down(f"mwaa {request['Name']}"):
                 raise ClientError(
                     {"Error": {"Code": "ServiceUnavailable", "Message": "updating"}}, "CreateCliToken"

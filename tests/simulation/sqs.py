@@ -52,7 +52,7 @@ class Queue:
         self.arrived: Callable[[], None] = lambda: None
         self.sent = 0
         self.deliveries = 0
-        self.sent_bodies: list[str] | None = None  # keeps every body ever sent
+        self.sent_bodies: list[str] = []  # every body ever sent
         self.messages: dict[str, Message] = {}
         self._world = world
         self._visible: list[Message] = []
@@ -60,8 +60,7 @@ class Queue:
     def send(self, body: str) -> None:
         """Take a message, now and then twice."""
         copies = 2 if self._world.chance(self._world.rates.delivered_twice, "SQS delivered twice") else 1
-        if self.sent_bodies is not None:
-            self.sent_bodies.append(body)
+        self.sent_bodies.append(body)
         for _ in range(copies):
             self.sent += 1
             message = Message(f"{self.name}-{self.sent}", body, self._world.scheduler.now)

@@ -10,6 +10,7 @@ import pytest
 from mwaa_gateway import observability
 from mwaa_gateway.outcomes import Reason
 from simulation.checker import Bounds
+from simulation.mwaa import CANARY
 from simulation.scenario import AIRFLOW_2, AIRFLOW_3, ANY, NO_TROUBLE, Scenario
 from simulation.sqs import Message
 from simulation.workload import (
@@ -200,6 +201,33 @@ def test_row_14_no_token_is_to_be_had(minutes: int) -> None:
     assert [] == scenario.play(Bounds(1.0, 300.0, longest_delay=minutes * MINUTE + 300)).problems
 
 
+def test_row_14_the_role_may_not_have_a_token() -> None:
+    """No passing trouble: dead when it is too old, with the permission that is missing; and the alarm rang long before."""
+    scenario = Scenario(settings={"maximum_event_age_seconds": 1800})
+    scenario.gateway.mwaa.denied.add("legacy")
+    for n in range(1, 11):
+        scenario.upload(n, at=n)
+        scenario.expected.dead[n, "sales.orders", "default"] = Reason.TOO_OLD
+    scenario.expected.runs.clear()
+    assert [] == scenario.play().problems
+    for letter in letters(scenario, "trigger-dlq-legacy"):
+        assert "AccessDeniedException" in letter["reason_text"]
+        assert "needs airflow:CreateCliToken" in letter["reason_text"]
+    # What the alarm AirflowNotReached counts, in each quarter of an hour.
+    asked = [at for at, outcome in scenario.gateway.told if outcome == "Retryable"]
+    assert {0, 1} <= {int(at - scenario.world.start) // 900 for at in asked}
+
+
+def test_row_14_the_role_is_mended_in_time() -> None:
+    """Then all of them run."""
+    scenario = Scenario()
+    scenario.gateway.mwaa.denied.add("legacy")
+    scenario.at(2 * HOUR, scenario.gateway.mwaa.denied.clear)
+    for n in range(1, 11):
+        scenario.upload(n, at=n)
+    assert [] == scenario.play(Bounds(1.0, 300.0, longest_delay=2 * HOUR + 1200)).problems
+
+
 @both_majors
 def test_row_15_a_token_that_is_refused(version: str) -> None:
     """Half of the tokens are refused at the web server: a new one, once, then later."""
@@ -229,11 +257,14 @@ def test_rows_17_and_18_an_answer_that_says_nothing(rates: Rates, version: str, 
 
 
 def test_row_16_the_web_server_cannot_be_reached() -> None:
-    """Refused connections, resets and 503 for ten minutes."""
+    """Ten minutes without DNS, connection, TLS or service: each is told by its name, and everything runs."""
     scenario = Scenario(outages=(Outage("web server legacy", 0, 10 * MINUTE),))
     for n in range(1, 51):
         scenario.upload(n, at=n)
     assert [] == scenario.play(Bounds(1.2, 40.0, longest_delay=15 * MINUTE)).problems
+    told = " ".join(scenario.watch.texts)
+    for cause in ("not in DNS", "was refused", "is not trusted", "no connection within", "HTTP 503"):
+        assert cause in told
 
 
 @both_ways
@@ -424,9 +455,6 @@ def test_row_32_no_token_in_logs_or_messages(
     scenario = Scenario(Rates.of_the_promise(), logged=True)
     for n in range(1, 31):
         scenario.upload(n, at=n)
-    bodies: list[str] = []
-    for queue in scenario.gateway.queues.values():
-        queue.sent_bodies = bodies
     assert [] == scenario.play().problems
     told = capsys.readouterr()
     assert "run started" in log.getvalue()
@@ -434,8 +462,8 @@ def test_row_32_no_token_in_logs_or_messages(
     tokens = [token for server in scenario.gateway.servers.values() for token in server.tokens]
     assert tokens
     rows = json.dumps([str(item) for item in scenario.gateway.ledger.items.values()])
-    for text in (log.getvalue(), told.out, told.err, rows, *bodies):
-        assert "canary" not in text
+    for text in (log.getvalue(), told.out, told.err, rows, *scenario.gateway.texts):
+        assert CANARY not in text
         assert "Authorization" not in text
 
 

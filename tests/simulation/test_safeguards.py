@@ -198,6 +198,17 @@ SAFEGUARDS = {
         no_trouble,
         "deliveries per request",
     ),
+    "an exception's own text is not told": Safeguard(
+        (
+            (
+                "aws.mwaa",
+                'text = f"{type(error).__name__} while talking to the web server"',
+                'text = f"{error} while talking to the web server"',
+            ),
+        ),
+        lost_answers,
+        "a CLI token",
+    ),
     "the gate of an environment": Safeguard(
         (("gates", "if isinstance(at_environment, Wait):", "if False:"),),
         one_environment_away,

@@ -20,6 +20,12 @@ PER_ENVIRONMENT = {
     ),
     "DispatcherErrorsAlarm": ("AWS/Lambda", "Errors", {"FunctionName": "<dispatcher{}>"}, 0),
     "DispatcherThrottlesAlarm": ("AWS/Lambda", "Throttles", {"FunctionName": "<dispatcher{}>"}, 0),
+    "AirflowNotReachedAlarm": (
+        "MwaaTriggerGateway",
+        "Retryable",
+        {"environment": "{}", "service": "<dispatcher{}>"},
+        0,
+    ),
     "OutcomeUnknownAlarm": (
         "MwaaTriggerGateway",
         "OutcomeUnknown",

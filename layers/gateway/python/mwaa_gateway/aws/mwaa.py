@@ -14,7 +14,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import requests
-from urllib3.exceptions import MaxRetryError, NewConnectionError
+from botocore.exceptions import ClientError
+from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
 from mwaa_gateway.airflow_cli import look_up_command, read_look_up, read_trigger, trigger_command
 from mwaa_gateway.aws.calls import unavailable_unless_answered
@@ -115,7 +116,7 @@ class CliTransport:
         try:
             token = self._fresh_token()
         except Unavailable as error:
-            return Retryable(Reason.TOKEN_UNAVAILABLE, str(error))
+            return Retryable(Reason.TOKEN_UNAVAILABLE, f"{error}{_remedy(error)}")
         if not is_web_server_host(token.host, self._client.meta.region_name, self._web_server.host):
             self._token = None
             return Retryable(
@@ -154,15 +155,42 @@ class CliTransport:
         return self._token
 
 
+def _remedy(error: Unavailable) -> str:
+    """Say what to do where no CLI token will ever come by itself."""
+    if not isinstance(error.__cause__, ClientError):
+        return ""
+    match error.__cause__.response["Error"].get("Code"):
+        case "AccessDeniedException":
+            return ". The dispatcher's role needs airflow:CreateCliToken on this environment: see who took it away"
+        case "ResourceNotFoundException":
+            return (
+                ". MWAA has no environment of this name in this account and region: see MwaaEnvironmentName"
+            )
+        case _:
+            return ""
+
+
+# Of a handshake that failed: no request was on its way yet.
+_NO_HANDSHAKE = ("WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE", "PROTOCOL_VERSION")
+
+
 def _failed_post(error: Exception) -> Retryable | OutcomeUnknown:
     """Sort a POST without an answer: surely never sent, or perhaps carried out."""
     text = f"{type(error).__name__} while talking to the web server"
     match error:
         case requests.exceptions.ConnectTimeout():
-            return Retryable(Reason.ENVIRONMENT_UNREACHABLE, text)
+            never_sent = "no connection within the time, as where a security group or a route is missing"
         case requests.exceptions.SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{text}: its certificate is not trusted")
-        case requests.exceptions.ConnectionError(args=(MaxRetryError(reason=NewConnectionError()), *_)):
-            return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{text}: no connection could be opened")
+            never_sent = "its certificate is not trusted"
+        case requests.exceptions.SSLError() if any(sign in str(error) for sign in _NO_HANDSHAKE):
+            never_sent = "it speaks no TLS that we speak"
+        case requests.exceptions.ConnectionError(args=(MaxRetryError(reason=NameResolutionError()), *_)):
+            never_sent = "its host name is not in DNS"
+        case requests.exceptions.ConnectionError(
+            args=(MaxRetryError(reason=NewConnectionError() as failed), *_)
+        ):
+            refused = isinstance(failed.__cause__, ConnectionRefusedError)
+            never_sent = "the connection was refused" if refused else "no connection could be opened"
         case _:
             return OutcomeUnknown(Reason.UNCLEAR_ANSWER, text)
+    return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{text}: {never_sent}")
