@@ -2,18 +2,37 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import boto3
 import pytest
+from botocore import loaders
+from botocore.client import BaseClient
+from botocore.loaders import JSONFileLoader
+from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from fakes.ledger_table import create_ledger_table
-from fakes.rules_table import create_rules_table
+from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
+from fakes.rules_table import RULES_TABLE, create_rules_table
+from gateway_cli.main import cli
 from integration.functions import RULE, CurrentStdout, Queues
 
 # As the template sets them: Powertools reads its own settings when it is imported.
 os.environ |= {"POWERTOOLS_SERVICE_NAME": "gateway", "POWERTOOLS_METRICS_NAMESPACE": "MwaaTriggerGateway"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _service_models_are_read_once() -> Iterator[None]:
+    """Each client of a new session reads megabytes of JSON again; a command makes a session, and tests run many."""
+    files = JSONFileLoader()
+    once = SimpleNamespace(exists=cache(files.exists), load_file=cache(files.load_file))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loaders.Loader, "FILE_LOADER_CLASS", staticmethod(lambda: once))
+        yield
 
 
 @pytest.fixture
@@ -92,3 +111,46 @@ def deployed(queues: Queues, dynamodb, monkeypatch: pytest.MonkeyPatch) -> Itera
     wiring.ingress.cache_clear()
     yield
     wiring.ingress.cache_clear()
+
+
+@pytest.fixture
+def gateway_outputs(dynamodb, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:  # noqa: ARG001
+    """The outputs of the gateway's stack in this account; moto's CloudFormation needs packages nothing else does."""
+    for name in ("AWS_PROFILE", "AWS_REGION", "RULES_TABLE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    outputs = {
+        "RulesTableName": RULES_TABLE,
+        "LedgerTableName": LEDGER_TABLE,
+        "EnvironmentNames": "analytics,reporting",
+    }
+    ask_aws = BaseClient._make_api_call
+
+    def call(self: Any, operation: str, params: Any) -> Any:
+        if operation != "DescribeStacks":
+            return ask_aws(self, operation, params)
+        shown = [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
+        return {"Stacks": [{"StackName": params["StackName"], "Outputs": shown}]}
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    return outputs
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder a person stands in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def gateway(gateway_outputs: dict[str, str], folder: Path) -> Callable[..., Result]:  # noqa: ARG001
+    """Run `mwaa-gateway` in that account and folder, as a shell would."""
+
+    def run(*words: str, typed: str | None = None, exit_code: int = 0) -> Result:
+        result = CliRunner(mix_stderr=False).invoke(cli, words, input=typed, prog_name="mwaa-gateway")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception  # a traceback on somebody's screen
+        assert exit_code == result.exit_code, f"{result.stdout}{result.stderr}"
+        return result
+
+    return run

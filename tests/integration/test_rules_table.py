@@ -228,11 +228,12 @@ class TestWriting:
     """One change of a rule is one transaction over the rule, its copies and the heads."""
 
     def test_a_new_rule(self, client, store: RulesStore) -> None:
-        """The rule itself, a copy in each partition, and a head for each: nothing else."""
+        """The rule itself, its entry in the history, a copy in each partition, and a head for each: nothing else."""
         rule = a_rule("a-bucket", "b-bucket")
         assert Applied(ORDERS, "created", 1, "ENABLED") == put(store, rule)
         items = rules_table_items(client)
-        stored = items.pop(("rules", ORDERS))
+        stored, kept = items.pop(("rules", ORDERS)), items.pop((f"history/{ORDERS}", "0000000001"))
+        assert {**stored, "partition": f"history/{ORDERS}", "sort": "0000000001"} == kept
         assert rule.document() == json.loads(stored.pop("document"))
         assert stored == {
             "partition": "rules",
@@ -243,6 +244,7 @@ class TestWriting:
             "partitions": ["aws.s3#a-bucket", "aws.s3#b-bucket"],
             "updated_at": "2026-11-22T12:00:00+00:00",
             "updated_by": "alice",
+            "change": "created",
         }
         assert {
             ("aws.s3#a-bucket", f"rule#{ORDERS}"): (ORDERS, 1, "ENABLED", rule.document()),
@@ -286,11 +288,11 @@ class TestWriting:
         }
 
     def test_from_24_partitions_to_24_others_is_one_transaction(self, client, store: RulesStore) -> None:
-        """The widest change there is: 97 of the 100 actions of a transaction."""
+        """The widest change there is: 98 of the 100 actions of a transaction."""
         put(store, a_rule(*(f"bucket-{number}" for number in range(24))))
         calls = counted(client, "TransactWriteItems")
         put(store, a_rule(*(f"bucket-{number}" for number in range(24, 48))))
-        assert [len(call["TransactItems"]) for call in calls] == [97]
+        assert [len(call["TransactItems"]) for call in calls] == [98]
 
     def test_a_disabled_rule_has_no_copies(self, store: RulesStore, table: RulesTable) -> None:
         """Disabling takes them out and raises the heads; enabling brings them back."""
@@ -337,6 +339,41 @@ class TestWriting:
         left = rules_table_items(client)["rules", ORDERS]
         assert (left["updated_by"], left["document"], left["partitions"]) == ("bob", "", [])
         assert Applied(ORDERS, "created", 3, "ENABLED") == put(store, a_rule())
+
+    def test_every_version_is_kept(self, store: RulesStore) -> None:
+        """With what it was, who made it, from which commit; the newest first, and more than nine of them."""
+        put(store, a_rule(), commit="1a2b3c")
+        store.set_state(ORDERS, "DISABLED", by="bob", now=LATER)
+        for number in range(9):
+            put(store, a_rule(dag_id=f"dag-{number}"), keep_state=True)
+        store.delete(ORDERS, by="carol", now=LATER, commit="4d5e6f")
+        versions = store.versions(ORDERS)
+        assert [version.version for version in versions] == [*range(12, 0, -1)]
+        assert [
+            (version.change, version.updated_by, version.commit) for version in (*versions[-2:], versions[0])
+        ] == [
+            ("disabled", "bob", ""),
+            ("created", "alice", "1a2b3c"),
+            ("deleted", "carol", "4d5e6f"),
+        ]
+        assert json.loads(store.version(ORDERS, 1).document) == a_rule().document()
+        with pytest.raises(RuleMissing, match=f"no version 13.*rules history {ORDERS}"):
+            store.version(ORDERS, 13)
+        with pytest.raises(RuleMissing, match=r"no rule 'finance\.nothing'"):
+            store.versions("finance.nothing")
+
+    def test_a_rule_that_is_not_the_one_that_was_read_is_left_alone(self, store: RulesStore) -> None:
+        """What was decided on version 1 is not done to version 2, whatever was decided."""
+        put(store, a_rule())
+        store.set_state(ORDERS, "DISABLED", by="bob", now=LATER)
+        for change in (
+            lambda: put(store, a_rule(dag_id="other"), read_version=1),
+            lambda: put(store, a_rule(), read_version=0),
+            lambda: store.delete(ORDERS, by="alice", now=NOW, read_version=1),
+        ):
+            with pytest.raises(RuleChanged, match="changed by bob: it is version 2 now"):
+                change()
+        assert store.get(ORDERS).version == 2
 
     @pytest.mark.parametrize("ever_existed", [True, False])
     def test_a_missing_rule_is_told(self, store: RulesStore, *, ever_existed: bool) -> None:

@@ -106,8 +106,8 @@ class TestShapes:
             ("rules.yaml", "rules:\n  id: a\n", "rules.yaml:1: rules: has to be a list of rules"),
             (
                 "rules.yaml",
-                "rules: []\ndefaults:\n  x: 1\n",
-                "rules.yaml:2: defaults: 'defaults' means nothing beside",
+                "rules: []\nothers:\n  x: 1\n",
+                "rules.yaml:2: others: 'others' means nothing beside",
             ),
             ("rules.txt", RULE, "rules.txt: a rule file is named *.yaml, *.yml or *.json"),
             ("rules.yaml", "id: [\n", "rules.yaml:2: this is not YAML: "),

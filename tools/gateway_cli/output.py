@@ -8,8 +8,9 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["Refused", "output_option", "print_json", "print_note", "print_table"]
+__all__ = ["Refused", "output_option", "print_json", "print_note", "print_table", "print_text"]
 
 _WIDE = 10_000  # columns: more than any table needs
 
@@ -32,9 +33,7 @@ class Refused(click.ClickException):
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table to stdout: folded to a terminal's width, but not where it is piped elsewhere."""
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, emoji=False, width=_WIDE)
+    console = _console()
     table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
@@ -42,6 +41,18 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def print_text(*parts: str | tuple[str, str], style: str = "") -> None:
+    """Print one line to stdout, its parts each with a style; colour only on a terminal, never cut or folded."""
+    _console().print(Text.assemble(*parts, style=style), soft_wrap=True)
+
+
+def _console() -> Console:
+    console = Console(markup=False, highlight=False, emoji=False)
+    if console.is_terminal:
+        return console
+    return Console(markup=False, highlight=False, emoji=False, width=_WIDE)
 
 
 def print_json(value: Any) -> None:

@@ -1,32 +1,36 @@
 """From rule files to the rules table: everything is checked before anything is written."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
-from gateway_cli.rules.files import CheckedRule, RulesRefused, check_rules
+from gateway_cli.rules.files import RulesRefused, check_rules
+from gateway_cli.rules.plan import apply_plan, make_plan
 from gateway_cli.rules.store import Applied, RulesStore
 
-__all__ = ["apply_folder", "apply_rules"]
+__all__ = ["apply_folder"]
 
 
 def apply_folder(
     store: RulesStore, folder: Path, environments: Collection[str] | None, by: str, now: datetime
 ) -> list[Applied]:
-    """Check a folder's rule files, then apply them all; raises `RulesRefused` before any write."""
-    checked, mistakes = check_rules([folder], environments=environments)
-    if mistakes:
-        raise RulesRefused(mistakes)
-    return list(apply_rules(store, checked, by=by, now=now))
-
-
-def apply_rules(
-    store: RulesStore, rules: Sequence[CheckedRule], *, by: str, now: datetime
-) -> Iterator[Applied]:
-    """Apply checked rules one by one, each atomically; what was yielded before an error is done and stays.
+    """Check a folder's rule files, then apply them all; raises `RulesRefused` before any write.
 
     A rule whose file names no state keeps the one it has in the table: applying files again, as a pipeline
     does, must not release a brake that somebody has pulled with `rules disable`.
     """
-    for checked in rules:
-        yield store.put(checked.rule, by=by, now=now, keep_state=not checked.names_state)
+    checked, mistakes = check_rules([folder], environments=environments)
+    if mistakes:
+        raise RulesRefused(mistakes)
+    stored = store.everything()
+    plan = make_plan(store.table, checked, stored)
+    changed = {
+        applied.rule_id: applied
+        for applied in apply_plan(store, plan, environments=environments, by=by, now=now)
+    }
+    return [
+        changed[rule.id]
+        if rule.id in changed
+        else Applied(rule.id, "unchanged", stored[rule.id].version, stored[rule.id].state)
+        for rule in (checked_rule.rule for checked_rule in checked)
+    ]

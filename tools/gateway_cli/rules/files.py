@@ -1,4 +1,8 @@
-"""Rules as people write them: YAML and JSON files, several rules to a file, every mistake told at once."""
+"""Rules as people write them: YAML and JSON files, several rules to a file, every mistake told at once.
+
+A document of a file is one rule, a list of rules, or a mapping that holds the list under `rules`, beside it
+`defaults` that fill in what a rule leaves out. `${var.name}` stands for a value of the stage.
+"""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -9,11 +13,21 @@ from typing import Any, Final
 from gateway_cli.documents.document import Document, Place
 from gateway_cli.documents.json_documents import read_json
 from gateway_cli.documents.yaml_documents import read_yaml
+from gateway_cli.rules.defaults import filled_in, flaws_of_defaults
 from gateway_cli.rules.store import document_text
+from gateway_cli.rules.variables import Variables
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
 
-__all__ = ["CheckedRule", "Mistake", "RulesRefused", "WrittenRule", "check_rules", "read_rules"]
+__all__ = [
+    "CheckedRule",
+    "Mistake",
+    "RulesRefused",
+    "WrittenRule",
+    "check_rules",
+    "read_documents",
+    "read_rules",
+]
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 
@@ -75,10 +89,16 @@ class CheckedRule:
     file: str
 
 
-def read_rules(paths: Sequence[Path]) -> tuple[list[WrittenRule], list[Mistake]]:
-    """Read files, and folders with all YAML and JSON files below them; a file named twice is read once."""
+def read_rules(
+    paths: Sequence[Path], *, variable_files: Sequence[Path] = ()
+) -> tuple[list[WrittenRule], list[Mistake]]:
+    """Read files, and folders with all YAML and JSON files below them; a file named twice is read once.
+
+    `variable_files` hold the values of `${var.name}`, the later ones outweighing the earlier; they are no
+    rule files, even where they lie in one of the folders.
+    """
+    variables, mistakes = _variables(variable_files)
     rules: list[WrittenRule] = []
-    mistakes: list[Mistake] = []
     files: dict[Path, Path] = {}
     for path in paths:
         below = _files(path)
@@ -87,10 +107,13 @@ def read_rules(paths: Sequence[Path]) -> tuple[list[WrittenRule], list[Mistake]]
             mistakes.append(Mistake(str(path), None, None, None, what))
         for file in below:
             files.setdefault(file.resolve(), file)
-    for file in files.values():
-        documents, flaws = _read(file)
+    of_stages = {file.resolve() for file in variable_files}
+    for file in (file for resolved, file in files.items() if resolved not in of_stages):
+        documents, flaws = read_documents(file)
         mistakes.extend(flaws)
-        for document in documents:
+        for written in documents:
+            document, unresolved = variables.resolved(written)
+            mistakes.extend(Mistake(str(file), flaw.line, None, None, flaw.message) for flaw in unresolved)
             for found in _rules_of(file, document):
                 match found:
                     case WrittenRule():
@@ -103,13 +126,13 @@ def read_rules(paths: Sequence[Path]) -> tuple[list[WrittenRule], list[Mistake]]
 
 
 def check_rules(
-    paths: Sequence[Path], *, environments: Collection[str] | None
+    paths: Sequence[Path], *, environments: Collection[str] | None, variable_files: Sequence[Path] = ()
 ) -> tuple[list[CheckedRule], list[Mistake]]:
     """Read and check rules; with any mistake at all, none of the rules may be applied.
 
     `environments` are the names the gateway knows; None leaves the names unchecked.
     """
-    written, mistakes = read_rules(paths)
+    written, mistakes = read_rules(paths, variable_files=variable_files)
     checked: list[CheckedRule] = []
     first: dict[str, WrittenRule] = {}
     for rule in written:
@@ -142,7 +165,9 @@ def _files(path: Path) -> list[Path]:
     )
 
 
-def _read(file: Path) -> tuple[list[Document], list[Mistake]]:
+def read_documents(file: Path) -> tuple[list[Document], list[Mistake]]:
+    """Read the documents of one YAML or JSON file."""
+
     def mistake(line: int | None, message: str) -> Mistake:
         return Mistake(str(file), line, None, None, message)
 
@@ -166,33 +191,71 @@ def _read(file: Path) -> tuple[list[Document], list[Mistake]]:
     return documents, mistakes
 
 
+def _variables(files: Sequence[Path]) -> tuple[Variables, list[Mistake]]:
+    values: dict[str, Any] = {}
+    mistakes: list[Mistake] = []
+    for file in files:
+        if not file.is_file():
+            mistakes.append(Mistake(str(file), None, None, None, "no such file"))
+            continue
+        documents, flaws = read_documents(file)
+        mistakes.extend(flaws)
+        for document in documents:
+            flaws_of_names = Variables.flaws_of(document)
+            mistakes.extend(
+                Mistake(str(file), flaw.line, None, None, flaw.message) for flaw in flaws_of_names
+            )
+            values |= document.value if isinstance(document.value, dict) else {}
+    return Variables(values, tuple(map(str, files))), mistakes
+
+
 def _rules_of(file: Path, document: Document) -> Iterator[WrittenRule | Mistake]:
     """A document is one rule, a list of rules, or a mapping that holds the list under `rules`."""
     value: Any = document.value
     place: Place = ()
-    if isinstance(value, dict) and "rules" in value:
-        for other in value.keys() - {"rules"}:
+    defaults: Mapping[str, Any] = {}
+    if isinstance(value, dict) and ("rules" in value or "defaults" in value):
+        for other in value.keys() - {"rules", "defaults"}:
             message = f"{other!r} means nothing beside `rules`: remove it"
             yield Mistake(str(file), document.lines.get((other,)), None, other, message)
-        value, place = value["rules"], ("rules",)
+        for flaw in flaws_of_defaults(document):
+            yield Mistake(str(file), flaw.line, None, "defaults", flaw.message)
+        written = value.get("defaults")
+        defaults = written if isinstance(written, dict) else {}
+        value, place = value.get("rules"), ("rules",)
         if not isinstance(value, list):
             yield Mistake(str(file), document.lines.get(place), None, "rules", "has to be a list of rules")
             return
-    for index, rule in enumerate(value) if isinstance(value, list) else [(None, value)]:
+    rules = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+    lines = _grouped(document.lines, len(place) + isinstance(value, list))
+    of_defaults = {at: line for at, line in document.lines.items() if at[:1] == ("defaults",)}
+    for index, rule in rules:
         here: Place = place if index is None else (*place, index)
         if isinstance(rule, dict):
-            yield WrittenRule(str(file), rule, _fields(document.lines, here))
+            complete, filled = filled_in(rule, defaults)
+            fields = _fields(lines.get(here, {}), here)
+            for field, source in filled.items():
+                fields |= _fields(of_defaults, ("defaults", *source), field)
+            yield WrittenRule(str(file), complete, fields)
         else:
             message = "a rule has to be a mapping with id, pattern and targets"
             yield Mistake(str(file), document.lines.get(here), None, None, message)
 
 
-def _fields(lines: Mapping[Place, int], rule: Place) -> dict[str, int]:
-    """Name the fields of one rule as its problems do: `targets[0].dag_id`."""
+def _grouped(lines: Mapping[Place, int], depth: int) -> dict[Place, dict[Place, int]]:
+    """Group lines by the rule they belong to: a file of a thousand rules is walked over once."""
+    groups: dict[Place, dict[Place, int]] = {}
+    for place, line in lines.items():
+        groups.setdefault(place[:depth], {})[place] = line
+    return groups
+
+
+def _fields(lines: Mapping[Place, int], rule: Place, field: str = "") -> dict[str, int]:
+    """Name the fields of one rule as its problems do: `targets[0].dag_id`; `field` stands before the names."""
     fields: dict[str, int] = {}
     for place, line in lines.items():
         if place[: len(rule)] == rule:
             steps = place[len(rule) :]
             name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-            fields.setdefault(name.removeprefix("."), line)
+            fields.setdefault(f"{field}{name}".removeprefix("."), line)
     return fields

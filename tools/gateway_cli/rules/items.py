@@ -5,6 +5,9 @@ document or state, and never starts again: a deleted rule leaves its item behind
 no partitions). A rule that is applied again later continues the count, so "version 3" in a run's conf means
 one document for ever. A counter of its own would cost a second condition and a second item in every
 transaction; the item left behind needs neither, and says who deleted the rule, and when.
+
+Every version is also kept for good, under a key of its own, written by the transaction that makes it: what is
+in the history is what was in force, and nothing was ever in force that is not in the history.
 """
 
 from collections.abc import Mapping
@@ -16,14 +19,18 @@ from mwaa_gateway.aws.rules_table import COPY_PREFIX, HEAD_SORT, RULES_PARTITION
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
 
-__all__ = ["StoredRuleItem", "change_actions", "read_item", "rule_key"]
+__all__ = ["StoredRuleItem", "change_actions", "history_partition", "read_item", "rule_key", "version_key"]
 
 _DELETED: Final = "DELETED"
+_MATCHING: Final = ("ENABLED", "SHADOW")  # the states in which events are held against a rule
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRuleItem:
-    """A rule as the table has it: `document` is JSON text, `partitions` are where it lies while ENABLED."""
+    """One version of a rule as the table has it.
+
+    `document` is JSON text; `partitions` are where copies of it lie, unless it is stopped.
+    """
 
     id: str
     version: int
@@ -32,11 +39,15 @@ class StoredRuleItem:
     partitions: tuple[str, ...]
     updated_at: str
     updated_by: str
+    change: str = ""  # what made this version of it: created, updated, disabled, rolled back to version 3 ...
+    commit: str = ""  # of the files it came from, where that is known
 
     @classmethod
-    def deleted(cls, rule_id: str, *, version: int = 0, at: str = "", by: str = "") -> "StoredRuleItem":
+    def deleted(
+        cls, rule_id: str, *, version: int = 0, at: str = "", by: str = "", commit: str = ""
+    ) -> "StoredRuleItem":
         """Return what a deleted rule leaves behind; one that never was is the same, at version 0."""
-        return cls(rule_id, version, _DELETED, "", (), at, by)
+        return cls(rule_id, version, _DELETED, "", (), at, by, "deleted" if version else "", commit)
 
     @property
     def exists(self) -> bool:
@@ -46,7 +57,7 @@ class StoredRuleItem:
     @property
     def copies(self) -> tuple[str, ...]:
         """The partitions that hold a copy now."""
-        return self.partitions if self.state == "ENABLED" else ()
+        return self.partitions if self.state in _MATCHING else ()
 
 
 def change_actions(
@@ -54,12 +65,13 @@ def change_actions(
 ) -> "list[TransactWriteItemTypeDef]":
     """Return the transaction that turns `read` into `wanted`, and fails if the rule is not `read` any more.
 
-    A rule lies in at most 24 partitions. Itself, 24 copies written, 24 removed and 48 heads raised make 97 of
-    the 100 actions that DynamoDB allows.
+    A rule lies in at most 24 partitions. Itself, its entry in the history, 24 copies written, 24 removed and 48
+    heads raised make 98 of the 100 actions that DynamoDB allows.
     """
     old, new = set(read.copies), set(wanted.copies)
     return [
         _put_rule(table, read, wanted),
+        _put_version(table, wanted),
         *(_put_copy(table, partition, wanted) for partition in sorted(new)),
         *(_delete_copy(table, partition, wanted.id) for partition in sorted(old - new)),
         *(_raise_head(table, partition) for partition in sorted(old | new)),
@@ -71,6 +83,16 @@ def rule_key(rule_id: str) -> "dict[str, AttributeValueTypeDef]":
     return _key(RULES_PARTITION, rule_id)
 
 
+def history_partition(rule_id: str) -> str:
+    """Return the partition of a rule's versions; no event's, as those hold a "#" or are "*"."""
+    return f"history/{rule_id}"
+
+
+def version_key(rule_id: str, version: int) -> "dict[str, AttributeValueTypeDef]":
+    """Return the key under which a version of a rule is kept; as text they sort as the numbers do."""
+    return _key(history_partition(rule_id), f"{version:010}")
+
+
 def read_item(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRuleItem:
     """Read a rule's own item, whatever a hand in the console has left of it: it can be listed and mended."""
 
@@ -79,7 +101,7 @@ def read_item(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRuleItem:
 
     version = item.get("version", {}).get("N", "")
     return StoredRuleItem(
-        id=item["sort"]["S"],
+        id=text("id") or item["sort"]["S"],
         version=int(version) if version.isdecimal() else 0,
         state=text("state"),
         document=text("document"),
@@ -88,20 +110,13 @@ def read_item(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRuleItem:
         ),
         updated_at=text("updated_at"),
         updated_by=text("updated_by"),
+        change=text("change"),
+        commit=text("commit"),
     )
 
 
 def _put_rule(table: str, read: StoredRuleItem, wanted: StoredRuleItem) -> "TransactWriteItemTypeDef":
-    item: Mapping[str, AttributeValueTypeDef] = {
-        **rule_key(wanted.id),
-        "id": {"S": wanted.id},
-        "version": {"N": str(wanted.version)},
-        "state": {"S": wanted.state},
-        "document": {"S": wanted.document},
-        "partitions": {"L": [{"S": partition} for partition in wanted.partitions]},
-        "updated_at": {"S": wanted.updated_at},
-        "updated_by": {"S": wanted.updated_by},
-    }
+    item = {**rule_key(wanted.id), **_attributes(wanted)}
     names = {"#version": "version"}
     if read.version == 0:
         never_written = "attribute_not_exists(#version)"
@@ -123,6 +138,25 @@ def _put_rule(table: str, read: StoredRuleItem, wanted: StoredRuleItem) -> "Tran
             "ExpressionAttributeValues": {":read": {"N": str(read.version)}},
         }
     }
+
+
+def _put_version(table: str, wanted: StoredRuleItem) -> "TransactWriteItemTypeDef":
+    item = {**version_key(wanted.id, wanted.version), **_attributes(wanted)}
+    return {"Put": {"TableName": table, "Item": item}}
+
+
+def _attributes(rule: StoredRuleItem) -> "dict[str, AttributeValueTypeDef]":
+    attributes: dict[str, AttributeValueTypeDef] = {
+        "id": {"S": rule.id},
+        "version": {"N": str(rule.version)},
+        "state": {"S": rule.state},
+        "document": {"S": rule.document},
+        "partitions": {"L": [{"S": partition} for partition in rule.partitions]},
+        "updated_at": {"S": rule.updated_at},
+        "updated_by": {"S": rule.updated_by},
+        "change": {"S": rule.change},
+    }
+    return attributes | ({"commit": {"S": rule.commit}} if rule.commit else {})
 
 
 def _put_copy(table: str, partition: str, rule: StoredRuleItem) -> "TransactWriteItemTypeDef":

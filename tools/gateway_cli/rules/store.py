@@ -2,14 +2,21 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from botocore.exceptions import ClientError
 
-from gateway_cli.rules.items import StoredRuleItem, change_actions, read_item, rule_key
+from gateway_cli.rules.items import (
+    StoredRuleItem,
+    change_actions,
+    history_partition,
+    read_item,
+    rule_key,
+    version_key,
+)
 from mwaa_gateway.aws.rules_table import RULES_PARTITION
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.routing import rule_partitions
@@ -17,8 +24,19 @@ from mwaa_gateway.rules import Rule
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-__all__ = ["Applied", "RuleChanged", "RuleMissing", "RulesStore", "State", "TableBusy", "document_text"]
+__all__ = [
+    "Applied",
+    "RuleChanged",
+    "RuleMissing",
+    "RulesStore",
+    "State",
+    "TableBusy",
+    "document_text",
+    "kept_state",
+    "read_document",
+]
 
 State = Literal["ENABLED", "DISABLED"]
 
@@ -62,23 +80,38 @@ class RulesStore:
         self._table = table
         self._pause = pause
 
+    @property
+    def table(self) -> str:
+        """The table's name."""
+        return self._table
+
     def get(self, rule_id: str) -> StoredRuleItem:
         """Return a rule, or raise `RuleMissing`."""
         stored = self._read(rule_id)
         if not stored.exists:
-            raise RuleMissing(
-                f"there is no rule {rule_id!r}: `mwaa-gateway rules list` shows those there are"
-            )
+            raise _missing(rule_id)
         return stored
 
-    def put(self, rule: Rule, *, by: str, now: datetime, keep_state: bool = False) -> Applied:
+    def put(
+        self,
+        rule: Rule,
+        *,
+        by: str,
+        now: datetime,
+        commit: str = "",
+        keep_state: bool = False,
+        read_version: int | None = None,
+        change: str | None = None,
+    ) -> Applied:
         """Create or update a rule; one that is the same already is left untouched.
 
         With `keep_state` an existing rule keeps the state it has in the table, whatever `rule.state` says.
+        With `read_version` the rule has to be that version still (0: never have been), or `RuleChanged` is
+        raised. `change` says in the history what this was, where it was more than an edit.
         """
-        stored = self._read(rule.id)
+        stored = self._read(rule.id, read_version)
         if keep_state and stored.exists:
-            rule = replace(rule, state="ENABLED" if stored.state == "ENABLED" else "DISABLED")
+            rule = replace(rule, state=kept_state(stored.state))
         wanted = StoredRuleItem(
             id=rule.id,
             version=stored.version + 1,
@@ -87,6 +120,8 @@ class RulesStore:
             partitions=rule_partitions(rule.pattern.document),
             updated_at=_text(now),
             updated_by=by,
+            change=change or ("updated" if stored.exists else "created"),
+            commit=commit,
         )
         if _meaning(stored) == _meaning(wanted):
             return Applied(rule.id, "unchanged", stored.version, stored.state)
@@ -98,40 +133,83 @@ class RulesStore:
         stored = self.get(rule_id)
         if stored.state == state:
             return Applied(rule_id, "unchanged", stored.version, stored.state)
-        document = _document(stored)
+        document = read_document(stored)
         wanted = replace(
             stored,
             version=stored.version + 1,
             state=state,
-            document=_json({**document, "state": state}) if isinstance(document, dict) else stored.document,
+            document=_json({**document, "state": state}) if document else stored.document,
             updated_at=_text(now),
             updated_by=by,
+            change=state.lower(),
+            commit="",
         )
         self._write(stored, wanted)
         return Applied(rule_id, "updated", wanted.version, state)
 
-    def delete(self, rule_id: str, *, by: str, now: datetime) -> Applied:
-        """Delete a rule and its copies; the count of its versions stays behind."""
-        stored = self.get(rule_id)
-        wanted = StoredRuleItem.deleted(rule_id, version=stored.version + 1, at=_text(now), by=by)
+    def delete(
+        self, rule_id: str, *, by: str, now: datetime, commit: str = "", read_version: int | None = None
+    ) -> Applied:
+        """Delete a rule and its copies; its versions, and their count, stay behind."""
+        stored = self._read(rule_id, read_version)
+        if not stored.exists:
+            raise _missing(rule_id)
+        wanted = StoredRuleItem.deleted(
+            rule_id, version=stored.version + 1, at=_text(now), by=by, commit=commit
+        )
         self._write(stored, wanted)
         return Applied(rule_id, "deleted", wanted.version, wanted.state)
 
     def list(self) -> list[StoredRuleItem]:
         """Return every rule there is, in the order of their ids."""
+        return [item for item in self.everything().values() if item.exists]
+
+    def everything(self) -> dict[str, StoredRuleItem]:
+        """Return every rule by its id, in the order of their ids, with those that were deleted."""
+        items = (read_item(item) for item in self._query(RULES_PARTITION))
+        return {item.id: item for item in items}
+
+    def versions(self, rule_id: str) -> Sequence[StoredRuleItem]:
+        """Return all versions of a rule, the newest first; raises `RuleMissing` where there never was one."""
+        versions = [read_item(item) for item in self._query(history_partition(rule_id), newest_first=True)]
+        if not versions:
+            raise _missing(rule_id)
+        return versions
+
+    def version(self, rule_id: str, version: int) -> StoredRuleItem:
+        """Return one version of a rule, or raise `RuleMissing`."""
+        answer = self._client.get_item(
+            TableName=self._table, Key=version_key(rule_id, version), ConsistentRead=True
+        )
+        if "Item" not in answer:
+            raise RuleMissing(
+                f"rule {rule_id!r} has no version {version}: `mwaa-gateway rules history {rule_id}` shows "
+                "those there are"
+            )
+        return read_item(answer["Item"])
+
+    def _query(
+        self, partition: str, *, newest_first: bool = False
+    ) -> "Iterator[dict[str, AttributeValueTypeDef]]":
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
-            KeyConditionExpression="#partition = :rules",
+            KeyConditionExpression="#partition = :partition",
             ExpressionAttributeNames={"#partition": "partition"},
-            ExpressionAttributeValues={":rules": {"S": RULES_PARTITION}},
+            ExpressionAttributeValues={":partition": {"S": partition}},
+            ScanIndexForward=not newest_first,
             ConsistentRead=True,
         )
-        items = (read_item(item) for page in pages for item in page["Items"])
-        return [item for item in items if item.exists]
+        return (item for page in pages for item in page["Items"])
 
-    def _read(self, rule_id: str) -> StoredRuleItem:
+    def _read(self, rule_id: str, expected: int | None = None) -> StoredRuleItem:
         answer = self._client.get_item(TableName=self._table, Key=rule_key(rule_id), ConsistentRead=True)
-        return read_item(answer["Item"]) if "Item" in answer else StoredRuleItem.deleted(rule_id)
+        stored = read_item(answer["Item"]) if "Item" in answer else StoredRuleItem.deleted(rule_id)
+        if expected is not None and stored.version != expected:
+            raise RuleChanged(
+                f"rule {rule_id!r} was changed by {stored.updated_by or 'somebody else'}: it is version "
+                f"{stored.version} now, and was {expected} when this was decided: run again"
+            )
+        return stored
 
     def _write(self, read: StoredRuleItem, wanted: StoredRuleItem) -> None:
         actions = change_actions(self._table, read, wanted)
@@ -158,6 +236,19 @@ class RulesStore:
                 return
 
 
+def _missing(rule_id: str) -> RuleMissing:
+    return RuleMissing(f"there is no rule {rule_id!r}: `mwaa-gateway rules list` shows those there are")
+
+
+def kept_state(state: str) -> State:
+    """Return the state in which a rule stays whose file names none; a broken one is stopped."""
+    match state:
+        case "ENABLED" | "DISABLED":
+            return state
+        case _:
+            return "DISABLED"
+
+
 _PASSING_REASONS: Final = frozenset(
     {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 )
@@ -176,17 +267,18 @@ def _json(document: dict[str, Any]) -> str:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
-def _document(stored: StoredRuleItem) -> Any:
-    """The document, or None where its text is no JSON."""
+def read_document(stored: StoredRuleItem) -> dict[str, Any] | None:
+    """Return the document of a rule, or None where its text is no JSON object."""
     try:
-        return json.loads(stored.document)
+        document = json.loads(stored.document)
     except ValueError:
         return None
+    return document if isinstance(document, dict) else None
 
 
 def _meaning(stored: StoredRuleItem) -> tuple[Any, ...]:
     # Compared as text: to Python `1 == True`, to a pattern it does not.
-    document = json.dumps(_document(stored), sort_keys=True)
+    document = json.dumps(read_document(stored), sort_keys=True)
     return stored.exists, stored.state, document, set(stored.partitions)
 
 

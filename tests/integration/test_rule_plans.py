@@ -1,0 +1,299 @@
+"""`mwaa-gateway rules plan | apply`: what is shown is what is done, and nobody's change is undone by it."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from click.testing import Result
+
+from fakes.rules_table import rules_table_items
+
+Gateway = Callable[..., Result]
+
+
+def a_rule(rule_id: str, key: str = "orders/*", dag_id: str = "ingest_orders", **more: str) -> str:
+    extra = "".join(f"{name}: {value}\n" for name, value in more.items())
+    return f"---\nid: {rule_id}\ns3: s3://acme-landing/{key}\ntarget: {{environment: analytics, dag_id: {dag_id}}}\n{extra}"
+
+
+def document(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def rules(folder: Path) -> Path:
+    """A file of two teams' rules."""
+    file = folder / "rules" / "all.yaml"
+    file.parent.mkdir()
+    file.write_text(a_rule("finance.orders") + a_rule("sales.leads", "leads/*", "ingest_leads"))
+    return file
+
+
+class TestPlan:
+    """Every change, and an exit code that a pipeline can ask for."""
+
+    def test_what_would_be_added(self, gateway: Gateway, rules: Path, dynamodb: Any) -> None:
+        """Where its events come from and what they start; nothing is written; exit code 2."""
+        assert rules.exists()
+        lines = gateway("rules", "plan", "rules", exit_code=2).stdout.splitlines()
+        assert lines == [
+            "+ finance.orders  version 1",
+            "    aws.s3#acme-landing → analytics:ingest_orders  (ENABLED)",
+            "+ sales.leads  version 1",
+            "    aws.s3#acme-landing → analytics:ingest_leads  (ENABLED)",
+            "",
+            "2 to add, 0 unchanged",
+        ]
+        assert rules_table_items(dynamodb) == {}
+
+    def test_nothing_to_change(self, gateway: Gateway, rules: Path) -> None:
+        """Exit code 0."""
+        assert rules.exists()
+        gateway("rules", "apply", "rules")
+        assert gateway("rules", "plan", "rules").stdout == "nothing to change, 2 unchanged\n"
+
+    def test_what_would_change_field_by_field_and_what_would_be_deleted(
+        self, gateway: Gateway, rules: Path
+    ) -> None:
+        """Additions first and deletions last: a rule that is renamed leaves no gap."""
+        gateway("rules", "apply", "rules", "--by", "alice")
+        rules.write_text(
+            a_rule("finance.orders", "orders/*.csv", maximum_event_age="6h")
+            + a_rule("sales.prospects", "p/*", "ingest_p")
+        )
+        lines = gateway("rules", "plan", "rules", "--prune", exit_code=2).stdout.splitlines()
+        assert lines == [
+            "+ sales.prospects  version 1",
+            "    aws.s3#acme-landing → analytics:ingest_p  (ENABLED)",
+            "~ finance.orders  version 1 → 2, last changed by alice",
+            '    pattern.detail.object.key  [{"prefix": "orders/"}] → [{"wildcard": "orders/*.csv"}]',
+            '    maximum_event_age          (none) → "6h"',
+            "- sales.leads  version 1, in no file",
+            "",
+            "1 to add, 1 to change, 1 to delete, 0 unchanged",
+        ]
+
+    def test_as_json(self, gateway: Gateway, rules: Path) -> None:
+        """The same for a program, with the same exit code."""
+        gateway("rules", "apply", "rules")
+        rules.write_text(a_rule("finance.orders", dag_id="other"))
+        told = document(gateway("rules", "plan", "rules", "--commit", "abc", "-o", "json", exit_code=2))
+        [change] = told["changes"]
+        assert change.pop("document")["targets"][0]["dag_id"] == "other"
+        assert change == {
+            "rule_id": "finance.orders",
+            "action": "change",
+            "version": 1,
+            "fields": [{"field": "targets[default].dag_id", "before": "ingest_orders", "after": "other"}],
+        }
+        assert (told["unchanged"], told["kept"], told["commit"]) == ([], [], "abc")
+
+    @pytest.mark.parametrize(
+        "words", [["rules/nowhere"], [], ["rules", "--nonsense"], ["rules", "--local", "--table", "x"]]
+    )
+    def test_every_failure_is_another_exit_code(
+        self, gateway: Gateway, rules: Path, words: list[str]
+    ) -> None:
+        """Exit code 2 means changes and nothing else, a wrong command line included."""
+        assert rules.exists()
+        gateway("rules", "plan", *words, exit_code=1)
+
+    def test_it_warns_when_an_event_starts_a_dag_twice(self, gateway: Gateway, rules: Path) -> None:
+        """Found by an event made up from a rule's own pattern; with the rules that are there already."""
+        gateway("rules", "apply", "rules")
+        rules.write_text(a_rule("finance.csv", "orders/*.csv"))
+        told = gateway("rules", "plan", "rules", exit_code=2)
+        assert told.stderr.splitlines()[-1].startswith(
+            "Warning: finance.csv and finance.orders would each start analytics:ingest_orders for one event "
+            "(an event that finance.csv is made for)"
+        )
+        rules.write_text(a_rule("finance.csv", "invoices/*.csv"))
+        assert "Warning" not in gateway("rules", "plan", "rules", exit_code=2).stderr
+
+    def test_it_warns_about_an_event_that_is_given(self, gateway: Gateway, rules: Path, folder: Path) -> None:
+        """Two patterns that overlap only in the middle."""
+        rules.write_text(a_rule("finance.csv", "*.csv") + a_rule("finance.orders", "orders/*"))
+        event = Path(__file__).parent.parent.parent / "events" / "eventbridge_s3_put.json"
+        both = json.loads(event.read_text())
+        both["detail"]["object"]["key"] = "orders/a.csv"
+        both["detail"]["bucket"]["name"] = "acme-landing"
+        (folder / "both.json").write_text(json.dumps(both))
+        assert "Warning" not in gateway("rules", "plan", "rules", exit_code=2).stderr
+        told = document(gateway("rules", "plan", "rules", "--event", "both.json", "-o", "json", exit_code=2))
+        assert [(warning["rules"], warning["event"]) for warning in told["warnings"]] == [
+            (["finance.csv", "finance.orders"], "both.json")
+        ]
+
+
+class TestPrune:
+    """Deleting what is in no file, and only in the files' own namespaces."""
+
+    def test_it_stays_inside_the_namespaces_of_the_files(self, gateway: Gateway, rules: Path) -> None:
+        """Another team's rules, and rules of nobody's, are out of reach."""
+        rules.write_text(rules.read_text() + a_rule("finance.old", "old/*") + a_rule("nobodys", "n/*"))
+        gateway("rules", "apply", "rules")
+        rules.write_text(a_rule("finance.orders") + a_rule("nobodys-other", "o/*"))
+        assert (
+            "in no file, and left alone without --prune: finance.old"
+            in gateway("rules", "apply", "rules").stderr
+        )
+        gateway("rules", "apply", "rules", "--prune")
+        listed = document(gateway("rules", "list", "-o", "json"))
+        assert [rule["id"] for rule in listed] == [
+            "finance.orders",
+            "nobodys",
+            "nobodys-other",
+            "sales.leads",
+        ]
+
+    def test_a_namespace_that_has_no_rule_left_is_named(self, gateway: Gateway, rules: Path) -> None:
+        """The last rule of a namespace was taken out of the files: only its name says that it is meant."""
+        gateway("rules", "apply", "rules")
+        rules.write_text(a_rule("finance.orders"))
+        told = document(
+            gateway(
+                "rules", "apply", "rules", "--prune", "--namespace", "sales", "--by", "alice", "-o", "json"
+            )
+        )
+        assert [(one["rule_id"], one["outcome"]) for one in told["applied"]] == [
+            ("finance.orders", "unchanged"),
+            ("sales.leads", "deleted"),
+        ]
+        newest, *_ = document(gateway("rules", "history", "sales.leads", "-o", "json"))
+        assert (newest["change"], newest["updated_by"]) == ("deleted", "alice")
+
+
+class TestSavedPlans:
+    """What was looked at is what is done, or nothing is."""
+
+    def test_a_saved_plan_is_applied_to_the_letter(self, gateway: Gateway, rules: Path) -> None:
+        """Even where the files have changed since: they are not looked at."""
+        gateway("rules", "plan", "rules", "--save", "plan.json", "--commit", "abc", exit_code=2)
+        rules.write_text(a_rule("finance.orders", dag_id="other"))
+        applied = document(gateway("rules", "apply", "--plan", "plan.json", "-o", "json"))["applied"]
+        assert [(one["rule_id"], one["outcome"], one["version"]) for one in applied] == [
+            ("finance.orders", "created", 1),
+            ("sales.leads", "created", 1),
+        ]
+        shown = document(gateway("rules", "show", "finance.orders", "-o", "json"))
+        assert shown["targets"][0]["dag_id"] == "ingest_orders"
+        assert [
+            version["commit"]
+            for version in document(gateway("rules", "history", "sales.leads", "-o", "json"))
+        ] == ["abc"]
+
+    @pytest.mark.parametrize("change", ["disable", "delete"])
+    @pytest.mark.parametrize("rule", ["finance.orders", "sales.leads"])
+    def test_it_is_refused_when_somebody_changed_the_table(
+        self, gateway: Gateway, rules: Path, change: str, rule: str
+    ) -> None:
+        """A rule that it changes, or one that it left alone knowingly: nothing at all is written."""
+        gateway("rules", "apply", "rules")
+        rules.write_text(
+            a_rule("finance.orders", dag_id="other") + a_rule("sales.leads", "leads/*", "ingest_leads")
+        )
+        gateway("rules", "plan", "rules", "--save", "plan.json", exit_code=2)
+        gateway("rules", change, rule, "--by", "bob", *(["--yes"] if change == "delete" else []))
+        refused = gateway("rules", "apply", "--plan", "plan.json", exit_code=1)
+        assert f"nothing was applied: rule '{rule}' is version 2 now ({change}d by bob" in refused.stderr
+        others = {"finance.orders", "sales.leads"} - {rule}
+        history = document(gateway("rules", "history", others.pop(), "-o", "json"))
+        assert [version["version"] for version in history] == [1]
+
+    def test_a_change_in_the_middle_stops_the_rest(
+        self, gateway: Gateway, rules: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody writes between the check and the second rule: it is refused by the version, too."""
+        gateway("rules", "apply", "rules")
+        rules.write_text(rules.read_text().replace("ingest_", "v2_"))
+        ask_aws = BaseClient._make_api_call
+        bobs = iter(["sales.leads"])
+
+        def bob_interferes(self: Any, operation: str, params: Any) -> Any:
+            answer = ask_aws(self, operation, params)
+            if operation == "TransactWriteItems" and (rule := next(bobs, None)):
+                gateway("rules", "disable", rule, "--by", "bob")
+            return answer
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", bob_interferes)
+        refused = gateway("rules", "apply", "rules", "-o", "json", exit_code=1)
+        assert [one["rule_id"] for one in document(refused)["applied"]] == ["finance.orders"]
+        assert "rule 'sales.leads' was changed by bob" in refused.stderr
+        shown = document(gateway("rules", "show", "sales.leads", "-o", "json"))
+        assert (shown["state"], shown["targets"][0]["dag_id"]) == ("DISABLED", "ingest_leads")
+
+    def test_a_rule_that_is_not_valid_any_more_is_refused(
+        self, gateway: Gateway, rules: Path, gateway_outputs: dict[str, str], dynamodb: Any
+    ) -> None:
+        """The environment was taken away after the plan; found before the first write."""
+        assert rules.exists()
+        gateway("rules", "plan", "rules", "--save", "plan.json", exit_code=2)
+        gateway_outputs["EnvironmentNames"] = "reporting"
+        refused = gateway("rules", "apply", "--plan", "plan.json", exit_code=1)
+        assert "'analytics' is not an environment" in refused.stderr
+        assert rules_table_items(dynamodb) == {}
+
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            lambda _: "{",
+            lambda _: "[]",
+            lambda plan: json.dumps({**plan, "format": 2}),
+            lambda plan: json.dumps({**plan, "table": "elsewhere"}),
+            lambda plan: json.dumps({**plan, "versions": {}}),
+            lambda plan: json.dumps({**plan, "changes": [{"rule": "a"}]}),
+        ],
+    )
+    def test_a_file_that_is_no_plan_for_this_table(
+        self, gateway: Gateway, rules: Path, folder: Path, edit: Callable[[Any], str]
+    ) -> None:
+        """Cut off, of another version, for another table, or edited by hand."""
+        assert rules.exists()
+        gateway("rules", "plan", "rules", "--save", "plan.json", exit_code=2)
+        file = folder / "plan.json"
+        file.write_text(edit(json.loads(file.read_text())))
+        assert "plan.json" in gateway("rules", "apply", "--plan", "plan.json", exit_code=1).stderr
+
+    @pytest.mark.parametrize("words", [[], ["rules", "--plan", "plan.json"]])
+    def test_either_files_or_a_plan(self, gateway: Gateway, rules: Path, words: list[str]) -> None:
+        """Not both, not neither."""
+        assert rules.exists()
+        gateway("rules", "apply", *words, exit_code=2)
+
+
+def test_the_commit_of_the_files_is_kept(gateway: Gateway, rules: Path, folder: Path) -> None:
+    """As git has it; what is not committed is said to be so, and a file outside of git has none."""
+
+    def commits() -> list[str | None]:
+        versions = document(gateway("rules", "history", "finance.orders", "-o", "json"))
+        return [version["commit"] for version in versions]
+
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        return subprocess.run(
+            ["git", *identity, *words],  # noqa: S607
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    gateway("rules", "apply", "rules")
+    assert commits() == [None]
+    git("init", "-q")
+    git("add", "rules")
+    git("commit", "-qm", "rules")
+    head = git("rev-parse", "--short=12", "HEAD").strip()
+    rules.write_text(rules.read_text().replace("ingest_", "v2_"))
+    gateway("rules", "apply", "rules")
+    git("commit", "-qam", "v3")
+    rules.write_text(rules.read_text().replace("v2_", "v3_"))
+    git("commit", "-qam", "v3")
+    gateway("rules", "apply", "rules")
+    newest, before, first = commits()
+    assert (newest != head, before, first) == (True, f"{head}-dirty", None)
+    assert newest == git("rev-parse", "--short=12", "HEAD").strip()

@@ -1,0 +1,77 @@
+"""`defaults:` of a rule file: what its rules leave out."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from gateway_cli.documents.document import Document, Flaw, Place
+
+__all__ = ["DEFAULT_FIELDS", "filled_in", "flaws_of_defaults"]
+
+DEFAULT_FIELDS: Final = (
+    "description",
+    "state",
+    "pattern",
+    "s3",
+    "captures",
+    "dedupe_key",
+    "on_replay",
+    "maximum_event_age",
+    "target",
+)
+_ONE_OF: Final = {"pattern": "s3", "s3": "pattern"}  # two ways to say one thing: the rule's own outweighs
+
+
+def flaws_of_defaults(document: Document) -> Iterator[Flaw]:
+    """Yield what is wrong with a document's `defaults` as such; their values are checked in each rule."""
+    defaults = document.value.get("defaults", {})
+    if not isinstance(defaults, Mapping):
+        yield Flaw(
+            document.lines[("defaults",)], "has to be a mapping of what the rules of this file leave out"
+        )
+        return
+    for name in defaults.keys() - set(DEFAULT_FIELDS):
+        what = f"{name!r} cannot be left out of a rule" if name == "id" else f"{name!r} is no default"
+        yield Flaw(document.lines[("defaults", name)], f"{what}; defaults are {', '.join(DEFAULT_FIELDS)}")
+    if not isinstance(defaults.get("target", {}), Mapping):
+        yield Flaw(
+            document.lines[("defaults", "target")],
+            "`target` has to be a mapping: it fills in every target of a rule",
+        )
+
+
+def filled_in(
+    rule: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Place]]:
+    """Return the rule with what it leaves out, and where in `defaults` each field came from that was filled in.
+
+    A field is taken whole or not at all. Under `target` stands what each target of the rule leaves out,
+    whether the rule has one or several.
+    """
+    filled: dict[str, Any] = dict(rule)
+    sources: dict[str, Place] = {}
+    for name, value in defaults.items():
+        if name in rule or _ONE_OF.get(name) in rule or name not in DEFAULT_FIELDS or name == "target":
+            continue
+        filled[name] = value
+        sources[name] = (name,)
+    of_targets = defaults.get("target")
+    if isinstance(of_targets, Mapping):
+        _fill_targets(filled, of_targets, sources)
+    return filled, sources
+
+
+def _fill_targets(filled: dict[str, Any], defaults: Mapping[str, Any], sources: dict[str, Place]) -> None:
+    def complete(target: Any, field: str) -> Any:
+        if not isinstance(target, Mapping):
+            return target
+        missing = {name: value for name, value in defaults.items() if name not in target}
+        sources.update({f"{field}.{name}": ("target", name) for name in missing})
+        return {**target, **missing}
+
+    match filled.get("targets"):
+        case list() as targets:
+            filled["targets"] = [
+                complete(target, f"targets[{position}]") for position, target in enumerate(targets)
+            ]
+        case None:
+            filled["target"] = complete(filled.get("target", {}), "target")

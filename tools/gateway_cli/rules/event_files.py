@@ -1,0 +1,66 @@
+"""Events as files: whatever a source sends, read by the parsers that the functions use."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gateway_cli.documents.json_documents import read_json
+from gateway_cli.output import Refused
+from mwaa_gateway.errors import MalformedEvent
+from mwaa_gateway.events import BelievedQueues, Event, from_queue
+
+__all__ = ["NamedEvent", "events_of", "read_events"]
+
+# The parser of the ingress retry queue takes everything that any source sends, and what Lambda or the gateway
+# wrapped around it: this is that queue. Its ARN names no account, as a notification of S3 does not either.
+_FILES: Final = "event-files"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedEvent:
+    """One event and where it is from: `orders.json`, or `orders.json[1]` for the second of several."""
+
+    name: str
+    event: Event | MalformedEvent
+
+
+def read_events(files: Sequence[Path], *, unwrap_topics: frozenset[str] = frozenset()) -> list[NamedEvent]:
+    """Read event files: each holds a JSON document, or a list of them; refused where one is no JSON.
+
+    A document is an EventBridge event, an S3 notification, an SNS notification as Lambda or SQS receives it,
+    a batch of SQS messages that hold any of these, or what was kept in the ingress DLQ.
+    """
+    named: list[NamedEvent] = []
+    for file in files:
+        try:
+            documents, flaws = read_json(file.read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            raise Refused(f"{file} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise Refused(f"{file} is not UTF-8 text: save it as UTF-8") from error
+        if flaws:
+            raise Refused(f"{file}:{flaws[0].line}: {flaws[0].message}")
+        named.extend(events_of(documents[0].value, str(file), unwrap_topics=unwrap_topics))
+    return named
+
+
+def events_of(document: Any, name: str, *, unwrap_topics: frozenset[str] = frozenset()) -> list[NamedEvent]:
+    """Return the events of what a source sent; a malformed one is among them, with what is wrong."""
+    believed = BelievedQueues(_FILES, frozenset(), unwrap_topics)
+    events = [event for body in _bodies(document) for event in from_queue(body, _FILES, believed).events]
+    if len(events) == 1:
+        return [NamedEvent(name, events[0])]
+    return [NamedEvent(f"{name}[{position}]", event) for position, event in enumerate(events)]
+
+
+def _bodies(document: Any) -> Iterator[str]:
+    for payload in document if isinstance(document, list) else [document]:
+        records = payload.get("Records") if isinstance(payload, Mapping) else None
+        if isinstance(records, list) and all(
+            isinstance(record, Mapping) and record.get("eventSource") == "aws:sqs" for record in records
+        ):
+            yield from (str(record.get("body", "")) for record in records)
+        else:
+            yield json.dumps(payload)

@@ -1,0 +1,328 @@
+# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
+"""`mwaa-gateway rules validate | plan | apply`: from files to the table, nothing unseen and nothing by half."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway_cli.connection import Connection, connection_options
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.rules.event_files import read_events
+from gateway_cli.rules.files import CheckedRule, Mistake, check_rules
+from gateway_cli.rules.items import StoredRuleItem
+from gateway_cli.rules.options import (
+    by_option,
+    commit_of,
+    commit_option,
+    count,
+    now,
+    paths_argument,
+    vars_option,
+)
+from gateway_cli.rules.overlaps import Overlap, overlaps
+from gateway_cli.rules.plan import Plan, apply_plan, make_plan, read_plan, write_plan
+from gateway_cli.rules.rendering import print_plan
+from gateway_cli.rules.store import Applied, read_document
+from mwaa_gateway.errors import InvalidRule
+from mwaa_gateway.rules import Rule, parse_rule
+
+__all__ = ["apply", "plan", "validate"]
+
+CHANGES = 2  # exit code of `plan` when something would change
+
+
+class _TellsChanges(click.Command):
+    """A command whose exit code 2 means "changes": a wrong command line has to be another one, 1."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.UsageError as error:
+            error.exit_code = 1
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            error.exit_code = 1
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What is to be applied, as the command line says it."""
+
+    paths: Sequence[Path]
+    variable_files: Sequence[Path]
+    prune: bool
+    namespaces: Sequence[str]
+    commit: str | None
+
+
+def _files_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        commit_option,
+        click.option(
+            "--namespace",
+            "namespaces",
+            metavar="NAME",
+            multiple=True,
+            help="A namespace to prune in, besides those of the files' rules; may be repeated.",
+        ),
+        click.option(
+            "--prune", is_flag=True, help="Delete rules of the files' namespaces that are in no file."
+        ),
+        vars_option,
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@paths_argument
+@vars_option
+@output_option
+@connection_options
+def validate(
+    connection: Connection, paths: Sequence[Path], variable_files: Sequence[Path], output: str
+) -> None:
+    """Check rule files.
+
+    Tells every mistake at once, with file, line, rule, field, and what to write instead. Needs no AWS
+    account. Environment names are checked where --environment, --stack-name or --local say which there are. A
+    folder stands for all *.yaml, *.yml and *.json files below it.
+
+    \b
+    Examples:
+      mwaa-gateway rules validate rules/ --environment analytics
+      mwaa-gateway rules validate rules/ --vars stages/prod.yaml
+    """
+    environments = connection.environments if connection.names_a_gateway else None
+    checked, mistakes = check_rules(paths, environments=environments, variable_files=variable_files)
+    if output == "json":
+        print_json(
+            {
+                "valid": not mistakes,
+                "rules": [checked_rule.rule.id for checked_rule in checked],
+                "environments_checked": environments is not None,
+                "problems": [asdict(mistake) for mistake in mistakes],
+            }
+        )
+    if mistakes:
+        _tell(mistakes, output)
+        raise Refused(count(len(mistakes), "mistake"))
+    if output == "table":
+        files = len({checked_rule.file for checked_rule in checked})
+        click.echo(f"{count(len(checked), 'rule')} in {count(files, 'file')}: valid")
+        if environments is None:
+            print_note("environment names were not checked: give --environment, --stack-name or --local")
+
+
+@click.command(cls=_TellsChanges)
+@paths_argument
+@_files_options
+@click.option(
+    "--save", metavar="FILE", type=click.Path(path_type=Path), help="Keep the plan, for `apply --plan`."
+)
+@click.option(
+    "--event",
+    "event_files",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="An event that two rules should not both start a DAG for; may be repeated.",
+)
+@output_option
+@connection_options
+def plan(
+    connection: Connection,
+    save: Path | None,
+    event_files: Sequence[Path],
+    output: str,
+    **files: Any,
+) -> None:
+    """Show what `apply` would do, and do nothing.
+
+    Tells which rules would be added, changed (field by field) and deleted, and warns when an event would start
+    one DAG by two rules; tried are events made up from each rule's own pattern, and those of --event.
+
+    \b
+    Exit codes of this command:
+      0  nothing would change
+      1  invalid or refused, or the command line is wrong
+      2  something would change
+
+    \b
+    Examples:
+      mwaa-gateway rules plan rules/ --vars stages/prod.yaml --prune
+      mwaa-gateway rules plan rules/ --save plan.json && mwaa-gateway rules apply --plan plan.json
+    """
+    events = read_events(event_files)
+    checked, made, stored = _planned(connection, _Files(**files), output)
+    changed = {change.rule_id for change in made.changes if change.action != "delete"}
+    warnings = overlaps(_rules_after(checked, made, stored), events, concerning=changed)
+    if save is not None:
+        write_plan(made, save)
+    if output == "json":
+        print_json(
+            _plan_document(made) | {"warnings": [asdict(warning) for warning in warnings], "problems": []}
+        )
+    else:
+        print_plan(made, stored)
+        _tell_aside(made)
+        for warning in warnings:
+            print_note(_sentence(warning))
+    if made.changes:
+        click.get_current_context().exit(CHANGES)
+
+
+@click.command()
+@click.argument("paths", metavar="[PATH...]", nargs=-1, type=click.Path(path_type=Path))
+@_files_options
+@click.option(
+    "--plan",
+    "saved",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Apply this plan, as `plan --save` kept it, instead of files.",
+)
+@by_option
+@output_option
+@connection_options
+def apply(connection: Connection, saved: Path | None, by: str | None, output: str, **files: Any) -> None:
+    """Create and update rules from files; with --prune delete those that are in no file.
+
+    Does what `plan` shows, or a saved plan to the letter. With one mistake anywhere, or when somebody changed
+    one of the rules since the plan was made, nothing is written. Rules that are the same already are left
+    alone. A rule whose file names no `state` keeps the state it has in the table: applying files again does
+    not start what `rules disable` has stopped. --prune deletes only in the namespaces of the files' rules
+    (`finance` of `finance.orders`) and those of --namespace.
+
+    \b
+    Examples:
+      mwaa-gateway rules apply rules/
+      mwaa-gateway rules apply rules/ --vars stages/prod.yaml --prune
+      mwaa-gateway rules apply --plan plan.json
+    """
+    wanted = _Files(**files)
+    if (saved is None) == (not wanted.paths):
+        raise click.UsageError("give either files, or a saved plan with --plan")
+    store = connection.store
+    if saved is not None:
+        made = read_plan(saved, store.table)
+    else:
+        _, made, _ = _planned(connection, wanted, output)
+    if connection.environments is None:
+        print_note("environment names were not checked: give --environment or --stack-name")
+    done: list[Applied] = []
+    try:
+        for applied in apply_plan(
+            store, made, environments=connection.environments, by=by or connection.caller, now=now()
+        ):
+            done.append(applied)  # noqa: PERF402 - one by one: known also when the next one fails
+    finally:  # what was written before an error is written: it is told first, then the error
+        _print_applied(made, done, output)
+    _tell_aside(made)
+
+
+def _planned(
+    connection: Connection, files: _Files, output: str
+) -> tuple[list[CheckedRule], Plan, Mapping[str, StoredRuleItem]]:
+    """Check the files and hold them against the table; with one mistake, refuse."""
+    checked, mistakes = check_rules(
+        files.paths, environments=connection.environments, variable_files=files.variable_files
+    )
+    if mistakes:
+        if output == "json":
+            print_json({"applied": [], "problems": [asdict(mistake) for mistake in mistakes]})
+        _tell(mistakes, output)
+        raise Refused(f"{count(len(mistakes), 'mistake')}: nothing was applied")
+    stored = connection.store.everything()
+    commit = commit_of(files.paths) if files.commit is None else files.commit
+    made = make_plan(
+        connection.store.table,
+        checked,
+        stored,
+        prune=files.prune,
+        namespaces=files.namespaces,
+        commit=commit,
+    )
+    return checked, made, stored
+
+
+def _rules_after(
+    checked: Sequence[CheckedRule], made: Plan, stored: Mapping[str, StoredRuleItem]
+) -> list[Rule]:
+    """Return the rules that the table would hold; those that cannot be read match nothing and are left out."""
+    documents = {item.id: read_document(item) for item in stored.values() if item.exists}
+    documents |= {checked_rule.rule.id: checked_rule.rule.document() for checked_rule in checked}
+    documents |= {change.rule_id: change.document for change in made.changes}
+    rules: list[Rule] = []
+    for document in documents.values():
+        try:
+            rules += [parse_rule(document, environments=None)] if document else []
+        except InvalidRule:
+            continue
+    return rules
+
+
+def _plan_document(made: Plan) -> dict[str, Any]:
+    return {
+        "changes": [
+            {
+                "rule_id": change.rule_id,
+                "action": change.action,
+                "version": made.versions[change.rule_id],
+                "fields": [field.document() for field in change.fields],
+                "document": change.document,
+            }
+            for change in made.changes
+        ],
+        "unchanged": list(made.unchanged),
+        "kept": list(made.kept),
+        "commit": made.commit or None,
+    }
+
+
+def _print_applied(made: Plan, done: Sequence[Applied], output: str) -> None:
+    unchanged = [
+        Applied(rule_id, "unchanged", made.versions[rule_id], made.states[rule_id])
+        for rule_id in made.unchanged
+    ]
+    told = [*unchanged, *done]
+    if output == "json":
+        print_json({"applied": [asdict(applied) for applied in told], "problems": []})
+    else:
+        print_table(
+            ["RULE", "OUTCOME", "VERSION", "STATE"],
+            [(one.rule_id, one.outcome, str(one.version), one.state) for one in told],
+        )
+
+
+def _tell_aside(made: Plan) -> None:
+    """Tell what somebody may have expected to happen, and will not."""
+    for rule_id in made.braked:
+        print_note(
+            f"{rule_id} stays DISABLED, its file names no state: "
+            f"`mwaa-gateway rules enable {rule_id}` lets it match again"
+        )
+    if made.kept:
+        print_note(f"in no file, and left alone without --prune: {', '.join(made.kept)}")
+
+
+def _sentence(warning: Overlap) -> str:
+    rules = " and ".join(warning.rules)
+    return (
+        f"Warning: {rules} would each start {warning.environment}:{warning.dag_id} for one event "
+        f"({warning.event}): if that is not meant, let their patterns exclude each other"
+    )
+
+
+def _tell(mistakes: Sequence[Mistake], output: str) -> None:
+    if output == "table":  # JSON has them all
+        for mistake in mistakes:
+            print_note(str(mistake))

@@ -1,0 +1,73 @@
+"""Arguments and options that several commands of `mwaa-gateway rules` share, and what they mean."""
+
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = [
+    "by_option",
+    "commit_of",
+    "commit_option",
+    "count",
+    "now",
+    "paths_argument",
+    "rule_id_argument",
+    "vars_option",
+]
+
+paths_argument = click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+rule_id_argument = click.argument("rule_id", metavar="ID")
+by_option = click.option("--by", metavar="NAME", help="Who makes the change; else the caller's ARN.")
+commit_option = click.option(
+    "--commit",
+    metavar="SHA",
+    help="The commit of the files, kept in the rule's history; else git is asked.",
+)
+vars_option = click.option(
+    "--vars",
+    "variable_files",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A file with the values of ${var.name}, as for one stage; may be repeated, the later one wins.",
+)
+
+
+def now() -> datetime:
+    """Return the time that is written to what is changed."""
+    return datetime.now(UTC)
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 rule`, `2 rules`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def commit_of(paths: Sequence[Path]) -> str:
+    """Return the git commit that the files are of, `-dirty` when they differ from it, "" outside of git."""
+    folder = next((path if path.is_dir() else path.parent for path in paths), Path())
+    files = [str(path.resolve()) for path in paths]
+    commit = _git(folder, "rev-parse", "--short=12", "HEAD")
+    if not commit:
+        return ""
+    return f"{commit}-dirty" if _git(folder, "status", "--porcelain", "--", *files) else commit
+
+
+def _git(folder: Path, *words: Any) -> str:
+    try:
+        asked = subprocess.run(
+            ["git", "-C", str(folder), *words],  # noqa: S607 - the git that the person uses
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return asked.stdout.strip() if asked.returncode == 0 else ""

@@ -1,0 +1,50 @@
+"""Two rules that start one DAG for one event: often a mistake, so `rules plan` says so."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from gateway_cli.rules.event_files import NamedEvent
+from gateway_cli.rules.samples import sample_events
+from gateway_cli.rules.trial import try_events
+from mwaa_gateway.events import Event
+from mwaa_gateway.rules import Rule
+
+__all__ = ["Overlap", "overlaps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Rules that one event starts the same DAG by, and that event's name."""
+
+    rules: tuple[str, ...]
+    environment: str
+    dag_id: str
+    event: str
+
+
+def overlaps(
+    rules: Sequence[Rule], events: Iterable[NamedEvent], *, concerning: Collection[str]
+) -> list[Overlap]:
+    """Return where an event would start a DAG by more than one rule, one of them of `concerning`.
+
+    Tried are the events given, and one made up from the pattern of each rule for each of its alternatives. A
+    pair is told once; what no tried event shows is not found.
+    """
+    samples = [
+        NamedEvent(f"an event that {rule.id} is made for", Event(event, str(position)))
+        for rule in rules
+        if rule.state == "ENABLED"
+        for position, event in enumerate(sample_events(rule.pattern))
+    ]
+    found: dict[tuple[tuple[str, ...], str, str], Overlap] = {}
+    for trial in try_events(rules, [*events, *samples], environments=None):
+        by_dag: dict[tuple[str, str], set[str]] = {}
+        for request in trial.report.requests:
+            target = request.target.environment, request.target.dag_id
+            by_dag.setdefault(target, set()).add(request.rule_id)
+        for (environment, dag_id), ids in by_dag.items():
+            if len(ids) > 1 and not ids.isdisjoint(concerning):
+                together = tuple(sorted(ids))
+                overlap = Overlap(together, environment, dag_id, trial.event.name)
+                found.setdefault((together, environment, dag_id), overlap)
+    return list(found.values())

@@ -1,0 +1,191 @@
+"""What applying files would do to the rules table: decided once, shown, and then done exactly like that.
+
+A plan remembers the version of every rule that it looked at. It is refused once one of them is another
+version, so that nobody's change is undone by a decision that did not know of it.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from gateway_cli.output import Refused
+from gateway_cli.rules.changes import FieldChange, field_changes
+from gateway_cli.rules.files import CheckedRule
+from gateway_cli.rules.items import StoredRuleItem
+from gateway_cli.rules.store import Applied, RuleChanged, RulesStore, kept_state, read_document
+from mwaa_gateway.routing import rule_partitions
+from mwaa_gateway.rules import parse_rule
+
+__all__ = ["Plan", "PlannedChange", "apply_plan", "make_plan", "read_plan", "write_plan"]
+
+FORMAT: Final = 1
+Action = Literal["add", "change", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChange:
+    """What is to happen to one rule: `document` is what it will be, None when it is to be deleted."""
+
+    rule_id: str
+    action: Action
+    document: dict[str, Any] | None
+    before: dict[str, Any] | None
+
+    @property
+    def fields(self) -> list[FieldChange]:
+        """The fields that differ, of a rule that is there before and after."""
+        if self.document is None or self.before is None:
+            return []
+        return field_changes(self.before, self.document)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All changes that lead from the table to the files.
+
+    `versions` and `states` are of every rule looked at, version 0 for one that never was; `kept` are rules of the
+    files' namespaces that no file has, and that stay as nobody asked to prune; `braked` are rules that stay
+    stopped because their file names no state.
+    """
+
+    table: str
+    changes: tuple[PlannedChange, ...]
+    versions: Mapping[str, int]
+    states: Mapping[str, str]
+    unchanged: tuple[str, ...]
+    kept: tuple[str, ...]
+    braked: tuple[str, ...]
+    commit: str = ""
+
+    def of(self, action: str) -> list[PlannedChange]:
+        """The changes of one kind."""
+        return [change for change in self.changes if change.action == action]
+
+
+def make_plan(
+    table: str,
+    rules: Sequence[CheckedRule],
+    stored: Mapping[str, StoredRuleItem],
+    *,
+    prune: bool = False,
+    namespaces: Collection[str] = (),
+    commit: str = "",
+) -> Plan:
+    """Compare checked files with every item of the table.
+
+    With `prune` a rule that is in no file is deleted, if it is of a namespace that one of the files' rules is
+    of, or of one of `namespaces`. Rules without a namespace are never pruned: nobody can say whose they are.
+    """
+    changes: list[PlannedChange] = []
+    unchanged: list[str] = []
+    braked: list[str] = []
+    for checked in rules:
+        item = stored.get(checked.rule.id, StoredRuleItem.deleted(checked.rule.id))
+        document = checked.rule.document()
+        if item.exists and not checked.names_state:
+            document["state"] = kept_state(item.state)
+            braked += [item.id] if document["state"] == "DISABLED" else []
+        before = read_document(item) if item.exists else None
+        if before is not None and not field_changes(before, document) and _lies_right(item, document):
+            unchanged.append(item.id)
+        else:
+            changes.append(PlannedChange(item.id, "change" if item.exists else "add", document, before))
+    written = {checked.rule.id for checked in rules}
+    concerned = {_namespace(rule_id) for rule_id in written} | set(namespaces)
+    left = [item for item in stored.values() if item.exists and item.id not in written]
+    orphans = [item for item in left if _namespace(item.id) in concerned - {""}]
+    if prune:
+        changes += [PlannedChange(item.id, "delete", None, read_document(item)) for item in orphans]
+    looked_at = [*written, *(item.id for item in orphans)]
+    found = {rule_id: stored.get(rule_id, StoredRuleItem.deleted(rule_id)) for rule_id in sorted(looked_at)}
+    # What is new starts before what is old ends: a rule that was renamed leaves no gap in which events are lost.
+    changes.sort(key=lambda change: (_ORDER[change.action], change.rule_id))
+    return Plan(
+        table=table,
+        changes=tuple(changes),
+        versions={rule_id: item.version for rule_id, item in found.items()},
+        states={rule_id: item.state for rule_id, item in found.items()},
+        unchanged=tuple(unchanged),
+        kept=() if prune else tuple(item.id for item in orphans),
+        braked=tuple(braked),
+        commit=commit,
+    )
+
+
+_ORDER: Final = {"add": 0, "change": 1, "delete": 2}
+
+
+def apply_plan(
+    store: RulesStore, plan: Plan, *, environments: Collection[str] | None, by: str, now: datetime
+) -> Iterator[Applied]:
+    """Do what the plan says, rule by rule, each atomically; what was yielded before an error is done and stays.
+
+    Raises:
+        RuleChanged: A rule is not the version that the plan was made for; found before the first write, unless
+            it happens while the plan is being applied.
+        InvalidRule: A rule of a saved plan is not valid any more; nothing was written.
+    """
+    rules = {
+        change.rule_id: parse_rule(change.document, environments=environments)
+        for change in plan.changes
+        if change.document is not None
+    }
+    _refuse_stale(plan, store.everything())
+    for change in plan.changes:
+        version = plan.versions[change.rule_id]
+        if change.rule_id in rules:
+            rule = rules[change.rule_id]
+            yield store.put(rule, by=by, now=now, commit=plan.commit, read_version=version)
+        else:
+            yield store.delete(change.rule_id, by=by, now=now, commit=plan.commit, read_version=version)
+
+
+def _refuse_stale(plan: Plan, stored: Mapping[str, StoredRuleItem]) -> None:
+    for rule_id, version in plan.versions.items():
+        item = stored.get(rule_id, StoredRuleItem.deleted(rule_id))
+        if item.version != version:
+            raise RuleChanged(
+                f"nothing was applied: rule {rule_id!r} is version {item.version} now ({item.change} by "
+                f"{item.updated_by}, {item.updated_at}), the plan was made for version {version}: plan again"
+            )
+
+
+def write_plan(plan: Plan, file: Path) -> None:
+    """Save a plan, to be applied later as it is."""
+    text = json.dumps({"format": FORMAT, **asdict(plan)}, indent=2, allow_nan=False)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def read_plan(file: Path, table: str) -> Plan:
+    """Read a saved plan; refused when it is none, or was made for another table."""
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        if saved.pop("format") != FORMAT:
+            raise Refused(f"{file} was written by another version of this command: plan again")
+        changes = tuple(PlannedChange(**change) for change in saved.pop("changes"))
+        plan = Plan(changes=changes, **{name: _frozen(value) for name, value in saved.items()})
+        made_for = {change.rule_id for change in plan.changes}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Refused(f"{file} is no plan that `mwaa-gateway rules plan --save` wrote: {error}") from error
+    if not made_for <= plan.versions.keys():
+        raise Refused(f"{file} is no plan: it does not say for which versions it was made")
+    if plan.table != table:
+        raise Refused(f"{file} was made for the table {plan.table!r}, and this is {table!r}: plan again")
+    return plan
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _lies_right(item: StoredRuleItem, document: Mapping[str, Any]) -> bool:
+    """Say whether the rule lies where its pattern says; a hand in the console may have moved it."""
+    return set(item.partitions) == set(rule_partitions(document["pattern"]))
+
+
+def _namespace(rule_id: str) -> str:
+    namespace, dot, _ = rule_id.partition(".")
+    return namespace if dot else ""

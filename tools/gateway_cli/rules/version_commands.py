@@ -1,0 +1,191 @@
+# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
+"""`mwaa-gateway rules history | diff | rollback`: every version a rule ever had, and the way back to one."""
+
+import json
+import re
+from dataclasses import asdict
+from typing import Any, Final
+
+import click
+
+from gateway_cli.connection import Connection, connection_options
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.rules.changes import FieldChange, field_changes
+from gateway_cli.rules.items import StoredRuleItem
+from gateway_cli.rules.options import by_option, count, now, rule_id_argument
+from gateway_cli.rules.rendering import print_field_changes
+from gateway_cli.rules.store import kept_state
+from gateway_cli.rules.stored import document_of
+from mwaa_gateway.errors import InvalidRule
+from mwaa_gateway.rules import parse_rule
+
+__all__ = ["diff", "history", "rollback"]
+
+
+class _Version(click.ParamType):
+    """A version as people write it: `3` or `v3`."""
+
+    name = "version"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"v?([1-9][0-9]{0,9})", str(value))
+        if match is None:
+            self.fail(f"{value!r} is no version; write 3 or v3", param, ctx)
+        return int(match[1])
+
+
+_VERSION: Final = _Version()
+
+
+@click.command()
+@rule_id_argument
+@output_option
+@connection_options
+def history(connection: Connection, rule_id: str, output: str) -> None:
+    """List every version that a rule ever had, the newest first.
+
+    Of each: what the change was, its state, when it was made, by whom, from which git commit, and which
+    fields differ from the version before. A rule that was deleted keeps its history.
+
+    \b
+    Example:
+      mwaa-gateway rules history finance.orders-landing
+    """
+    versions = connection.store.versions(rule_id)
+    changes = [_changes(older, newer) for newer, older in zip(versions, [*versions[1:], None], strict=True)]
+    if output == "json":
+        print_json(
+            [
+                _facts(version) | {"changes": [change.document() for change in changed]}
+                for version, changed in zip(versions, changes, strict=True)
+            ]
+        )
+        return
+    print_table(
+        ["VERSION", "CHANGE", "STATE", "WHEN (UTC)", "WHO", "COMMIT", "FIELDS"],
+        [
+            [
+                f"v{version.version}",
+                version.change,
+                version.state,
+                version.updated_at[:19].replace("T", " "),
+                version.updated_by,
+                version.commit,
+                ", ".join(change.field for change in changed),
+            ]
+            for version, changed in zip(versions, changes, strict=True)
+        ],
+    )
+
+
+@click.command()
+@rule_id_argument
+@click.argument("before", metavar="FROM", type=_VERSION)
+@click.argument("after", metavar="[TO]", type=_VERSION, required=False)
+@output_option
+@connection_options
+def diff(connection: Connection, rule_id: str, before: int, after: int | None, output: str) -> None:
+    """Show what differs between two versions of a rule, field by field.
+
+    Without TO, between FROM and the rule as it is now.
+
+    \b
+    Examples:
+      mwaa-gateway rules diff finance.orders-landing v3 v5
+      mwaa-gateway rules diff finance.orders-landing v3
+    """
+    store = connection.store
+    old = store.version(rule_id, before)
+    new = store.get(rule_id) if after is None else store.version(rule_id, after)
+    changes = _changes(old, new)
+    if output == "json":
+        print_json(
+            {
+                "rule_id": rule_id,
+                "before": _facts(old),
+                "after": _facts(new),
+                "changes": [change.document() for change in changes],
+            }
+        )
+        return
+    click.echo(f"{rule_id}: version {old.version} → {new.version}")
+    if not changes:
+        print_note("the two are the same")
+    print_field_changes(changes)
+
+
+@click.command()
+@rule_id_argument
+@click.argument("version", metavar="VERSION", type=_VERSION)
+@by_option
+@output_option
+@connection_options
+def rollback(connection: Connection, rule_id: str, version: int, by: str | None, output: str) -> None:
+    """Bring back an earlier version of a rule, as a new version.
+
+    It is checked first, as any change is. The rule keeps the state it has now: going back does not start what
+    `rules disable` has stopped. A rule that was deleted comes back, in the state it had then. The next
+    `rules apply` brings back what the files say: revert them too.
+
+    \b
+    Example:
+      mwaa-gateway rules rollback finance.orders-landing v3
+    """
+    store = connection.store
+    wanted, current = store.version(rule_id, version), store.versions(rule_id)[0]
+    if not wanted.exists:
+        raise Refused(
+            f"version {version} of rule {rule_id!r} is its deletion: `mwaa-gateway rules delete {rule_id}`"
+        )
+    document = document_of(wanted)
+    state = kept_state(current.state) if current.exists else wanted.state
+    try:
+        rule = parse_rule({**document, "state": state}, environments=connection.environments)
+    except InvalidRule as error:
+        raise Refused(
+            f"version {version} cannot be used any more: {error}: apply its file, mended"
+        ) from error
+    applied = store.put(
+        rule,
+        by=by or connection.caller,
+        now=now(),
+        read_version=current.version,
+        change=f"rolled back to version {version}",
+    )
+    changes = _changes(current, store.get(rule_id)) if applied.outcome != "unchanged" else []
+    if output == "json":
+        print_json(asdict(applied) | {"changes": [change.document() for change in changes]})
+        return
+    click.echo(f"{rule_id}: {applied.outcome}, version {applied.version}, {applied.state}")
+    print_field_changes(changes)
+    if changes:
+        print_note(
+            f"{count(len(changes), 'field')} as in version {version}; revert its file too, or the next apply "
+            "brings the rule forward again"
+        )
+
+
+def _facts(version: StoredRuleItem) -> dict[str, Any]:
+    """Return what a program is told of one version."""
+    return {
+        "version": version.version,
+        "change": version.change,
+        "state": version.state,
+        "updated_at": version.updated_at,
+        "updated_by": version.updated_by,
+        "commit": version.commit or None,
+    }
+
+
+def _changes(before: StoredRuleItem | None, after: StoredRuleItem) -> list[FieldChange]:
+    """Return the fields in which two versions differ; where one is a deletion or unreadable, none."""
+    old, new = _document(before), _document(after)
+    return field_changes(old, new) if old and new else []
+
+
+def _document(version: StoredRuleItem | None) -> dict[str, Any]:
+    try:
+        document = json.loads(version.document) if version else {}
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
