@@ -12,6 +12,7 @@ from gateway_cli.rules.file_commands import apply, plan, validate
 from gateway_cli.rules.options import by_option, now, rule_id_argument
 from gateway_cli.rules.store import Applied, State
 from gateway_cli.rules.stored import document_of, summary, target_names
+from gateway_cli.rules.trial_commands import explain_rule, test
 from gateway_cli.rules.version_commands import diff, history, rollback
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import parse_rule
@@ -170,5 +171,5 @@ def _print_one(applied: Applied, output: str) -> None:
         click.echo(f"{applied.rule_id}: {applied.outcome}, version {applied.version}, {applied.state}")
 
 
-for _command in (apply, diff, history, plan, rollback, validate):
+for _command in (apply, diff, explain_rule, history, plan, rollback, test, validate):
     rules.add_command(_command)

@@ -29,11 +29,12 @@ class NamedEvent:
 def read_events(files: Sequence[Path], *, unwrap_topics: frozenset[str] = frozenset()) -> list[NamedEvent]:
     """Read event files: each holds a JSON document, or a list of them; refused where one is no JSON.
 
+    A folder stands for all *.json files below it.
     A document is an EventBridge event, an S3 notification, an SNS notification as Lambda or SQS receives it,
     a batch of SQS messages that hold any of these, or what was kept in the ingress DLQ.
     """
     named: list[NamedEvent] = []
-    for file in files:
+    for file in (file for path in files for file in _below(path)):
         try:
             documents, flaws = read_json(file.read_text(encoding="utf-8-sig"))
         except OSError as error:
@@ -44,6 +45,15 @@ def read_events(files: Sequence[Path], *, unwrap_topics: frozenset[str] = frozen
             raise Refused(f"{file}:{flaws[0].line}: {flaws[0].message}")
         named.extend(events_of(documents[0].value, str(file), unwrap_topics=unwrap_topics))
     return named
+
+
+def _below(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*.json") if file.is_file())
+    if not found:
+        raise Refused(f"{path}: no *.json file lies in this folder")
+    return found
 
 
 def events_of(document: Any, name: str, *, unwrap_topics: frozenset[str] = frozenset()) -> list[NamedEvent]:

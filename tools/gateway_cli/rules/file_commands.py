@@ -11,7 +11,7 @@ import click
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.rules.event_files import read_events
-from gateway_cli.rules.files import CheckedRule, Mistake, check_rules
+from gateway_cli.rules.files import CheckedRule, check_rules
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.options import (
     by_option,
@@ -20,6 +20,7 @@ from gateway_cli.rules.options import (
     count,
     now,
     paths_argument,
+    tell_mistakes,
     vars_option,
 )
 from gateway_cli.rules.overlaps import Overlap, overlaps
@@ -113,7 +114,7 @@ def validate(
             }
         )
     if mistakes:
-        _tell(mistakes, output)
+        tell_mistakes(mistakes, output)
         raise Refused(count(len(mistakes), "mistake"))
     if output == "table":
         files = len({checked_rule.file for checked_rule in checked})
@@ -239,7 +240,7 @@ def _planned(
     if mistakes:
         if output == "json":
             print_json({"applied": [], "problems": [asdict(mistake) for mistake in mistakes]})
-        _tell(mistakes, output)
+        tell_mistakes(mistakes, output)
         raise Refused(f"{count(len(mistakes), 'mistake')}: nothing was applied")
     stored = connection.store.everything()
     commit = commit_of(files.paths) if files.commit is None else files.commit
@@ -320,9 +321,3 @@ def _sentence(warning: Overlap) -> str:
         f"Warning: {rules} would each start {warning.environment}:{warning.dag_id} for one event "
         f"({warning.event}): if that is not meant, let their patterns exclude each other"
     )
-
-
-def _tell(mistakes: Sequence[Mistake], output: str) -> None:
-    if output == "table":  # JSON has them all
-        for mistake in mistakes:
-            print_note(str(mistake))

@@ -101,7 +101,7 @@ def read_rules(
     rules: list[WrittenRule] = []
     files: dict[Path, Path] = {}
     for path in paths:
-        below = _files(path)
+        below = files_below(path)
         if not below:
             what = "no *.yaml, *.yml or *.json file lies in this folder" if path.is_dir() else "no such file"
             mistakes.append(Mistake(str(path), None, None, None, what))
@@ -153,7 +153,7 @@ def check_rules(
     return checked, mistakes
 
 
-def _files(path: Path) -> list[Path]:
+def files_below(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path] if path.exists() else []
     return sorted(

@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from gateway_cli.output import print_note
+from gateway_cli.rules.files import Mistake
+
 __all__ = [
     "by_option",
     "commit_of",
@@ -16,6 +19,7 @@ __all__ = [
     "now",
     "paths_argument",
     "rule_id_argument",
+    "tell_mistakes",
     "vars_option",
 ]
 
@@ -47,6 +51,13 @@ def now() -> datetime:
 def count(number: int, noun: str) -> str:
     """Return `1 rule`, `2 rules`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def tell_mistakes(mistakes: Sequence[Mistake], output: str) -> None:
+    """Print a line for each mistake to stderr, unless the JSON document has them."""
+    if output == "table":
+        for mistake in mistakes:
+            print_note(str(mistake))
 
 
 def commit_of(paths: Sequence[Path]) -> str:

@@ -39,9 +39,9 @@ def overlaps(
     found: dict[tuple[tuple[str, ...], str, str], Overlap] = {}
     for trial in try_events(rules, [*events, *samples], environments=None):
         by_dag: dict[tuple[str, str], set[str]] = {}
-        for request in trial.report.requests:
-            target = request.target.environment, request.target.dag_id
-            by_dag.setdefault(target, set()).add(request.rule_id)
+        for result in trial.results:
+            if result.environment and result.dag_id and result.rule_id:
+                by_dag.setdefault((result.environment, result.dag_id), set()).add(result.rule_id)
         for (environment, dag_id), ids in by_dag.items():
             if len(ids) > 1 and not ids.isdisjoint(concerning):
                 together = tuple(sorted(ids))

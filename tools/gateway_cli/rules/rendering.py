@@ -4,13 +4,27 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from gateway_cli.documents.yaml_documents import write_yaml
 from gateway_cli.output import print_text
 from gateway_cli.rules.changes import ABSENT, FieldChange
+from gateway_cli.rules.event_files import NamedEvent
+from gateway_cli.rules.expectations import Failure
+from gateway_cli.rules.explanation import Explanation, FieldVerdict
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.plan import Plan, PlannedChange
+from gateway_cli.rules.trial import Result, Trial
+from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.routing import rule_partitions
+from mwaa_gateway.rules import Rule
 
-__all__ = ["print_field_changes", "print_plan", "shown"]
+__all__ = [
+    "print_case",
+    "print_explanation",
+    "print_field_changes",
+    "print_plan",
+    "print_trial",
+    "shown",
+]
 
 _SIGNS: Final = {"add": ("+", "green"), "change": ("~", "yellow"), "delete": ("-", "red")}
 
@@ -81,3 +95,97 @@ _LINE = 90  # characters of a field's name and its two values that are still rea
 def shown(value: Any) -> str:
     """Return a value as JSON, as it would be written in a file, on one line."""
     return "(none)" if value is ABSENT else json.dumps(value, ensure_ascii=False)
+
+
+# --- trials -------------------------------------------------------------------------------------------------
+
+
+def print_trial(trial: Trial, *, indent: str = "") -> None:
+    """Print what an event is, and what it comes to."""
+    if not indent:
+        print_text((trial.event.name, "bold"), (f"  {_event_words(trial.event)}", "dim"))
+    if not trial.results:
+        print_text(f"{indent}  no rule matches", style="yellow")
+    for result in trial.results:
+        _print_result(result, indent + "  ")
+    if not indent:
+        print_text("")
+
+
+def _print_result(result: Result, indent: str) -> None:
+    if result.outcome == "refused":
+        concerned = f"{result.rule_id}: " if result.rule_id else ""
+        print_text((f"{indent}✗ {concerned}", "bold red"), (result.reason or "", "red"))
+        return
+    print_text(
+        (f"{indent}✓ {result.rule_id}", "bold green"),
+        f" → {result.environment}:{result.dag_id}  target {result.target_id}",
+    )
+    print_text((f"{indent}    run_id  ", "dim"), str(result.run_id))
+    print_text((f"{indent}    conf", "dim"))
+    for line in write_yaml(result.own_conf).splitlines():
+        print_text(f"{indent}      {line}")
+
+
+def _event_words(named: NamedEvent) -> str:
+    if isinstance(named.event, MalformedEvent):
+        return "malformed"
+    envelope = named.event.envelope
+    return f"{envelope['source']} · {envelope['detail-type']}"
+
+
+def print_case(name: str, place: str, found: Iterable[Failure]) -> None:
+    """Print whether a case passed; of one that failed, what was expected and what came."""
+    found = list(found)
+    sign, colour = ("✗", "red") if found else ("✓", "green")
+    print_text((f"{sign} {name}", f"bold {colour}"), (f"  {place}", "dim"))
+    for failure in found:
+        print_text((f"    {failure.rule_id} ", "bold"), failure.message)
+        for field in failure.fields:
+            print_text(f"      {field.field}")
+            print_text(f"        expected  {shown(field.before)}", style="green")
+            print_text(f"        actual    {shown(field.after)}", style="red")
+
+
+# --- explanations -------------------------------------------------------------------------------------------
+
+
+def print_explanation(rule: Rule, named: NamedEvent, explanation: Explanation | None) -> None:
+    """Print the verdict on an event, and how each field of the pattern came to it."""
+    version = f" version {rule.version}" if rule.version else ""
+    print_text((f"{rule.id}{version}", "bold"), (f"  {named.name}: {_event_words(named)}", "dim"))
+    if explanation is None:
+        print_text(f"  no rule is asked: {named.event}", style="red")
+        return
+    wrong = sum(not field.matches for field in explanation.fields)
+    way = f", alternative {explanation.way} of {explanation.ways}" if explanation.ways > 1 else ""
+    if explanation.matches:
+        print_text(f"  matches{way}", style="bold green")
+    else:
+        closest = f"{way}, the closest" if way else ""
+        what = f"{wrong} of {len(explanation.fields)} fields" if wrong else "no field by itself"
+        print_text(f"  does not match: {what}{closest}", style="bold red")
+    if explanation.reason:
+        print_text(f"  {explanation.reason}", style="yellow")
+    _print_verdicts(explanation.fields)
+    if rule.state != "ENABLED":
+        print_text(f"  the rule is {rule.state}", style="yellow")
+
+
+def _print_verdicts(fields: Iterable[FieldVerdict]) -> None:
+    fields = list(fields)
+    width = max(len(field.field) for field in fields)
+    for field in fields:
+        sign, colour = ("✓", "green") if field.matches else ("✗", "red")
+        seen = ", ".join(map(shown, field.seen[:_FEW])) + (" …" if len(field.seen) > _FEW else "")
+        print_text(
+            (f"  {sign} {field.field.ljust(width)}  ", colour),
+            f"{shown(field.wanted)}  ",
+            ("has ", "dim"),
+            seen or "(nothing)",
+        )
+        if field.hint:
+            print_text(f"      {field.hint}", style="yellow")
+
+
+_FEW = 5  # values of one field that are shown

@@ -1,17 +1,54 @@
 """What rules would do with events, by the code that does it: `ingest`, over rules and queues in memory."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from gateway_cli.rules.event_files import NamedEvent
 from gateway_cli.rules.store import document_text
+from mwaa_gateway.conf import ORIGIN_KEY
 from mwaa_gateway.ingest import DeadEvent, IngressReport, ingest
 from mwaa_gateway.live_rules import LiveRules, StoredRule
 from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["RulesInMemory", "Trial", "try_events"]
+__all__ = ["Result", "RulesInMemory", "Trial", "try_events"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one target of a rule, or one rule, would make of an event.
+
+    A `run` has everything but a reason; what is `refused` (the conf cannot be made, the event is malformed, the
+    rule is broken) has a reason, and a rule where one is concerned.
+    """
+
+    outcome: Literal["run", "refused"]
+    rule_id: str | None = None
+    target_id: str | None = None
+    environment: str | None = None
+    dag_id: str | None = None
+    run_id: str | None = None
+    conf: Mapping[str, Any] | None = None
+    reason: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON, without what it does not have."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def own_conf(self) -> dict[str, Any]:
+        """The conf without the gateway's own key, which says where the run came from."""
+        return {name: value for name, value in (self.conf or {}).items() if name != ORIGIN_KEY}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What one event came to: nothing, where no rule matches it."""
+
+    event: NamedEvent
+    results: tuple[Result, ...]
 
 
 class RulesInMemory:
@@ -35,21 +72,16 @@ class RulesInMemory:
         return self._copies.get(partition, [])
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What one event came to."""
-
-    event: NamedEvent
-    report: IngressReport
-
-
 def try_events(
     rules: Sequence[Rule], events: Iterable[NamedEvent], *, environments: Collection[str] | None
 ) -> list[Trial]:
-    """Hold each event against the rules, as the ingress functions would; nothing is sent anywhere."""
+    """Hold each event against the rules, as the ingress functions would; nothing is sent anywhere.
+
+    Where `environments` is None, those that the rules name are taken for known.
+    """
     known = environments or {target.environment for rule in rules for target in rule.targets}
     live = LiveRules(RulesInMemory(rules), environments=known, refresh_seconds=1e9)
-    return [Trial(event, _ingested(event, live)) for event in events]
+    return [Trial(event, tuple(_results(_ingested(event, live)))) for event in events]
 
 
 def _ingested(named: NamedEvent, live: LiveRules) -> IngressReport:
@@ -61,6 +93,21 @@ def _ingested(named: NamedEvent, live: LiveRules) -> IngressReport:
         dead_letters=_Nowhere(),
         now=lambda: 0.0,
     )
+
+
+def _results(report: IngressReport) -> Iterator[Result]:
+    for request in report.requests:
+        yield Result(
+            outcome="run",
+            rule_id=request.rule_id,
+            target_id=request.target_id,
+            environment=request.target.environment,
+            dag_id=request.target.dag_id,
+            run_id=request.target.run_id,
+            conf=request.target.conf,
+        )
+    for dead in report.dead:
+        yield Result("refused", rule_id=dead.rule_id, reason=dead.text)
 
 
 class _Nowhere:

@@ -1,0 +1,423 @@
+"""`mwaa-gateway rules test | explain`: what the functions would do, told before any event is sent."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import Result
+
+from gateway_cli.rules.event_files import events_of, read_events
+from gateway_cli.rules.trial import try_events
+from mwaa_gateway.errors import MalformedEvent
+from mwaa_gateway.events import from_eventbridge, from_s3_notification, from_sns_notification
+from mwaa_gateway.rules import parse_rule
+from mwaa_gateway.trigger_request import derive_run_id
+
+EVENTS = Path(__file__).parent.parent.parent / "events"
+Gateway = Callable[..., Result]
+RULES = """\
+- id: finance.orders
+  s3: s3://acme-landing/orders/*
+  target:
+    environment: analytics
+    dag_id: ingest_orders
+    input_transformer:
+      input_paths: {key: $.detail.object.key, size: $.detail.object.size}
+      input_template: {key: <key>, size: <size>}
+- id: finance.stopped
+  state: DISABLED
+  s3: s3://acme-landing/*
+  target: {environment: analytics, dag_id: never}
+- id: sales.exports
+  pattern: {source: [aws.sns], detail: {subject: [nightly export]}}
+  target:
+    environment: reporting
+    dag_id: exports
+    input_transformer:
+      input_paths: {message: $.detail.message}
+      input_template: {text: "it says <message>"}
+"""
+
+
+@pytest.fixture
+def rules(folder: Path) -> Path:
+    file = folder / "rules.yaml"
+    file.write_text(RULES)
+    return file
+
+
+def document(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+class TestTest:
+    """Which rules match, and what of it would be sent."""
+
+    def test_an_event_of_s3(self, gateway: Gateway, rules: Path) -> None:
+        """The notification as the bucket sends it: the key is decoded, the run_id is the one it would have."""
+        event = EVENTS / "s3_put.json"
+        [expected] = from_s3_notification(json.loads(event.read_text()))
+        told = document(gateway("rules", "test", str(rules), "--event", str(event), "-o", "json"))
+        [result] = told["events"][0]["results"]
+        origin = result["conf"].pop("mwaa_gateway")
+        assert (origin["rule_id"], origin["event_id"]) == ("finance.orders", expected.id)
+        assert result == {
+            "outcome": "run",
+            "rule_id": "finance.orders",
+            "target_id": "default",
+            "environment": "analytics",
+            "dag_id": "ingest_orders",
+            "run_id": derive_run_id(expected.identity, "finance.orders", "default"),
+            "conf": {"key": expected.envelope["detail"]["object"]["key"], "size": 1024},
+        }
+
+    def test_for_people(self, gateway: Gateway, rules: Path) -> None:
+        """Each event with what it comes to; a conf that cannot be made says so, as it would in the DLQ."""
+        names = [str(EVENTS / name) for name in ("s3_put.json", "sns_json.json", "eventbridge_custom.json")]
+        told = gateway(
+            "rules", "test", str(rules), *(word for name in names for word in ("--event", name))
+        ).stdout
+        upload, notification, custom = told.rstrip("\n").split("\n\n")
+        assert upload.splitlines()[:2] == [
+            f"{names[0]}  aws.s3 · Object Created",
+            "  ✓ finance.orders → analytics:ingest_orders  target default",
+        ]
+        assert "✗ sales.exports: " in notification
+        assert "<message> is an object in this event" in notification
+        assert custom.splitlines()[1] == "  no rule matches"
+
+    def test_it_needs_events(self, gateway: Gateway, rules: Path) -> None:
+        """Or cases."""
+        assert "--event" in gateway("rules", "test", str(rules), exit_code=2).stderr
+
+    def test_rules_that_are_wrong_are_not_tried(self, gateway: Gateway, rules: Path) -> None:
+        """Every mistake is told instead."""
+        rules.write_text("id: X\n")
+        told = gateway(
+            "rules", "test", str(rules), "--event", str(EVENTS / "s3_put.json"), "-o", "json", exit_code=1
+        )
+        assert len(document(told)["problems"]) == 3
+
+    def test_a_malformed_event_is_told(self, gateway: Gateway, rules: Path) -> None:
+        """With the reason it would be kept with; the good ones beside it are tried."""
+        event = str(EVENTS / "s3_poison_among_good.json")
+        told = document(gateway("rules", "test", str(rules), "--event", event, "-o", "json"))
+        refused = [one for tried in told["events"] for one in tried["results"] if one["outcome"] == "refused"]
+        assert ["Records[" in one["reason"] for one in refused] == [True]
+        assert len(told["events"]) > 1
+
+
+class TestEventFiles:
+    """Whatever a source sends, by the production parsers."""
+
+    @pytest.mark.parametrize("name", sorted(file.name for file in EVENTS.glob("*.json")))
+    def test_every_sample_event_is_read(self, name: str) -> None:
+        """None of them is refused as a file; what is malformed in them is one of the events."""
+        events = read_events([EVENTS / name])
+        malformed = [one for one in events if isinstance(one.event, MalformedEvent)]
+        assert bool(malformed) == any(
+            word in name for word in ("malformed", "poison", "unknown_version", "raw", "redriven_forged")
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "parse"),
+        [
+            ("s3_put.json", from_s3_notification),
+            ("sns_json.json", lambda payload: from_sns_notification(payload, frozenset())),
+            ("eventbridge_custom.json", from_eventbridge),
+        ],
+    )
+    def test_it_is_the_event_that_its_function_makes(
+        self, name: str, parse: Callable[[Any], list[Any]]
+    ) -> None:
+        """With the same identity, so that the run_id is the real one."""
+        [named] = read_events([EVENTS / name])
+        assert parse(json.loads((EVENTS / name).read_text())) == [named.event]
+
+    def test_an_inner_event_of_a_topic_that_is_believed(self) -> None:
+        """Only where the topic is named, as in the deployment."""
+        payload = json.loads((EVENTS / "sns_s3_put.json").read_text())
+        topic = payload["Records"][0]["Sns"]["TopicArn"]
+        sources = [
+            events_of(payload, "x", unwrap_topics=topics)[0].event.envelope["source"]
+            for topics in (frozenset(), frozenset({topic}))
+        ]
+        assert sources == ["aws.sns", "aws.s3"]
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("{", "event.json:1: this is not JSON"),
+            ('{"a": 1, "a": 2}', "event.json:1: the key 'a' is given twice"),
+        ],
+    )
+    def test_a_file_that_is_no_json(
+        self, gateway: Gateway, rules: Path, folder: Path, text: str, expected: str
+    ) -> None:
+        """With the line."""
+        (folder / "event.json").write_text(text)
+        told = gateway("rules", "test", str(rules), "--event", "event.json", exit_code=1)
+        assert expected in told.stderr
+
+    def test_a_list_of_events_and_a_folder(self, folder: Path) -> None:
+        """Each event has a name that says where it is from."""
+        custom = json.loads((EVENTS / "eventbridge_custom.json").read_text())
+        (folder / "a.json").write_text(json.dumps([custom, custom]))
+        (folder / "b.json").write_text(json.dumps(custom))
+        assert [named.name for named in read_events([Path()])] == ["a.json[0]", "a.json[1]", "b.json"]
+
+
+CASES = f"""\
+- name: an order lands
+  event: {EVENTS}/s3_put.json
+  expect:
+    - rule: finance.orders
+      environment: analytics
+      dag_id: ingest_orders
+      conf_includes: {{size: 1024}}
+- name: an export that nobody can use
+  event: {EVENTS}/sns_json.json
+  expect: [{{rule: sales.exports, reason_includes: is an object}}]
+- event: {{version: "0", id: "1", source: acme, detail-type: x, account: "1", region: r, time: t, detail: {{}}}}
+  expect: []
+"""
+
+
+class TestExpectations:
+    """A test suite for a pipeline: it fails when anything else happens, and says what."""
+
+    def run(self, gateway: Gateway, folder: Path, cases: str, *words: str, exit_code: int = 0) -> Result:
+        (folder / "cases.yaml").write_text(cases)
+        return gateway("rules", "test", "rules.yaml", "--expect", "cases.yaml", *words, exit_code=exit_code)
+
+    def test_what_is_as_expected(self, gateway: Gateway, rules: Path, folder: Path) -> None:
+        """Exit code 0, a line for each case."""
+        assert rules.exists()
+        told = self.run(gateway, folder, CASES)
+        assert [line[:2] for line in told.stdout.splitlines()] == ["✓ ", "✓ ", "✓ "]
+        assert told.stderr == "3 cases passed\n"
+
+    @pytest.mark.parametrize(
+        ("before", "after", "expected"),
+        [
+            (
+                "dag_id: ingest_orders",
+                "dag_id: other",
+                ["dag_id", 'expected  "other"', 'actual    "ingest_orders"'],
+            ),
+            ("{size: 1024}", "{size: 1}", ["conf.size", "expected  1", "actual    1024"]),
+            ("{size: 1024}", "{colour: red}", ["conf.colour", 'expected  "red"', "actual    (none)"]),
+            ("conf_includes: {size", "conf: {size", ["conf.key", "expected  (none)", "actual    "]),
+            ("rule: finance.orders", "rule: finance.refunds", ["finance.refunds is expected to match"]),
+            ("rule: finance.orders", "{target: x, rule: finance.orders", ["and target x does not"]),
+            ("is an object", "is a list", ["reason", 'expected  "is a list"']),
+            (
+                "reason_includes: is an object",
+                "dag_id: exports",
+                ["outcome", 'expected  "run"', 'actual    "refused"'],
+            ),
+            (
+                "[{rule: sales.exports, reason_includes: is an object}]",
+                "[]",
+                ["is refused, which is not expected"],
+            ),
+            ("expect: []", "expect: [{rule: finance.stopped}]", ["finance.stopped is expected to match"]),
+        ],
+    )
+    def test_what_is_not(
+        self, gateway: Gateway, rules: Path, folder: Path, *, before: str, after: str, expected: list[str]
+    ) -> None:
+        """Exit code 1; of the case that fails, what was expected and what came."""
+        assert rules.exists()
+        assert before in CASES
+        cases = CASES.replace(before, after, 1)
+        if after.startswith("{target"):
+            cases = CASES.replace("- rule: finance.orders\n", "- rule: finance.orders\n      target: x\n", 1)
+        told = self.run(gateway, folder, cases, exit_code=1)
+        assert [text for text in expected if text not in told.stdout] == []
+        assert "Error: 1 of 3 cases failed" in told.stderr
+
+    def test_a_run_that_nobody_expects_is_a_failure(
+        self, gateway: Gateway, rules: Path, folder: Path
+    ) -> None:
+        """A rule that matches too much is what a suite is for."""
+        rules.write_text(RULES.replace("state: DISABLED", "state: ENABLED"))
+        told = self.run(gateway, folder, CASES, "-o", "json", exit_code=1)
+        [failed] = [case for case in document(told)["cases"] if not case["passed"]]
+        assert failed["failures"] == [
+            {
+                "rule_id": "finance.stopped",
+                "message": "starts analytics:never, which is not expected",
+                "fields": [],
+            }
+        ]
+
+    @pytest.mark.parametrize(
+        ("cases", "expected"),
+        [
+            ("a: b\n", "cases.yaml:1: an expect file is a list of cases"),
+            ("- event: a\n", "cases.yaml:1: a case has `event`"),
+            (
+                "- {event: a, expect: []}\n- {event: a, expect: [], nmae: x}\n",
+                "cases.yaml:2: 'nmae' is no field",
+            ),
+            ("- {event: 1, expect: []}\n", "cases.yaml:1: `event` has to be the name of a file"),
+            ("- {event: a, expect: {}}\n", "cases.yaml:1: `expect` has to be a list"),
+            (
+                "- {event: a, expect: [{dag_id: x}]}\n",
+                "cases.yaml:1: each entry of `expect` names its `rule`",
+            ),
+            (
+                "- {event: a, expect: [{rule: x, dagid: x}]}\n",
+                "'dagid' is nothing that can be expected; did you mean 'dag_id'?",
+            ),
+            (
+                "- {event: nowhere.json, expect: []}\n",
+                "cases.yaml:1: nowhere.json cannot be read: No such file",
+            ),
+        ],
+    )
+    def test_a_file_that_is_no_suite(
+        self, gateway: Gateway, rules: Path, folder: Path, cases: str, expected: str
+    ) -> None:
+        """A case that is misspelt must not pass."""
+        assert rules.exists()
+        assert expected in self.run(gateway, folder, cases, exit_code=1).stderr
+
+    def test_a_folder_of_suites_and_their_events(self, gateway: Gateway, rules: Path, folder: Path) -> None:
+        """YAML files are suites; JSON files beside them are their events."""
+        assert rules.exists()
+        (folder / "suite").mkdir()
+        (folder / "suite" / "put.json").write_text((EVENTS / "s3_put.json").read_text())
+        (folder / "suite" / "orders.yaml").write_text(
+            "- {event: put.json, expect: [{rule: finance.orders}]}\n"
+        )
+        assert gateway("rules", "test", "rules.yaml", "--expect", "suite").stderr == "1 case passed\n"
+
+
+def test_a_trial_is_what_ingest_does() -> None:
+    """Every rule of a generated set that matches one by one is in the trial, and no other."""
+    rules = [parse_rule({**rule, "state": "ENABLED"}, environments=None) for rule in yaml.safe_load(RULES)]
+    events = read_events([EVENTS])
+    for trial in try_events(rules, events, environments=None):
+        if isinstance(trial.event.event, MalformedEvent):
+            continue
+        matching = {rule.id for rule in rules if rule.pattern.matches(trial.event.event.envelope)}
+        assert matching == {result.rule_id for result in trial.results}
+
+
+class TestExplain:
+    """Field by field, with the value seen."""
+
+    def explained(self, gateway: Gateway, event: Any, folder: Path, rule: str = "finance.orders") -> Any:
+        (folder / "event.json").write_text(json.dumps(event))
+        told = gateway(
+            "rules", "explain", rule, "--event", "event.json", "--file", "rules.yaml", "-o", "json"
+        )
+        [explanation] = document(told)
+        return explanation
+
+    def upload(self, key: str) -> Any:
+        event = json.loads((EVENTS / "eventbridge_s3_put.json").read_text())
+        event["detail"]["object"]["key"] = key
+        event["detail"]["bucket"]["name"] = "acme-landing"
+        return event
+
+    def test_the_field_that_does_not_match(self, gateway: Gateway, rules: Path, folder: Path) -> None:
+        """The others do."""
+        assert rules.exists()
+        told = self.explained(gateway, self.upload("refunds/a.csv"), folder)
+        assert (told["matches"], told["results"]) == (False, [])
+        assert {field["field"]: field["matches"] for field in told["fields"]} == {
+            "source": True,
+            "detail-type": True,
+            "detail.bucket.name": True,
+            "detail.object.key": False,
+        }
+        assert told["fields"][-1]["seen"] == ["refunds/a.csv"]
+
+    def test_for_people(self, gateway: Gateway, rules: Path, folder: Path) -> None:
+        """The verdict, a line for each field, and what would be started."""
+        assert rules.exists()
+        self.explained(gateway, self.upload("orders/a.csv"), folder)
+        words = ("rules", "explain", "finance.orders", "--event", "event.json", "--file", "rules.yaml")
+        lines = gateway(*words).stdout.splitlines()
+        assert lines[:3] == [
+            "finance.orders  event.json: aws.s3 · Object Created",
+            "  matches",
+            '  ✓ source              ["aws.s3"]  has "aws.s3"',
+        ]
+        assert "    ✓ finance.orders → analytics:ingest_orders  target default" in lines
+
+    def test_the_rule_in_the_table(self, gateway: Gateway, rules: Path, folder: Path) -> None:
+        """Where no file is named; one that is stopped says so."""
+        assert rules.exists()
+        gateway("rules", "apply", "rules.yaml")
+        (folder / "event.json").write_text(json.dumps(self.upload("orders/a.csv")))
+        told = gateway("rules", "explain", "finance.stopped", "--event", "event.json").stdout
+        assert "finance.stopped version 1" in told
+        assert "the rule is DISABLED" in told
+
+    @pytest.mark.parametrize(
+        ("pattern", "event", "hint"),
+        [
+            ({"detail": {"name": ["Abc"]}}, {"name": "abc"}, "only upper and lower case differ"),
+            ({"detail": {"name": ["a/b"]}}, {"name": "a/b/"}, "only slashes or blanks"),
+            ({"detail": {"size": ["1"]}}, {"size": 1}, "the pattern has text: write 1"),
+            ({"detail": {"size": [1]}}, {"size": "1"}, "the event has text here"),
+            (
+                {"detail": {"object_key": ["a"]}},
+                {"object-key": "a"},
+                "the event has detail.object-key: did you mean that?",
+            ),
+            ({"detail": {"colour": ["a"]}}, {"size": 1}, "the event has no such field"),
+        ],
+    )
+    def test_what_a_person_would_notice(
+        self, gateway: Gateway, folder: Path, pattern: Any, event: Any, hint: str
+    ) -> None:
+        """The usual mistakes are named."""
+        rule = {"id": "a", "pattern": pattern, "target": {"environment": "e", "dag_id": "d"}}
+        (folder / "rules.yaml").write_text(yaml.safe_dump(rule))
+        envelope = json.loads((EVENTS / "eventbridge_custom.json").read_text()) | {"detail": event}
+        [field] = self.explained(gateway, envelope, folder, "a")["fields"]
+        assert hint in field["hint"]
+
+    def test_the_alternative_that_comes_closest(self, gateway: Gateway, folder: Path) -> None:
+        """Of several ways through `$or`."""
+        pattern = {
+            "$or": [
+                {"source": ["x"], "detail-type": ["y"]},
+                {"source": ["acme.ledger"], "detail-type": ["y"]},
+            ]
+        }
+        rule = {"id": "a", "pattern": pattern, "target": {"environment": "e", "dag_id": "d"}}
+        (folder / "rules.yaml").write_text(yaml.safe_dump(rule))
+        envelope = json.loads((EVENTS / "eventbridge_custom.json").read_text()) | {"source": "acme.ledger"}
+        told = self.explained(gateway, envelope, folder, "a")
+        assert (
+            told["alternative"],
+            told["alternatives"],
+            [field["matches"] for field in told["fields"]],
+        ) == (2, 2, [False, True])
+
+    def test_fields_of_one_list_that_lie_in_different_elements(self, gateway: Gateway, folder: Path) -> None:
+        """Each matches by itself, and the event does not: the trap that nobody sees."""
+        pattern = {"detail": {"items": {"name": ["a"], "price": [2]}}}
+        rule = {"id": "a", "pattern": pattern, "target": {"environment": "e", "dag_id": "d"}}
+        (folder / "rules.yaml").write_text(yaml.safe_dump(rule))
+        items = [{"name": "a", "price": 1}, {"name": "b", "price": 2}]
+        envelope = json.loads((EVENTS / "eventbridge_custom.json").read_text()) | {"detail": {"items": items}}
+        told = self.explained(gateway, envelope, folder, "a")
+        assert (told["matches"], [field["matches"] for field in told["fields"]]) == (False, [True, True])
+        assert "have to match in one object" in told["reason"]
+
+    def test_a_rule_that_is_in_no_file(self, gateway: Gateway, rules: Path) -> None:
+        """Told, and nothing guessed."""
+        assert rules.exists()
+        event = str(EVENTS / "s3_put.json")
+        told = gateway("rules", "explain", "finance.x", "--event", event, "--file", "rules.yaml", exit_code=1)
+        assert "there is no rule 'finance.x' that can be used in rules.yaml" in told.stderr

@@ -1,0 +1,120 @@
+"""Why an event matches a rule or does not: field by field, with the value seen.
+
+Each field of the pattern is a pattern of its own, and is asked by the code that routes events: there is no
+second matcher that could disagree.
+"""
+
+import difflib
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mwaa_gateway.flat_event import Wanted
+from mwaa_gateway.patterns import Pattern, compile_pattern
+
+__all__ = ["Explanation", "FieldVerdict", "explain"]
+
+_MOST: Final = 64  # ways through a pattern's `$or` that are looked at
+_FEW: Final = 5  # values of one field that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class FieldVerdict:
+    """One field of a pattern: what it asks for, what the event has there (nothing, one value or several)."""
+
+    field: str
+    wanted: list[Any]
+    seen: list[Any]
+    matches: bool
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The fields of one way through the pattern: the one that matches, else the one that comes closest.
+
+    `way` of `ways` says which alternative it is, counted from 1; `reason` is set where every field matches by itself
+    and the event does not.
+    """
+
+    matches: bool
+    fields: tuple[FieldVerdict, ...]
+    way: int
+    ways: int
+    reason: str = ""
+
+
+def explain(pattern: Pattern, envelope: Mapping[str, Any]) -> Explanation:
+    """Hold an event against a pattern field by field."""
+    ways = list(itertools.islice(_ways("", pattern.document), _MOST))
+    explained = [_way(fields, envelope, number, len(ways)) for number, fields in enumerate(ways, start=1)]
+    return max(
+        explained,
+        key=lambda one: (one.matches, -sum(not field.matches for field in one.fields), -one.way),
+    )
+
+
+def _way(fields: Mapping[str, list[Any]], envelope: Mapping[str, Any], number: int, ways: int) -> Explanation:
+    matches = compile_pattern(fields).matches(envelope)
+    verdicts = tuple(_verdict(path, wanted, envelope) for path, wanted in fields.items())
+    reason = ""
+    if not matches and all(verdict.matches for verdict in verdicts):
+        reason = (
+            "each field matches somewhere, but not all of them within the same element of a list: fields of one "
+            "list's objects have to match in one object"
+        )
+    return Explanation(matches, verdicts, number, ways, reason)
+
+
+def _verdict(path: str, wanted: list[Any], envelope: Mapping[str, Any]) -> FieldVerdict:
+    matches = compile_pattern({path: wanted}).matches(envelope)
+    leaves = Wanted([path]).fields(envelope).get(path)
+    seen = list(leaves.values) if leaves else []
+    return FieldVerdict(path, wanted, seen, matches, "" if matches else _hint(path, wanted, seen, envelope))
+
+
+def _hint(path: str, wanted: list[Any], seen: list[Any], envelope: Mapping[str, Any]) -> str:
+    """Say what a person would notice first, "" where nothing strikes."""
+    if not seen:
+        near = difflib.get_close_matches(path, _paths("", envelope), n=1, cutoff=0.8)
+        return f"the event has {near[0]}: did you mean that?" if near else "the event has no such field"
+    texts = [entry for entry in wanted if isinstance(entry, str)]
+    for value in seen:
+        for text in texts:
+            if isinstance(value, str) and value.lower() == text.lower():
+                return "only upper and lower case differ: use equals-ignore-case if that is meant"
+            if isinstance(value, str) and value.strip("/ ") == text.strip("/ "):
+                return "only slashes or blanks at the ends differ"
+            if not isinstance(value, str) and str(value) == text:
+                return f"the event has a number or boolean here, the pattern has text: write {value}"
+    if any(isinstance(value, str) and str(entry) == value for value in seen for entry in wanted):
+        return "the event has text here: quote the value in the pattern"
+    return ""
+
+
+def _paths(path: str, value: Any) -> Iterator[str]:
+    match value:
+        case Mapping():
+            for name, child in value.items():
+                yield from _paths(f"{path}.{name}" if path else name, child)
+        case list():
+            for child in value[:_FEW]:
+                yield from _paths(path, child)
+        case _:
+            yield path
+
+
+def _ways(path: str, pattern: Mapping[str, Any]) -> Iterator[dict[str, list[Any]]]:
+    """Yield each way through a pattern: its fields by dotted path."""
+    choices: list[list[dict[str, list[Any]]]] = []
+    for name, child in pattern.items():
+        full = f"{path}.{name}" if path else name
+        if name == "$or":
+            choices.append([fields for option in child for fields in _ways(path, option)][:_MOST])
+        elif isinstance(child, Mapping):
+            choices.append(list(itertools.islice(_ways(full, child), _MOST)))
+        else:
+            choices.append([{full: child}])
+    for chosen in itertools.product(*choices):
+        yield {field: wanted for fields in chosen for field, wanted in fields.items()}
