@@ -3,11 +3,11 @@
 `{"a": {"b": 1}}` and `{"a.b": 1}` have the same path. Only the paths that somebody asks about are taken.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Fields", "Leaves", "Place", "Wanted", "merged"]
+__all__ = ["Fields", "Leaves", "Place", "PlainValues", "Wanted", "merged"]
 
 # The lists around a leaf, outermost first, each by number with the element's position.
 Place = tuple[tuple[int, int], ...]
@@ -65,6 +65,8 @@ class Leaves:
 
 
 Fields = Mapping[str, Leaves]
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+PlainValues = Mapping[str, Sequence[Any]]  # none of them empty
 
 
 def merged(place: Place, other: Place) -> Place:
@@ -72,14 +74,60 @@ def merged(place: Place, other: Place) -> Place:
     return tuple(sorted({*place, *other}))
 
 
+class _Step:
+    """What a name in an object leads to: the end of a wanted path, the way to others, or both."""
+
+    __slots__ = ("following", "path")
+
+    def __init__(self) -> None:
+        self.path: str | None = None
+        self.following: _Steps = {}
+
+
+_Steps = dict[str, _Step]
+
+
 class Wanted:
     """The paths that somebody asks about; takes exactly these out of an event and walks into nothing else."""
 
-    __slots__ = ("_on_the_way", "_paths")
+    __slots__ = ("_on_the_way", "_paths", "_steps")
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = frozenset(paths)
         self._on_the_way = frozenset(prefix for path in self._paths for prefix in _prefixes(path))
+        self._steps: _Steps = {}
+        for path in self._paths:
+            *way, last = path.split(".")
+            steps = self._steps
+            for name in way:
+                steps = steps.setdefault(name, _Step()).following
+            steps.setdefault(last, _Step()).path = path
+
+    def plain_values(self, event: Mapping[str, Any]) -> PlainValues | None:
+        """Return the values at each wanted path that has any, where their places do not matter.
+
+        That is the common case and the fast one: None for an event with objects or lists inside a list on a
+        wanted way, with a dot in a name, or of other types than JSON's; `fields` takes any event.
+        """
+        values: dict[str, Sequence[Any]] = {}
+        pending = [(event, self._steps)]
+        for inner, steps in pending:  # grows while it is read
+            if "." in "".join(inner):
+                return None
+            for name in steps.keys() & inner.keys():
+                step, value = steps[name], inner[name]
+                if type(value) in _SCALARS:
+                    if step.path is not None:
+                        values[step.path] = (value,)
+                elif type(value) is dict:
+                    if step.following:
+                        pending.append((value, step.following))
+                elif type(value) is list and _SCALARS.issuperset(map(type, value)):
+                    if value and step.path is not None:
+                        values[step.path] = value
+                else:
+                    return None
+        return values
 
     def fields(self, event: Mapping[str, Any]) -> Fields:
         """Return the leaves at each wanted path that has any.

@@ -21,7 +21,7 @@ from mwaa_gateway.flat_event import Fields, Leaves, Place, Wanted, merged
 from mwaa_gateway.pattern_operators import value_pattern
 from mwaa_gateway.value_patterns import Exactly, ValuePattern
 
-__all__ = ["Branch", "Pattern", "compile_pattern"]
+__all__ = ["Branch", "Condition", "FieldMatcher", "Pattern", "compile_pattern"]
 
 MAXIMUM_PATHS: Final = 256  # EventBridge's, in one branch
 MAXIMUM_BRANCHES: Final = 1_000  # ours: nested $or multiply
@@ -59,6 +59,11 @@ class FieldMatcher:
         return cls(frozenset(strings), tuple(others), absent)
 
     @property
+    def entries(self) -> tuple[str | ValuePattern, ...]:
+        """The entries, any of which will do; a string stands for itself. Absence is not among them."""
+        return (*self.strings, *self.others)
+
+    @property
     def exact_strings(self) -> frozenset[str] | None:
         """The strings, where nothing but one of them can match; else None."""
         return None if self.others or self.absent else self.strings
@@ -67,25 +72,42 @@ class FieldMatcher:
         """Say whether any entry matches the leaf."""
         if isinstance(value, str) and value in self.strings:
             return True
-        return any(pattern.matches(value) for pattern in self.others)
+        for pattern in self.others:  # noqa: SIM110 (half the time of any(): this is asked most often of all)
+            if pattern.matches(value):
+                return True
+        return False
 
 
-Branch = tuple[tuple[str, FieldMatcher], ...]
+Condition = tuple[str, FieldMatcher]  # a path, and what its leaves are held against
+Branch = tuple[Condition, ...]
 
 
 class Pattern:
     """A compiled event pattern.
 
-    `document` is the pattern as a mapping, in the order it was written in (a later field of one path
-    overrides an earlier one); `branches` are its alternatives, each sorted by path.
+    `branches` are its alternatives, each sorted by path; patterns that have a condition in common share it, so
+    that a hundred thousand of them fit into a function.
     """
 
-    __slots__ = ("branches", "document", "wanted")
+    __slots__ = ("_text", "_wanted", "branches")
 
-    def __init__(self, document: Mapping[str, Any], branches: tuple[Branch, ...]) -> None:
-        self.document = document
+    def __init__(self, text: str, branches: tuple[Branch, ...]) -> None:
+        self._text = text
+        self._wanted: Wanted | None = None
         self.branches = branches
-        self.wanted = Wanted(path for branch in branches for path, _ in branch)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The pattern as a mapping, in the order it was written in; a later field of one path overrides an earlier."""
+        document: dict[str, Any] = _parsed(self._text)
+        return document
+
+    @property
+    def wanted(self) -> Wanted:
+        """The paths that the pattern asks about."""
+        if self._wanted is None:
+            self._wanted = Wanted(path for branch in self.branches for path, _ in branch)
+        return self._wanted
 
     def matches(self, event: Mapping[str, Any]) -> bool:
         """Say whether the event (an envelope) matches."""
@@ -96,7 +118,7 @@ class Pattern:
         return any(_branch_matches(branch, fields) for branch in self.branches)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pattern) and self.document == other.document
+        return isinstance(other, Pattern) and (self._text == other._text or self.document == other.document)
 
     def __hash__(self) -> int:
         return hash(json.dumps(self.document, sort_keys=True))
@@ -175,23 +197,27 @@ def compile_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
         raise InvalidPattern("Filter is not an object")
     try:
         branches = _object([{}], "", document, inside_or=False)
+        # kept as text: a fifth of the mapping's memory, and nobody can change it
+        text = pattern if isinstance(pattern, str) else json.dumps(document, allow_nan=False, default=dict)
     except RecursionError:
         raise InvalidPattern("Pattern is nested too deeply") from None
+    except ValueError as error:
+        raise InvalidPattern(f"Pattern is not JSON: {error}") from None
     if any(len(branch) > MAXIMUM_PATHS for branch in branches):
         raise InvalidPattern(f"Pattern has more than {MAXIMUM_PATHS} fields")
     # event-ruler sorts paths as Java does, by UTF-16 units; absence inside lists depends on it
     return Pattern(
-        document,
+        text,
         tuple(
-            tuple(sorted(branch.items(), key=lambda field: field[0].encode("utf-16-be", "surrogatepass")))
+            tuple(sorted(branch.values(), key=lambda field: field[0].encode("utf-16-be", "surrogatepass")))
             for branch in branches
         ),
     )
 
 
 def _object(
-    branches: list[dict[str, FieldMatcher]], path: str, value: Mapping[str, Any], *, inside_or: bool
-) -> list[dict[str, FieldMatcher]]:
+    branches: list[dict[str, Condition]], path: str, value: Mapping[str, Any], *, inside_or: bool
+) -> list[dict[str, Condition]]:
     """Add an object's fields to every branch; `$or` makes a branch for each of its alternatives."""
     if not value:
         raise InvalidPattern("Empty objects are not allowed")
@@ -207,20 +233,34 @@ def _object(
         if isinstance(child, Mapping):
             branches = _object(branches, full, child, inside_or=inside_or)
         elif isinstance(child, list):
-            matcher = FieldMatcher.of(child)
+            condition = _condition(full, child)
             for branch in branches:
-                branch[full] = matcher
+                branch[full] = condition
         else:
             raise InvalidPattern(f'"{name}" must be an object or an array')
     return branches
 
 
-def _alternatives(
-    branches: list[dict[str, FieldMatcher]], path: str, value: Any
-) -> list[dict[str, FieldMatcher]]:
+_SHARED_MAXIMUM: Final = 10_000
+_shared: dict[tuple[str, str], Condition] = {}
+
+
+def _condition(path: str, entries: list[Any]) -> Condition:
+    """Return the condition, the same object for the same entries as long as it is remembered."""
+    key = path, repr(entries)
+    condition = _shared.get(key)
+    if condition is None:
+        condition = path, FieldMatcher.of(entries)
+        if len(_shared) >= _SHARED_MAXIMUM:
+            _shared.clear()
+        _shared[key] = condition
+    return condition
+
+
+def _alternatives(branches: list[dict[str, Condition]], path: str, value: Any) -> list[dict[str, Condition]]:
     if not isinstance(value, list):
         raise InvalidPattern("It must be an Array followed with $or.")
-    forked: list[dict[str, FieldMatcher]] = []
+    forked: list[dict[str, Condition]] = []
     for alternative in value:
         if not isinstance(alternative, Mapping):
             raise InvalidPattern("Only JSON object is allowed in array of $or relationship.")
@@ -240,11 +280,17 @@ class _Integer(int):
 
     spelling: str
 
+    def __repr__(self) -> str:
+        return self.spelling
+
 
 class _Float(float):
     """A float that remembers how it was written: a double cannot hold every number of JSON."""
 
     spelling: str
+
+    def __repr__(self) -> str:
+        return self.spelling
 
 
 def _integer(text: str) -> _Integer:

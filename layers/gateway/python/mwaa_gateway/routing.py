@@ -9,12 +9,12 @@ the topic of an SNS notification, and the detail-type of any other event.
     {detail-type: [Invoice Period Closed]}                  *
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
-from mwaa_gateway.flat_event import Wanted
-from mwaa_gateway.patterns import Branch, Pattern, compile_pattern
+from mwaa_gateway.patterns import Branch, compile_pattern
+from mwaa_gateway.rule_index import RuleIndex
 
 __all__ = ["MAXIMUM_PARTITIONS", "RuleIndex", "event_partitions", "rule_partitions"]
 
@@ -22,33 +22,10 @@ MAXIMUM_PARTITIONS: Final = (
     24  # one change of a rule is one transaction of at most 100 items, old and new copies and heads
 )
 
-K = TypeVar("K")
-
 _EVERYTHING: Final = "*"
 # The path of the discriminator, by source.
 _DISCRIMINATORS: Final = {"aws.s3": "detail.bucket.name", "aws.sns": "detail.topic-arn"}
 _DEFAULT_DISCRIMINATOR: Final = "detail-type"
-
-
-class RuleIndex(Generic[K]):
-    """The compiled rules of one partition.
-
-    The event is flattened once, then every pattern is asked: cost grows with the number of rules in the
-    partition.
-    """
-
-    def __init__(self, pairs: Iterable[tuple[K, Pattern]]) -> None:
-        self._pairs = tuple(pairs)
-        self._wanted = Wanted(
-            path for _, pattern in self._pairs for branch in pattern.branches for path, _ in branch
-        )
-
-    def match(self, event: Mapping[str, Any]) -> list[K]:
-        """Return the keys of the patterns that match, in the order they were given."""
-        if not self._pairs:
-            return []
-        fields = self._wanted.fields(event)
-        return [key for key, pattern in self._pairs if pattern.matches_fields(fields)]
 
 
 def event_partitions(envelope: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -1,0 +1,1 @@
+"""Benchmarks: `make benchmark`; what they showed is in docs/benchmarks.md."""

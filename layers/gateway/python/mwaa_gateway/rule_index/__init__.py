@@ -1,0 +1,57 @@
+"""The rules that an event matches, found without asking every rule.
+
+texts, numbers, addresses    which of many entries of one kind a value matches
+values                       the same for entries of all kinds
+common_conditions            rules that nearly every event matches, by what rules them out
+tree                         rules with several conditions
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+from mwaa_gateway.flat_event import Wanted
+from mwaa_gateway.patterns import Pattern
+from mwaa_gateway.rule_index.tree import RuleTree
+
+__all__ = ["RuleIndex"]
+
+K = TypeVar("K")
+
+
+class RuleIndex(Generic[K]):
+    """Compiled patterns by key, immutable. A match costs little more among 100,000 rules than among ten.
+
+    What it costs grows with the rules that are found, with the size of the event, and with the logarithm of the
+    number of rules; whatever their operators are.
+    """
+
+    __slots__ = ("_keys", "_patterns", "_tree", "_wanted")
+
+    def __init__(self, pairs: Iterable[tuple[K, Pattern]]) -> None:
+        pairs = list(pairs)
+        self._keys = tuple(key for key, _ in pairs)
+        self._patterns = tuple(pattern for _, pattern in pairs)
+        self._wanted = Wanted(
+            {path for pattern in self._patterns for branch in pattern.branches for path, _ in branch}
+        )
+        self._tree = RuleTree(
+            (position, branch)
+            for position, pattern in enumerate(self._patterns)
+            for branch in pattern.branches
+        )
+
+    def match(self, event: Mapping[str, Any]) -> list[K]:
+        """Return the keys of the patterns that match, in the order they were given."""
+        if not self._keys:
+            return []
+        values = self._wanted.plain_values(event)
+        found = self._found_in_places(event) if values is None else self._tree.find(values)
+        if len(found) > 1:
+            found = sorted(set(found))
+        return [self._keys[position] for position in found]
+
+    def _found_in_places(self, event: Mapping[str, Any]) -> list[int]:
+        """Match an event with objects in lists: where values lie decides, and each candidate is asked."""
+        fields = self._wanted.fields(event)
+        candidates = self._tree.candidates({path: leaves.values for path, leaves in fields.items()})
+        return [position for position in candidates if self._patterns[position].matches_fields(fields)]

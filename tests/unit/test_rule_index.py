@@ -1,0 +1,125 @@
+"""The index says what the patterns say one by one, for rules of every kind, and asks few of them."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mwaa_gateway.errors import InvalidPattern
+from mwaa_gateway.patterns import Pattern, compile_pattern
+from mwaa_gateway.rule_index import RuleIndex
+
+TEXTS = ["", "a", "b", "ab", "aB", "abc", "abcab", "ba", "straße", "STRASSE", "\u0131"]
+ADDRESSES = ["10.0.0.1", "10.0.0.01", "10.0.9.9", "::1"]
+NUMBERS = [0, 1, 1.0, 2.5, -3, 7, 2**53 + 1]
+WORDS = [True, False, None]
+OPERANDS: dict[str, list[Any]] = {
+    "prefix": ["", "a", "ab", "abca", "s", *({"equals-ignore-case": text} for text in ("AB", "STR", ""))],
+    "suffix": ["", "b", "ab", "c", "E", *({"equals-ignore-case": text} for text in ("b", "SSE", ""))],
+    "equals-ignore-case": ["AB", "Straße", "i", ""],
+    "wildcard": ["*", "a*", "*b", "a*b", "*b*", "*bc*", "*a*b*", "a*c*b", "*c*ab", "abc", "*1*0*"],
+    "numeric": [[">", 0], ["<=", 1], [">=", 1, "<", 2.5], [">", -3, "<=", 1], [">", -3, "<", 1], ["=", 1]],
+    "exists": [True, False],
+    "cidr": ["10.0.0.0/8", "10.0.0.0/24", "0.0.0.0/0", "::/64", "::/0"],
+    "anything-but": [
+        *("a", ["a", "ab"], 1, [1, 2.5]),
+        *({"prefix": "a"}, {"prefix": ["s", "10"]}, {"suffix": "b"}, {"suffix": ["c", "E"]}),
+        *({"equals-ignore-case": "aB"}, {"equals-ignore-case": ["a", "strasse"]}),
+        *({"wildcard": "a*b"}, {"wildcard": ["*b*c*", "*1"]}),
+    ],
+}
+LEAVES = [*TEXTS, *ADDRESSES, *NUMBERS, *WORDS]
+ENTRIES = [*LEAVES, *({name: operand} for name, operands in OPERANDS.items() for operand in operands)]
+
+NAMES = st.sampled_from(["a", "b", "c", "d.e"])
+LISTS = st.lists(st.sampled_from(ENTRIES), min_size=1, max_size=3)
+NESTED = st.dictionaries(NAMES, LISTS, min_size=1, max_size=2)
+OBJECTS = st.dictionaries(NAMES, LISTS | NESTED, min_size=1, max_size=3)
+ALTERNATIVES = st.lists(OBJECTS, min_size=2, max_size=3)
+PATTERNS = OBJECTS | st.builds(lambda fields, others: {**fields, "$or": others}, OBJECTS, ALTERNATIVES)
+VALUES = st.recursive(
+    st.sampled_from(LEAVES),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+EVENTS = st.dictionaries(NAMES, st.sampled_from(LEAVES) | VALUES, max_size=4)
+
+
+def compiled(documents: list[Any]) -> list[Pattern]:
+    return [compile_pattern(document) for document in documents]
+
+
+def one_by_one(patterns: list[Pattern], event: Mapping[str, Any]) -> list[int]:
+    return [key for key, pattern in enumerate(patterns) if pattern.matches(event)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(PATTERNS, max_size=40), st.lists(EVENTS, min_size=1, max_size=8))
+def test_index_agrees_with_the_patterns_one_by_one(documents: list[Any], events: list[dict[str, Any]]):
+    """Any operators, lists, duplicates and alternatives: the same keys, in the order they were given."""
+    patterns = compiled(documents)
+    index = RuleIndex(enumerate(patterns))
+    for event in events:
+        assert one_by_one(patterns, event) == index.match(event)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(LISTS, LISTS), min_size=5, max_size=60),
+    st.lists(st.sampled_from(LEAVES), max_size=3),
+    st.sampled_from(LEAVES),
+)
+def test_index_agrees_where_many_rules_ask_about_two_fields(rules: list[Any], many: list[Any], one: Any):
+    """Few fields and many rules, so that every kind of entry is shared, nested and left over."""
+    patterns = compiled([{"a": first, "b": second} for first, second in rules])
+    index = RuleIndex(enumerate(patterns))
+    for event in ({"a": many, "b": one}, {"a": one}, {"b": many}, {"a": one, "b": [one, *many]}):
+        assert one_by_one(patterns, event) == index.match(event)
+
+
+def test_all_recorded_patterns_in_one_index():
+    """Each recorded event against all recorded patterns at once."""
+    cases = [
+        json.loads(line)
+        for line in (Path(__file__).parent / "data" / "event_patterns.jsonl").read_text().splitlines()
+    ]
+    patterns = []
+    for text in {case["pattern"] for case in cases}:
+        try:
+            patterns.append(compile_pattern(text))
+        except InvalidPattern:
+            continue
+    assert len(patterns) > 1000
+    index = RuleIndex(enumerate(patterns))
+    for event in [json.loads(text) for text in sorted({case["event"] for case in cases})][::10]:
+        if isinstance(event, dict):
+            assert one_by_one(patterns, event) == index.match(event)
+
+
+def test_a_long_list_of_a_stranger_costs_its_length():
+    """Thousands of equal values in each of two fields are not multiplied with each other."""
+    patterns = compiled([{"a": ["x"], "b": ["y"], "c": [{"anything-but": number}]} for number in range(9)])
+    index = RuleIndex(enumerate(patterns))
+    event = {"a": ["x"] * 300, "b": ["y"] * 300, "c": 3}
+    assert one_by_one(patterns, event) == index.match(event)
+    assert calls_of(index, event) < 5 * 600
+
+
+def calls_of(index: RuleIndex[int], event: dict[str, Any]) -> int:
+    """Count the calls, of Python's and of C's functions, that one match takes."""
+    calls = 0
+
+    def count(_frame: object, kind: str, _argument: object) -> None:
+        nonlocal calls
+        calls += kind in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        index.match(event)
+    finally:
+        sys.setprofile(None)
+    return calls
