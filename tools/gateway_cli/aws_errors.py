@@ -68,6 +68,8 @@ def _answer(error: ClientError) -> str:
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     call = error.operation_name
     match code:
+        case "ResourceNotFoundException" | "NoSuchBucket" if call in _ASKED_BY_NAME:
+            return f"{call}: {message or code}: check the name, --region and account"
         case "ResourceNotFoundException":
             return f"{call}: there is no such table: check --table or --stack-name, --region and account"
         case "ValidationError" if call == "DescribeStacks" and "does not exist" in message:
@@ -84,6 +86,7 @@ def _answer(error: ClientError) -> str:
             return f"{call} failed with {code}: {message}"
 
 
+_ASKED_BY_NAME = frozenset({"GetBucketNotificationConfiguration", "ListRules", "ListTargetsByRule"})
 _REFUSED_CREDENTIALS = frozenset(
     {
         "InvalidClientTokenId",

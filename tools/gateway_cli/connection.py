@@ -19,6 +19,8 @@ from gateway_cli.rules.store import RulesStore
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
 
@@ -59,6 +61,18 @@ class Connection:
     def sqs(self) -> "SQSClient":
         """A client of the gateway's SQS."""
         client: SQSClient = self._session.client("sqs", **self._endpoint)
+        return client
+
+    @cached_property
+    def eventbridge(self) -> "EventBridgeClient":
+        """A client of the account's EventBridge."""
+        client: EventBridgeClient = self._session.client("events", **self._endpoint)
+        return client
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """A client of the account's S3."""
+        client: S3Client = self._session.client("s3", **self._endpoint)
         return client
 
     @cached_property

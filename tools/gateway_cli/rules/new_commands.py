@@ -1,0 +1,198 @@
+# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
+"""`mwaa-gateway rules new | import`: first rule files, from nothing and from what an account has already."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway_cli.connection import Connection, gateway_options
+from gateway_cli.documents.yaml_documents import write_yaml
+from gateway_cli.output import Refused, output_option, print_json, print_note
+from gateway_cli.rules.imports import Import, Origin, of_bucket, of_eventbridge
+from gateway_cli.rules.new_rule import new_rule
+from gateway_cli.rules.options import count
+
+__all__ = ["import_rules", "new"]
+
+
+def _environment_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--environment",
+        metavar="NAME",
+        help="The environment of the targets; else the gateway's own, if --stack-name or --local names one with one.",
+    )(command)
+
+
+def _to_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--to",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Write the file, which must not be there yet, instead of printing it.",
+    )(command)
+
+
+@click.command()
+@click.option(
+    "--from",
+    "source",
+    metavar="S3-URI",
+    required=True,
+    help="The uploads: s3://bucket/prefix/*.csv; `*` is any run of characters, `/` too.",
+)
+@click.option("--dag", "dag_id", metavar="DAG", required=True, help="The DAG to start for each upload.")
+@_environment_option
+@click.option(
+    "--id", "rule_id", metavar="ID", help="The rule's id, as in finance.orders; else made of bucket and DAG."
+)
+@_to_option
+@output_option
+@gateway_options
+def new(
+    connection: Connection,
+    *,
+    source: str,
+    dag_id: str,
+    environment: str | None,
+    rule_id: str | None,
+    to: Path | None,
+    output: str,
+) -> None:
+    """Write a first rule file: for each upload to a bucket, start a DAG.
+
+    \b
+    Examples:
+      mwaa-gateway rules new --from 's3://acme-landing/orders/*.csv' --dag ingest_orders --environment analytics
+      mwaa-gateway rules new --from 's3://acme-landing/*' --dag ingest --local --to rules/landing.yaml
+    """
+    made = new_rule(
+        source, dag_id=dag_id, environment=environment or _only_environment(connection), rule_id=rule_id
+    )
+    if to is not None:
+        _write(to, made.text)
+    if output == "json":
+        print_json({"rule": made.rule.document(), "file": str(to) if to else None})
+    elif to is None:
+        click.echo(made.text, nl=False)
+    else:
+        click.echo(f"{made.rule.id} → {to}")
+    if "*" in source:
+        print_note("`*` is any run of characters, `/` too: folders below are included")
+
+
+@click.command("import")
+@click.option("--bus", metavar="NAME", help="An EventBridge bus, whose rules become rules of the gateway.")
+@click.option(
+    "--bucket", metavar="NAME", help="A bucket, whose event notifications become rules of the gateway."
+)
+@_environment_option
+@click.option(
+    "--dag",
+    "dag_id",
+    metavar="DAG",
+    default="",
+    help="The DAG of every target; else named after what it was.",
+)
+@click.option(
+    "--namespace", metavar="NAME", default="", help="What the rules' ids begin with, as in finance.orders."
+)
+@click.option(
+    "--state",
+    type=click.Choice(["SHADOW", "ENABLED", "DISABLED"]),
+    default="SHADOW",
+    show_default=True,
+    help="How the rules begin; in SHADOW they record what they would start, while the old way still works.",
+)
+@_to_option
+@output_option
+@gateway_options
+def import_rules(
+    connection: Connection,
+    *,
+    bus: str | None,
+    bucket: str | None,
+    environment: str | None,
+    dag_id: str,
+    namespace: str,
+    state: str,
+    to: Path | None,
+    output: str,
+) -> None:
+    """Turn EventBridge rules, or a bucket's notifications, into a rule file.
+
+    Reads only; nothing changes in the account. What cannot be carried over is listed with why, and so is what has
+    to be looked at. Needs events:ListRules and events:ListTargetsByRule, or s3:GetBucketNotification.
+
+    \b
+    Examples:
+      mwaa-gateway rules import --bus default --environment analytics --namespace finance --to rules/finance.yaml
+      mwaa-gateway rules import --bucket acme-landing --environment analytics --dag ingest_landing
+    """
+    if not bus and not bucket:
+        raise click.UsageError("give --bus, --bucket, or both")
+    origin = Origin(environment or _only_environment(connection), state, namespace, dag_id)
+    found = Import()
+    for part in _found(connection, bus, bucket, origin):
+        for rule in part.rules:
+            found.add(f"rule {rule['id']}", rule)
+        found.not_carried += part.not_carried
+        found.notes += part.notes
+    text = f"# Imported from {' and '.join(filter(None, [bus and f'bus {bus}', bucket and f'bucket {bucket}']))}.\n"
+    text += write_yaml({"rules": found.rules})
+    if to is not None and found.rules:
+        _write(to, text)
+    if output == "json":
+        print_json(asdict(found) | {"file": str(to) if to else None})
+        return
+    if to is None:
+        click.echo(text, nl=False)
+    else:
+        click.echo(f"{count(len(found.rules), 'rule')} → {to}" if found.rules else "no rule was found")
+    for note in found.notes:
+        print_note(f"Look at: {note.what}: {note.why}")
+    for left in found.not_carried:
+        print_note(f"Not carried over: {left.what}: {left.why}")
+
+
+def _found(connection: Connection, bus: str | None, bucket: str | None, origin: Origin) -> Iterator[Import]:
+    if bus:
+        yield of_eventbridge(list(_rules_of(connection, bus)), origin)
+    if bucket:
+        answer = connection.s3.get_bucket_notification_configuration(Bucket=bucket)
+        yield of_bucket(bucket, dict(answer), origin)
+
+
+def _rules_of(
+    connection: Connection, bus: str
+) -> Iterator[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]]:
+    eventbridge = connection.eventbridge
+    for page in eventbridge.get_paginator("list_rules").paginate(EventBusName=bus):
+        for rule in page["Rules"]:
+            pages = eventbridge.get_paginator("list_targets_by_rule").paginate(
+                Rule=rule["Name"], EventBusName=bus
+            )
+            yield dict(rule), [dict(target) for targets in pages for target in targets["Targets"]]
+
+
+def _only_environment(connection: Connection) -> str:
+    """Return the gateway's environment, where it has one and was named."""
+    if not connection.names_a_gateway:
+        raise click.UsageError("give --environment, or the gateway with --stack-name or --local")
+    known = sorted(connection.environments or ())
+    if len(known) != 1:
+        raise Refused(f"say which environment with --environment; known are: {', '.join(known) or 'none'}")
+    return known[0]
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError as error:
+        raise Refused(f"{file} is there already: name another with --to") from error
+    except OSError as error:
+        raise Refused(f"{file} cannot be written: {error.strerror}") from error

@@ -1,0 +1,69 @@
+"""A first rule file: everything that can be known from where the events come, with comments on the rest."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway_cli.documents.yaml_documents import read_yaml, write_yaml
+from mwaa_gateway.rules import Rule, parse_rule
+
+__all__ = ["SCHEMA_NAME", "NewRule", "new_rule"]
+
+SCHEMA_NAME: Final = ".mwaa-gateway-rules.schema.json"  # hidden: a folder's other *.json files are rules
+
+
+@dataclass(frozen=True, slots=True)
+class NewRule:
+    """The text of a rule file, and the rule in it."""
+
+    text: str
+    rule: Rule
+
+
+def new_rule(source: str, *, dag_id: str, environment: str, rule_id: str | None = None) -> NewRule:
+    """Write a rule file for the uploads to `s3://bucket/prefix/*.csv`; raises InvalidRule where that is no rule."""
+    rule_id = rule_id or _rule_id(source, dag_id)
+    text = _TEXT.format(
+        schema=SCHEMA_NAME,
+        id=rule_id,
+        description=_quoted(f"Start {dag_id} for each upload to {source}"),
+        source=_quoted(source),
+        environment=_quoted(environment),
+        dag_id=_quoted(dag_id),
+    )
+    documents, _ = read_yaml(text)
+    written: Any = documents[0].value if documents else {}
+    return NewRule(text, parse_rule(written, environments=None))
+
+
+_TEXT: Final = """\
+# yaml-language-server: $schema={schema}
+id: {id}  # for good: part of every run_id. What stands before a dot is the namespace
+description: {description}
+s3: {source}  # uploads; `*` is any run of characters, `/` too
+target:
+  environment: {environment}
+  dag_id: {dag_id}
+  input_transformer:  # what arrives as conf; without it, the event itself
+    input_paths:
+      bucket: $.detail.bucket.name
+      key: $.detail.object.key
+      size: $.detail.object.size
+    input_template:
+      source: s3://<bucket>/<key>
+      bytes: <size>
+"""
+
+
+def _rule_id(source: str, dag_id: str) -> str:
+    """Name the rule after bucket and DAG."""
+    match = re.match(r"s3://([^/]*)", source)
+    bucket = match[1] if match else "s3"
+    return re.sub(r"[^a-z0-9_-]+", "-", f"{bucket}-{dag_id}".lower()).strip("-_")[:80]
+
+
+def _quoted(text: str) -> str:
+    """Return a text as YAML on one line, quoted where some reader could take it for something else."""
+    written = write_yaml({"text": text}).removeprefix("text: ").rstrip("\n")
+    return json.dumps(text) if "\n" in written else written
