@@ -94,6 +94,7 @@ def deployed(queues: Queues, dynamodb, monkeypatch: pytest.MonkeyPatch) -> Itera
     for name, value in {
         "RULES_TABLE": "rules",
         "INGRESS_DLQ_URL": queues.ingress_dlq,
+        "LEDGER_TABLE": "ledger",
         "TRIGGER_QUEUE_URL": queues.trigger.replace("analytics", "{environment}"),
         "ENVIRONMENTS": "analytics",
     }.items():

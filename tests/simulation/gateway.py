@@ -26,6 +26,7 @@ from mwaa_gateway.aws.queues import (
     VisibilityTimeout,
 )
 from mwaa_gateway.aws.rules_table import RulesTable
+from mwaa_gateway.aws.shadow_records import ShadowRecords
 from mwaa_gateway.dispatch import Airflow as AirflowPort
 from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.errors import Unavailable
@@ -155,6 +156,7 @@ class Gateway:
             ),
             queues=TriggerQueues(self.sqs, settings.trigger_queue_url),
             dead_letters=IngressDeadLetterQueue(self.sqs, settings.ingress_dlq_url),
+            shadows=ShadowRecords(self.dynamodb, settings.ledger_table),
             now=self.world.clock(),
         )
 
@@ -163,6 +165,7 @@ class Gateway:
             "rules_table": "rules",
             "trigger_queue_url": "trigger-{environment}",
             "ingress_dlq_url": "ingress-dlq",
+            "ledger_table": "ledger",
             "environments": frozenset(self.airflows),
             "unwrap_topic_arns": self.unwrap_topics,
         }

@@ -26,6 +26,7 @@ def test_what_an_ingress_function_may_do(expand, function):
     """Read rules, enqueue, keep what it cannot use and what Lambda gave up. No writing of rules, no MWAA."""
     assert _allowed(expand("analytics"), f"{function}Role") == {
         "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
+        "<LedgerTable.Arn>": {"dynamodb:PutItem"},
         f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*": {"sqs:SendMessage"},
         "<IngressDlq.Arn>": {"sqs:SendMessage"},
         "<IngressRetryQueue.Arn>": {"sqs:SendMessage"},
@@ -45,6 +46,7 @@ def test_what_queued_events_may_do(expand, queues):
     }
     assert _allowed(expand("analytics", EventQueueArns=queues), "QueuedEventsRole") == {
         "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
+        "<LedgerTable.Arn>": {"dynamodb:PutItem"},
         f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*": {"sqs:SendMessage"},
         "<IngressDlq.Arn>": {"sqs:SendMessage"},
         "<IngressRetryQueue.Arn>": receive,
@@ -252,12 +254,18 @@ def test_services_may_write_to_the_ingress_dlq_for_our_sources_only(deployed):
 
 
 def _allowed(template, role):
-    """Resource -> actions of a role's inline policies, all of which allow without a condition."""
+    """Resource -> actions of a role's inline policies, all of which allow without a condition, but for shadows."""
     allowed = {}
     for policy in template.of_type("AWS::IAM::Role")[role]["Policies"]:
         for actions, resources, statement in statements(policy["PolicyDocument"]):
             assert statement["Effect"] == "Allow"
-            assert {"Condition", "NotAction", "NotResource"}.isdisjoint(statement)
+            assert {"NotAction", "NotResource"}.isdisjoint(statement)
+            assert statement.get("Condition") == (
+                # Ingress writes to the ledger only what rules in SHADOW would have run; a request's partition has no "#".
+                {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["shadow#*"]}}
+                if statement.get("Sid") == "RecordShadows"
+                else None
+            )
             for resource in resources:
                 allowed.setdefault(resource, set()).update(actions)
     return allowed

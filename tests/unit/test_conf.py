@@ -210,7 +210,6 @@ class TestValidation:
                 "t.input_template: InputTemplate for target audit contains invalid placeholder nme.",
             ),
             ({"v": "<aws.events.rule-arn>"}, "the gateway's rules have no ARN; use <aws.events.rule-name>"),
-            ({"v": "<aws.events.event.ingestion-time>"}, "name a path to $.time"),
             ({"v": "x <aws.events.event>"}, "it is an object and can only be a whole value"),
             ('{"v": "<aws.events.event.json>"}', "it is an object and can only be a whole value"),
             ({"<name>": 1}, "has a placeholder in the field name '<name>'; only values may"),

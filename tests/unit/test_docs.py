@@ -74,10 +74,12 @@ def test_the_conf_shown_to_dag_authors_has_every_key_of_its_origin() -> None:
     shown = json.loads(
         re.search(r"```json\n(.*?)```", (ROOT / "docs/dag-authors.md").read_text(), re.DOTALL)[1]
     )
-    source = (ROOT / "layers/gateway/python/mwaa_gateway/ingest.py").read_text()
+    source = (ROOT / "layers/gateway/python/mwaa_gateway/resolve.py").read_text()
     written = set(
         re.findall(
-            r'^        "(\w+)": ', source[source.index("origin = {") : source.index("try:")], re.MULTILINE
+            r'^        "(\w+)": ',
+            source[source.index("def _origin") : source.index("def _identity")],
+            re.MULTILINE,
         )
     )
     assert written == set(shown["mwaa_gateway"])

@@ -8,6 +8,7 @@ import pytest
 
 from fakes.queues import FakeIngressDeadLetters, FakeTriggerQueue
 from fakes.rules import FakeRuleSource
+from fakes.shadows import FakeShadowLedger
 from mwaa_gateway.errors import MalformedEvent, Unavailable
 from mwaa_gateway.events import Event
 from mwaa_gateway.ingest import DeadEventReason, IngressReport, ingest
@@ -48,6 +49,7 @@ class Ingress:
     source: FakeRuleSource = field(default_factory=FakeRuleSource)
     queue: FakeTriggerQueue = field(default_factory=FakeTriggerQueue)
     dead_letters: FakeIngressDeadLetters = field(default_factory=FakeIngressDeadLetters)
+    shadows: FakeShadowLedger = field(default_factory=FakeShadowLedger)
 
     def ingest(self, *events: Event | MalformedEvent, payload: Mapping[str, Any] = PAYLOAD) -> IngressReport:
         return ingest(
@@ -56,6 +58,7 @@ class Ingress:
             rules=LiveRules(self.source, environments={"analytics", "marketing"}, refresh_seconds=5),
             queue=self.queue,
             dead_letters=self.dead_letters,
+            shadows=self.shadows,
             now=lambda: 1_000.0,
         )
 
@@ -185,3 +188,82 @@ def test_a_repeated_invocation_asks_for_the_same_run(ingress: Ingress) -> None:
     first, second = ingress.queue.requests
     assert first.ledger_key == second.ledger_key
     assert first.target == second.target
+
+
+def test_a_rule_in_shadow_is_recorded_and_starts_nothing(ingress: Ingress) -> None:
+    """What would have run, beside what does; an event that only it wants is unmatched."""
+    ingress.source.put(rule())
+    ingress.source.put(rule("trial.orders", state="SHADOW"), version=2)
+    ingress.source.put(
+        rule("trial.others", state="SHADOW", pattern={"detail": {"object": {"key": [{"prefix": "x/"}]}}})
+    )
+    report = ingress.ingest(upload(), upload("x/1.csv"))
+    assert ["finance.orders"] == [request.rule_id for request in ingress.queue.requests]
+    first, second = ingress.shadows.records
+    (real,) = ingress.queue.requests
+    assert ("trial.orders", 2, "analytics", "ingest_orders") == (
+        first.rule_id,
+        first.rule_version,
+        first.environment,
+        first.dag_id,
+    )
+    assert derive_run_id(upload().identity, "trial.orders", "default") == first.run_id
+    assert real.ledger_key[0] == first.event_hash == first.ledger_key[0]
+    assert "trial.orders#default#0" == first.ledger_key[1]
+    assert "trial.orders" == first.conf["mwaa_gateway"]["rule_id"]  # type: ignore[index]
+    assert "trial.others" == second.rule_id
+    assert (1, [upload("x/1.csv")]) == (report.matched, report.unmatched)
+
+
+def test_a_rule_in_shadow_buries_nothing(ingress: Ingress) -> None:
+    """What would have been dead is in its report; no alarm rings for a rule on trial."""
+    captures = {"detail.object.key": "orders/{region}/{file}"}
+    ingress.source.put(rule("trial.orders", state="SHADOW", captures=captures))
+    report = ingress.ingest(upload())
+    assert ([], []) == (report.dead, ingress.dead_letters.dead)
+    (record,) = ingress.shadows.records
+    assert ("*", "captures_refused", "", None) == (
+        record.target_id,
+        record.reason,
+        record.run_id,
+        record.conf,
+    )
+
+
+def test_a_shadow_that_cannot_be_recorded_stops_no_run(ingress: Ingress) -> None:
+    """Its report has a gap, which is told; the real rule's event is not delivered again for it."""
+    ingress.source.put(rule())
+    ingress.source.put(rule("trial.orders", state="SHADOW"))
+    ingress.shadows.failures.coming["record"] = 1
+    report = ingress.ingest(upload())
+    assert 1 == len(ingress.queue.requests)
+    assert report.shadows_lost
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"captures": {"detail.object.key": "x/{file}"}}, DeadEventReason.CAPTURES_REFUSED),
+        ({"dedupe_key": "<$.detail.none>"}, DeadEventReason.DEDUPE_KEY_REFUSED),
+        (
+            {
+                "targets": [
+                    {"id": "a", "environment": "analytics", "dag_id": "<$.source>", "allowed_dag_ids": ["x"]}
+                ]
+            },
+            DeadEventReason.DAG_ID_REFUSED,
+        ),
+    ],
+)
+def test_what_cannot_be_resolved_is_kept_with_rule_and_reason(
+    ingress: Ingress, changes: dict[str, Any], reason: DeadEventReason
+) -> None:
+    """Nothing is started for it, and the other rules fire."""
+    ingress.source.put(rule("a.odd", **changes), version=5)
+    ingress.source.put(rule())
+    report = ingress.ingest(upload())
+    assert ["finance.orders"] == [request.rule_id for request in ingress.queue.requests]
+    (dead,) = report.dead
+    assert (reason, "a.odd", 5, PAYLOAD) == (dead.reason, dead.rule_id, dead.rule_version, dead.payload)
+    assert dead.text.startswith("rule 'a.odd': ")
+    assert [] == report.unmatched

@@ -8,6 +8,7 @@ INGRESS = {
     "RULES_TABLE": "rules",
     "TRIGGER_QUEUE_URL": "https://sqs/1/gateway-trigger-{environment}",
     "INGRESS_DLQ_URL": "https://sqs/1/dlq",
+    "LEDGER_TABLE": "ledger",
     "ENVIRONMENTS": "analytics, marketing",
 }
 
@@ -20,6 +21,7 @@ def test_settings_are_read_by_their_names() -> None:
             rules_table="rules",
             trigger_queue_url="https://sqs/1/gateway-trigger-{environment}",
             ingress_dlq_url="https://sqs/1/dlq",
+            ledger_table="ledger",
             environments=frozenset({"analytics", "marketing"}),
             rules_refresh_seconds=2.5,
             unwrap_topic_arns=frozenset(),

@@ -52,6 +52,12 @@ REMEDIES: Final[Mapping[str, str]] = {
     "deploy a gateway that reads it, then redrive.",
     DeadEventReason.BROKEN_RULE: "The rule cannot be read from the table: apply its file again, then redrive; other rules "
     "have had the event already, and get no second run.",
+    DeadEventReason.CAPTURES_REFUSED: "A field has another form than the rule's captures: mend them and apply the rule, or "
+    "narrow its pattern so that it leaves such events out; then redrive.",
+    DeadEventReason.DEDUPE_KEY_REFUSED: "The event lacks a value of the rule's dedupe_key: mend that and apply the rule, or "
+    "narrow its pattern so that it leaves such events out; then redrive.",
+    DeadEventReason.DAG_ID_REFUSED: "The event names a DAG that the rule does not allow: if it may, add it to the target's "
+    "allowed_dag_ids, apply the rule, then redrive; else see who sent it, and purge this.",
     CONF_NOT_MADE: "The rule makes no conf of this event: mend its input_transformer, apply it, then redrive.",
     LAMBDA_GAVE_UP: "The function failed until Lambda, and after it the ingress retry queue, gave up: mend what its text "
     "and log say, then redrive.",

@@ -11,6 +11,7 @@ from mwaa_gateway.ingest import DeadEvent, IngressReport, ingest
 from mwaa_gateway.live_rules import LiveRules, StoredRule
 from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.rules import Rule
+from mwaa_gateway.shadow import ShadowRecord
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["Result", "RulesInMemory", "Trial", "try_events"]
@@ -91,6 +92,7 @@ def _ingested(named: NamedEvent, live: LiveRules) -> IngressReport:
         rules=live,
         queue=_Nowhere(),
         dead_letters=_Nowhere(),
+        shadows=_Nowhere(),
         now=lambda: 0.0,
     )
 
@@ -106,6 +108,17 @@ def _results(report: IngressReport) -> Iterator[Result]:
             run_id=request.target.run_id,
             conf=request.target.conf,
         )
+    for shadow in report.shadows:  # of a rule in SHADOW: what it would have run
+        yield Result(
+            outcome="refused" if shadow.reason else "run",
+            rule_id=shadow.rule_id,
+            target_id=shadow.target_id,
+            environment=shadow.environment or None,
+            dag_id=shadow.dag_id or None,
+            run_id=shadow.run_id or None,
+            conf=shadow.conf,
+            reason=shadow.reason_text or None,
+        )
     for dead in report.dead:
         yield Result("refused", rule_id=dead.rule_id, reason=dead.text)
 
@@ -115,6 +128,9 @@ class _Nowhere:
 
     def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
         """Send nothing."""
+
+    def record(self, records: Sequence[ShadowRecord]) -> None:
+        """Keep nothing."""
 
     def bury(self, dead: Sequence[DeadEvent]) -> None:
         """Keep nothing."""

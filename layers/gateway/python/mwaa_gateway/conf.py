@@ -6,11 +6,13 @@ can add a field or break out of one. A conf that cannot be what the rule's autho
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from mwaa_gateway.errors import ConfError
+from mwaa_gateway.event_paths import MISSING, follow
 from mwaa_gateway.events import Event
-from mwaa_gateway.input_transformer import MISSING, ORIGIN_KEY, InputTransformer, Node, Text, Whole, follow
+from mwaa_gateway.input_transformer import ORIGIN_KEY, InputTransformer, Node, Text, Whole
 from mwaa_gateway.payloads import kind_of
 
 __all__ = ["MAXIMUM_CONF_BYTES", "ORIGIN_KEY", "build_conf"]
@@ -34,11 +36,19 @@ class Transforms(Protocol):
         ...
 
 
-def build_conf(target: Transforms, event: Event, origin: Mapping[str, Any]) -> dict[str, Any]:
+def build_conf(
+    target: Transforms,
+    event: Event,
+    origin: Mapping[str, Any],
+    captured: Mapping[str, str] | None = None,
+    *,
+    now: float = 0.0,
+) -> dict[str, Any]:
     """Return the conf of the run that this event starts for this target.
 
     `origin` (where the run came from) is put under the reserved key `mwaa_gateway`; its `rule_id` also fills
-    `<aws.events.rule-name>`.
+    `<aws.events.rule-name>`. `captured` are the pieces that the rule's captures took; `now`, in seconds since the epoch,
+    fills `<aws.events.event.ingestion-time>`.
 
     Raises:
         ConfError: An object or list would have to be written into text, the conf has more than 32 KB as ASCII
@@ -53,12 +63,21 @@ def build_conf(target: Transforms, event: Event, origin: Mapping[str, Any]) -> d
                 f"{target.id!r} an input_transformer that names the fields it needs"
             )
     else:
-        conf = _Filling(target.id, target.input_transformer, event.envelope, str(origin["rule_id"])).conf()
+        given = {
+            **(captured or {}),
+            "aws.events.rule-name": str(origin["rule_id"]),
+            "aws.events.event.ingestion-time": _iso(now),
+        }
+        conf = _Filling(target.id, target.input_transformer, event.envelope, given).conf()
     conf[ORIGIN_KEY] = dict(origin)
     size = _size(conf)
     if size > MAXIMUM_CONF_BYTES:
         raise _too_large(target.id, f"{size}")
     return conf
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _size(value: Any) -> int:
@@ -79,12 +98,16 @@ class _Filling:
     """One filling of one template; stops as soon as the values put in are too large together."""
 
     def __init__(
-        self, target_id: str, transformer: InputTransformer, envelope: Mapping[str, Any], rule_id: str
+        self,
+        target_id: str,
+        transformer: InputTransformer,
+        envelope: Mapping[str, Any],
+        given: Mapping[str, str],
     ) -> None:
         self._target_id = target_id
         self._transformer = transformer
         self._envelope = envelope
-        self._rule_id = rule_id
+        self._given = given
         self._found: dict[str, tuple[Any, int]] = {}
         self._left = MAXIMUM_CONF_BYTES
 
@@ -116,9 +139,9 @@ class _Filling:
         return value
 
     def _find(self, name: str) -> Any:
+        if name in self._given:
+            return self._given[name]
         match name:
-            case "aws.events.rule-name":
-                return self._rule_id
             case "aws.events.event":
                 return {field: value for field, value in self._envelope.items() if field != "detail"}
             case "aws.events.event.json":

@@ -4,6 +4,7 @@
     ├── MalformedEvent   the sender's: for good, to the ingress dead-letter queue, never retried
     ├── InvalidPattern   the rule's author's: an event pattern that EventBridge would refuse
     ├── InvalidRule      the rule's author's: every problem of one rule, each with its field and remedy
+    ├── InvalidNamespace the operator's: an allow-list of a namespace that cannot be read
     ├── ConfError        the rule's author's: this event cannot become the conf the rule asks for
     └── Unavailable      nobody's: AWS did not answer; the same call will work later
 
@@ -16,6 +17,7 @@ from typing import Self
 __all__ = [
     "ConfError",
     "GatewayError",
+    "InvalidNamespace",
     "InvalidPattern",
     "InvalidRule",
     "MalformedEvent",
@@ -37,7 +39,7 @@ class InvalidPattern(GatewayError):
 
 
 class ConfError(GatewayError):
-    """An event cannot be turned into the conf (or the dag_id) that a target asks for."""
+    """An event cannot be turned into what a rule asks for: its captures, dedupe key, dag_id or conf."""
 
 
 class Unavailable(GatewayError):
@@ -67,3 +69,12 @@ class InvalidRule(GatewayError):
     def of(cls, rule_id: str, *problems: tuple[str, str]) -> Self:
         """Build from (field, message) pairs."""
         return cls(rule_id, tuple(Problem(field, message) for field, message in problems))
+
+
+class InvalidNamespace(GatewayError):
+    """Everything that is wrong with the allow-list of a namespace."""
+
+    def __init__(self, name: str, problems: tuple[Problem, ...]) -> None:
+        self.name = name
+        self.problems = problems
+        super().__init__(f"the allow-list of namespace {name!r} is invalid: " + "; ".join(map(str, problems)))

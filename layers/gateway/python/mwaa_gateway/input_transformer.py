@@ -10,29 +10,23 @@ A template is an object, or EventBridge's own JSON text:
   In JSON text a quoted `"<name>"` is inside text, as EventBridge has it.
 - A path that finds nothing gives "".
 - An object or list inside text is refused; EventBridge drops such an event without a word.
-- Reserved: `<aws.events.rule-name>`, and as whole values `<aws.events.event>` (the event without its detail)
-  and `<aws.events.event.json>` (the event).
+- `<name>` may also be a piece that the rule's `captures` took from a field: always text.
+- Reserved: `<aws.events.rule-name>`, `<aws.events.event.ingestion-time>` (when the gateway took the event in; a run keeps
+  the time of the delivery that started it), and as whole values `<aws.events.event>` (the event without its detail) and
+  `<aws.events.event.json>` (the event).
 """
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mwaa_gateway.errors import Problem
+from mwaa_gateway.event_paths import Path, parse_path
 from mwaa_gateway.payloads import MAXIMUM_DEPTH, is_deeper_than
 
-__all__ = [
-    "MISSING",
-    "ORIGIN_KEY",
-    "InputTransformer",
-    "Node",
-    "Text",
-    "Whole",
-    "follow",
-    "validate_transformer",
-]
+__all__ = ["ORIGIN_KEY", "InputTransformer", "Node", "Text", "Whole", "validate_transformer"]
 
 ORIGIN_KEY: Final = "mwaa_gateway"  # in every conf: where the run came from
 MAXIMUM_INPUT_PATHS: Final = 100
@@ -54,8 +48,6 @@ class Text:
 
 
 Node = Whole | Text | dict[str, Any] | list[Any] | str | int | float | bool | None
-MISSING: Final = object()  # what a path finds where there is nothing; null is something
-Path = tuple[object, ...]  # names, positions, and _EACH
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +68,15 @@ class InputTransformer:
 
 
 def validate_transformer(
-    document: object, *, field: str = "input_transformer", target_id: str = "default"
+    document: object,
+    *,
+    field: str = "input_transformer",
+    target_id: str = "default",
+    captured: Collection[str] = (),
 ) -> tuple[InputTransformer | None, list[Problem]]:
     """Check the `input_transformer` of a target; return it, or None and everything that is wrong with it.
 
-    `field` is where it stands in the rule, for the problems.
+    `field` is where it stands in the rule, for the problems; `captured` are the names that the rule's captures bring.
     """
     if not isinstance(document, Mapping):
         return None, [Problem(field, "must be an object with input_paths and input_template")]
@@ -91,12 +87,17 @@ def validate_transformer(
     ]
     paths, path_problems = _checked_paths(document.get("input_paths", {}), f"{field}.input_paths")
     problems += path_problems
+    problems += [
+        Problem(f"{field}.input_paths.{name}", "is the name of a capture too; give one of them another")
+        for name in paths
+        if name in captured
+    ]
     if "input_template" not in document:
         return None, [
             *problems,
             Problem(f"{field}.input_template", "is missing; write the conf as an object"),
         ]
-    reading = _Template(f"{field}.input_template", target_id, paths.keys(), problems)
+    reading = _Template(f"{field}.input_template", target_id, {*paths, *captured}, problems)
     tree = reading.tree(document["input_template"])
     if problems or tree is None:
         return None, problems
@@ -110,10 +111,9 @@ def validate_transformer(
 _PLACEHOLDER: Final = re.compile(r"<([A-Za-z0-9_.-]+)>")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _WHOLE_ONLY: Final = ("aws.events.event", "aws.events.event.json")
-_RESERVED: Final = ("aws.events.rule-name", *_WHOLE_ONLY)
+_RESERVED: Final = ("aws.events.rule-name", "aws.events.event.ingestion-time", *_WHOLE_ONLY)
 _REFUSED: Final = {
     "aws.events.rule-arn": "the gateway's rules have no ARN; use <aws.events.rule-name>",
-    "aws.events.event.ingestion-time": "two deliveries of an event would differ in it; name a path to $.time",
 }
 
 
@@ -194,7 +194,7 @@ class _Template:
         elif name not in self._names and name not in _RESERVED:
             self._refuse(
                 f"InputTemplate for target {self._target_id} contains invalid placeholder {name}. Name its "
-                "path in input_paths, or correct its spelling"
+                "path in input_paths or captures, or correct its spelling"
             )
         return Whole(name)
 
@@ -221,10 +221,6 @@ def _unmarked(name: str) -> str:
 
 # --- input paths --------------------------------------------------------------------------------------------
 
-_EACH: Final = object()  # [*]
-
-_STEP: Final = re.compile(r"\.([A-Za-z0-9_/-]+)|\[([0-9]{1,6})\]|(\[\*\])")
-
 
 def _checked_paths(written: object, field: str) -> tuple[dict[str, Path], list[Problem]]:
     if not isinstance(written, Mapping):
@@ -241,8 +237,9 @@ def _checked_paths(written: object, field: str) -> tuple[dict[str, Path], list[P
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             problems.append(Problem(field, f"has the name {name!r}; use letters, digits, - and _"))
             continue
-        paths[name] = path = tuple(_steps(text)) if isinstance(text, str) else (None,)
-        if None in path:
+        path = parse_path(text)
+        paths[name] = path or ()
+        if path is None:
             problems.append(
                 Problem(
                     f"{field}.{name}",
@@ -250,36 +247,3 @@ def _checked_paths(written: object, field: str) -> tuple[dict[str, Path], list[P
                 )
             )
     return paths, problems
-
-
-def _steps(text: str) -> Iterator[object]:
-    """Yield the steps of a path, and None where it cannot be read."""
-    if not text.startswith("$"):
-        yield None
-        return
-    position = 1
-    while position < len(text):
-        match = _STEP.match(text, position)
-        if match is None:
-            yield None
-            return
-        yield match[1] or (_EACH if match[3] else int(match[2]))
-        position = match.end()
-
-
-def follow(path: Path, value: Any) -> Any:
-    """Return what the path finds; `[*]` gives the list of what the rest of the path finds in each element."""
-    for position, step in enumerate(path):
-        if step is _EACH:
-            if not isinstance(value, list):
-                return MISSING
-            found = (follow(path[position + 1 :], element) for element in value)
-            return [element for element in found if element is not MISSING]
-        match value:
-            case Mapping() if isinstance(step, str) and step in value:
-                value = value[step]
-            case list() if isinstance(step, int) and step < len(value):
-                value = value[step]
-            case _:
-                return MISSING
-    return value

@@ -1,7 +1,7 @@
 """Logs and metrics of every function: Powertools set up in one place, and one line for each change of state.
 
 Log keys are the same everywhere: event_id, rule_id, dag_id, run_id, attempt, outcome. Nothing else of an event is
-logged: keys, subjects and messages are other people's text.
+logged: keys, subjects and messages are other people's text. (A DAG id that an event may not name is, as a reason.)
 """
 
 from collections.abc import Mapping
@@ -37,6 +37,23 @@ def report_ingress(report: IngressReport) -> None:
         )
     for event in report.unmatched:
         logger.info("no rule matches", extra={"event_id": event.id, "outcome": "Unmatched"})
+    for shadow in report.shadows:
+        logger.info(
+            "would have been requested" if shadow.run_id else "would have been dead",
+            extra={
+                "event_id": shadow.event_id,
+                "rule_id": shadow.rule_id,
+                "environment": shadow.environment,
+                "dag_id": shadow.dag_id,
+                "run_id": shadow.run_id,
+                "outcome": "Shadow",
+                "reason": shadow.reason,
+            },
+        )
+    if report.shadows_lost:
+        logger.warning(
+            "%s; the rule's report has a gap", report.shadows_lost, extra={"outcome": "ShadowLost"}
+        )
     for dead in report.dead:
         logger.error(
             "kept in the ingress dead-letter queue: %s",
@@ -55,7 +72,12 @@ def report_ingress(report: IngressReport) -> None:
         "RequestsEnqueued": len(report.requests),
         "EventsMalformed": reasons.count(DeadEventReason.MALFORMED_EVENT),
         "BrokenRules": reasons.count(DeadEventReason.BROKEN_RULE),
+        "CapturesRefused": reasons.count(DeadEventReason.CAPTURES_REFUSED),
+        "DedupeKeyRefused": reasons.count(DeadEventReason.DEDUPE_KEY_REFUSED),
+        "DagIdRefused": reasons.count(DeadEventReason.DAG_ID_REFUSED),
         "ConfRefused": reasons.count(DeadEventReason.CONF_REFUSED),
+        "ShadowMatches": len(report.shadows),
+        "ShadowsLost": len(report.shadows) if report.shadows_lost else 0,
     }
     if any(counts.values()):
         _publish({name: count for name, count in counts.items() if count})

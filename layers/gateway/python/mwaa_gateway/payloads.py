@@ -14,6 +14,7 @@ __all__ = [
     "MAXIMUM_DEPTH",
     "dig",
     "is_deeper_than",
+    "is_unicode",
     "json_or_text",
     "kind_of",
     "object_in",
@@ -33,7 +34,7 @@ def text_of(mapping: Mapping[str, Any], name: str, where: str, default: str | No
         return default
     if not isinstance(value, str):
         raise MalformedEvent(f"{name} of {where} is {kind_of(value)}; expected text")
-    if not _is_unicode(value):
+    if not is_unicode(value):
         raise MalformedEvent(f"{name} of {where} holds half a surrogate pair; expected Unicode text")
     return value
 
@@ -59,7 +60,8 @@ def dig(value: Any, path: tuple[str, ...]) -> Any:
     return value
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Say whether the text can be encoded: it holds no half of a surrogate pair."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -60,6 +60,7 @@ class IngressSettings(_Settings):
     trigger_queue_url: str = _setting(
         "URL of the trigger queues, with {environment} for the environment's name", _queue_per_environment
     )
+    ledger_table: str = _setting("name of the DynamoDB table that keeps what rules in SHADOW would have run")
     ingress_dlq_url: str = _setting("URL of the queue that keeps events which can never be used")
     environments: frozenset[str] = _setting(
         "comma-separated names of the MWAA environments rules may name", _names

@@ -22,6 +22,7 @@ from mwaa_gateway.aws.queues import (
     VisibilityTimeout,
 )
 from mwaa_gateway.aws.rules_table import RulesTable
+from mwaa_gateway.aws.shadow_records import ShadowRecords
 from mwaa_gateway.dispatch import Airflow, Dispatcher
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import BelievedQueues, Event
@@ -51,6 +52,7 @@ class Ingress:
     rules: LiveRules
     queues: TriggerQueues
     dead_letters: IngressDeadLetterQueue
+    shadows: ShadowRecords
     now: Callable[[], float]
 
     def ingest(self, parsed: Iterable[Event | MalformedEvent], payload: Mapping[str, Any]) -> IngressReport:
@@ -61,6 +63,7 @@ class Ingress:
             rules=self.rules,
             queue=self.queues,
             dead_letters=self.dead_letters,
+            shadows=self.shadows,
             now=self.now,
         )
 
@@ -106,7 +109,8 @@ def queued_events() -> QueuedEventsFunction:
 
 
 def _ingress(settings: IngressSettings, sqs: "SQSClient") -> Ingress:
-    rules = RulesTable(boto3.client("dynamodb", config=CLIENT_CONFIG), settings.rules_table)
+    dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
+    rules = RulesTable(dynamodb, settings.rules_table)
     return Ingress(
         settings=settings,
         rules=LiveRules(
@@ -114,6 +118,7 @@ def _ingress(settings: IngressSettings, sqs: "SQSClient") -> Ingress:
         ),
         queues=TriggerQueues(sqs, settings.trigger_queue_url),
         dead_letters=IngressDeadLetterQueue(sqs, settings.ingress_dlq_url),
+        shadows=ShadowRecords(dynamodb, settings.ledger_table),
         now=time.time,
     )
 

@@ -1,0 +1,276 @@
+"""Checking a rule as its author wrote it."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, Literal
+
+from mwaa_gateway.captures import validate_captures
+from mwaa_gateway.errors import InvalidPattern, InvalidRule
+from mwaa_gateway.patterns import FieldMatcher, Pattern, compile_pattern
+from mwaa_gateway.rules.fields import Reading, seconds_of
+from mwaa_gateway.rules.rule import DedupeKey, Rule, State
+from mwaa_gateway.rules.targets import read_targets
+from mwaa_gateway.text_templates import TextTemplate, parse_text_template
+
+__all__ = ["OWN_SOURCE", "RULE_FORMAT", "parse_rule"]
+
+OWN_SOURCE: Final = "mwaa-gateway"  # the source of the gateway's own events; a rule on them could feed itself
+# Of a stored rule: a release that changes what a field means raises it and writes `format` into the document, so that one
+# that does not know the new meaning reports the rule instead of following the old one. Without the field it is 1.
+RULE_FORMAT: Final = 1
+MAXIMUM_EVENT_AGE_SECONDS: Final = 3 * 24 * 3600  # the trigger queue keeps a message for four days
+# A window, and a delivery that comes as late as any source's (51 days: SNS 23, a queue 14, its dead-letter queue 14), are
+# over before the ledger forgets the run after 90 days.
+MAXIMUM_WINDOW_SECONDS: Final = 30 * 24 * 3600
+MAXIMUM_KEY_PARTS: Final = 10
+
+
+def parse_rule(
+    document: Mapping[str, Any],
+    *,
+    environments: Collection[str] | None,
+    version: int = 0,
+    claim_check_bucket: str = "",
+) -> Rule:
+    """Check a rule as its author wrote it and resolve what is sugar.
+
+    `environments` are the names the gateway knows; None leaves the names unchecked. `claim_check_bucket` is the gateway's
+    own bucket, whose events no rule may ask for; empty where it is not known.
+
+    Raises:
+        InvalidRule: The rule cannot be used; holds every problem, each with its field and what to write
+        instead.
+    """
+    reading = _RuleReading(environments, claim_check_bucket)
+    rule = reading.rule(document, version)
+    if reading.problems or rule is None:
+        rule_id = document.get("id") if isinstance(document, Mapping) else None
+        raise InvalidRule(rule_id if isinstance(rule_id, str) else "?", tuple(reading.problems))
+    return rule
+
+
+# Known names, and those that a later release brings: refused by name, never ignored.
+_FIELDS: Final = (
+    "id",
+    "description",
+    "state",
+    "pattern",
+    "s3",
+    "captures",
+    "dedupe_key",
+    "on_replay",
+    "targets",
+    "target",
+    "maximum_event_age",
+    "format",
+)
+_FIELDS_LATER: Final = ("collect",)
+
+_RULE_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+_BUCKET: Final = re.compile(r"[A-Za-z0-9._-]{3,255}")
+
+
+class _RuleReading(Reading):
+    """One reading of one rule."""
+
+    def __init__(self, environments: Collection[str] | None, claim_check_bucket: str) -> None:
+        super().__init__()
+        self._environments = environments
+        self._claim_check_bucket = claim_check_bucket
+
+    def rule(self, document: object, version: int) -> Rule | None:
+        """Return the rule, None where it is refused."""
+        if not isinstance(document, Mapping):
+            self.refuse("", "a rule is an object with id, pattern and targets")
+            return None
+        if not self._is_readable(document.get("format", RULE_FORMAT)):
+            return None
+        self.known_fields(document, "", _FIELDS, _FIELDS_LATER)
+        rule_id = self._id(document)
+        description = document.get("description", "")
+        if not isinstance(description, str):
+            self.refuse("description", f"is {description!r}; write text")
+        state = self._state(document.get("state", "ENABLED"))
+        pattern = self._pattern(document)
+        captures, problems = validate_captures(document["captures"]) if "captures" in document else ((), [])
+        self.problems += problems
+        captured = [name for capture in captures for name in capture.names]
+        dedupe_key = self._dedupe_key(document["dedupe_key"], captured) if "dedupe_key" in document else None
+        on_replay = self._on_replay(document.get("on_replay", "dedupe"))
+        targets = read_targets(self, document, self._environments, captured)
+        age = self._age(document["maximum_event_age"]) if "maximum_event_age" in document else None
+        if self.problems or pattern is None:
+            return None
+        return Rule(
+            rule_id, description, state, pattern, targets, age, version, captures, dedupe_key, on_replay
+        )
+
+    def _is_readable(self, written: object) -> bool:
+        if written == RULE_FORMAT and not isinstance(written, bool):
+            return True
+        self.refuse(
+            "format",
+            f"is {written!r}, and this version of the gateway reads format {RULE_FORMAT}: deploy the version that the rule "
+            "was written for, or apply its file again with the command of this one",
+        )
+        return False
+
+    def _id(self, document: Mapping[str, Any]) -> str:
+        rule_id = self.text(
+            document,
+            "id",
+            "",
+            _RULE_ID,
+            "a-z, 0-9, '.', '_' and '-', at most 80, beginning with a letter or digit",
+        )
+        if ".." in rule_id:
+            self.refuse(
+                "id",
+                f"is {rule_id!r}; write single dots: the id becomes part of a run_id, where '..' is refused",
+            )
+        return rule_id
+
+    def _state(self, state: object) -> State:
+        match state:
+            case "ENABLED" | "DISABLED" | "SHADOW":
+                return state
+            case _:
+                self.refuse("state", f"is {state!r}; write ENABLED, DISABLED or SHADOW")
+        return "DISABLED"
+
+    # --- pattern
+
+    def _pattern(self, document: Mapping[str, Any]) -> Pattern | None:
+        if ("pattern" in document) == ("s3" in document):
+            self.refuse(
+                "pattern",
+                "write either `pattern` (an event pattern) or `s3` (s3://bucket/key), and only one of them",
+            )
+            return None
+        field = "pattern" if "pattern" in document else "s3"
+        written = document["pattern"] if field == "pattern" else self._s3_pattern(document["s3"])
+        if field == "s3" and written is None:
+            return None
+        if not isinstance(written, Mapping):
+            self.refuse(field, "Filter is not an object; write an event pattern, as in {source: [aws.s3]}")
+            return None
+        try:
+            pattern = compile_pattern(written)
+        except InvalidPattern as error:
+            self.refuse(field, str(error))
+            return None
+        self._refuse_own_events(pattern, field)
+        return pattern
+
+    def _s3_pattern(self, written: object) -> dict[str, Any] | None:
+        """Return the event pattern of uploads to `s3://bucket/key`; `*` is any run of characters, `/` too."""
+        match = (
+            re.fullmatch(r"s3://([^/]*)(?:/(.*))?", written, re.DOTALL) if isinstance(written, str) else None
+        )
+        if match is None or not _BUCKET.fullmatch(match[1]):
+            self.refuse(
+                "s3", f"is {written!r}; write s3://bucket/key, where * in the key is any run of characters"
+            )
+            return None
+        bucket, key = match[1], match[2] or "*"
+        detail: dict[str, Any] = {"bucket": {"name": [bucket]}}
+        if key != "*":
+            detail["object"] = {"key": [_key_pattern(key)]}
+        return {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": detail}
+
+    def _refuse_own_events(self, pattern: Pattern, field: str) -> None:
+        """Refuse what names the gateway's own events; what only happens to match them is left out when they come."""
+        for branch in pattern.branches:
+            fields = dict(branch)
+            if OWN_SOURCE in (fields["source"].strings if "source" in fields else ()):
+                self.refuse(
+                    field, f"matches source {OWN_SOURCE!r}, the gateway's own events: it could start itself"
+                )
+                return
+            if self._takes_claim_checks(fields):
+                own = self._claim_check_bucket
+                self.refuse(
+                    field,
+                    f"matches bucket {own!r}, where the gateway puts large confs: it could start itself; leave the bucket "
+                    f"out, as in {{anything-but: [{own}]}}",
+                )
+                return
+
+    def _takes_claim_checks(self, fields: Mapping[str, FieldMatcher]) -> bool:
+        bucket, source = fields.get("detail.bucket.name"), fields.get("source")
+        return (
+            bool(self._claim_check_bucket)
+            and bucket is not None
+            and bucket.matches(self._claim_check_bucket)
+            and (source is None or source.matches("aws.s3"))
+        )
+
+    # --- what makes two events the same
+
+    def _dedupe_key(self, written: object, captured: Collection[str]) -> DedupeKey | None:
+        document = written if isinstance(written, Mapping) else {"key": written}
+        self.known_fields(document, "dedupe_key.", ("key", "window"))
+        key = document.get("key")
+        texts: list[Any] = key if isinstance(key, list) else [key]
+        if not 0 < len(texts) <= MAXIMUM_KEY_PARTS or not all(
+            isinstance(text, str) and text for text in texts
+        ):
+            self.refuse(
+                "dedupe_key.key",
+                f"is {key!r}; write text with values of the event, as in <region>-<$.detail.day>, or a list of 1 to "
+                f"{MAXIMUM_KEY_PARTS} such texts",
+            )
+            return None
+        parts = self._key_parts(texts, captured)
+        if len(parts) == len(texts) and all(part.is_plain for part in parts):
+            self.refuse(
+                "dedupe_key.key",
+                "is the same for every event; name what tells them apart, as in <region> or <$.detail.day>",
+            )
+        return DedupeKey(tuple(parts), self._window(document["window"]) if "window" in document else None)
+
+    def _key_parts(self, texts: Iterable[str], captured: Collection[str]) -> list[TextTemplate]:
+        parts = []
+        for text in texts:
+            try:
+                parts.append(parse_text_template(text, captured))
+            except ValueError as error:
+                self.refuse("dedupe_key.key", str(error))
+        return parts
+
+    def _window(self, written: object) -> int | None:
+        seconds = seconds_of(written)
+        if not 0 < seconds <= MAXIMUM_WINDOW_SECONDS:
+            self.refuse("dedupe_key.window", f"is {written!r}; write 15m, 1h or 1d, at most 30d")
+            return None
+        return seconds
+
+    def _on_replay(self, written: object) -> Literal["dedupe", "rerun"]:
+        match written:
+            case "dedupe" | "rerun":
+                return written
+            case _:
+                self.refuse("on_replay", f"is {written!r}; write dedupe or rerun")
+        return "dedupe"
+
+    # --- small things
+
+    def _age(self, written: object) -> int | None:
+        seconds = seconds_of(written)
+        if not 0 < seconds <= MAXIMUM_EVENT_AGE_SECONDS:
+            self.refuse("maximum_event_age", f"is {written!r}; write 30s, 15m, 24h or 3d, at most 3d")
+            return None
+        return seconds
+
+
+def _key_pattern(key: str) -> Any:
+    """Return the simplest pattern for a key with `*` in it."""
+    if "\\" not in key:
+        head, star, tail = key.partition("*")
+        if not star:
+            return key
+        if not tail:
+            return {"prefix": head}
+        if not head and "*" not in tail:
+            return {"suffix": tail}
+    return {"wildcard": key}

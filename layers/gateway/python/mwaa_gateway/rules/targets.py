@@ -1,0 +1,193 @@
+"""Reading a rule's targets."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, TypeGuard
+
+from mwaa_gateway.input_transformer import InputTransformer, validate_transformer
+from mwaa_gateway.rules.fields import Reading, nearest
+from mwaa_gateway.rules.rule import DAG_ID, LargeConf, Target
+from mwaa_gateway.text_templates import TextTemplate, parse_text_template
+
+__all__ = ["read_targets"]
+
+MAXIMUM_TARGETS: Final = 5
+MAXIMUM_ALLOWED_DAG_IDS: Final = 100
+
+_FIELDS: Final = (
+    "id",
+    "environment",
+    "dag_id",
+    "allowed_dag_ids",
+    "input_transformer",
+    "large_conf",
+    "when_paused",
+)
+_TARGET_ID: Final = re.compile(r"[a-z0-9_-]{1,40}")
+_ENVIRONMENT: Final = re.compile(r"[a-zA-Z][0-9a-zA-Z_-]{0,79}")
+_DAG_ID_WORDS: Final = "letters, digits, '_', '.' and '-', at most 250"
+_ALLOWED: Final = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_.*-]{1,250}")
+
+
+def read_targets(
+    reading: Reading,
+    document: Mapping[str, Any],
+    environments: Collection[str] | None,
+    captured: Collection[str],
+) -> tuple[Target, ...]:
+    """Read `targets` or `target`; `captured` are the names that the rule's captures bring."""
+    if ("targets" in document) == ("target" in document):
+        reading.refuse("targets", "write either `targets` (a list) or `target` (one, with the id `default`)")
+        return ()
+    of = _TargetReading(reading, environments, captured)
+    if "target" in document:
+        return (of.target(document["target"], "target", default_id="default"),)
+    written = document["targets"]
+    if not isinstance(written, list) or not 1 <= len(written) <= MAXIMUM_TARGETS:
+        reading.refuse("targets", f"must be a list of 1 to {MAXIMUM_TARGETS} targets")
+        return ()
+    targets = tuple(
+        of.target(target, f"targets[{position}]", default_id=None) for position, target in enumerate(written)
+    )
+    seen: set[str] = set()
+    for position, target in enumerate(targets):
+        if target.id in seen and target.id:
+            reading.refuse(
+                f"targets[{position}].id", f"{target.id!r} is taken by another target; give each its own"
+            )
+        seen.add(target.id)
+    return targets
+
+
+class _TargetReading:
+    """Reads the targets of one rule."""
+
+    def __init__(
+        self, reading: Reading, environments: Collection[str] | None, captured: Collection[str]
+    ) -> None:
+        self._reading = reading
+        self._environments = environments
+        self._captured = captured
+
+    def target(self, written: object, field: str, default_id: str | None) -> Target:
+        reading = self._reading
+        if not isinstance(written, Mapping):
+            reading.refuse(field, "must be an object with environment and dag_id")
+            return Target("", "", "")
+        reading.known_fields(written, f"{field}.", _FIELDS)
+        if default_id is not None:
+            written = {"id": default_id, **written}
+        target_id = reading.text(written, "id", field, _TARGET_ID, "a-z, 0-9, '_' and '-', at most 40")
+        environment = self._environment(written, field)
+        dag_id, template = self._dag_id(written, field)
+        allowed = self._allowed(written, field)
+        transformer = self._transformer(written, field, target_id)
+        large_conf = self._large_conf(written, field)
+        match written.get("when_paused", "queue"):
+            case "queue":
+                pass
+            case "hold" | "reject" as later:
+                reading.refuse(f"{field}.when_paused", f"{later} is not supported yet; write queue")
+            case other:
+                reading.refuse(f"{field}.when_paused", f"is {other!r}; write queue")
+        return Target(
+            target_id,
+            environment,
+            dag_id,
+            transformer,
+            allowed_dag_ids=allowed,
+            large_conf=large_conf,
+            dag_id_template=template,
+        )
+
+    def _environment(self, written: Mapping[str, Any], field: str) -> str:
+        environment = self._reading.text(
+            written,
+            "environment",
+            field,
+            _ENVIRONMENT,
+            "the name of an MWAA environment: letters, digits, '_' and '-'",
+        )
+        known = self._environments
+        if environment and known is not None and environment not in known:
+            hint = nearest(environment, known) or f"known are: {', '.join(sorted(known)) or 'none'}"
+            self._reading.refuse(
+                f"{field}.environment", f"{environment!r} is not an environment of this gateway; {hint}"
+            )
+        return environment
+
+    def _transformer(self, written: Mapping[str, Any], field: str, target_id: str) -> InputTransformer | None:
+        if "input_transformer" not in written:
+            return None
+        transformer, problems = validate_transformer(
+            written["input_transformer"],
+            field=f"{field}.input_transformer",
+            target_id=target_id,
+            captured=self._captured,
+        )
+        self._reading.problems += problems
+        return transformer
+
+    def _dag_id(self, written: Mapping[str, Any], field: str) -> tuple[str, TextTemplate | None]:
+        """Return the dag_id as written, and its template where it takes values from the event."""
+        value = written.get("dag_id")
+        if not _takes_values(value):
+            return self._reading.text(written, "dag_id", field, DAG_ID, _DAG_ID_WORDS), None
+        try:
+            template = parse_text_template(value, {*self._captured, *_input_names(written)})
+        except ValueError as error:
+            self._reading.refuse(f"{field}.dag_id", str(error))
+            return value, None
+        plain = "".join(part for part in template.parts if isinstance(part, str))
+        if plain and not DAG_ID.fullmatch(plain):
+            self._reading.refuse(f"{field}.dag_id", f"is {value!r}; write {_DAG_ID_WORDS}, around the values")
+        return value, template
+
+    def _allowed(self, written: Mapping[str, Any], field: str) -> tuple[str, ...]:
+        """Return the DAGs that events may name; required where they may, refused where they may not."""
+        where, takes_values = f"{field}.allowed_dag_ids", _takes_values(written.get("dag_id"))
+        if "allowed_dag_ids" not in written:
+            if takes_values:
+                self._reading.refuse(
+                    where,
+                    "is missing: dag_id takes values from the event, so list the DAGs it may start, as in "
+                    "[ingest_eu, ingest_us] or [ingest_*]",
+                )
+            return ()
+        allowed = written["allowed_dag_ids"]
+        if not takes_values:
+            self._reading.refuse(
+                where, "is for a dag_id with values of the event in it, as in ingest_<region>; remove it"
+            )
+            return ()
+        if not isinstance(allowed, list) or not 1 <= len(allowed) <= MAXIMUM_ALLOWED_DAG_IDS:
+            self._reading.refuse(where, f"must be a list of 1 to {MAXIMUM_ALLOWED_DAG_IDS} dag_ids")
+            return ()
+        for position, entry in enumerate(allowed):
+            if not isinstance(entry, str) or not _ALLOWED.fullmatch(entry):
+                self._reading.refuse(
+                    f"{where}[{position}]",
+                    f"is {entry!r}; write a dag_id, or one with * for any run of characters, as in ingest_*",
+                )
+        return tuple(map(str, allowed))
+
+    def _large_conf(self, written: Mapping[str, Any], field: str) -> LargeConf:
+        match written.get("large_conf", "reject"):
+            case "reject":
+                return "reject"
+            case "claim_check":
+                self._reading.refuse(f"{field}.large_conf", "claim_check is not supported yet; write reject")
+            case other:
+                self._reading.refuse(f"{field}.large_conf", f"is {other!r}; write reject or claim_check")
+        return "reject"
+
+
+def _takes_values(dag_id: object) -> TypeGuard[str]:
+    return isinstance(dag_id, str) and "<" in dag_id
+
+
+def _input_names(written: Mapping[str, Any]) -> Iterable[str]:
+    """The names of the target's input paths, whether or not its transformer has other mistakes."""
+    transformer = written.get("input_transformer")
+    paths = transformer.get("input_paths") if isinstance(transformer, Mapping) else None
+    return filter(lambda name: isinstance(name, str), paths) if isinstance(paths, Mapping) else ()
