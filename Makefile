@@ -18,7 +18,7 @@ BIN := .venv/bin
 ONCE ?=
 export AIRFLOW_VERSION ?= 3.3.1
 
-.PHONY: help run down setup test check test-fast test-simulation simulate test-template test-3.13 test-local-stack format lock clean
+.PHONY: help run down setup test check test-fast test-simulation simulate test-template test-3.13 test-local-stack test-airflow-all format lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -62,6 +62,12 @@ endif
 
 test-local-stack: .venv/.ready .venvs/lambda/.ready  ## The deployed gateway against real Airflow
 	$(BIN)/pytest tests/local_stack
+
+AIRFLOW_VERSIONS ?=
+KEEP_AIRFLOW ?=
+export AIRFLOW_VERSIONS KEEP_AIRFLOW
+test-airflow-all: .venv/.ready  ## Both transports on every Airflow MWAA offers, or on AIRFLOW_VERSIONS="2.7.2 3.0.6"; KEEP_AIRFLOW=1 keeps what it installs
+	$(BIN)/pytest tests/airflow_versions -q
 
 format: .venv/.ready  ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix

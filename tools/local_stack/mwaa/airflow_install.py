@@ -23,6 +23,8 @@ from typing import Any, Final
 from local_stack.mwaa.versions import AirflowVersion, python_minor
 
 LOCK_FILES: Final = Path(__file__).parent.parent / "airflow"
+# What a version needs and does not say: flask-session 0.6 came three days before 2.8.1, and breaks `airflow db migrate`.
+_UNSAID: Final = {"2.8.1": ["flask-session<0.6"]}
 _BUILDS: Final = LOCK_FILES / "build.constraints"
 Progress = Callable[[str], None]
 _INSTALLED: Final = "installed"  # a file in the environment: the hash of the lock file it was made from
@@ -80,7 +82,7 @@ def write_lock(version: AirflowVersion, *, uv: Path) -> Path:
     Of the hashes of a package those are kept that can be needed: on Linux and macOS, on a Python the version runs on.
     """
     lock_file = LOCK_FILES / f"{version.text}.txt"
-    requirement = f"apache-airflow=={version.text}"
+    wanted = [f"apache-airflow=={version.text}", *_UNSAID.get(version.text, [])]
     options = [
         "--universal",
         "--python-version=3.11",
@@ -92,13 +94,14 @@ def write_lock(version: AirflowVersion, *, uv: Path) -> Path:
 
     def compiled(form: str) -> str:
         command = [str(uv), "pip", "compile", "--quiet", "-", *options, f"--format={form}"]
-        done = subprocess.run(command, input=requirement, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input="\n".join(wanted), capture_output=True, text=True, check=False)
         if done.returncode:
-            raise InstallError(f"uv could not resolve {requirement}:\n{done.stderr}")
+            raise InstallError(f"uv could not resolve {' and '.join(wanted)}:\n{done.stderr}")
         return done.stdout
 
     needed = needed_hashes(tomllib.loads(compiled("pylock.toml")), version)
-    header = f"# Generated: echo {requirement} | uv pip compile - {' '.join(options)}\n"
+    also = "".join(f" (and {each})" for each in wanted[1:])
+    header = f"# Generated: echo {wanted[0]} | uv pip compile - {' '.join(options)}{also}\n"
     lock_file.write_text(header + with_hashes(compiled("requirements.txt"), needed))
     return lock_file
 

@@ -1,0 +1,97 @@
+"""The dispatcher's own flow on a queue of a few lines: what SQS and Lambda do around it, in threads, without waiting.
+
+Time is real plus what was skipped: when nothing is due, the clock jumps to the next message.
+"""
+
+import heapq
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from fakes.gates import FakeGateStore
+from fakes.ledger import FakeLedger
+from fakes.queues import FakeTriggerDeadLetters
+from mwaa_gateway.dispatch import Airflow, Dispatcher
+from mwaa_gateway.gates import Gates
+from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
+from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Rejected, Retryable, Triggered
+from mwaa_gateway.trigger_request import TriggerRequest
+
+DELIVERIES = 100  # of one message, after which it is stuck
+
+
+class SafeLedger(FakeLedger):
+    """The ledger in a dict, one call at a time, as DynamoDB's conditional writes are."""
+
+    lock = threading.Lock()
+
+    def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
+        with self.lock:
+            return super().claim(request, now)
+
+    def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
+        with self.lock:
+            return super().finish(claim, outcome, now)
+
+    def note(self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float) -> bool:
+        with self.lock:
+            return super().note(claim, outcome, now)
+
+
+@dataclass
+class Story:
+    """A trigger queue and the dispatchers that empty it."""
+
+    ledger: SafeLedger = field(default_factory=SafeLedger)
+    dead_letters: FakeTriggerDeadLetters = field(default_factory=FakeTriggerDeadLetters)
+    gates: FakeGateStore = field(default_factory=FakeGateStore)
+    skipped: float = 0.0
+    deliveries: int = 0
+
+    def now(self) -> float:
+        """Seconds since the epoch, by this story's clock."""
+        return time.time() + self.skipped
+
+    def play(self, bodies: Iterable[str], airflows: list[Callable[[], Airflow]]) -> None:
+        """Deliver every message until it is done with; each of `airflows` makes one sandbox its transport."""
+        self._waiting = [(self.now(), number, body, 1) for number, body in enumerate(bodies)]
+        self._under_way = 0
+        self._changed = threading.Condition()
+        sandboxes = [threading.Thread(target=self._sandbox, args=(make(),)) for make in airflows]
+        for sandbox in sandboxes:
+            sandbox.start()
+        for sandbox in sandboxes:
+            sandbox.join()
+
+    def _sandbox(self, airflow: Airflow) -> None:
+        dispatcher = Dispatcher(
+            ledger=self.ledger,
+            airflow=airflow,
+            dead_letters=self.dead_letters,
+            gates=Gates("analytics", self.gates, dag_missing_grace_seconds=900),
+            maximum_event_age_seconds=86_400,
+            now=self.now,
+            jitter=lambda: 0.5,
+        )
+        while (message := self._received()) is not None:
+            _, number, body, receive_count = message
+            dispatched = dispatcher.dispatch(body, receive_count)
+            with self._changed:
+                self._under_way -= 1
+                again = dispatched.redeliver_after
+                if again is not None and receive_count < DELIVERIES:
+                    heapq.heappush(self._waiting, (self.now() + again, number, body, receive_count + 1))
+                self._changed.notify_all()
+
+    def _received(self) -> tuple[float, int, str, int] | None:
+        with self._changed:
+            while self._waiting or self._under_way:
+                if self._waiting and (self._waiting[0][0] <= self.now() or not self._under_way):
+                    message = heapq.heappop(self._waiting)
+                    self.skipped += max(0.0, message[0] - self.now())
+                    self._under_way += 1
+                    self.deliveries += 1
+                    return message
+                self._changed.wait(0.05)
+        return None
