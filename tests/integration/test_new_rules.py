@@ -65,6 +65,21 @@ class TestNew:
         assert "write s3://bucket/key" in gateway(*words, exit_code=1).stderr
 
 
+class TestSchema:
+    """What editors complete and check from."""
+
+    def test_it_is_printed_or_written(self, gateway: Gateway, folder: Path) -> None:
+        """The same either way; `new` writes it where the file's first line says."""
+        printed = gateway("rules", "schema").stdout
+        gateway("rules", "schema", "--to", "schema.json")
+        gateway(*NEW, "ingest", "--environment", "analytics", "--to", "rules/a.yaml")
+        first_line = (folder / "rules" / "a.yaml").read_text().splitlines()[0]
+        beside = folder / "rules" / first_line.rpartition("=")[2]
+        assert printed == (folder / "schema.json").read_text() == beside.read_text()
+        assert gateway("rules", "validate", "rules").stdout == "1 rule in 1 file: valid\n"
+        assert "cannot be written" in gateway("rules", "schema", "--to", "no/such/folder", exit_code=1).stderr
+
+
 class TestImport:
     """From an account that starts its DAGs another way."""
 

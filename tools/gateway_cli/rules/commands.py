@@ -9,7 +9,7 @@ from gateway_cli.connection import Connection, connection_options
 from gateway_cli.documents.yaml_documents import write_yaml
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.rules.file_commands import apply, plan, validate
-from gateway_cli.rules.new_commands import import_rules, new
+from gateway_cli.rules.new_commands import import_rules, new, schema
 from gateway_cli.rules.options import by_option, now, rule_id_argument
 from gateway_cli.rules.store import Applied, State
 from gateway_cli.rules.stored import document_of, summary, target_names
@@ -172,5 +172,17 @@ def _print_one(applied: Applied, output: str) -> None:
         click.echo(f"{applied.rule_id}: {applied.outcome}, version {applied.version}, {applied.state}")
 
 
-for _command in (apply, diff, explain_rule, history, import_rules, new, plan, rollback, test, validate):
+for _command in (
+    apply,
+    diff,
+    explain_rule,
+    history,
+    import_rules,
+    new,
+    plan,
+    rollback,
+    schema,
+    test,
+    validate,
+):
     rules.add_command(_command)

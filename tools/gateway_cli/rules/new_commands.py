@@ -12,10 +12,11 @@ from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.documents.yaml_documents import write_yaml
 from gateway_cli.output import Refused, output_option, print_json, print_note
 from gateway_cli.rules.imports import Import, Origin, of_bucket, of_eventbridge
-from gateway_cli.rules.new_rule import new_rule
+from gateway_cli.rules.new_rule import SCHEMA_NAME, new_rule
 from gateway_cli.rules.options import count
+from gateway_cli.rules.schema import schema_text
 
-__all__ = ["import_rules", "new"]
+__all__ = ["import_rules", "new", "schema"]
 
 
 def _environment_option(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,6 +64,8 @@ def new(
 ) -> None:
     """Write a first rule file: for each upload to a bucket, start a DAG.
 
+    With --to, the schema for editors is written beside the file, where its first line names it.
+
     \b
     Examples:
       mwaa-gateway rules new --from 's3://acme-landing/orders/*.csv' --dag ingest_orders --environment analytics
@@ -73,6 +76,7 @@ def new(
     )
     if to is not None:
         _write(to, made.text)
+        (to.parent / SCHEMA_NAME).write_text(schema_text(), encoding="utf-8")
     if output == "json":
         print_json({"rule": made.rule.document(), "file": str(to) if to else None})
     elif to is None:
@@ -81,6 +85,37 @@ def new(
         click.echo(f"{made.rule.id} → {to}")
     if "*" in source:
         print_note("`*` is any run of characters, `/` too: folders below are included")
+
+
+@click.command()
+@click.option(
+    "--to",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write it to a file, instead of printing it.",
+)
+@output_option
+def schema(*, to: Path | None, output: str) -> None:
+    """Print the JSON schema of rule files, for editors.
+
+    A file whose first line is `# yaml-language-server: $schema=.mwaa-gateway-rules.schema.json` is checked and completed
+    while it is typed, by VS Code's YAML extension and others. It is JSON with either --output.
+
+    \b
+    Example:
+      mwaa-gateway rules schema --to rules/.mwaa-gateway-rules.schema.json
+    """
+    if to is None:
+        click.echo(schema_text(), nl=False)
+        return
+    try:
+        to.write_text(schema_text(), encoding="utf-8")
+    except OSError as error:
+        raise Refused(f"{to} cannot be written: {error.strerror}") from error
+    if output == "json":
+        print_json({"file": str(to)})
+    else:
+        click.echo(f"schema → {to}")
 
 
 @click.command("import")
