@@ -172,7 +172,8 @@ def failures(case: Case, results: Sequence[Result]) -> list[Failure]:
             result.rule_id or "(the event)",
             f"is refused, which is not expected: {result.reason}"
             if result.outcome == "refused"
-            else f"starts {result.environment}:{result.dag_id}, which is not expected",
+            else f"{'starts' if result.outcome == 'run' else 'would start, in SHADOW,'} "
+            f"{result.environment}:{result.dag_id}, which is not expected",
         )
         for result in left
     )

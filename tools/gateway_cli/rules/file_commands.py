@@ -307,9 +307,10 @@ def _print_applied(made: Plan, done: Sequence[Applied], output: str) -> None:
 def _tell_aside(made: Plan) -> None:
     """Tell what somebody may have expected to happen, and will not."""
     for rule_id in made.braked:
+        shadow = made.states[rule_id] == "SHADOW"
         print_note(
-            f"{rule_id} stays DISABLED, its file names no state: "
-            f"`mwaa-gateway rules enable {rule_id}` lets it match again"
+            f"{rule_id} stays {'SHADOW' if shadow else 'DISABLED'}, its file names no state: "
+            f"`mwaa-gateway rules enable {rule_id}` lets it {'start runs' if shadow else 'match again'}"
         )
     if made.kept:
         print_note(f"in no file, and left alone without --prune: {', '.join(made.kept)}")

@@ -40,7 +40,7 @@ def overlaps(
     for trial in try_events(rules, [*events, *samples], environments=None):
         by_dag: dict[tuple[str, str], set[str]] = {}
         for result in trial.results:
-            if result.environment and result.dag_id and result.rule_id:
+            if result.outcome == "run" and result.environment and result.dag_id and result.rule_id:
                 by_dag.setdefault((result.environment, result.dag_id), set()).add(result.rule_id)
         for (environment, dag_id), ids in by_dag.items():
             if len(ids) > 1 and not ids.isdisjoint(concerning):

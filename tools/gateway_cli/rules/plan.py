@@ -48,7 +48,7 @@ class Plan:
 
     `versions` and `states` are of every rule looked at, version 0 for one that never was; `kept` are rules of the
     files' namespaces that no file has, and that stay as nobody asked to prune; `braked` are rules that stay
-    stopped because their file names no state.
+    DISABLED or in SHADOW because their file names no state.
     """
 
     table: str
@@ -87,7 +87,7 @@ def make_plan(
         document = checked.rule.document()
         if item.exists and not checked.names_state:
             document["state"] = kept_state(item.state)
-            braked += [item.id] if document["state"] == "DISABLED" else []
+            braked += [item.id] if document["state"] != "ENABLED" else []
         before = read_document(item) if item.exists else None
         if before is not None and not field_changes(before, document) and _lies_right(item, document):
             unchanged.append(item.id)

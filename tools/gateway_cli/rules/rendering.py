@@ -117,9 +117,14 @@ def _print_result(result: Result, indent: str) -> None:
         concerned = f"{result.rule_id}: " if result.rule_id else ""
         print_text((f"{indent}✗ {concerned}", "bold red"), (result.reason or "", "red"))
         return
+    sign, colour, aside = (
+        ("✓", "green", "")
+        if result.outcome == "run"
+        else ("◌", "cyan", ", in SHADOW: recorded, starts nothing")
+    )
     print_text(
-        (f"{indent}✓ {result.rule_id}", "bold green"),
-        f" → {result.environment}:{result.dag_id}  target {result.target_id}",
+        (f"{indent}{sign} {result.rule_id}", f"bold {colour}"),
+        f" → {result.environment}:{result.dag_id}  target {result.target_id}{aside}",
     )
     print_text((f"{indent}    run_id  ", "dim"), str(result.run_id))
     print_text((f"{indent}    conf", "dim"))

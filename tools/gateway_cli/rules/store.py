@@ -20,7 +20,7 @@ from gateway_cli.rules.items import (
 from mwaa_gateway.aws.rules_table import RULES_PARTITION
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.routing import rule_partitions
-from mwaa_gateway.rules import Rule
+from mwaa_gateway.rules import Rule, State
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -37,8 +37,6 @@ __all__ = [
     "kept_state",
     "read_document",
 ]
-
-State = Literal["ENABLED", "DISABLED"]
 
 # A transaction holds 4 MB, and a rule up to 25 times (itself and 24 copies): this leaves a fifth of it free.
 DOCUMENT_BYTES: Final = 128 * 1024
@@ -243,7 +241,7 @@ def _missing(rule_id: str) -> RuleMissing:
 def kept_state(state: str) -> State:
     """Return the state in which a rule stays whose file names none; a broken one is stopped."""
     match state:
-        case "ENABLED" | "DISABLED":
+        case "ENABLED" | "DISABLED" | "SHADOW":
             return state
         case _:
             return "DISABLED"

@@ -21,11 +21,12 @@ __all__ = ["Result", "RulesInMemory", "Trial", "try_events"]
 class Result:
     """What one target of a rule, or one rule, would make of an event.
 
-    A `run` has everything but a reason; what is `refused` (the conf cannot be made, the event is malformed, the
+    A `run` has everything but a reason, and so has a `shadow`: the run of a rule in SHADOW, which would only be
+    recorded. What is `refused` (the conf cannot be made, the event is malformed, the
     rule is broken) has a reason, and a rule where one is concerned.
     """
 
-    outcome: Literal["run", "refused"]
+    outcome: Literal["run", "shadow", "refused"]
     rule_id: str | None = None
     target_id: str | None = None
     environment: str | None = None
@@ -110,7 +111,7 @@ def _results(report: IngressReport) -> Iterator[Result]:
         )
     for shadow in report.shadows:  # of a rule in SHADOW: what it would have run
         yield Result(
-            outcome="refused" if shadow.reason else "run",
+            outcome="refused" if shadow.reason else "shadow",
             rule_id=shadow.rule_id,
             target_id=shadow.target_id,
             environment=shadow.environment or None,
