@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from mwaa_gateway import wiring
+from mwaa_gateway.aws.trigger_messages import TriggerMessage
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.observability import logger, report_dispatch
 
@@ -23,8 +24,8 @@ def deliver(record: SQSRecord) -> None:
     """Dispatch one message, and give it back with its own delay when it must come again."""
     try:
         function = wiring.dispatcher()
-        receive_count = int(record.attributes.approximate_receive_count)
-        dispatched = function.dispatcher.dispatch(record.body, receive_count)
+        message = TriggerMessage.from_record(record.raw_event)
+        dispatched = function.dispatcher.dispatch(message.body, message.receive_count, message.first_sent_at)
     except Exception:
         # The batch processor keeps it to itself. A request that does this five times is dead, with the bell.
         logger.exception("a mistake in the gateway or its settings; the message comes again by itself")
@@ -32,7 +33,8 @@ def deliver(record: SQSRecord) -> None:
     report_dispatch(dispatched, function.settings.environment)
     if dispatched.redeliver_after is not None:
         try:
-            function.visibility.give_back(record.receipt_handle, dispatched.redeliver_after)
+            if function.messages.give_back(message, dispatched.redeliver_after):
+                return
         except Unavailable as error:
             logger.warning("it comes back when its visibility timeout ends: %s", error)
         raise GivenBack

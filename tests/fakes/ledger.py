@@ -29,6 +29,8 @@ class Row:
     outcome: object = None
     redrives: int = 0
     reopened_after: int = 0
+    aged: float = 0.0
+    ages_from: float | None = None
 
 
 @dataclass
@@ -45,12 +47,13 @@ class FakeLedger:
         here = row.request.target.environment == request.target.environment
         if self._stopped(row) and here and row.redrives < request.redrive:
             row.state, row.first_attempt_at, row.redrives = "open", now, request.redrive
-            row.reopened_after = row.attempt
+            row.reopened_after, row.aged, row.ages_from = row.attempt, 0.0, now
         if row.state != "open":
             return self._finished(row)
         if not here:
             return PinnedElsewhere(row.request.target.environment)
-        row.first_attempt_at = row.first_attempt_at or now
+        if row.first_attempt_at is None:
+            row.first_attempt_at = row.ages_from = now
         row.attempt += 1
         row.unanswered += 1
         return Claim(
@@ -60,6 +63,8 @@ class FakeLedger:
             row.doubtful,
             row.first_attempt_at,
             row.reopened_after,
+            row.aged,
+            row.ages_from,
         )
 
     def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:  # noqa: ARG002
@@ -72,12 +77,15 @@ class FakeLedger:
             row.doubtful = outcome.in_doubt
         return True
 
-    def note(self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float) -> bool:  # noqa: ARG002
+    def note(
+        self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
+    ) -> bool:
         self._write("note")
         if (row := self._mine(claim)) is None:
             return False
         row.doubtful = isinstance(outcome, OutcomeUnknown)
         row.outcome, row.unanswered = outcome, 0
+        row.aged, row.ages_from = claim.age(now), now if ageing else None
         return True
 
     def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:  # noqa: ARG002

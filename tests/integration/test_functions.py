@@ -4,6 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from integration.functions import Context, Queues, lines, load
 from mwaa_gateway import wiring
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.queues import TriggerDeadLetterQueue, VisibilityTimeout
+from mwaa_gateway.aws.queues import TriggerDeadLetterQueue
+from mwaa_gateway.aws.trigger_messages import TriggerMessages
 from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.outcomes import Reason, Rejected
@@ -190,7 +192,7 @@ def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) 
             now=itertools.count(1_000.0, 60.0).__next__,  # a shut gate never keeps a test waiting
             jitter=lambda: 0.0,
         ),
-        visibility=VisibilityTimeout(sqs, queues.trigger),
+        messages=TriggerMessages(sqs, queues.trigger, time.time),
     )
     monkeypatch.setattr(wiring, "dispatcher", lambda: function)
     return Dispatching(airflow, load("dispatcher").handler, queues, sqs)
@@ -217,6 +219,17 @@ def test_a_message_to_come_again_is_reported_and_given_back(dispatching: Dispatc
     dispatching.airflow.answers = [BUSY]
     record = dispatching.receive()
     assert [record["messageId"]] == dispatching.invoke(record)
+    assert [] == dispatching.invoke(dispatching.receive())
+    assert 1 == len(dispatching.airflow.runs)
+
+
+def test_a_message_sent_anew_is_done_with(dispatching: Dispatching) -> None:
+    """Its last receives are near: another message carries the request on, and becomes the run."""
+    dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request().to_json())
+    dispatching.airflow.answers = [BUSY]
+    record = dispatching.receive()
+    record["attributes"]["ApproximateReceiveCount"] = "900"
+    assert [] == dispatching.invoke(record)
     assert [] == dispatching.invoke(dispatching.receive())
     assert 1 == len(dispatching.airflow.runs)
 

@@ -180,10 +180,12 @@ class Histories(RuleBasedStateMachine):
         self.finish(claim=self.latest, outcome=ENDS[2], sent_twice=sent_twice)
         self.latest = None
 
-    @rule(claim=claims, outcome=st.sampled_from(NOTES), sent_twice=st.booleans())
-    def note(self, claim: Claim, outcome: Any, *, sent_twice: bool) -> None:
+    @rule(claim=claims, outcome=st.sampled_from(NOTES), sent_twice=st.booleans(), ageing=st.booleans())
+    def note(self, claim: Claim, outcome: Any, *, sent_twice: bool, ageing: bool) -> None:
         self.client.due = sent_twice
-        real, fake = (ledger.note(claim, outcome, self.now) for ledger in (self.real, self.fake))
+        real, fake = (
+            ledger.note(claim, outcome, self.now, ageing=ageing) for ledger in (self.real, self.fake)
+        )
         self.client.due = False
         assert fake == real
 

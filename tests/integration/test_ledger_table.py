@@ -45,14 +45,16 @@ def claimed(ledger: Ledger, request=None, now: float = 1_000.0) -> Claim:
 
 def test_the_first_claim_stores_the_request(ledger: Ledger) -> None:
     """Attempt 1 of a request that nobody has seen."""
-    assert Claim(a_request(), 1, 1, doubtful=False, first_attempt_at=1_000.0) == claimed(ledger)
+    assert Claim(a_request(), 1, 1, doubtful=False, first_attempt_at=1_000.0, ages_from=1_000.0) == claimed(
+        ledger
+    )
 
 
 def test_a_later_claim_gets_what_the_first_one_pinned(ledger: Ledger) -> None:
     """Another DAG in the meantime changes nothing; the age counts from the first attempt."""
     claimed(ledger)
     second = claimed(ledger, a_request(dag_id="other"), now=2_000.0)
-    assert Claim(a_request(), 2, 2, doubtful=False, first_attempt_at=1_000.0) == second
+    assert Claim(a_request(), 2, 2, doubtful=False, first_attempt_at=1_000.0, ages_from=1_000.0) == second
 
 
 def test_a_finished_request_cannot_be_claimed(ledger: Ledger) -> None:
@@ -148,7 +150,18 @@ def test_a_dead_request_is_reopened_with_a_fresh_age(ledger: Ledger) -> None:
         claimed(ledger)
     dead(ledger)
     claim = claimed(ledger, redriven(), now=FIVE_DAYS)
-    assert Claim(redriven(), 6, 1, doubtful=False, first_attempt_at=FIVE_DAYS, reopened_after=5) == claim
+    assert (
+        Claim(
+            redriven(),
+            6,
+            1,
+            doubtful=False,
+            first_attempt_at=FIVE_DAYS,
+            reopened_after=5,
+            ages_from=FIVE_DAYS,
+        )
+        == claim
+    )
     assert 1 == claim.tries
 
 
@@ -241,9 +254,9 @@ def test_a_held_request_is_parked_and_pinned(ledger: Ledger) -> None:
 def test_what_was_never_tried_is_released_as_new(ledger: Ledger) -> None:
     """First attempt, fresh age, no doubt: being held is no attempt."""
     held(ledger)
-    assert Claim(redriven(), 1, 1, doubtful=False, first_attempt_at=FIVE_DAYS) == claimed(
-        ledger, redriven(), now=FIVE_DAYS
-    )
+    assert Claim(
+        redriven(), 1, 1, doubtful=False, first_attempt_at=FIVE_DAYS, ages_from=FIVE_DAYS
+    ) == claimed(ledger, redriven(), now=FIVE_DAYS)
 
 
 def test_a_release_counts_once(ledger: Ledger) -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mwaa_gateway import airflow_cli
-from mwaa_gateway.aws.queues import VisibilityTimeout
+from mwaa_gateway.aws.trigger_messages import TriggerMessages
 from mwaa_gateway.dispatch import backoff_seconds
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -53,7 +53,7 @@ class _Strategy:
         self.airflow = cli_transport(gateway, dispatcher_settings(gateway, environment))
         self.memory = gateway.memory
 
-    def dispatch(self, body: str, receive_count: int) -> _Dispatched:
+    def dispatch(self, body: str, receive_count: int, _waiting_since: float) -> _Dispatched:
         try:
             request = TriggerRequest.from_json(body)
         except UnreadableRequest as error:
@@ -143,9 +143,9 @@ def figures(name: str, seeds: range, events: int) -> Figures:
 
         def make(gateway: Gateway, environment: str) -> Any:
             settings = dispatcher_settings(gateway, environment)
-            visibility = VisibilityTimeout(gateway.sqs, settings.trigger_queue_url)
+            messages = TriggerMessages(gateway.sqs, settings.trigger_queue_url, gateway.world.scheduler.time)
             return SimpleNamespace(
-                settings=settings, dispatcher=strategy(gateway, environment), visibility=visibility
+                settings=settings, dispatcher=strategy(gateway, environment), messages=messages
             )
 
     expected = lost = doubled = 0

@@ -23,10 +23,10 @@ from mwaa_gateway.aws.queues import (
     IngressDeadLetterQueue,
     TriggerDeadLetterQueue,
     TriggerQueues,
-    VisibilityTimeout,
 )
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.aws.shadow_records import ShadowRecords
+from mwaa_gateway.aws.trigger_messages import TriggerMessages
 from mwaa_gateway.dispatch import Airflow as AirflowPort
 from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.errors import Unavailable
@@ -53,6 +53,7 @@ INGRESS_TIMEOUT = 30.0
 DISPATCHER_TIMEOUT = 90.0
 VISIBILITY_TIMEOUT = 540.0
 MAXIMUM_RECEIVES = 1000
+RETENTION = 4 * 86_400.0
 RETRY_VISIBILITY_TIMEOUT = 180.0
 RETRY_BATCH, RETRY_CONCURRENCY = 10, 5
 
@@ -95,6 +96,7 @@ class Gateway:
                 f"trigger-{name}",
                 visibility_timeout=VISIBILITY_TIMEOUT,
                 maximum_receives=MAXIMUM_RECEIVES,
+                retention=RETENTION,
             )
             queue.dead = dead
             sandboxes = Sandboxes(
@@ -109,6 +111,7 @@ class Gateway:
             "ingress-retry",
             visibility_timeout=RETRY_VISIBILITY_TIMEOUT,
             maximum_receives=MAXIMUM_RECEIVES,
+            retention=RETENTION,
         )
         retry.dead = self.queues["ingress-dlq"]
         queued = Sandboxes(world, "queued_events", INGRESS_TIMEOUT, self._queued_events_sandbox)
@@ -240,7 +243,7 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
             now=world.clock(),
             jitter=world.random.random,
         ),
-        visibility=VisibilityTimeout(gateway.sqs, settings.trigger_queue_url),
+        messages=TriggerMessages(gateway.sqs, settings.trigger_queue_url, world.clock()),
     )
 
 

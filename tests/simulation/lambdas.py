@@ -158,8 +158,11 @@ def _record(message: Message, source: str) -> dict[str, Any]:
         "messageId": message.id,
         "receiptHandle": message.receipt,
         "body": message.body,
-        "attributes": {"ApproximateReceiveCount": str(message.receives)},
-        "messageAttributes": {},
+        "attributes": {
+            "ApproximateReceiveCount": str(message.receives),
+            "SentTimestamp": str(round(message.sent_at * 1000)),
+        },
+        "messageAttributes": message.attributes,
         "eventSource": "aws:sqs",
         "eventSourceARN": source,
     }

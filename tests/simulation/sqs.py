@@ -18,11 +18,12 @@ def arn(queue: str) -> str:
 
 
 class Message:
-    __slots__ = ("body", "deleted", "id", "receives", "sent_at", "visible_at")
+    __slots__ = ("attributes", "body", "deleted", "id", "receives", "sent_at", "visible_at")
 
-    def __init__(self, message_id: str, body: str, sent_at: float) -> None:
+    def __init__(self, message_id: str, body: str, sent_at: float, attributes: dict[str, Any]) -> None:
         self.id = message_id
         self.body = body
+        self.attributes = attributes  # as a Lambda function gets them
         self.sent_at = sent_at
         self.receives = 0
         self.visible_at = sent_at
@@ -44,10 +45,14 @@ class Queue:
         *,
         visibility_timeout: float = 30.0,
         maximum_receives: int | None = None,
+        retention: float | None = None,
     ) -> None:
         self.name = name
         self.visibility_timeout = visibility_timeout
         self.maximum_receives = maximum_receives
+        self.retention = retention
+        self.expired = 0
+        self.most_receives = 0
         self.dead: Queue | None = None
         self.arrived: Callable[[], None] = lambda: None
         self.sent = 0
@@ -57,15 +62,16 @@ class Queue:
         self._world = world
         self._visible: list[Message] = []
 
-    def send(self, body: str) -> None:
+    def send(self, body: str, *, delay: float = 0.0, attributes: dict[str, Any] | None = None) -> None:
         """Take a message, now and then twice."""
         copies = 2 if self._world.chance(self._world.rates.delivered_twice, "SQS delivered twice") else 1
         self.sent_bodies.append(body)
         for _ in range(copies):
             self.sent += 1
-            message = Message(f"{self.name}-{self.sent}", body, self._world.scheduler.now)
+            message = Message(f"{self.name}-{self.sent}", body, self._world.scheduler.now, attributes or {})
             self.messages[message.id] = message
-            self._world.scheduler.after(0.01 * self._world.random.random(), lambda it=message: self._show(it))
+            shown_after = delay + 0.01 * self._world.random.random()
+            self._world.scheduler.after(shown_after, lambda it=message: self._show(it))
 
     def receive(self) -> Message | None:
         """Hand out a visible message, mostly one of the oldest."""
@@ -77,12 +83,17 @@ class Queue:
             message = visible.pop(at)
             if message.deleted:
                 continue
+            if self.retention is not None and self._world.scheduler.now >= message.sent_at + self.retention:
+                self.delete(message)
+                self.expired += 1
+                continue
             if self.maximum_receives is not None and message.receives >= self.maximum_receives:
                 self.delete(message)
                 if self.dead is not None:
                     self.dead.send(message.body)
                 continue
             message.receives += 1
+            self.most_receives = max(self.most_receives, message.receives)
             self.deliveries += 1
             message.visible_at = self._world.scheduler.now + self.visibility_timeout
             return message
@@ -130,7 +141,14 @@ class Sqs:
         queue = self._queues[request["QueueUrl"].rpartition("/")[2]]
 
         def send() -> dict[str, Any]:
-            queue.send(request["MessageBody"])
+            queue.send(
+                request["MessageBody"],
+                delay=request.get("DelaySeconds", 0),
+                attributes={
+                    name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+                    for name, value in request.get("MessageAttributes", {}).items()
+                },
+            )
             return {"MessageId": "1"}
 
         return self._world.aws_call("sqs", "SendMessage", send)

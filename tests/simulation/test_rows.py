@@ -346,6 +346,32 @@ def test_row_21_an_environment_that_is_away(service: str, minutes: int, events: 
     assert max(back) <= 2 * MINUTE + 1.1 * commands * 2 / 3
 
 
+@pytest.mark.parametrize(
+    "rates",
+    [
+        Rates(),
+        Rates(killed=0.01, delete_failed=0.03, delivered_twice=0.03, queue_failed=0.05, answer_lost=0.05),
+    ],
+    ids=["no other fault", "killed and failing in between"],
+)
+def test_row_21_an_environment_that_is_away_for_days(rates: Rates) -> None:
+    """Longer than SQS keeps a message, or delivers it, and than a request is tried: messages are sent anew before that."""
+    days, events = 5, 2
+    scenario = Scenario(rates, outages=(Outage("mwaa legacy", 0, days * DAY),))
+    for n in range(1, events + 1):
+        scenario.upload(n, at=n)
+    verdict = scenario.play()
+    assert [] == verdict.problems
+    queue = scenario.gateway.queues["trigger-legacy"]
+    assert queue.most_receives <= 950
+    # Some 13 hours each; what is sent twice, or not deleted once it was sent anew, is a duplicate that lives on.
+    anew = queue.sent - events
+    assert 9 * events <= anew <= (10 * events if rates == Rates() else 40 * events)
+    back = [run.created_at - scenario.world.start - days * DAY for run in scenario.runs]
+    assert min(back) <= 60
+    assert max(back) <= (2 * MINUTE if rates == Rates() else 20 * MINUTE)
+
+
 def test_row_23_a_late_attempt_cannot_change_what_is_finished() -> None:
     """Attempts that are overtaken while their command takes a minute; finished rows stay as they are."""
     scenario = Scenario(Rates(slow_command=0.5, response_lost=0.3, delivered_twice=0.5))

@@ -70,6 +70,7 @@ def test_what_a_dispatcher_may_do(expand, environment):
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
             "sqs:ReceiveMessage",
+            "sqs:SendMessage",
         },
         f"<TriggerDlq{environment}.Arn>": {"sqs:SendMessage"},
         f"<DispatcherLogGroup{environment}.Arn>": LOGS,

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from mwaa_gateway.aws.trigger_messages import LAST_RECEIVE, LONGEST_STAY_SECONDS
 from template.expansion import EVERYTHING, statements
 
 HOURS, DAYS = 3600, 86400
@@ -36,8 +37,13 @@ def test_an_event_ages_before_its_queue_forgets_it_and_the_dlq_remembers_longest
 
 
 def test_receives_last_longer_than_the_longest_age(deployed):
-    """Four days of full-jitter back-off are 828 receives at p99.9; fewer would make SQS, not the dispatcher, decide."""
+    """Four days of full-jitter back-off are 828 receives at p99.9; fewer would make SQS, not the dispatcher, decide.
+
+    What waits for longer is sent anew well before.
+    """
     for environment in ("analytics", "legacy"):
+        retention = deployed.resources[f"TriggerQueue{environment}"]["Properties"]["MessageRetentionPeriod"]
+        assert (LAST_RECEIVE, LONGEST_STAY_SECONDS) <= (900, retention / 2)
         queue = deployed.resources[f"TriggerQueue{environment}"]["Properties"]
         assert queue["RedrivePolicy"] == {
             "deadLetterTargetArn": f"<TriggerDlq{environment}.Arn>",

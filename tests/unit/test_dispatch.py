@@ -46,7 +46,12 @@ class Gateway:
     def new_sandbox(self) -> Gates:
         return Gates("analytics", self.gates, dag_missing_grace_seconds=GRACE)
 
-    def deliver(self, request: TriggerRequest | str | None = None, receive_count: int = 1) -> Dispatched:
+    def deliver(
+        self,
+        request: TriggerRequest | str | None = None,
+        receive_count: int = 1,
+        waiting_since: float | None = None,
+    ) -> Dispatched:
         request = request or a_request()
         if self.sandbox is None:
             self.gates.gates.clear()
@@ -59,7 +64,8 @@ class Gateway:
             now=lambda: self.time,
             jitter=lambda: self.jitter,
         )
-        return dispatcher.dispatch(request if isinstance(request, str) else request.to_json(), receive_count)
+        body = request if isinstance(request, str) else request.to_json()
+        return dispatcher.dispatch(body, receive_count, waiting_since)
 
     @property
     def states(self) -> list[str]:
@@ -312,13 +318,21 @@ def test_age_counts_from_the_first_attempt(gateway: Gateway) -> None:
     assert Triggered() == gateway.deliver().outcome
 
 
+def grows_old(gateway: Gateway, request: TriggerRequest, seconds: float) -> None:
+    """Tried in vain again and again, at least every 15 minutes, for so long."""
+    until = gateway.time + seconds
+    while gateway.time < until:
+        gateway.airflow.answers.insert(0, BUSY)
+        assert isinstance(gateway.deliver(request).outcome, Retryable)
+        gateway.time = min(gateway.time + 900, until)
+
+
 @pytest.mark.parametrize(("of_the_rule", "limit"), [(None, DAY), (60, 60)])
 def test_what_is_tried_for_too_long_is_dead(gateway: Gateway, of_the_rule: int | None, limit: int) -> None:
     """The rule's own maximum event age goes before the dispatcher's."""
     request = a_request(maximum_event_age_seconds=of_the_rule)
-    gateway.airflow.answers = [BUSY] * 3
-    gateway.deliver(request)
-    gateway.time += limit - 1
+    grows_old(gateway, request, limit - 1)
+    gateway.airflow.answers = [BUSY] * 2
     assert isinstance(gateway.deliver(request).outcome, Retryable)
     gateway.time += 1
     dead = gateway.deliver(request)
@@ -339,8 +353,7 @@ def test_a_dead_request_says_when_its_run_may_exist(gateway: Gateway) -> None:
     """Unknown to the end is not the same as not done."""
     gateway.airflow.lost_after = 1
     gateway.airflow.findings = [LOST, LOST]
-    gateway.deliver()
-    gateway.time += DAY
+    grows_old(gateway, a_request(), DAY)
     dead = gateway.deliver()
     assert isinstance(dead.outcome, Rejected)
     assert "may exist" in dead.outcome.text
@@ -461,6 +474,51 @@ def test_who_asked_with_an_unknown_outcome_waits_as_the_others_do(gated: Gateway
     dispatched = gated.deliver(a_request("asks"))
     assert isinstance(dispatched.outcome, OutcomeUnknown)
     assert 50.0 == dispatched.redeliver_after
+
+
+def test_waiting_for_the_environment_is_not_growing_old(gated: Gateway) -> None:
+    """Away for a week, asked for all the time; the first attempts after it fail, and nobody is too old for that."""
+    for number in range(
+        FAILURES_TOLERATED + 1
+    ):  # tried before, while the gate was open, and by whom it was shut
+        gated.airflow.answers = [UNREACHABLE]
+        gated.deliver(a_request(str(number)))
+    for _ in range(7 * 24):
+        gated.time += 3600
+        gated.airflow.answers = [UNREACHABLE]
+        probe = gated.deliver(a_request("probe"), receive_count=400)
+        assert isinstance(probe.outcome, Retryable)
+    gated.time += 60
+    assert Triggered() == gated.deliver(a_request("opens")).outcome
+    for identity in ("0", "1", str(FAILURES_TOLERATED), "probe"):
+        gated.airflow.answers = [LOST]
+        gated.airflow.findings = []
+        assert isinstance(gated.deliver(a_request(identity)).outcome, Retryable)
+        assert Triggered() == gated.deliver(a_request(identity)).outcome
+
+
+def test_who_waited_for_two_weeks_is_dead_and_says_so(gated: Gateway) -> None:
+    """Also who has asked the whole time alone; a doubt is kept, and a redrive starts the two weeks again."""
+    shut(gated, UNREACHABLE)
+    requested_at = gated.time
+    gated.time += 14 * DAY - 60
+    for identity, lost in (("asks", False), ("doubts", True)):
+        gated.airflow.answers = [LOST] if lost else [UNREACHABLE]
+        gated.airflow.findings = [LOST]
+        gated.deliver(a_request(identity), waiting_since=requested_at)
+        gated.time += 30
+    gated.airflow.answers, gated.airflow.findings = [UNREACHABLE] * 3, []
+    gated.deliver(a_request("probe"))
+    outcomes = {}
+    for identity in ("waits", "doubts", "asks"):
+        gated.time += 31 if identity == "asks" else 0
+        outcomes[identity] = gated.deliver(a_request(identity), waiting_since=requested_at).outcome
+    assert {"waits": False, "doubts": True, "asks": False} == {
+        identity: outcome.in_doubt for identity, outcome in outcomes.items() if isinstance(outcome, Rejected)
+    }
+    assert all("waited for 14 days for its environment" in outcome.text for outcome in outcomes.values())
+    again = gated.deliver(replace(a_request("waits"), redrive=1), waiting_since=gated.time)
+    assert waits(again)
 
 
 def test_a_few_failures_delay_only_their_own_messages(gated: Gateway) -> None:
@@ -701,27 +759,22 @@ def test_a_second_message_of_a_redrive_that_died_again_starts_nothing(gateway: G
 
 def test_a_redriven_request_has_a_fresh_age(gateway: Gateway) -> None:
     """Tried again for as long as a new one, with the back-off of a new one, however long it had been tried before."""
-    gateway.airflow.answers = [BUSY] * 20
-    for _ in range(10):
-        gateway.deliver(redriven(0))
-    gateway.time += 2 * DAY
+    grows_old(gateway, redriven(0), DAY)
+    gateway.airflow.answers = [BUSY] * 5
     assert isinstance(gateway.deliver(redriven(0)).outcome, Rejected)
     gateway.time += 5 * DAY
     first = gateway.deliver(redriven())
-    assert (Retryable, 12, 2.5) == (type(first.outcome), first.attempt, first.redeliver_after)
-    gateway.time += DAY - 1
+    assert (Retryable, 98, 2.5) == (type(first.outcome), first.attempt, first.redeliver_after)
     assert 5.0 == gateway.deliver(redriven()).redeliver_after
-    gateway.time += 1
+    grows_old(gateway, redriven(), DAY)
     dead = gateway.deliver(redriven())
     assert isinstance(dead.outcome, Rejected)
-    assert dead.outcome.text.startswith("tried for 86400 s of 86400 s, 3 times")
+    assert dead.outcome.text.startswith("tried for 86400 s of 86400 s, 99 times")
 
 
 def test_a_request_that_died_in_doubt_is_looked_up_before_it_is_tried_again(gateway: Gateway) -> None:
     """Its last attempt may have started the run: the doubt is of that attempt, not of one recorded before it."""
-    gateway.airflow.answers = [BUSY]
-    gateway.deliver(redriven(0))
-    gateway.time += DAY
+    grows_old(gateway, redriven(0), DAY)
     gateway.airflow.lost_after = 1
     gateway.airflow.findings = [LOST]
     assert isinstance(gateway.deliver(redriven(0)).outcome, Rejected)

@@ -43,8 +43,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "version that wrote it, then redrive; if nothing of yours did, see who may write to that queue, and purge this.",
     Reason.RUN_ID_REFUSED: "Airflow refuses the run_id: let allowed_run_id_pattern in its [scheduler] section allow "
     "evt__ and the rule's id, then redrive.",
-    Reason.TOO_OLD: "It was tried until its maximum event age, and its text says what failed last: mend that, then "
-    "redrive. Where the run may exist, it is looked up first.",
+    Reason.TOO_OLD: "It was tried until its maximum event age, or its environment was away for 14 days; its text says what "
+    "failed last: mend that, then redrive. Where the run may exist, it is looked up first.",
     RECEIVED_TOO_OFTEN: "SQS gave up after a thousand receives, the dispatcher could not record anything: see that it and "
     "the ledger work, then redrive.",
     # Events that never became a request.

@@ -40,6 +40,9 @@ __all__ = [
 ]
 
 CRASHES_UNTIL_DEAD = 5
+LONGEST_WAIT_SECONDS = (
+    14 * 86_400
+)  # before a shut gate, in all; then somebody should decide whether it still matters
 _NOT_TRIED = Retryable(Reason.RUN_NOT_THERE, "not tried before")
 
 
@@ -98,29 +101,36 @@ class Dispatcher:
     now: Callable[[], float]
     jitter: Callable[[], float]
 
-    def dispatch(self, body: str, receive_count: int) -> Dispatched:
+    def dispatch(self, body: str, receive_count: int, waiting_since: float | None = None) -> Dispatched:
         """Bring one delivery of a message as far as it will go, and say whether it must come again.
 
         Never raises for an outage: what cannot be recorded now is delivered again. `receive_count` is the queue's own
-        count, used for the back-off only while the ledger cannot say which attempt this is.
+        count, used for the back-off only while the ledger cannot say which attempt this is. `waiting_since` is when the
+        request was put on the queue.
         """
         try:
             request = TriggerRequest.from_json(body)
         except UnreadableRequest as error:
             return self._keep_unreadable(body, receive_count, Rejected(Reason.MESSAGE_UNREADABLE, str(error)))
         try:
-            admission = self.gates.admit(request.target, self.now())
-            if isinstance(admission, Wait):
+            now = self.now()
+            waited_out = waiting_since is not None and now - waiting_since >= LONGEST_WAIT_SECONDS
+            admission = self.gates.admit(request.target, now)
+            if isinstance(admission, Wait) and not waited_out:
                 shut = Retryable(Reason.GATE_SHUT, "others wait too; one of them asks again soon")
                 return self._answer(request, receive_count, shut)
-            return self._admitted(request, receive_count, admission)
+            return self._admitted(request, receive_count, admission, waited_out=waited_out)
         except Unavailable as error:
             return self._answer(request, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(error)))
 
-    def _admitted(self, request: TriggerRequest, receive_count: int, admission: Pass | Gone) -> Dispatched:
+    def _admitted(
+        self, request: TriggerRequest, receive_count: int, admission: Pass | Wait | Gone, *, waited_out: bool
+    ) -> Dispatched:
         match self.ledger.claim(request, self.now()):
             case Claim() as claim:
-                outcome = self._gone(claim, admission) or self._attempt(claim, receive_count)
+                outcome: Outcome | None = self._without_asking(claim, admission)
+                if outcome is None:
+                    outcome = self._attempt(claim, receive_count, waited_out=waited_out)
                 return self._finally(claim.request, claim.attempt, self._record(claim, outcome), claim.tries)
             case Finished(outcome=outcome):
                 self._report(request.target, None)
@@ -129,7 +139,7 @@ class Dispatcher:
                 self._report(request.target, None)
                 return self._answer(request, receive_count, _pinned_elsewhere(environment))
 
-    def _attempt(self, claim: Claim, receive_count: int) -> Outcome:
+    def _attempt(self, claim: Claim, receive_count: int, *, waited_out: bool) -> Outcome:
         """Start the run, or prove that it is there."""
         target = claim.request.target
         outcome: Outcome = _NOT_TRIED
@@ -148,7 +158,7 @@ class Dispatcher:
             if isinstance(outcome, OutcomeUnknown):
                 outcome = self._look_up(target, because=outcome.text)
         missing_since = self._report(target, outcome)
-        return self._within_limits(outcome, claim, missing_since)
+        return self._within_limits(outcome, claim, missing_since, waited_out=waited_out)
 
     def _report(self, target: ResolvedTarget, outcome: Outcome | None) -> float | None:
         """Tell the gates; if they cannot be told, what became of the request still counts, and the next attempt tells."""
@@ -175,23 +185,27 @@ class Dispatcher:
             case Triggered():
                 return AlreadyTriggered("the run was there when it was looked up")
 
-    def _within_limits(self, outcome: Outcome, claim: Claim, missing_since: float | None) -> Outcome:
+    def _within_limits(
+        self, outcome: Outcome, claim: Claim, missing_since: float | None, *, waited_out: bool
+    ) -> Outcome:
         """Give a missing DAG its grace, and end what has been tried for longer than the event may grow old."""
-        age = self.now() - claim.first_attempt_at
+        now = self.now()
+        age = claim.age(now)
         if isinstance(outcome, Rejected) and missing_since is not None:
             # Whoever redrives says that the DAG is there now: its file may still be on the way, so the grace starts again.
-            missing_for = age if claim.request.redrive else max(age, self.now() - missing_since)
+            missing_for = (
+                now - claim.first_attempt_at if claim.request.redrive else max(age, now - missing_since)
+            )
             if missing_for < self.gates.dag_missing_grace_seconds:
                 return Retryable(outcome.reason, outcome.text)
-        maximum = claim.request.maximum_event_age_seconds or self.maximum_event_age_seconds
-        if isinstance(outcome, Retryable | OutcomeUnknown) and age >= maximum:
+        if isinstance(outcome, Retryable | OutcomeUnknown):
+            maximum = claim.request.maximum_event_age_seconds or self.maximum_event_age_seconds
             in_doubt = isinstance(outcome, OutcomeUnknown)
-            doubt = " The run may exist: look it up." if in_doubt else ""
-            return Rejected(
-                Reason.TOO_OLD,
-                f"tried for {age:.0f} s of {maximum} s, {claim.tries} times; last: {outcome.text}.{doubt}",
-                in_doubt,
-            )
+            if waited_out and self.gates.away(now):
+                return _waited_out(claim, outcome.text, in_doubt=in_doubt)
+            if age >= maximum:
+                tried = f"tried for {age:.0f} s of {maximum} s"
+                return _too_old(tried, claim, outcome.text, in_doubt=in_doubt)
         return outcome
 
     def _record(self, claim: Claim, outcome: Outcome) -> Outcome:
@@ -199,7 +213,8 @@ class Dispatcher:
             case Triggered() | AlreadyTriggered() | Rejected():
                 mine = self.ledger.finish(claim, outcome, self.now())
             case Retryable() | OutcomeUnknown():
-                mine = self.ledger.note(claim, outcome, self.now())
+                now = self.now()
+                mine = self.ledger.note(claim, outcome, now, ageing=not self.gates.away(now))
             case Held():
                 return self._hold(claim.request, outcome)
             case _:
@@ -218,8 +233,10 @@ class Dispatcher:
             case PinnedElsewhere(environment):
                 return _pinned_elsewhere(environment)
 
-    def _gone(self, claim: Claim, admission: Pass | Gone) -> Rejected | Retryable | None:
-        """Give up a request whose DAG has been missing too long, without asking: a probe asks for all that wait by then."""
+    def _without_asking(self, claim: Claim, admission: Pass | Wait | Gone) -> Rejected | Retryable | None:
+        """Give up a request that has waited too long, or whose DAG is missing for long: a probe asks for all that wait."""
+        if isinstance(admission, Wait):
+            return _waited_out(claim, "others ask", in_doubt=_in_doubt(claim))
         if isinstance(admission, Pass) or _in_doubt(claim):
             return None
         now = self.now()
@@ -267,6 +284,16 @@ class Dispatcher:
         if gate:
             return gate_wait_seconds(gate.seconds, now - gate.shut_since, jitter)
         return backoff_seconds(tries, jitter)
+
+
+def _too_old(tried: str, claim: Claim, text: str, *, in_doubt: bool) -> Rejected:
+    doubt = " The run may exist: look it up." if in_doubt else ""
+    return Rejected(Reason.TOO_OLD, f"{tried}, {claim.tries} times; last: {text}.{doubt}", in_doubt)
+
+
+def _waited_out(claim: Claim, text: str, *, in_doubt: bool) -> Rejected:
+    waited = f"waited for {LONGEST_WAIT_SECONDS // 86_400} days for its environment, which is away; tried"
+    return _too_old(waited, claim, text, in_doubt=in_doubt)
 
 
 def _crashed(attempts: int, text: str, *, in_doubt: bool = False) -> Rejected:

@@ -190,6 +190,10 @@ class Gates:
                 return Gone(at_dag)
         return at_dag
 
+    def away(self, now: float) -> bool:
+        """Tell whether this sandbox knows the environment's gate to be shut; without I/O."""
+        return self._environment.known_shut(now) is not None
+
     def known_shut(self, target: ResolvedTarget, now: float) -> Wait | None:
         """Return the gate before this target that the sandbox knows to be shut, the environment's first; without I/O."""
         at_environment = self._environment.known_shut(now)

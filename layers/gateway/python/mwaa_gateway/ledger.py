@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from mwaa_gateway.backoff import LONGEST_BACKOFF_SECONDS
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, OutcomeUnknown, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
 
@@ -19,6 +20,8 @@ class Claim:
 
     A request that was dead or held and is sent again starts again: `first_attempt_at` is when it was reopened, and
     `reopened_after` the number of attempts made by then. What it was pinned to, and its doubt, stay.
+
+    It had aged `aged` seconds by the last note, and ages since `ages_from`; None while its environment is away.
     """
 
     request: TriggerRequest
@@ -27,6 +30,17 @@ class Claim:
     doubtful: bool
     first_attempt_at: float
     reopened_after: int = 0
+    aged: float = 0.0
+    ages_from: float | None = None
+
+    def age(self, now: float) -> float:
+        """How long it has been tried, in seconds: from attempt to attempt, and not while it could not be.
+
+        More than the longest back-off between two attempts was a wait for a slot, or before a gate.
+        """
+        if self.ages_from is None:
+            return self.aged
+        return self.aged + min(now - self.ages_from, LONGEST_BACKOFF_SECONDS)
 
     @property
     def tries(self) -> int:
@@ -80,6 +94,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def note(self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float) -> bool:
-        """Record that the attempt is over and the request still open; False as for `finish`."""
+    def note(
+        self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
+    ) -> bool:
+        """Record that the attempt is over and the request still open; False as for `finish`.
+
+        Not `ageing`: until the next attempt it waits for its environment.
+        """
         ...

@@ -19,10 +19,10 @@ from mwaa_gateway.aws.queues import (
     IngressDeadLetterQueue,
     TriggerDeadLetterQueue,
     TriggerQueues,
-    VisibilityTimeout,
 )
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.aws.shadow_records import ShadowRecords
+from mwaa_gateway.aws.trigger_messages import TriggerMessages
 from mwaa_gateway.dispatch import Airflow, Dispatcher
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import BelievedQueues, Event
@@ -80,11 +80,11 @@ class QueuedEventsFunction:
 
 @dataclass(frozen=True, slots=True)
 class DispatcherFunction:
-    """A dispatcher function: the flow, and the queue its messages are given back to."""
+    """A dispatcher function: the flow, and the messages it works on."""
 
     settings: DispatcherSettings
     dispatcher: Dispatcher
-    visibility: VisibilityTimeout
+    messages: TriggerMessages
 
 
 @cache
@@ -144,7 +144,7 @@ def dispatcher() -> DispatcherFunction:
             now=time.time,
             jitter=random.random,
         ),
-        visibility=VisibilityTimeout(sqs, settings.trigger_queue_url),
+        messages=TriggerMessages(sqs, settings.trigger_queue_url, time.time),
     )
 
 

@@ -125,7 +125,7 @@ class LedgerTable:
             ", redrives = :redrive, reopened_after = attempt, attempt = attempt + :one"
             ", unanswered = unanswered + :one, expires_at = :expires_at"
             ", first_attempt_at = if_not_exists(first_attempt_at, :now)"
-            " REMOVE stopped_shard, stopped_at",
+            " REMOVE stopped_shard, stopped_at, aged, ages_from",
             condition=_MAY_REOPEN,
             names={"#state": "state"},
             values={
@@ -223,12 +223,15 @@ class LedgerTable:
         self._end_unanswered(claim.request, old)
         return False
 
-    def note(self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float) -> bool:
+    def note(
+        self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
+    ) -> bool:
         """Record that the attempt is over and the request still open; False when a later attempt has taken over."""
         new, old = self._update(
             claim.request,
             "SET outcome = :outcome, reason = :reason, reason_text = :text, noted_at = :now"
-            ", unanswered = :zero, doubtful = :doubtful",
+            ", unanswered = :zero, doubtful = :doubtful, aged = :aged"
+            + (", ages_from = :now" if ageing else " REMOVE ages_from"),
             condition=_STILL_MINE,
             names={"#state": "state"},
             values={
@@ -237,6 +240,7 @@ class LedgerTable:
                 ":now": {"N": f"{now:.6f}"},
                 ":zero": {"N": "0"},
                 ":doubtful": {"BOOL": isinstance(outcome, OutcomeUnknown)},
+                ":aged": {"N": f"{claim.age(now):.6f}"},
                 **_outcome_values(outcome),
             },
         )
@@ -300,15 +304,21 @@ def _pinned_values(request: TriggerRequest) -> Item:
 
 
 def _claim(item: Item) -> Claim:
-    # Rows of the version before this one have no redrives.
+    first_attempt_at = float(item["reopened_at" if "reopened_at" in item else "first_attempt_at"]["N"])
+    ages_from: float | None = first_attempt_at
+    if "aged" in item:
+        ages_from = float(item["ages_from"]["N"]) if "ages_from" in item else None
+    # Rows of versions before this one may have no redrives, and no age.
     pinned = TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))
     return Claim(
         request=replace(pinned, redrive=int(item.get("redrives", {}).get("N", 0))),
         attempt=int(item["attempt"]["N"]),
         unanswered=int(item["unanswered"]["N"]),
         doubtful=item.get("doubtful", {}).get("BOOL", False),
-        first_attempt_at=float(item["reopened_at" if "reopened_at" in item else "first_attempt_at"]["N"]),
+        first_attempt_at=first_attempt_at,
         reopened_after=int(item.get("reopened_after", {}).get("N", 0)),
+        aged=float(item.get("aged", {}).get("N", 0)),
+        ages_from=ages_from,
     )
 
 

@@ -1,0 +1,87 @@
+"""The messages of one trigger queue as the dispatcher gets them: given back for later, and sent anew before SQS gives up.
+
+SQS delivers a message 1,000 times at most and keeps it for four days. What waits for longer (its environment is away) is
+sent anew: a new message of the same request, and then the old one is deleted. Who dies in between leaves two messages of
+one request, as any duplicate delivery does, and the ledger lets one of them start the run.
+
+A message's group is its rule, for SQS's fair queues (`docs/adr/0006`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from mwaa_gateway.aws.calls import unavailable_unless_answered
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+__all__ = ["TriggerMessage", "TriggerMessages"]
+
+LAST_RECEIVE: Final = 900  # of 1,000: room for a queue that cannot be written to for a while
+LONGEST_STAY_SECONDS: Final = 2 * 86_400  # of four days
+LONGEST_DELAY_SECONDS: Final = 900  # SQS's, of a message that is sent
+
+_FIRST_SENT_AT: Final = "FirstSentAt"
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerMessage:
+    """One delivery. Times are in seconds since the epoch, by SQS's clock.
+
+    `first_sent_at` is when the first message of those was sent that this one carries on.
+    """
+
+    body: str
+    receipt_handle: str
+    receive_count: int
+    sent_at: float
+    first_sent_at: float
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Read a record of an SQS event."""
+        attributes = record["attributes"]
+        sent_at = int(attributes["SentTimestamp"]) / 1000
+        carried = record.get("messageAttributes", {}).get(_FIRST_SENT_AT)
+        return cls(
+            body=record["body"],
+            receipt_handle=record["receiptHandle"],
+            receive_count=int(attributes["ApproximateReceiveCount"]),
+            sent_at=sent_at,
+            first_sent_at=float(carried["stringValue"]) if carried else sent_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerMessages:
+    """One environment's trigger queue, as its dispatcher works on it; `now` gives seconds since the epoch."""
+
+    client: "SQSClient"
+    url: str
+    now: Callable[[], float] = field(repr=False)
+
+    def give_back(self, message: TriggerMessage, seconds: float) -> bool:
+        """Let the request be delivered again in `seconds`; raises Unavailable, then the message comes back by itself.
+
+        True when that is by a new message, so that this one is done with.
+        """
+        if message.receive_count >= LAST_RECEIVE or self.now() - message.sent_at >= LONGEST_STAY_SECONDS:
+            self._send_anew(message, seconds)
+            return True
+        with unavailable_unless_answered("the message could not be given back early"):
+            self.client.change_message_visibility(
+                QueueUrl=self.url, ReceiptHandle=message.receipt_handle, VisibilityTimeout=round(seconds)
+            )
+        return False
+
+    def _send_anew(self, message: TriggerMessage, seconds: float) -> None:
+        with unavailable_unless_answered("the message could not be sent anew"):
+            self.client.send_message(
+                QueueUrl=self.url,
+                MessageBody=message.body,
+                DelaySeconds=min(round(seconds), LONGEST_DELAY_SECONDS),
+                MessageAttributes={
+                    _FIRST_SENT_AT: {"DataType": "Number", "StringValue": f"{message.first_sent_at:.3f}"}
+                },
+            )
