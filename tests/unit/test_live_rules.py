@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fakes.rules import FakeRuleSource
+from fakes.work import counted_calls
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.live_rules import LiveRules, Matches
 
@@ -75,6 +76,53 @@ def test_a_table_that_does_not_answer_is_no_answer(
     with pytest.raises(Unavailable):
         rules.match(UPLOAD, 0)
     assert ["finance.orders"] == ids(rules.match(UPLOAD, 0))
+
+
+def test_only_rules_that_changed_are_compiled_again(source: FakeRuleSource, rules: LiveRules) -> None:
+    """One change in a partition of ten thousand rules costs one."""
+    source.put(rule())
+    source.put(rule("finance.second"))
+    first, second = rules.match(UPLOAD, 0).rules
+    source.put(rule("finance.second", description="changed"), version=2)
+    again, changed = rules.match(UPLOAD, 5).rules
+    assert first is again
+    assert second is not changed
+    assert 2 == changed.version
+
+
+def test_rules_of_other_buckets_add_nothing_to_a_cold_start() -> None:
+    """100,000 rules over 5,000 buckets: one read of three heads, one of twenty rules, and no further work."""
+    alone, crowded = FakeRuleSource(), FakeRuleSource()
+    text = json.dumps(rule("ID", pattern={"source": ["aws.s3"], "detail": {"bucket": {"name": ["BUCKET"]}}}))
+    for number in range(100_000):
+        bucket = f"bucket-{number // 20}"
+        document = text.replace("ID", f"r{number}").replace("BUCKET", bucket)
+        for source in (crowded, alone) if bucket == "bucket-77" else (crowded,):
+            source.put_text(f"r{number}", document, [f"aws.s3#{bucket}"])
+    event = UPLOAD | {"detail": {"bucket": {"name": "bucket-77"}, "object": {"key": "k"}}}
+    work = []
+    for source in (alone, crowded):
+        live = LiveRules(source, environments={"analytics"}, refresh_seconds=5)
+        with counted_calls() as calls:
+            assert [f"r{number}" for number in range(1_540, 1_560)] == ids(live.match(event, 0))
+        work.append(calls.count)
+        assert ["heads", "copies"] == [call for call, _ in source.calls]
+        assert ("copies", "aws.s3#bucket-77") == source.calls[1]
+    alone_work, crowded_work = work
+    assert crowded_work <= alone_work
+
+
+def test_a_sandbox_holds_the_rules_of_the_last_thousand_partitions(
+    source: FakeRuleSource, rules: LiveRules
+) -> None:
+    """Senders choose detail-types: they may not fill the memory, nor push out what the present event needs."""
+    for number in range(1_100):
+        rules.match(UPLOAD | {"source": "acme", "detail-type": f"type {number}"}, now=0)
+    source.calls.clear()
+    rules.match(UPLOAD | {"source": "acme", "detail-type": "type 1099"}, now=0)
+    assert [] == source.calls
+    rules.match(UPLOAD | {"source": "acme", "detail-type": "type 1"}, now=0)
+    assert [("heads", ("acme#type 1",))] == source.calls
 
 
 def test_a_clock_that_jumps_back_refreshes(source: FakeRuleSource, rules: LiveRules) -> None:

@@ -3,14 +3,18 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, Final, Protocol
 
 from mwaa_gateway.errors import InvalidPattern, InvalidRule
-from mwaa_gateway.patterns import compile_pattern
+from mwaa_gateway.patterns import Pattern, compile_pattern
 from mwaa_gateway.routing import RuleIndex, event_partitions
 from mwaa_gateway.rules import Rule, parse_rule
 
 __all__ = ["BrokenRule", "LiveRules", "Matches", "RuleSource", "StoredRule"]
+
+# A sandbox that lives for hours meets the buckets and detail-types of many senders: those asked about longest ago go.
+MAXIMUM_PARTITIONS_HELD: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,37 @@ class Matches:
     broken: tuple[BrokenRule, ...]
 
 
+class _Copy:
+    """A stored rule with its pattern compiled; the rest of it is checked when an event first matches.
+
+    So a sandbox that starts for one event checks the rules of that event, and compiles the patterns of its bucket.
+    """
+
+    __slots__ = ("_rule", "pattern", "stored")
+
+    def __init__(self, stored: StoredRule, pattern: Pattern) -> None:
+        self.stored = stored
+        self.pattern = pattern
+        self._rule: Rule | BrokenRule | None = None
+
+    def rule(self, environments: Collection[str]) -> Rule | BrokenRule:
+        if self._rule is None:
+            stored = self.stored
+            try:
+                self._rule = parse_rule(
+                    json.loads(stored.document), environments=environments, version=stored.version
+                )
+            except InvalidRule as error:
+                self._rule = BrokenRule(stored.id, stored.version, str(error))
+        return self._rule
+
+
 @dataclass(slots=True)
 class _Partition:
     generation: int
     checked_at: float
-    index: RuleIndex[Rule | BrokenRule]
+    copies: Mapping[StoredRule, _Copy]
+    index: RuleIndex[_Copy]
     unreadable: tuple[BrokenRule, ...]
 
 
@@ -63,7 +93,8 @@ class LiveRules:
     """The rules that concern an event, at most `refresh_seconds` old.
 
     An event concerns three partitions. A refresh is one read of their heads; the rules themselves are read and
-    compiled again only where the head moved, so that a busy sandbox costs DynamoDB next to nothing.
+    compiled again only where the head moved, so that a busy sandbox costs DynamoDB next to nothing. Of rules that are
+    read again only those that changed are compiled.
     """
 
     def __init__(self, source: RuleSource, *, environments: Collection[str], refresh_seconds: float) -> None:
@@ -83,7 +114,8 @@ class LiveRules:
         # A rule that is just moving from one partition to another may lie in both: the newer version counts, once.
         matched: dict[str, Rule | BrokenRule] = {}
         for partition in (self._partitions[name] for name in partitions):
-            for rule in (*partition.index.match(envelope), *partition.unreadable):
+            found = (copy.rule(self._environments) for copy in partition.index.match(envelope))
+            for rule in (*found, *partition.unreadable):
                 if rule.id not in matched or matched[rule.id].version < rule.version:
                     matched[rule.id] = rule
         return Matches(
@@ -101,27 +133,29 @@ class LiveRules:
         if not stale:
             return
         for name, generation in self._source.heads(stale).items():
-            if name in known and known[name].generation == generation:
-                known[name].checked_at = now
-            else:
+            partition = known.pop(name, None)  # the last asked about are the last in the dict
+            if partition is None or partition.generation != generation:
                 rules = self._source.copies(name) if generation else ()
-                known[name] = self._compile(rules, generation, now)
+                partition = _compiled(rules, generation, partition)
+            partition.checked_at = now
+            known[name] = partition
+        for name in [*islice(known, max(0, len(known) - MAXIMUM_PARTITIONS_HELD))]:
+            if name not in partitions:
+                del known[name]
 
-    def _compile(self, stored: Sequence[StoredRule], generation: int, now: float) -> _Partition:
-        pairs: list[tuple[Rule | BrokenRule, Any]] = []
-        unreadable: list[BrokenRule] = []
-        for item in stored:
+
+def _compiled(stored: Sequence[StoredRule], generation: int, earlier: _Partition | None) -> _Partition:
+    """Return the partition with its rules compiled, those that are as they were taken from its earlier state."""
+    copies: dict[StoredRule, _Copy] = {}
+    unreadable: list[BrokenRule] = []
+    for item in stored:
+        copy = earlier.copies.get(item) if earlier else None
+        if copy is None:
             try:
-                document = json.loads(item.document)
-                pattern = compile_pattern(document["pattern"])
+                copy = _Copy(item, compile_pattern(json.loads(item.document)["pattern"]))
             except (ValueError, TypeError, KeyError, InvalidPattern) as error:
                 unreadable.append(BrokenRule(item.id, item.version, f"its pattern cannot be read: {error}"))
                 continue
-            try:
-                rule: Rule | BrokenRule = parse_rule(
-                    document, environments=self._environments, version=item.version
-                )
-            except InvalidRule as error:
-                rule = BrokenRule(item.id, item.version, str(error))
-            pairs.append((rule, pattern))
-        return _Partition(generation, now, RuleIndex(pairs), tuple(unreadable))
+        copies[item] = copy
+    index = RuleIndex((copy, copy.pattern) for copy in copies.values())
+    return _Partition(generation, 0.0, copies, index, tuple(unreadable))
