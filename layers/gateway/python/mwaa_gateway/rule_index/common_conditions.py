@@ -68,7 +68,7 @@ class _Field:
                 absent += numbers
             but = [entry for entry in matcher.others if isinstance(entry, AnythingBut)]
             entries = set(matcher.entries)
-            if len(but) == 1:
+            if but:
                 met += numbers
                 for pattern in set(but[0].excluded):
                     excluded.setdefault(pattern, []).extend(numbers)

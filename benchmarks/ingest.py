@@ -1,0 +1,111 @@
+"""What an event costs the gateway's own code: from what EventBridge delivers to the body of the queue's message.
+
+    python -m benchmarks.ingest
+
+The rules table and the queues are in memory, so that only the gateway's own work is timed: the steady state, and
+the first event of a fresh sandbox, which reads and compiles the rules of its partition.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+
+from benchmarks.rule_sets import RuleSet, rule_set
+from mwaa_gateway.events import from_eventbridge
+from mwaa_gateway.ingest import DeadEvent, IngressReport, ingest
+from mwaa_gateway.live_rules import LiveRules, StoredRule
+from mwaa_gateway.routing import rule_partitions
+from mwaa_gateway.trigger_request import TriggerRequest
+
+__all__ = ["RulesInMemory", "milliseconds_per_event"]
+
+
+class RulesInMemory:
+    """A rules table without the network; implements `mwaa_gateway.live_rules.RuleSource`."""
+
+    def __init__(self, shape: RuleSet) -> None:
+        self._partitions: dict[str, list[StoredRule]] = {}
+        for number, text in enumerate(shape.patterns):
+            target = {"id": "default", "environment": "analytics", "dag_id": "ingest"}
+            rule = {"id": f"r{number}", "pattern": json.loads(text), "targets": [target]}
+            for partition in rule_partitions(rule["pattern"]):
+                stored = StoredRule(f"r{number}", 1, json.dumps(rule))
+                self._partitions.setdefault(partition, []).append(stored)
+
+    def heads(self, partitions: Sequence[str]) -> Mapping[str, int]:
+        """Return 1 where there are rules."""
+        return {partition: int(partition in self._partitions) for partition in partitions}
+
+    def copies(self, partition: str) -> Sequence[StoredRule]:
+        """Return the partition's rules."""
+        return self._partitions[partition]
+
+
+class _Bodies:
+    """Encodes what the queues would be sent, and drops it."""
+
+    def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
+        for request in requests:
+            request.to_json()
+
+    def bury(self, dead: Sequence[DeadEvent]) -> None:
+        raise AssertionError(dead)
+
+
+def milliseconds_per_event(kind: str, rules: int, *, events: int = 1_000) -> dict[str, float]:
+    """Return the milliseconds of one event: at the median, in the worst hundredth, and first in a sandbox."""
+    shape = rule_set(kind, rules, events=events)
+    source = RulesInMemory(shape)
+    live = LiveRules(source, environments={"analytics"}, refresh_seconds=5)
+    for text in shape.events:
+        _ingested(text, live)
+    seconds = sorted(_ingested(text, live) for text in shape.events)
+    first = [
+        _ingested(text, LiveRules(source, environments={"analytics"}, refresh_seconds=5))
+        for text in shape.events[:10]
+    ]
+    return {
+        "p50": seconds[events // 2] * 1e3,
+        "p99": seconds[events * 99 // 100] * 1e3,
+        "first": sorted(first)[len(first) // 2] * 1e3,
+    }
+
+
+def _ingested(text: str, live: LiveRules) -> float:
+    begun = time.perf_counter()
+    payload = json.loads(text)
+    bodies = _Bodies()
+    report: IngressReport = ingest(
+        from_eventbridge(payload),
+        payload=payload,
+        rules=live,
+        queue=bodies,
+        dead_letters=bodies,
+        now=lambda: 0.0,
+    )
+    seconds = time.perf_counter() - begun
+    if report.dead:
+        raise AssertionError(report.dead)
+    return seconds
+
+
+def main() -> None:
+    """Print a table."""
+    print("| rules | of them in the event's partition | p50 ms | p99 ms | first event of a sandbox ms |")
+    print("|---|---|---|---|---|")
+    for kind, rules, together in (
+        ("standard", 1_000, 20),
+        ("standard", 10_000, 20),
+        ("one bucket", 20, 20),
+        ("exact", 1_000, 1_000),
+        ("exact", 10_000, 10_000),
+    ):
+        row = milliseconds_per_event(kind, rules)
+        print(
+            f"| {rules:,} | {together:,} | {row['p50']:.3f} | {row['p99']:.3f} | {row['first']:.1f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

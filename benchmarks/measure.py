@@ -1,0 +1,63 @@
+"""Measuring one thing: times, memory, and what the others take for the same."""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Latency", "latency", "per_second", "resident_megabytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds for each event, as a person reads them."""
+
+    per_second: float
+    p50_microseconds: float
+    p99_microseconds: float
+
+
+def latency(
+    texts: Sequence[str], match: Callable[[Mapping[str, Any]], object], *, rounds: int = 3
+) -> Latency:
+    """Time `match` of each event, JSON text in; the best of the rounds, as other programs disturb them."""
+    measured = []
+    for _ in range(rounds):
+        seconds = []
+        for text in texts:
+            begun = time.perf_counter()
+            match(json.loads(text))
+            seconds.append(time.perf_counter() - begun)
+        seconds.sort()
+        measured.append(
+            Latency(
+                len(seconds) / sum(seconds),
+                seconds[len(seconds) // 2] * 1e6,
+                seconds[len(seconds) * 99 // 100] * 1e6,
+            )
+        )
+    return max(measured, key=lambda each: each.per_second)
+
+
+def per_second(
+    texts: Sequence[str], match: Callable[[Mapping[str, Any]], object], *, seconds: float
+) -> float:
+    """Return the events per second of something slow, JSON text in: as many events as the seconds allow."""
+    begun = time.perf_counter()
+    done = 0
+    while time.perf_counter() - begun < seconds:
+        match(json.loads(texts[done % len(texts)]))
+        done += 1
+    return done / (time.perf_counter() - begun)
+
+
+def resident_megabytes() -> float:
+    """Return the memory of this process that is in use now; its highest mark where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as pages:  # noqa: PTH123
+            return int(pages.read().split()[1]) * resource.getpagesize() / 1e6
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)

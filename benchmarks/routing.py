@@ -1,0 +1,126 @@
+"""How fast events find their rules: the index against asking every rule, and against moto's matcher.
+
+    python -m benchmarks.routing                            every kind at 1,000 rules, the standard shape at all sizes
+    python -m benchmarks.routing --kind numeric --rules 10000 --rules 100000
+
+Each line is a process of its own, which measures everything side by side. Build is the time from the patterns'
+JSON text to the index; memory is what the process grew by, patterns and index together. The linear scan flattens
+the event once and asks all compiled patterns; moto asks each pattern with the parsed event.
+"""
+
+import argparse
+import gc
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.measure import latency, per_second, resident_megabytes
+from benchmarks.rule_sets import KINDS, rule_set
+from mwaa_gateway.flat_event import Wanted
+from mwaa_gateway.patterns import Pattern, compile_pattern
+from mwaa_gateway.rule_index import RuleIndex
+
+__all__ = ["measured"]
+
+SIZES = (10, 1_000, 10_000, 100_000)
+COLUMNS = {
+    "kind": "kind",
+    "rules": "rules",
+    "events_per_second": "events/s",
+    "p50_microseconds": "p50 µs",
+    "p99_microseconds": "p99 µs",
+    "json_share": "of it json.loads",
+    "found_per_event": "found/event",
+    "build_seconds": "build s",
+    "megabytes": "MB",
+    "times_scan": "times the scan",
+    "times_moto": "times moto",
+}
+
+
+def measured(kind: str, rules: int, *, events: int = 2_000, seconds: float = 1.0) -> dict[str, Any]:
+    """Measure one kind at one size; `seconds` is for each of the slow ones."""
+    shape = rule_set(kind, rules, events=events)
+    gc.collect()
+    before = resident_megabytes()
+    begun = time.perf_counter()
+    index = RuleIndex((number, compile_pattern(text)) for number, text in enumerate(shape.patterns))
+    build = time.perf_counter() - begun
+    gc.collect()
+    megabytes = resident_megabytes() - before
+    found = sum(len(index.match(json.loads(text))) for text in shape.events)
+    ours = latency(shape.events, index.match)
+    parsing = latency(shape.events, lambda event: event)
+    scan = per_second(
+        shape.events, _scan([compile_pattern(text) for text in shape.patterns]), seconds=seconds
+    )
+    moto = per_second(shape.events, _moto(shape.patterns), seconds=seconds)
+    return {
+        "kind": kind,
+        "rules": rules,
+        "events_per_second": round(ours.per_second),
+        "p50_microseconds": round(ours.p50_microseconds, 1),
+        "p99_microseconds": round(ours.p99_microseconds, 1),
+        "json_share": f"{ours.per_second / parsing.per_second:.0%}",
+        "found_per_event": round(found / events, 2),
+        "build_seconds": round(build, 3),
+        "megabytes": round(megabytes, 1),
+        "times_scan": round(ours.per_second / scan, 1),
+        "times_moto": round(ours.per_second / moto),
+    }
+
+
+def _scan(patterns: list[Pattern]) -> Any:
+    wanted = Wanted(path for pattern in patterns for branch in pattern.branches for path, _ in branch)
+
+    def match(event: Mapping[str, Any]) -> list[int]:
+        fields = wanted.fields(event)
+        return [number for number, pattern in enumerate(patterns) if pattern.matches_fields(fields)]
+
+    return match
+
+
+def _moto(texts: tuple[str, ...]) -> Any:
+    from moto.events.models import EventPattern  # noqa: PLC0415 (takes a second)
+
+    patterns = [EventPattern(text, json.loads(text)) for text in texts]
+    return lambda event: [number for number, each in enumerate(patterns) if each.matches_event(event)]
+
+
+def main() -> None:
+    """Print a table, one process for each line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kind", action="append", choices=[*KINDS], help="a shape of rules; more than once")
+    parser.add_argument("--rules", action="append", type=int, help="how many rules; more than once")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object, of one kind and size, in this process"
+    )
+    options = parser.parse_args()
+    if options.json:
+        print(json.dumps(measured(options.kind[0], options.rules[0])))
+        return
+    print(f"Python {sys.version.split()[0]}, one thread, JSON text in (json.loads and match)\n")
+    print("| " + " | ".join(COLUMNS.values()) + " |\n|" + "---|" * len(COLUMNS))
+    for kind in options.kind or KINDS:
+        for rules in options.rules or (SIZES if kind in {"standard", "one bucket"} else (1_000,)):
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.routing",
+                "--json",
+                "--kind",
+                kind,
+                "--rules",
+                str(rules),
+            ]
+            row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            print("| " + " | ".join(str(row[column]) for column in COLUMNS) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
