@@ -15,6 +15,7 @@ from mwaa_gateway.events import from_eventbridge
 from mwaa_gateway.ingest import DeadEvent, IngressReport, ingest
 from mwaa_gateway.live_rules import LiveRules, StoredRule
 from mwaa_gateway.routing import rule_partitions
+from mwaa_gateway.shadow import ShadowRecord
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["RulesInMemory", "milliseconds_per_event"]
@@ -51,6 +52,9 @@ class _Bodies:
     def bury(self, dead: Sequence[DeadEvent]) -> None:
         raise AssertionError(dead)
 
+    def record(self, shadows: Sequence[ShadowRecord]) -> None:
+        raise AssertionError(shadows)
+
 
 def milliseconds_per_event(kind: str, rules: int, *, events: int = 1_000) -> dict[str, float]:
     """Return the milliseconds of one event: at the median, in the worst hundredth, and first in a sandbox."""
@@ -81,6 +85,7 @@ def _ingested(text: str, live: LiveRules) -> float:
         rules=live,
         queue=bodies,
         dead_letters=bodies,
+        shadows=bodies,
         now=lambda: 0.0,
     )
     seconds = time.perf_counter() - begun
