@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from moto import mock_aws
 
 from fakes.airflow import FakeAirflow
+from fakes.brake import FakeBrakeStore
 from fakes.gates import FakeGateStore
 from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
 from fakes.requests import a_request
@@ -28,6 +29,7 @@ from gateway_cli.ledger_rows import LedgerRow, LedgerRows
 from gateway_cli.main import cli
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue
+from mwaa_gateway.brake import Brake
 from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.ingest import DeadEvent, DeadEventReason
@@ -71,6 +73,7 @@ class Gateway:
             ledger=self.ledger,
             airflow=self.airflow,
             dead_letters=TriggerDeadLetterQueue(self.sqs, self.queue(f"trigger-dlq-{environment}")),
+            brake=Brake(environment, FakeBrakeStore(), refresh_seconds=5),
             gates=Gates(environment, FakeGateStore(), dag_missing_grace_seconds=0),
             maximum_event_age_seconds=86_400,
             now=lambda: self.time,

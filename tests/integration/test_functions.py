@@ -14,10 +14,12 @@ from fakes.airflow import BUSY, FakeAirflow
 from fakes.requests import a_request
 from integration.functions import Context, Queues, lines, load
 from mwaa_gateway import wiring
+from mwaa_gateway.aws.brake_items import BrakeItems
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.queues import TriggerDeadLetterQueue
 from mwaa_gateway.aws.trigger_messages import TriggerMessages
+from mwaa_gateway.brake import Brake
 from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.outcomes import Reason, Rejected
@@ -182,11 +184,14 @@ class Dispatching:
 def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) -> Dispatching:
     airflow = FakeAirflow()
     function = wiring.DispatcherFunction(
-        settings=DispatcherSettings("analytics", "ledger", queues.trigger, queues.trigger_dlq, "analytics"),
+        settings=DispatcherSettings(
+            "analytics", "rules", "ledger", queues.trigger, queues.trigger_dlq, "analytics"
+        ),
         dispatcher=Dispatcher(
             ledger=LedgerTable(dynamodb, "ledger"),
             airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(sqs, queues.trigger_dlq),
+            brake=Brake("analytics", BrakeItems(dynamodb, "rules"), refresh_seconds=5),
             gates=Gates("analytics", GateItems(dynamodb, "ledger"), dag_missing_grace_seconds=900),
             maximum_event_age_seconds=86_400,
             now=itertools.count(1_000.0, 60.0).__next__,  # a shut gate never keeps a test waiting
@@ -293,6 +298,7 @@ def test_wiring_builds_a_dispatcher_from_its_settings(
     for name, value in {
         "ENVIRONMENT": "analytics",
         "MWAA_ENVIRONMENT_NAME": "acme-analytics",
+        "RULES_TABLE": "rules",
         "LEDGER_TABLE": "ledger",
         "TRIGGER_QUEUE_URL": queues.trigger,
         "TRIGGER_DLQ_URL": queues.trigger_dlq,
@@ -316,6 +322,7 @@ def test_wiring_chooses_the_transport_of_its_environment(
     for name, value in {
         "ENVIRONMENT": "analytics",
         "MWAA_ENVIRONMENT_NAME": "acme-analytics",
+        "RULES_TABLE": "rules",
         "LEDGER_TABLE": "ledger",
         "TRIGGER_QUEUE_URL": queues.trigger,
         "TRIGGER_DLQ_URL": queues.trigger_dlq,

@@ -15,6 +15,7 @@ import requests
 import mwaa_gateway
 from mwaa_gateway import wiring
 from mwaa_gateway.aws import mwaa as mwaa_adapter
+from mwaa_gateway.aws.brake_items import BrakeItems
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.mwaa_rest import Pace, RestTransport
@@ -27,6 +28,7 @@ from mwaa_gateway.aws.queues import (
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.aws.shadow_records import ShadowRecords
 from mwaa_gateway.aws.trigger_messages import TriggerMessages
+from mwaa_gateway.brake import Brake
 from mwaa_gateway.dispatch import Airflow as AirflowPort
 from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.errors import Unavailable
@@ -234,6 +236,11 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
             ledger=LedgerTable(gateway.dynamodb, settings.ledger_table),
             airflow=_transport(gateway, settings),
             dead_letters=TriggerDeadLetterQueue(gateway.sqs, settings.trigger_dlq_url),
+            brake=Brake(
+                environment,
+                BrakeItems(gateway.dynamodb, settings.rules_table),
+                refresh_seconds=settings.brake_refresh_seconds,
+            ),
             gates=Gates(
                 environment,
                 GateItems(gateway.dynamodb, settings.ledger_table),
@@ -250,6 +257,7 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
 def dispatcher_settings(gateway: Gateway, environment: str) -> DispatcherSettings:
     return DispatcherSettings(
         environment=environment,
+        rules_table="rules",
         ledger_table="ledger",
         trigger_queue_url=f"trigger-{environment}",
         trigger_dlq_url=f"trigger-dlq-{environment}",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mwaa_gateway.aws.brake_items import BRAKE_PARTITION
 from template.expansion import EVERYTHING, statements
 
 INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole", "QueuedEventsRole")
@@ -64,6 +65,7 @@ def test_what_a_dispatcher_may_do(expand, environment):
             "airflow:CreateCliToken",
             "airflow:GetEnvironment",
         },
+        "<RulesTable.Arn>": {"dynamodb:BatchGetItem"},
         "<LedgerTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
         f"<TriggerQueue{environment}.Arn>": {
             "sqs:ChangeMessageVisibility",
@@ -255,18 +257,19 @@ def test_services_may_write_to_the_ingress_dlq_for_our_sources_only(deployed):
 
 
 def _allowed(template, role):
-    """Resource -> actions of a role's inline policies, all of which allow without a condition, but for shadows."""
+    """Resource -> actions of a role's inline policies, all of which allow without a condition, but for these two."""
     allowed = {}
     for policy in template.of_type("AWS::IAM::Role")[role]["Policies"]:
         for actions, resources, statement in statements(policy["PolicyDocument"]):
             assert statement["Effect"] == "Allow"
             assert {"NotAction", "NotResource"}.isdisjoint(statement)
-            assert statement.get("Condition") == (
+            conditions = {
                 # Ingress writes to the ledger only what rules in SHADOW would have run; a request's partition has no "#".
-                {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["shadow#*"]}}
-                if statement.get("Sid") == "RecordShadows"
-                else None
-            )
+                "RecordShadows": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["shadow#*"]}},
+                # A dispatcher sees who stopped which rule or environment, and no rule.
+                "LookAtTheBrakes": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [BRAKE_PARTITION]}},
+            }
+            assert statement.get("Condition") == conditions.get(statement.get("Sid"))
             for resource in resources:
                 allowed.setdefault(resource, set()).update(actions)
     return allowed

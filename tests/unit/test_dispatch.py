@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.airflow import BUSY, LOST, FakeAirflow
+from fakes.brake import FakeBrakeStore
 from fakes.gates import FakeGateStore
 from fakes.ledger import FakeLedger
 from fakes.queues import FakeTriggerDeadLetters
 from fakes.requests import a_request
 from mwaa_gateway.backoff import backoff_seconds
+from mwaa_gateway.brake import Brake
 from mwaa_gateway.dispatch import Dispatched, Dispatcher
 from mwaa_gateway.gates import FAILURES_TOLERATED, Gates
 from mwaa_gateway.ledger import Claim
@@ -39,6 +41,8 @@ class Gateway:
     airflow: FakeAirflow = field(default_factory=FakeAirflow)
     dead_letters: FakeTriggerDeadLetters = field(default_factory=FakeTriggerDeadLetters)
     gates: FakeGateStore = field(default_factory=FakeGateStore)
+    brakes: FakeBrakeStore = field(default_factory=FakeBrakeStore)
+    brake: Brake | None = None  # a new one for each delivery, unless a test names one that knows something
     time: float = 1_000.0
     jitter: float = 0.5
     sandbox: Gates | None = None  # a new one for each delivery, whose gates are open, unless a test names one
@@ -59,6 +63,7 @@ class Gateway:
             ledger=self.ledger,
             airflow=self.airflow,
             dead_letters=self.dead_letters,
+            brake=self.brake or Brake("analytics", self.brakes, refresh_seconds=5),
             gates=self.sandbox or self.new_sandbox(),
             maximum_event_age_seconds=DAY,
             now=lambda: self.time,
@@ -102,14 +107,107 @@ def test_a_held_request_waits_in_the_ledger_and_its_message_is_done_with(gateway
     """Whoever delivers it again, nobody asks Airflow; nothing rings."""
     held = Held(Reason.RULE_DISABLED, "not now")
     gateway.ledger.hold(a_request(), held, gateway.time)
+    gateway.brakes.rules.add(a_request().rule_id)
     dispatched = gateway.deliver()
     assert (held, None) == (dispatched.outcome, dispatched.redeliver_after)
     assert ([], [], ["held"]) == (gateway.airflow.commands, gateway.dead_letters.bells, gateway.states)
 
 
+RULE = a_request().rule_id
+
+
+@pytest.mark.parametrize(
+    ("rules", "environments", "reason"),
+    [
+        ({RULE}, set(), Reason.RULE_DISABLED),
+        (set(), {"analytics"}, Reason.ENVIRONMENT_PAUSED),
+    ],
+)
+def test_the_brake_holds_what_waits(
+    gateway: Gateway, rules: set[str], environments: set[str], reason: Reason
+) -> None:
+    """One write each, no command, no bell; released, it runs once."""
+    gateway.brakes.rules, gateway.brakes.environments = rules, environments
+    dispatched = gateway.deliver()
+    assert isinstance(dispatched.outcome, Held)
+    assert (reason, None) == (dispatched.outcome.reason, dispatched.redeliver_after)
+    assert (1, [], []) == (gateway.ledger.writes, gateway.airflow.commands, gateway.dead_letters.bells)
+    gateway.brakes.rules, gateway.brakes.environments = set(), set()
+    for _ in range(2):
+        gateway.deliver(replace(a_request(), redrive=1))
+    assert (["trigger"], ["triggered"]) == (gateway.airflow.commands, gateway.states)
+
+
+def test_the_brake_works_without_airflow(gateway: Gateway) -> None:
+    """What waits before a shut gate is held, too, and no probe is wasted on it."""
+    gateway.sandbox = gateway.new_sandbox()
+    gateway.airflow.answers = [BUSY] * 3
+    for number in range(3):
+        gateway.deliver(a_request(str(number)))
+    calls = gateway.gates.calls
+    gateway.brakes.rules.add(RULE)
+    assert isinstance(gateway.deliver().outcome, Held)
+    assert calls == gateway.gates.calls
+
+
+def test_what_was_tried_before_the_brake_is_looked_up_when_it_is_released(gateway: Gateway) -> None:
+    """Its answer was lost, and so were the look-ups: the run may be there, and it is."""
+    gateway.airflow.lost_after = 1
+    gateway.airflow.findings = [LOST]
+    gateway.deliver()
+    gateway.brakes.rules.add(RULE)
+    assert isinstance(gateway.deliver().outcome, Held)
+    gateway.brakes.rules.clear()
+    assert isinstance(gateway.deliver(replace(a_request(), redrive=1)).outcome, AlreadyTriggered)
+    assert 1 == gateway.airflow.commands.count("trigger")
+
+
+def test_a_brake_that_was_let_go_of_meanwhile_holds_nothing_for_good(gateway: Gateway) -> None:
+    """The sandbox learns of it too late to keep it from holding: it takes up at once what nobody else would release."""
+    gateway.brakes.rules.add(RULE)
+    gateway.brake = Brake("analytics", gateway.brakes, refresh_seconds=5)
+    gateway.brake.pulled(RULE, gateway.time)
+    gateway.brakes.rules.clear()
+    assert Triggered() == gateway.deliver().outcome
+    assert ["triggered"] == gateway.states
+
+
+def test_a_late_message_takes_up_what_a_lifted_brake_has_left_behind(gateway: Gateway) -> None:
+    """A write of the hold that arrived after everybody had been released."""
+    gateway.ledger.hold(a_request(), Held(Reason.RULE_DISABLED, "not now"), gateway.time)
+    assert Triggered() == gateway.deliver().outcome
+
+
+def test_what_is_held_by_the_other_brake_stays_held(gateway: Gateway) -> None:
+    """The rule is enabled, the environment still paused: another reason, and the next release counts."""
+    gateway.brakes.rules.add(RULE)
+    gateway.deliver()
+    gateway.brakes.rules, gateway.brakes.environments = set(), {"analytics"}
+    outcome = gateway.deliver(replace(a_request(), redrive=1)).outcome
+    assert isinstance(outcome, Held)
+    assert Reason.ENVIRONMENT_PAUSED is outcome.reason
+    gateway.brakes.environments = set()
+    assert Triggered() == gateway.deliver(replace(a_request(), redrive=2)).outcome
+
+
+def test_a_redrive_of_the_dead_is_held_by_the_brake(gateway: Gateway) -> None:
+    """Its bell is gone with the redrive: dead it would be forgotten, held it is listed."""
+    gateway.airflow.answers = [Rejected(Reason.CONF_REFUSED, "no")]
+    gateway.deliver()
+    gateway.brakes.rules.add(RULE)
+    assert isinstance(gateway.deliver(replace(a_request(), redrive=1)).outcome, Held)
+    assert ["held"] == gateway.states
+
+
+def test_an_outage_of_the_brake_stops_nothing(gateway: Gateway) -> None:
+    """Nobody can say whether it is pulled: the runs go on."""
+    gateway.brakes.failures.coming["pulled"] = 1
+    assert Triggered() == gateway.deliver().outcome
+
+
 def test_what_airflow_holds_back_is_parked(gateway: Gateway) -> None:
     """An attempt that finds out that it shall not be made now."""
-    held = Held(Reason.ENVIRONMENT_PAUSED, "not now")
+    held = Held(Reason.AIRFLOW_REFUSED, "not now")
     gateway.airflow.answers = [held]
     dispatched = gateway.deliver()
     assert (held, None, ["held"]) == (dispatched.outcome, dispatched.redeliver_after, gateway.states)
@@ -282,6 +380,18 @@ def test_a_request_pinned_to_another_environment_waits_for_it(gateway: Gateway) 
     assert [] == gateway.airflow.commands
     gateway.ledger.finish(claim, Triggered(), gateway.time)
     assert isinstance(gateway.deliver(a_request(environment="analytics")).outcome, AlreadyTriggered)
+
+
+def test_a_request_pinned_elsewhere_does_not_spin_before_a_gate_it_does_not_use(gateway: Gateway) -> None:
+    """It takes the probe that is due and asks nobody: it backs off as ever, the probe stays for one that asks."""
+    gateway.sandbox = gateway.new_sandbox()
+    gateway.airflow.answers = [BUSY] * 3
+    for number in range(3):
+        gateway.deliver(a_request(str(number)))
+    gateway.ledger.claim(a_request(environment="marketing"), gateway.time)
+    gateway.time += 60
+    assert 5.0 == gateway.deliver(receive_count=2).redeliver_after
+    assert Triggered() == gateway.deliver(a_request("3")).outcome
 
 
 def test_what_will_never_work_is_dead_with_the_reason_and_rings(gateway: Gateway) -> None:

@@ -66,6 +66,7 @@ def test_the_dispatchers_defaults() -> None:
         {
             "ENVIRONMENT": "analytics",
             "MWAA_ENVIRONMENT_NAME": "acme-analytics",
+            "RULES_TABLE": "r",
             "LEDGER_TABLE": "l",
             "TRIGGER_QUEUE_URL": "q",
             "TRIGGER_DLQ_URL": "d",

@@ -119,9 +119,10 @@ def enable(connection: Connection, rule_id: str, by: str | None, output: str) ->
 @output_option
 @connection_options
 def disable(connection: Connection, rule_id: str, by: str | None, output: str) -> None:
-    """Stop a rule: within seconds it matches no event.
+    """Stop a rule: within seconds it matches no event, and starts no run.
 
-    Trigger requests that were made before still become runs.
+    Trigger requests that were made before and still wait are held, whatever their number; a command that Airflow is
+    just carrying out is not taken back.
 
     \b
     Example:

@@ -4,7 +4,7 @@
     lost response     claim ──▶ trigger ──▶ OutcomeUnknown ──▶ look up ──▶ there ──▶ record
     crash, then again claim (attempt 2) ──▶ look up ──▶ not there ──▶ trigger ──▶ …
     duplicate         claim refused: the row says triggered ──▶ message deleted                (one write call, no command)
-    held              claim refused: the row waits to be released ──▶ message deleted          (one write call, no command)
+    brake pulled      hold ──▶ message deleted; the row waits to be released                   (one write, no command)
     gate shut         given back for a little while, without asking anybody (`gates`)
     sent again        claim reopens the dead or held row, with a fresh age ──▶ as above
 
@@ -13,10 +13,11 @@ lets only one of them create the run.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 from mwaa_gateway.backoff import backoff_seconds, gate_wait_seconds
+from mwaa_gateway.brake import Brake
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.gates import Gates, Gone, Pass, Wait
 from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
@@ -96,6 +97,7 @@ class Dispatcher:
     ledger: Ledger
     airflow: Airflow
     dead_letters: DeadLetters
+    brake: Brake
     gates: Gates
     maximum_event_age_seconds: int
     now: Callable[[], float]
@@ -113,15 +115,40 @@ class Dispatcher:
         except UnreadableRequest as error:
             return self._keep_unreadable(body, receive_count, Rejected(Reason.MESSAGE_UNREADABLE, str(error)))
         try:
-            now = self.now()
-            waited_out = waiting_since is not None and now - waiting_since >= LONGEST_WAIT_SECONDS
-            admission = self.gates.admit(request.target, now)
-            if isinstance(admission, Wait) and not waited_out:
-                shut = Retryable(Reason.GATE_SHUT, "others wait too; one of them asks again soon")
-                return self._answer(request, receive_count, shut)
-            return self._admitted(request, receive_count, admission, waited_out=waited_out)
+            if (held := self.brake.pulled(request.rule_id, self.now())) is not None:
+                return self._braked(request, receive_count, held, waiting_since)
+            return self._at_the_gates(request, receive_count, waiting_since)
         except Unavailable as error:
             return self._answer(request, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(error)))
+
+    def _braked(
+        self, request: TriggerRequest, receive_count: int, held: Held, waiting_since: float | None
+    ) -> Dispatched:
+        match self.ledger.hold(request, held, self.now()):
+            case Finished() as finished:
+                if (released := self._released(request, finished)) is not None:
+                    return self._at_the_gates(released, receive_count, waiting_since)
+                return self._finally(request, receive_count, finished.outcome)
+            case PinnedElsewhere(environment):
+                return self._answer(request, receive_count, _pinned_elsewhere(environment))
+
+    def _released(self, request: TriggerRequest, finished: Finished) -> TriggerRequest | None:
+        """Return the request that takes up what is held by a brake which has been let go of; None if that is not so."""
+        held = finished.outcome
+        if not isinstance(held, Held) or not self.brake.lifted(held, request.rule_id, self.now()):
+            return None
+        return replace(request, redrive=finished.redrives + 1)
+
+    def _at_the_gates(
+        self, request: TriggerRequest, receive_count: int, waiting_since: float | None
+    ) -> Dispatched:
+        now = self.now()
+        waited_out = waiting_since is not None and now - waiting_since >= LONGEST_WAIT_SECONDS
+        admission = self.gates.admit(request.target, now)
+        if isinstance(admission, Wait) and not waited_out:
+            shut = Retryable(Reason.GATE_SHUT, "others wait too; one of them asks again soon")
+            return self._answer(request, receive_count, shut)
+        return self._admitted(request, receive_count, admission, waited_out=waited_out)
 
     def _admitted(
         self, request: TriggerRequest, receive_count: int, admission: Pass | Wait | Gone, *, waited_out: bool
@@ -132,9 +159,11 @@ class Dispatcher:
                 if outcome is None:
                     outcome = self._attempt(claim, receive_count, waited_out=waited_out)
                 return self._finally(claim.request, claim.attempt, self._record(claim, outcome), claim.tries)
-            case Finished(outcome=outcome):
+            case Finished() as finished:
+                if (released := self._released(request, finished)) is not None:
+                    return self._admitted(released, receive_count, admission, waited_out=waited_out)
                 self._report(request.target, None)
-                return self._finally(request, receive_count, outcome)
+                return self._finally(request, receive_count, finished.outcome)
             case PinnedElsewhere(environment):
                 self._report(request.target, None)
                 return self._answer(request, receive_count, _pinned_elsewhere(environment))
@@ -281,7 +310,7 @@ class Dispatcher:
         """Return how long the message stays away: as all do before a shut gate, also who has just asked there in vain."""
         now, jitter = self.now(), self.jitter()
         gate = request and self.gates.known_shut(request.target, now)
-        if gate:
+        if gate and gate.seconds > 0:  # else the probe is due, and was not this one's: pinned elsewhere, say
             return gate_wait_seconds(gate.seconds, now - gate.shut_since, jitter)
         return backoff_seconds(tries, jitter)
 

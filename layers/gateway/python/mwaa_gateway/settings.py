@@ -92,6 +92,7 @@ class DispatcherSettings(_Settings):
     """Settings of the dispatcher, of which there is one for each environment."""
 
     environment: str = _setting("name that rules use for the environment this dispatcher starts runs in")
+    rules_table: str = _setting("name of the DynamoDB table that holds the rules, and who stopped which")
     ledger_table: str = _setting("name of the DynamoDB table that remembers every trigger request")
     trigger_queue_url: str = _setting("URL of this environment's trigger queue")
     trigger_dlq_url: str = _setting("URL of this environment's dead-letter queue")
@@ -103,6 +104,9 @@ class DispatcherSettings(_Settings):
     )
     dag_missing_grace_seconds: int = _setting(
         "how long, in seconds, a DAG that Airflow does not know is waited for", int, default=900
+    )
+    brake_refresh_seconds: float = _setting(
+        "how old, in seconds, the news of a disabled rule or a paused environment may be", float, default=5.0
     )
     cli_connect_timeout_seconds: float = _setting(
         "how long, in seconds, to wait for a connection to the web server", float, default=5.0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from mwaa_gateway.aws.brake_items import BrakeItems
 from mwaa_gateway.aws.calls import CLIENT_CONFIG
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
@@ -23,6 +24,7 @@ from mwaa_gateway.aws.queues import (
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.aws.shadow_records import ShadowRecords
 from mwaa_gateway.aws.trigger_messages import TriggerMessages
+from mwaa_gateway.brake import Brake
 from mwaa_gateway.dispatch import Airflow, Dispatcher
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import BelievedQueues, Event
@@ -135,6 +137,11 @@ def dispatcher() -> DispatcherFunction:
             ledger=LedgerTable(dynamodb, settings.ledger_table),
             airflow=_airflow(settings),
             dead_letters=TriggerDeadLetterQueue(sqs, settings.trigger_dlq_url),
+            brake=Brake(
+                settings.environment,
+                BrakeItems(dynamodb, settings.rules_table),
+                refresh_seconds=settings.brake_refresh_seconds,
+            ),
             gates=Gates(
                 settings.environment,
                 GateItems(dynamodb, settings.ledger_table),

@@ -1,0 +1,27 @@
+"""Brakes in a dict, shared by every sandbox that is given the same one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fakes.failures import Failures
+from mwaa_gateway.outcomes import Reason
+
+
+@dataclass
+class FakeBrakeStore:
+    """Implements `mwaa_gateway.brake.BrakeStore`; `calls` counts what reached it."""
+
+    rules: set[str] = field(default_factory=set)
+    environments: set[str] = field(default_factory=set)
+    failures: Failures = field(default_factory=Failures)
+    calls: int = 0
+
+    def pulled(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
+        self.calls += 1
+        self.failures.raise_if_due("pulled")
+        found: dict[Reason, str] = {}
+        if rule_id in self.rules:
+            found[Reason.RULE_DISABLED] = f"rule {rule_id!r} was disabled"
+        if environment in self.environments:
+            found[Reason.ENVIRONMENT_PAUSED] = f"environment {environment!r} was paused"
+        return found

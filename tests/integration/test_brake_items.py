@@ -1,0 +1,99 @@
+"""The brakes in DynamoDB (moto's): pulled by what changes a rule or an environment, read by every dispatcher."""
+
+from datetime import UTC, datetime
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from fakes.rules_table import rules_table_items
+from gateway_cli.rules.store import RulesStore
+from mwaa_gateway.aws.brake_items import BRAKE_PARTITION, BrakeItems, environment_sort
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.outcomes import Reason
+from mwaa_gateway.rules import parse_rule
+
+NOW = datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)
+RULE = "finance.orders"
+
+
+def a_rule(state: str = "ENABLED"):
+    return parse_rule(
+        {
+            "id": RULE,
+            "state": state,
+            "pattern": {"source": ["acme.orders"]},
+            "target": {"environment": "analytics", "dag_id": "ingest_orders"},
+        },
+        environments=None,
+    )
+
+
+@pytest.fixture
+def store(dynamodb) -> RulesStore:
+    return RulesStore(dynamodb, "rules")
+
+
+def pulled(dynamodb, environment: str = "analytics", rule_id: str = RULE) -> dict[Reason, str]:
+    return dict(BrakeItems(dynamodb, "rules").pulled(environment, rule_id))
+
+
+def test_disabling_a_rule_pulls_its_brake_and_enabling_it_lets_go(dynamodb, store: RulesStore) -> None:
+    """In the same transaction; the text says who and when."""
+    store.put(a_rule(), by="them", now=NOW)
+    assert {} == pulled(dynamodb)
+    store.set_state(RULE, "DISABLED", by="me", now=NOW)
+    text = f"rule {RULE!r} was disabled by me at 2026-11-23T01:02:03+00:00"
+    assert {Reason.RULE_DISABLED: text} == pulled(dynamodb)
+    assert {} == pulled(dynamodb, rule_id="finance.others")
+    store.set_state(RULE, "ENABLED", by="me", now=NOW)
+    assert {} == pulled(dynamodb)
+
+
+def test_a_file_that_says_disabled_pulls_it_too(dynamodb, store: RulesStore) -> None:
+    """Applied as new or as a change; a file that says enabled lets go."""
+    store.put(a_rule("DISABLED"), by="me", now=NOW)
+    assert [Reason.RULE_DISABLED] == list(pulled(dynamodb))
+    store.put(a_rule(), by="me", now=NOW)
+    assert {} == pulled(dynamodb)
+    store.put(a_rule("DISABLED"), by="me", now=NOW)
+    assert [Reason.RULE_DISABLED] == list(pulled(dynamodb))
+
+
+def test_deleting_a_rule_lets_go(dynamodb, store: RulesStore) -> None:
+    """Nothing is left behind that would hold the requests of a later rule of this name."""
+    store.put(a_rule("DISABLED"), by="me", now=NOW)
+    store.delete(RULE, by="me", now=NOW)
+    assert [] == [sort for partition, sort in rules_table_items(dynamodb) if partition == BRAKE_PARTITION]
+
+
+def test_a_paused_environment_is_its_own_dispatchers_alone(dynamodb) -> None:
+    """With the reason that somebody gave."""
+    dynamodb.put_item(
+        TableName="rules",
+        Item={
+            "partition": {"S": BRAKE_PARTITION},
+            "sort": {"S": environment_sort("analytics")},
+            "updated_by": {"S": "me"},
+            "updated_at": {"S": "noon"},
+            "reason": {"S": "the warehouse is full"},
+        },
+    )
+    text = "environment 'analytics' was paused by me at noon: the warehouse is full"
+    assert {Reason.ENVIRONMENT_PAUSED: text} == pulled(dynamodb)
+    assert {} == pulled(dynamodb, "legacy")
+
+
+def test_no_answer_is_unavailable(dynamodb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither an error nor a key that DynamoDB leaves out reads as "nobody pulled it"."""
+
+    def fail(**_):
+        raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+    monkeypatch.setattr(dynamodb, "batch_get_item", fail)
+    with pytest.raises(Unavailable, match="EndpointConnectionError"):
+        pulled(dynamodb)
+    monkeypatch.setattr(
+        dynamodb, "batch_get_item", lambda **_: {"Responses": {}, "UnprocessedKeys": {"r": 1}}
+    )
+    with pytest.raises(Unavailable, match="unprocessed"):
+        pulled(dynamodb)
