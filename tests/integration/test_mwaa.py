@@ -129,14 +129,19 @@ def test_a_token_refused_twice_is_tried_again_later(environment: Environment) ->
 
 
 @pytest.mark.parametrize(
-    "code", ["ThrottlingException", "AccessDeniedException", "ResourceNotFoundException"]
+    ("code", "reason"),
+    [
+        ("ThrottlingException", Reason.TOKEN_UNAVAILABLE),
+        ("AccessDeniedException", Reason.ACCESS_DENIED),
+        ("ResourceNotFoundException", Reason.TOKEN_UNAVAILABLE),
+    ],
 )
-def test_no_token_no_command(environment: Environment, code: str) -> None:
+def test_no_token_no_command(environment: Environment, code: str, reason: Reason) -> None:
     """Whatever keeps the token from us, nothing was sent and the reason is told."""
     environment.mwaa.add_client_error("create_cli_token", code, "not now")
     outcome = environment.transport.trigger(TARGET)
     assert isinstance(outcome, Retryable)
-    assert outcome.reason == Reason.TOKEN_UNAVAILABLE
+    assert outcome.reason == reason
     assert code in outcome.text
     assert [] == environment.server.received
 

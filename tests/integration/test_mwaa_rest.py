@@ -287,7 +287,7 @@ def test_an_error_at_odds_with_itself_is_unknown(environment: Environment, answe
         (aws_error("TooManyRequestsException", 429), Reason.WEB_SERVER_BUSY, "TooMany"),
         (
             aws_error("AccessDeniedException", 403, Message="No Airflow role granted in IAM"),
-            Reason.ENVIRONMENT_UNREACHABLE,
+            Reason.ACCESS_DENIED,
             "RestApiRole",
         ),
         (

@@ -607,6 +607,20 @@ def test_waiting_for_the_environment_is_not_growing_old(gated: Gateway) -> None:
         assert Triggered() == gated.deliver(a_request(identity)).outcome
 
 
+def test_a_permission_that_is_missing_is_no_environment_that_is_away(gated: Gateway) -> None:
+    """It does not pass by itself: who asks for it grows old, and dies with what is missing."""
+    denied = Retryable(Reason.ACCESS_DENIED, "the role needs airflow:CreateCliToken")
+    shut(gated, denied)
+    outcome: object = None
+    for _ in range(97):
+        gated.time += 900
+        gated.airflow.answers = [denied]
+        outcome = gated.deliver(a_request("asks")).outcome
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is Reason.TOO_OLD
+    assert denied.text in outcome.text
+
+
 def test_who_waited_for_two_weeks_is_dead_and_says_so(gated: Gateway) -> None:
     """Also who has asked the whole time alone; a doubt is kept, and a redrive starts the two weeks again."""
     shut(gated, UNREACHABLE)

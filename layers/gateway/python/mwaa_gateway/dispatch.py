@@ -242,8 +242,10 @@ class Dispatcher:
             case Triggered() | AlreadyTriggered() | Rejected():
                 mine = self.ledger.finish(claim, outcome, self.now())
             case Retryable() | OutcomeUnknown():
+                # An environment comes back; a permission that is missing is no passing trouble, and what asks for it dies.
                 now = self.now()
-                mine = self.ledger.note(claim, outcome, now, ageing=not self.gates.away(now))
+                ageing = outcome.reason is Reason.ACCESS_DENIED or not self.gates.away(now)
+                mine = self.ledger.note(claim, outcome, now, ageing=ageing)
             case Held():
                 return self._hold(claim.request, outcome)
             case _:
@@ -265,7 +267,7 @@ class Dispatcher:
     def _without_asking(self, claim: Claim, admission: Pass | Wait | Gone) -> Rejected | Retryable | None:
         """Give up a request that has waited too long, or whose DAG is missing for long: a probe asks for all that wait."""
         if isinstance(admission, Wait):
-            return _waited_out(claim, "others ask", in_doubt=_in_doubt(claim))
+            return _waited_out(claim, "others asked", in_doubt=_in_doubt(claim))
         if isinstance(admission, Pass) or _in_doubt(claim):
             return None
         now = self.now()

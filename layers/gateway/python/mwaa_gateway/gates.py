@@ -26,6 +26,7 @@ FAILURES_TOLERATED = 2  # by an environment's gate, in a row and in one sandbox
 PROBE_SECONDS = 30.0  # after which a probe that never reported is taken by another
 
 _ENVIRONMENT_FAILED = (
+    Reason.ACCESS_DENIED,
     Reason.ENVIRONMENT_UNREACHABLE,
     Reason.TOKEN_REFUSED,
     Reason.TOKEN_UNAVAILABLE,

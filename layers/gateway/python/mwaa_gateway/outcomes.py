@@ -31,6 +31,7 @@ __all__ = [
 class Reason(StrEnum):
     """The class of a reason: stable, for filters, metrics and alarms; the text beside it is for people."""
 
+    ACCESS_DENIED = "access_denied"
     AIRFLOW_REFUSED = "airflow_refused"
     AWS_UNAVAILABLE = "aws_unavailable"
     CANCELLED = "cancelled"

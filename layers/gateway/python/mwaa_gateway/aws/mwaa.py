@@ -116,7 +116,7 @@ class CliTransport:
         try:
             token = self._fresh_token()
         except Unavailable as error:
-            return Retryable(Reason.TOKEN_UNAVAILABLE, f"{error}{_remedy(error)}")
+            return _no_token(error)
         if not is_web_server_host(token.host, self._client.meta.region_name, self._web_server.host):
             self._token = None
             return Retryable(
@@ -155,19 +155,20 @@ class CliTransport:
         return self._token
 
 
-def _remedy(error: Unavailable) -> str:
+def _no_token(error: Unavailable) -> Retryable:
     """Say what to do where no CLI token will ever come by itself."""
-    if not isinstance(error.__cause__, ClientError):
-        return ""
-    match error.__cause__.response["Error"].get("Code"):
+    cause = error.__cause__
+    match cause.response["Error"].get("Code") if isinstance(cause, ClientError) else "":
         case "AccessDeniedException":
-            return ". The dispatcher's role needs airflow:CreateCliToken on this environment: see who took it away"
-        case "ResourceNotFoundException":
-            return (
-                ". MWAA has no environment of this name in this account and region: see MwaaEnvironmentName"
+            needs = (
+                "The dispatcher's role needs airflow:CreateCliToken on this environment: see who took it away"
             )
+            return Retryable(Reason.ACCESS_DENIED, f"{error}. {needs}")
+        case "ResourceNotFoundException":
+            see = "MWAA has no environment of this name in this account and region: see MwaaEnvironmentName"
+            return Retryable(Reason.TOKEN_UNAVAILABLE, f"{error}. {see}")
         case _:
-            return ""
+            return Retryable(Reason.TOKEN_UNAVAILABLE, str(error))
 
 
 # Of a handshake that failed: no request was on its way yet.

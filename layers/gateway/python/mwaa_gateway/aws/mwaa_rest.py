@@ -161,9 +161,8 @@ def _error_answer(error: ClientError) -> RestAnswer | Retryable | OutcomeUnknown
         # The environment is too old for this API, or this one call is not as AWS wants it: no reason to shut the gate.
         return Retryable(Reason.AIRFLOW_REFUSED, said)
     if code == "AccessDeniedException":
-        said += (
-            ". The dispatcher's role needs airflow:InvokeRestApi here: see RestEnvironments and RestApiRole"
-        )
+        needs = "The dispatcher's role needs airflow:InvokeRestApi here: see RestEnvironments and RestApiRole"
+        return Retryable(Reason.ACCESS_DENIED, f"{said}. {needs}")
     return Retryable(Reason.ENVIRONMENT_UNREACHABLE, said)
 
 
