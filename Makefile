@@ -18,7 +18,7 @@ BIN := .venv/bin
 ONCE ?=
 export AIRFLOW_VERSION ?= 3.3.1
 
-.PHONY: help run down setup test check test-fast test-simulation simulate benchmark test-template test-3.13 test-local-stack test-airflow-all format lock clean
+.PHONY: help run down setup test check test-fast test-simulation simulate guarantees benchmark test-template test-3.13 test-local-stack test-airflow-all format lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -52,6 +52,12 @@ simulate: .venv/.ready  ## More seeds: make simulate SEEDS=1000
 benchmark: .venv/.ready  ## How fast events find their rules, and what an event costs; about ten minutes
 	$(BIN)/python -m benchmarks.routing
 	$(BIN)/python -m benchmarks.ingest
+
+TESTS ?= tests/unit tests/integration tests/simulation tests/template tests/local_stack
+guarantees: .venv/.ready .venvs/sam/.ready .venvs/lambda/.ready  ## Run what docs/guarantees.md names, and write it anew; TESTS=tests/simulation runs a part
+	@status=0; for tests in $(TESTS); do \
+		$(BIN)/pytest $$tests --guarantees -q $$([[ $$tests == *local_stack* ]] || echo -n 2) || status=1; done; \
+	$(BIN)/python tests/guarantees/page.py; exit $$status
 
 test-template: .venv/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## What template.yaml deploys: lint, expanded checks, permissions
 	$(BIN)/pytest tests/template

@@ -112,6 +112,7 @@ def test_an_event_of_each_source_becomes_a_request(
     assert ([1.0], [1.0]) == (metric["EventsMatched"], metric["RequestsEnqueued"])
 
 
+@pytest.mark.guarantee(5)
 @pytest.mark.parametrize(
     ("function", "event"),
     [
@@ -134,6 +135,7 @@ def test_a_malformed_event_is_kept_after_one_attempt(
     assert [1.0] == metric["EventsMalformed"]
 
 
+@pytest.mark.guarantee(3)
 @pytest.mark.usefixtures("deployed")
 def test_s3s_test_event_is_acknowledged(queues: Queues, capsys: pytest.CaptureFixture[str]) -> None:
     """Sent once when the notification is configured: no run, no dead letter."""
@@ -239,6 +241,7 @@ def test_a_message_sent_anew_is_done_with(dispatching: Dispatching) -> None:
     assert 1 == len(dispatching.airflow.runs)
 
 
+@pytest.mark.guarantee(25)
 def test_one_message_of_a_batch_does_not_hold_up_the_others(dispatching: Dispatching) -> None:
     """Partial batch response: only what must come again comes again."""
     for number in range(3):

@@ -8,6 +8,7 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -253,6 +254,7 @@ def first_attempt_at(item: dict[str, Any]) -> float | None:
     return None if at is None else float(at["N"])
 
 
+@pytest.mark.guarantee(12, 13, 23)
 def test_every_history_is_the_same_in_dynamodb_and_in_the_fake(dynamodb: Any) -> None:
     """Equal answers, equal rows, and the promises: what ran is never claimed again, a redrive reopens once."""
     run_state_machine_as_test(

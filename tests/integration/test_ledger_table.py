@@ -50,6 +50,7 @@ def test_the_first_claim_stores_the_request(ledger: Ledger) -> None:
     )
 
 
+@pytest.mark.guarantee(36)
 def test_a_later_claim_gets_what_the_first_one_pinned(ledger: Ledger) -> None:
     """Another DAG in the meantime changes nothing; the age counts from the first attempt."""
     claimed(ledger)
@@ -72,6 +73,7 @@ def test_a_dead_request_says_why(ledger: Ledger) -> None:
     assert Finished(a_request().target.run_id, NO) == ledger.claim(a_request(), 1_002.0)
 
 
+@pytest.mark.guarantee(23)
 def test_a_finished_row_is_not_finished_again(ledger: Ledger) -> None:
     """Whoever comes late changes nothing."""
     first, second = claimed(ledger), claimed(ledger)
@@ -180,6 +182,7 @@ def test_a_doubt_outlives_death(ledger: Ledger, rejected: Rejected, *, doubtful:
     assert doubtful == claimed(ledger, redriven()).doubtful
 
 
+@pytest.mark.guarantee(26)
 def test_one_redrive_reopens_once(ledger: Ledger) -> None:
     """A second message of the same redrive finds the request that died again dead; the next redrive reopens it."""
     dead(ledger)
@@ -450,6 +453,7 @@ def test_a_reopened_row_is_remembered_anew(dynamodb) -> None:
     assert {"stopped_shard", "stopped_at"}.isdisjoint(row)
 
 
+@pytest.mark.guarantee(31)
 def test_rows_of_the_version_before_are_read_and_redriven(dynamodb) -> None:
     """They have no rule, no redrives, no shard, and hold a message without `redrive`."""
     table = LedgerTable(dynamodb, "ledger")
@@ -479,6 +483,7 @@ def lost_answers(dynamodb, monkeypatch: pytest.MonkeyPatch) -> Iterator:
     return dynamodb
 
 
+@pytest.mark.guarantee(13)
 def test_an_own_claim_is_recognised_when_its_answer_was_lost(lost_answers) -> None:
     """One attempt, not two: a second number would look like a crash and cost a look-up."""
     assert (1, 1) == ((claim := claimed(LedgerTable(lost_answers, "ledger"))).attempt, claim.unanswered)
@@ -491,6 +496,7 @@ def test_an_own_reopening_is_recognised_when_its_answer_was_lost(lost_answers) -
     assert (2, 1, 1) == ((claim := claimed(table, redriven())).attempt, claim.tries, claim.unanswered)
 
 
+@pytest.mark.guarantee(13)
 def test_an_own_end_is_recognised_when_its_answer_was_lost(lost_answers) -> None:
     """The row is finished, by us: no needless round."""
     table = LedgerTable(lost_answers, "ledger")

@@ -107,6 +107,7 @@ def test_a_token_is_used_within_its_life_and_renewed_before_it_ends(environment:
     assert ["Bearer first", "Bearer first", "Bearer second"] == sent
 
 
+@pytest.mark.guarantee(15)
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_token_is_replaced_once(environment: Environment, status: int) -> None:
     """Expired early, or the web server was replaced: a new token, and the run starts."""
@@ -128,6 +129,7 @@ def test_a_token_refused_twice_is_tried_again_later(environment: Environment) ->
     assert 2 == len(environment.server.received)
 
 
+@pytest.mark.guarantee(14)
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
@@ -146,6 +148,7 @@ def test_no_token_no_command(environment: Environment, code: str, reason: Reason
     assert [] == environment.server.received
 
 
+@pytest.mark.guarantee(14)
 @pytest.mark.parametrize(
     ("code", "remedy"),
     [
@@ -180,6 +183,7 @@ def test_a_redirect_is_not_followed(environment: Environment) -> None:
     assert 1 == len(environment.server.received)
 
 
+@pytest.mark.guarantee(17)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -198,6 +202,7 @@ def test_an_answer_lost_on_the_way_is_unknown(environment: Environment, answer: 
     assert isinstance(environment.transport.trigger(TARGET), OutcomeUnknown)
 
 
+@pytest.mark.guarantee(17)
 def test_a_slow_command_is_unknown(environment: Environment) -> None:
     """A read timeout says nothing about the command, which may still be running."""
     environment.issue_token()
@@ -210,6 +215,7 @@ def test_a_slow_command_is_unknown(environment: Environment) -> None:
         waiting.set()
 
 
+@pytest.mark.guarantee(16)
 def test_a_refused_connection_surely_started_nothing(environment: Environment) -> None:
     """Nobody listens there."""
     with socket.socket() as unused:
@@ -221,6 +227,7 @@ def test_a_refused_connection_surely_started_nothing(environment: Environment) -
     assert "refused" in outcome.text
 
 
+@pytest.mark.guarantee(16)
 def test_a_server_without_tls_surely_started_nothing(environment: Environment) -> None:
     """It answers the handshake with something else."""
     with socket.create_server(("127.0.0.1", 0)) as plain:
@@ -242,6 +249,7 @@ def test_a_server_without_tls_surely_started_nothing(environment: Environment) -
     assert "TLS" in outcome.text
 
 
+@pytest.mark.guarantee(16)
 def test_an_unknown_name_surely_started_nothing(environment: Environment) -> None:
     """DNS fails before anything is sent."""
     environment.transport._web_server = WebServer("nowhere.invalid", "", 2, 2)
@@ -252,6 +260,7 @@ def test_an_unknown_name_surely_started_nothing(environment: Environment) -> Non
     assert "DNS" in outcome.text
 
 
+@pytest.mark.guarantee(16)
 def test_an_untrusted_certificate_gets_no_token(environment: Environment, server: WebServerScript) -> None:
     """TLS is always checked; the public CAs do not know the test's authority."""
     client = environment.transport._client
@@ -285,6 +294,7 @@ def test_what_cannot_be_a_command_is_rejected_unsent(environment: Environment) -
     assert [] == environment.server.received
 
 
+@pytest.mark.guarantee(32)
 def test_the_token_is_never_told(environment: Environment, caplog: pytest.LogCaptureFixture) -> None:
     """Not in a log at any level, an outcome, or a repr."""
     caplog.set_level(logging.DEBUG)

@@ -248,6 +248,7 @@ def test_recorded_answers_arrive(environment: Environment, version: str, case: s
     assert 1 == len(environment.server.received)
 
 
+@pytest.mark.guarantee(41)
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_an_error_of_the_server_is_perhaps_done_and_not_repeated(
     environment: Environment, status: int
@@ -352,6 +353,7 @@ def test_an_answer_lost_on_the_way_is_unknown(environment: Environment, answer: 
     assert 1 == len(environment.server.received)
 
 
+@pytest.mark.guarantee(41)
 def test_a_slow_call_is_unknown(environment: Environment) -> None:
     """MWAA gives up after ten seconds, and we after twelve: neither says anything about the run."""
     slow = client(f"https://{environment.server.host}", environment.server.ca_bundle, read_timeout=0.1)
@@ -420,6 +422,7 @@ def test_without_credentials_nothing_was_sent(
     assert Reason.ENVIRONMENT_UNREACHABLE == outcome.reason
 
 
+@pytest.mark.guarantee(32)
 def test_nothing_secret_is_told(environment: Environment, caplog: pytest.LogCaptureFixture) -> None:
     """No signature and no conf in a log of ours at any level, an outcome, or a repr."""
     caplog.set_level(logging.DEBUG)
@@ -446,6 +449,7 @@ class Clock:
         self.now += seconds
 
 
+@pytest.mark.guarantee(41)
 @pytest.mark.parametrize("dispatchers", [1, 2, 3, 4])
 def test_all_dispatchers_together_keep_to_ten_calls_a_second(dispatchers: int) -> None:
     """In every second, also when they begin at the same moment and each has more to do than it may."""

@@ -125,6 +125,7 @@ DIRECT = {
 }
 
 
+@pytest.mark.guarantee(7)
 @pytest.mark.parametrize("name", DIRECT)
 def test_what_lambda_gave_up_becomes_the_request_it_was_to_become(name: str, function: QueuedEvents) -> None:
     """Event and identity of the direct route, for each function: if that one did go through, the ledger knows it."""
@@ -136,6 +137,7 @@ def test_what_lambda_gave_up_becomes_the_request_it_was_to_become(name: str, fun
     assert ([], 0) == (function.dead(), function.waiting(RETRY_QUEUE))
 
 
+@pytest.mark.guarantee(8)
 def test_an_outage_of_the_rules_table_ends_without_anybody(
     function: QueuedEvents, rules_table_away: Callable[[], Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,6 +180,7 @@ def test_a_message_given_back_stays_away_the_longer_the_more_often_it_was_receiv
     assert [5.0, 10.0, 20.0, 40.0] == [line["redeliver_after"] for line in lines(capsys) if "level" in line]
 
 
+@pytest.mark.guarantee(5)
 def test_a_malformed_message_among_nine_good_ones_holds_up_none(
     function: QueuedEvents, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,6 +229,7 @@ def test_of_a_batch_only_what_could_not_be_taken_in_comes_again(
     assert (0, []) == (function.waiting(OWN_QUEUE), function.dead())
 
 
+@pytest.mark.guarantee(35)
 def test_an_upload_in_a_queue_that_is_not_listed_is_not_believed(function: QueuedEvents) -> None:
     """Kept with what to do, after one attempt; the real upload, which comes later, is not taken for its duplicate."""
     function.send(OTHER_QUEUE, body_of("queued_forged_s3_put"))

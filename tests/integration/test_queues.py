@@ -88,6 +88,7 @@ def failing(sqs, monkeypatch, times: int) -> list[list[str]]:
     return calls
 
 
+@pytest.mark.guarantee(6)
 def test_what_a_batch_did_not_take_is_sent_again(sqs, url: str, urls: str, monkeypatch) -> None:
     """And only that."""
     calls = failing(sqs, monkeypatch, times=2)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from gateway_cli.main import cli
@@ -58,6 +59,7 @@ def state_of(gateway: StackState, event_id: str) -> str:
     return " ".join(row.state for row in rows_about(gateway.aws, gateway.ledger_table, event_id))
 
 
+@pytest.mark.guarantee(26)
 def test_died_mended_redriven_is_one_run(gateway):
     """Airflow refuses the conf, the DAG is loosened, and however often it is redriven meanwhile, there is one run."""
     dead_letter_queue = gateway.environments["analytics"].trigger_dlq_url

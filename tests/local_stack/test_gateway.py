@@ -62,6 +62,7 @@ def test_each_source_reaches_a_run_that_succeeds(gateway):
     ]
 
 
+@pytest.mark.guarantee(1)
 def test_both_routes_of_an_upload_are_one_run(gateway):
     """The bucket's notification and EventBridge's event of an upload are both taken in, and start one run."""
     key = f"faulty/two-routes-{uuid.uuid4().hex}"
@@ -77,6 +78,7 @@ def test_both_routes_of_an_upload_are_one_run(gateway):
     ]
 
 
+@pytest.mark.guarantee(4)
 def test_fifty_uploads_at_once_are_fifty_runs_on_either_airflow(gateway):
     """Distinct uploads to one DAG in one second: Airflow 2 by itself takes such runs for one another."""
     keys = [f"burst/{uuid.uuid4().hex}" for _ in range(50)]
@@ -93,6 +95,7 @@ def test_fifty_uploads_at_once_are_fifty_runs_on_either_airflow(gateway):
         assert_within_share(control, environment)
 
 
+@pytest.mark.guarantee(1)
 def test_the_same_event_five_times_is_one_run(gateway):
     """Whoever delivers again, at once or later, starts nothing more."""
     event = {
@@ -135,6 +138,7 @@ def test_a_rule_reaches_each_of_two_environments(gateway):
     }
 
 
+@pytest.mark.guarantee(29)
 def test_hostile_keys_arrive_to_the_letter(gateway):
     """Whatever stands in a key is text in its run's conf, on either Airflow, never a word of a command."""
     keys = [f"hostile/{uuid.uuid4().hex}/{name}" for name in HOSTILE_NAMES]
@@ -145,6 +149,7 @@ def test_hostile_keys_arrive_to_the_letter(gateway):
         assert wait_for_keys(gateway, environment, "test.hostile", keys, seconds=60) == Counter(keys)
 
 
+@pytest.mark.guarantee(5)
 def test_a_malformed_record_is_put_aside_and_its_neighbours_are_not(gateway):
     """The good records of a notification become runs; the bad one lies in the ingress DLQ with its reason."""
     dead_letters(gateway, gateway.ingress_dlq_url)  # what other tests have left
@@ -167,6 +172,7 @@ def test_a_malformed_record_is_put_aside_and_its_neighbours_are_not(gateway):
     assert marker in json.dumps(dead["payload"])
 
 
+@pytest.mark.guarantee(9)
 def test_a_broken_rule_is_reported_and_the_others_fire(gateway):
     """A rule that somebody broke in the table itself stops no other, and the ingress DLQ names it."""
     table = gateway.aws.table(gateway.rules_table)
@@ -203,6 +209,7 @@ def test_a_broken_rule_is_reported_and_the_others_fire(gateway):
     assert dead["event_id"] == event_id
 
 
+@pytest.mark.guarantee(7)
 def test_what_lambda_gave_up_runs_without_anybody(gateway):
     """The function fails three times, as in an outage; its on-failure record is taken in by queued_events: one run."""
     event_id = str(uuid.uuid4())
@@ -285,6 +292,7 @@ def over_rest(gateway):
     redeploy(gateway, folder)
 
 
+@pytest.mark.guarantee(4, 41)
 def test_fifty_uploads_at_once_over_rest_are_fifty_runs_on_either_airflow(gateway, over_rest):
     """No token and no command: ten calls a second of MWAA's REST API, and one of them for each run."""
     keys = [f"burst/{uuid.uuid4().hex}" for _ in range(50)]
@@ -302,6 +310,7 @@ def test_fifty_uploads_at_once_over_rest_are_fifty_runs_on_either_airflow(gatewa
         assert 50 <= calls < 100
 
 
+@pytest.mark.guarantee(41)
 def test_sixty_uploads_over_rest_survive_a_faulty_airflow(gateway, over_rest):
     """A tenth refused with 503, a quarter done without an answer: 60 runs each, none twice, none dead."""
     keys = [f"burst/{uuid.uuid4().hex}" for _ in range(60)]
@@ -341,6 +350,7 @@ def test_a_dispatcher_may_not_ask_for_another_environments_token(gateway):
         mwaa.create_cli_token(Name="analytics")
 
 
+@pytest.mark.guarantee(17, 18)
 def test_two_hundred_uploads_survive_a_faulty_web_server(gateway):
     """A fifth refused, a fifth done without an answer: 200 runs, none twice, none dead, our share kept."""
     keys = [f"faulty/{uuid.uuid4().hex}" for _ in range(200)]
@@ -365,6 +375,7 @@ def test_two_hundred_uploads_survive_a_faulty_web_server(gateway):
     assert {name for name, times in faults.items() if times > 0} == {"error_503", "lost_response"}
 
 
+@pytest.mark.guarantee(32)
 def test_no_token_is_in_any_log_or_queue(gateway):
     """After all of the above, nothing that looks like a CLI token or a bearer is written down anywhere."""
     mwaa = boto3.client(

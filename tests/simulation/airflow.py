@@ -98,7 +98,10 @@ class Airflow:
 
     def execute(self, command: str, checked_at: float, now: float) -> Answer:
         """Run a command that looked at the database at `checked_at` and writes to it now."""
-        words = words_of(command)
+        try:
+            words = words_of(command)
+        except ValueError as error:
+            return Answer("", f"Traceback (most recent call last):\nValueError: {error}\n")
         match words[:2]:
             case ["dags", "trigger"]:
                 return self._trigger(words[2:], checked_at, now)

@@ -41,6 +41,20 @@ class Simulated:
     seconds: float  # virtual
     digest: str  # of the history: equal for equal seeds
 
+    def counts(self) -> dict[str, int]:
+        """What many seeds are added up by."""
+        verdict = self.verdict
+        return {
+            "seeds": 1,
+            "events": self.events,
+            "faults": sum(self.faults.values()),
+            "expected": self.expected,
+            "runs": verdict.created,
+            "lost": verdict.lost,
+            "doubled": verdict.doubled,
+            "dead": verdict.dead,
+        }
+
     def explain(self) -> str:
         lines = [f"seed {self.seed} broke a promise; it replays alone with: {replay(self.seed, self.events)}"]
         lines += [f"  {problem}" for problem in self.verdict.problems[:20]]

@@ -1,6 +1,6 @@
 """Fault matrix, rows 6 and 22: killed at every I/O point of ingress and dispatcher, and at every pair of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -58,7 +58,10 @@ CALLS = {"BatchGetItem", "Query", "SendMessageBatch", "UpdateItem"}
     [("cli", {"CreateCliToken", "POST /aws_mwaa/cli"}), ("rest", {"InvokeRestApi"})],
 )
 def test_rows_6_and_22_killed_at_every_point_and_at_every_pair(
-    transport: str, airflow_calls: set[str], version: str
+    transport: str,
+    airflow_calls: set[str],
+    version: str,
+    record_property: Callable[[str, dict[str, int]], None],
 ) -> None:
     """One run, nothing left behind, whichever one or two of the calls the process dies in."""
     calls = play({}, version, transport)
@@ -70,5 +73,6 @@ def test_rows_6_and_22_killed_at_every_point_and_at_every_pair(
         for pair in plans_after(single, calls_then):
             play(pair, version, transport)
             pairs += 1
+    record_property("counts", {"points": singles, "pairs": pairs})
     assert 3 * len(calls) == singles
     assert pairs > singles * len(calls)

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from simulation.checker import Bounds
+from simulation import days
 from simulation.safeguards import Off, switch_off
-from simulation.scenario import ANY, NO_TROUBLE, Scenario
-from simulation.workload import ORDERS_IN_ANALYTICS, RULES
-from simulation.world import Outage, Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,96 +16,6 @@ class Safeguard:
     off: tuple[Off, ...]
     day: Callable[[], list[str]]
     red: str
-
-
-def a_second() -> list[str]:
-    """Two hundred events of one DAG in one second, on Airflow 2."""
-    scenario = Scenario()
-    for n in range(1, 201):
-        scenario.upload(n, at=n / 1000)
-    return scenario.play(Bounds(1.0, 1.0, 200.0)).problems
-
-
-def lost_answers() -> list[str]:
-    scenario = Scenario(Rates(response_lost=0.4, web_server_error=0.2))
-    for n in range(1, 21):
-        scenario.upload(n, at=n)
-    return scenario.play(ANY).problems
-
-
-def garbled_answers() -> list[str]:
-    scenario = Scenario(Rates(garbled=0.5, web_server_error=0.3))
-    for n in range(1, 51):
-        scenario.upload(n, at=n)
-    return scenario.play(ANY).problems
-
-
-def taken_dates() -> list[str]:
-    """Somebody else's runs hold the logical dates."""
-    scenario = Scenario()
-    scenario.gateway.airflows["legacy"].date_taken = lambda: scenario.world.random.random() < 0.4
-    for n in range(1, 51):
-        scenario.upload(n, at=n)
-    return scenario.play(ANY).problems
-
-
-def overtaken() -> list[str]:
-    """Attempts that overlap: slow commands, duplicates in between."""
-    scenario = Scenario(Rates(slow_command=0.5, response_lost=0.3, delivered_twice=0.5))
-    for n in range(1, 51):
-        scenario.upload(n, at=20 * n, again_at=(20 * n + 10, 20 * n + 25))
-    return scenario.play(ANY).problems
-
-
-def moved_rule() -> list[str]:
-    scenario = Scenario(Rates(response_lost=0.6, web_server_error=0.3))
-    scenario.gateway.airflows["analytics"].dags.add("ingest_orders")
-    for n in range(1, 51):
-        scenario.upload(n, at=20 * n, again_at=(20 * n + 12, 20 * n + 300))
-        scenario.expected.runs[n, "sales.orders", "default"] |= {("analytics", "ingest_orders")}
-    for n in range(0, 1000, 10):
-        rule = ORDERS_IN_ANALYTICS if n % 20 else RULES["sales.orders"]
-        scenario.at(n, lambda rule=rule, n=n: scenario.gateway.put_rule(rule, version=2 + n))
-    return scenario.play(ANY).problems
-
-
-def lost_writes() -> list[str]:
-    """DynamoDB applies every third write and loses its answer: botocore sends it again at once."""
-    scenario = Scenario(Rates(answer_lost=0.15))
-    for n in range(1, 101):
-        scenario.upload(n, at=120 * n)
-    return scenario.play(
-        Bounds(commands_per_run=1.15, deliveries_per_request=1.1, longest_delay=60.0)
-    ).problems
-
-
-def refusals() -> list[str]:
-    """A web server that is away for a while: messages are given back."""
-    scenario = Scenario(outages=(Outage("web server legacy", 0, 120),))
-    for n in range(1, 31):
-        scenario.upload(n, at=n)
-    return scenario.play(Bounds(10.0, 60.0, 1000.0)).problems
-
-
-def no_trouble() -> list[str]:
-    scenario = Scenario()
-    for n in range(1, 31):
-        scenario.upload(n, at=n)
-    return scenario.play(NO_TROUBLE, until=86_400).problems
-
-
-def one_environment_away() -> list[str]:
-    """Many events, in three environments, one of them away for two hours."""
-    scenario = Scenario(outages=(Outage("web server legacy", 0, 7200),))
-    for n in range(1, 101):
-        scenario.close(n, at=n)
-    problems = scenario.play(Bounds(3.0, 500.0, 7200 + 1200)).problems
-    asked = scenario.gateway.servers["legacy"].refused_away
-    return (
-        problems
-        if asked <= 7200 / 20
-        else [*problems, f"{asked} commands sent to a web server that was away"]
-    )
 
 
 DERIVED_RUN_ID: Off = (
@@ -128,28 +35,30 @@ EVIDENCE_AT_ALL: Off = (
     "return Triggered()",
 )
 
-SAFEGUARDS = {
-    "the run_id is derived": Safeguard((DERIVED_RUN_ID,), lost_answers, "doubled"),
-    "evidence of our run_id, and microseconds kept": Safeguard(
-        (EVIDENCE_OF_OUR_RUN, MICROSECONDS), a_second, "lost"
+FENCES: tuple[Off, ...] = (
+    (
+        "aws.ledger_table",
+        '_STILL_MINE = "#state = :open AND attempt = :attempt"',
+        '_STILL_MINE = "attribute_exists(#state)"',
     ),
-    "evidence of our run_id, alone": Safeguard((EVIDENCE_OF_OUR_RUN,), taken_dates, "lost"),
-    "evidence of any run, alone": Safeguard((EVIDENCE_AT_ALL,), garbled_answers, "lost"),
-    "microseconds kept, alone": Safeguard((MICROSECONDS,), a_second, "commands per run"),
+    (
+        "aws.ledger_table",
+        '_MINE_TO_END = "(#state = :open OR #state = :held) AND attempt = :attempt"',
+        '_MINE_TO_END = "attribute_exists(#state)"',
+    ),
+)
+
+SAFEGUARDS = {
+    "the run_id is derived": Safeguard((DERIVED_RUN_ID,), days.lost_answers, "doubled"),
+    "evidence of our run_id, and microseconds kept": Safeguard(
+        (EVIDENCE_OF_OUR_RUN, MICROSECONDS), days.a_second, "lost"
+    ),
+    "evidence of our run_id, alone": Safeguard((EVIDENCE_OF_OUR_RUN,), days.taken_dates, "lost"),
+    "evidence of any run, alone": Safeguard((EVIDENCE_AT_ALL,), days.garbled_answers, "lost"),
+    "microseconds kept, alone": Safeguard((MICROSECONDS,), days.a_second, "commands per run"),
     "writes are fenced by the attempt": Safeguard(
-        (
-            (
-                "aws.ledger_table",
-                '_STILL_MINE = "#state = :open AND attempt = :attempt"',
-                '_STILL_MINE = "attribute_exists(#state)"',
-            ),
-            (
-                "aws.ledger_table",
-                '_MINE_TO_END = "(#state = :open OR #state = :held) AND attempt = :attempt"',
-                '_MINE_TO_END = "attribute_exists(#state)"',
-            ),
-        ),
-        overtaken,
+        FENCES,
+        days.overtaken,
         "finished ledger rows changed",
     ),
     "the first attempt's target is pinned": Safeguard(
@@ -165,12 +74,12 @@ SAFEGUARDS = {
                 "#state = :open AND claim_id <> :claim_id",
             ),
         ),
-        moved_rule,
+        days.moved_rule,
         "doubled",
     ),
     "our own claim is recognised": Safeguard(
         (("aws.ledger_table", 'if old["claim_id"]["S"] == claim_id:', "if False:"),),
-        lost_writes,
+        days.lost_writes,
         "deliveries per request",
     ),
     "our own record is recognised": Safeguard(
@@ -181,11 +90,11 @@ SAFEGUARDS = {
                 "if False:",
             ),
         ),
-        lost_writes,
+        days.lost_writes,
         "deliveries per request",
     ),
     "what is given back is reported": Safeguard(
-        (("dispatcher", "        raise GivenBack", "        return"),), refusals, "lost"
+        (("dispatcher", "        raise GivenBack", "        return"),), days.refusals, "lost"
     ),
     "what is done is not reported": Safeguard(
         (
@@ -195,7 +104,7 @@ SAFEGUARDS = {
                 "    if dispatched.redeliver_after is None:\n        raise GivenBack\n    else:",
             ),
         ),
-        no_trouble,
+        days.no_trouble,
         "deliveries per request",
     ),
     "an exception's own text is not told": Safeguard(
@@ -206,22 +115,123 @@ SAFEGUARDS = {
                 'text = f"{error} while talking to the web server"',
             ),
         ),
-        lost_answers,
+        days.lost_answers,
         "a CLI token",
     ),
     "the gate of an environment": Safeguard(
         (("gates", "if isinstance(at_environment, Wait):", "if False:"),),
-        one_environment_away,
+        days.one_environment_away,
         "commands sent to a web server that was away",
+    ),
+    "one probe for each DAG that is missing": Safeguard(
+        (
+            (
+                "gates",
+                "if (dag := self._dags.get(target.dag_id)) is None:\n            return Pass()",
+                "if True:\n            return Pass()",
+            ),
+        ),
+        days.a_dag_that_never_comes,
+        "commands for a DAG that Airflow does not know",
+    ),
+    "a gate that cannot be told costs no outcome": Safeguard(
+        (
+            (
+                "dispatch",
+                "return self.gates.report(target, outcome, self.now())\n        except Unavailable:",
+                "return self.gates.report(target, outcome, self.now())\n        except ZeroDivisionError:",
+            ),
+        ),
+        days.gates_that_cannot_be_told,
+        "dead without need",
+    ),
+    "writes are fenced by the attempt, with a purged run": Safeguard(
+        FENCES, days.purged_and_redriven, "doubled"
+    ),
+    "what is done is never claimed again": Safeguard(
+        (
+            (
+                "aws.ledger_table",
+                "(#state = :open AND environment = :environment AND claim_id <> :claim_id)",
+                "(environment = :environment AND claim_id <> :claim_id)",
+            ),
+        ),
+        days.purged_and_delivered_again,
+        "doubled",
+    ),
+    "five attempts without an outcome": Safeguard(
+        (("dispatch", "if unanswered > CRASHES_UNTIL_DEAD:", "if False:"),),
+        days.a_killer,
+        "deliveries per request",
+    ),
+    "age counts from the first attempt": Safeguard(
+        (("dispatch", "age = claim.age(now)", "age = now - claim.request.requested_at"),),
+        days.waiting_for_slots,
+        "dead without need",
+    ),
+    "the dead-letter queue is told": Safeguard(
+        (("dispatch", "            self.dead_letters.ring(request, outcome, attempt)", "            pass"),),
+        days.a_dag_that_never_comes,
+        "not dead",
+    ),
+    "a refused token is renewed at once": Safeguard(
+        (
+            (
+                "aws.mwaa",
+                "if isinstance(outcome, Retryable) and outcome.reason is Reason.TOKEN_REFUSED:",
+                "if False:",
+            ),
+        ),
+        days.refused_tokens,
+        "deliveries per request",
+    ),
+    "conf is one shell word": Safeguard(
+        (("airflow_cli", '"\'", "\\\\u0027"', '"\'", "\'"'),), days.hostile_keys, "lost"
+    ),
+    "a batch's failed entries are sent again": Safeguard(
+        (("aws.queues", 'failed = answer.get("Failed", [])', "failed = []"),), days.refused_entries, "lost"
+    ),
+    "what could not be taken in is reported": Safeguard(
+        (("queued_events", "refused)\n        raise", "refused)"),), days.no_rules_to_be_read, "lost"
+    ),
+    "both routes of an upload have one identity": Safeguard(
+        (
+            (
+                "events.s3",
+                '_normalised(text_of(described, "sequencer", "detail.object", default=""))',
+                'text_of(described, "sequencer", "detail.object", default="")',
+            ),
+        ),
+        days.two_routes,
+        "doubled",
+    ),
+    "over REST, a conflict is read by its cause": Safeguard(
+        (("airflow_rest", "case 409 if _names_our_run_id(answer, target):", "case 409:"),),
+        days.taken_dates_over_rest,
+        "lost",
+    ),
+    "over REST, an error of the server is perhaps done": Safeguard(
+        (("airflow_rest", "case 400 | 422:", "case 400 | 422 | 500 | 502 | 503 | 504:"),),
+        days.lost_answers_over_rest,
+        "lost",
+    ),
+    "over REST, ten calls a second": Safeguard(
+        (("aws.mwaa_rest", "            self._sleep(self._next - now)", "            pass"),),
+        days.a_second_over_rest,
+        "deliveries per request",
     ),
 }
 
 
+@pytest.mark.guarantee
 @pytest.mark.parametrize("name", SAFEGUARDS)
-def test_without_it_the_suite_is_red(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_it_the_suite_is_red(
+    name: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, dict[str, str]], None]
+) -> None:
     """With the safeguard its day is without a problem; without it, the observable named here goes red."""
     safeguard = SAFEGUARDS[name]
     assert [] == safeguard.day()
     switch_off(monkeypatch, *safeguard.off)
     problems = safeguard.day()
     assert any(safeguard.red in problem for problem in problems), problems
+    record_property("red", {name: safeguard.red})

@@ -5,6 +5,7 @@ A seed that fails says how to play it again alone. `make simulate SEEDS=1000` pl
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,14 @@ from simulation.world import Outage, Rates
 REPLAY = Path(__file__).parent / "replay.py"
 
 
+@pytest.mark.guarantee(1, 2, 6, 12, 17, 18, 24, 32)
 @pytest.mark.parametrize("seed", range(100))
-def test_a_seeds_day_keeps_every_promise(seed: int) -> None:
+def test_a_seeds_day_keeps_every_promise(
+    seed: int, record_property: Callable[[str, dict[str, int]], None]
+) -> None:
     """A thousand events from all sources, with a fault in every second call or so."""
     simulated = simulate(seed)
+    record_property("counts", simulated.counts())
     assert simulated.verdict.ok, simulated.explain()
     assert sum(simulated.faults.values()) > 1000
     assert simulated.verdict.created == simulated.expected
@@ -32,6 +37,7 @@ def test_a_day_without_faults_is_cheap_and_quick() -> None:
     assert simulated.verdict.ok, simulated.explain()
 
 
+@pytest.mark.guarantee(21)
 @pytest.mark.parametrize("service", ["dynamodb", "sqs", "mwaa science", "web server legacy"])
 def test_a_twelve_hour_outage_with_every_event_in_it(service: str) -> None:
     """Late, and nothing else."""

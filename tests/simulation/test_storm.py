@@ -1,11 +1,14 @@
 """Promise 3 under a storm: three slots, two seconds a command, and nothing of our making is refused."""
 
+import pytest
+
 from simulation.checker import Bounds
 from simulation.scenario import Scenario
 
 EVENTS, SLOTS, SECONDS = 10_000, 3, 2.0
 
 
+@pytest.mark.guarantee(39)
 def test_ten_thousand_events_in_a_minute_drain_as_fast_as_the_slots_allow() -> None:
     """Within five percent of what three slots allow, one command each, never a fourth at once, no 503."""
     scenario = Scenario()
@@ -25,6 +28,7 @@ def test_ten_thousand_events_in_a_minute_drain_as_fast_as_the_slots_allow() -> N
     assert 0 == server.refused_busy
 
 
+@pytest.mark.guarantee(39)
 def test_one_environments_storm_does_not_delay_anothers_events() -> None:
     """Row 39, across environments: each has its queue and its slots."""
     scenario = Scenario()

@@ -74,6 +74,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.guarantee(9, 14)
 def test_every_alarm_watches_what_it_is_called_after(deployed):
     """A dimension that fits no metric is an alarm that never rings."""
     actual = {

@@ -24,6 +24,7 @@ def test_visibility_is_six_times_the_timeout(deployed):
         assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
 
 
+@pytest.mark.guarantee(40)
 def test_an_event_ages_before_its_queue_forgets_it_and_the_dlq_remembers_longest(deployed):
     """A message keeps its first enqueue time in a standard DLQ: age < retention < DLQ retention, or it vanishes there."""
     for environment in ("analytics", "legacy"):
@@ -36,6 +37,7 @@ def test_an_event_ages_before_its_queue_forgets_it_and_the_dlq_remembers_longest
     assert LONGEST_EVENT_AGE < retry < dlq == 14 * DAYS
 
 
+@pytest.mark.guarantee(21)
 def test_receives_last_longer_than_the_longest_age(deployed):
     """Four days of full-jitter back-off are 828 receives at p99.9; fewer would make SQS, not the dispatcher, decide.
 

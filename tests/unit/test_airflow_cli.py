@@ -41,6 +41,7 @@ def target(dag_id: str = "ingest_orders", run_id: str = "evt__a__1", **conf: obj
     return ResolvedTarget("analytics", dag_id, run_id, conf)
 
 
+@pytest.mark.guarantee(29)
 @given(st.dictionaries(st.text(), json_values, max_size=6))
 def test_conf_is_one_shell_word_whatever_it_holds(conf: dict[str, object]) -> None:
     """No value can begin, end or split a word of the command; it arrives to the letter."""
@@ -125,6 +126,7 @@ def expected_of(path: Path) -> type[Outcome] | Reason:
 OUTCOMES = sorted(path for path in FIXTURES.rglob("*.json") if path.stem in EXPECTED)
 
 
+@pytest.mark.guarantee(18, 19, 20)
 @pytest.mark.parametrize("http_status", [200, 400])
 @pytest.mark.parametrize("path", OUTCOMES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_recorded_answers(path: Path, http_status: int) -> None:
@@ -200,6 +202,7 @@ def test_statuses_that_surely_started_nothing(status: int, expected: Reason) -> 
     assert expected == outcome.reason
 
 
+@pytest.mark.guarantee(18)
 @pytest.mark.parametrize("status", [200, 400, 500, 502, 504])
 @pytest.mark.parametrize(
     "body",
@@ -220,6 +223,7 @@ def test_what_is_not_understood_is_unknown(status: int, body: bytes) -> None:
     assert isinstance(read_look_up(status, body, target()), OutcomeUnknown)
 
 
+@pytest.mark.guarantee(18)
 def test_a_run_of_another_name_is_no_evidence() -> None:
     """Airflow must print our run_id, not just some run."""
     stdout = '[{"dag_id": "ingest_orders", "dag_run_id": "evt__other__1"}]'

@@ -57,6 +57,7 @@ def test_a_dag_id_of_fifty_characters_fits() -> None:
     assert len(call.path) == LONGEST_PATH
 
 
+@pytest.mark.guarantee(41)
 def test_a_dag_id_of_fifty_one_is_refused_with_the_remedy() -> None:
     """Before anything is sent: the reason says what to do."""
     refused = trigger_call(target("d" * 51), logical_date=False)
@@ -165,6 +166,7 @@ def recorded(path: Path) -> tuple[dict[str, Any], RestAnswer]:
     return document, RestAnswer(document["status"], document["response"])
 
 
+@pytest.mark.guarantee(19, 20, 41)
 @pytest.mark.parametrize(
     "path", sorted(FIXTURES.rglob("*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}"
 )
@@ -243,6 +245,7 @@ def test_a_conflict_of_dates_is_no_evidence() -> None:
     assert isinstance(conflict(taken), OutcomeUnknown)
 
 
+@pytest.mark.guarantee(19, 41)
 @pytest.mark.parametrize(
     ("error", "expected"),
     [

@@ -94,6 +94,7 @@ def test_a_run_costs_two_ledger_writes_and_one_command(gateway: Gateway) -> None
     )
 
 
+@pytest.mark.guarantee(1)
 def test_a_duplicate_starts_nothing_and_is_told_of_the_run(gateway: Gateway) -> None:
     """Delivered twice, run once; Airflow is not even asked."""
     gateway.deliver()
@@ -235,6 +236,7 @@ def test_a_purged_run_is_not_started_again(gateway: Gateway) -> None:
     assert {} == gateway.airflow.runs
 
 
+@pytest.mark.guarantee(17)
 def test_a_lost_answer_is_looked_up_at_once(gateway: Gateway) -> None:
     """The run is there: one run, no second trigger."""
     gateway.airflow.lost_after = 1
@@ -276,6 +278,7 @@ def test_what_surely_did_not_happen_is_not_looked_up(gateway: Gateway) -> None:
     assert ["trigger", "trigger", "trigger"] == gateway.airflow.commands
 
 
+@pytest.mark.guarantee(22)
 @pytest.mark.parametrize("applied", [True, False])
 def test_a_killed_attempt_is_looked_up_first(gateway: Gateway, *, applied: bool) -> None:
     """Whether the run exists or not, there is one in the end."""
@@ -290,6 +293,7 @@ def test_a_killed_attempt_is_looked_up_first(gateway: Gateway, *, applied: bool)
     assert 1 == len(gateway.airflow.runs)
 
 
+@pytest.mark.guarantee(25)
 def test_a_request_that_kills_its_process_is_dead_after_five_attempts(gateway: Gateway) -> None:
     """Five attempts in a row without an outcome, and none of them started a run."""
     for _ in range(5):
@@ -333,6 +337,7 @@ def test_duplicates_that_overlap_are_no_crash(gateway: Gateway) -> None:
     assert Triggered() == gateway.deliver().outcome
 
 
+@pytest.mark.guarantee(23)
 def test_a_late_attempt_cannot_change_the_row(gateway: Gateway) -> None:
     """Fenced by the attempt number: a zombie's refusal must not bury a request that ran."""
     rejected = Rejected(Reason.CONF_REFUSED, "no")
@@ -346,6 +351,7 @@ def test_a_late_attempt_cannot_change_the_row(gateway: Gateway) -> None:
     assert [] == gateway.dead_letters.bells
 
 
+@pytest.mark.guarantee(12)
 def test_two_attempts_at_once_make_one_run(gateway: Gateway) -> None:
     """Airflow's unique run_id decides; both end in the same ledger outcome."""
     inner: list[Dispatched] = []
@@ -357,6 +363,7 @@ def test_two_attempts_at_once_make_one_run(gateway: Gateway) -> None:
     assert 1 == len(gateway.airflow.runs)
 
 
+@pytest.mark.guarantee(36)
 def test_the_first_attempt_pins_the_target(gateway: Gateway) -> None:
     """The outcome on DAG A is unknown, the rule is edited to DAG B, the event comes again: A is looked up."""
     gateway.airflow.lost_after = 1
@@ -413,6 +420,7 @@ def test_a_bell_that_could_not_ring_rings_at_the_next_delivery(gateway: Gateway)
     assert 1 == len(gateway.dead_letters.bells)
 
 
+@pytest.mark.guarantee(20)
 @pytest.mark.parametrize("reason", [Reason.DAG_MISSING, Reason.DAG_BROKEN])
 def test_a_missing_dag_has_its_grace(gateway: Gateway, reason: Reason) -> None:
     """A DAG file that is deployed after the event came is waited for, 15 minutes from the first attempt."""
@@ -422,6 +430,7 @@ def test_a_missing_dag_has_its_grace(gateway: Gateway, reason: Reason) -> None:
     assert isinstance(gateway.deliver().outcome, Rejected)
 
 
+@pytest.mark.guarantee(40)
 def test_age_counts_from_the_first_attempt(gateway: Gateway) -> None:
     """Waiting for a slot kills nothing: the request is days old and is still tried."""
     gateway.time += 10 * DAY
@@ -665,6 +674,7 @@ def test_one_probe_asks_for_all_sandboxes(gated: Gateway) -> None:
     assert 3600 / 30 <= len(gated.airflow.commands) <= 3600 / 30 + 10 + 3 * FAILURES_TOLERATED
 
 
+@pytest.mark.guarantee(21)
 def test_the_first_run_is_there_within_a_minute_of_the_environment(gated: Gateway) -> None:
     """However long it was away, and whichever sandbox gets the next message; then everybody goes ahead."""
     sandboxes = [gated.new_sandbox() for _ in range(3)]
@@ -860,6 +870,7 @@ def test_redriven_twice_is_one_run(gateway: Gateway) -> None:
     assert {} == gateway.airflow.runs
 
 
+@pytest.mark.guarantee(26)
 def test_redriven_while_another_attempt_is_in_flight_is_one_run(gateway: Gateway) -> None:
     """The second message of the redrive arrives while the first one's command is on its way."""
     dies(gateway, redriven(0))

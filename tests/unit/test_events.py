@@ -631,6 +631,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.guarantee(5)
 @given(JSON, st.sampled_from(sorted(EXPECTED)), st.data())
 def test_nothing_that_arrives_ends_in_an_exception(value: Any, name: str, data: st.DataObject):
     """Any JSON in any field of any sample gives events or reasons; SQS wraps it in text."""

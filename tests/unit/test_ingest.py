@@ -102,6 +102,7 @@ def test_every_target_of_every_matching_rule_is_a_run_of_its_own(ingress: Ingres
     assert 3 == len({request.target.run_id for request in ingress.queue.requests})
 
 
+@pytest.mark.guarantee(11)
 def test_an_event_that_no_rule_wants_is_counted(ingress: Ingress) -> None:
     """Unmatched is an answer, not a silence."""
     ingress.source.put(rule())
@@ -123,6 +124,7 @@ def test_a_malformed_record_is_kept_whole_and_stops_no_other(ingress: Ingress) -
     )
 
 
+@pytest.mark.guarantee(9)
 def test_an_event_for_a_broken_rule_is_kept_and_the_others_fire(ingress: Ingress) -> None:
     """The entry names the rule and carries the event, so that it can be sent again once the rule is mended."""
     ingress.source.put(rule())
@@ -158,6 +160,7 @@ def test_a_conf_that_cannot_be_built_is_kept_with_its_rule(ingress: Ingress) -> 
     assert (DeadEventReason.CONF_REFUSED, "a.text", PAYLOAD) == (dead.reason, dead.rule_id, dead.payload)
 
 
+@pytest.mark.guarantee(8)
 @pytest.mark.parametrize("method", ["heads", "copies"])
 def test_rules_that_cannot_be_read_send_nothing(ingress: Ingress, method: str) -> None:
     """The invocation fails as a whole, and Lambda repeats it."""

@@ -32,6 +32,7 @@ def test_what_was_read_is_written_as_it_was() -> None:
     assert 2 == TriggerRequest.from_json(changed.to_json()).redrive
 
 
+@pytest.mark.guarantee(1)
 def test_the_run_id_is_the_same_for_every_delivery_of_an_event() -> None:
     """Derived from identity, rule and target; pinned here because a change would double every run in flight."""
     assert derive_run_id("sns|t|1", "a.b", "default") == "evt__a.b__118cb9a4b56a604f57f6e94dc5414151"
@@ -66,6 +67,7 @@ def test_what_is_no_request_is_refused(text: str) -> None:
         TriggerRequest.from_json(text)
 
 
+@pytest.mark.guarantee(31)
 def test_a_newer_format_is_refused_with_the_remedy() -> None:
     """A rolled back deployment must not misread what the newer one wrote."""
     newer = json.dumps(json.loads(a_request().to_json()) | {"format": 2})
@@ -73,6 +75,7 @@ def test_a_newer_format_is_refused_with_the_remedy() -> None:
         TriggerRequest.from_json(newer)
 
 
+@pytest.mark.guarantee(31)
 def test_a_message_of_the_version_before_redrives_is_read() -> None:
     """What is in the queue while the new version is deployed."""
     old = {key: value for key, value in json.loads(a_request().to_json()).items() if key != "redrive"}
