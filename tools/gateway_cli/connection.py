@@ -13,8 +13,10 @@ from botocore.config import Config
 from click.core import ParameterSource
 
 from gateway_cli.aws_errors import told_plainly
+from gateway_cli.namespaces.store import NamespacesStore
 from gateway_cli.output import Refused
 from gateway_cli.rules.store import RulesStore
+from mwaa_gateway.namespaces import Namespaces
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -50,6 +52,16 @@ class Connection:
     def store(self) -> RulesStore:
         """The rules table, for reading and writing."""
         return RulesStore(self.dynamodb, self._table_name)
+
+    @cached_property
+    def namespaces(self) -> NamespacesStore:
+        """The allow-lists in the rules table, for reading and writing."""
+        return NamespacesStore(self.dynamodb, self._table_name)
+
+    @cached_property
+    def allow_lists(self) -> Namespaces:
+        """The allow-lists that rules are held against before they are written."""
+        return self.namespaces.namespaces()
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
@@ -98,6 +110,11 @@ class Connection:
     def names_a_gateway(self) -> bool:
         """Whether the options name a gateway whose environments can be asked for, other than by default."""
         return bool(self.environment_names or self.local or self.stack_name)
+
+    @property
+    def names_a_table(self) -> bool:
+        """Whether the options name a gateway whose rules table can be asked, other than by default."""
+        return bool(self.local or self.stack_name)
 
     @cached_property
     def _table_name(self) -> str:

@@ -15,6 +15,7 @@ __all__ = ["cli", "main"]
 _GROUPS: Final[Mapping[str, tuple[str, str]]] = {
     "dlq": ("gateway_cli.dlq.commands", "dlq"),
     "local": ("local_stack.command", "local"),
+    "namespaces": ("gateway_cli.namespaces.commands", "namespaces"),
     "rules": ("gateway_cli.rules.commands", "rules"),
 }
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}

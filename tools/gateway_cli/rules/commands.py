@@ -10,7 +10,7 @@ from gateway_cli.documents.yaml_documents import write_yaml
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.rules.file_commands import apply, plan, validate
 from gateway_cli.rules.new_commands import import_rules, new, schema
-from gateway_cli.rules.options import by_option, now, rule_id_argument
+from gateway_cli.rules.options import by_option, now, refuse_unless_allowed, rule_id_argument
 from gateway_cli.rules.store import Applied, State
 from gateway_cli.rules.stored import document_of, summary, target_names
 from gateway_cli.rules.trial_commands import explain_rule, test
@@ -107,7 +107,9 @@ def enable(connection: Connection, rule_id: str, by: str | None, output: str) ->
     """
     document = document_of(connection.store.get(rule_id))
     try:
-        parse_rule(document, environments=connection.environments)
+        refuse_unless_allowed(
+            parse_rule(document, environments=connection.environments), connection.allow_lists
+        )
     except InvalidRule as error:
         raise Refused(f"{error}: apply its file again, mended") from error
     _set_state(connection, rule_id, "ENABLED", by, output)

@@ -94,8 +94,9 @@ def validate(
     """Check rule files.
 
     Tells every mistake at once, with file, line, rule, field, and what to write instead. Needs no AWS
-    account. Environment names are checked where --environment, --stack-name or --local say which there are. A
-    folder stands for all *.yaml, *.yml and *.json files below it.
+    account. Environment names are checked where --environment, --stack-name or --local say which there are, and
+    what a namespace allows where --stack-name or --local say which gateway is meant. A folder stands for all
+    *.yaml, *.yml and *.json files below it.
 
     \b
     Examples:
@@ -103,7 +104,10 @@ def validate(
       mwaa-gateway rules validate rules/ --vars stages/prod.yaml
     """
     environments = connection.environments if connection.names_a_gateway else None
-    checked, mistakes = check_rules(paths, environments=environments, variable_files=variable_files)
+    allow_lists = connection.allow_lists if connection.names_a_table else None
+    checked, mistakes = check_rules(
+        paths, environments=environments, namespaces=allow_lists, variable_files=variable_files
+    )
     if output == "json":
         print_json(
             {
@@ -222,7 +226,12 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
     done: list[Applied] = []
     try:
         for applied in apply_plan(
-            store, made, environments=connection.environments, by=by or connection.caller, now=now()
+            store,
+            made,
+            environments=connection.environments,
+            namespaces=connection.allow_lists,
+            by=by or connection.caller,
+            now=now(),
         ):
             done.append(applied)  # noqa: PERF402 - one by one: known also when the next one fails
     finally:  # what was written before an error is written: it is told first, then the error
@@ -235,7 +244,10 @@ def _planned(
 ) -> tuple[list[CheckedRule], Plan, Mapping[str, StoredRuleItem]]:
     """Check the files and hold them against the table; with one mistake, refuse."""
     checked, mistakes = check_rules(
-        files.paths, environments=connection.environments, variable_files=files.variable_files
+        files.paths,
+        environments=connection.environments,
+        namespaces=connection.allow_lists,
+        variable_files=files.variable_files,
     )
     if mistakes:
         if output == "json":

@@ -17,6 +17,7 @@ from gateway_cli.rules.defaults import filled_in, flaws_of_defaults
 from gateway_cli.rules.store import document_text
 from gateway_cli.rules.variables import Variables
 from mwaa_gateway.errors import GatewayError, InvalidRule
+from mwaa_gateway.namespaces import Namespaces
 from mwaa_gateway.rules import Rule, parse_rule
 
 __all__ = [
@@ -71,6 +72,9 @@ class WrittenRule:
 
     def line_of(self, field: str) -> int | None:
         """Return the line of a field, or of the nearest field around it that the file has."""
+        for resolved, sugar in (("targets[0]", "target"), ("pattern", "s3")):
+            if field.startswith(resolved) and resolved not in self.lines and sugar in self.lines:
+                field = sugar + field.removeprefix(resolved)
         while field and field not in self.lines:
             field = field[: max(field.rfind("."), field.rfind("["), 0)]
         return self.lines.get(field)
@@ -126,11 +130,16 @@ def read_rules(
 
 
 def check_rules(
-    paths: Sequence[Path], *, environments: Collection[str] | None, variable_files: Sequence[Path] = ()
+    paths: Sequence[Path],
+    *,
+    environments: Collection[str] | None,
+    namespaces: Namespaces | None = None,
+    variable_files: Sequence[Path] = (),
 ) -> tuple[list[CheckedRule], list[Mistake]]:
     """Read and check rules; with any mistake at all, none of the rules may be applied.
 
-    `environments` are the names the gateway knows; None leaves the names unchecked.
+    `environments` are the names the gateway knows, `namespaces` what the rules of each may name; None leaves
+    them unchecked.
     """
     written, mistakes = read_rules(paths, variable_files=variable_files)
     checked: list[CheckedRule] = []
@@ -139,6 +148,8 @@ def check_rules(
         try:
             parsed = parse_rule(rule.document, environments=environments)
             document_text(parsed)
+            problems = namespaces.permits(parsed) if namespaces else []
+            mistakes.extend(rule.mistake(problem.field, problem.message) for problem in problems)
             checked.append(CheckedRule(parsed, "state" in rule.document, rule.file))
         except InvalidRule as error:
             mistakes.extend(rule.mistake(problem.field, problem.message) for problem in error.problems)

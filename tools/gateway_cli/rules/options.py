@@ -10,6 +10,9 @@ import click
 
 from gateway_cli.output import print_note
 from gateway_cli.rules.files import Mistake
+from mwaa_gateway.errors import InvalidRule
+from mwaa_gateway.namespaces import Namespaces
+from mwaa_gateway.rules import Rule
 
 __all__ = [
     "by_option",
@@ -18,6 +21,7 @@ __all__ = [
     "count",
     "now",
     "paths_argument",
+    "refuse_unless_allowed",
     "rule_id_argument",
     "tell_mistakes",
     "vars_option",
@@ -58,6 +62,13 @@ def tell_mistakes(mistakes: Sequence[Mistake], output: str) -> None:
     if output == "table":
         for mistake in mistakes:
             print_note(str(mistake))
+
+
+def refuse_unless_allowed(rule: Rule, allow_lists: Namespaces) -> None:
+    """Raise `InvalidRule` where the rule's namespace does not allow what it names."""
+    problems = allow_lists.permits(rule)
+    if problems:
+        raise InvalidRule(rule.id, tuple(problems))
 
 
 def commit_of(paths: Sequence[Path]) -> str:

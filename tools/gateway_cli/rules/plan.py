@@ -16,6 +16,8 @@ from gateway_cli.rules.changes import FieldChange, field_changes
 from gateway_cli.rules.files import CheckedRule
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.store import Applied, RuleChanged, RulesStore, kept_state, read_document
+from mwaa_gateway.errors import InvalidRule
+from mwaa_gateway.namespaces import Namespaces
 from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.rules import parse_rule
 
@@ -119,20 +121,29 @@ _ORDER: Final = {"add": 0, "change": 1, "delete": 2}
 
 
 def apply_plan(
-    store: RulesStore, plan: Plan, *, environments: Collection[str] | None, by: str, now: datetime
+    store: RulesStore,
+    plan: Plan,
+    *,
+    environments: Collection[str] | None,
+    by: str,
+    now: datetime,
+    namespaces: Namespaces | None = None,
 ) -> Iterator[Applied]:
     """Do what the plan says, rule by rule, each atomically; what was yielded before an error is done and stays.
 
     Raises:
         RuleChanged: A rule is not the version that the plan was made for; found before the first write, unless
             it happens while the plan is being applied.
-        InvalidRule: A rule of a saved plan is not valid any more; nothing was written.
+        InvalidRule: A rule of a saved plan is not valid, or not allowed, any more; nothing was written.
     """
     rules = {
         change.rule_id: parse_rule(change.document, environments=environments)
         for change in plan.changes
         if change.document is not None
     }
+    for rule in rules.values():
+        if problems := namespaces.permits(rule) if namespaces else []:
+            raise InvalidRule(rule.id, tuple(problems))
     _refuse_stale(plan, store.everything())
     for change in plan.changes:
         version = plan.versions[change.rule_id]

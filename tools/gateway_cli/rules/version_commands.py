@@ -12,7 +12,7 @@ from gateway_cli.connection import Connection, connection_options
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.rules.changes import FieldChange, field_changes
 from gateway_cli.rules.items import StoredRuleItem
-from gateway_cli.rules.options import by_option, count, now, rule_id_argument
+from gateway_cli.rules.options import by_option, count, now, refuse_unless_allowed, rule_id_argument
 from gateway_cli.rules.rendering import print_field_changes
 from gateway_cli.rules.store import kept_state
 from gateway_cli.rules.stored import document_of
@@ -141,6 +141,7 @@ def rollback(connection: Connection, rule_id: str, version: int, by: str | None,
     state = kept_state(current.state) if current.exists else wanted.state
     try:
         rule = parse_rule({**document, "state": state}, environments=connection.environments)
+        refuse_unless_allowed(rule, connection.allow_lists)
     except InvalidRule as error:
         raise Refused(
             f"version {version} cannot be used any more: {error}: apply its file, mended"

@@ -5,6 +5,9 @@
     <source>#<discr.>    rule#<rule id>   a copy in each partition the rule lies in; none while it is DISABLED
     <source>#*  or  *    rule#<rule id>   the same for a pattern that names no discriminator, or no one source
     (of the latter two)  head             generation: raised by one with every change in this partition
+    namespaces           namespace#<name> the allow-list of a namespace
+    namespaces           head             as above
+    history/<rule id>    <version>        every version of a rule, for the operator's command
 
 Read heads first, then the copies of a partition whose head moved, and remember the generation read *before*
 the copies: a change that happens in between is then seen at the next refresh, and none is missed.
@@ -22,11 +25,20 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-__all__ = ["COPY_PREFIX", "HEAD_SORT", "RULES_PARTITION", "RulesTable"]
+__all__ = [
+    "COPY_PREFIX",
+    "HEAD_SORT",
+    "NAMESPACES_PARTITION",
+    "NAMESPACE_PREFIX",
+    "RULES_PARTITION",
+    "RulesTable",
+]
 
 RULES_PARTITION: Final = "rules"  # no event's partition: those hold a "#" or are "*"
 COPY_PREFIX: Final = "rule#"
 HEAD_SORT: Final = "head"
+NAMESPACES_PARTITION: Final = "namespaces"  # nor is this one an event's
+NAMESPACE_PREFIX: Final = "namespace#"
 
 _BATCH_GET_KEYS: Final = 100  # DynamoDB's limit; an event concerns three partitions
 _PAUSES: Final = (0.05, 0.1, 0.2)  # seconds before asking again for keys that DynamoDB left unprocessed
@@ -64,7 +76,17 @@ class RulesTable:
         Consistent reads: what a moved head announced is seen. Of a change between two pages a part may be
         seen; its head has then moved past the one read before.
         """
-        rules: list[StoredRule] = []
+        return [_stored_rule(item) for item in self._under(partition, COPY_PREFIX)]
+
+    def namespaces(self) -> dict[str, str]:
+        """Return every allow-list by its namespace, as JSON text that nobody has looked at yet."""
+        items = self._under(NAMESPACES_PARTITION, NAMESPACE_PREFIX)
+        return {
+            item["sort"]["S"].removeprefix(NAMESPACE_PREFIX): item.get("document", {}).get("S", "")
+            for item in items
+        }
+
+    def _under(self, partition: str, prefix: str) -> Iterator[Mapping[str, "AttributeValueTypeDef"]]:
         start: dict[str, Any] = {}
         while True:
             with unavailable_unless_answered(f"reading the rules of partition {partition!r}"):
@@ -72,13 +94,13 @@ class RulesTable:
                     TableName=self._table,
                     KeyConditionExpression="#partition = :partition AND begins_with(#sort, :prefix)",
                     ExpressionAttributeNames={"#partition": "partition", "#sort": "sort"},
-                    ExpressionAttributeValues={":partition": {"S": partition}, ":prefix": {"S": COPY_PREFIX}},
+                    ExpressionAttributeValues={":partition": {"S": partition}, ":prefix": {"S": prefix}},
                     ConsistentRead=True,
                     **start,
                 )
-            rules.extend(_stored_rule(item) for item in page["Items"])
+            yield from page["Items"]
             if not page.get("LastEvaluatedKey"):
-                return rules
+                return
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def _batch_get(self, partitions: Sequence[str]) -> Iterator[Mapping[str, "AttributeValueTypeDef"]]:

@@ -1,0 +1,170 @@
+"""`mwaa-gateway namespaces`: each team's rules stay with what the team may name."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from gateway_cli.namespaces.store import NamespaceChanged, NamespacesStore
+from mwaa_gateway.namespaces import Namespace
+
+Gateway = Callable[..., Result]
+FINANCE = """\
+- namespace: finance
+  sources: ["aws.s3#acme-finance-*"]
+  environments: [analytics]
+  dag_ids: [finance_*]
+"""
+
+
+def a_rule(
+    bucket: str = "acme-finance-in", environment: str = "analytics", dag_id: str = "finance_orders"
+) -> str:
+    return f"id: finance.orders\ns3: s3://{bucket}/*\ntarget:\n  environment: {environment}\n  dag_id: {dag_id}\n"
+
+
+def document(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def finance(gateway: Gateway, folder: Path) -> Gateway:
+    """A gateway with an allow-list for finance."""
+    (folder / "namespaces.yaml").write_text(FINANCE)
+    gateway("namespaces", "apply", "namespaces.yaml", "--by", "alice")
+    return gateway
+
+
+def test_allow_lists_are_listed_and_shown(finance: Gateway, folder: Path) -> None:
+    """What is shown can be applied again, and is then the same."""
+    header, _, line = finance("namespaces", "list").stdout.splitlines()
+    assert header.split()[:4] == ["NAMESPACE", "SOURCES", "ENVIRONMENTS", "DAGS"]
+    assert line.split()[:4] == ["finance", "aws.s3#acme-finance-*", "analytics", "finance_*"]
+    (folder / "shown.yaml").write_text(finance("namespaces", "show", "finance").stdout)
+    assert document(finance("namespaces", "apply", "shown.yaml", "-o", "json")) == {
+        "applied": [{"namespace": "finance", "outcome": "unchanged"}]
+    }
+    [told] = document(finance("namespaces", "list", "-o", "json"))
+    assert (told["namespace"], told["version"], told["updated_by"]) == ("finance", 1, "alice")
+
+
+def test_what_is_allowed_is_applied(finance: Gateway, folder: Path) -> None:
+    """And so is another team's rule, which has no allow-list."""
+    (folder / "orders.yaml").write_text(
+        a_rule() + "---\n" + a_rule("other", "reporting", "x").replace("finance", "sales")
+    )
+    assert len(document(finance("rules", "apply", "orders.yaml", "-o", "json"))["applied"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (
+            a_rule(bucket="acme-sales"),
+            "orders.yaml:2: finance.orders: pattern: is about events of 'aws.s3#acme-sales'",
+        ),
+        (
+            a_rule(environment="reporting"),
+            "orders.yaml:4: finance.orders: targets[0].environment: is 'reporting'",
+        ),
+        (a_rule(dag_id="sales_x"), "orders.yaml:5: finance.orders: targets[0].dag_id: names 'sales_x'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["validate", "plan", "apply"])
+def test_what_is_not_allowed_is_refused_with_its_line(
+    finance: Gateway, folder: Path, command: str, rule: str, expected: str
+) -> None:
+    """When it is checked, planned or written."""
+    (folder / "orders.yaml").write_text(rule)
+    told = finance("rules", command, "orders.yaml", "--stack-name", "mwaa-gateway", exit_code=1)
+    assert expected in told.stderr
+
+
+def test_no_way_leads_around_it(finance: Gateway, folder: Path) -> None:
+    """A saved plan, a rollback and the release of a brake are checked by what is allowed then."""
+    (folder / "orders.yaml").write_text(a_rule())
+    finance("rules", "apply", "orders.yaml")
+    finance("rules", "disable", "finance.orders")
+    (folder / "orders.yaml").write_text(a_rule(dag_id="finance_v2"))
+    finance("rules", "plan", "orders.yaml", "--save", "plan.json", exit_code=2)
+    (folder / "namespaces.yaml").write_text(FINANCE.replace("finance_*", "other"))
+    finance("namespaces", "apply", "namespaces.yaml", "--yes")
+    for words in (
+        ["apply", "--plan", "plan.json"],
+        ["enable", "finance.orders"],
+        ["rollback", "finance.orders", "v1"],
+    ):
+        assert "namespace 'finance' allows 'other'" in finance("rules", *words, exit_code=1).stderr
+
+
+@pytest.mark.parametrize(("typed", "exit_code", "version"), [("y\n", 0, 2), ("n\n", 1, 1), ("", 1, 1)])
+def test_rules_that_would_stop_are_told_first(
+    finance: Gateway, folder: Path, typed: str, exit_code: int, version: int
+) -> None:
+    """A narrower list stops what it no longer allows, so somebody has to say yes."""
+    (folder / "orders.yaml").write_text(a_rule())
+    finance("rules", "apply", "orders.yaml")
+    (folder / "namespaces.yaml").write_text(FINANCE.replace("finance_*", "other"))
+    told = finance("namespaces", "apply", "namespaces.yaml", typed=typed, exit_code=exit_code)
+    assert "finance.orders: targets[0].dag_id: names 'finance_orders'" in told.stderr
+    [stored] = document(finance("namespaces", "list", "-o", "json"))
+    assert stored["version"] == version
+    shown = finance("namespaces", "show", "finance").stderr
+    assert ("not allowed: finance.orders" in shown) == (version == 2)
+
+
+def test_without_its_list_a_namespace_may_do_what_everybody_may(finance: Gateway, folder: Path) -> None:
+    """Which is everything, or what the list of `*` says."""
+    assert "deleted" not in finance("namespaces", "delete", "finance", typed="n\n", exit_code=1).stdout
+    finance("namespaces", "delete", "finance", "--yes")
+    (folder / "orders.yaml").write_text(a_rule("any"))
+    finance("rules", "apply", "orders.yaml")
+    everybody = "namespace: '*'\nsources: []\nenvironments: []\ndag_ids: []\n"
+    (folder / "namespaces.yaml").write_text(everybody)
+    finance("namespaces", "apply", "namespaces.yaml", "--yes")
+    assert "namespace '*' allows none" in finance("rules", "apply", "orders.yaml", exit_code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("namespace: finance\n", "namespaces.yaml:1: sources: is missing; write a list of text"),
+        (FINANCE.replace("[analytics]", "analytics"), "namespaces.yaml:3: environments: is 'analytics'"),
+        (FINANCE.replace("finance\n", "F\n"), "namespaces.yaml:1: namespace: is 'F'"),
+        (FINANCE + "  colour: red\n", "namespaces.yaml:5: colour: is an unknown field"),
+        ("# nothing\n", "there is no allow-list in here"),
+    ],
+)
+def test_what_is_no_allow_list(gateway: Gateway, folder: Path, text: str, expected: str) -> None:
+    """With its line, and what to write instead; nothing is written."""
+    (folder / "namespaces.yaml").write_text(text)
+    assert expected in gateway("namespaces", "apply", "namespaces.yaml", exit_code=1).stderr
+    assert document(gateway("namespaces", "list", "-o", "json")) == []
+
+
+@pytest.mark.parametrize("words", [["show", "x"], ["delete", "x", "--yes"], ["apply", "x"]])
+def test_what_is_not_there(gateway: Gateway, words: list[str]) -> None:
+    """Told."""
+    assert (
+        "no such file" in (told := gateway("namespaces", *words, exit_code=1).stderr)
+        or "no allow-list" in told
+    )
+
+
+def test_a_change_by_somebody_else_is_never_overwritten(finance: Gateway, dynamodb: Any) -> None:
+    """It is conditional on the list that was read."""
+    assert finance("namespaces", "list").stdout
+    store = NamespacesStore(dynamodb, "rules")
+    read = store.everything()["finance"]
+    bobs = Namespace("finance", ("*",), ("*",), ("*",))
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    assert store.put(bobs, read, by="bob", now=now) == "updated"
+    with pytest.raises(NamespaceChanged, match="run again"):
+        store.put(Namespace("finance"), read, by="alice", now=now)
+    with pytest.raises(NamespaceChanged, match="run again"):
+        store.delete(read)
+    assert store.everything()["finance"].updated_by == "bob"

@@ -1,0 +1,1 @@
+"""`mwaa-gateway namespaces`: what the rules of each team may name."""

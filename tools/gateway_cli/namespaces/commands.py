@@ -1,0 +1,259 @@
+# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
+"""`mwaa-gateway namespaces`: which sources, environments and DAGs the rules of each team may name."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway_cli.connection import Connection, connection_options
+from gateway_cli.documents.yaml_documents import write_yaml
+from gateway_cli.namespaces.store import StoredNamespace
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.rules.files import Mistake, read_documents
+from gateway_cli.rules.store import read_document
+from mwaa_gateway.errors import InvalidNamespace, InvalidRule
+from mwaa_gateway.namespaces import Namespace, Namespaces
+from mwaa_gateway.rules import Rule, parse_rule
+
+__all__ = ["namespaces"]
+
+_by = click.option("--by", metavar="NAME", help="Who makes the change; else the caller's ARN.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask, though rules stop matching by it.")
+_name = click.argument("name", metavar="NAMESPACE")
+
+
+@click.group()
+def namespaces() -> None:
+    """Say which sources, environments and DAGs the rules of each team may name.
+
+    A rule's namespace is what stands before the first dot of its id: `finance` of `finance.orders`. A namespace without
+    an allow-list may do everything, unless there is one for `*`. Rules are checked when they are written, and again
+    by the gateway whenever it reads them: a rule that is not allowed any more is skipped, and reported.
+
+    \b
+    An allow-list:
+      namespace: finance
+      sources: [acme.ledger, "aws.s3#acme-finance-*"]   # a source, or source#bucket (source#topic, source#detail-type)
+      environments: [analytics]
+      dag_ids: [finance_*]
+
+    \b
+    Exit codes of every command:
+      0  done (or nothing to do)
+      1  invalid or refused: the reason is on stderr, one line each
+      2  the command line itself is wrong
+    """
+
+
+@namespaces.command("list")
+@output_option
+@connection_options
+def list_namespaces(connection: Connection, output: str) -> None:
+    """List the allow-lists.
+
+    \b
+    Example:
+      mwaa-gateway namespaces list
+    """
+    stored = connection.namespaces.everything().values()
+    if output == "json":
+        print_json([_facts(namespace) for namespace in stored])
+        return
+    print_table(
+        ["NAMESPACE", "SOURCES", "ENVIRONMENTS", "DAGS", "UPDATED (UTC)", "BY"],
+        [
+            [
+                namespace.name,
+                *("\n".join(_document(namespace).get(name, ["(unreadable)"])) for name in _LISTS),
+                namespace.updated_at[:19].replace("T", " "),
+                namespace.updated_by,
+            ]
+            for namespace in stored
+        ],
+    )
+
+
+@namespaces.command()
+@_name
+@output_option
+@connection_options
+def show(connection: Connection, name: str, output: str) -> None:
+    """Show an allow-list, as YAML that can be applied again, and the rules it does not allow.
+
+    \b
+    Example:
+      mwaa-gateway namespaces show finance
+    """
+    stored = _existing(connection, name)
+    refused = _refused(connection, connection.namespaces.namespaces(), of=name)
+    if output == "json":
+        print_json(_facts(stored) | {"not_allowed": refused})
+        return
+    click.echo(f"# version {stored.version}, updated {stored.updated_at} by {stored.updated_by}")
+    click.echo(write_yaml(_document(stored)), nl=False)
+    for sentence in refused:
+        print_note(f"not allowed: {sentence}")
+
+
+@namespaces.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@_yes
+@_by
+@output_option
+@connection_options
+def apply(connection: Connection, *, file: Path, yes: bool, by: str | None, output: str) -> None:
+    """Write allow-lists from a YAML or JSON file: one, or a list of them.
+
+    With one mistake anywhere, nothing is written. Rules of the table that would not be allowed any more are told,
+    and you are asked.
+
+    \b
+    Example:
+      mwaa-gateway namespaces apply namespaces.yaml
+    """
+    wanted, mistakes = _read(file)
+    if mistakes:
+        for mistake in mistakes:
+            print_note(str(mistake))
+        raise Refused(f"{len(mistakes)} mistakes: nothing was written")
+    store = connection.namespaces
+    stored = store.everything()
+    known = dict(store.namespaces().known) | {namespace.name: namespace for namespace in wanted}
+    after = Namespaces(known)
+    _ask_about(_newly_refused(connection, after), yes=yes)
+    outcomes = [
+        {
+            "namespace": namespace.name,
+            "outcome": store.put(
+                namespace,
+                stored.get(namespace.name, StoredNamespace(namespace.name)),
+                by=by or connection.caller,
+                now=datetime.now(UTC),
+            ),
+        }
+        for namespace in wanted
+    ]
+    if output == "json":
+        print_json({"applied": outcomes})
+    else:
+        print_table(["NAMESPACE", "OUTCOME"], [tuple(outcome.values()) for outcome in outcomes])
+
+
+@namespaces.command()
+@_name
+@_yes
+@output_option
+@connection_options
+def delete(connection: Connection, *, name: str, yes: bool, output: str) -> None:
+    """Delete an allow-list: its rules may then do what `*` may, or everything where there is no `*`.
+
+    \b
+    Example:
+      mwaa-gateway namespaces delete finance
+    """
+    stored = _existing(connection, name)
+    known = dict(connection.namespaces.namespaces().known)
+    known.pop(name, None)
+    without = f"without it, rules of {name!r} may name what `*` may, or everything"
+    _ask_about([without, *_newly_refused(connection, Namespaces(known))], yes=yes)
+    connection.namespaces.delete(stored)
+    if output == "json":
+        print_json({"namespace": name, "outcome": "deleted"})
+    else:
+        click.echo(f"{name}: deleted")
+
+
+_LISTS = ("sources", "environments", "dag_ids")
+
+
+def _read(file: Path) -> tuple[list[Namespace], list[Mistake]]:
+    if not file.is_file():
+        return [], [Mistake(str(file), None, None, None, "no such file")]
+    documents, mistakes = read_documents(file)
+    wanted: list[Namespace] = []
+    for document in documents:
+        values = document.value if isinstance(document.value, list) else [document.value]
+        for position, value in enumerate(values):
+            place = (position,) if isinstance(document.value, list) else ()
+            try:
+                wanted.append(Namespace.parse(value))
+            except InvalidNamespace as error:
+                mistakes += [
+                    Mistake(
+                        str(file),
+                        document.lines.get((*place, problem.field), document.lines[place]),
+                        None,
+                        problem.field or None,
+                        problem.message,
+                    )
+                    for problem in error.problems
+                ]
+    if not wanted and not mistakes:
+        mistakes.append(Mistake(str(file), None, None, None, "there is no allow-list in here"))
+    return wanted, mistakes
+
+
+def _existing(connection: Connection, name: str) -> StoredNamespace:
+    stored = connection.namespaces.everything().get(name)
+    if stored is None:
+        raise Refused(
+            f"there is no allow-list for {name!r}: `mwaa-gateway namespaces list` shows those there are"
+        )
+    return stored
+
+
+def _newly_refused(connection: Connection, after: Namespaces) -> list[str]:
+    """Return a sentence for each rule that is allowed now, and would not be afterwards."""
+    before = set(_refused(connection, connection.namespaces.namespaces()))
+    return [sentence for sentence in _refused(connection, after) if sentence not in before]
+
+
+def _refused(connection: Connection, allow_lists: Namespaces, of: str | None = None) -> list[str]:
+    rules = (rule for rule in _rules(connection) if of in {None, "*", rule.namespace})
+    return [f"{rule.id}: {problem}" for rule in rules for problem in allow_lists.permits(rule)]
+
+
+def _rules(connection: Connection) -> Iterable[Rule]:
+    for item in connection.store.list():
+        document = read_document(item)
+        try:
+            if document:
+                yield parse_rule(document, environments=None)
+        except InvalidRule:
+            continue  # it starts nothing anyway
+
+
+def _ask_about(sentences: Sequence[str], *, yes: bool) -> None:
+    for sentence in sentences:
+        print_note(sentence)
+    if not sentences or yes:
+        return
+    try:
+        confirmed = click.confirm("Go on?", err=True)
+    except click.Abort:
+        print_note("")
+        confirmed = False
+    if not confirmed:
+        raise Refused("nothing was changed; give --yes where nobody can be asked")
+
+
+def _document(namespace: StoredNamespace) -> dict[str, Any]:
+    try:
+        document = json.loads(namespace.document)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _facts(namespace: StoredNamespace) -> dict[str, Any]:
+    return {
+        "namespace": namespace.name,
+        **{name: _document(namespace).get(name) for name in _LISTS},
+        "version": namespace.version,
+        "updated_at": namespace.updated_at,
+        "updated_by": namespace.updated_by,
+    }
