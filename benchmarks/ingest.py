@@ -41,6 +41,10 @@ class RulesInMemory:
         """Return the partition's rules."""
         return self._partitions[partition]
 
+    def namespaces(self) -> Mapping[str, str]:
+        """Say that there are no allow-lists."""
+        return {}
+
 
 class _Bodies:
     """Encodes what the queues would be sent, and drops it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fakes.failures import Failures
-from mwaa_gateway.live_rules import StoredRule
+from mwaa_gateway.live_rules import NAMESPACES_PARTITION, StoredRule
 from mwaa_gateway.routing import rule_partitions
 
 
@@ -16,6 +16,7 @@ class FakeRuleSource:
 
     partitions: dict[str, dict[str, StoredRule]] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)
+    allow_lists: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
 
@@ -31,6 +32,11 @@ class FakeRuleSource:
             self.partitions.setdefault(partition, {})[rule_id] = StoredRule(rule_id, version, document)
             self.generations[partition] = self.generations.get(partition, 0) + 1
 
+    def allow(self, document: Mapping[str, Any]) -> None:
+        """Store the allow-list of a namespace, and raise the head."""
+        self.allow_lists[document["namespace"]] = json.dumps(document)
+        self.generations[NAMESPACES_PARTITION] = self.generations.get(NAMESPACES_PARTITION, 0) + 1
+
     def heads(self, partitions: Sequence[str]) -> Mapping[str, int]:
         self.calls.append(("heads", tuple(partitions)))
         self.failures.raise_if_due("heads")
@@ -40,3 +46,8 @@ class FakeRuleSource:
         self.calls.append(("copies", partition))
         self.failures.raise_if_due("copies")
         return list(self.partitions.get(partition, {}).values())
+
+    def namespaces(self) -> Mapping[str, str]:
+        self.calls.append(("namespaces", None))
+        self.failures.raise_if_due("namespaces")
+        return dict(self.allow_lists)

@@ -46,10 +46,10 @@ def ids(matches: Matches) -> list[str]:
     return [matched.id for matched in matches.rules]
 
 
-def test_a_refresh_is_one_read_of_three_heads(source: FakeRuleSource, rules: LiveRules) -> None:
-    """And nothing more where no rule lies."""
+def test_a_refresh_is_one_read_of_heads(source: FakeRuleSource, rules: LiveRules) -> None:
+    """Of the event's three partitions and the namespaces, and nothing more where no rule lies."""
     assert Matches((), ()) == rules.match(UPLOAD, now=0)
-    assert [("heads", ("aws.s3#acme-landing", "aws.s3#*", "*"))] == source.calls
+    assert [("heads", ("aws.s3#acme-landing", "aws.s3#*", "*", "namespaces"))] == source.calls
 
 
 def test_rules_are_read_again_only_after_their_head_moved(source: FakeRuleSource, rules: LiveRules) -> None:
@@ -122,7 +122,7 @@ def test_a_sandbox_holds_the_rules_of_the_last_thousand_partitions(
     rules.match(UPLOAD | {"source": "acme", "detail-type": "type 1099"}, now=0)
     assert [] == source.calls
     rules.match(UPLOAD | {"source": "acme", "detail-type": "type 1"}, now=0)
-    assert [("heads", ("acme#type 1",))] == source.calls
+    assert [("heads", ("acme#type 1", "namespaces"))] == source.calls
 
 
 def test_a_clock_that_jumps_back_refreshes(source: FakeRuleSource, rules: LiveRules) -> None:
@@ -185,3 +185,30 @@ def test_a_rule_on_its_way_from_one_partition_to_another_fires_once(
         )
     (matched,) = rules.match(UPLOAD, 0).rules
     assert 2 == matched.version
+
+
+def test_a_rule_that_its_namespace_does_not_allow_is_reported_and_skipped(
+    source: FakeRuleSource, rules: LiveRules
+) -> None:
+    """From the next refresh on, and until it is allowed again; the allow-lists are read when their head moved."""
+    source.put(rule())
+    assert ["finance.orders"] == ids(rules.match(UPLOAD, now=0))
+    narrow = {"namespace": "finance", "sources": ["acme"], "environments": ["analytics"], "dag_ids": ["*"]}
+    source.allow(narrow)
+    matches = rules.match(UPLOAD, now=10)
+    assert ((), ["finance.orders"]) == (matches.rules, [broken.id for broken in matches.broken])
+    assert "namespace 'finance' allows 'acme'" in matches.broken[0].reason
+    source.allow(narrow | {"sources": ["aws.s3"]})
+    assert ["finance.orders"] == ids(rules.match(UPLOAD, now=20))
+    rules.match(UPLOAD, now=30)
+    assert 2 == sum(call == "namespaces" for call, _ in source.calls)
+
+
+def test_allow_lists_that_cannot_be_read_stop_the_refresh(source: FakeRuleSource, rules: LiveRules) -> None:
+    """No answer never reads as "everything is allowed": the event is tried again."""
+    source.put(rule())
+    source.allow({"namespace": "finance", "sources": [], "environments": [], "dag_ids": []})
+    source.failures.coming["namespaces"] = 1
+    with pytest.raises(Unavailable):
+        rules.match(UPLOAD, now=0)
+    assert () == rules.match(UPLOAD, now=0).rules

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
-from mwaa_gateway.aws.rules_table import HEAD_SORT, NAMESPACE_PREFIX, NAMESPACES_PARTITION, RulesTable
+from mwaa_gateway.aws.rules_table import HEAD_SORT, NAMESPACE_PREFIX, RulesTable
 from mwaa_gateway.errors import GatewayError
+from mwaa_gateway.live_rules import NAMESPACES_PARTITION
 from mwaa_gateway.namespaces import Namespace, Namespaces
 
 if TYPE_CHECKING:

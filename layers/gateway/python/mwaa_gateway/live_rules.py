@@ -7,14 +7,18 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from mwaa_gateway.errors import InvalidPattern, InvalidRule
+from mwaa_gateway.namespaces import Namespaces
 from mwaa_gateway.patterns import Pattern, compile_pattern
 from mwaa_gateway.routing import RuleIndex, event_partitions
 from mwaa_gateway.rules import Rule, parse_rule
 
-__all__ = ["BrokenRule", "LiveRules", "Matches", "RuleSource", "StoredRule"]
+__all__ = ["NAMESPACES_PARTITION", "BrokenRule", "LiveRules", "Matches", "RuleSource", "StoredRule"]
 
 # A sandbox that lives for hours meets the buckets and detail-types of many senders: those asked about longest ago go.
 MAXIMUM_PARTITIONS_HELD: Final = 1_000
+
+
+NAMESPACES_PARTITION: Final = "namespaces"  # of the rules table; no event's, as those hold a "#" or are "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,10 @@ class RuleSource(Protocol):
 
     def copies(self, partition: str) -> Sequence[StoredRule]:
         """Return every rule that lies in the partition."""
+        ...
+
+    def namespaces(self) -> Mapping[str, str]:
+        """Return every namespace's allow-list, as JSON text that nobody has looked at yet."""
         ...
 
 
@@ -61,23 +69,27 @@ class _Copy:
     So a sandbox that starts for one event checks the rules of that event, and compiles the patterns of its bucket.
     """
 
-    __slots__ = ("_rule", "pattern", "stored")
+    __slots__ = ("_namespaces", "_rule", "pattern", "stored")
 
     def __init__(self, stored: StoredRule, pattern: Pattern) -> None:
         self.stored = stored
         self.pattern = pattern
         self._rule: Rule | BrokenRule | None = None
+        self._namespaces: Namespaces | None = None  # those that the rule was held against
 
-    def rule(self, environments: Collection[str]) -> Rule | BrokenRule:
-        if self._rule is None:
-            stored = self.stored
-            try:
-                self._rule = parse_rule(
-                    json.loads(stored.document), environments=environments, version=stored.version
-                )
-            except InvalidRule as error:
-                self._rule = BrokenRule(stored.id, stored.version, str(error))
+    def rule(self, environments: Collection[str], namespaces: Namespaces) -> Rule | BrokenRule:
+        if self._rule is None or self._namespaces is not namespaces:
+            self._rule, self._namespaces = self._checked(environments, namespaces), namespaces
         return self._rule
+
+    def _checked(self, environments: Collection[str], namespaces: Namespaces) -> Rule | BrokenRule:
+        stored = self.stored
+        try:
+            rule = parse_rule(json.loads(stored.document), environments=environments, version=stored.version)
+            refused = InvalidRule(rule.id, tuple(namespaces.permits(rule)))
+        except InvalidRule as error:
+            return BrokenRule(stored.id, stored.version, str(error))
+        return BrokenRule(stored.id, stored.version, str(refused)) if refused.problems else rule
 
 
 @dataclass(slots=True)
@@ -92,9 +104,10 @@ class _Partition:
 class LiveRules:
     """The rules that concern an event, at most `refresh_seconds` old.
 
-    An event concerns three partitions. A refresh is one read of their heads; the rules themselves are read and
-    compiled again only where the head moved, so that a busy sandbox costs DynamoDB next to nothing. Of rules that are
-    read again only those that changed are compiled.
+    An event concerns three partitions. A refresh is one read of their heads and that of the namespaces; the rules
+    themselves are read and compiled again only where the head moved, so that a busy sandbox costs DynamoDB next to
+    nothing. Of rules that are read again only those that changed are compiled. A rule that its namespace does not
+    allow (any more) is a broken one.
     """
 
     def __init__(self, source: RuleSource, *, environments: Collection[str], refresh_seconds: float) -> None:
@@ -102,6 +115,8 @@ class LiveRules:
         self._environments = environments
         self._refresh_seconds = refresh_seconds
         self._partitions: dict[str, _Partition] = {}
+        self._namespaces = Namespaces()
+        self._namespaces_generation = 0
 
     def match(self, envelope: Mapping[str, Any], now: float) -> Matches:
         """Return what matches the event; `now` is in seconds of any clock that runs forward.
@@ -114,7 +129,9 @@ class LiveRules:
         # A rule that is just moving from one partition to another may lie in both: the newer version counts, once.
         matched: dict[str, Rule | BrokenRule] = {}
         for partition in (self._partitions[name] for name in partitions):
-            found = (copy.rule(self._environments) for copy in partition.index.match(envelope))
+            found = (
+                copy.rule(self._environments, self._namespaces) for copy in partition.index.match(envelope)
+            )
             for rule in (*found, *partition.unreadable):
                 if rule.id not in matched or matched[rule.id].version < rule.version:
                     matched[rule.id] = rule
@@ -132,7 +149,9 @@ class LiveRules:
         ]
         if not stale:
             return
-        for name, generation in self._source.heads(stale).items():
+        generations = dict(self._source.heads([*stale, NAMESPACES_PARTITION]))
+        self._refresh_namespaces(generations.pop(NAMESPACES_PARTITION))
+        for name, generation in generations.items():
             partition = known.pop(name, None)  # the last asked about are the last in the dict
             if partition is None or partition.generation != generation:
                 rules = self._source.copies(name) if generation else ()
@@ -142,6 +161,11 @@ class LiveRules:
         for name in [*islice(known, max(0, len(known) - MAXIMUM_PARTITIONS_HELD))]:
             if name not in partitions:
                 del known[name]
+
+    def _refresh_namespaces(self, generation: int) -> None:
+        if generation != self._namespaces_generation:
+            self._namespaces = Namespaces.from_items(self._source.namespaces())
+            self._namespaces_generation = generation
 
 
 def _compiled(stored: Sequence[StoredRule], generation: int, earlier: _Partition | None) -> _Partition:

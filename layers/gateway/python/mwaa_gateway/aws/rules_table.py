@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mwaa_gateway.aws.calls import unavailable_unless_answered
 from mwaa_gateway.errors import GatewayError, Unavailable
-from mwaa_gateway.live_rules import StoredRule
+from mwaa_gateway.live_rules import NAMESPACES_PARTITION, StoredRule
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = [
     "COPY_PREFIX",
     "HEAD_SORT",
-    "NAMESPACES_PARTITION",
     "NAMESPACE_PREFIX",
     "RULES_PARTITION",
     "RulesTable",
@@ -37,7 +36,6 @@ __all__ = [
 RULES_PARTITION: Final = "rules"  # no event's partition: those hold a "#" or are "*"
 COPY_PREFIX: Final = "rule#"
 HEAD_SORT: Final = "head"
-NAMESPACES_PARTITION: Final = "namespaces"  # nor is this one an event's
 NAMESPACE_PREFIX: Final = "namespace#"
 
 _BATCH_GET_KEYS: Final = 100  # DynamoDB's limit; an event concerns three partitions
