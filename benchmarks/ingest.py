@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from benchmarks.rule_sets import RuleSet, rule_set
+from mwaa_gateway.claim_checks import ClaimCheck
 from mwaa_gateway.events import from_eventbridge
 from mwaa_gateway.ingest import DeadEvent, IngressReport, ingest
 from mwaa_gateway.live_rules import LiveRules, StoredRule
@@ -59,6 +60,9 @@ class _Bodies:
     def record(self, shadows: Sequence[ShadowRecord]) -> None:
         raise AssertionError(shadows)
 
+    def put(self, checks: Sequence[ClaimCheck]) -> None:
+        raise AssertionError(checks)
+
 
 def milliseconds_per_event(kind: str, rules: int, *, events: int = 1_000) -> dict[str, float]:
     """Return the milliseconds of one event: at the median, in the worst hundredth, and first in a sandbox."""
@@ -90,6 +94,7 @@ def _ingested(text: str, live: LiveRules) -> float:
         queue=bodies,
         dead_letters=bodies,
         shadows=bodies,
+        claim_checks=bodies,
         now=lambda: 0.0,
     )
     seconds = time.perf_counter() - begun

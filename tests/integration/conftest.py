@@ -95,6 +95,7 @@ def deployed(queues: Queues, dynamodb, monkeypatch: pytest.MonkeyPatch) -> Itera
         "RULES_TABLE": "rules",
         "INGRESS_DLQ_URL": queues.ingress_dlq,
         "LEDGER_TABLE": "ledger",
+        "CLAIM_CHECK_BUCKET": "large-confs",
         "TRIGGER_QUEUE_URL": queues.trigger.replace("analytics", "{environment}"),
         "ENVIRONMENTS": "analytics",
     }.items():
@@ -123,6 +124,7 @@ def gateway_outputs(dynamodb, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
         "RulesTableName": RULES_TABLE,
         "LedgerTableName": LEDGER_TABLE,
         "EnvironmentNames": "analytics,reporting",
+        "ClaimCheckBucketArn": "arn:aws:s3:::large-confs",
     }
     ask_aws = BaseClient._make_api_call
 

@@ -562,3 +562,18 @@ class TestBothSides:
                 ]
                 for partition in partitions
             } == {partition: [copy.id for copy in copies_now[partition]] for partition in partitions}
+
+
+def test_allow_lists_are_read_by_name(client, table: RulesTable) -> None:
+    """With a head of their own in the same BatchGet; what somebody broke by hand is read as nothing, and hides no other."""
+    assert {} == table.namespaces()
+    for sort, more in (
+        ("namespace#finance", {"document": {"S": "{}"}}),
+        ("namespace#hr", {}),
+        ("head", {"generation": {"N": "2"}}),
+    ):
+        client.put_item(
+            TableName=RULES_TABLE, Item={"partition": {"S": "namespaces"}, "sort": {"S": sort}, **more}
+        )
+    assert {"finance": "{}", "hr": ""} == table.namespaces()
+    assert {"*": 0, "namespaces": 2} == table.heads(["*", "namespaces"])

@@ -24,6 +24,7 @@ from local_stack.ledger import rows_about
 from local_stack.mwaa import ControlClient, Faults
 from local_stack.stack import redeploy
 from local_stack.state import StackState
+from mwaa_gateway.aws.shadow_records import ShadowRecords
 from polling import until
 
 SHARE_OF_SLOTS = 3  # SlotsPerEnvironment's default
@@ -147,6 +148,24 @@ def test_hostile_keys_arrive_to_the_letter(gateway):
 
     for environment in gateway.environments:
         assert wait_for_keys(gateway, environment, "test.hostile", keys, seconds=60) == Counter(keys)
+
+
+def test_a_large_conf_waits_in_the_bucket_and_a_rule_in_shadow_starts_nothing(gateway):
+    """By the roles that are deployed: ingress may write confs and shadows; the DAG is named by the event."""
+    rows = [f"row {number}" for number in range(4_000)]
+    [event_id] = put_events(gateway, "acme.large", "Rows", [{"rest": "ing", "rows": rows}])
+
+    [run] = until("the run", lambda: runs(gateway, "analytics", "test.large"), seconds=30)
+
+    assert set(run.conf) == {"mwaa_gateway"}
+    bucket, key = run.conf["mwaa_gateway"]["conf_uri"].removeprefix("s3://").split("/", 1)
+    assert key.startswith(f"analytics/{run.run_id}/")
+    found = gateway.aws.client("s3").get_object(Bucket=bucket, Key=key)
+    assert json.loads(found["Body"].read()) == {"rows": rows}
+    shadows = ShadowRecords(gateway.aws.client("dynamodb"), gateway.ledger_table)
+    [shadow] = until("the shadow", lambda: list(shadows.of_rule("test.large-in-shadow")), seconds=30)
+    assert (shadow.event_id, shadow.dag_id, shadow.reason) == (event_id, "", "conf_refused")
+    assert runs(gateway, "legacy", "test.large-in-shadow") == []
 
 
 @pytest.mark.guarantee(5)

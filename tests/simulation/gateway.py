@@ -16,6 +16,7 @@ import mwaa_gateway
 from mwaa_gateway import wiring
 from mwaa_gateway.aws import mwaa as mwaa_adapter
 from mwaa_gateway.aws.brake_items import BrakeItems
+from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.mwaa_rest import Pace, RestTransport
@@ -162,6 +163,7 @@ class Gateway:
             queues=TriggerQueues(self.sqs, settings.trigger_queue_url),
             dead_letters=IngressDeadLetterQueue(self.sqs, settings.ingress_dlq_url),
             shadows=ShadowRecords(self.dynamodb, settings.ledger_table),
+            claim_checks=ClaimCheckBucket(_no_bucket),
             now=self.world.clock(),
         )
 
@@ -171,6 +173,7 @@ class Gateway:
             "trigger_queue_url": "trigger-{environment}",
             "ingress_dlq_url": "ingress-dlq",
             "ledger_table": "ledger",
+            "claim_check_bucket": "",
             "environments": frozenset(self.airflows),
             "unwrap_topic_arns": self.unwrap_topics,
         }
@@ -299,6 +302,10 @@ SOURCES = {
     name: compile((FUNCTIONS / name / "app.py").read_text(), str(FUNCTIONS / name / "app.py"), "exec")
     for name in (*INGRESS, "queued_events", "dispatcher")
 }
+
+
+def _no_bucket() -> Any:
+    raise AssertionError("no rule here has large confs")
 
 
 def _load(name: str) -> ModuleType:

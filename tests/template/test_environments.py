@@ -45,7 +45,12 @@ def test_no_loop_is_left_unfinished(expand, count):
     text = json.dumps(expand(*NAMES[:count]).cloudformation)
     known = "|".join(re.escape(name) for name in PSEUDO_PARAMETERS)
     variables = set(re.findall(r"[$&]\{(?!" + known + r")([^}]*)\}", text))
-    assert variables == {"LandingBucket.Arn", "LandingBucketName", "LedgerTable.Arn"}
+    assert variables == {
+        "ClaimCheckBucket.Arn",
+        "LandingBucket.Arn",
+        "LandingBucketName",
+        "LedgerTable.Arn",
+    }
     assert "Fn::ForEach" not in text
 
 
@@ -113,6 +118,8 @@ def test_outputs_tell_a_client_everything_it_needs(expand):
     """The operator's command and the local stack rely on these names."""
     outputs = expand("analytics", "legacy", LandingBucketName="acme-landing").outputs
     assert {name: body["Value"] for name, body in outputs.items()} == {
+        "ClaimCheckBucketArn": "<ClaimCheckBucket.Arn>",
+        "ClaimCheckBucketName": "<ClaimCheckBucket>",
         "EnvironmentNames": "analytics,legacy",
         "EventBusArn": "<EventBus.Arn>",
         "EventBusName": "<EventBus>",

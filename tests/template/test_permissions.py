@@ -28,6 +28,7 @@ def test_what_an_ingress_function_may_do(expand, function):
     assert _allowed(expand("analytics"), f"{function}Role") == {
         "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
         "<LedgerTable.Arn>": {"dynamodb:PutItem"},
+        "<ClaimCheckBucket.Arn>/*": {"s3:PutObject"},
         f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*": {"sqs:SendMessage"},
         "<IngressDlq.Arn>": {"sqs:SendMessage"},
         "<IngressRetryQueue.Arn>": {"sqs:SendMessage"},
@@ -48,6 +49,7 @@ def test_what_queued_events_may_do(expand, queues):
     assert _allowed(expand("analytics", EventQueueArns=queues), "QueuedEventsRole") == {
         "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
         "<LedgerTable.Arn>": {"dynamodb:PutItem"},
+        "<ClaimCheckBucket.Arn>/*": {"s3:PutObject"},
         f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*": {"sqs:SendMessage"},
         "<IngressDlq.Arn>": {"sqs:SendMessage"},
         "<IngressRetryQueue.Arn>": receive,
@@ -130,7 +132,7 @@ def test_no_action_is_a_pattern_and_everything_is_only_for_what_knows_no_resourc
             if resource == "*":
                 assert actions <= WITHOUT_RESOURCES
             elif "*" in resource:
-                assert resource.endswith(":mwaa-gateway-trigger-*")
+                assert resource.endswith(":mwaa-gateway-trigger-*") or resource == "<ClaimCheckBucket.Arn>/*"
 
 
 def test_each_function_has_a_role_of_its_own_without_ready_made_policies(deployed):

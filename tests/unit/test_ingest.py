@@ -1,11 +1,13 @@
 """From events to trigger requests: everything is decided first, and nothing is lost on the way."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from fakes.claim_checks import FakeClaimChecks
 from fakes.queues import FakeIngressDeadLetters, FakeTriggerQueue
 from fakes.rules import FakeRuleSource
 from fakes.shadows import FakeShadowLedger
@@ -49,17 +51,25 @@ class Ingress:
     source: FakeRuleSource = field(default_factory=FakeRuleSource)
     queue: FakeTriggerQueue = field(default_factory=FakeTriggerQueue)
     dead_letters: FakeIngressDeadLetters = field(default_factory=FakeIngressDeadLetters)
+    claim_checks: FakeClaimChecks = field(default_factory=FakeClaimChecks)
     shadows: FakeShadowLedger = field(default_factory=FakeShadowLedger)
 
     def ingest(self, *events: Event | MalformedEvent, payload: Mapping[str, Any] = PAYLOAD) -> IngressReport:
         return ingest(
             events,
             payload=payload,
-            rules=LiveRules(self.source, environments={"analytics", "marketing"}, refresh_seconds=5),
+            rules=LiveRules(
+                self.source,
+                environments={"analytics", "marketing"},
+                refresh_seconds=5,
+                claim_check_bucket="large-confs",
+            ),
             queue=self.queue,
             dead_letters=self.dead_letters,
             shadows=self.shadows,
+            claim_checks=self.claim_checks,
             now=lambda: 1_000.0,
+            claim_check_bucket="large-confs",
         )
 
 
@@ -270,3 +280,91 @@ def test_what_cannot_be_resolved_is_kept_with_rule_and_reason(
     assert (reason, "a.odd", 5, PAYLOAD) == (dead.reason, dead.rule_id, dead.rule_version, dead.payload)
     assert dead.text.startswith("rule 'a.odd': ")
     assert [] == report.unmatched
+
+
+def large(**target: object) -> dict[str, Any]:
+    return rule(
+        targets=[{"id": "a", "environment": "analytics", "dag_id": "d", "large_conf": "claim_check"} | target]
+    )
+
+
+def huge(size: int = 40_000) -> Event:
+    event = upload()
+    return Event(
+        {**event.envelope, "detail": {**event.envelope["detail"], "rows": "x" * size}}, event.identity
+    )
+
+
+def test_a_large_conf_is_put_into_the_bucket_and_passed_by_its_uri(ingress: Ingress) -> None:
+    """The run's conf says where it came from and where the rest is; a repeated delivery writes the same object."""
+    ingress.source.put(large())
+    for _ in range(2):
+        ingress.ingest(huge())
+    first, second = ingress.queue.requests
+    assert first.target == second.target
+    ((uri, body),) = ingress.claim_checks.objects.items()
+    assert {"mwaa_gateway"} == set(first.target.conf)
+    assert uri == first.target.conf["mwaa_gateway"]["conf_uri"]
+    assert uri.startswith(f"s3://large-confs/analytics/{first.target.run_id}/")
+    assert json.loads(body) == dict(huge().envelope)
+    assert "finance.orders" == first.target.conf["mwaa_gateway"]["rule_id"]
+
+
+def test_two_confs_of_one_run_are_two_objects(ingress: Ingress) -> None:
+    """A rule edited between two deliveries: whichever request is pinned, its own conf is there."""
+    template = {"input_paths": {"rows": "$.detail.rows"}}
+    for version, name in ((1, "a"), (2, "b")):
+        ingress.source.put(
+            large(input_transformer=template | {"input_template": {name: "<rows>"}}), version=version
+        )
+        ingress.ingest(huge())
+    uris = [request.target.conf["mwaa_gateway"]["conf_uri"] for request in ingress.queue.requests]
+    assert ["a", "b"] == [next(iter(json.loads(ingress.claim_checks.objects[uri]))) for uri in uris]
+    assert 1 == len({request.target.run_id for request in ingress.queue.requests})
+
+
+def test_a_small_conf_is_passed_as_ever(ingress: Ingress) -> None:
+    """No object, no URI."""
+    ingress.source.put(large())
+    ingress.ingest(upload())
+    assert {} == ingress.claim_checks.objects
+    assert "conf_uri" not in ingress.queue.requests[0].target.conf["mwaa_gateway"]
+
+
+@pytest.mark.parametrize(
+    ("document", "event", "words"),
+    [
+        (large(large_conf="reject"), huge(), "or let the target say large_conf: claim_check"),
+        (rule(), huge(), "at most 32768 can be passed"),
+        (large(), huge(1_100_000), "at most 1048576 can be passed. Name only the fields the DAG needs"),
+    ],
+)
+def test_a_conf_that_is_too_large_is_kept(
+    ingress: Ingress, document: dict[str, Any], event: Event, words: str
+) -> None:
+    """Refused with the size, the limit, and what to do; never cut."""
+    ingress.source.put(document)
+    (dead,) = ingress.ingest(event).dead
+    assert DeadEventReason.CONF_REFUSED == dead.reason
+    assert words in dead.text
+
+
+def test_no_request_goes_before_its_conf(ingress: Ingress) -> None:
+    """A bucket that does not answer fails the invocation: no run may look for a conf that is not there."""
+    ingress.source.put(large())
+    ingress.claim_checks.failures.coming["put"] = 1
+    with pytest.raises(Unavailable):
+        ingress.ingest(huge())
+    assert [] == ingress.queue.requests
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{"source": "mwaa-gateway"}, {"detail": {"bucket": {"name": "large-confs"}, "object": {"key": "a"}}}],
+)
+def test_the_gateways_own_events_start_nothing(ingress: Ingress, own: dict[str, Any]) -> None:
+    """Not even by a rule that wants everything: a large conf would start the next one, for ever."""
+    ingress.source.put(rule(pattern={"region": ["eu-west-1"]}))
+    event = Event({**upload().envelope, **own}, "own")
+    report = ingress.ingest(event)
+    assert ([], [event]) == (report.requests, report.unmatched)

@@ -212,3 +212,52 @@ def test_allow_lists_that_cannot_be_read_stop_the_refresh(source: FakeRuleSource
     with pytest.raises(Unavailable):
         rules.match(UPLOAD, now=0)
     assert () == rules.match(UPLOAD, now=0).rules
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format": 2}, "is 2, and this version of the gateway reads format 1"),
+        ({"state": "PAUSED"}, "is 'PAUSED'; write ENABLED, DISABLED or SHADOW"),
+        ({"captures": {"detail.object.key": "{a}{b}"}}, "side by side"),
+        (
+            {
+                "pattern": {
+                    "source": ["aws.s3"],
+                    "detail": {"bucket": {"name": ["acme-landing", "large-confs"]}},
+                }
+            },
+            "matches bucket 'large-confs', where the gateway puts large confs",
+        ),
+        (
+            {"pattern": {"source": ["aws.s3"], "detail": {"bucket": {"name": [{"anything-but": ["x"]}]}}}},
+            "matches bucket 'large-confs'",
+        ),
+        ({"pattern": {"source": ["aws.s3", "mwaa-gateway"]}}, "the gateway's own events"),
+    ],
+)
+def test_a_rule_is_checked_again_when_it_is_read(source: FakeRuleSource, changes: dict, words: str) -> None:
+    """Whatever wrote it: reported with the reason, and skipped; the others fire."""
+    source.put(rule())
+    odd = rule("a.odd", **changes)
+    source.put_text("a.odd", json.dumps(odd), ["aws.s3#acme-landing"])
+    rules = LiveRules(source, environments={"analytics"}, refresh_seconds=5, claim_check_bucket="large-confs")
+    matches = rules.match(UPLOAD, 0)
+    assert ["finance.orders"] == ids(matches)
+    (broken,) = matches.broken
+    assert ("a.odd", True) == (broken.id, words in broken.reason), broken.reason
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        {"source": ["aws.s3"]},
+        {"source": ["acme"], "detail": {"bucket": {"name": ["large-confs"]}}},
+        {"source": ["aws.s3"], "detail": {"bucket": {"name": [{"anything-but": ["large-confs"]}]}}},
+    ],
+)
+def test_a_rule_that_only_leaves_the_bucket_open_is_used(source: FakeRuleSource, pattern: dict) -> None:
+    """Refused is what names the gateway's bucket; the rest is kept from starting itself when the event comes."""
+    source.put(rule(pattern=pattern))
+    live = LiveRules(source, environments={"analytics"}, refresh_seconds=5, claim_check_bucket="large-confs")
+    assert () == live.match(UPLOAD, 0).broken

@@ -9,6 +9,7 @@ INGRESS = {
     "TRIGGER_QUEUE_URL": "https://sqs/1/gateway-trigger-{environment}",
     "INGRESS_DLQ_URL": "https://sqs/1/dlq",
     "LEDGER_TABLE": "ledger",
+    "CLAIM_CHECK_BUCKET": "large-confs",
     "ENVIRONMENTS": "analytics, marketing",
 }
 
@@ -22,6 +23,7 @@ def test_settings_are_read_by_their_names() -> None:
             trigger_queue_url="https://sqs/1/gateway-trigger-{environment}",
             ingress_dlq_url="https://sqs/1/dlq",
             ledger_table="ledger",
+            claim_check_bucket="large-confs",
             environments=frozenset({"analytics", "marketing"}),
             rules_refresh_seconds=2.5,
             unwrap_topic_arns=frozenset(),

@@ -140,12 +140,12 @@ class Connection:
 
     def stack_output(self, key: str) -> str:
         """Return an output of the gateway's stack; refused where it has none of that name."""
-        if key not in self._stack_outputs:
+        if key not in self.stack_outputs:
             raise Refused(
                 f"stack {self._stack!r} has no output {key}: is it the gateway's, of this version? Name it with "
                 "--stack-name"
             )
-        return self._stack_outputs[key]
+        return self.stack_outputs[key]
 
     @property
     def _stack(self) -> str:
@@ -154,7 +154,8 @@ class Connection:
         return self.stack_name or DEFAULT_STACK
 
     @cached_property
-    def _stack_outputs(self) -> Mapping[str, str]:
+    def stack_outputs(self) -> Mapping[str, str]:
+        """Every output of the gateway's stack."""
         client: CloudFormationClient = self._session.client("cloudformation", **self._endpoint)
         stack = client.describe_stacks(StackName=self._stack)["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}

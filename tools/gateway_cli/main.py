@@ -13,6 +13,7 @@ __all__ = ["cli", "main"]
 
 # Where each group lives: `rules` must not pay for what the local stack imports, nor the other way round.
 _GROUPS: Final[Mapping[str, tuple[str, str]]] = {
+    "claim-check": ("gateway_cli.claim_check.commands", "claim_check"),
     "dlq": ("gateway_cli.dlq.commands", "dlq"),
     "local": ("local_stack.command", "local"),
     "namespaces": ("gateway_cli.namespaces.commands", "namespaces"),

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from gateway_cli.rules.event_files import NamedEvent
 from gateway_cli.rules.store import document_text
+from mwaa_gateway.claim_checks import ClaimCheck
 from mwaa_gateway.conf import ORIGIN_KEY
 from mwaa_gateway.ingest import DeadEvent, IngressReport, ingest
 from mwaa_gateway.live_rules import LiveRules, StoredRule
@@ -98,6 +99,8 @@ def _ingested(named: NamedEvent, live: LiveRules) -> IngressReport:
         queue=_Nowhere(),
         dead_letters=_Nowhere(),
         shadows=_Nowhere(),
+        claim_checks=_Nowhere(),
+        claim_check_bucket="bucket-of-the-gateway",
         now=lambda: 0.0,
     )
 
@@ -133,6 +136,9 @@ class _Nowhere:
 
     def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
         """Send nothing."""
+
+    def put(self, checks: Sequence[ClaimCheck]) -> None:
+        """Put nothing into a bucket."""
 
     def record(self, records: Sequence[ShadowRecord]) -> None:
         """Keep nothing."""

@@ -15,7 +15,7 @@ from mwaa_gateway.events import Event
 from mwaa_gateway.input_transformer import ORIGIN_KEY, InputTransformer, Node, Text, Whole
 from mwaa_gateway.payloads import kind_of
 
-__all__ = ["MAXIMUM_CONF_BYTES", "ORIGIN_KEY", "build_conf"]
+__all__ = ["MAXIMUM_CONF_BYTES", "ORIGIN_KEY", "build_conf", "conf_size"]
 
 # The conf travels as one word of a command; a run whose conf is larger belongs into an object that the run
 # reads.
@@ -43,6 +43,7 @@ def build_conf(
     captured: Mapping[str, str] | None = None,
     *,
     now: float = 0.0,
+    maximum_bytes: int = MAXIMUM_CONF_BYTES,
 ) -> dict[str, Any]:
     """Return the conf of the run that this event starts for this target.
 
@@ -51,9 +52,8 @@ def build_conf(
     fills `<aws.events.event.ingestion-time>`.
 
     Raises:
-        ConfError: An object or list would have to be written into text, the conf has more than 32 KB as ASCII
-        JSON,
-            or the event has a field under the reserved key.
+        ConfError: An object or list would have to be written into text, the conf has more than `maximum_bytes` as ASCII
+            JSON, or the event has a field under the reserved key.
     """
     if target.input_transformer is None:
         conf = dict(event.envelope)
@@ -68,11 +68,11 @@ def build_conf(
             "aws.events.rule-name": str(origin["rule_id"]),
             "aws.events.event.ingestion-time": _iso(now),
         }
-        conf = _Filling(target.id, target.input_transformer, event.envelope, given).conf()
+        conf = _Filling(target.id, target.input_transformer, event.envelope, given, maximum_bytes).conf()
     conf[ORIGIN_KEY] = dict(origin)
-    size = _size(conf)
-    if size > MAXIMUM_CONF_BYTES:
-        raise _too_large(target.id, f"{size}")
+    size = conf_size(conf)
+    if size > maximum_bytes:
+        raise _too_large(target.id, f"{size}", maximum_bytes)
     return conf
 
 
@@ -80,14 +80,16 @@ def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _size(value: Any) -> int:
+def conf_size(value: Any) -> int:
+    """Return the bytes of a conf, or of a part of one, as the ASCII JSON that travels."""
     return len(json.dumps(value, separators=(",", ":")))
 
 
-def _too_large(target_id: str, size: str) -> ConfError:
+def _too_large(target_id: str, size: str, maximum_bytes: int) -> ConfError:
+    remedy = ", or let the target say large_conf: claim_check" if maximum_bytes == MAXIMUM_CONF_BYTES else ""
     return ConfError(
-        f"the conf of target {target_id!r} would have {size} bytes; at most {MAXIMUM_CONF_BYTES} can be "
-        "passed. Name only the fields the DAG needs in its input_transformer, or pass an object's URI"
+        f"the conf of target {target_id!r} would have {size} bytes; at most {maximum_bytes} can be "
+        f"passed. Name only the fields the DAG needs in its input_transformer{remedy}"
     )
 
 
@@ -103,13 +105,14 @@ class _Filling:
         transformer: InputTransformer,
         envelope: Mapping[str, Any],
         given: Mapping[str, str],
+        maximum_bytes: int,
     ) -> None:
         self._target_id = target_id
         self._transformer = transformer
         self._envelope = envelope
         self._given = given
         self._found: dict[str, tuple[Any, int]] = {}
-        self._left = MAXIMUM_CONF_BYTES
+        self._maximum = self._left = maximum_bytes
 
     def conf(self) -> dict[str, Any]:
         conf: dict[str, Any] = self._fill(self._transformer.tree)
@@ -131,11 +134,11 @@ class _Filling:
     def _value(self, name: str) -> Any:
         if name not in self._found:
             value = self._find(name)
-            self._found[name] = value, _size(value)
+            self._found[name] = value, conf_size(value)
         value, size = self._found[name]
         self._left -= size
         if self._left < 0:
-            raise _too_large(self._target_id, f"more than {MAXIMUM_CONF_BYTES - self._left - 1}")
+            raise _too_large(self._target_id, f"more than {self._maximum - self._left - 1}", self._maximum)
         return value
 
     def _find(self, name: str) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mwaa_gateway.claim_checks import ClaimCheck, ClaimChecks
 from mwaa_gateway.errors import MalformedEvent, Unavailable
 from mwaa_gateway.events import Event
 from mwaa_gateway.live_rules import BrokenRule, LiveRules, Matches
@@ -57,6 +58,7 @@ class IngressReport:
     matched: int = 0
     unmatched: list[Event] = field(default_factory=list)
     requests: list[TriggerRequest] = field(default_factory=list)
+    claim_checks: list[ClaimCheck] = field(default_factory=list)
     dead: list[DeadEvent] = field(default_factory=list)
     shadows: list[ShadowRecord] = field(default_factory=list)
     shadows_lost: str = ""  # why they could not be recorded
@@ -70,13 +72,15 @@ def ingest(
     queue: TriggerQueue,
     dead_letters: IngressDeadLetters,
     shadows: ShadowLedger,
+    claim_checks: ClaimChecks,
     now: Callable[[], float],
+    claim_check_bucket: str = "",
 ) -> IngressReport:
     """Turn one invocation's events into trigger requests.
 
     Everything is decided first and sent last, so that an outage in the middle sends nothing; an invocation that is
     repeated sends the same requests again, which end as duplicates in the ledger. `payload` is what the source sent,
-    kept whole with a dead event; `now` gives seconds since the epoch.
+    kept whole with a dead event; `now` gives seconds since the epoch; `claim_check_bucket` is where large confs are put.
 
     Raises:
         Unavailable: rules or queues do not answer; the whole invocation is to be repeated.
@@ -86,9 +90,13 @@ def ingest(
         if isinstance(event, MalformedEvent):
             report.dead.append(DeadEvent(DeadEventReason.MALFORMED_EVENT, str(event), payload))
         else:
-            _route(event, rules.match(event.envelope, now()), payload, report, now())
+            _route(
+                event, rules.match(event.envelope, now()), payload, report, now(), bucket=claim_check_bucket
+            )
     if report.dead:
         dead_letters.bury(report.dead)
+    if report.claim_checks:
+        claim_checks.put(report.claim_checks)  # before the requests that name them
     if report.requests:
         queue.enqueue(report.requests)
     if report.shadows:
@@ -101,23 +109,29 @@ def ingest(
 
 
 def _route(
-    event: Event, matches: Matches, payload: Mapping[str, Any], report: IngressReport, now: float
+    event: Event,
+    matches: Matches,
+    payload: Mapping[str, Any],
+    report: IngressReport,
+    now: float,
+    *,
+    bucket: str,
 ) -> None:
     """Add to the report what one event comes to: a request or a dead event for each target that wants it."""
     report.dead.extend(_broken(event, rule, payload) for rule in matches.broken)
     live = [rule for rule in matches.rules if rule.state != "SHADOW"]
     for rule in live:
-        for found in resolve(event, rule, now=now):
+        for found in resolve(event, rule, now=now, claim_check_bucket=bucket):
             match found:
-                case Resolved(request=request):
+                case Resolved(request=request, claim_check=check):
                     report.requests.append(request)
+                    report.claim_checks.extend([check] if check else [])
                 case Refused() as refused:
                     report.dead.append(_refused(event, rule, refused, payload))
     for rule in matches.rules:
         if rule.state == "SHADOW":
-            report.shadows.extend(
-                shadow_of(event, rule, found, now) for found in resolve(event, rule, now=now)
-            )
+            trial = resolve(event, rule, now=now, claim_check_bucket=bucket)
+            report.shadows.extend(shadow_of(event, rule, found, now) for found in trial)
     if live:
         report.matched += 1
     elif not matches.broken:

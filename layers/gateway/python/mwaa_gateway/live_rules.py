@@ -10,7 +10,7 @@ from mwaa_gateway.errors import InvalidPattern, InvalidRule
 from mwaa_gateway.namespaces import Namespaces
 from mwaa_gateway.patterns import Pattern, compile_pattern
 from mwaa_gateway.routing import RuleIndex, event_partitions
-from mwaa_gateway.rules import Rule, parse_rule
+from mwaa_gateway.rules import Rule, is_own_event, parse_rule
 
 __all__ = ["NAMESPACES_PARTITION", "BrokenRule", "LiveRules", "Matches", "RuleSource", "StoredRule"]
 
@@ -77,15 +77,26 @@ class _Copy:
         self._rule: Rule | BrokenRule | None = None
         self._namespaces: Namespaces | None = None  # those that the rule was held against
 
-    def rule(self, environments: Collection[str], namespaces: Namespaces) -> Rule | BrokenRule:
+    def rule(
+        self, environments: Collection[str], claim_check_bucket: str, namespaces: Namespaces
+    ) -> Rule | BrokenRule:
         if self._rule is None or self._namespaces is not namespaces:
-            self._rule, self._namespaces = self._checked(environments, namespaces), namespaces
+            self._rule = self._checked(environments, claim_check_bucket, namespaces)
+            self._namespaces = namespaces
         return self._rule
 
-    def _checked(self, environments: Collection[str], namespaces: Namespaces) -> Rule | BrokenRule:
+    def _checked(
+        self, environments: Collection[str], claim_check_bucket: str, namespaces: Namespaces
+    ) -> Rule | BrokenRule:
+        """Check the rule as when it was written: the table, the gateway and the allow-lists may have changed since."""
         stored = self.stored
         try:
-            rule = parse_rule(json.loads(stored.document), environments=environments, version=stored.version)
+            rule = parse_rule(
+                json.loads(stored.document),
+                environments=environments,
+                version=stored.version,
+                claim_check_bucket=claim_check_bucket,
+            )
             refused = InvalidRule(rule.id, tuple(namespaces.permits(rule)))
         except InvalidRule as error:
             return BrokenRule(stored.id, stored.version, str(error))
@@ -110,8 +121,16 @@ class LiveRules:
     allow (any more) is a broken one.
     """
 
-    def __init__(self, source: RuleSource, *, environments: Collection[str], refresh_seconds: float) -> None:
+    def __init__(
+        self,
+        source: RuleSource,
+        *,
+        environments: Collection[str],
+        refresh_seconds: float,
+        claim_check_bucket: str = "",
+    ) -> None:
         self._source = source
+        self._claim_check_bucket = claim_check_bucket
         self._environments = environments
         self._refresh_seconds = refresh_seconds
         self._partitions: dict[str, _Partition] = {}
@@ -130,13 +149,16 @@ class LiveRules:
         matched: dict[str, Rule | BrokenRule] = {}
         for partition in (self._partitions[name] for name in partitions):
             found = (
-                copy.rule(self._environments, self._namespaces) for copy in partition.index.match(envelope)
+                copy.rule(self._environments, self._claim_check_bucket, self._namespaces)
+                for copy in partition.index.match(envelope)
             )
             for rule in (*found, *partition.unreadable):
                 if rule.id not in matched or matched[rule.id].version < rule.version:
                     matched[rule.id] = rule
+        # The gateway's own event is for no rule, also not for one that wants everything: it could start itself.
+        own = is_own_event(envelope, self._claim_check_bucket)
         return Matches(
-            rules=tuple(rule for rule in matched.values() if isinstance(rule, Rule)),
+            rules=tuple(rule for rule in matched.values() if isinstance(rule, Rule) and not own),
             broken=tuple(rule for rule in matched.values() if isinstance(rule, BrokenRule)),
         )
 

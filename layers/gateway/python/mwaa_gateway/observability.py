@@ -70,6 +70,7 @@ def report_ingress(report: IngressReport) -> None:
         "EventsMatched": report.matched,
         "EventsUnmatched": len(report.unmatched),
         "RequestsEnqueued": len(report.requests),
+        "ClaimChecks": len(report.claim_checks),
         "EventsMalformed": reasons.count(DeadEventReason.MALFORMED_EVENT),
         "BrokenRules": reasons.count(DeadEventReason.BROKEN_RULE),
         "CapturesRefused": reasons.count(DeadEventReason.CAPTURES_REFUSED),

@@ -15,7 +15,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from mwaa_gateway.captures import captured
-from mwaa_gateway.conf import build_conf
+from mwaa_gateway.claim_checks import MAXIMUM_CLAIM_CHECK_BYTES, ClaimCheck, claim_check
+from mwaa_gateway.conf import MAXIMUM_CONF_BYTES, build_conf, conf_size
 from mwaa_gateway.errors import ConfError
 from mwaa_gateway.events import Event
 from mwaa_gateway.events.event import identity_of
@@ -50,13 +51,18 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A trigger request, ready for its queue."""
+    """A trigger request, ready for its queue once its claim check, where it has one, is in the bucket."""
 
     request: TriggerRequest
+    claim_check: ClaimCheck | None = None
 
 
-def resolve(event: Event, rule: Rule, *, now: float) -> Iterator[Resolved | Refused]:
+def resolve(
+    event: Event, rule: Rule, *, now: float, claim_check_bucket: str = ""
+) -> Iterator[Resolved | Refused]:
     """Yield what each target of a matching rule comes to; `now` is in seconds since the epoch.
+
+    `claim_check_bucket` is where large confs are to be put, "" where there is no such bucket.
 
     The same event and rule give the same run_ids, whenever it is asked.
     """
@@ -76,11 +82,25 @@ def resolve(event: Event, rule: Rule, *, now: float) -> Iterator[Resolved | Refu
         except ConfError as error:
             yield Refused(DeadEventReason.DAG_ID_REFUSED, str(error), target)
             continue
+        run_id = derive_run_id(identity, rule.id, target.id)
+        large = bool(claim_check_bucket) and target.large_conf == "claim_check"
         try:
-            conf = build_conf(target, event, _origin(event, rule, target), pieces, now=now)
+            conf = build_conf(
+                target,
+                event,
+                _origin(event, rule, target),
+                pieces,
+                now=now,
+                maximum_bytes=MAXIMUM_CLAIM_CHECK_BYTES if large else MAXIMUM_CONF_BYTES,
+            )
         except ConfError as error:
             yield Refused(DeadEventReason.CONF_REFUSED, str(error), target)
             continue
+        check = None
+        if large and conf_size(conf) > MAXIMUM_CONF_BYTES:
+            conf, check = claim_check(
+                conf, bucket=claim_check_bucket, environment=target.environment, run_id=run_id
+            )
         yield Resolved(
             TriggerRequest(
                 identity=identity,
@@ -91,12 +111,13 @@ def resolve(event: Event, rule: Rule, *, now: float) -> Iterator[Resolved | Refu
                 target=ResolvedTarget(
                     environment=target.environment,
                     dag_id=dag_id,
-                    run_id=derive_run_id(identity, rule.id, target.id),
+                    run_id=run_id,
                     conf=conf,
                 ),
                 maximum_event_age_seconds=rule.maximum_event_age_seconds,
                 requested_at=now,
-            )
+            ),
+            check,
         )
 
 

@@ -65,6 +65,7 @@ class IngressSettings(_Settings):
     environments: frozenset[str] = _setting(
         "comma-separated names of the MWAA environments rules may name", _names
     )
+    claim_check_bucket: str = _setting("name of the bucket for confs that are too large to be passed")
     rules_refresh_seconds: float = _setting(
         "how old, in seconds, the rules in use may be", float, default=5.0
     )

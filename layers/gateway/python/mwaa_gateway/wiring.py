@@ -12,6 +12,7 @@ import boto3
 
 from mwaa_gateway.aws.brake_items import BrakeItems
 from mwaa_gateway.aws.calls import CLIENT_CONFIG
+from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
@@ -55,6 +56,7 @@ class Ingress:
     queues: TriggerQueues
     dead_letters: IngressDeadLetterQueue
     shadows: ShadowRecords
+    claim_checks: ClaimCheckBucket
     now: Callable[[], float]
 
     def ingest(self, parsed: Iterable[Event | MalformedEvent], payload: Mapping[str, Any]) -> IngressReport:
@@ -66,7 +68,9 @@ class Ingress:
             queue=self.queues,
             dead_letters=self.dead_letters,
             shadows=self.shadows,
+            claim_checks=self.claim_checks,
             now=self.now,
+            claim_check_bucket=self.settings.claim_check_bucket,
         )
 
 
@@ -116,11 +120,15 @@ def _ingress(settings: IngressSettings, sqs: "SQSClient") -> Ingress:
     return Ingress(
         settings=settings,
         rules=LiveRules(
-            rules, environments=settings.environments, refresh_seconds=settings.rules_refresh_seconds
+            rules,
+            environments=settings.environments,
+            refresh_seconds=settings.rules_refresh_seconds,
+            claim_check_bucket=settings.claim_check_bucket,
         ),
         queues=TriggerQueues(sqs, settings.trigger_queue_url),
         dead_letters=IngressDeadLetterQueue(sqs, settings.ingress_dlq_url),
         shadows=ShadowRecords(dynamodb, settings.ledger_table),
+        claim_checks=ClaimCheckBucket(lambda: boto3.client("s3", config=CLIENT_CONFIG)),
         now=time.time,
     )
 

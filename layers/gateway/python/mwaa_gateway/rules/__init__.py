@@ -1,6 +1,6 @@
 """A routing rule: which events it is about, and what each of them starts."""
 
-from mwaa_gateway.rules.parsing import OWN_SOURCE, RULE_FORMAT, parse_rule
+from mwaa_gateway.rules.parsing import OWN_SOURCE, RULE_FORMAT, is_own_event, parse_rule
 from mwaa_gateway.rules.rule import DedupeKey, Rule, State, Target
 
-__all__ = ["OWN_SOURCE", "RULE_FORMAT", "DedupeKey", "Rule", "State", "Target", "parse_rule"]
+__all__ = ["OWN_SOURCE", "RULE_FORMAT", "DedupeKey", "Rule", "State", "Target", "is_own_event", "parse_rule"]

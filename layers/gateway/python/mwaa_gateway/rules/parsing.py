@@ -7,12 +7,13 @@ from typing import Any, Final, Literal
 from mwaa_gateway.captures import validate_captures
 from mwaa_gateway.errors import InvalidPattern, InvalidRule
 from mwaa_gateway.patterns import FieldMatcher, Pattern, compile_pattern
+from mwaa_gateway.payloads import dig
 from mwaa_gateway.rules.fields import Reading, seconds_of
 from mwaa_gateway.rules.rule import DedupeKey, Rule, State
 from mwaa_gateway.rules.targets import read_targets
 from mwaa_gateway.text_templates import TextTemplate, parse_text_template
 
-__all__ = ["OWN_SOURCE", "RULE_FORMAT", "parse_rule"]
+__all__ = ["OWN_SOURCE", "RULE_FORMAT", "is_own_event", "parse_rule"]
 
 OWN_SOURCE: Final = "mwaa-gateway"  # the source of the gateway's own events; a rule on them could feed itself
 # Of a stored rule: a release that changes what a field means raises it and writes `format` into the document, so that one
@@ -47,6 +48,17 @@ def parse_rule(
         rule_id = document.get("id") if isinstance(document, Mapping) else None
         raise InvalidRule(rule_id if isinstance(rule_id, str) else "?", tuple(reading.problems))
     return rule
+
+
+def is_own_event(envelope: Mapping[str, Any], claim_check_bucket: str) -> bool:
+    """Say whether the gateway itself is the cause of an event: its own source, or its own bucket."""
+    if envelope["source"] == OWN_SOURCE:
+        return True
+    return (
+        bool(claim_check_bucket)
+        and envelope["source"] == "aws.s3"
+        and dig(envelope, ("detail", "bucket", "name")) == claim_check_bucket
+    )
 
 
 # Known names, and those that a later release brings: refused by name, never ignored.

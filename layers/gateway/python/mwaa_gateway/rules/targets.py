@@ -176,7 +176,7 @@ class _TargetReading:
             case "reject":
                 return "reject"
             case "claim_check":
-                self._reading.refuse(f"{field}.large_conf", "claim_check is not supported yet; write reject")
+                return "claim_check"
             case other:
                 self._reading.refuse(f"{field}.large_conf", f"is {other!r}; write reject or claim_check")
         return "reject"

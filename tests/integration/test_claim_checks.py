@@ -1,0 +1,77 @@
+"""The bucket for large confs, and the policy that DAGs read it with."""
+
+import json
+from collections.abc import Callable
+
+import boto3
+import pytest
+from click.testing import Result
+
+from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
+from mwaa_gateway.claim_checks import claim_check
+from mwaa_gateway.errors import Unavailable
+
+CONF = {"rows": ["é", 1, None], "mwaa_gateway": {"rule_id": "sales.orders"}}
+
+
+@pytest.fixture
+def s3(aws: None):  # noqa: ARG001
+    client = boto3.client("s3", region_name="eu-west-1")
+    client.create_bucket(Bucket="large-confs", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    return client
+
+
+def test_a_conf_is_read_back_as_it_was(s3) -> None:
+    """By the URI in the small conf; without the gateway's own key, which is in the small one."""
+    small, check = claim_check(CONF, bucket="large-confs", environment="analytics", run_id="evt__a__0")
+    bucket = ClaimCheckBucket(lambda: s3)
+    bucket.put([check, check])
+    (listed,) = s3.list_objects_v2(Bucket="large-confs")["Contents"]
+    assert small["mwaa_gateway"] == {
+        "rule_id": "sales.orders",
+        "conf_uri": f"s3://large-confs/{listed['Key']}",
+    }
+    found = s3.get_object(Bucket="large-confs", Key=listed["Key"])
+    assert "application/json" == found["ContentType"]
+    assert {"rows": ["é", 1, None]} == json.loads(found["Body"].read())
+
+
+def test_a_bucket_that_does_not_answer(s3) -> None:
+    """Told to ingress, which sends no request then."""
+    _, check = claim_check(CONF, bucket="no-such-bucket", environment="analytics", run_id="evt__a__0")
+    with pytest.raises(Unavailable, match="the bucket for large confs did not take one: NoSuchBucket"):
+        ClaimCheckBucket(lambda: s3).put([check])
+
+
+def test_a_client_is_made_for_the_first_large_conf_only(s3) -> None:
+    """Cold starts pay for it where it is needed."""
+    made = []
+    bucket = ClaimCheckBucket(lambda: made.append(s3) or s3)
+    bucket.put([])
+    assert [] == made
+    for _ in range(2):
+        bucket.put([claim_check(CONF, bucket="large-confs", environment="a", run_id="r")[1]])
+    assert 1 == len(made)
+
+
+def test_the_policy_that_a_dags_role_needs(
+    gateway: Callable[..., Result], gateway_outputs: dict[str, str]
+) -> None:
+    """To read the confs of its own environment; and the key, where the gateway has one."""
+    read = {
+        "Sid": "ReadLargeConfs",
+        "Effect": "Allow",
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::large-confs/analytics/*",
+    }
+    printed = json.loads(gateway("claim-check", "policy", "analytics").stdout)
+    assert {"Version": "2012-10-17", "Statement": [read]} == printed
+    key = gateway_outputs["ClaimCheckKeyArn"] = "arn:aws:kms:eu-west-1:123456789012:key/1"
+    decrypt = {"Sid": "DecryptLargeConfs", "Effect": "Allow", "Action": "kms:Decrypt", "Resource": key}
+    assert [read, decrypt] == json.loads(gateway("claim-check", "policy", "analytics").stdout)["Statement"]
+
+
+def test_no_policy_for_an_environment_that_there_is_not(gateway: Callable[..., Result]) -> None:
+    """A policy for a misspelt name would allow nothing, and nobody would know why."""
+    refused = gateway("claim-check", "policy", "analitics", exit_code=1)
+    assert "it has analytics, reporting" in refused.stderr
