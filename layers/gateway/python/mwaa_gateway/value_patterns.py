@@ -223,7 +223,10 @@ class AnythingBut:
 
     def matches(self, value: Any) -> bool:
         """Say whether the value is not excluded."""
-        return not any(pattern.matches(value) for pattern in self.excluded)
+        for pattern in self.excluded:  # noqa: SIM110 (half the time of any())
+            if pattern.matches(value):
+                return False
+        return True
 
 
 # --- numbers and addresses ----------------------------------------------------------------------------------
@@ -235,6 +238,8 @@ def comparable(value: Any) -> float | None:
     The doubles that are kept are those whose shortest spelling is the number itself; between them, order and
     equality of doubles are order and equality of the numbers.
     """
+    if type(value) is int and -_EXACT_INTEGERS <= value <= _EXACT_INTEGERS:  # the common case first
+        return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, int) and -_EXACT_INTEGERS <= value <= _EXACT_INTEGERS:

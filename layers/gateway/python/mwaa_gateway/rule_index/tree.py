@@ -59,7 +59,10 @@ class RuleTree:
             if splits:
                 for path in splits.keys() & values.keys() if len(splits) > 1 else splits:
                     if path in values:
-                        _descend(splits[path], values[path], nodes)
+                        if len(values[path]) == 1:
+                            splits[path].find(values[path][0], nodes)
+                        else:
+                            _descend(splits[path], values[path], nodes)
         return found
 
     def candidates(self, values: PlainValues) -> set[int]:
@@ -81,9 +84,6 @@ class RuleTree:
 
 def _descend(split: ValueIndex[Node], values: Sequence[Any], nodes: list[Node]) -> None:
     """Add the nodes below the entries that any of the values matches, each once: a stranger's list may be long."""
-    if len(values) == 1:
-        split.find(values[0], nodes)
-        return
     below: list[Node] = []
     for value in values:
         split.find(value, below)

@@ -65,12 +65,20 @@ class ValueIndex(Generic[P]):
         self._numbers = NumberIndex(kinds["number"]) if "number" in kinds else None
         self._addresses = AddressIndex(kinds["address"]) if "address" in kinds else None
 
-    def find(self, value: Any, found: list[P]) -> None:
+    # one function, as calls would double what every event costs
+    def find(self, value: Any, found: list[P]) -> None:  # noqa: C901
         """Add the payload of each entry that matches a leaf of an event to `found`."""
         if self._any:
             found += self._any
         if isinstance(value, str):
-            self._find_text(value, found)
+            if value in self._strings:
+                found.append(self._strings[value])
+            if self._texts is not None:
+                self._texts.find(value, value, found)
+            if self._folded is not None:
+                self._folded.find(folded(value), value, found)
+            if self._addresses is not None:
+                self._addresses.find(value, found)
         elif isinstance(value, bool) or value is None:
             if value in self._literals:
                 found.append(self._literals[value])
@@ -79,13 +87,3 @@ class ValueIndex(Generic[P]):
         for entry, payload in self._asked:
             if entry.matches(value):
                 found.append(payload)
-
-    def _find_text(self, value: str, found: list[P]) -> None:
-        if value in self._strings:
-            found.append(self._strings[value])
-        if self._texts is not None:
-            self._texts.find(value, value, found)
-        if self._folded is not None:
-            self._folded.find(folded(value), value, found)
-        if self._addresses is not None:
-            self._addresses.find(value, found)
