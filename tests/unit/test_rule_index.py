@@ -133,6 +133,36 @@ def test_work_does_not_grow_with_the_rules(kind: str):
     assert found or kind in {"anything-but, two fields", "exists false"}, "the events are about the rules"
 
 
+class CountedText(str):
+    """A text of which each look for a piece is a call that is counted."""
+
+    __slots__ = ()
+
+    def __contains__(self, piece: object) -> bool:
+        return super().__contains__(piece)  # type: ignore[operator]
+
+
+def test_pieces_are_not_looked_for_one_by_one():
+    """Wildcards with neither head nor tail: two thousand of them are no two thousand searches of the key."""
+    rules = rule_set("wildcard, no ends", 2_000, events=10)
+    index = RuleIndex(enumerate(compiled(list(rules.patterns))))
+    for text in rules.events:
+        event = json.loads(text)
+        event["detail"]["object"]["key"] = CountedText(event["detail"]["object"]["key"])
+        with counted_calls() as calls:
+            assert index.match(event)
+        assert calls.count < 400
+
+
+def test_wildcards_that_share_heads_and_tails_are_told_apart_by_both():
+    """Sixty heads with sixty tails: each alone would leave sixty wildcards to ask."""
+    wildcards = [f"head-{head}/*-tail-{tail}" for head in range(60) for tail in range(60)]
+    index = RuleIndex((text, compile_pattern({"key": [{"wildcard": text}]})) for text in wildcards)
+    with counted_calls() as calls:
+        assert ["head-17/*-tail-19"] == index.match({"key": "head-17/2026-11-22-tail-19"})
+    assert calls.count < 120
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_found_as_one_by_one(kind: str):
     """The sets that are counted and timed hold what their patterns say."""
