@@ -182,7 +182,7 @@ def test_what_an_operator_may_do(expand):
         for (actions, resources, _), sid in zip(statements(policy["PolicyDocument"]), found, strict=True)
     } == {
         "ListStoppedRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/stopped"}),
-        "ReadDeadRequests": ({"dynamodb:GetItem"}, {"<LedgerTable.Arn>"}),
+        "ReadRequests": ({"dynamodb:GetItem", "dynamodb:Query"}, {"<LedgerTable.Arn>"}),
         "TakeOffTheList": ({"dynamodb:UpdateItem"}, {"<LedgerTable.Arn>"}),
         "LookIntoDeadLetterQueues": (
             {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"},

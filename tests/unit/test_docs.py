@@ -2,12 +2,18 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
+from gateway_cli.namespaces.commands import namespaces
+from gateway_cli.rules.commands import rules
+from gateway_cli.rules.files import check_rules
+from mwaa_gateway.namespaces import Namespace
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 
@@ -83,3 +89,32 @@ def test_the_conf_shown_to_dag_authors_has_every_key_of_its_origin() -> None:
         )
     )
     assert written == set(shown["mwaa_gateway"])
+
+
+def commands(group: click.Group, *path: str) -> Iterator[str]:
+    """Every command of a group, by its words."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield " ".join((*path, name))
+
+
+@pytest.mark.parametrize("command", [*commands(rules, "rules"), *commands(namespaces, "namespaces")])
+def test_every_command_on_rules_is_on_the_page(command: str) -> None:
+    """By its whole words, so that it can be found and copied."""
+    page = (ROOT / "docs" / "rules-as-code.md").read_text()
+    assert re.search(rf"\bmwaa-gateway {command}\b", page)
+
+
+def test_the_files_shown_on_the_page_are_valid(tmp_path: Path) -> None:
+    """The rule file with its stage, and the allow-lists."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "rules-as-code.md").read_text(), re.DOTALL)
+    rule_file, stage, _, allow_lists = blocks
+    (tmp_path / "rules.yaml").write_text(rule_file)
+    (tmp_path / "prod.yaml").write_text(stage)
+    checked, mistakes = check_rules(
+        [tmp_path / "rules.yaml"], environments={"analytics"}, variable_files=[tmp_path / "prod.yaml"]
+    )
+    assert ([rule.rule.id for rule in checked], mistakes) == (["finance.orders", "finance.refunds"], [])
+    assert [Namespace.parse(one).name for one in yaml.safe_load(allow_lists)] == ["finance", "*"]

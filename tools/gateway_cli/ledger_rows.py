@@ -70,6 +70,15 @@ class LedgerRows:
         answer = self._client.get_item(TableName=self._table, Key=_key(key), ConsistentRead=True)
         return _row(answer["Item"], "") if "Item" in answer else None
 
+    def of_event(self, event: str) -> list[LedgerRow]:
+        """Read every row of one event, by the event's hash, with their requests."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="event = :event",
+            ExpressionAttributeValues={":event": {"S": event}},
+        )
+        return [_row(item, "") for page in pages for item in page["Items"]]
+
     def take_off_the_list(self, row: LedgerRow) -> bool:
         """Take a dead row out of the index: it stays dead, and stays. False where it is not this death any more."""
         try:

@@ -11,6 +11,7 @@ from gateway_cli.output import Refused, output_option, print_json, print_note, p
 from gateway_cli.rules.file_commands import apply, plan, validate
 from gateway_cli.rules.new_commands import import_rules, new, schema
 from gateway_cli.rules.options import by_option, now, refuse_unless_allowed, rule_id_argument
+from gateway_cli.rules.shadow_commands import shadow_report
 from gateway_cli.rules.store import Applied, State
 from gateway_cli.rules.stored import document_of, summary, target_names
 from gateway_cli.rules.trial_commands import explain_rule, test
@@ -185,6 +186,7 @@ for _command in (
     plan,
     rollback,
     schema,
+    shadow_report,
     test,
     validate,
 ):
