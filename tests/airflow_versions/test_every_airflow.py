@@ -118,7 +118,8 @@ def test_conf_of_128_kb(airflow: RealAirflow, transport: str) -> None:
     outcome = sandbox.trigger(too_long)
     if transport == "cli":
         assert isinstance(outcome, OutcomeUnknown)
-        assert reason(sandbox.look_up(too_long)) == Reason.RUN_NOT_THERE
+        looked_up = sandbox.look_up(too_long)
+        assert reason(looked_up) == Reason.RUN_NOT_THERE, looked_up
         assert airflow.count("waiting", too_long.run_id) == 0
     else:
         assert outcome == Triggered()

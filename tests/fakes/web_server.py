@@ -18,17 +18,22 @@ class Received:
     path: str
     headers: dict[str, str]
     body: bytes
+    client_port: int  # one for each connection
 
 
 @dataclass
 class Answer:
-    """What to answer: `cut` closes the connection in the middle of the body, `silent` before anything is said."""
+    """What to answer: `cut` closes the connection in the middle of the body, `silent` before anything is said.
+
+    `keeps_open` leaves the connection open, and says nothing about it, although the client asked for its end.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
     silent: bool = False
+    keeps_open: bool = False
     wait: threading.Event | None = None
 
 
@@ -67,9 +72,11 @@ def scripted_web_server(folder: Path) -> Iterator[WebServerScript]:
 
 def _handler(script: WebServerScript) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            script.received.append(Received(self.path, dict(self.headers), body))
+            script.received.append(Received(self.path, dict(self.headers), body, self.client_address[1]))
             answer = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
             if answer.wait is not None:
                 answer.wait.wait(timeout=10)
@@ -79,10 +86,12 @@ def _handler(script: WebServerScript) -> type[BaseHTTPRequestHandler]:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
+            self.close_connection = not answer.keeps_open
+            if self.close_connection:
+                self.send_header("Connection", "close")
             self.send_header("Content-Length", str(len(answer.body) + (100 if answer.cut else 0)))
             self.end_headers()
             self.wfile.write(answer.body)
-            self.close_connection = True
 
         log_message: Callable[..., None] = lambda *_: None
 

@@ -94,6 +94,15 @@ def test_a_look_up_asks_by_run_id(environment: Environment) -> None:
     assert b"tasks states-for-dag-run -o json ingest_orders evt__a__1" == environment.server.received[0].body
 
 
+def test_each_command_has_a_connection_of_its_own(environment: Environment) -> None:
+    """Even if the web server would keep it open: closed while idle, it would make the next command's fate unknown."""
+    environment.issue_token()
+    environment.server.answers = [Answer(body=CREATED, keeps_open=True)]
+    for _ in range(3):
+        assert environment.transport.trigger(TARGET) == Triggered()
+    assert len({received.client_port for received in environment.server.received}) == 3
+
+
 def test_a_token_is_used_within_its_life_and_renewed_before_it_ends(environment: Environment) -> None:
     """One CreateCliToken a minute, not one a run."""
     environment.issue_token("first")

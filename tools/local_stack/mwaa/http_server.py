@@ -133,6 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer.body)))
         for name, value in answer.headers.items():
             self.send_header(name, value)
+        if self.close_connection:
+            # The client asked for it, and has to be told: it would send its next request on a connection that is closing.
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.body)
 

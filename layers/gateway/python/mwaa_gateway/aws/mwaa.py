@@ -140,6 +140,8 @@ class CliTransport:
                 body = response.raw.read(LARGEST_ANSWER_BYTES, decode_content=True)
         except Exception as error:  # noqa: BLE001  urllib3's own errors come out of a streamed read as they are
             return _failed_post(error)
+        finally:
+            self._session.close()  # a server that does not repeat our "close" would have the connection kept for the next
         if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return Retryable(
                 Reason.TOKEN_REFUSED, f"the web server refused the CLI token (HTTP {response.status_code})"
