@@ -25,6 +25,8 @@ def deliver(record: SQSRecord) -> None:
     try:
         function = wiring.dispatcher()
         message = TriggerMessage.from_record(record.raw_event)
+        if function.messages.rejoin(message):
+            return
         dispatched = function.dispatcher.dispatch(message.body, message.receive_count, message.first_sent_at)
     except Exception:
         # The batch processor keeps it to itself. A request that does this five times is dead, with the bell.

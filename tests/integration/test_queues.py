@@ -51,6 +51,13 @@ def test_every_request_reaches_its_environments_queue(sqs, url: str, urls: str) 
     assert there == [TriggerRequest.from_json(body) for body in bodies(sqs, other)]
 
 
+def test_a_request_travels_in_the_group_of_its_rule(sqs, url: str, urls: str) -> None:
+    """SQS keeps groups from delaying each other."""
+    TriggerQueues(sqs, urls).enqueue([a_request()])
+    (message,) = sqs.receive_message(QueueUrl=url, AttributeNames=["MessageGroupId"])["Messages"]
+    assert {"MessageGroupId": a_request().rule_id} == message["Attributes"]
+
+
 def test_large_requests_are_sent_in_smaller_batches(sqs, url: str, urls: str, monkeypatch) -> None:
     """SQS limits the whole batch to what one message may hold."""
     calls: list[int] = []

@@ -5,8 +5,10 @@ import time
 import pytest
 
 from mwaa_gateway.aws.trigger_messages import (
+    BACKLOG_SECONDS,
     LAST_RECEIVE,
     LONGEST_STAY_SECONDS,
+    REJOIN_EVERY_SECONDS,
     TriggerMessage,
     TriggerMessages,
 )
@@ -83,3 +85,49 @@ def test_a_queue_that_does_not_answer_is_unavailable(sqs, url: str, receives: in
     message = received(sqs, url, receives=receives)
     with pytest.raises(Unavailable):
         TriggerMessages(sqs, url + "-gone", time.time).give_back(message, 5.0)
+
+
+@pytest.fixture
+def backlog(sqs, url: str) -> tuple[TriggerMessages, list[float]]:
+    """A dispatcher's queue, and its clock, which the test moves."""
+    clock = [1_000.0]
+    return TriggerMessages(sqs, url, lambda: clock[0]), clock
+
+
+def waited(
+    seconds: float, clock: list[float], *, group: str = "sales.orders", receives: int = 1
+) -> TriggerMessage:
+    return TriggerMessage("a request", "handle", receives, clock[0] - seconds, clock[0] - seconds, group)
+
+
+def test_a_rule_with_a_backlog_sends_something_every_other_minute(
+    sqs, url: str, backlog: tuple[TriggerMessages, list[float]]
+) -> None:
+    """One message of it goes to the end of the queue, in the same group; the others are worked on."""
+    messages, clock = backlog
+    long = REJOIN_EVERY_SECONDS + BACKLOG_SECONDS
+    assert [True, False] == [messages.rejoin(waited(long, clock)) for _ in range(2)]
+    assert messages.rejoin(waited(long, clock, group="another.rule"))
+    record = receive(sqs, url)
+    assert record is not None
+    assert ("sales.orders", clock[0] - long) == (
+        record["attributes"]["MessageGroupId"],
+        TriggerMessage.from_record(record).first_sent_at,
+    )
+    clock[0] += REJOIN_EVERY_SECONDS
+    assert messages.rejoin(waited(long, clock))
+
+
+def test_only_a_backlog_is_sent_to_the_end_of_the_queue(backlog: tuple[TriggerMessages, list[float]]) -> None:
+    """Not what has just come, what was given back, or what has no group."""
+    messages, clock = backlog
+    clock[0] += 10_000
+    assert not messages.rejoin(waited(BACKLOG_SECONDS - 1, clock))
+    assert not messages.rejoin(waited(500, clock, receives=2))
+    assert not messages.rejoin(waited(500, clock, group=""))
+
+
+def test_a_message_that_cannot_be_sent_anew_is_worked_on(sqs, url: str) -> None:
+    """The backlog is no reason to wait."""
+    messages = TriggerMessages(sqs, url + "-gone", lambda: 1_000.0)
+    assert not messages.rejoin(TriggerMessage("a request", "handle", 1, 500.0, 500.0, "sales.orders"))

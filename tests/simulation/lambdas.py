@@ -161,6 +161,7 @@ def _record(message: Message, source: str) -> dict[str, Any]:
         "attributes": {
             "ApproximateReceiveCount": str(message.receives),
             "SentTimestamp": str(round(message.sent_at * 1000)),
+            **({"MessageGroupId": message.group} if message.group else {}),
         },
         "messageAttributes": message.attributes,
         "eventSource": "aws:sqs",

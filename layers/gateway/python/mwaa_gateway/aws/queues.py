@@ -16,6 +16,7 @@ from mwaa_gateway.trigger_request import TriggerRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 __all__ = [
     "EventQueues",
@@ -41,12 +42,12 @@ class TriggerQueues:
         self._url = url
 
     def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
-        """Send every request to its environment's queue, ten at a time."""
-        bodies: defaultdict[str, list[str]] = defaultdict(list)
+        """Send every request to its environment's queue, ten at a time, in the group of its rule."""
+        messages: defaultdict[str, list[_Message]] = defaultdict(list)
         for request in requests:
-            bodies[request.target.environment].append(request.to_json())
-        for environment, texts in bodies.items():
-            _send_all(self._client, self._url.replace("{environment}", environment), texts)
+            messages[request.target.environment].append(_Message(request.to_json(), request.rule_id))
+        for environment, some in messages.items():
+            _send_all(self._client, self._url.replace("{environment}", environment), some)
 
 
 class IngressDeadLetterQueue:
@@ -58,7 +59,7 @@ class IngressDeadLetterQueue:
 
     def bury(self, dead: Sequence[DeadEvent]) -> None:
         """Keep every dead event whole; one that is too large for a message is kept compressed."""
-        _send_all(self._client, self._url, [_dead_event_body(event) for event in dead])
+        _send_all(self._client, self._url, [_Message(_dead_event_body(event)) for event in dead])
 
 
 def _dead_event_body(dead: DeadEvent) -> str:
@@ -136,14 +137,27 @@ class EventQueues:
         VisibilityTimeout(self.client, url).give_back(receipt_handle, seconds)
 
 
-def _send_all(client: "SQSClient", url: str, bodies: Sequence[str]) -> None:
-    """Send every body or raise Unavailable; what was sent by then is sent again later and ends as a duplicate."""
-    for batch in _batches(bodies):
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A body, and the group whose share of the queue SQS is to keep fair."""
+
+    body: str
+    group: str = ""
+
+    def entry(self, number: int) -> "SendMessageBatchRequestEntryTypeDef":
+        if self.group:
+            return {"Id": str(number), "MessageBody": self.body, "MessageGroupId": self.group}
+        return {"Id": str(number), "MessageBody": self.body}
+
+
+def _send_all(client: "SQSClient", url: str, messages: Sequence[_Message]) -> None:
+    """Send every message or raise Unavailable; what was sent by then is sent again later and ends as a duplicate."""
+    for batch in _batches(messages):
         waiting = dict(enumerate(batch))
         for _ in range(SENDS):
             with unavailable_unless_answered("the queue did not take the messages"):
                 answer = client.send_message_batch(
-                    QueueUrl=url, Entries=[{"Id": str(n), "MessageBody": body} for n, body in waiting.items()]
+                    QueueUrl=url, Entries=[message.entry(n) for n, message in waiting.items()]
                 )
             failed = answer.get("Failed", [])
             waiting = {int(entry["Id"]): waiting[int(entry["Id"])] for entry in failed}
@@ -154,15 +168,15 @@ def _send_all(client: "SQSClient", url: str, bodies: Sequence[str]) -> None:
             raise Unavailable(f"{len(waiting)} of {len(batch)} messages were refused {SENDS} times: {codes}")
 
 
-def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
+def _batches(messages: Sequence[_Message]) -> Iterator[list[_Message]]:
+    batch: list[_Message] = []
     size = 0
-    for body in bodies:
-        length = len(body.encode())
+    for message in messages:
+        length = len(message.body.encode())
         if batch and (len(batch) == MESSAGES_PER_BATCH or size + length > LARGEST_MESSAGE_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(body)
+        batch.append(message)
         size += length
     if batch:
         yield batch

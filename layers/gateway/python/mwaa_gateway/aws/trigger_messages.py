@@ -4,7 +4,9 @@ SQS delivers a message 1,000 times at most and keeps it for four days. What wait
 sent anew: a new message of the same request, and then the old one is deleted. Who dies in between leaves two messages of
 one request, as any duplicate delivery does, and the ledger lets one of them start the run.
 
-A message's group is its rule, for SQS's fair queues (`docs/adr/0006`).
+A message's group is its rule: a rule that takes more than its share of the slots is received last (SQS's fair queues,
+`docs/adr/0006-*.md`). SQS forgets that of a rule that has sent nothing for five minutes, although its backlog may last for
+hours; so now and then a message of a backlog is sent anew, to the end of the queue.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,15 +14,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from mwaa_gateway.aws.calls import unavailable_unless_answered
+from mwaa_gateway.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageRequestTypeDef
 
 __all__ = ["TriggerMessage", "TriggerMessages"]
 
 LAST_RECEIVE: Final = 900  # of 1,000: room for a queue that cannot be written to for a while
 LONGEST_STAY_SECONDS: Final = 2 * 86_400  # of four days
 LONGEST_DELAY_SECONDS: Final = 900  # SQS's, of a message that is sent
+BACKLOG_SECONDS: Final = 60  # waiting so long for its first receive, a message is one of a backlog
+REJOIN_EVERY_SECONDS: Final = 120  # for each rule and sandbox; SQS forgets after 300
 
 _FIRST_SENT_AT: Final = "FirstSentAt"
 
@@ -37,6 +43,7 @@ class TriggerMessage:
     receive_count: int
     sent_at: float
     first_sent_at: float
+    group: str = ""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -50,6 +57,7 @@ class TriggerMessage:
             receive_count=int(attributes["ApproximateReceiveCount"]),
             sent_at=sent_at,
             first_sent_at=float(carried["stringValue"]) if carried else sent_at,
+            group=attributes.get("MessageGroupId", ""),
         )
 
 
@@ -60,6 +68,7 @@ class TriggerMessages:
     client: "SQSClient"
     url: str
     now: Callable[[], float] = field(repr=False)
+    _rejoined: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     def give_back(self, message: TriggerMessage, seconds: float) -> bool:
         """Let the request be delivered again in `seconds`; raises Unavailable, then the message comes back by itself.
@@ -75,13 +84,30 @@ class TriggerMessages:
             )
         return False
 
+    def rejoin(self, message: TriggerMessage) -> bool:
+        """Send one message of a backlog to the end of the queue, every other minute; True when this one is done with."""
+        now = self.now()
+        if not message.group or message.receive_count > 1 or now - message.sent_at < BACKLOG_SECONDS:
+            return False
+        if now - self._rejoined.get(message.group, message.sent_at) < REJOIN_EVERY_SECONDS:
+            return False
+        self._rejoined[message.group] = now
+        try:
+            self._send_anew(message, 0)
+        except Unavailable:
+            return False
+        return True
+
     def _send_anew(self, message: TriggerMessage, seconds: float) -> None:
+        anew: SendMessageRequestTypeDef = {
+            "QueueUrl": self.url,
+            "MessageBody": message.body,
+            "DelaySeconds": min(round(seconds), LONGEST_DELAY_SECONDS),
+            "MessageAttributes": {
+                _FIRST_SENT_AT: {"DataType": "Number", "StringValue": f"{message.first_sent_at:.3f}"}
+            },
+        }
+        if message.group:
+            anew["MessageGroupId"] = message.group
         with unavailable_unless_answered("the message could not be sent anew"):
-            self.client.send_message(
-                QueueUrl=self.url,
-                MessageBody=message.body,
-                DelaySeconds=min(round(seconds), LONGEST_DELAY_SECONDS),
-                MessageAttributes={
-                    _FIRST_SENT_AT: {"DataType": "Number", "StringValue": f"{message.first_sent_at:.3f}"}
-                },
-            )
+            self.client.send_message(**anew)
