@@ -230,6 +230,22 @@ def test_a_message_to_come_again_is_reported_and_given_back(dispatching: Dispatc
     assert 1 == len(dispatching.airflow.runs)
 
 
+def test_how_long_an_environment_has_been_away_is_a_metric(
+    dispatching: Dispatching, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of each attempt that found it so, for the alarm; not while a few failures leave the gate open."""
+    told: list[float | None] = []
+    for number in range(5):
+        body = a_request(str(number)).to_json()
+        dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=body)
+        dispatching.airflow.answers = [BUSY]
+        dispatching.invoke(dispatching.receive())
+        _, metric = lines(capsys)
+        told.append(metric.get("EnvironmentAwaySeconds", [None])[0])
+    assert [None, None] == told[:2]
+    assert all(earlier < later for earlier, later in itertools.pairwise(told[2:]))
+
+
 def test_a_message_sent_anew_is_done_with(dispatching: Dispatching) -> None:
     """Its last receives are near: another message carries the request on, and becomes the run."""
     dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request().to_json())

@@ -20,6 +20,12 @@ PER_ENVIRONMENT = {
     ),
     "DispatcherErrorsAlarm": ("AWS/Lambda", "Errors", {"FunctionName": "<dispatcher{}>"}, 0),
     "DispatcherThrottlesAlarm": ("AWS/Lambda", "Throttles", {"FunctionName": "<dispatcher{}>"}, 0),
+    "EnvironmentAwayAlarm": (
+        "MwaaTriggerGateway",
+        "EnvironmentAwaySeconds",
+        {"environment": "{}", "service": "<dispatcher{}>"},
+        900,
+    ),
     "AirflowNotReachedAlarm": (
         "MwaaTriggerGateway",
         "Retryable",

@@ -9,11 +9,13 @@ from template.expansion import PSEUDO_PARAMETERS
 
 NAMES = ("analytics", "legacy", "risk", "Sales2", "x")
 PARTS = {
+    "AirflowNotReachedAlarm",
     "DispatcherErrorsAlarm",
     "DispatcherEventSource",
     "DispatcherLogGroup",
     "DispatcherRole",
     "DispatcherThrottlesAlarm",
+    "EnvironmentAwayAlarm",
     "OutcomeUnknownAlarm",
     "TriggerDlq",
     "TriggerDlqAlarm",

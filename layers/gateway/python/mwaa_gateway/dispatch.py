@@ -76,13 +76,15 @@ class Dispatched:
     """What one delivery of a message came to.
 
     `request` is the pinned one, None when the message holds no request. `redeliver_after` is None when the message is
-    done with, else the seconds until it is to be delivered again.
+    done with, else the seconds until it is to be delivered again. `away_for` is None unless the environment is away, else
+    for how many seconds.
     """
 
     request: TriggerRequest | None
     outcome: Outcome
     attempt: int
     redeliver_after: float | None
+    away_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +232,7 @@ class Dispatcher:
         if isinstance(outcome, Retryable | OutcomeUnknown):
             maximum = claim.request.maximum_event_age_seconds or self.maximum_event_age_seconds
             in_doubt = isinstance(outcome, OutcomeUnknown)
-            if waited_out and self.gates.away(now):
+            if waited_out and self.gates.away_for(now) is not None:
                 return _waited_out(claim, outcome.text, in_doubt=in_doubt)
             if age >= maximum:
                 tried = f"tried for {age:.0f} s of {maximum} s"
@@ -244,7 +246,7 @@ class Dispatcher:
             case Retryable() | OutcomeUnknown():
                 # An environment comes back; a permission that is missing is no passing trouble, and what asks for it dies.
                 now = self.now()
-                ageing = outcome.reason is Reason.ACCESS_DENIED or not self.gates.away(now)
+                ageing = outcome.reason is Reason.ACCESS_DENIED or self.gates.away_for(now) is None
                 mine = self.ledger.note(claim, outcome, now, ageing=ageing)
             case Held():
                 return self._hold(claim.request, outcome)
@@ -304,7 +306,8 @@ class Dispatcher:
             case Triggered() | AlreadyTriggered() | Rejected() | Held():
                 return Dispatched(request, outcome, attempt, redeliver_after=None)
             case Retryable() | OutcomeUnknown():
-                return Dispatched(request, outcome, attempt, self._wait(request, tries or attempt))
+                wait, away_for = self._wait(request, tries or attempt), self.gates.away_for(self.now())
+                return Dispatched(request, outcome, attempt, wait, away_for)
             case _:
                 assert_never(outcome)
 

@@ -191,9 +191,10 @@ class Gates:
                 return Gone(at_dag)
         return at_dag
 
-    def away(self, now: float) -> bool:
-        """Tell whether this sandbox knows the environment's gate to be shut; without I/O."""
-        return self._environment.known_shut(now) is not None
+    def away_for(self, now: float) -> float | None:
+        """Return for how many seconds this sandbox knows the environment's gate to be shut, None if open; without I/O."""
+        gate = self._environment.known_shut(now)
+        return None if gate is None else now - gate.shut_since
 
     def known_shut(self, target: ResolvedTarget, now: float) -> Wait | None:
         """Return the gate before this target that the sandbox knows to be shut, the environment's first; without I/O."""

@@ -121,6 +121,9 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
         },
     )
     metrics.add_dimension(name="environment", value=environment)
+    if dispatched.away_for is not None:
+        # Once for each probe: every half minute or so for as long as anything waits.
+        metrics.add_metric(name="EnvironmentAwaySeconds", unit=MetricUnit.Seconds, value=dispatched.away_for)
     _publish({type(outcome).__name__: 1})
 
 
