@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import boto3
 import pytest
@@ -69,6 +70,21 @@ def test_the_policy_that_a_dags_role_needs(
     key = gateway_outputs["ClaimCheckKeyArn"] = "arn:aws:kms:eu-west-1:123456789012:key/1"
     decrypt = {"Sid": "DecryptLargeConfs", "Effect": "Allow", "Action": "kms:Decrypt", "Resource": key}
     assert [read, decrypt] == json.loads(gateway("claim-check", "policy", "analytics").stdout)["Statement"]
+
+
+def test_a_rule_on_the_gateways_own_bucket_is_not_applied(
+    gateway: Callable[..., Result], gateway_outputs: dict[str, str], folder: Path
+) -> None:
+    """Refused when it is written; the functions refuse it again when they read it."""
+    gateway_outputs["ClaimCheckBucketName"] = "large-confs"
+    (folder / "own.yaml").write_text(
+        "id: a.own\ns3: s3://large-confs/*\ntarget: {environment: analytics, dag_id: d}\n"
+    )
+    refused = gateway("rules", "apply", "own.yaml", exit_code=1)
+    assert (
+        "own.yaml:2: a.own: s3: matches bucket 'large-confs', where the gateway puts large confs"
+        in refused.stderr
+    )
 
 
 def test_no_policy_for_an_environment_that_there_is_not(gateway: Callable[..., Result]) -> None:

@@ -64,6 +64,13 @@ class Connection:
         return self.namespaces.namespaces()
 
     @cached_property
+    def claim_check_bucket(self) -> str:
+        """The gateway's bucket for large confs, whose events no rule may ask for; "" where only a table is named."""
+        if self.table and not self.stack_name and not self.local:
+            return ""
+        return self.stack_outputs.get("ClaimCheckBucketName", "")
+
+    @cached_property
     def dynamodb(self) -> "DynamoDBClient":
         """A client of the gateway's DynamoDB."""
         client: DynamoDBClient = self._session.client("dynamodb", **self._endpoint)

@@ -108,9 +108,12 @@ def enable(connection: Connection, rule_id: str, by: str | None, output: str) ->
     """
     document = document_of(connection.store.get(rule_id))
     try:
-        refuse_unless_allowed(
-            parse_rule(document, environments=connection.environments), connection.allow_lists
+        rule = parse_rule(
+            document,
+            environments=connection.environments,
+            claim_check_bucket=connection.claim_check_bucket,
         )
+        refuse_unless_allowed(rule, connection.allow_lists)
     except InvalidRule as error:
         raise Refused(f"{error}: apply its file again, mended") from error
     _set_state(connection, rule_id, "ENABLED", by, output)

@@ -106,7 +106,11 @@ def validate(
     environments = connection.environments if connection.names_a_gateway else None
     allow_lists = connection.allow_lists if connection.names_a_table else None
     checked, mistakes = check_rules(
-        paths, environments=environments, namespaces=allow_lists, variable_files=variable_files
+        paths,
+        environments=environments,
+        namespaces=allow_lists,
+        claim_check_bucket=connection.claim_check_bucket if connection.names_a_table else "",
+        variable_files=variable_files,
     )
     if output == "json":
         print_json(
@@ -247,6 +251,7 @@ def _planned(
         files.paths,
         environments=connection.environments,
         namespaces=connection.allow_lists,
+        claim_check_bucket=connection.claim_check_bucket,
         variable_files=files.variable_files,
     )
     if mistakes:

@@ -134,19 +134,22 @@ def check_rules(
     *,
     environments: Collection[str] | None,
     namespaces: Namespaces | None = None,
+    claim_check_bucket: str = "",
     variable_files: Sequence[Path] = (),
 ) -> tuple[list[CheckedRule], list[Mistake]]:
     """Read and check rules; with any mistake at all, none of the rules may be applied.
 
     `environments` are the names the gateway knows, `namespaces` what the rules of each may name; None leaves
-    them unchecked.
+    them unchecked. `claim_check_bucket` is the gateway's own bucket, which no rule may name.
     """
     written, mistakes = read_rules(paths, variable_files=variable_files)
     checked: list[CheckedRule] = []
     first: dict[str, WrittenRule] = {}
     for rule in written:
         try:
-            parsed = parse_rule(rule.document, environments=environments)
+            parsed = parse_rule(
+                rule.document, environments=environments, claim_check_bucket=claim_check_bucket
+            )
             document_text(parsed)
             problems = namespaces.permits(parsed) if namespaces else []
             mistakes.extend(rule.mistake(problem.field, problem.message) for problem in problems)

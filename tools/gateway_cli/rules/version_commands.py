@@ -140,7 +140,11 @@ def rollback(connection: Connection, rule_id: str, version: int, by: str | None,
     document = document_of(wanted)
     state = kept_state(current.state) if current.exists else wanted.state
     try:
-        rule = parse_rule({**document, "state": state}, environments=connection.environments)
+        rule = parse_rule(
+            {**document, "state": state},
+            environments=connection.environments,
+            claim_check_bucket=connection.claim_check_bucket,
+        )
         refuse_unless_allowed(rule, connection.allow_lists)
     except InvalidRule as error:
         raise Refused(

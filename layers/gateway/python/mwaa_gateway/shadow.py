@@ -20,6 +20,7 @@ __all__ = ["ShadowLedger", "ShadowRecord", "shadow_of"]
 class ShadowRecord:
     """One event, and what one target of a SHADOW rule would have made of it.
 
+    Of a large conf only the small one is kept; the object that its `conf_uri` names was not written.
     `event_hash` is the `event` (partition) of the ledger rows that other rules' real runs of this event have, as long as
     those have no dedupe_key; `ledger_key` is the row that this rule itself would have had. `reason` and `reason_text` say
     why it would have been dead; then `target_id` may be "*" (all targets) and there is no run_id, dag_id or conf.
