@@ -18,7 +18,7 @@ BIN := .venv/bin
 ONCE ?=
 export AIRFLOW_VERSION ?= 3.3.1
 
-.PHONY: help run down setup test check test-fast test-simulation simulate guarantees benchmark test-template test-3.13 test-local-stack test-airflow-all format lock clean
+.PHONY: help run down setup test check test-fast test-simulation simulate guarantees baselines benchmark test-template test-3.13 test-local-stack test-airflow-all format lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ test-simulation: .venv/.ready  ## The promises under every fault: a hundred seed
 SEEDS ?= 1000
 simulate: .venv/.ready  ## More seeds: make simulate SEEDS=1000
 	$(BIN)/python tests/simulation/replay.py 0 --seeds $(SEEDS) --processes 2
+
+baselines: .venv/.ready  ## What other strategies lose and double on the same days: the README's table
+	$(BIN)/python tests/simulation/baselines.py
 
 benchmark: .venv/.ready  ## How fast events find their rules, and what an event costs; about ten minutes
 	$(BIN)/python -m benchmarks.routing

@@ -1,5 +1,6 @@
 """One seed from its first event to the last message."""
 
+import gc
 import hashlib
 import random
 from collections.abc import Iterator
@@ -70,7 +71,8 @@ def at_full_speed() -> Iterator[None]:
     """Leave out what takes a third of the time and decides nothing here.
 
     The ledger's rows are not compressed, Powertools looks at each record handler once, and no trigger request is
-    written or read a second time from the same text. Unit and integration tests have all three as they are.
+    written or read a second time from the same text. Unit and integration tests have all three as they are. Python's
+    collector of cycles waits until the day is over.
     """
     zlib, inspect = ledger_table.zlib, powertools.inspect
     to_json, from_json = TriggerRequest.to_json, TriggerRequest.__dict__["from_json"]
@@ -89,9 +91,11 @@ def at_full_speed() -> Iterator[None]:
     TriggerRequest.from_json = lambda text: read(text.decode() if isinstance(text, bytes) else text)
     ledger_table.zlib = SimpleNamespace(compress=bytes, decompress=bytes)
     powertools.inspect = SimpleNamespace(signature=cache(inspect.signature))
+    gc.disable()
     try:
         yield
     finally:
+        gc.enable()
         ledger_table.zlib, powertools.inspect = zlib, inspect
         TriggerRequest.to_json, TriggerRequest.from_json = to_json, from_json
 
