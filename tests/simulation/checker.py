@@ -1,6 +1,7 @@
 """Looks at what happened from outside: runs, dead letters, queues, ledger rows, and how long and how often."""
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,11 +35,15 @@ class LedgerWatch:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What may be spent on a run on average, and how long the slowest may take, in seconds since its first delivery."""
+    """What may be spent on a run on average; how long the slowest, and the one in the middle, may take.
+
+    In seconds since the event's first delivery.
+    """
 
     commands_per_run: float
     deliveries_per_request: float
     longest_delay: float
+    median_delay: float = math.inf
 
 
 @dataclass
@@ -129,6 +134,8 @@ def _too_much(verdict: Verdict, bounds: Bounds) -> Iterator[str]:
         )
     if verdict.longest_delay > bounds.longest_delay:
         yield f"a run came {verdict.longest_delay:.0f} s after its event, later than {bounds.longest_delay:.0f} s"
+    if verdict.median_delay > bounds.median_delay:
+        yield f"half of the runs came later than {verdict.median_delay:.0f} s, more than {bounds.median_delay:.0f} s"
 
 
 def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
