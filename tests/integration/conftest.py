@@ -20,6 +20,9 @@ from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
 from fakes.rules_table import RULES_TABLE, create_rules_table
 from gateway_cli.main import cli
 from integration.functions import RULE, CurrentStdout, Queues
+from integration.operated import operated
+
+__all__ = ["operated"]
 
 # As the template sets them: Powertools reads its own settings when it is imported.
 os.environ |= {"POWERTOOLS_SERVICE_NAME": "gateway", "POWERTOOLS_METRICS_NAMESPACE": "MwaaTriggerGateway"}

@@ -173,7 +173,7 @@ def test_what_a_writer_of_rules_may_do(expand):
 
 
 def test_what_an_operator_may_do(expand):
-    """What `mwaa-gateway dlq` calls: read what is dead, send it again, delete its message; of the ledger one attribute."""
+    """What the commands call: read requests, send them again, put them away, pull brakes; never what a request is."""
     policy = expand("analytics").of_type("AWS::IAM::ManagedPolicy")["OperatorPolicy"]
     found = {statement["Sid"]: statement for _, _, statement in statements(policy["PolicyDocument"])}
     assert {statement["Effect"] for statement in found.values()} == {"Allow"}
@@ -182,8 +182,13 @@ def test_what_an_operator_may_do(expand):
         for (actions, resources, _), sid in zip(statements(policy["PolicyDocument"]), found, strict=True)
     } == {
         "ListStoppedRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/stopped"}),
-        "ReadRequests": ({"dynamodb:GetItem", "dynamodb:Query"}, {"<LedgerTable.Arn>"}),
-        "TakeOffTheList": ({"dynamodb:UpdateItem"}, {"<LedgerTable.Arn>"}),
+        "ReadRequests": ({"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"}, {"<LedgerTable.Arn>"}),
+        "PutAwayWhatHasStopped": ({"dynamodb:UpdateItem"}, {"<LedgerTable.Arn>"}),
+        "PullTheBrakes": (
+            {"dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"},
+            {"<RulesTable.Arn>"},
+        ),
+        "ReadRules": ({"dynamodb:GetItem"}, {"<RulesTable.Arn>"}),
         "LookIntoDeadLetterQueues": (
             {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"},
             {"<IngressDlq.Arn>", f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-dlq-*"},
@@ -197,11 +202,25 @@ def test_what_an_operator_may_do(expand):
             {f"arn:aws:cloudformation:eu-central-1:{ACCOUNT}:stack/mwaa-gateway/0"},
         ),
     }
-    assert found["TakeOffTheList"]["Condition"] == {
+    assert found["PutAwayWhatHasStopped"]["Condition"] == {
         "ForAllValues:StringEquals": {
-            "dynamodb:Attributes": ["event", "request", "stopped_shard", "stopped_at"]
+            "dynamodb:Attributes": [
+                "event",
+                "request",
+                "state",
+                "outcome",
+                "reason",
+                "reason_text",
+                "redrives",
+                "expires_at",
+                "stopped_shard",
+                "stopped_at",
+            ]
         },
         "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
+    }
+    assert found["PullTheBrakes"]["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [BRAKE_PARTITION]}
     }
 
 

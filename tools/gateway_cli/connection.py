@@ -123,6 +123,11 @@ class Connection:
         """Whether the options name a gateway whose rules table can be asked, other than by default."""
         return bool(self.local or self.stack_name)
 
+    @property
+    def names_a_table_alone(self) -> bool:
+        """Whether nothing but the rules table is known: neither queues nor ledger."""
+        return self.table is not None and not self.stack_name and not self.local
+
     @cached_property
     def _table_name(self) -> str:
         if self.local:

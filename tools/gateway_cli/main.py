@@ -15,6 +15,8 @@ __all__ = ["cli", "main"]
 _GROUPS: Final[Mapping[str, tuple[str, str]]] = {
     "claim-check": ("gateway_cli.claim_check.commands", "claim_check"),
     "dlq": ("gateway_cli.dlq.commands", "dlq"),
+    "environments": ("gateway_cli.environments", "environments"),
+    "held": ("gateway_cli.held.commands", "held"),
     "local": ("local_stack.command", "local"),
     "namespaces": ("gateway_cli.namespaces.commands", "namespaces"),
     "rules": ("gateway_cli.rules.commands", "rules"),

@@ -2,86 +2,36 @@
 """`mwaa-gateway dlq`: thin commands over the ledger's dead requests and the dead-letter queues."""
 
 import json
-import re
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import update_wrapper
-from typing import Any, Final
+from typing import Any
 
 import click
 
+from gateway_cli.choice import (
+    Filters,
+    all_option,
+    ask,
+    dry_run_option,
+    filter_options,
+    ids_argument,
+    limit_option,
+    progress,
+    refuse_no_choice,
+    told,
+)
 from gateway_cli.connection import Connection, gateway_options
-from gateway_cli.dlq.dead_letter import DeadLetter, Filters
+from gateway_cli.dlq.dead_letter import DeadLetter
 from gateway_cli.dlq.dead_letters import DeadLetters, dead_letters
-from gateway_cli.dlq.redrive import Summary
 from gateway_cli.dlq.redrive import purge as purge_letters
 from gateway_cli.dlq.redrive import redrive as redrive_letters
 from gateway_cli.ledger_rows import LedgerRow
-from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.output import output_option, print_json, print_note, print_table
 
 __all__ = ["dlq"]
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-class _Age(click.ParamType):
-    """A span of time: 90s, 15m, 2h, 3d. Its value is in seconds."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, int | float):
-            return float(value)
-        match = re.fullmatch(r"(\d{1,6})([smhd])", value)
-        if match is None:
-            self.fail(f"{value!r} is no span of time: write 90s, 15m, 2h or 3d", param, ctx)
-        return float(int(match[1]) * _UNITS[match[2]])
-
-
-_FILTERS: Final = (
-    click.option("--rule", metavar="ID", help="Only those of this rule."),
-    click.option("--environment", metavar="NAME", help="Only those of this environment."),
-    click.option("--reason", metavar="CLASS", help="Only those of this reason, such as dag_missing."),
-    click.option(
-        "--older-than", type=_Age(), metavar="AGE", help="Only those that died longer ago: 15m, 2h, 3d."
-    ),
-    click.option("--newer-than", type=_Age(), metavar="AGE", help="Only those that died since then."),
-)
-_ids = click.argument("ids", metavar="[ID]...", nargs=-1)
-_all = click.option("--all", "everything", is_flag=True, help="All there are.")
-_dry_run = click.option("--dry-run", is_flag=True, help="Only show which they are.")
-
-
-def _filter_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the filters, as its argument `filters`."""
-
-    def filtered(
-        rule: str | None,
-        environment: str | None,
-        reason: str | None,
-        older_than: float | None,
-        newer_than: float | None,
-        **options: Any,
-    ) -> None:
-        now = time.time()
-        command(
-            filters=Filters(
-                rule=rule,
-                environment=environment,
-                reason=reason,
-                died_before=None if older_than is None else now - older_than,
-                died_after=None if newer_than is None else now - newer_than,
-            ),
-            **options,
-        )
-
-    update_wrapper(filtered, command)
-    decorated: Callable[..., None] = filtered
-    for option in reversed(_FILTERS):
-        decorated = option(decorated)
-    return decorated
+_filters = filter_options("died", "dag_missing")
 
 
 @click.group()
@@ -103,7 +53,7 @@ def dlq() -> None:
 
 
 @dlq.command("list")
-@_filter_options
+@_filters
 @click.option(
     "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many, the newest."
 )
@@ -160,11 +110,11 @@ def show(connection: Connection, letter_id: str, output: str) -> None:
 
 
 @dlq.command()
-@_ids
-@_filter_options
-@_all
-@click.option("--limit", type=click.IntRange(1), help="At most so many, the oldest.")
-@_dry_run
+@ids_argument
+@_filters
+@all_option
+@limit_option
+@dry_run_option
 @output_option
 @gateway_options
 def redrive(
@@ -191,23 +141,23 @@ def redrive(
       mwaa-gateway dlq redrive --environment analytics --newer-than 2h
       mwaa-gateway dlq redrive --all
     """
-    _refuse_no_choice(ids, filters, everything=everything)
+    refuse_no_choice(ids, filters, everything=everything)
     with _found(connection, filters.environment) as found:
         letters = sorted(found.chosen(ids, filters), key=lambda letter: letter.died_at)[:limit]
         if dry_run:
             _print_letters(letters, output)
             print_note(f"{_count(letters)} would be redriven")
             return
-        with _told("redriven", output) as summary, _progress("Redriving", len(letters)) as advance:
+        with told("redriven", output) as summary, progress("Redriving", len(letters)) as advance:
             redrive_letters(connection, found, letters, summary, advance)
 
 
 @dlq.command()
-@_ids
-@_filter_options
-@_all
-@click.option("--limit", type=click.IntRange(1), help="At most so many, the oldest.")
-@_dry_run
+@ids_argument
+@_filters
+@all_option
+@limit_option
+@dry_run_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_option
 @gateway_options
@@ -232,7 +182,7 @@ def purge(
       mwaa-gateway dlq purge --reason malformed_event --older-than 3d
       mwaa-gateway dlq purge --all --yes
     """
-    _refuse_no_choice(ids, filters, everything=everything)
+    refuse_no_choice(ids, filters, everything=everything)
     with _found(connection, filters.environment) as found:
         letters = sorted(found.chosen(ids, filters), key=lambda letter: letter.died_at)[:limit]
         if dry_run:
@@ -240,8 +190,8 @@ def purge(
             print_note(f"{_count(letters)} would be purged")
             return
         if letters and not yes:
-            _ask(f"Purge {_count(letters)}?")
-        with _told("purged", output) as summary, _progress("Purging", len(letters)) as advance:
+            ask(f"Purge {_count(letters)}?", "nothing was purged; give --yes where nobody can be asked")
+        with told("purged", output) as summary, progress("Purging", len(letters)) as advance:
             purge_letters(found, letters, summary, advance)
 
 
@@ -258,33 +208,6 @@ def _found(connection: Connection, environment: str | None) -> Iterator[DeadLett
         if told:
             click.echo("\r\033[K", nl=False, err=True)
         yield found
-
-
-@contextmanager
-def _progress(label: str, length: int) -> Iterator[Callable[[int], None]]:
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    progress: Any = click.progressbar(length=length, label=label, file=sys.stderr)
-    with progress as bar:
-        yield bar.update
-
-
-@contextmanager
-def _told(verb: str, output: str) -> Iterator[Summary]:
-    """Tell at the end what was done; also, and first, where an error ends it."""
-    summary = Summary()
-    try:
-        yield summary
-    finally:
-        if output == "json":
-            print_json(summary.document(verb))
-        else:
-            for left in summary.left:
-                print_note(f"{left.id}: {left.why}")
-            click.echo(f"{verb}: {len(summary.done):,}, left as they are: {len(summary.left):,}")
-    if summary.left:
-        raise Refused(f"{len(summary.left):,} of {len(summary.done) + len(summary.left):,} were not {verb}")
 
 
 def _contents(found: DeadLetters, letter: DeadLetter) -> dict[str, Any]:
@@ -328,24 +251,6 @@ def _row(letter: DeadLetter) -> list[str]:
         target or "-",
         "-" if letter.attempts is None else str(letter.attempts),
     ]
-
-
-def _refuse_no_choice(ids: Sequence[str], filters: Filters, *, everything: bool) -> None:
-    given = [bool(ids), filters.any_given, everything]
-    if not any(given):
-        raise click.UsageError("say which: ids, filters such as --rule or --newer-than, or --all")
-    if sum(given) > 1 and (ids or everything):
-        raise click.UsageError("ids, filters and --all exclude each other: give one of the three")
-
-
-def _ask(question: str) -> None:
-    try:
-        yes = click.confirm(question, err=True)
-    except click.Abort:
-        print_note("")  # nobody there to answer: the question's line is ended here
-        yes = False
-    if not yes:
-        raise Refused("nothing was purged; give --yes where nobody can be asked")
 
 
 def _count(letters: Sequence[DeadLetter]) -> str:

@@ -1,15 +1,14 @@
-"""One dead letter: what died, where and when, and why; and which of them somebody asks for."""
+"""One dead letter: what died, where and when, and why."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from gateway_cli.choice import timestamp
 from gateway_cli.dlq.held_messages import HeldMessage
 from gateway_cli.dlq.remedies import remedy
 from gateway_cli.ledger_rows import LedgerRow
 
-__all__ = ["DeadLetter", "Filters", "letter_of_row", "timestamp"]
+__all__ = ["DeadLetter", "letter_of_row"]
 
 DISPATCHER: Final = "dispatcher"
 
@@ -37,6 +36,11 @@ class DeadLetter:
     redrives: int = 0
     first_at: float | None = None
     origin: LedgerRow | HeldMessage = field(repr=False)
+
+    @property
+    def stopped_at(self) -> float:
+        """When it died."""
+        return self.died_at
 
     def document(self) -> dict[str, Any]:
         """Return what a program is told of it."""
@@ -76,40 +80,3 @@ def letter_of_row(row: LedgerRow) -> DeadLetter:
         first_at=row.first_attempt_at,
         origin=row,
     )
-
-
-def timestamp(seconds: float) -> str:
-    """Write a time as ISO 8601 in UTC, to the second."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which dead letters are meant: those that all of the given filters admit.
-
-    `died_before` and `died_after` are in seconds since the epoch.
-    """
-
-    rule: str | None = None
-    environment: str | None = None
-    reason: str | None = None
-    died_before: float | None = None
-    died_after: float | None = None
-
-    @property
-    def any_given(self) -> bool:
-        """Whether there is any filter."""
-        return self != Filters()
-
-    def admit(self, letter: DeadLetter) -> bool:
-        """Say whether the letter is meant. What names no rule or environment is none of a given one."""
-        wanted: Mapping[str, tuple[str | None, str | None]] = {
-            "rule": (self.rule, letter.rule_id),
-            "environment": (self.environment, letter.environment),
-            "reason": (self.reason, letter.reason),
-        }
-        return (
-            all(given is None or given == found for given, found in wanted.values())
-            and (self.died_before is None or letter.died_at < self.died_before)
-            and (self.died_after is None or letter.died_at > self.died_after)
-        )

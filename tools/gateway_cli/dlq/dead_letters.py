@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from gateway_cli.choice import Filters
 from gateway_cli.connection import Connection
-from gateway_cli.dlq.dead_letter import DeadLetter, Filters, letter_of_row
+from gateway_cli.dlq.dead_letter import DeadLetter, letter_of_row
 from gateway_cli.dlq.held_messages import HeldMessage, HeldMessages, held_messages
 from gateway_cli.dlq.queue_letters import key_of_bell, letter_of_ingress, letter_of_trigger_queue
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows

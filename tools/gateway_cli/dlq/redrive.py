@@ -5,9 +5,10 @@ still rings. A bell is deleted with its request's redrive: should the request di
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
+from gateway_cli.choice import Left, Summary
 from gateway_cli.connection import Connection
 from gateway_cli.dlq.dead_letter import DeadLetter
 from gateway_cli.dlq.dead_letters import DeadLetters
@@ -16,29 +17,9 @@ from gateway_cli.ledger_rows import LedgerRow
 from mwaa_gateway.aws.queues import TriggerQueues
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["Left", "Summary", "purge", "redrive"]
+__all__ = ["purge", "redrive"]
 
 _AT_ONCE: Final = 10  # letters: what one SendMessageBatch and one DeleteMessageBatch take
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """A letter that was left as it was, and why."""
-
-    id: str
-    why: str
-
-
-@dataclass(slots=True)
-class Summary:
-    """What was done: kept up to date, so that it can be told also when an error ends it."""
-
-    done: list[str] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
-
-    def document(self, verb: str) -> dict[str, Any]:
-        """Return what a program is told of it."""
-        return {verb: self.done, "left": [asdict(left) for left in self.left]}
 
 
 def redrive(

@@ -1,0 +1,211 @@
+"""The brake and `mwaa-gateway held` as they are used: stopped with requests waiting, released or cancelled, once each."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fakes.requests import a_request
+from gateway_cli import ledger_rows
+from gateway_cli.main import cli
+from gateway_cli.rules.store import RulesStore
+from integration.operated import Gateway
+from integration.test_brake_items import NOW, RULE, a_rule
+from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Rejected, Triggered
+from mwaa_gateway.trigger_request import TriggerRequest
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def gateway(operated: Gateway) -> Gateway:
+    """The gateway that the command is for."""
+    return operated
+
+
+@pytest.fixture
+def run(gateway: Gateway) -> Run:  # noqa: ARG001 - where the command runs
+    """Run the command in that account, as a shell would."""
+
+    def run(*words: str, typed: str | None = None) -> Result:
+        result = CliRunner(mix_stderr=False).invoke(cli, words, input=typed, prog_name="mwaa-gateway")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def waiting(gateway: Gateway) -> list[TriggerRequest]:
+    """Twelve requests of one rule that wait in their queue, and the rule."""
+    RulesStore(gateway.dynamodb, "rules").put(a_rule(), by="them", now=NOW)
+    requests = [replace(a_request(f"event {n}"), rule_id=RULE) for n in range(12)]
+    for request in requests:
+        gateway.send("trigger-analytics", request.to_json())
+    return requests
+
+
+def listed(run: Run, *words: str) -> list[dict[str, Any]]:
+    return json.loads(run("held", "list", *words, "-o", "json").stdout)
+
+
+def held_by_the_rule(run: Run, gateway: Gateway) -> None:
+    assert 0 == run("rules", "disable", RULE, "--stack-name", "mwaa-gateway", "--by", "me").exit_code
+    outcomes = gateway.deliver_all()
+    assert {Held} == {type(outcome) for outcome in outcomes}
+
+
+def test_disabled_with_requests_waiting_and_enabled_again(
+    run: Run,
+    gateway: Gateway,
+    waiting: list[TriggerRequest],
+) -> None:
+    """Row 10: all of them held without a command; enabled, each runs once, however often that is said."""
+    held_by_the_rule(run, gateway)
+    assert [] == gateway.airflow.commands
+    found = listed(run, "--rule", RULE)
+    assert {request.target.run_id for request in waiting} == {each["id"] for each in found}
+    assert {("rule_disabled", 0)} == {(each["reason"], each["attempts"]) for each in found}
+    assert "was disabled by me" in found[0]["reason_text"]
+
+    enabled = run("rules", "enable", RULE, "--stack-name", "mwaa-gateway")
+    assert (0, True) == (enabled.exit_code, "released: 12" in enabled.stderr)
+    again = run("rules", "enable", RULE, "--stack-name", "mwaa-gateway")  # before any of them was dispatched
+    assert "released: 12" in again.stderr
+    outcomes = gateway.deliver_all()
+    assert (12, 12) == (
+        outcomes.count(Triggered()),
+        sum(isinstance(outcome, AlreadyTriggered) for outcome in outcomes),
+    )
+    assert ["trigger"] * 12 == gateway.airflow.commands
+    assert [] == listed(run)
+    assert "released" not in run("rules", "enable", RULE, "--stack-name", "mwaa-gateway").stderr
+
+
+def test_a_paused_environment_holds_everything_in_it_and_nothing_else(
+    run: Run,
+    gateway: Gateway,
+    waiting: list[TriggerRequest],
+) -> None:
+    """With the reason that was given; the other environment runs on."""
+    assert 0 == run("environments", "pause", "analytics", "--reason", "moving", "--by", "me").exit_code
+    assert {Held} == {type(outcome) for outcome in gateway.deliver_all()}
+    elsewhere = a_request("elsewhere", environment="legacy")
+    assert Triggered() == gateway.dispatch(elsewhere.to_json(), "legacy")
+    (paused, running) = json.loads(run("environments", "list", "-o", "json").stdout)
+    assert (True, "moving", "me", False) == (
+        paused["paused"],
+        paused["reason"],
+        paused["updated_by"],
+        running["paused"],
+    )
+    assert "PAUSED" in run("environments", "list").stdout
+    resumed = run("environments", "resume", "analytics")
+    assert (0, True) == (resumed.exit_code, f"released: {len(waiting)}" in resumed.stderr)
+    assert [Triggered()] * 12 == gateway.deliver_all()
+
+
+def test_what_is_released_under_the_brake_is_held_again(
+    run: Run,
+    gateway: Gateway,
+    waiting: list[TriggerRequest],  # noqa: ARG001
+) -> None:
+    """Nothing runs, nothing is lost, and the next release counts."""
+    held_by_the_rule(run, gateway)
+    assert 0 == run("held", "release", "--rule", RULE).exit_code
+    assert {Held} == {type(outcome) for outcome in gateway.deliver_all()}
+    assert {1} == {each["redrives"] for each in listed(run)}
+    run("rules", "enable", RULE, "--stack-name", "mwaa-gateway")
+    assert [Triggered()] * 12 == gateway.deliver_all()
+
+
+def test_cancelled_requests_are_dead_without_a_bell(
+    run: Run,
+    gateway: Gateway,
+    waiting: list[TriggerRequest],
+) -> None:
+    """Asked first; a release that was on its way opens none of them; redriven, one runs after all."""
+    held_by_the_rule(run, gateway)
+    run("held", "release", "--all")
+    on_the_way = gateway.bodies("trigger-analytics")
+    run("rules", "enable", RULE)  # by a person who cancels before anything is delivered
+    gateway.bodies("trigger-analytics")
+    refused = run("held", "cancel", "--rule", RULE, typed="n\n")
+    assert (1, 12) == (refused.exit_code, len(listed(run)))
+    cancelled = json.loads(run("held", "cancel", "--rule", RULE, "--yes", "--by", "me", "-o", "json").stdout)
+    assert (12, []) == (len(cancelled["cancelled"]), cancelled["left"])
+    assert [] == listed(run)
+    for body in (*on_the_way, waiting[0].to_json()):
+        outcome = gateway.dispatch(body)
+        assert isinstance(outcome, Rejected)
+        assert Reason.CANCELLED is outcome.reason
+    assert ([], 0) == (gateway.airflow.commands, gateway.visible("trigger-dlq-analytics"))
+    dead = json.loads(run("dlq", "list", "--reason", "cancelled", "-o", "json").stdout)
+    assert 12 == len(dead)
+    assert "cancelled by me" in dead[0]["reason_text"]
+    assert 0 == run("dlq", "redrive", waiting[0].target.run_id).exit_code
+    assert [Triggered()] == gateway.deliver_all()
+
+
+def test_only_what_is_named_is_released(
+    run: Run,
+    gateway: Gateway,
+    waiting: list[TriggerRequest],
+) -> None:
+    """By id, by a limit, by nothing at all; a dry run does nothing."""
+    held_by_the_rule(run, gateway)
+    dry = run("held", "release", "--rule", RULE, "--dry-run")
+    assert ("12 held requests would be released" in dry.stderr, 0) == (
+        True,
+        gateway.visible("trigger-analytics"),
+    )
+    assert 2 == run("held", "release").exit_code
+    assert 2 == run("held", "release", "--all", "--rule", RULE).exit_code
+    one = waiting[3].target.run_id
+    assert {"released": [one], "left": []} == json.loads(run("held", "release", one, "-o", "json").stdout)
+    run("held", "release", "--all", "--limit", "2")
+    assert 3 == gateway.visible("trigger-analytics")
+    missing = run("held", "cancel", "evt__nobody", "--yes")
+    assert (1, True) == (missing.exit_code, "held list" in missing.stderr)
+    assert [] == listed(run, "--older-than", "1h")
+    assert "12 held requests would be cancelled" in run("held", "cancel", "--all", "--dry-run").stderr
+
+
+def test_what_is_not_held_any_more_is_left(
+    run: Run,
+    gateway: Gateway,
+    waiting: list[TriggerRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ran between the look at the index and the release; the others are released, and the exit code says so."""
+    held_by_the_rule(run, gateway)
+    run("rules", "enable", RULE)
+    read = ledger_rows.LedgerRows.held
+    stale = list(read(ledger_rows.LedgerRows(gateway.dynamodb, "ledger")))
+    gateway.dispatch(replace(waiting[0], redrive=1).to_json())
+    monkeypatch.setattr(ledger_rows.LedgerRows, "held", lambda _: iter(stale))
+    result = run("held", "release", "--all", "-o", "json")
+    summary = json.loads(result.stdout)
+    assert (1, 11) == (result.exit_code, len(summary["released"]))
+    assert [waiting[0].target.run_id] == [left["id"] for left in summary["left"]]
+
+
+def test_unknown_environments_are_refused(run: Run) -> None:
+    """With those there are."""
+    for words in (("pause", "nowhere"), ("resume", "nowhere")):
+        result = run("environments", *words)
+        assert (1, True) == (result.exit_code, "analytics, legacy" in result.stderr)
+
+
+@pytest.mark.parametrize(
+    "words", [["held", "list"], ["held", "release"], ["held", "cancel"], ["environments", "pause"]]
+)
+def test_every_command_has_help_with_an_example(run: Run, words: list[str]) -> None:
+    """And it names itself."""
+    text = run(*words, "--help").stdout
+    assert "mwaa-gateway " + " ".join(words) in text
+    assert "Example" in text

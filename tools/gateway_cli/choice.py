@@ -1,0 +1,213 @@
+"""Which of many are meant (filters, ids, all of them), and telling what became of each."""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import update_wrapper
+from typing import Any, Final, Protocol
+
+import click
+
+from gateway_cli.output import Refused, print_json, print_note
+
+__all__ = [
+    "Filters",
+    "Left",
+    "Summary",
+    "all_option",
+    "ask",
+    "dry_run_option",
+    "filter_options",
+    "ids_argument",
+    "limit_option",
+    "progress",
+    "refuse_no_choice",
+    "timestamp",
+    "told",
+]
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class _Stopped(Protocol):
+    """What can be chosen: dead or held, since when, and why."""
+
+    @property
+    def rule_id(self) -> str | None: ...
+    @property
+    def environment(self) -> str | None: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def stopped_at(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which are meant: those that all of the given filters admit. Times are in seconds since the epoch."""
+
+    rule: str | None = None
+    environment: str | None = None
+    reason: str | None = None
+    before: float | None = None
+    after: float | None = None
+
+    @property
+    def any_given(self) -> bool:
+        """Whether there is any filter."""
+        return self != Filters()
+
+    def admit(self, one: _Stopped) -> bool:
+        """Say whether it is meant. What names no rule or environment is none of a given one."""
+        wanted = (
+            (self.rule, one.rule_id),
+            (self.environment, one.environment),
+            (self.reason, one.reason),
+        )
+        return (
+            all(given is None or given == found for given, found in wanted)
+            and (self.before is None or one.stopped_at < self.before)
+            and (self.after is None or one.stopped_at > self.after)
+        )
+
+
+class _Age(click.ParamType):
+    """A span of time: 90s, 15m, 2h, 3d. Its value is in seconds."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        match = re.fullmatch(r"(\d{1,6})([smhd])", value)
+        if match is None:
+            self.fail(f"{value!r} is no span of time: write 90s, 15m, 2h or 3d", param, ctx)
+        return float(int(match[1]) * _UNITS[match[2]])
+
+
+ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
+all_option = click.option("--all", "everything", is_flag=True, help="All there are.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only show which they are.")
+limit_option = click.option("--limit", type=click.IntRange(1), help="At most so many, the oldest.")
+
+
+def filter_options(happened: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the filters, as its argument `filters`; `happened` is what did so, `example` a reason."""
+    options = (
+        click.option("--rule", metavar="ID", help="Only those of this rule."),
+        click.option("--environment", metavar="NAME", help="Only those of this environment."),
+        click.option("--reason", metavar="CLASS", help=f"Only those of this reason, such as {example}."),
+        click.option(
+            "--older-than",
+            type=_Age(),
+            metavar="AGE",
+            help=f"Only those that {happened} longer ago: 15m, 2h, 3d.",
+        ),
+        click.option(
+            "--newer-than", type=_Age(), metavar="AGE", help=f"Only those that {happened} since then."
+        ),
+    )
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def filtered(
+            rule: str | None,
+            environment: str | None,
+            reason: str | None,
+            older_than: float | None,
+            newer_than: float | None,
+            **others: Any,
+        ) -> None:
+            now = time.time()
+            filters = Filters(
+                rule=rule,
+                environment=environment,
+                reason=reason,
+                before=None if older_than is None else now - older_than,
+                after=None if newer_than is None else now - newer_than,
+            )
+            command(filters=filters, **others)
+
+        update_wrapper(filtered, command)
+        decorated: Callable[..., None] = filtered
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+def refuse_no_choice(ids: Sequence[str], filters: Filters, *, everything: bool) -> None:
+    """Refuse a command that does not say which, or says it twice."""
+    given = [bool(ids), filters.any_given, everything]
+    if not any(given):
+        raise click.UsageError("say which: ids, filters such as --rule or --newer-than, or --all")
+    if sum(given) > 1 and (ids or everything):
+        raise click.UsageError("ids, filters and --all exclude each other: give one of the three")
+
+
+def ask(question: str, otherwise: str) -> None:
+    """Ask, and refuse with `otherwise` unless the answer is yes."""
+    try:
+        yes = click.confirm(question, err=True)
+    except click.Abort:
+        print_note("")  # nobody there to answer: the question's line is ended here
+        yes = False
+    if not yes:
+        raise Refused(otherwise)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """One that was left as it was, and why."""
+
+    id: str
+    why: str
+
+
+@dataclass(slots=True)
+class Summary:
+    """What was done: kept up to date, so that it can be told also when an error ends it."""
+
+    done: list[str] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+
+    def document(self, verb: str) -> dict[str, Any]:
+        """Return what a program is told of it."""
+        return {verb: self.done, "left": [asdict(left) for left in self.left]}
+
+
+@contextmanager
+def told(verb: str, output: str) -> Iterator[Summary]:
+    """Tell at the end what was done; also, and first, where an error ends it."""
+    summary = Summary()
+    try:
+        yield summary
+    finally:
+        if output == "json":
+            print_json(summary.document(verb))
+        else:
+            for left in summary.left:
+                print_note(f"{left.id}: {left.why}")
+            click.echo(f"{verb}: {len(summary.done):,}, left as they are: {len(summary.left):,}")
+    if summary.left:
+        raise Refused(f"{len(summary.left):,} of {len(summary.done) + len(summary.left):,} were not {verb}")
+
+
+@contextmanager
+def progress(label: str, length: int) -> Iterator[Callable[[int], None]]:
+    """Show a person who waits how far it is."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    shown: Any = click.progressbar(length=length, label=label, file=sys.stderr)
+    with shown as bar:
+        yield bar.update
+
+
+def timestamp(seconds: float) -> str:
+    """Write a time as ISO 8601 in UTC, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

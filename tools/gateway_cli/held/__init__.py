@@ -1,0 +1,1 @@
+"""`mwaa-gateway held`: what waits in the ledger until it is released or cancelled."""

@@ -1,0 +1,194 @@
+# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
+"""`mwaa-gateway held`: thin commands over the ledger's held requests."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from gateway_cli.choice import (
+    Filters,
+    all_option,
+    ask,
+    dry_run_option,
+    filter_options,
+    ids_argument,
+    limit_option,
+    progress,
+    refuse_no_choice,
+    timestamp,
+    told,
+)
+from gateway_cli.connection import Connection, gateway_options
+from gateway_cli.held.requests import cancel as cancel_requests
+from gateway_cli.held.requests import chosen, ledger_rows
+from gateway_cli.held.requests import release as release_requests
+from gateway_cli.ledger_rows import LedgerRow
+from gateway_cli.output import output_option, print_json, print_note, print_table
+
+__all__ = ["held"]
+
+_filters = filter_options("were held", "rule_disabled")
+
+
+@click.group()
+def held() -> None:
+    """Look at what is held, let it run, or cancel it.
+
+    Held are trigger requests that a brake has stopped: their rule was disabled, or their environment paused. They
+    left their queue, and wait in the ledger, however long that lasts.
+
+    `rules enable` and `environments resume` release what they held. What is released while a brake is still on is
+    held again.
+
+    \b
+    Exit codes of every command:
+      0  done (or nothing to do)
+      1  refused, or not all of it done: the reason is on stderr
+      2  the command line itself is wrong
+    """
+
+
+@held.command("list")
+@_filters
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many, the oldest."
+)
+@output_option
+@gateway_options
+def list_held(connection: Connection, filters: Filters, limit: int, output: str) -> None:
+    """List the held requests, the oldest first.
+
+    \b
+    Examples:
+      mwaa-gateway held list
+      mwaa-gateway held list --rule finance.orders-landing -o json
+    """
+    rows = chosen(ledger_rows(connection), (), filters)
+    _print(rows[:limit], output)
+    if len(rows) > limit:
+        print_note(f"{len(rows) - limit:,} more: give filters, or a higher --limit")
+
+
+@held.command()
+@ids_argument
+@_filters
+@all_option
+@limit_option
+@dry_run_option
+@output_option
+@gateway_options
+def release(
+    connection: Connection,
+    ids: Sequence[str],
+    filters: Filters,
+    *,
+    everything: bool,
+    limit: int | None,
+    dry_run: bool,
+    output: str,
+) -> None:
+    """Let held requests run: those named, those that all filters admit, or --all.
+
+    Each goes back to its queue as it was made, with a fresh age; where its run may exist already, that is looked up
+    first. Released twice, it still runs once.
+
+    \b
+    Examples:
+      mwaa-gateway held release --rule finance.orders-landing --dry-run
+      mwaa-gateway held release --environment analytics --limit 100
+    """
+    refuse_no_choice(ids, filters, everything=everything)
+    rows = ledger_rows(connection)
+    found = chosen(rows, ids, filters)[:limit]
+    if dry_run:
+        _print(found, output)
+        print_note(f"{_count(found)} would be released")
+        return
+    with told("released", output) as summary, progress("Releasing", len(found)) as advance:
+        release_requests(connection, rows, found, summary, advance)
+
+
+@held.command()
+@ids_argument
+@_filters
+@all_option
+@limit_option
+@dry_run_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--by", metavar="NAME", help="Who cancels them; else the caller's ARN.")
+@output_option
+@gateway_options
+def cancel(
+    connection: Connection,
+    ids: Sequence[str],
+    filters: Filters,
+    *,
+    everything: bool,
+    limit: int | None,
+    dry_run: bool,
+    yes: bool,
+    by: str | None,
+    output: str,
+) -> None:
+    """Cancel held requests, after asking: they will not run.
+
+    They are dead then, with the reason `cancelled` and without an alarm: `mwaa-gateway dlq list --reason cancelled` lists
+    them, and `dlq redrive` lets them run after all.
+
+    \b
+    Examples:
+      mwaa-gateway held cancel --rule finance.orders-landing --older-than 2d
+      mwaa-gateway held cancel --all --yes
+    """
+    refuse_no_choice(ids, filters, everything=everything)
+    rows = ledger_rows(connection)
+    found = chosen(rows, ids, filters)[:limit]
+    if dry_run:
+        _print(found, output)
+        print_note(f"{_count(found)} would be cancelled")
+        return
+    if found and not yes:
+        ask(f"Cancel {_count(found)}?", "nothing was cancelled; give --yes where nobody can be asked")
+    with told("cancelled", output) as summary, progress("Cancelling", len(found)) as advance:
+        cancel_requests(rows, found, by or (connection.caller if found else ""), summary, advance)
+
+
+def _document(row: LedgerRow) -> dict[str, Any]:
+    return {
+        "id": row.run_id,
+        "held_at": timestamp(row.stopped_at),
+        "reason": row.reason,
+        "reason_text": row.text,
+        "rule_id": row.rule_id,
+        "rule_version": row.rule_version,
+        "environment": row.environment,
+        "dag_id": row.dag_id,
+        "event": row.identity,
+        "attempts": row.attempt,
+        "redrives": row.redrives,
+    }
+
+
+def _print(rows: Sequence[LedgerRow], output: str) -> None:
+    if output == "json":
+        print_json([_document(row) for row in rows])
+        return
+    print_table(
+        ["ID", "HELD (UTC)", "REASON", "RULE", "TARGET", "ATTEMPTS"],
+        [
+            [
+                row.run_id,
+                timestamp(row.stopped_at)[:19].replace("T", " "),
+                row.reason,
+                row.rule_id,
+                f"{row.environment}:{row.dag_id}",
+                str(row.attempt),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _count(rows: Sequence[LedgerRow]) -> str:
+    return "1 held request" if len(rows) == 1 else f"{len(rows):,} held requests"

@@ -1,0 +1,106 @@
+"""Held requests released to their queue, or cancelled. Whatever is done twice comes to no second run."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Final
+
+from gateway_cli.choice import Filters, Left, Summary
+from gateway_cli.connection import Connection
+from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
+from mwaa_gateway.aws.queues import TriggerQueues
+from mwaa_gateway.errors import GatewayError
+from mwaa_gateway.trigger_request import TriggerRequest
+
+__all__ = ["NoSuchRequest", "cancel", "chosen", "ledger_rows", "release", "release_all"]
+
+_AT_ONCE: Final = 10  # requests: what one SendMessageBatch takes, and as many connections as a client has
+
+
+class NoSuchRequest(GatewayError):
+    """Nothing held has this id (any more)."""
+
+
+def ledger_rows(connection: Connection) -> LedgerRows:
+    """Return the rows of the gateway's ledger."""
+    return LedgerRows(connection.dynamodb, connection.stack_output("LedgerTableName"))
+
+
+def chosen(rows: LedgerRows, ids: Sequence[str], filters: Filters) -> list[LedgerRow]:
+    """Return the held requests of these ids (run_ids), or all that the filters admit, the oldest first."""
+    held = sorted(rows.held(), key=lambda row: row.stopped_at)
+    if not ids:
+        return [row for row in held if filters.admit(row)]
+    by_id = {row.run_id: row for row in held}
+    if missing := [each for each in ids if each not in by_id]:
+        raise NoSuchRequest(
+            f"nothing held has the id {', '.join(missing)}: `mwaa-gateway held list` shows what there is"
+        )
+    return [by_id[each] for each in dict.fromkeys(ids)]
+
+
+def release(
+    connection: Connection,
+    rows: LedgerRows,
+    held: Sequence[LedgerRow],
+    summary: Summary,
+    progress: Callable[[int], None],
+) -> None:
+    """Send held requests to their environment's trigger queue, each with the next redrive number of its row.
+
+    Raises what botocore raises, and Unavailable where SQS did not do its part; `summary` has what was done.
+    """
+    queues = TriggerQueues(connection.sqs, connection.stack_output("TriggerQueueUrlTemplate"))
+    known = connection.environments or frozenset()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for start in range(0, len(held), _AT_ONCE):
+            some = held[start : start + _AT_ONCE]
+            requests: list[TriggerRequest] = []
+            # As they are now: a row's number of redrives decides whether this release counts.
+            for was, row in zip(some, pool.map(rows.read, [row.key for row in some]), strict=True):
+                if row is None or row.state != "held" or row.request is None:
+                    state = "forgotten" if row is None else row.state
+                    summary.left.append(Left(was.run_id, f"it is not held any more, but {state}"))
+                elif row.environment not in known:
+                    text = f"the gateway has no environment {row.environment!r} any more"
+                    summary.left.append(Left(was.run_id, text))
+                else:
+                    requests.append(replace(row.request, redrive=row.redrives + 1))
+            queues.enqueue(requests)
+            summary.done += [request.target.run_id for request in requests]
+            progress(len(some))
+
+
+def release_all(connection: Connection, filters: Filters) -> Summary:
+    """Release all that a brake has held, after it was let go of.
+
+    Looks until nothing new is there: the index is a moment late. What is held after that, a dispatcher takes up itself.
+    """
+    rows, summary = ledger_rows(connection), Summary()
+    seen: set[LedgerKey] = set()
+    while new := [row for row in chosen(rows, (), filters) if row.key not in seen]:
+        seen |= {row.key for row in new}
+        release(connection, rows, new, summary, lambda _: None)
+    return summary
+
+
+def cancel(
+    rows: LedgerRows,
+    held: Sequence[LedgerRow],
+    by: str,
+    summary: Summary,
+    progress: Callable[[int], None],
+) -> None:
+    """Turn held requests into dead ones, without a bell; they can be redriven all the same."""
+
+    def cancel_one(row: LedgerRow) -> bool:
+        return rows.cancel(row, f"cancelled by {by}; it was held: {row.text}", time.time())
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for row, done in zip(held, pool.map(cancel_one, held), strict=True):
+            if done:
+                summary.done.append(row.run_id)
+            else:
+                summary.left.append(Left(row.run_id, "it is not held any more, or was released meanwhile"))
+            progress(1)
