@@ -183,7 +183,7 @@ FAULTS = (
     Fault(
         21,
         QUEUES,
-        "An environment is updated for 40 minutes, or away for 12 hours",
+        "An environment is updated for 40 minutes, or away for 12 hours, or for five days",
         "Nothing dies; one probe asks; the first run within a minute of its return, the full rate within two; other "
         "environments notice nothing",
     ),
@@ -198,13 +198,14 @@ FAULTS = (
         39,
         QUEUES,
         "One rule's storm, while others trickle",
-        "The storm drains as fast as the slots allow, nothing of ours is refused, and the others' events overtake it",
+        "The storm drains as fast as the slots allow, nothing of ours is refused, and the others' events are dispatched "
+        "within twice the time they take on a quiet day",
     ),
     Fault(
         40,
         QUEUES,
         "Waiting for a slot longer than an event may grow old",
-        "Nothing dies: age counts from the first attempt",
+        "Nothing dies: only the time in which it is tried counts",
     ),
     Fault(
         37,
