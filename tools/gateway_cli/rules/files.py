@@ -15,7 +15,7 @@ from gateway_cli.documents.json_documents import read_json
 from gateway_cli.documents.yaml_documents import read_yaml
 from gateway_cli.rules.defaults import filled_in, flaws_of_defaults
 from gateway_cli.rules.store import document_text
-from gateway_cli.rules.variables import Variables
+from gateway_cli.rules.variables import UNRESOLVED, Variables
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.namespaces import Namespaces
 from mwaa_gateway.rules import Rule, parse_rule
@@ -163,8 +163,27 @@ def check_rules(
                     "id", f"{before.file}:{before.line_of('id')} has this id too: give one of them another"
                 )
             )
-    mistakes.sort(key=lambda mistake: (mistake.file, mistake.line or 0))
-    return checked, mistakes
+    return checked, _once_for_each_place(mistakes)
+
+
+def _once_for_each_place(mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """Sort mistakes by place, and tell one in a default (or an anchor) once, not for each rule that has it.
+
+    Where a variable has no value, what else would be wrong there is not told: it is wrong because of that.
+    """
+    unresolved = {(one.file, one.line) for one in mistakes if UNRESOLVED in one.message and not one.rule_id}
+    groups: dict[tuple[str, int | None, str], list[Mistake]] = {}
+    for mistake in mistakes:
+        if not mistake.rule_id or (mistake.file, mistake.line) not in unresolved:
+            groups.setdefault((mistake.file, mistake.line, mistake.message), []).append(mistake)
+    told: list[Mistake] = []
+    for (file, line, message), alike in groups.items():
+        rules = {mistake.rule_id for mistake in alike}
+        if line is None or len(rules) == 1:
+            told += alike
+        else:
+            told.append(Mistake(file, line, None, alike[0].field, f"{message} (in {len(rules)} rules)"))
+    return sorted(told, key=lambda mistake: (mistake.file, mistake.line or 0))
 
 
 def files_below(path: Path) -> list[Path]:

@@ -19,7 +19,9 @@ from typing import Any, Final
 
 from gateway_cli.documents.document import Document, Flaw, Place
 
-__all__ = ["Variables"]
+__all__ = ["UNRESOLVED", "Variables"]
+
+UNRESOLVED: Final = "has no value"  # what is said of a reference that cannot be replaced
 
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_-]*"
 _REFERENCE: Final = re.compile(r"(\$?)\$\{var\.([^}]*)\}")
@@ -101,7 +103,7 @@ class Variables:
             remedy = f"did you mean ${{var.{near[0]}}}?"
         else:
             remedy = f"write `{name}: …` in {self.files[-1]}"
-        flaws.append(Flaw(line, f"${{var.{name}}} has no value; {remedy}"))
+        flaws.append(Flaw(line, f"${{var.{name}}} {UNRESOLVED}; {remedy}"))
         return f"${{var.{name}}}"
 
 
