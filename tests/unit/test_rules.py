@@ -82,6 +82,42 @@ class TestValid:
         assert rule.document() == RULE
         assert parse_rule(rule.document(), environments=None) == rule
 
+    @pytest.mark.parametrize(
+        ("written", "document"),
+        [
+            ({"state": "SHADOW"}, {}),
+            ({"captures": {"detail.object.key": "in/{file}.csv", "detail.x": "{y*}"}}, {}),
+            ({"dedupe_key": "<$.a>-b"}, {"dedupe_key": {"key": ["<$.a>-b"]}}),
+            ({"dedupe_key": ["<$.a>", "<$.b>"]}, {"dedupe_key": {"key": ["<$.a>", "<$.b>"]}}),
+            (
+                {"dedupe_key": {"key": "<$.a>", "window": "24h"}},
+                {"dedupe_key": {"key": ["<$.a>"], "window": "1d"}},
+            ),
+            ({"on_replay": "rerun"}, {}),
+            ({"format": 1}, {"format": ...}),
+        ],
+    )
+    def test_every_field_is_written_again(self, written: dict[str, Any], document: dict[str, Any]):
+        """Sugar resolved; and reading it again gives an equal rule."""
+        rule = parse_rule(RULE | written, environments=None)
+        expected = {name: value for name, value in (RULE | written | document).items() if value is not ...}
+        assert rule.document() == expected
+        assert parse_rule(rule.document(), environments=None) == rule
+
+    def test_every_field_of_a_target_is_written_again(self):
+        """The DAGs an event may name, and what becomes of a large conf."""
+        target = {
+            "id": "load",
+            "environment": "analytics",
+            "dag_id": "in_<$.region>",
+            "allowed_dag_ids": ["in_*", "in_eu"],
+            "large_conf": "claim_check",
+            "when_paused": "queue",
+        }
+        rule = parse_rule(RULE | {"targets": [target]}, environments=None)
+        assert rule.document()["targets"] == [target]
+        assert parse_rule(rule.document(), environments=None) == rule
+
     def test_least_rule(self):
         """Defaults and sugar are resolved."""
         rule = parse_rule(
@@ -223,6 +259,29 @@ class TestInvalid:
         """One mistake is one problem: its field as the author wrote it, and the remedy."""
         ((found, text),) = problems(changed(path, value))
         assert (found, True) == (field, message in text), text
+
+    @pytest.mark.parametrize(
+        ("dag_id", "allowed", "field", "message"),
+        [
+            ("a_<b>", ["a_b"], "dag_id", "has <b>, which names nothing: none are captured"),
+            (
+                "a b_<$.b>",
+                ["a_b"],
+                "dag_id",
+                "letters, digits, '_', '.' and '-', at most 250, around the values",
+            ),
+            ("a_<$.b[*]>", ["a_b"], "dag_id", "that finds one value"),
+            ("a_<$.b>", [], "allowed_dag_ids", "must be a list of 1 to 100 dag_ids"),
+            ("a_<$.b>", "a_b", "allowed_dag_ids", "must be a list of 1 to 100 dag_ids"),
+            ("a_<$.b>", ["a_b", "*"], "allowed_dag_ids[1]", "is '*'; write a dag_id, or one with *"),
+            ("a_<$.b>", ["a b"], "allowed_dag_ids[0]", "is 'a b'"),
+        ],
+    )
+    def test_refused_dag_of_the_event(self, dag_id: str, allowed: Any, field: str, message: str):
+        """A dag_id that events fill, and the list it has to stay within."""
+        target = {"id": "a", "environment": "e", "dag_id": dag_id, "allowed_dag_ids": allowed}
+        ((found, text),) = problems(changed("targets", [target]))
+        assert (found, True) == (f"targets[0].{field}", message in text), text
 
     def test_everything_at_once(self):
         """Nobody mends a rule one error at a time."""
