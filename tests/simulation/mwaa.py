@@ -212,6 +212,9 @@ class Session:
         token = headers["Authorization"].removeprefix("Bearer ")
         return self._servers[host].post(data.decode("ascii"), token, timeout)
 
+    def close(self) -> None:
+        """Drop the connections; there are none."""
+
 
 class Mwaa:
     """The part of botocore's MWAA client that the adapters use."""
