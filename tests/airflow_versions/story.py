@@ -8,42 +8,41 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
+from fakes.brake import FakeBrakeStore
 from fakes.gates import FakeGateStore
 from fakes.ledger import FakeLedger
 from fakes.queues import FakeTriggerDeadLetters
+from mwaa_gateway.brake import Brake
 from mwaa_gateway.dispatch import Airflow, Dispatcher
 from mwaa_gateway.gates import Gates
-from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
-from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Rejected, Retryable, Triggered
-from mwaa_gateway.trigger_request import TriggerRequest
 
 DELIVERIES = 100  # of one message, after which it is stuck
 
 
-class SafeLedger(FakeLedger):
+@dataclass
+class OneAtATime:
     """The ledger in a dict, one call at a time, as DynamoDB's conditional writes are."""
 
-    lock = threading.Lock()
+    ledger: FakeLedger
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
-        with self.lock:
-            return super().claim(request, now)
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self.ledger, name)
 
-    def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
-        with self.lock:
-            return super().finish(claim, outcome, now)
+        def locked(*arguments: Any) -> Any:
+            with self.lock:
+                return method(*arguments)
 
-    def note(self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float) -> bool:
-        with self.lock:
-            return super().note(claim, outcome, now)
+        return locked
 
 
 @dataclass
 class Story:
     """A trigger queue and the dispatchers that empty it."""
 
-    ledger: SafeLedger = field(default_factory=SafeLedger)
+    ledger: FakeLedger = field(default_factory=FakeLedger)
     dead_letters: FakeTriggerDeadLetters = field(default_factory=FakeTriggerDeadLetters)
     gates: FakeGateStore = field(default_factory=FakeGateStore)
     skipped: float = 0.0
@@ -58,17 +57,19 @@ class Story:
         self._waiting = [(self.now(), number, body, 1) for number, body in enumerate(bodies)]
         self._under_way = 0
         self._changed = threading.Condition()
-        sandboxes = [threading.Thread(target=self._sandbox, args=(make(),)) for make in airflows]
+        ledger = OneAtATime(self.ledger)
+        sandboxes = [threading.Thread(target=self._sandbox, args=(make(), ledger)) for make in airflows]
         for sandbox in sandboxes:
             sandbox.start()
         for sandbox in sandboxes:
             sandbox.join()
 
-    def _sandbox(self, airflow: Airflow) -> None:
+    def _sandbox(self, airflow: Airflow, ledger: OneAtATime) -> None:
         dispatcher = Dispatcher(
-            ledger=self.ledger,
+            ledger=ledger,
             airflow=airflow,
             dead_letters=self.dead_letters,
+            brake=Brake("analytics", FakeBrakeStore(), refresh_seconds=5),
             gates=Gates("analytics", self.gates, dag_missing_grace_seconds=900),
             maximum_event_age_seconds=86_400,
             now=self.now,

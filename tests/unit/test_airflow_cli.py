@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_stack.mwaa.versions import known_versions
 from mwaa_gateway.airflow_cli import (
     CommandOutput,
     look_up_command,
@@ -178,10 +179,15 @@ def answer(stdout: str = "", stderr: str = "") -> bytes:
 
 def test_every_case_was_recorded_on_every_version() -> None:
     """The tables above are not passed by recordings that are missing."""
+    lists = {
+        "dags_list",
+        "dags_list_plain",
+        "dags_list_is_active",
+        "dags_list_is_stale",
+        "dags_list_import_errors",
+    }
     recorded = {(path.parent.name, path.stem) for path in FIXTURES.rglob("*.json")}
-    versions = {version for version, _ in recorded}
-    assert versions >= {"2.7.2", "2.8.1", "2.11.0", "2.11.2", "3.3.1"}
-    assert {(version, case) for version in versions for case in EXPECTED.keys() | {"dags_list"}} <= recorded
+    assert {(version, case) for version in known_versions() for case in EXPECTED.keys() | lists} == recorded
 
 
 @pytest.mark.parametrize(
