@@ -1,7 +1,7 @@
 """The ledger's dead and held rows, for people: found by the index `stopped`, read whole, and put away."""
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,18 @@ class LedgerRows:
                 ExpressionAttributeValues={":shard": {"S": shard}},
             ):
                 yield from (_row(item, state) for item in page["Items"])
+
+    def of_rule(self, rule_id: str, progress: Callable[[int], None]) -> Iterator[LedgerRow]:
+        """Return every row of a rule with its request; `progress` is told how many rows of the table it has read."""
+        read = 0
+        for page in self._client.get_paginator("scan").paginate(
+            TableName=self._table,
+            FilterExpression="rule_id = :rule AND attribute_exists(request_body)",
+            ExpressionAttributeValues={":rule": {"S": rule_id}},
+        ):
+            read += page["ScannedCount"]
+            progress(read)
+            yield from (_row(item, "") for item in page["Items"])
 
     def read(self, key: LedgerKey) -> LedgerRow | None:
         """Read one row as it is now, with its request; None where there is none (any more)."""

@@ -19,6 +19,7 @@ _GROUPS: Final[Mapping[str, tuple[str, str]]] = {
     "held": ("gateway_cli.held.commands", "held"),
     "local": ("local_stack.command", "local"),
     "namespaces": ("gateway_cli.namespaces.commands", "namespaces"),
+    "rerun": ("gateway_cli.rerun.commands", "rerun"),
     "rules": ("gateway_cli.rules.commands", "rules"),
 }
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}

@@ -1,0 +1,133 @@
+"""`mwaa-gateway rerun` as it is used: exactly one further run of each event, however often it is given."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fakes.requests import a_request
+from gateway_cli.main import cli
+from gateway_cli.rules.store import RulesStore
+from integration.operated import NO, Gateway
+from integration.test_brake_items import NOW
+from mwaa_gateway.outcomes import Triggered
+from mwaa_gateway.rules import parse_rule
+
+RULE = "finance.orders"
+
+
+def run(*words: str) -> Result:
+    result = CliRunner(mix_stderr=False).invoke(cli, ["rerun", *words], prog_name="mwaa-gateway")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def rerun(*words: str) -> list[str]:
+    """What is rerun, by run_id."""
+    return json.loads(run("--rule", RULE, *words, "-o", "json").stdout)["rerun"]
+
+
+@pytest.fixture
+def gateway(operated: Gateway) -> Gateway:
+    """Three events of one rule on three days, which ran; and one that died."""
+    for day in (1, 2, 3):
+        request = event_of_day(day)
+        assert Triggered() == operated.dispatch(request.to_json())
+    dead = event_of_day(4)
+    operated.airflow.answers = [NO]
+    operated.dispatch(dead.to_json())
+    operated.airflow.commands.clear()
+    return operated
+
+
+def event_of_day(day: int) -> Any:
+    request = a_request(f"day {day}")
+    event = {**request.event, "time": f"2026-11-0{day}T12:00:00Z", "detail": {"amount": day}}
+    conf = {"amount": day, "mwaa_gateway": {"event_id": "e-1", "generation": 0}}
+    return replace(request, event=event, target=replace(request.target, conf=conf))
+
+
+def test_the_same_rerun_given_twice_is_one_further_run_of_each_event(gateway: Gateway) -> None:
+    """Row 38: also when the second is given before the first was dispatched, and whatever is delivered twice."""
+    first = rerun()
+    assert [f"{event_of_day(day).target.run_id}__r1" for day in (1, 2, 3)] == first
+    assert first == rerun()  # nothing of it is in the ledger yet
+    outcomes = gateway.deliver_all()
+    assert (6, 3) == (len(outcomes), outcomes.count(Triggered()))
+    assert ["trigger"] * 3 == gateway.airflow.commands
+    again = run("--rule", RULE, "-o", "json")
+    assert ([], True) == (json.loads(again.stdout)["rerun"], "3 have generation 1 already" in again.stderr)
+    assert [] == gateway.deliver_all()
+    assert 3 == len(rerun("--generation", "2"))
+    assert [Triggered()] * 3 == gateway.deliver_all()
+    assert 9 == len(gateway.airflow.runs)
+
+
+def test_a_further_run_is_told_so_in_its_conf(gateway: Gateway) -> None:
+    """The same DAG and conf, as they were pinned, but for the generation."""
+    rerun("--since", "2026-11-02", "--until", "2026-11-03")
+    gateway.deliver_all()
+    target = gateway.airflow.runs["ingest_orders", f"{event_of_day(2).target.run_id}__r1"]
+    assert {"amount": 2, "mwaa_gateway": {"event_id": "e-1", "generation": 1}} == target.conf
+
+
+@pytest.mark.parametrize(
+    ("words", "days"),
+    [
+        (("--since", "2026-11-02"), [2, 3]),
+        (("--until", "2026-11-02T12:00:00Z"), [1]),
+        (("--state", "dead"), [4]),
+        (("--state", "any"), [1, 2, 3, 4]),
+        (("--environment", "legacy"), []),
+        (("--dag", "another"), []),
+        (("--dag", "ingest_orders", "--environment", "analytics"), [1, 2, 3]),
+    ],
+)
+def test_only_what_is_meant(gateway: Gateway, words: tuple[str, ...], days: list[int]) -> None:
+    """By the event's own time; a dry run shows the same and does nothing."""
+    shown = json.loads(run("--rule", RULE, *words, "--dry-run", "-o", "json").stdout)
+    assert [f"day {day}" for day in days] == [row["event"] for row in shown]
+    assert 0 == gateway.visible("trigger-analytics")
+    assert len(days) == len(rerun(*words))
+
+
+def test_with_the_rule_as_it_is_now(gateway: Gateway) -> None:
+    """A wrong dag_id or conf is mended by it, which a redrive cannot do; a target that is gone is told."""
+    document: dict[str, Any] = {
+        "id": RULE,
+        "pattern": {"source": ["aws.s3"]},
+        "target": {
+            "environment": "legacy",
+            "dag_id": "mended",
+            "input_transformer": {
+                "input_paths": {"amount": "$.detail.amount"},
+                "input_template": {"mended": "<amount>"},
+            },
+        },
+    }
+    store = RulesStore(gateway.dynamodb, "rules")
+    store.put(parse_rule(document, environments=None), by="me", now=NOW)
+    (run_id,) = rerun("--state", "dead", "--with-current-rule")
+    assert [Triggered()] == gateway.deliver_all("legacy")
+    target = gateway.airflow.runs["mended", run_id]
+    assert (4, 1) == (target.conf["mended"], target.conf["mwaa_gateway"]["generation"])
+    document["target"]["id"] = "another"
+    store.put(parse_rule(document, environments=None), by="me", now=NOW)
+    result = run("--rule", RULE, "--with-current-rule", "-o", "json")
+    left = json.loads(result.stdout)["left"]
+    assert (1, 3, True) == (result.exit_code, len(left), "no target 'default'" in left[0]["why"])
+
+
+def test_an_unknown_rule_is_nothing_to_do_or_refused(gateway: Gateway) -> None:  # noqa: ARG001
+    """Its rows are found by its id alone; as it is now, it has to be there."""
+    assert 0 == run("--rule", "no.such").exit_code
+    assert 1 == run("--rule", "no.such", "--with-current-rule").exit_code
+
+
+def test_it_has_help_with_examples() -> None:
+    """And names itself."""
+    text = run("--help").stdout
+    assert "mwaa-gateway rerun --rule" in text

@@ -1,0 +1,1 @@
+"""`mwaa-gateway rerun`: the next generation of what ran."""

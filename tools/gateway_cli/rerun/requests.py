@@ -1,0 +1,152 @@
+"""Requests that ran (or died) made into their next generation: the same event, one further run, of its own run_id."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from gateway_cli.choice import Left, Summary
+from gateway_cli.connection import Connection
+from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
+from mwaa_gateway.aws.queues import TriggerQueues
+from mwaa_gateway.conf import ORIGIN_KEY
+from mwaa_gateway.events import Event
+from mwaa_gateway.resolve import Refused, resolve
+from mwaa_gateway.rules import Rule
+from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
+
+__all__ = ["Found", "Wanted", "event_time", "find", "rerun"]
+
+_AT_ONCE: Final = 10  # what one SendMessageBatch takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which requests are to run once more: those of one rule whose event's time lies in [since, until).
+
+    `states` are the ledger's, of the first generation; times are in seconds since the epoch.
+    """
+
+    rule: str
+    states: frozenset[str]
+    generation: int
+    since: float | None = None
+    until: float | None = None
+    environment: str | None = None
+    dag_id: str | None = None
+
+    def admits(self, row: LedgerRow) -> bool:
+        """Say whether a request of the first generation is meant."""
+        at = event_time(row)
+        return (
+            row.state in self.states
+            and self.environment in (None, row.environment)
+            and self.dag_id in (None, row.dag_id)
+            and (self.since is None or at >= self.since)
+            and (self.until is None or at < self.until)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The requests that are meant, the oldest event first; `already` have the wanted generation."""
+
+    rows: Sequence[LedgerRow]
+    already: Sequence[LedgerRow]
+
+
+def event_time(row: LedgerRow) -> float:
+    """Return the time of a request's event; where that is none, when it was first attempted."""
+    if row.request is not None:
+        try:
+            return datetime.fromisoformat(str(row.request.event["time"])).timestamp()
+        except (KeyError, ValueError):
+            pass
+    return row.first_attempt_at or row.stopped_at
+
+
+def find(rows: LedgerRows, wanted: Wanted, progress: Callable[[int], None]) -> Found:
+    """Look through the whole ledger: what ran lies in no index. `progress` is told how many rows it has seen by now."""
+    meant: list[LedgerRow] = []
+    have: set[LedgerKey] = set()
+    for row in rows.of_rule(wanted.rule, progress):
+        generation = row.key[1].rpartition("#")[2]
+        if generation == str(wanted.generation):
+            have.add(row.key)
+        elif generation == "0" and wanted.admits(row):
+            meant.append(row)
+    meant.sort(key=event_time)
+
+    def has_it(row: LedgerRow) -> bool:
+        event, request = row.key
+        return (event, f"{request.rpartition('#')[0]}#{wanted.generation}") in have
+
+    return Found([row for row in meant if not has_it(row)], [row for row in meant if has_it(row)])
+
+
+def rerun(
+    connection: Connection,
+    found: Found,
+    *,
+    generation: int,
+    rule: Rule | None,
+    now: float,
+    summary: Summary,
+    progress: Callable[[int], None],
+) -> None:
+    """Send the next generation of each request, with what `rule` makes of its event now, or else as it was pinned.
+
+    Given twice, it sends twice what the ledger does not have yet: one run each, as for any duplicate.
+    """
+    queues = TriggerQueues(connection.sqs, connection.stack_output("TriggerQueueUrlTemplate"))
+    known = connection.environments or frozenset()
+    for start in range(0, len(found.rows), _AT_ONCE):
+        some = found.rows[start : start + _AT_ONCE]
+        requests: list[TriggerRequest] = []
+        for row in some:
+            match _next(row, generation, rule, now):
+                case str() as why:
+                    summary.left.append(Left(row.run_id, why))
+                case request if request.target.environment not in known:
+                    gone = f"the gateway has no environment {request.target.environment!r} any more"
+                    summary.left.append(Left(row.run_id, gone))
+                case request:
+                    requests.append(request)
+        queues.enqueue(requests)
+        summary.done += [request.target.run_id for request in requests]
+        progress(len(some))
+
+
+def _next(row: LedgerRow, generation: int, rule: Rule | None, now: float) -> TriggerRequest | str:
+    """Return a request's next generation, or why there is none."""
+    pinned = row.request
+    if pinned is None:
+        return "its row holds no request"
+    made: TriggerRequest | str = pinned if rule is None else _as_the_rule_is_now(pinned, rule, now)
+    if isinstance(made, str):
+        return made
+    # The identity is the first generation's, whatever the rule would make of the event now: it is a run of the same.
+    target = replace(
+        made.target,
+        run_id=derive_run_id(pinned.identity, pinned.rule_id, pinned.target_id, generation),
+        conf=_of_generation(made.target.conf, generation),
+    )
+    return replace(
+        made, identity=pinned.identity, target=target, generation=generation, redrive=0, requested_at=now
+    )
+
+
+def _as_the_rule_is_now(pinned: TriggerRequest, rule: Rule, now: float) -> TriggerRequest | str:
+    for one in resolve(Event(pinned.event, pinned.identity), rule, now=now):
+        if isinstance(one, Refused):
+            if one.target is None or one.target.id == pinned.target_id:
+                return f"the rule as it is now refuses its event: {one.text}"
+        elif one.request.target_id == pinned.target_id:
+            return one.request
+    return f"the rule as it is now has no target {pinned.target_id!r}"
+
+
+def _of_generation(conf: Mapping[str, object], generation: int) -> dict[str, object]:
+    origin = conf.get(ORIGIN_KEY)
+    told = {**origin, "generation": generation} if isinstance(origin, Mapping) else None
+    return {**conf, **({ORIGIN_KEY: told} if told else {})}
