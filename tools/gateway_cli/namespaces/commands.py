@@ -77,7 +77,7 @@ def list_namespaces(connection: Connection, output: str) -> None:
     )
 
 
-@namespaces.command()
+@namespaces.command(short_help="Show an allow-list, and what it refuses.")
 @_name
 @output_option
 @connection_options
@@ -99,7 +99,7 @@ def show(connection: Connection, name: str, output: str) -> None:
         print_note(f"not allowed: {sentence}")
 
 
-@namespaces.command()
+@namespaces.command(short_help="Write allow-lists from a file.")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @_yes
 @_by
@@ -143,7 +143,7 @@ def apply(connection: Connection, *, file: Path, yes: bool, by: str | None, outp
         print_table(["NAMESPACE", "OUTCOME"], [tuple(outcome.values()) for outcome in outcomes])
 
 
-@namespaces.command()
+@namespaces.command(short_help="Delete an allow-list.")
 @_name
 @_yes
 @output_option

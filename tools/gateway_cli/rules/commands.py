@@ -27,16 +27,16 @@ __all__ = ["rules"]
 
 @click.group()
 def rules() -> None:
-    """Check, apply, list, stop and delete the rules that turn events into DAG runs.
+    """Write, try, apply, follow and take back the rules that turn events into DAG runs.
 
-    A rule file is YAML or JSON and holds one rule, a list of rules, or a list under `rules:`. A change is
-    live within seconds, without a deploy.
+    A rule file is YAML or JSON and holds one rule, a list of rules, or a list under `rules:` with `defaults:`
+    beside it. A change is live within seconds, without a deploy.
 
     \b
     Exit codes of every command:
       0  done (or nothing to do)
       1  invalid or refused: the reason is on stderr, one line each
-      2  the command line itself is wrong
+      2  the command line itself is wrong; of `plan`: something would change
     """
 
 

@@ -168,7 +168,7 @@ def plan(
     \b
     Examples:
       mwaa-gateway rules plan rules/ --vars stages/prod.yaml --prune
-      mwaa-gateway rules plan rules/ --save plan.json && mwaa-gateway rules apply --plan plan.json
+      mwaa-gateway rules plan rules/ --save plan.json     # then: mwaa-gateway rules apply --plan plan.json
     """
     events = read_events(event_files)
     checked, made, stored = _planned(connection, _Files(**files), output)
@@ -189,7 +189,7 @@ def plan(
         click.get_current_context().exit(CHANGES)
 
 
-@click.command()
+@click.command(short_help="Create, update and delete rules from files.")
 @click.argument("paths", metavar="[PATH...]", nargs=-1, type=click.Path(path_type=Path))
 @_files_options
 @click.option(

@@ -36,7 +36,7 @@ def _to_option(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-@click.command()
+@click.command(short_help="Write a first rule file.")
 @click.option(
     "--from",
     "source",
@@ -118,7 +118,7 @@ def schema(*, to: Path | None, output: str) -> None:
         click.echo(f"schema → {to}")
 
 
-@click.command("import")
+@click.command("import", short_help="Make rule files of a bus, or of a bucket.")
 @click.option("--bus", metavar="NAME", help="An EventBridge bus, whose rules become rules of the gateway.")
 @click.option(
     "--bucket", metavar="NAME", help="A bucket, whose event notifications become rules of the gateway."

@@ -29,7 +29,7 @@ _MEANINGS: Final = {
 }
 
 
-@click.command("shadow-report")
+@click.command("shadow-report", short_help="Compare a SHADOW rule with what really ran.")
 @rule_id_argument
 @click.option(
     "--limit", default=20, show_default=True, help="How many events that differ are shown, the newest."

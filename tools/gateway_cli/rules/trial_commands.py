@@ -32,7 +32,7 @@ _unwrap_option = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Try rule files on events; a test suite, too.")
 @paths_argument
 @click.option(
     "--event",
@@ -105,7 +105,7 @@ def test(
         print_note(f"{count(len(cases), 'case')} passed")
 
 
-@click.command("explain")
+@click.command("explain", short_help="Say why an event matches a rule, or does not.")
 @rule_id_argument
 @click.option(
     "--event",

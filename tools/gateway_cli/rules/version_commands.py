@@ -37,7 +37,7 @@ class _Version(click.ParamType):
 _VERSION: Final = _Version()
 
 
-@click.command()
+@click.command(short_help="List every version a rule ever had.")
 @rule_id_argument
 @output_option
 @connection_options
@@ -78,7 +78,7 @@ def history(connection: Connection, rule_id: str, output: str) -> None:
     )
 
 
-@click.command()
+@click.command(short_help="Compare two versions of a rule.")
 @rule_id_argument
 @click.argument("before", metavar="FROM", type=_VERSION)
 @click.argument("after", metavar="[TO]", type=_VERSION, required=False)
@@ -114,7 +114,7 @@ def diff(connection: Connection, rule_id: str, before: int, after: int | None, o
     print_field_changes(changes)
 
 
-@click.command()
+@click.command(short_help="Bring back an earlier version of a rule.")
 @rule_id_argument
 @click.argument("version", metavar="VERSION", type=_VERSION)
 @by_option
