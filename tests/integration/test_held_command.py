@@ -59,7 +59,7 @@ def held_by_the_rule(run: Run, gateway: Gateway) -> None:
     assert {Held} == {type(outcome) for outcome in outcomes}
 
 
-def test_disabled_with_requests_waiting_and_enabled_again(
+def test_row_10_disabled_with_requests_waiting_and_enabled_again(
     run: Run,
     gateway: Gateway,
     waiting: list[TriggerRequest],

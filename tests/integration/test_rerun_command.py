@@ -50,7 +50,7 @@ def event_of_day(day: int) -> Any:
     return replace(request, event=event, target=replace(request.target, conf=conf))
 
 
-def test_the_same_rerun_given_twice_is_one_further_run_of_each_event(gateway: Gateway) -> None:
+def test_row_38_the_same_rerun_given_twice_is_one_further_run_of_each_event(gateway: Gateway) -> None:
     """Row 38: also when the second is given before the first was dispatched, and whatever is delivered twice."""
     first = rerun()
     assert [f"{event_of_day(day).target.run_id}__r1" for day in (1, 2, 3)] == first
