@@ -31,9 +31,9 @@ class OneAtATime:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self.ledger, name)
 
-        def locked(*arguments: Any) -> Any:
+        def locked(*arguments: Any, **named: Any) -> Any:
             with self.lock:
-                return method(*arguments)
+                return method(*arguments, **named)
 
         return locked
 

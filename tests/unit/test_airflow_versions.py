@@ -3,7 +3,7 @@
 import threading
 
 from airflow_versions.story import Story
-from fakes.airflow import FakeAirflow
+from fakes.airflow import BUSY, FakeAirflow
 from fakes.requests import a_request
 
 
@@ -18,8 +18,8 @@ class OneAtATime(FakeAirflow):
 
 
 def test_every_message_of_the_story_ends() -> None:
-    """Ten events, each delivered twice to three sandboxes, five answers lost: ten runs, none dead, no real waiting."""
-    airflow, story = OneAtATime(lost_after=5), Story()
+    """Ten events, each delivered twice to three sandboxes, three refused, five answers lost: ten runs, none dead."""
+    airflow, story = OneAtATime(lost_after=5, answers=[BUSY] * 3), Story()
     requests = [a_request(f"event-{number}") for number in range(10)]
     story.play([request.to_json() for request in requests * 2], [lambda: airflow] * 3)
     assert [row.state for row in story.ledger.rows.values()] == ["triggered"] * 10
