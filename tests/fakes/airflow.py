@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, OutcomeUnknown, Reason, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -12,7 +13,7 @@ BUSY = Retryable(Reason.WEB_SERVER_BUSY, "busy")
 
 @dataclass
 class FakeAirflow:
-    """Implements `mwaa_gateway.dispatch.Airflow`.
+    """Implements `mwaa_gateway.dispatch.Airflow` and `mwaa_gateway.catalog.DagLister`.
 
     `answers` and `findings` are taken first, one for each command; `lost_after` makes that many triggers create the
     run and lose the answer. `during_trigger` runs while a command is on its way: the place for a rival attempt.
@@ -23,6 +24,9 @@ class FakeAirflow:
     findings: list[Outcome] = field(default_factory=list)
     lost_after: int = 0
     commands: list[str] = field(default_factory=list)
+    listed: tuple[ListedDag, ...] | NotListed = ()
+    lists: int = 0
+    during_list: Callable[[], None] | None = None
     during_trigger: Callable[[], None] | None = None
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
@@ -47,3 +51,10 @@ class FakeAirflow:
         if (target.dag_id, target.run_id) in self.runs:
             return AlreadyTriggered("found")
         return Retryable(Reason.RUN_NOT_THERE, "not there")
+
+    def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
+        self.lists += 1
+        if self.during_list is not None:
+            action, self.during_list = self.during_list, None
+            action()
+        return self.listed

@@ -7,6 +7,7 @@ from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
+    NotRunnable,
     OutcomeUnknown,
     Reason,
     Rejected,
@@ -31,6 +32,8 @@ class Row:
     reopened_after: int = 0
     aged: float = 0.0
     ages_from: float | None = None
+    finished_at: float | None = None
+    not_runnable: NotRunnable | None = None
 
 
 @dataclass
@@ -67,7 +70,7 @@ class FakeLedger:
             row.ages_from,
         )
 
-    def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:  # noqa: ARG002
+    def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         self._write("finish")
         if (row := self._mine(claim, to_end=True)) is None:
             return False
@@ -75,7 +78,13 @@ class FakeLedger:
         row.outcome, row.unanswered = outcome, 0
         if isinstance(outcome, Rejected):
             row.doubtful = outcome.in_doubt
+        else:
+            row.finished_at, row.not_runnable = now, outcome.not_runnable
         return True
+
+    def tell(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
+        self._write("tell")
+        self.rows[request.ledger_key].not_runnable = not_runnable
 
     def note(
         self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
@@ -114,8 +123,10 @@ class FakeLedger:
 
     @staticmethod
     def _finished(row: Row) -> Finished:
-        outcome = row.outcome if isinstance(row.outcome, Rejected | Held) else AlreadyTriggered()
-        return Finished(row.request.target.run_id, outcome, row.redrives)
+        if isinstance(row.outcome, Rejected | Held):
+            return Finished(row.request.target.run_id, row.outcome, row.redrives)
+        untold_since = row.finished_at if row.not_runnable is None else None
+        return Finished(row.request.target.run_id, AlreadyTriggered(), row.redrives, untold_since)
 
     def _mine(self, claim: Claim, *, to_end: bool = False) -> Row | None:
         row = self.rows[claim.request.ledger_key]

@@ -11,6 +11,7 @@ from botocore.client import BaseClient
 from moto import mock_aws
 
 from fakes.airflow import FakeAirflow
+from fakes.catalog import FakeCatalogStore
 from fakes.gates import FakeGateStore
 from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
 from fakes.requests import a_request
@@ -20,6 +21,7 @@ from mwaa_gateway.aws.brake_items import BrakeItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue
 from mwaa_gateway.brake import Brake
+from mwaa_gateway.catalog import LiveCatalog
 from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.ingest import DeadEvent, DeadEventReason
@@ -62,6 +64,9 @@ class Gateway:
             dead_letters=TriggerDeadLetterQueue(self.sqs, self.queue(f"trigger-dlq-{environment}")),
             brake=Brake(environment, BrakeItems(self.dynamodb, RULES_TABLE), refresh_seconds=0),
             gates=Gates(environment, FakeGateStore(), dag_missing_grace_seconds=0),
+            catalog=LiveCatalog(
+                FakeCatalogStore(), self.airflow, refresh_seconds=0, now=lambda: self.time, report=print
+            ),
             maximum_event_age_seconds=86_400,
             now=lambda: self.time,
             jitter=lambda: 0.0,

@@ -11,18 +11,20 @@ from dataclasses import dataclass
 import pytest
 
 from fakes.airflow import BUSY, FakeAirflow
+from fakes.catalog import FakeCatalogStore
 from fakes.requests import a_request
 from integration.functions import Context, Queues, lines, load
-from mwaa_gateway import wiring
+from mwaa_gateway import observability, wiring
 from mwaa_gateway.aws.brake_items import BrakeItems
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.queues import TriggerDeadLetterQueue
 from mwaa_gateway.aws.trigger_messages import TriggerMessages
 from mwaa_gateway.brake import Brake
-from mwaa_gateway.dispatch import Dispatcher
+from mwaa_gateway.catalog import LiveCatalog
+from mwaa_gateway.dispatch import Dispatched, Dispatcher
 from mwaa_gateway.gates import Gates
-from mwaa_gateway.outcomes import Reason, Rejected
+from mwaa_gateway.outcomes import NotRunnable, Reason, Rejected, Triggered
 from mwaa_gateway.settings import DispatcherSettings
 from mwaa_gateway.trigger_request import TriggerRequest
 
@@ -195,6 +197,9 @@ def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) 
             dead_letters=TriggerDeadLetterQueue(sqs, queues.trigger_dlq),
             brake=Brake("analytics", BrakeItems(dynamodb, "rules"), refresh_seconds=5),
             gates=Gates("analytics", GateItems(dynamodb, "ledger"), dag_missing_grace_seconds=900),
+            catalog=LiveCatalog(
+                FakeCatalogStore(), airflow, refresh_seconds=0, now=lambda: 1_000.0, report=print
+            ),
             maximum_event_age_seconds=86_400,
             now=itertools.count(1_000.0, 60.0).__next__,  # a shut gate never keeps a test waiting
             jitter=lambda: 0.0,
@@ -218,6 +223,20 @@ def test_a_message_becomes_a_run(dispatching: Dispatching, capsys: pytest.Captur
         log["run_id"],
     )
     assert ([1.0], "analytics") == (metric["Triggered"], metric["environment"])
+
+
+def test_a_run_that_will_not_start_is_told_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Accepted, and yet a warning; its metric has the alarm's dimensions."""
+    outcome = Triggered(NotRunnable.PAUSED)
+    observability.report_dispatch(Dispatched(a_request(), outcome, 1, None), "analytics")
+    log, metric = lines(capsys)
+    assert ("WARNING", "Triggered", "paused") == (log["level"], log["outcome"], log["reason"])
+    assert log["message"].startswith("accepted, not runnable")
+    assert ([1.0], [1.0], "analytics") == (
+        metric["Triggered"],
+        metric["AcceptedNotRunnable"],
+        metric["environment"],
+    )
 
 
 def test_a_message_to_come_again_is_reported_and_given_back(dispatching: Dispatching) -> None:

@@ -16,6 +16,7 @@ from botocore.stub import Stubber
 
 from fakes.web_server import Answer, WebServerScript, scripted_web_server
 from mwaa_gateway.aws.mwaa import TOKEN_SECONDS, CliTransport, WebServer, is_web_server_host
+from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -369,3 +370,43 @@ def test_other_hosts_are_not(host: str) -> None:
 def test_a_named_host_is_the_only_one(host: str, exactly: str, *, accepted: bool) -> None:
     """WEB_SERVER_HOST replaces the list; without a port it leaves the port open."""
     assert accepted == is_web_server_host(host, "eu-west-1", exactly)
+
+
+LISTED = output('[{"dag_id": "a", "is_paused": "True", "is_stale": "False"}]')
+PLAINLY_LISTED = output('[{"dag_id": "a", "filepath": "a.py", "owner": "x", "paused": "True"}]')
+NO_COLUMNS = output(
+    stderr="airflow command error: unrecognized arguments: --columns=dag_id, see help above.\n"
+)
+A_PAUSED = (ListedDag("a", paused=True, stale=False),)
+
+
+def test_the_dags_are_listed_by_one_command(environment: Environment) -> None:
+    """With the columns that tell what runs."""
+    environment.issue_token()
+    environment.server.answers = [Answer(body=LISTED)]
+    assert A_PAUSED == environment.transport.list_dags()
+    assert [b"dags list -o json --columns=dag_id,is_paused,is_active,is_stale"] == [
+        received.body for received in environment.server.received
+    ]
+
+
+def test_an_airflow_too_old_for_columns_is_asked_without_them(environment: Environment) -> None:
+    """From then on at once."""
+    environment.issue_token()
+    environment.server.answers = [Answer(400, NO_COLUMNS), Answer(body=PLAINLY_LISTED)]
+    assert A_PAUSED == environment.transport.list_dags()
+    assert A_PAUSED == environment.transport.list_dags()
+    plain = b"dags list -o json"
+    assert [plain, plain] == [received.body for received in environment.server.received][1:]
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(503), Answer(body=b"<html>"), Answer(silent=True), Answer(400, NO_COLUMNS)]
+)
+def test_a_list_that_is_none_says_why(environment: Environment, answer: Answer) -> None:
+    """Nothing is raised."""
+    environment.issue_token()
+    environment.server.answers = [answer]
+    listed = environment.transport.list_dags()
+    assert isinstance(listed, NotListed)
+    assert listed.text

@@ -16,6 +16,7 @@ from botocore.config import Config
 
 from fakes.web_server import Answer, WebServerScript, scripted_web_server
 from mwaa_gateway.aws.mwaa_rest import CALLS_PER_SECOND, REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -488,3 +489,55 @@ def test_every_call_keeps_the_pace(server: WebServerScript) -> None:
     transport.trigger(TARGET)
     transport.look_up(TARGET)
     assert pytest.approx(0.3) == clock.now
+
+
+# --- the list of DAGs ---------------------------------------------------------------------------------------
+
+
+def a_page(*dag_ids: str, total: int, stale: str = "is_stale") -> Answer:
+    rows = [{"dag_id": dag_id, "is_paused": False, stale: stale == "is_active"} for dag_id in dag_ids]
+    return ok({"dags": rows, "total_entries": total})
+
+
+def test_the_dags_are_listed_page_by_page(environment: Environment) -> None:
+    """However many Airflow gives at once; stale ones too."""
+    environment.server.answers = [a_page("a", "b", total=3), a_page("c", total=3)]
+    assert (
+        tuple(ListedDag(dag_id, paused=False, stale=False) for dag_id in "abc")
+        == environment.transport.list_dags()
+    )
+    assert [(0, False), (2, False)] == [
+        (sent["QueryParameters"]["offset"], sent["QueryParameters"]["exclude_stale"])
+        for sent in environment.sent()
+    ]
+    assert {("/dags", "GET")} == {(sent["Path"], sent["Method"]) for sent in environment.sent()}
+
+
+def test_airflow_2_is_asked_in_its_own_words(environment: Environment) -> None:
+    """After it has refused the others; an upgrade is noticed by what it lists."""
+    own = a_page("a", total=1, stale="is_active")
+    environment.server.answers = [recorded("2.11.2", "dags_list"), own, own]
+    for _ in range(2):
+        assert (ListedDag("a", paused=False, stale=False),) == environment.transport.list_dags()
+    asked = [sent["QueryParameters"] for sent in environment.sent()]
+    assert ["exclude_stale" in asked[0], *("only_active" in query for query in asked[1:])] == [True] * 3
+    environment.server.answers = [a_page("a", total=1)]
+    environment.transport.list_dags()
+    assert "exclude_stale" in environment.sent()[-1]["QueryParameters"]
+
+
+def test_a_page_that_cannot_be_had_is_asked_for_once_more(environment: Environment) -> None:
+    """Then there is no list: half of one would be a wrong one."""
+    environment.server.answers = [server_exception(), a_page("a", total=2), server_exception()]
+    assert isinstance(environment.transport.list_dags(), NotListed)
+    assert 4 == len(environment.sent())
+
+
+def test_a_list_without_end_is_given_up(server: WebServerScript) -> None:
+    """The dispatcher's time is short."""
+    seconds = iter(range(0, 1000, 10))
+    reached = client(f"https://{server.host}", server.ca_bundle)
+    transport = RestTransport(reached, "analytics", unpaced(), monotonic=lambda: next(seconds))
+    server.answers, server.received = [a_page("a", total=9)], []
+    assert isinstance(transport.list_dags(), NotListed)
+    assert 3 > len(server.received)

@@ -79,6 +79,7 @@ class Airflow:
 
     The same DAG cannot have two runs of one logical date on Airflow 2, which has one even for a triggered run; Airflow 3
     has none for those. `history` keeps what was purged from `runs`. A DAG of `without_tasks` has runs without a task.
+    Of `paused` and `stale` DAGs runs stay queued: Airflow 2 knows no stale DAG, nor does Airflow 3's REST API.
     `allowed_run_ids` is its setting `[scheduler] allowed_run_id_pattern`.
     """
 
@@ -86,6 +87,8 @@ class Airflow:
     version: str
     dags: set[str]
     without_tasks: frozenset[str] = frozenset()
+    paused: set[str] = field(default_factory=set)
+    stale: set[str] = field(default_factory=set)
     allowed_run_ids: re.Pattern[str] = _ALLOWED_RUN_IDS
     runs: dict[tuple[str, str], Run] = field(default_factory=dict)
     dates: dict[tuple[str, float], Run] = field(default_factory=dict)
@@ -105,6 +108,8 @@ class Airflow:
         match words[:2]:
             case ["dags", "trigger"]:
                 return self._trigger(words[2:], checked_at, now)
+            case ["dags", "list"]:
+                return self._list(words[2:])
             case ["tasks", "states-for-dag-run"]:
                 return self._look_up(words[2:], checked_at)
             case _:
@@ -129,7 +134,7 @@ class Airflow:
             json.loads(conf)
         except ValueError as error:
             return self._failed("bad_json", f"json.decoder.JSONDecodeError: {error}")
-        if dag_id not in self.dags:
+        if dag_id not in self.known(over_rest=False):
             return self._failed(
                 "dag_missing", f"airflow.exceptions.DagNotFound: Dag id {dag_id} not found in DagModel"
             )
@@ -168,6 +173,29 @@ class Airflow:
             self.dates[dag_id, date] = run
         self.history.append(run)
         return run
+
+    def known(self, *, over_rest: bool) -> set[str]:
+        """The DAGs of which a run can be started."""
+        return self.dags - self.stale if self.is_2 or over_rest else self.dags
+
+    def _list(self, words: list[str]) -> Answer:
+        options, positional = _options(iter(words), flags=set())
+        assert not positional
+        columns = options["--columns"].split(",")
+        rows = [
+            {
+                "dag_id": dag_id,
+                "is_paused": str(dag_id in self.paused),
+                "is_active": str(dag_id not in self.stale),
+                "is_stale": str(dag_id in self.stale),
+            }
+            for dag_id in sorted(self.known(over_rest=False))
+        ]
+        unknown = "is_stale" if self.is_2 else "is_active"
+        shown = [{name: row[name] for name in columns if name != unknown} for row in rows]
+        recorded = _recorded(self.version, "dags_list")
+        before = recorded.stdout.rpartition("[{")[0]
+        return Answer(before + json.dumps(shown) + "\n", recorded.stderr)
 
     def find(self, dag_id: str, run_id: str, at: float) -> Run | None:
         """Return the run if it is there at that time."""

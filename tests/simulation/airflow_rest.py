@@ -27,6 +27,8 @@ def answer(airflow: Airflow, request: dict[str, Any], checked_at: float, now: fl
     method, path = request["Method"], request["Path"]
     if (method, path) == ("POST", TASKS):
         return _tasks(airflow, request["Body"], checked_at)
+    if (method, path) == ("GET", "/dags"):
+        return _list(airflow, request["QueryParameters"])
     parts = path.split("/")
     assert (parts[0], parts[1], parts[3:]) == ("", "dags", ["dagRuns"]), path
     if method == "POST":
@@ -35,12 +37,30 @@ def answer(airflow: Airflow, request: dict[str, Any], checked_at: float, now: fl
     return _runs(airflow, parts[2], request["QueryParameters"], checked_at)
 
 
+def _list(airflow: Airflow, query: dict[str, Any]) -> Said:
+    if airflow.is_2 and "exclude_stale" in query:
+        return _recorded(airflow.version, "dags_list")
+    dags = sorted(airflow.dags)
+    if not airflow.is_2 and query.get("exclude_stale", True):
+        dags = sorted(airflow.dags - airflow.stale)
+    name = "is_active" if airflow.is_2 else "is_stale"
+    rows = [
+        {
+            "dag_id": dag_id,
+            "is_paused": dag_id in airflow.paused,
+            name: (dag_id in airflow.stale) != airflow.is_2,
+        }
+        for dag_id in dags[query["offset"] : query["offset"] + query["limit"]]
+    ]
+    return Said(200, {"dags": rows, "total_entries": len(dags)})
+
+
 def _create(airflow: Airflow, dag_id: str, body: dict[str, Any], checked_at: float, now: float) -> Said:
     run_id = body["dag_run_id"]
     assert body.get("logical_date") is None, "two runs of one DAG may not share a date: none is ever sent"
     if ("logical_date" in body) == airflow.is_2:
         return _recorded(airflow.version, "logical_date_null" if airflow.is_2 else "logical_date_missing")
-    if dag_id not in airflow.dags:
+    if dag_id not in airflow.known(over_rest=True):
         return _quoting(airflow.version, "dag_missing", {"no_such_dag": dag_id})
     if not airflow.allowed_run_ids.fullmatch(run_id):
         return _quoting(airflow.version, "bad_run_id", {"a/b c": run_id})

@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ import mwaa_gateway
 from mwaa_gateway import wiring
 from mwaa_gateway.aws import mwaa as mwaa_adapter
 from mwaa_gateway.aws.brake_items import BrakeItems
+from mwaa_gateway.aws.catalog_item import CatalogItem
 from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
@@ -30,13 +31,13 @@ from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.aws.shadow_records import ShadowRecords
 from mwaa_gateway.aws.trigger_messages import TriggerMessages
 from mwaa_gateway.brake import Brake
-from mwaa_gateway.dispatch import Airflow as AirflowPort
+from mwaa_gateway.catalog import LiveCatalog
 from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.events import BelievedQueues
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.live_rules import LiveRules
-from mwaa_gateway.outcomes import Reason
+from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
 from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 from simulation.airflow import Airflow
@@ -79,6 +80,10 @@ class Gateway:
     dispatcher_settings: Mapping[str, Any] = field(default_factory=dict)
     make_dispatcher: MakeDispatcher | None = None
     logged: bool = False
+    untold: int = 0  # messages of finished runs that came again for the catalog
+    not_runnable: Counter[tuple[str, str]] = field(
+        default_factory=Counter
+    )  # (run_id, why): how often it was told
     memory: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)  # of a baseline's table
 
     def __post_init__(self) -> None:
@@ -218,6 +223,10 @@ class Gateway:
         self.texts.append(getattr(outcome, "text", ""))
         if getattr(outcome, "reason", None) is not Reason.GATE_SHUT:
             self.told.append((self.world.scheduler.now, type(outcome).__name__))
+        if isinstance(outcome, Triggered | AlreadyTriggered):
+            self.untold += dispatched.redeliver_after is not None
+            if outcome.not_runnable is not None:
+                self.not_runnable[dispatched.request.target.run_id, outcome.not_runnable] += 1
 
     def _given_back(self, error: Exception, _attempt: int, _seconds: float) -> None:
         self.texts.append(str(error))
@@ -233,11 +242,12 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
     """What `wiring.dispatcher()` builds, on simulated clients."""
     world = gateway.world
     settings = dispatcher_settings(gateway, environment)
+    airflow, now = _transport(gateway, settings), world.clock()
     return wiring.DispatcherFunction(
         settings=settings,
         dispatcher=Dispatcher(
             ledger=LedgerTable(gateway.dynamodb, settings.ledger_table),
-            airflow=_transport(gateway, settings),
+            airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(gateway.sqs, settings.trigger_dlq_url),
             brake=Brake(
                 environment,
@@ -249,8 +259,15 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
                 GateItems(gateway.dynamodb, settings.ledger_table),
                 dag_missing_grace_seconds=settings.dag_missing_grace_seconds,
             ),
+            catalog=LiveCatalog(
+                CatalogItem(gateway.dynamodb, settings.ledger_table, environment),
+                airflow,
+                refresh_seconds=settings.dag_catalog_seconds,
+                now=now,
+                report=lambda _: None,
+            ),
             maximum_event_age_seconds=settings.maximum_event_age_seconds,
-            now=world.clock(),
+            now=now,
             jitter=world.random.random,
         ),
         messages=TriggerMessages(gateway.sqs, settings.trigger_queue_url, world.clock()),
@@ -271,12 +288,12 @@ def dispatcher_settings(gateway: Gateway, environment: str) -> DispatcherSetting
     )
 
 
-def _transport(gateway: Gateway, settings: DispatcherSettings) -> AirflowPort:
+def _transport(gateway: Gateway, settings: DispatcherSettings) -> Any:
     if settings.transport == "cli":
         return cli_transport(gateway, settings)
     scheduler = gateway.world.scheduler
     pace = Pace(settings.slots_per_environment, monotonic=scheduler.time, sleep=scheduler.wait)
-    return RestTransport(gateway.mwaa, settings.mwaa_environment_name, pace)
+    return RestTransport(gateway.mwaa, settings.mwaa_environment_name, pace, monotonic=scheduler.time)
 
 
 def cli_transport(gateway: Gateway, settings: DispatcherSettings) -> mwaa_adapter.CliTransport:

@@ -120,7 +120,10 @@ class InvokeRestApi:
         """Start the call; returns how long it will take. What Airflow said is in `said` at the end of that time."""
         world, server = self.world, self.server
         creates = request["Method"] == "POST" and "dag_run_id" in request["Body"]
-        server.commands["trigger" if creates else "look up"] += 1
+        if request["Path"] == "/dags":
+            server.lists += 1
+        else:
+            server.commands["trigger" if creates else "look up"] += 1
         slow = world.chance(world.rates.slow_command, "slow command")
         low, high = SLOW_SECONDS if slow else self.seconds
         seconds = low + world.random.random() * (high - low)

@@ -60,6 +60,8 @@ class WebServer:
     running: int = 0
     most_running: int = 0
     commands: Counter[str] = field(default_factory=Counter)
+    list_seconds: float = 0.0  # a `dags list` takes longer than another command
+    lists: int = 0  # for the catalog: not of any one run
     refused_busy: int = 0
     refused_away: int = 0
     killers: frozenset[str] = frozenset()
@@ -126,12 +128,17 @@ class WebServer:
     def _start(self, command: str, answered: list[Response]) -> float:
         """Start the command; returns how long it will take. Its answer is in `answered` at the end of that time."""
         world = self.world
-        self.commands["trigger" if command.startswith("dags trigger") else "look up"] += 1
+        if command.startswith("dags list"):
+            self.lists += 1
+        else:
+            self.commands["trigger" if command.startswith("dags trigger") else "look up"] += 1
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         slow = world.chance(world.rates.slow_command, "slow command")
         low, high = SLOW_SECONDS if slow else self.seconds
         seconds = low + world.random.random() * (high - low)
+        if command.startswith("dags list"):
+            seconds += self.list_seconds
         now = world.scheduler.now
         checked_at = now + 0.80 * seconds
 

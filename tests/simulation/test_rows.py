@@ -39,6 +39,15 @@ def letters(scenario: Scenario, queue: str) -> list[dict]:
     return [json.loads(message.body) for message in scenario.gateway.queues[queue].messages.values()]
 
 
+def rows(scenario: Scenario) -> list[dict]:
+    return [item for item in scenario.gateway.ledger.items.values() if "state" in item]
+
+
+def told(scenario: Scenario) -> set[tuple[str, str]]:
+    """(run_id, why) of each run that was told not to start."""
+    return set(scenario.gateway.not_runnable)
+
+
 # --- the source ------------------------------------------------------------------------------------------------
 
 
@@ -593,6 +602,102 @@ def test_row_36_the_first_attempts_target_is_followed() -> None:
         rule = ORDERS_IN_ANALYTICS if n % 80 else RULES["sales.orders"]
         scenario.at(n, lambda rule=rule, n=n: scenario.gateway.put_rule(rule, version=2 + n))
     assert [] == scenario.play().problems
+
+
+PER_TRANSPORT = pytest.mark.parametrize("transport", ["cli", "rest"])
+
+
+@both_majors
+@PER_TRANSPORT
+def test_row_37_runs_of_a_paused_dag_are_told(version: str, transport: str) -> None:
+    """Each of them once, in the log and in its row, at the price of one list every five minutes."""
+    scenario = Scenario(version=version, transport=transport)
+    airflow = scenario.gateway.airflows["legacy"]
+    airflow.paused.add("ingest_orders")
+    for n in range(1, 121):
+        scenario.upload(n, at=10 * n + n % 2)
+    assert [] == scenario.play(Bounds(1.01, 1.0, longest_delay=10.0)).problems
+    assert told(scenario) == {(run.run_id, "paused") for run in airflow.history}
+    assert {1} == set(scenario.gateway.not_runnable.values())
+    assert {"paused"} == {row["not_runnable"]["S"] for row in rows(scenario)}
+    assert 4 <= scenario.gateway.servers["legacy"].lists <= 6
+
+
+def test_row_37_runs_of_a_stale_dag_are_told() -> None:
+    """Over the CLI Airflow 3 takes them; when the file is back, nothing is told of later ones."""
+    scenario = Scenario(version=AIRFLOW_3)
+    airflow = scenario.gateway.airflows["legacy"]
+    airflow.stale.add("ingest_orders")
+    scenario.at(15 * MINUTE, airflow.stale.clear)
+    for n in range(1, 61):
+        scenario.upload(n, at=MINUTE * n)
+    assert [] == scenario.play(NO_TROUBLE).problems
+    of_then = {run.run_id for run in airflow.history if run.created_at < scenario.world.start + 15 * MINUTE}
+    assert {(run_id, "stale") for run_id in of_then} <= told(scenario)
+    assert len(told(scenario)) <= len(of_then) + 6  # until the list is renewed
+
+
+@both_majors
+@PER_TRANSPORT
+def test_row_37_under_every_fault_what_is_told_is_true(version: str, transport: str) -> None:
+    """One run each; of the DAG that runs nothing is told, of the paused one most runs: many lists fail."""
+    scenario = Scenario(Rates.of_the_promise(), version=version, transport=transport)
+    scenario.gateway.airflows["legacy"].paused.add("close_b")
+    for n in range(1, 101):
+        scenario.upload(n, at=10 * n)
+        scenario.close(1000 + n, at=10 * n)
+    assert [] == scenario.play().problems
+    paused = {run.run_id for run in scenario.gateway.airflows["legacy"].history if run.dag_id == "close_b"}
+    assert told(scenario) <= {(run_id, "paused") for run_id in paused}
+    assert len(told(scenario)) > 0.7 * len(paused)
+
+
+def orders_when_paused(when_paused: str) -> dict:
+    rule = RULES["sales.orders"]
+    return rule | {"targets": [rule["targets"][0] | {"when_paused": when_paused}]}
+
+
+@both_majors
+@PER_TRANSPORT
+def test_row_37_held_while_the_dag_is_paused(version: str, transport: str) -> None:
+    """No run until it is unpaused, then one each within minutes, whatever goes wrong meanwhile."""
+    scenario = Scenario(Rates.of_the_promise(), version=version, transport=transport)
+    scenario.gateway.put_rule(orders_when_paused("hold"), version=2)
+    airflow = scenario.gateway.airflows["legacy"]
+    airflow.paused.add("ingest_orders")
+    scenario.at(2 * HOUR, airflow.paused.clear)
+    for n in range(1, 41):
+        scenario.upload(n, at=30 * n)
+    assert [] == scenario.play(Bounds(4.0, 100.0, longest_delay=4 * HOUR)).problems
+    early = [run for run in airflow.history if run.created_at < scenario.world.start + 2 * HOUR]
+    assert len(early) < 10  # of those for whom no list could be had within a minute
+
+
+@both_majors
+@PER_TRANSPORT
+def test_row_37_rejected_while_the_dag_is_paused(version: str, transport: str) -> None:
+    """Dead at once, with the reason; those that come after it is unpaused run."""
+    scenario = Scenario(version=version, transport=transport)
+    scenario.gateway.put_rule(orders_when_paused("reject"), version=2)
+    airflow = scenario.gateway.airflows["legacy"]
+    airflow.paused.add("ingest_orders")
+    scenario.at(HOUR, airflow.paused.clear)
+    for n in range(1, 41):
+        scenario.upload(n, at=3 * MINUTE * n)
+        if 3 * MINUTE * n < HOUR:
+            scenario.expected.dead[n, "sales.orders", "default"] = Reason.DAG_PAUSED
+            del scenario.expected.runs[n, "sales.orders", "default"]
+    assert [] == scenario.play(Bounds(1.1, 1.1, longest_delay=10.0)).problems
+
+
+def test_row_37_a_list_that_never_comes_harms_nobody() -> None:
+    """Every `dags list` outlasts its caller's patience, as with thousands of files on Airflow 2: the runs go on."""
+    scenario = Scenario()
+    scenario.gateway.servers["legacy"].list_seconds = 120.0
+    for n in range(1, 201):
+        scenario.upload(n, at=30 * n)
+    assert [] == scenario.play(Bounds(1.0, 1.0, longest_delay=120.0)).problems
+    assert scenario.gateway.servers["legacy"].lists <= 9
 
 
 def test_row_40_waiting_for_a_slot_is_not_growing_old() -> None:

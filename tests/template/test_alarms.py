@@ -32,6 +32,12 @@ PER_ENVIRONMENT = {
         {"environment": "{}", "service": "<dispatcher{}>"},
         0,
     ),
+    "AcceptedNotRunnableAlarm": (
+        "MwaaTriggerGateway",
+        "AcceptedNotRunnable",
+        {"environment": "{}", "service": "<dispatcher{}>"},
+        0,
+    ),
     "OutcomeUnknownAlarm": (
         "MwaaTriggerGateway",
         "OutcomeUnknown",

@@ -16,6 +16,7 @@ PARTS = {
     "DispatcherRole",
     "DispatcherThrottlesAlarm",
     "EnvironmentAwayAlarm",
+    "AcceptedNotRunnableAlarm",
     "OutcomeUnknownAlarm",
     "TriggerDlq",
     "TriggerDlqAlarm",

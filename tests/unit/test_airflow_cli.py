@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 
 from local_stack.mwaa.versions import known_versions
 from mwaa_gateway.airflow_cli import (
+    ColumnsRefused,
     CommandOutput,
+    list_command,
     look_up_command,
+    read_list,
     read_look_up,
     read_trigger,
     trigger_command,
 )
+from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -303,3 +307,76 @@ def test_a_look_up_of_a_run_without_tasks_is_found() -> None:
 def test_a_look_up_of_another_dag_is_not_ours() -> None:
     """Evidence names our DAG."""
     assert isinstance(read_look_up(200, answer('[{"dag_id": "other"}]'), target()), OutcomeUnknown)
+
+
+ORDERS = ListedDag("ingest_orders", paused=False, stale=False)
+PAUSED_ORDERS = ListedDag("paused_orders", paused=True, stale=False)
+GONE_ORDERS = ListedDag("gone_orders", paused=False, stale=True)
+
+
+def recorded_list(version: str, name: str) -> tuple[ListedDag, ...] | NotListed:
+    document = json.loads((FIXTURES / version / f"{name}.json").read_text())
+    encoded = {each: base64.b64encode(document[each].encode()).decode() for each in ("stdout", "stderr")}
+    return read_list(200, json.dumps(encoded).encode())
+
+
+@pytest.mark.parametrize(
+    "name", ["dags_list", "dags_list_is_active", "dags_list_is_stale", "dags_list_plain"]
+)
+@pytest.mark.parametrize("version", ["2.11.2", "3.3.1"])
+def test_a_list_tells_who_is_paused(version: str, name: str) -> None:
+    """In whatever columns this Airflow has, and whatever it logs before them."""
+    dags = recorded_list(version, name)
+    assert isinstance(dags, tuple)
+    assert {"paused_orders"} == {dag.dag_id for dag in dags if dag.paused}
+    assert {ORDERS, PAUSED_ORDERS} <= set(dags)
+
+
+def test_a_list_of_airflow_3_tells_who_is_stale() -> None:
+    """Airflow 2 does not list such a DAG, and refuses its runs."""
+    assert GONE_ORDERS in recorded_list("3.3.1", "dags_list")  # type: ignore[operator]
+    assert not any(dag.stale for dag in recorded_list("2.11.2", "dags_list"))  # type: ignore[union-attr]
+
+
+def body(stdout: str = "", stderr: str = "") -> bytes:
+    return json.dumps(
+        {
+            "stdout": base64.b64encode(stdout.encode()).decode(),
+            "stderr": base64.b64encode(stderr.encode()).decode(),
+        }
+    ).encode()
+
+
+def test_an_airflow_too_old_for_columns_is_told_from_others() -> None:
+    """2.7 and 2.8: its usage on stdout, this on stderr; and then its own columns."""
+    said = "airflow command error: unrecognized arguments: --columns=dag_id,is_paused,is_active,is_stale, see help above."
+    assert isinstance(read_list(400, body("usage: airflow …", f"\n{said}\n")), ColumnsRefused)
+    plain = '[{"dag_id": "a", "filepath": "a.py", "owner": "x", "paused": "False"}, {"dag_id": "b", "paused": "True"}]\n'
+    assert (
+        ListedDag("a", paused=False, stale=False),
+        ListedDag("b", paused=True, stale=False),
+    ) == read_list(200, body(plain))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"<html>",
+        body(),
+        body("No data found\n"),
+        body("[1, 2]\n"),
+        body('[{"dag": 1}]\n'),
+        body("[{]\n"),
+    ],
+    ids=["empty", "page", "silence", "text", "numbers", "no ids", "no JSON"],
+)
+def test_what_is_no_list_is_none(answer: bytes) -> None:
+    """A wrong list would make wrong verdicts."""
+    assert isinstance(read_list(200, answer), NotListed)
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_the_list_is_one_command_without_any_text_from_outside(columns: bool) -> None:  # noqa: FBT001
+    """The only further command that is ever sent."""
+    assert ["dags", "list", "-o", "json"] == shlex.split(list_command(columns=columns))[:4]

@@ -13,12 +13,16 @@ from mwaa_gateway.airflow_rest import (
     LONGEST_PATH,
     RestAnswer,
     RestCall,
+    list_call,
     look_up_calls,
+    read_list,
     read_look_up,
     read_trigger,
     trigger_call,
+    wants_exclude_stale,
     wants_logical_date,
 )
+from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -124,7 +128,7 @@ EXPECTED: dict[str, type[Outcome] | Reason] = {
     "dag_missing": Reason.DAG_MISSING,
     "dag_broken": Reason.DAG_MISSING,
     "dag_broke_later": Reason.DAG_MISSING,
-    "dag_stale": Reason.DAG_MISSING,
+    "dag_stale": Reason.DAG_MISSING,  # over the CLI Airflow 3 accepts it
     "conf_refused": Reason.CONF_REFUSED,
     "conf_no_object": Reason.CONF_REFUSED,
     "bad_run_id": Reason.RUN_ID_REFUSED,
@@ -161,6 +165,9 @@ def expected_of(path: Path) -> type[Outcome] | Reason:
     return EXPECTED[path.stem]
 
 
+LISTS = {"dags_list": None, "dags_list_only_active": None}
+
+
 def recorded(path: Path) -> tuple[dict[str, Any], RestAnswer]:
     document = json.loads(path.read_text())
     return document, RestAnswer(document["status"], document["response"])
@@ -168,7 +175,9 @@ def recorded(path: Path) -> tuple[dict[str, Any], RestAnswer]:
 
 @pytest.mark.guarantee(19, 20, 41)
 @pytest.mark.parametrize(
-    "path", sorted(FIXTURES.rglob("*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+    "path",
+    sorted(path for path in FIXTURES.rglob("*.json") if path.stem not in LISTS),
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
 )
 def test_recorded_answers(path: Path) -> None:
     """What real Airflow answered is understood."""
@@ -191,7 +200,8 @@ def test_recorded_answers(path: Path) -> None:
 def test_every_case_was_recorded_on_every_version() -> None:
     """The tables above are not passed by recordings that are missing."""
     cases = {(path.parent.name, path.stem) for path in FIXTURES.rglob("*.json")}
-    assert {(version, case) for version in known_versions() for case in EXPECTED} == cases
+    recorded = {(version, case) for version in known_versions() for case in EXPECTED}
+    assert recorded | {(version, case) for version in ("2.11.2", "3.3.1") for case in LISTS} == cases
 
 
 @pytest.mark.parametrize("version", known_versions())
@@ -391,3 +401,49 @@ def test_a_reason_quotes_no_event() -> None:
     assert "Input should be valid" in outcome.text
     assert "canary" not in outcome.text
     assert len(read_trigger(RestAnswer(400, {"detail": "x" * 9_999}), target()).text) <= 500
+
+
+# --- the list of DAGs ---------------------------------------------------------------------------------------
+
+
+def recorded_list(version: str, name: str) -> RestAnswer:
+    document = json.loads((FIXTURES / version / f"{name}.json").read_text())
+    return RestAnswer(document["status"], document["response"])
+
+
+@pytest.mark.parametrize(("version", "name"), [("2.11.2", "dags_list_only_active"), ("3.3.1", "dags_list")])
+def test_a_page_tells_who_is_paused_and_who_is_stale(version: str, name: str) -> None:
+    """`is_active` on Airflow 2, `is_stale` on 3; the call is the one that was recorded."""
+    page = read_list(recorded_list(version, name))
+    assert not isinstance(page, NotListed)
+    dags, total = page
+    assert total == len(dags)
+    assert {
+        ListedDag("ingest_orders", paused=False, stale=False),
+        ListedDag("paused_orders", paused=True, stale=False),
+    } <= set(dags)
+    assert [True] == [dag.stale for dag in dags if dag.dag_id.startswith("gone")]
+    sent = json.loads((FIXTURES / version / f"{name}.json").read_text())["sent"]
+    assert sent == list_call(0, exclude_stale=name == "dags_list").query
+
+
+def test_which_words_an_airflow_wants_is_told_by_itself() -> None:
+    """Airflow 2 refuses those of 3; Airflow 3 passes over those of 2, and leaves stale DAGs out."""
+    assert wants_exclude_stale(recorded_list("2.11.2", "dags_list")) is False
+    assert wants_exclude_stale(recorded_list("2.11.2", "dags_list_only_active")) is False
+    assert wants_exclude_stale(recorded_list("3.3.1", "dags_list_only_active")) is True
+    assert wants_exclude_stale(recorded_list("3.3.1", "dags_list")) is True
+    assert wants_exclude_stale(RestAnswer(403, {"detail": "Forbidden"})) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RestAnswer(403, {"detail": "Forbidden"}),
+        RestAnswer(200, []),
+        RestAnswer(200, {"dags": [1], "total_entries": 1}),
+    ],
+)
+def test_what_is_no_page_is_none(answer: RestAnswer) -> None:
+    """A wrong list would make wrong verdicts."""
+    assert isinstance(read_list(answer), NotListed)

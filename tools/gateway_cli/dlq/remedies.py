@@ -39,6 +39,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "RestEnvironments, then redrive.",
     Reason.DAG_MISSING: "Airflow has no such DAG: deploy it, then redrive; or, as a redrive keeps its DAG, mend a rule that "
     "names the wrong one, purge this, and have the source send a new event.",
+    Reason.DAG_PAUSED: "Its rule says when_paused: reject, and the DAG was paused: unpause it in Airflow, then redrive.",
     Reason.MESSAGE_UNREADABLE: "A message on the trigger queue is no request that this version can read: deploy the "
     "version that wrote it, then redrive; if nothing of yours did, see who may write to that queue, and purge this.",
     Reason.RUN_ID_REFUSED: "Airflow refuses the run_id: let allowed_run_id_pattern in its [scheduler] section allow "

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -23,7 +24,16 @@ from mwaa_gateway.outcomes import (
 )
 from mwaa_gateway.trigger_request import ResolvedTarget
 
-__all__ = ["CommandOutput", "look_up_command", "read_look_up", "read_trigger", "trigger_command"]
+__all__ = [
+    "ColumnsRefused",
+    "CommandOutput",
+    "list_command",
+    "look_up_command",
+    "read_list",
+    "read_look_up",
+    "read_trigger",
+    "trigger_command",
+]
 
 _DAG_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
 _RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:+-]{0,249}")
@@ -51,6 +61,14 @@ def look_up_command(target: ResolvedTarget) -> str:
     """Write the one command that finds a run by its run_id on every Airflow from 2.7 to 3.x."""
     dag_id, run_id = _checked(target)
     return f"tasks states-for-dag-run -o json {dag_id} {run_id}"
+
+
+def list_command(*, columns: bool = True) -> str:
+    """Write the command that lists all DAGs; `columns`: with those that tell what runs (Airflow 2.9 and later).
+
+    Airflow 2 has `is_active`, Airflow 3 `is_stale`; each warns of the other on stderr, and leaves it out.
+    """
+    return "dags list -o json" + (" --columns=dag_id,is_paused,is_active,is_stale" if columns else "")
 
 
 def _checked(target: ResolvedTarget) -> tuple[str, str]:
@@ -178,6 +196,36 @@ def read_look_up(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
             return OutcomeUnknown(
                 Reason.UNCLEAR_ANSWER, f"the look-up gave no clear answer: {failure}"[:_LONGEST_TEXT]
             )
+
+
+class ColumnsRefused(NotListed):
+    """This Airflow, older than 2.9, lists what it lists: it takes no `--columns`."""
+
+
+def read_list(status: int, body: bytes) -> tuple[ListedDag, ...] | NotListed:
+    """Say what an answer to `list_command()` holds.
+
+    Values are words: "True", "False", and "None" for a DAG that was never stored. Before 2.9 the column is `paused`.
+    Airflow 2 reads the files anew and lists what it could read, so that a DAG whose file broke is not in its list.
+    """
+    output = CommandOutput.decode(body)
+    if output is None:
+        return NotListed(f"`dags list` was answered with HTTP {status} and no output")
+    rows = output.rows()
+    if rows is None or not all(isinstance(row, dict) and isinstance(row.get("dag_id"), str) for row in rows):
+        match output.failure():
+            case ("usage", text) if "--columns" in text:
+                return ColumnsRefused(text)
+            case failure:
+                return NotListed(f"`dags list` gave no list: {failure}"[:_LONGEST_TEXT])
+    return tuple(
+        ListedDag(
+            row["dag_id"],
+            paused=str(row.get("is_paused", row.get("paused"))) == "True",
+            stale=str(row.get("is_stale")) == "True" or str(row.get("is_active")) == "False",
+        )
+        for row in rows
+    )
 
 
 def _without_output(status: int) -> Outcome:

@@ -5,6 +5,7 @@ The same calls serve Airflow 2 (`/api/v1`) and 3 (`/api/v2`): InvokeRestApi puts
 says so, without having started anything, and the caller sends the other form then.
 
     start      POST /dags/<dag_id>/dagRuns                          fits while a dag_id has at most 50 characters
+    list       GET  /dags?limit=100&offset=…                        what is paused or stale, a hundred at a time
     look up    POST /dags/~/dagRuns/~/taskInstances/list            a run's tasks are made together with the run
                GET  /dags/<dag_id>/dagRuns?run_id_pattern=…         for a DAG without tasks; Airflow 3.1 and later
 
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -35,13 +37,17 @@ __all__ = [
     "LONGEST_PATH",
     "RestAnswer",
     "RestCall",
+    "list_call",
     "look_up_calls",
+    "read_list",
     "read_look_up",
     "read_trigger",
     "trigger_call",
+    "wants_exclude_stale",
     "wants_logical_date",
 ]
 
+DAGS_PER_PAGE = 100  # Airflow's own maximum, unless its [api] maximum_page_limit is lower
 LONGEST_PATH = 64  # of InvokeRestApi; botocore does not check it
 _DAG_ID = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}"
@@ -147,6 +153,43 @@ def look_up_calls(target: ResolvedTarget) -> tuple[RestCall, ...]:
         return (by_its_tasks,)
     newest_first = {"run_id_pattern": target.run_id, "order_by": "-id", "limit": 10}
     return by_its_tasks, RestCall("GET", path, query=newest_first)
+
+
+def list_call(offset: int, *, exclude_stale: bool) -> RestCall:
+    """Write the call for one page of DAGs, stale ones too.
+
+    `exclude_stale`: whether to say so in Airflow 3's words; Airflow 2 refuses them, and 3 passes over those of 2.
+    """
+    everything = {"exclude_stale": False} if exclude_stale else {"only_active": False}
+    return RestCall(
+        "GET", "/dags", query={"limit": DAGS_PER_PAGE, "offset": offset, "order_by": "dag_id", **everything}
+    )
+
+
+def wants_exclude_stale(answer: RestAnswer) -> bool | None:
+    """Say in which words the list should have been asked for; None when they were right, or were not the matter."""
+    rows = answer.rows("dags")
+    if rows:
+        return "is_stale" in rows[0]
+    return False if answer.status == 400 and "exclude_stale" in answer.detail() else None  # noqa: PLR2004
+
+
+def read_list(answer: RestAnswer) -> tuple[tuple[ListedDag, ...], int] | NotListed:
+    """Say what one page holds: (its DAGs, how many there are in all)."""
+    rows = answer.rows("dags")
+    total = answer.document.get("total_entries") if rows is not None else None
+    if rows is None or not isinstance(total, int):
+        return NotListed(f"the list of DAGs: {answer.said()}")
+    dags = tuple(
+        ListedDag(
+            row["dag_id"],
+            paused=row.get("is_paused") is True,
+            stale=row.get("is_stale") is True or row.get("is_active") is False,
+        )
+        for row in rows
+        if isinstance(row.get("dag_id"), str)
+    )
+    return dags, total
 
 
 def _runs_path(target: ResolvedTarget) -> str | Rejected:

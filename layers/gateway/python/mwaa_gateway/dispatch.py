@@ -6,6 +6,7 @@
     duplicate         claim refused: the row says triggered ──▶ message deleted                (one write call, no command)
     brake pulled      hold ──▶ message deleted; the row waits to be released                   (one write, no command)
     gate shut         given back for a little while, without asking anybody (`gates`)
+    DAG paused        claim ──▶ hold ──▶ the message looks every few minutes whether it is unpaused   (if its rule says so)
     sent again        claim reopens the dead or held row, with a fresh age ──▶ as above
 
 No lock is held: two attempts at once are told apart by the attempt number in the ledger, and Airflow's unique run_id
@@ -18,12 +19,14 @@ from typing import Protocol, assert_never
 
 from mwaa_gateway.backoff import backoff_seconds, gate_wait_seconds
 from mwaa_gateway.brake import Brake
+from mwaa_gateway.catalog import LOOK_AGAIN_SECONDS, LiveCatalog
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.gates import Gates, Gone, Pass, Wait
 from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
+    NotRunnable,
     Outcome,
     OutcomeUnknown,
     Reason,
@@ -44,6 +47,10 @@ CRASHES_UNTIL_DEAD = 5
 LONGEST_WAIT_SECONDS = (
     14 * 86_400
 )  # before a shut gate, in all; then somebody should decide whether it still matters
+TOLD_WITHIN_SECONDS = 600  # of a run's start: later, whether its DAG is paused says nothing about it
+CATALOG_AWAITED_SECONDS = 60
+HELD_LOOK_SECONDS = 300
+LIST_AFTER_SECONDS = 20  # of an invocation at most: it has 90, and a list may take 55
 _NOT_TRIED = Retryable(Reason.RUN_NOT_THERE, "not tried before")
 
 
@@ -101,6 +108,7 @@ class Dispatcher:
     dead_letters: DeadLetters
     brake: Brake
     gates: Gates
+    catalog: LiveCatalog
     maximum_event_age_seconds: int
     now: Callable[[], float]
     jitter: Callable[[], float]
@@ -157,15 +165,23 @@ class Dispatcher:
     ) -> Dispatched:
         match self.ledger.claim(request, self.now()):
             case Claim() as claim:
+                began = self.now()
                 outcome: Outcome | None = self._without_asking(claim, admission)
                 if outcome is None:
                     outcome = self._attempt(claim, receive_count, waited_out=waited_out)
-                return self._finally(claim.request, claim.attempt, self._record(claim, outcome), claim.tries)
+                outcome = self._record(claim, self._as_far_as_known(outcome, claim.request.target))
+                return self._told(
+                    self._finally(claim.request, claim.attempt, outcome, claim.tries),
+                    accepted_at=self.now(),
+                    began=began,
+                )
             case Finished() as finished:
-                if (released := self._released(request, finished)) is not None:
+                released = self._released(request, finished) or self._unpaused(request, finished)
+                if released is not None:
                     return self._admitted(released, receive_count, admission, waited_out=waited_out)
                 self._report(request.target, None)
-                return self._finally(request, receive_count, finished.outcome)
+                dispatched = self._finally(request, receive_count, finished.outcome)
+                return self._told(dispatched, accepted_at=finished.untold_since, began=self.now())
             case PinnedElsewhere(environment):
                 self._report(request.target, None)
                 return self._answer(request, receive_count, _pinned_elsewhere(environment))
@@ -185,11 +201,78 @@ class Dispatcher:
             if unanswered > CRASHES_UNTIL_DEAD:
                 self._report(target, outcome)
                 return _crashed(unanswered - 1, outcome.text)
+            if (kept_back := self._kept_back(claim)) is not None:
+                self._report(target, None)
+                return kept_back
             outcome = self.airflow.trigger(target)
             if isinstance(outcome, OutcomeUnknown):
                 outcome = self._look_up(target, because=outcome.text)
         missing_since = self._report(target, outcome)
         return self._within_limits(outcome, claim, missing_since, waited_out=waited_out)
+
+    def _kept_back(self, claim: Claim) -> Held | Rejected | Retryable | None:
+        """Do not start what its rule wants held or rejected while the DAG is paused, as a recent list says."""
+        request, dag_id = claim.request, claim.request.target.dag_id
+        if request.when_paused == "queue":
+            return None
+        began = self.now()
+        self.catalog.renew(dag_id)
+        paused = self.catalog.not_runnable(dag_id) is NotRunnable.PAUSED
+        if paused:
+            self.catalog.renew(dag_id, recently=True)  # it may have been unpaused since
+            paused = self.catalog.not_runnable(dag_id) is NotRunnable.PAUSED
+        known = self.catalog.tells_of(dag_id, recently=paused) and self.now() - began <= LIST_AFTER_SECONDS
+        awaited = self.catalog.may_come and began - claim.first_attempt_at < CATALOG_AWAITED_SECONDS
+        if not known and awaited:
+            return Retryable(Reason.DAG_CATALOG_AWAITED, f"whether DAG {dag_id!r} is paused is not known yet")
+        if not paused:
+            return None  # also where nobody can tell: started, and told of once somebody can
+        if request.when_paused == "hold":
+            return Held(Reason.DAG_PAUSED, f"DAG {dag_id!r} is paused; it starts when the DAG is unpaused")
+        return Rejected(Reason.DAG_PAUSED, f"DAG {dag_id!r} is paused, and the rule says when_paused: reject")
+
+    def _unpaused(self, request: TriggerRequest, finished: Finished) -> TriggerRequest | None:
+        """Return the request that takes up what is held for a DAG that is paused no more; None if that is not so."""
+        held, dag_id = finished.outcome, request.target.dag_id
+        if not isinstance(held, Held) or held.reason is not Reason.DAG_PAUSED:
+            return None
+        self.catalog.renew(dag_id)
+        if not self.catalog.tells_of(dag_id) or self.catalog.not_runnable(dag_id) is NotRunnable.PAUSED:
+            return None
+        return replace(request, redrive=finished.redrives + 1)
+
+    def _as_far_as_known(self, outcome: Outcome, target: ResolvedTarget) -> Outcome:
+        """Add to an accepted run why it will not start, if the catalog at hand says so: recorded by the same write."""
+        if isinstance(outcome, Triggered | AlreadyTriggered):
+            return replace(outcome, not_runnable=self.catalog.not_runnable(target.dag_id))
+        return outcome
+
+    def _told(self, dispatched: Dispatched, *, accepted_at: float | None, began: float) -> Dispatched:
+        """Find out whether a run that was just accepted will start, now that nothing can happen to it any more.
+
+        The first run after a while pays for the new catalog, after its own end. Others that were started meanwhile have
+        their message come once more when the catalog is there.
+        """
+        request, outcome, now = dispatched.request, dispatched.outcome, self.now()
+        if request is None or not isinstance(outcome, Triggered | AlreadyTriggered):
+            return dispatched
+        if accepted_at is None or now - accepted_at > TOLD_WITHIN_SECONDS:
+            return dispatched
+        dag_id = request.target.dag_id
+        if now - began <= LIST_AFTER_SECONDS:
+            self.catalog.renew(dag_id)
+        if outcome.not_runnable is not None:
+            return dispatched
+        if (not_runnable := self.catalog.not_runnable(dag_id)) is not None:
+            self.ledger.tell(request, not_runnable)
+            return replace(dispatched, outcome=replace(outcome, not_runnable=not_runnable))
+        if (
+            self.catalog.tells_of(dag_id)
+            or not self.catalog.may_come
+            or now - accepted_at > CATALOG_AWAITED_SECONDS
+        ):
+            return dispatched
+        return replace(dispatched, redeliver_after=LOOK_AGAIN_SECONDS * (1 + 2 * self.jitter()))
 
     def _report(self, target: ResolvedTarget, outcome: Outcome | None) -> float | None:
         """Tell the gates; if they cannot be told, what became of the request still counts, and the next attempt tells."""
@@ -249,6 +332,8 @@ class Dispatcher:
                 ageing = outcome.reason is Reason.ACCESS_DENIED or self.gates.away_for(now) is None
                 mine = self.ledger.note(claim, outcome, now, ageing=ageing)
             case Held():
+                # Noted first: nothing of this attempt is in doubt when it is taken up again.
+                self.ledger.note(claim, Retryable(outcome.reason, outcome.text), self.now())
                 return self._hold(claim.request, outcome)
             case _:
                 assert_never(outcome)
@@ -303,6 +388,9 @@ class Dispatcher:
     ) -> Dispatched:
         """Say whether the message is to come again, and when: by `tries`, where they are not all of the attempts."""
         match outcome:
+            case Held(reason=Reason.DAG_PAUSED):
+                # Nobody tells when a DAG is unpaused: the message stays, and looks.
+                return Dispatched(request, outcome, attempt, HELD_LOOK_SECONDS * (1 + self.jitter()))
             case Triggered() | AlreadyTriggered() | Rejected() | Held():
                 return Dispatched(request, outcome, attempt, redeliver_after=None)
             case Retryable() | OutcomeUnknown():

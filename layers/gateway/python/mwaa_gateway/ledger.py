@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mwaa_gateway.backoff import LONGEST_BACKOFF_SECONDS
-from mwaa_gateway.outcomes import AlreadyTriggered, Held, OutcomeUnknown, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Held,
+    NotRunnable,
+    OutcomeUnknown,
+    Rejected,
+    Retryable,
+    Triggered,
+)
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["Claim", "Finished", "Ledger", "PinnedElsewhere"]
@@ -52,12 +60,14 @@ class Claim:
 class Finished:
     """The ledger knows that nobody is to attempt it: it ran, it is dead, or it is held.
 
-    `redrives` is the highest redrive number that the ledger has seen of it; only a higher one reopens it.
+    `redrives` is the highest redrive number that the ledger has seen of it; only a higher one reopens it. `untold_since`
+    is when a run was accepted of which the row does not say that it will not start; None for everything else.
     """
 
     run_id: str
     outcome: AlreadyTriggered | Rejected | Held
     redrives: int = 0
+    untold_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,10 @@ class Ledger(Protocol):
 
         An attempt that was under way when the request was held ends it all the same: what Airflow answered is true.
         """
+        ...
+
+    def tell(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
+        """Note on a triggered request why its run stays queued; `finish` does so itself where it is known by then."""
         ...
 
     def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:

@@ -19,6 +19,7 @@ from enum import StrEnum
 __all__ = [
     "AlreadyTriggered",
     "Held",
+    "NotRunnable",
     "Outcome",
     "OutcomeUnknown",
     "Reason",
@@ -39,7 +40,9 @@ class Reason(StrEnum):
     CRASHED = "crashed"
     DAG_BROKEN = "dag_broken"
     DAG_ID_TOO_LONG = "dag_id_too_long"
+    DAG_CATALOG_AWAITED = "dag_catalog_awaited"
     DAG_MISSING = "dag_missing"
+    DAG_PAUSED = "dag_paused"
     ENVIRONMENT_PAUSED = "environment_paused"
     ENVIRONMENT_UNREACHABLE = "environment_unreachable"
     GATE_SHUT = "gate_shut"
@@ -56,9 +59,18 @@ class Reason(StrEnum):
     WEB_SERVER_BUSY = "web_server_busy"
 
 
+class NotRunnable(StrEnum):
+    """Why a run that Airflow has accepted stays queued: see `mwaa_gateway.catalog`."""
+
+    PAUSED = "paused"
+    STALE = "stale"
+
+
 @dataclass(frozen=True, slots=True)
 class Triggered:
     """Airflow printed the run it has just created, and its run_id is ours."""
+
+    not_runnable: NotRunnable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,7 @@ class AlreadyTriggered:
     """The run was there: created by an earlier attempt, or by a duplicate of the same event."""
 
     text: str = ""
+    not_runnable: NotRunnable | None = None
 
 
 @dataclass(frozen=True, slots=True)

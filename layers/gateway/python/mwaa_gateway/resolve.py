@@ -116,6 +116,7 @@ def resolve(
                 ),
                 maximum_event_age_seconds=rule.maximum_event_age_seconds,
                 requested_at=now,
+                when_paused=target.when_paused,
             ),
             check,
         )

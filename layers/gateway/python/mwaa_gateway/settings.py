@@ -109,6 +109,11 @@ class DispatcherSettings(_Settings):
     brake_refresh_seconds: float = _setting(
         "how old, in seconds, the news of a disabled rule or a paused environment may be", float, default=5.0
     )
+    dag_catalog_seconds: float = _setting(
+        "how old, in seconds, the list of paused and stale DAGs may grow before it is renewed; 0: there is none",
+        float,
+        default=300.0,
+    )
     cli_connect_timeout_seconds: float = _setting(
         "how long, in seconds, to wait for a connection to the web server", float, default=5.0
     )

@@ -44,7 +44,8 @@ class TriggerRequest:
 
     `identity` says which event it is, whichever way it came; `requested_at` is in seconds since the epoch; a rule without a
     maximum event age leaves it to the dispatcher. `redrive` is 0 for what ingress sends, and n for the n-th time that an
-    operator sends a dead request again: the same request of the same generation, for the same run.
+    operator sends a dead request again: the same request of the same generation, for the same run. `when_paused` is what its
+    rule wants done while the DAG is paused: queue, hold or reject.
     """
 
     identity: str
@@ -57,6 +58,7 @@ class TriggerRequest:
     requested_at: float
     generation: int = 0
     redrive: int = 0
+    when_paused: str = "queue"
     # What it was read from, up to 250 KB that the ledger stores as it is. Not an argument, so that `replace` drops it.
     _text: str | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -78,6 +80,7 @@ class TriggerRequest:
                 "target_id": self.target_id,
                 "generation": self.generation,
                 "redrive": self.redrive,
+                "when_paused": self.when_paused,
                 "environment": self.target.environment,
                 "dag_id": self.target.dag_id,
                 "run_id": self.target.run_id,
@@ -121,6 +124,7 @@ class TriggerRequest:
                 # Not in messages and rows of the version before this field. That version ignores it, and finds a row that
                 # this one would reopen dead: the bell rings once more, and nothing runs.
                 redrive=int(document.get("redrive", 0)),
+                when_paused=str(document.get("when_paused", "queue")),  # nor this one; that version queues
             )
             if isinstance(text, str):
                 object.__setattr__(request, "_text", text)

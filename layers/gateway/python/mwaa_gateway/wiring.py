@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 
 from mwaa_gateway.aws.brake_items import BrakeItems
 from mwaa_gateway.aws.calls import CLIENT_CONFIG
+from mwaa_gateway.aws.catalog_item import CatalogItem
 from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
@@ -26,12 +27,14 @@ from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.aws.shadow_records import ShadowRecords
 from mwaa_gateway.aws.trigger_messages import TriggerMessages
 from mwaa_gateway.brake import Brake
+from mwaa_gateway.catalog import DagLister, LiveCatalog
 from mwaa_gateway.dispatch import Airflow, Dispatcher
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import BelievedQueues, Event
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.ingest import IngressReport, ingest
 from mwaa_gateway.live_rules import LiveRules
+from mwaa_gateway.observability import report_not_listed
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 
 if TYPE_CHECKING:
@@ -139,11 +142,12 @@ def dispatcher() -> DispatcherFunction:
     settings = DispatcherSettings.from_environ(os.environ)
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
+    airflow = _airflow(settings)
     return DispatcherFunction(
         settings=settings,
         dispatcher=Dispatcher(
             ledger=LedgerTable(dynamodb, settings.ledger_table),
-            airflow=_airflow(settings),
+            airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(sqs, settings.trigger_dlq_url),
             brake=Brake(
                 settings.environment,
@@ -155,6 +159,13 @@ def dispatcher() -> DispatcherFunction:
                 GateItems(dynamodb, settings.ledger_table),
                 dag_missing_grace_seconds=settings.dag_missing_grace_seconds,
             ),
+            catalog=LiveCatalog(
+                CatalogItem(dynamodb, settings.ledger_table, settings.environment),
+                airflow,
+                refresh_seconds=settings.dag_catalog_seconds,
+                now=time.time,
+                report=lambda text: report_not_listed(text, settings.environment),
+            ),
             maximum_event_age_seconds=settings.maximum_event_age_seconds,
             now=time.time,
             jitter=random.random,
@@ -163,7 +174,11 @@ def dispatcher() -> DispatcherFunction:
     )
 
 
-def _airflow(settings: DispatcherSettings) -> Airflow:
+class _Transport(Airflow, DagLister, Protocol):
+    """What a transport does for the dispatcher and for its catalog."""
+
+
+def _airflow(settings: DispatcherSettings) -> _Transport:
     """Build the transport of the dispatcher's environment."""
     if settings.transport == "rest":
         return RestTransport(

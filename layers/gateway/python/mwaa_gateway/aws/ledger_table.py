@@ -7,6 +7,7 @@
     hold     held                                 if there is no row, or it is open in this environment
     reopen   open,  attempt + 1, unanswered + 1   if it is dead or held, and has not seen this redrive or a later one
     re-hold  held,  attempt + 1                   likewise
+    tell     triggered, not_runnable              if it is triggered: a third write, for the run that stays queued
 
         attempt 1  ──claim(1)──────────(slow)──────────────────finish(1) refused: attempt is 2
         attempt 2  ─────────────claim(2)────────finish(2) ok
@@ -31,6 +32,7 @@ from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
+    NotRunnable,
     Outcome,
     OutcomeUnknown,
     Reason,
@@ -197,6 +199,8 @@ class LedgerTable:
                 ":shard": {"S": _shard(claim.request, DEAD_SHARDS)},
                 ":doubtful": {"BOOL": outcome.in_doubt},
             }
+        elif outcome.not_runnable is not None:
+            where, values = f", not_runnable = :why{where}", {":why": {"S": outcome.not_runnable}}
         new, old = self._update(
             claim.request,
             "SET #state = :state, outcome = :outcome, reason = :reason, reason_text = :text, unanswered = :zero"
@@ -222,6 +226,16 @@ class LedgerTable:
             return True
         self._end_unanswered(claim.request, old)
         return False
+
+    def tell(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
+        """Note on a triggered request why its run stays queued."""
+        self._update(
+            request,
+            "SET not_runnable = :why",
+            condition="#state = :triggered",
+            names={"#state": "state"},
+            values={":why": {"S": not_runnable}, ":triggered": {"S": "triggered"}},
+        )
 
     def note(
         self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
@@ -325,6 +339,7 @@ def _claim(item: Item) -> Claim:
 def _finished(item: Item) -> Finished:
     run_id, redrives = item["run_id"]["S"], int(item.get("redrives", {}).get("N", 0))
     outcome: AlreadyTriggered | Rejected | Held
+    untold_since = None
     match item["state"]["S"]:
         case "dead":
             in_doubt = item.get("doubtful", {}).get("BOOL", False)
@@ -333,7 +348,8 @@ def _finished(item: Item) -> Finished:
             outcome = Held(Reason(item["reason"]["S"]), item["reason_text"]["S"])
         case _:
             outcome = AlreadyTriggered(f"the ledger says that {run_id} was started before")
-    return Finished(run_id, outcome, redrives)
+            untold_since = None if "not_runnable" in item else float(item["finished_at"]["N"])
+    return Finished(run_id, outcome, redrives, untold_since)
 
 
 def _outcome_values(outcome: Outcome) -> Item:

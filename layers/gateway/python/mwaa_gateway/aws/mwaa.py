@@ -11,14 +11,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import requests
 from botocore.exceptions import ClientError
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
-from mwaa_gateway.airflow_cli import look_up_command, read_look_up, read_trigger, trigger_command
+from mwaa_gateway.airflow_cli import (
+    ColumnsRefused,
+    list_command,
+    look_up_command,
+    read_list,
+    read_look_up,
+    read_trigger,
+    trigger_command,
+)
 from mwaa_gateway.aws.calls import unavailable_unless_answered
+from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CliTransport", "WebServer", "is_web_server_host"]
 
+Read = TypeVar("Read")
 TOKEN_SECONDS = 45  # of the 60 s that a CLI token lives: the rest is for the clock and the way
 LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
 
@@ -65,7 +75,7 @@ class _Token:
 
 
 class CliTransport:
-    """Implements `mwaa_gateway.dispatch.Airflow` with Airflow's CLI on one environment's web server.
+    """Implements `mwaa_gateway.dispatch.Airflow` and `catalog.DagLister` with the CLI on one environment's web server.
 
     One command at a time and per connection: a connection kept open that the load balancer closes while idle would
     turn a command that was never sent into one that perhaps was.
@@ -84,6 +94,7 @@ class CliTransport:
         self._web_server = web_server
         self._monotonic = monotonic
         self._token: _Token | None = None
+        self._columns = True
         self._session = requests.Session()
         # No proxy, netrc or CA bundle from the environment variables: netrc would replace the Authorization header.
         self._session.trust_env = False
@@ -105,14 +116,26 @@ class CliTransport:
             return Rejected(Reason.RUN_ID_REFUSED, str(error))
         return self._run(command, lambda status, body: read_look_up(status, body, target))
 
-    def _run(self, command: str, read: Callable[[int, bytes], Outcome]) -> Outcome:
-        outcome = self._post(command, read)
-        if isinstance(outcome, Retryable) and outcome.reason is Reason.TOKEN_REFUSED:
-            self._token = None
-            outcome = self._post(command, read)
-        return outcome
+    def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
+        """List the DAGs with `dags list`; an Airflow that is too old for its columns is asked again without them, once."""
+        listed = self._list()
+        if isinstance(listed, ColumnsRefused) and self._columns:
+            self._columns = False
+            listed = self._list()
+        return listed
 
-    def _post(self, command: str, read: Callable[[int, bytes], Outcome]) -> Outcome:
+    def _list(self) -> tuple[ListedDag, ...] | NotListed:
+        listed = self._run(list_command(columns=self._columns), read_list)
+        return NotListed(listed.text) if isinstance(listed, Retryable | OutcomeUnknown) else listed
+
+    def _run(self, command: str, read: Callable[[int, bytes], Read]) -> Read | Retryable | OutcomeUnknown:
+        answer = self._post(command, read)
+        if isinstance(answer, Retryable) and answer.reason is Reason.TOKEN_REFUSED:
+            self._token = None
+            answer = self._post(command, read)
+        return answer
+
+    def _post(self, command: str, read: Callable[[int, bytes], Read]) -> Read | Retryable | OutcomeUnknown:
         try:
             token = self._fresh_token()
         except Unavailable as error:

@@ -24,12 +24,16 @@ from botocore.exceptions import (
 from mwaa_gateway.airflow_rest import (
     RestAnswer,
     RestCall,
+    list_call,
     look_up_calls,
+    read_list,
     read_look_up,
     read_trigger,
     trigger_call,
+    wants_exclude_stale,
     wants_logical_date,
 )
+from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -52,6 +56,9 @@ _UNSENT = (  # no connection, or no request to send over it
     NoCredentialsError,
     ParamValidationError,
 )
+
+
+LISTED_WITHIN_SECONDS = 25.0  # at three calls a second some 7,000 DAGs; a dispatcher has 90 s for everything
 
 
 class Pace:
@@ -81,17 +88,26 @@ class Pace:
 
 
 class RestTransport:
-    """Implements `mwaa_gateway.dispatch.Airflow` with Airflow's REST API, as MWAA passes it on.
+    """Implements `mwaa_gateway.dispatch.Airflow` and `catalog.DagLister` with Airflow's REST API, as MWAA passes it on.
 
     `client` must be one of `REST_CLIENT_CONFIG`. Whether this Airflow wants a logical date is found out by the first
-    run, and again when the environment has been upgraded.
+    run, and again when the environment has been upgraded; so are the words that it lists stale DAGs for.
     """
 
-    def __init__(self, client: "MWAAClient", environment: str, pace: Pace) -> None:
+    def __init__(
+        self,
+        client: "MWAAClient",
+        environment: str,
+        pace: Pace,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._environment = environment
         self._pace = pace
+        self._monotonic = monotonic
         self._logical_date = False
+        self._exclude_stale = True
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
         """Start the run."""
@@ -113,6 +129,33 @@ class RestTransport:
             if not (isinstance(outcome, Retryable) and outcome.reason is Reason.RUN_NOT_THERE):
                 break
         return outcome
+
+    def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
+        """List the DAGs page by page; `NotListed` if any page cannot be had, or it takes too long."""
+        until = self._monotonic() + LISTED_WITHIN_SECONDS
+        dags: list[ListedDag] = []
+        while self._monotonic() < until:
+            page = self._list_page(len(dags))
+            if isinstance(page, NotListed):
+                page = self._list_page(len(dags))  # it changes nothing
+            if isinstance(page, NotListed):
+                return page
+            listed, total = page
+            dags += listed
+            if not listed or len(dags) >= total:
+                return tuple(dags)
+        return NotListed(
+            f"{len(dags)} DAGs were listed in {LISTED_WITHIN_SECONDS:.0f} s, and not all of them"
+        )
+
+    def _list_page(self, offset: int) -> tuple[tuple[ListedDag, ...], int] | NotListed:
+        answer = self._invoke(list_call(offset, exclude_stale=self._exclude_stale))
+        if isinstance(answer, RestAnswer):
+            wanted = wants_exclude_stale(answer)
+            if wanted is not None and wanted != self._exclude_stale:
+                self._exclude_stale = wanted
+                answer = self._invoke(list_call(offset, exclude_stale=wanted))
+        return read_list(answer) if isinstance(answer, RestAnswer) else NotListed(answer.text)
 
     def _look(self, call: RestCall, target: ResolvedTarget) -> Outcome:
         answer = self._invoke(call)

@@ -11,11 +11,12 @@ from mwaa_gateway.rules.fields import duration
 from mwaa_gateway.text_templates import TextTemplate
 from mwaa_gateway.value_patterns import Wildcard
 
-__all__ = ["DAG_ID", "DedupeKey", "LargeConf", "Rule", "State", "Target"]
+__all__ = ["DAG_ID", "DedupeKey", "LargeConf", "Rule", "State", "Target", "WhenPaused"]
 
 State = Literal["ENABLED", "DISABLED", "SHADOW"]
 DAG_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,250}")
 LargeConf = Literal["reject", "claim_check"]
+WhenPaused = Literal["queue", "hold", "reject"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Target:
     environment: str
     dag_id: str
     input_transformer: InputTransformer | None = None
-    when_paused: Literal["queue"] = "queue"
+    when_paused: WhenPaused = "queue"
     allowed_dag_ids: tuple[str, ...] = ()
     large_conf: LargeConf = "reject"
     dag_id_template: TextTemplate | None = field(default=None, repr=False, compare=False)

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeGuard
 
 from mwaa_gateway.input_transformer import InputTransformer, validate_transformer
 from mwaa_gateway.rules.fields import Reading, nearest
-from mwaa_gateway.rules.rule import DAG_ID, LargeConf, Target
+from mwaa_gateway.rules.rule import DAG_ID, LargeConf, Target, WhenPaused
 from mwaa_gateway.text_templates import TextTemplate, parse_text_template
 
 __all__ = ["read_targets"]
@@ -83,18 +83,18 @@ class _TargetReading:
         allowed = self._allowed(written, field)
         transformer = self._transformer(written, field, target_id)
         large_conf = self._large_conf(written, field)
+        when_paused: WhenPaused = "queue"
         match written.get("when_paused", "queue"):
-            case "queue":
-                pass
-            case "hold" | "reject" as later:
-                reading.refuse(f"{field}.when_paused", f"{later} is not supported yet; write queue")
+            case "queue" | "hold" | "reject" as known:
+                when_paused = known
             case other:
-                reading.refuse(f"{field}.when_paused", f"is {other!r}; write queue")
+                reading.refuse(f"{field}.when_paused", f"is {other!r}; write queue, hold or reject")
         return Target(
             target_id,
             environment,
             dag_id,
             transformer,
+            when_paused,
             allowed_dag_ids=allowed,
             large_conf=large_conf,
             dag_id_template=template,
