@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fakes.brake import FakeBrakeStore
+from fakes.catalog import FakeCatalogStore
 from fakes.gates import FakeGateStore
 from fakes.ledger import FakeLedger
 from fakes.queues import FakeTriggerDeadLetters
 from mwaa_gateway.brake import Brake
+from mwaa_gateway.catalog import LiveCatalog
 from mwaa_gateway.dispatch import Airflow, Dispatcher
 from mwaa_gateway.gates import Gates
 
@@ -71,6 +73,7 @@ class Story:
             dead_letters=self.dead_letters,
             brake=Brake("analytics", FakeBrakeStore(), refresh_seconds=5),
             gates=Gates("analytics", self.gates, dag_missing_grace_seconds=900),
+            catalog=LiveCatalog(FakeCatalogStore(), airflow, refresh_seconds=0, now=self.now, report=print),
             maximum_event_age_seconds=86_400,
             now=self.now,
             jitter=lambda: 0.5,
