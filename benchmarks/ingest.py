@@ -2,8 +2,8 @@
 
     python -m benchmarks.ingest
 
-The rules table and the queues are in memory, so that only the gateway's own work is timed: the steady state, and
-the first event of a fresh sandbox, which reads and compiles the rules of its partition.
+The rules table and the queues are in memory, so that only the gateway's own work is timed, in processor time: the
+steady state, and the first event of a fresh sandbox, which reads and compiles the rules of its partition.
 """
 
 import json
@@ -84,7 +84,7 @@ def milliseconds_per_event(kind: str, rules: int, *, events: int = 1_000) -> dic
 
 
 def _ingested(text: str, live: LiveRules) -> float:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     payload = json.loads(text)
     bodies = _Bodies()
     report: IngressReport = ingest(
@@ -97,7 +97,7 @@ def _ingested(text: str, live: LiveRules) -> float:
         claim_checks=bodies,
         now=lambda: 0.0,
     )
-    seconds = time.perf_counter() - begun
+    seconds = time.thread_time() - begun
     if report.dead:
         raise AssertionError(report.dead)
     return seconds

@@ -3,10 +3,9 @@
     python -m benchmarks.routing                            every kind at 1,000 rules, the standard shape at all sizes
     python -m benchmarks.routing --kind numeric --rules 10000 --rules 100000
 
-Each line is a process of its own, which measures everything side by side. Rates and build are of processor time,
-p50 and p99 of the clock. Build goes from the patterns' JSON text to the index; memory is what the process grew by,
-patterns and index together. The linear scan flattens the event once and asks all compiled patterns; moto asks each
-pattern with the parsed event.
+Each line is a process of its own, which measures everything side by side, in processor time. Build goes from the
+patterns' JSON text to the index; memory is what the process grew by, patterns and index together. The linear scan
+flattens the event once and asks all compiled patterns; moto asks each pattern with the parsed event.
 """
 
 import argparse

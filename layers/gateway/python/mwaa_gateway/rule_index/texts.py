@@ -16,6 +16,7 @@ __all__ = ["TextIndex", "folded", "text_parts"]
 
 P = TypeVar("P")
 
+_NOTHING: Final[Mapping[str, Any]] = {}
 _FEW: Final = 4  # that many patterns are asked one by one
 _FEW_PIECES: Final = 24  # `piece in text` so often costs less than cutting the text up
 _GRAM: Final = 3
@@ -96,7 +97,7 @@ class TextIndex(Generic[P]):
             part: {literal: _hits(group) for literal, group in groups.items()}
             for part, groups in by_part.items()
         }
-        self._whole: dict[str, _Hits[P]] = hits["whole"]
+        self._whole: Mapping[str, _Hits[P]] = hits["whole"] or _NOTHING
         self._heads = _Affixes(hits["head"]) if hits["head"] else None
         self._tails = (
             _Affixes({literal[::-1]: group for literal, group in hits["tail"].items()})

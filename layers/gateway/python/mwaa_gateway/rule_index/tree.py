@@ -5,7 +5,7 @@ entry its value matches. What was decided on the way is decided for all rules be
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mwaa_gateway.flat_event import PlainValues
@@ -34,7 +34,7 @@ class Node:
 
     asked: Sequence[Conjunction] = ()
     common: CommonConditions[int] | None = None
-    splits: dict[str, "ValueIndex[Node]"] = field(default_factory=dict)
+    splits: "dict[str, ValueIndex[Node]] | None" = None
 
 
 class RuleTree:
@@ -77,8 +77,9 @@ class RuleTree:
             found.update(position for position, _ in node.asked)
             if node.common is not None:
                 found.update(node.common.find(values, places_matter=True))
-            for path in node.splits.keys() & values.keys():
-                _descend(node.splits[path], values[path], nodes)
+            splits = node.splits or {}
+            for path in splits.keys() & values.keys():
+                _descend(splits[path], values[path], nodes)
         return found
 
 
@@ -118,11 +119,12 @@ def _tree(conjunctions: Iterable[Conjunction]) -> Node:
             node.asked = tuple(common)
         else:
             node.common = CommonConditions(common)
+        node.splits = splits = {}
         for path, group in groups.items():
             below = _by_entry(path, group)
             keys = {entry: tuple(map(id, inner)) for entry, inner in below.items()}
             inner_nodes = {key: Node() for key in keys.values()}
-            node.splits[path] = ValueIndex((entry, inner_nodes[key]) for entry, key in keys.items())
+            splits[path] = ValueIndex((entry, inner_nodes[key]) for entry, key in keys.items())
             is_split_further = sum(map(len, inner_nodes)) <= _COPIES * len(group)
             for entry, inner in below.items():
                 inner_node = inner_nodes.pop(keys[entry], None)
