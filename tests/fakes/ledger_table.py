@@ -19,6 +19,17 @@ STOPPED_INDEX_ATTRIBUTES = [
     "rule_version",
     "run_id",
 ]
+WATCHES_INDEX_ATTRIBUTES = [
+    "dag_id",
+    "ending",
+    "environment",
+    "execution_arn",
+    "ledger_request",
+    "run_id",
+    "token_mark",
+    "wait",
+    "waiting_since",
+]
 
 
 def create_ledger_table(client: Any, name: str = LEDGER_TABLE) -> None:
@@ -31,6 +42,8 @@ def create_ledger_table(client: Any, name: str = LEDGER_TABLE) -> None:
             {"AttributeName": "request", "AttributeType": "S"},
             {"AttributeName": "stopped_shard", "AttributeType": "S"},
             {"AttributeName": "stopped_at", "AttributeType": "N"},
+            {"AttributeName": "watched_in", "AttributeType": "S"},
+            {"AttributeName": "since", "AttributeType": "N"},
         ],
         KeySchema=[
             {"AttributeName": "event", "KeyType": "HASH"},
@@ -44,6 +57,14 @@ def create_ledger_table(client: Any, name: str = LEDGER_TABLE) -> None:
                     {"AttributeName": "stopped_at", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": STOPPED_INDEX_ATTRIBUTES},
-            }
+            },
+            {
+                "IndexName": "watches",
+                "KeySchema": [
+                    {"AttributeName": "watched_in", "KeyType": "HASH"},
+                    {"AttributeName": "since", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": WATCHES_INDEX_ATTRIBUTES},
+            },
         ],
     )

@@ -44,6 +44,7 @@ EVERYTHING = {
     "LandingBucketName": "acme-landing",
     "MwaaEnvironmentName": "acme-prod-{environment}",
     "RestEnvironments": "legacy",
+    "TaskDags": "analytics/*",
     "UnwrapTopicArns": "arn:aws:sns:eu-central-1:123456789012:s3-uploads",
     "VpcSecurityGroupIds": "sg-0123",
     "VpcSubnetIds": "subnet-01,subnet-02",
@@ -124,7 +125,9 @@ class _Resolver:
 
     def __init__(self, values: Mapping[str, Any], conditions: Mapping[str, Any]) -> None:
         self._values = values
-        self._conditions = {name: self._value(condition) for name, condition in conditions.items()}
+        self._conditions: dict[str, bool] = {}
+        for name, condition in conditions.items():
+            self._conditions[name] = self._value(condition)
 
     def section(self, section: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -156,8 +159,12 @@ class _Resolver:
             "Fn::Join": lambda given: given[0].join(map(str, self._value(given[1]))),
             "Fn::Split": lambda given: self._value(given[1]).split(given[0]),
             "Fn::If": lambda given: self._value(given[1] if self._conditions[given[0]] else given[2]),
+            "Condition": lambda name: self._conditions[name],
+            "Fn::And": lambda given: all(map(self._value, given)),
             "Fn::Not": lambda given: not self._value(given[0]),
-            "Fn::Equals": lambda given: self._value(given[0]) == self._value(given[1]),
+            "Fn::Equals": lambda given: (
+                str(self._value(given[0])) == str(self._value(given[1]))
+            ),  # texts to AWS
         }
 
     def _named(self, name: str) -> Any:

@@ -19,6 +19,7 @@ PER_ENVIRONMENT = {
         900,
     ),
     "DispatcherErrorsAlarm": ("AWS/Lambda", "Errors", {"FunctionName": "<dispatcher{}>"}, 0),
+    "RunWatcherErrorsAlarm": ("AWS/Lambda", "Errors", {"FunctionName": "<watcher{}>"}, 0),
     "DispatcherThrottlesAlarm": ("AWS/Lambda", "Throttles", {"FunctionName": "<dispatcher{}>"}, 0),
     "EnvironmentAwayAlarm": (
         "MwaaTriggerGateway",

@@ -10,21 +10,30 @@ from template.expansion import PSEUDO_PARAMETERS
 NAMES = ("analytics", "legacy", "risk", "Sales2", "x")
 PARTS = {
     "AirflowNotReachedAlarm",
+    "EnvironmentAwayAlarm",
     "DispatcherErrorsAlarm",
     "DispatcherEventSource",
     "DispatcherLogGroup",
     "DispatcherRole",
     "DispatcherThrottlesAlarm",
-    "EnvironmentAwayAlarm",
     "AcceptedNotRunnableAlarm",
+    "CallbacksRule",
+    "ExecutionsRule",
     "OutcomeUnknownAlarm",
+    "RunWatcherErrorsAlarm",
+    "RunWatcherEventSource",
+    "RunWatcherLogGroup",
+    "RunWatcherRole",
     "TriggerDlq",
     "TriggerDlqAlarm",
     "TriggerDlqPolicy",
     "TriggerQueue",
     "TriggerQueueAgeAlarm",
     "TriggerQueuePolicy",
+    "WatchQueue",
+    "WatchQueuePolicy",
     "dispatcher",
+    "watcher",
 }
 
 
@@ -67,6 +76,8 @@ def test_names_follow_the_stack_and_the_environment(expand):
         "mwaa-gateway-trigger-dlq-analytics",
         "mwaa-gateway-trigger-legacy",
         "mwaa-gateway-trigger-dlq-legacy",
+        "mwaa-gateway-watch-analytics.fifo",
+        "mwaa-gateway-watch-legacy.fifo",
     }
     assert {function["FunctionName"] for function in template.of_type("AWS::Lambda::Function").values()} == {
         "mwaa-gateway-s3-events",
@@ -75,6 +86,9 @@ def test_names_follow_the_stack_and_the_environment(expand):
         "mwaa-gateway-queued-events",
         "mwaa-gateway-dispatcher-analytics",
         "mwaa-gateway-dispatcher-legacy",
+        "mwaa-gateway-step-functions-task",
+        "mwaa-gateway-run-watcher-analytics",
+        "mwaa-gateway-run-watcher-legacy",
     }
 
 
@@ -134,6 +148,7 @@ def test_outputs_tell_a_client_everything_it_needs(expand):
         "RulesTableName": "<RulesTable>",
         "OperatorPolicyArn": "<OperatorPolicy>",
         "RulesWriterPolicyArn": "<RulesWriterPolicy>",
+        "StepFunctionsTaskFunctionArn": "<StepFunctionsTaskFunction.Arn>",
         "TopicArn": "<Topic>",
         "TriggerDlqUrlTemplate": "https://sqs.eu-central-1.amazonaws.com/123456789012/mwaa-gateway-trigger-dlq-{environment}",
         "TriggerQueueUrlTemplate": "https://sqs.eu-central-1.amazonaws.com/123456789012/mwaa-gateway-trigger-{environment}",

@@ -4,7 +4,13 @@ import re
 
 import pytest
 
-from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
+from mwaa_gateway.settings import (
+    DispatcherSettings,
+    IngressSettings,
+    QueuedEventsSettings,
+    RunWatcherSettings,
+    TaskSettings,
+)
 from template.expansion import EVERYTHING, ROOT
 
 INVOKED_BY_A_SOURCE = ("S3EventsFunction", "SnsEventsFunction", "EventBridgeEventsFunction")
@@ -39,6 +45,21 @@ OF_DISPATCHER = {
     "SLOTS_PER_ENVIRONMENT",
 }
 
+OF_TASK = OF_INGRESS | {"WATCH_QUEUE_URL", "TASK_TOKEN_KEY", "TASK_DAGS"}
+OF_WATCHER = {
+    "ENVIRONMENT",
+    "MWAA_ENVIRONMENT_NAME",
+    "LEDGER_TABLE",
+    "WATCH_QUEUE_URL",
+    "TASK_TOKEN_KEY",
+    "CLI_CONNECT_TIMEOUT_SECONDS",
+    "CLI_READ_TIMEOUT_SECONDS",
+    "WEB_SERVER_HOST",
+    "WEB_SERVER_CA_BUNDLE",
+    "REST_ENVIRONMENTS",
+    "SLOTS_PER_ENVIRONMENT",
+}
+
 
 @pytest.mark.parametrize(
     ("function", "expected"),
@@ -47,6 +68,8 @@ OF_DISPATCHER = {
         ("SnsEventsFunction", OF_INGRESS | {"UNWRAP_TOPIC_ARNS"}),
         ("EventBridgeEventsFunction", OF_INGRESS),
         ("QueuedEventsFunction", OF_QUEUED_EVENTS),
+        ("StepFunctionsTaskFunction", OF_TASK),
+        ("watcheranalytics", OF_WATCHER),
         ("dispatcheranalytics", OF_DISPATCHER),
         ("dispatcherlegacy", OF_DISPATCHER),
     ],
@@ -65,6 +88,32 @@ def test_dispatchers_can_read_every_setting_they_have(deployed):
         assert settings.environment == environment
         assert settings.trigger_queue_url == f"<TriggerQueue{environment}>"
         assert settings.trigger_dlq_url == f"<TriggerDlq{environment}>"
+
+
+def test_what_waits_for_runs_can_read_every_setting_it_has(deployed):
+    """As for dispatchers; the queue and the key are the ones whose use the roles allow."""
+    assert {name.upper() for name in TaskSettings.__dataclass_fields__} == OF_TASK | {"UNWRAP_TOPIC_ARNS"}
+    assert {name.upper() for name in RunWatcherSettings.__dataclass_fields__} == OF_WATCHER
+    task = TaskSettings.from_environ(_variables(deployed, "StepFunctionsTaskFunction"))
+    assert task.watch_queue_url.endswith("/mwaa-gateway-watch-{environment}.fifo")
+    watcher = RunWatcherSettings.from_environ(_variables(deployed, "watcherlegacy"))
+    assert (watcher.environment, watcher.watch_queue_url) == ("legacy", "<WatchQueuelegacy>")
+    assert watcher.task_token_key == task.task_token_key
+
+
+def test_without_tasks_there_is_nothing_of_them(expand):
+    """No key that costs a dollar a month, no watcher, and all slots are the dispatchers'."""
+    template = expand("analytics", StepFunctionsTasks="false")
+    assert [name for name in template.resources if "Watch" in name or "Task" in name] == []
+    assert _slots(template) == 3
+    assert _slots(expand("analytics")) == 2
+    assert _slots(expand("analytics", SlotsPerEnvironment="4")) == 3
+
+
+def _slots(template):
+    return template.resources["DispatcherEventSourceanalytics"]["Properties"]["ScalingConfig"][
+        "MaximumConcurrency"
+    ]
 
 
 def test_each_environment_has_the_transport_that_was_chosen_for_it(expand):
@@ -172,7 +221,7 @@ def test_runtime_and_code(deployed):
 def test_timeouts(deployed):
     """A command may take 5 + 30 s, and the look-up after it as long again; an ingress function has nothing slow to do."""
     for name, function in deployed.of_type("AWS::Lambda::Function").items():
-        if name in INGRESS:
+        if name in (*INGRESS, "StepFunctionsTaskFunction"):
             assert function["Timeout"] == 30
         else:
             command = sum(
@@ -213,7 +262,7 @@ def test_what_lambda_gives_up_is_tried_again(deployed):
 @pytest.mark.parametrize("slots", [2, 3, 4])
 def test_a_dispatcher_takes_its_share_of_slots_and_reports_each_message(expand, slots):
     """One command per invocation, no more invocations than slots, and a failed message alone comes back."""
-    template = expand("analytics", "legacy", SlotsPerEnvironment=str(slots))
+    template = expand("analytics", "legacy", SlotsPerEnvironment=str(slots), StepFunctionsTasks="false")
     for environment in ("analytics", "legacy"):
         mapping = template.resources[f"DispatcherEventSource{environment}"]["Properties"]
         assert mapping == {
@@ -237,14 +286,12 @@ def test_no_concurrency_is_reserved(deployed):
         assert "ReservedConcurrentExecutions" not in function
 
 
-def test_only_dispatchers_join_the_vpc_and_only_when_asked(expand):
-    """Ingress functions talk to AWS alone; private web servers are the dispatchers' matter."""
+def test_only_who_asks_airflow_joins_the_vpc_and_only_when_told(expand):
+    """Ingress functions talk to AWS alone; private web servers are the dispatchers' and watchers' matter."""
     inside = expand("analytics", **EVERYTHING).of_type("AWS::Lambda::Function")
-    assert {name for name, function in inside.items() if "VpcConfig" in function} == {"dispatcheranalytics"}
-    assert inside["dispatcheranalytics"]["VpcConfig"] == {
-        "SubnetIds": ["subnet-01", "subnet-02"],
-        "SecurityGroupIds": ["sg-0123"],
-    }
+    vpc = {name: function["VpcConfig"] for name, function in inside.items() if "VpcConfig" in function}
+    joined = {"SubnetIds": ["subnet-01", "subnet-02"], "SecurityGroupIds": ["sg-0123"]}
+    assert vpc == {"dispatcheranalytics": joined, "watcheranalytics": joined}
     outside = expand("analytics").of_type("AWS::Lambda::Function")
     assert [name for name, function in outside.items() if "VpcConfig" in function] == []
 

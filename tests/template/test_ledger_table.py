@@ -2,6 +2,7 @@
 
 from fakes.ledger_table import STOPPED_INDEX_ATTRIBUTES, create_ledger_table
 from mwaa_gateway.aws.ledger_table import STOPPED_INDEX
+from mwaa_gateway.aws.watch_items import WATCHES_INDEX
 
 
 class Asked:
@@ -12,13 +13,15 @@ class Asked:
 
 
 def test_the_table_is_the_one_that_is_tested_with(expand):
-    """Keys, index and projection; a row that is neither dead nor held has no `stopped_shard`, and so lies in no index."""
+    """Keys, indexes and projections; a row that is neither dead nor held has no `stopped_shard`, and so lies in no index."""
     asked = Asked()
     create_ledger_table(asked)
     deployed = expand("analytics").of_type("AWS::DynamoDB::Table")["LedgerTable"]
     for name in ("KeySchema", "GlobalSecondaryIndexes", "AttributeDefinitions", "BillingMode"):
         assert deployed[name] == asked.request[name]
-    (index,) = deployed["GlobalSecondaryIndexes"]
-    assert index["IndexName"] == STOPPED_INDEX
-    assert index["Projection"]["NonKeyAttributes"] == STOPPED_INDEX_ATTRIBUTES
-    assert index["KeySchema"][0]["AttributeName"] == "stopped_shard"
+    stopped, watches = deployed["GlobalSecondaryIndexes"]
+    assert stopped["IndexName"] == STOPPED_INDEX
+    assert stopped["Projection"]["NonKeyAttributes"] == STOPPED_INDEX_ATTRIBUTES
+    assert stopped["KeySchema"][0]["AttributeName"] == "stopped_shard"
+    assert watches["IndexName"] == WATCHES_INDEX
+    assert "sealed_token" not in watches["Projection"]["NonKeyAttributes"]

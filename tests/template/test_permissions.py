@@ -7,16 +7,22 @@ from template.expansion import EVERYTHING, statements
 
 INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole", "QueuedEventsRole")
 ACCOUNT = "123456789012"
-# Actions that know no resources: the only ones that may be allowed on "*".
-WITHOUT_RESOURCES = {
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
+JOIN_VPC = {
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
+}
+# Actions that know no resources: the only ones that may be allowed on "*".
+WITHOUT_RESOURCES = {
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+    "states:SendTaskFailure",
+    "states:SendTaskHeartbeat",
+    "states:SendTaskSuccess",
+    *JOIN_VPC,
 }
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 TRACES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
@@ -90,7 +96,7 @@ def test_options_add_these_permissions_and_no_others(expand):
         before, after = _allowed(plain, role), _allowed(everything, role)
         key = after.pop(EVERYTHING["KmsKeyArn"])
         assert key == {"kms:Decrypt", "kms:GenerateDataKey"}
-        vpc = WITHOUT_RESOURCES - TRACES if role.startswith("Dispatcher") else set()
+        vpc = JOIN_VPC if role.startswith("Dispatcher") else set()
         assert after.pop("*") == before.pop("*") | vpc
         rest = after.pop(f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/acme-prod-analytics/User", set())
         assert rest == ({"airflow:InvokeRestApi"} if role.startswith("Dispatcher") else set())
@@ -98,18 +104,52 @@ def test_options_add_these_permissions_and_no_others(expand):
         assert sorted(map(sorted, after.values())) == sorted(map(sorted, before.values()))
 
 
-def test_only_dispatchers_reach_airflow(deployed):
-    """A CLI token may run any Airflow command: one holder per environment, and each of its own environment only."""
+def test_only_dispatchers_and_watchers_reach_airflow(deployed):
+    """A CLI token may run any Airflow command: each has those of its own environment only."""
     holders = {
-        resource: role
+        (resource, role)
         for role in deployed.of_type("AWS::IAM::Role")
         for resource, actions in _allowed(deployed, role).items()
         if any(action.startswith("airflow:") or action == "*" for action in actions)
     }
-    assert set(holders.values()) == {"DispatcherRoleanalytics", "DispatcherRolelegacy"}
-    for resource, role in holders.items():
-        assert role.removeprefix("DispatcherRole") in resource
+    assert {role for _, role in holders} == {
+        f"{function}Role{environment}"
+        for function in ("Dispatcher", "RunWatcher")
+        for environment in ("analytics", "legacy")
+    }
+    for resource, role in holders:
+        assert role.partition("Role")[2] in resource
         assert "*" not in resource
+
+
+def test_what_a_state_may_have_done_and_what_its_watcher_may_do(expand):
+    """The one seals tokens and never opens them; the other opens them, and starts nothing."""
+    template = expand("analytics")
+    assert _allowed(template, "StepFunctionsTaskRole") == {
+        "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
+        "<LedgerTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem"},
+        "<ClaimCheckBucket.Arn>/*": {"s3:PutObject"},
+        f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*": {"sqs:SendMessage"},
+        f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-watch-*": {"sqs:SendMessage"},
+        "<TaskTokenKey.Arn>": {"kms:Encrypt"},
+        "<StepFunctionsTaskLogGroup.Arn>": LOGS,
+        "*": TRACES,
+    }
+    assert _allowed(template, "RunWatcherRoleanalytics") == {
+        f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/analytics": {"airflow:CreateCliToken"},
+        "<LedgerTable.Arn>/index/watches": {"dynamodb:Query"},
+        "<LedgerTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "<TaskTokenKey.Arn>": {"kms:Decrypt"},
+        "<WatchQueueanalytics.Arn>": {
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+            "sqs:SendMessage",
+        },
+        "<RunWatcherLogGroupanalytics.Arn>": LOGS,
+        "*": TRACES | {"states:SendTaskFailure", "states:SendTaskHeartbeat", "states:SendTaskSuccess"},
+    }
 
 
 @pytest.mark.parametrize("role", ["User", "Op"])
@@ -132,7 +172,9 @@ def test_no_action_is_a_pattern_and_everything_is_only_for_what_knows_no_resourc
             if resource == "*":
                 assert actions <= WITHOUT_RESOURCES
             elif "*" in resource:
-                assert resource.endswith(":mwaa-gateway-trigger-*") or resource == "<ClaimCheckBucket.Arn>/*"
+                assert resource == "<ClaimCheckBucket.Arn>/*" or resource.endswith(
+                    (":mwaa-gateway-trigger-*", ":mwaa-gateway-watch-*")
+                )
 
 
 def test_each_function_has_a_role_of_its_own_without_ready_made_policies(deployed):

@@ -10,7 +10,7 @@ def test_the_gateways_bus_delivers_everything_of_this_account_but_its_own(deploy
     rule = deployed.of_type("AWS::Events::Rule")["EventBusRule"]
     assert rule["EventBusName"] == "<EventBus>"
     assert rule["EventPattern"] == {
-        "source": [{"anything-but": ["mwaa-gateway"]}],
+        "source": [{"anything-but": ["mwaa-gateway", "mwaa-gateway.callbacks"]}],
         "account": ["123456789012"],
     }
 

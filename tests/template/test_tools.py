@@ -152,7 +152,9 @@ def test_sam_builds_functions_and_layer_for_the_runtime(deployed_by_sam):
         "QueuedEventsFunction",
         "S3EventsFunction",
         "SnsEventsFunction",
+        "StepFunctionsTaskFunction",
         "dispatcheranalytics",
+        "watcheranalytics",
     ]
     layer = build / "DependenciesLayer" / "python"
     assert (layer / "aws_lambda_powertools" / "__init__.py").is_file()
@@ -172,10 +174,14 @@ def test_sam_deploys_every_environment_with_its_code(deployed_by_sam):
         "mwaa-gateway-dispatcher-risk",
         "mwaa-gateway-eventbridge-events",
         "mwaa-gateway-queued-events",
+        "mwaa-gateway-run-watcher-legacy",
+        "mwaa-gateway-run-watcher-risk",
         "mwaa-gateway-s3-events",
         "mwaa-gateway-sns-events",
+        "mwaa-gateway-step-functions-task",
     ]
     for environment in ("legacy", "risk"):
+        assert functions[f"mwaa-gateway-run-watcher-{environment}"]["CodeSize"] > 0
         dispatcher = functions[f"mwaa-gateway-dispatcher-{environment}"]
         assert dispatcher["CodeSize"] > 0
         assert dispatcher["Environment"]["Variables"]["MWAA_ENVIRONMENT_NAME"] == f"acme-prod_{environment}"

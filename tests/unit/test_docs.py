@@ -15,7 +15,13 @@ from gateway_cli.rules.commands import rules
 from gateway_cli.rules.files import check_rules
 from mwaa_gateway.namespaces import Namespace
 from mwaa_gateway.rules import parse_rule
-from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
+from mwaa_gateway.settings import (
+    DispatcherSettings,
+    IngressSettings,
+    QueuedEventsSettings,
+    RunWatcherSettings,
+    TaskSettings,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -48,7 +54,9 @@ def settings_table(settings: type) -> str:
     return "\n".join(rows)
 
 
-@pytest.mark.parametrize("settings", [IngressSettings, QueuedEventsSettings, DispatcherSettings])
+@pytest.mark.parametrize(
+    "settings", [IngressSettings, QueuedEventsSettings, TaskSettings, DispatcherSettings, RunWatcherSettings]
+)
 def test_the_settings_page_is_the_code(settings: type) -> None:
     """A setting that is added, changed or removed shows here; the expected table is printed."""
     assert settings_table(settings) in (ROOT / "docs" / "settings.md").read_text(), settings_table(settings)

@@ -36,6 +36,7 @@ class GatewayNames:
     ingress_dlq_url: str
     trigger_queue_url: str
     trigger_dlq_url: str
+    step_functions_task_arn: str
 
     @classmethod
     def of(cls, outputs: Mapping[str, str], aws: LocalAws) -> "GatewayNames":
@@ -50,6 +51,7 @@ class GatewayNames:
                 ingress_dlq_url=_reachable(outputs["IngressDlqUrl"], aws),
                 trigger_queue_url=_reachable(outputs["TriggerQueueUrlTemplate"], aws),
                 trigger_dlq_url=_reachable(outputs["TriggerDlqUrlTemplate"], aws),
+                step_functions_task_arn=outputs["StepFunctionsTaskFunctionArn"],
             )
         except KeyError as missing:
             raise StackError(
@@ -82,6 +84,7 @@ def deploy_gateway(
             "Environments": ",".join(environments),
             "RestEnvironments": ",".join(rest_environments),
             "LandingBucketName": f"{STACK_NAME}-landing",
+            "TaskDags": "*/*",
             "WebServerHost": "localhost",
             "WebServerCaBundle": str(ca_bundle),
         },

@@ -1,4 +1,4 @@
-"""MiniStack with four things mended: `python -m local_stack.ministack_server`.
+"""MiniStack with five things mended: `python -m local_stack.ministack_server`.
 
 1. MiniStack 1.5.33 starts a sandbox for every invocation that finds none idle: 200 uploads in one second
    would be 200 Python processes (12 GB), and its only alternative is a throttle, which it counts as a failed
@@ -8,7 +8,8 @@
    over the loopback interface, which nobody else can listen to: that counts as secure transport.
 3. In IAM a batch of SQS messages is allowed by the action of a single one; `sqs:SendMessageBatch` is none.
    MiniStack asks for it.
-4. It ends, with every function it runs, when the process that started it has ended, however that came about.
+4. What concerns states that wait with a task token: `ministack_step_functions`.
+5. It ends, with every function it runs, when the process that started it has ended, however that came about.
 
 Everything else is MiniStack as published.
 """
@@ -23,6 +24,8 @@ from typing import Any
 from ministack import app  # type: ignore[import-untyped]
 from ministack.core import iam_actions  # type: ignore[import-untyped]
 from ministack.services import lambda_svc  # type: ignore[import-untyped]
+
+from local_stack import ministack_step_functions
 
 __all__ = ["SANDBOXES_PER_FUNCTION"]
 
@@ -80,4 +83,5 @@ if __name__ == "__main__":
     _bound_sandboxes(SANDBOXES_PER_FUNCTION)
     _trust_loopback()
     _name_batches_as_iam_does()
+    ministack_step_functions.mend()
     app.main()

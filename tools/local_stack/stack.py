@@ -172,6 +172,7 @@ class LocalStack:
             rules_table=names.rules_table,
             ledger_table=names.ledger_table,
             ingress_dlq_url=names.ingress_dlq_url,
+            step_functions_task_arn=names.step_functions_task_arn,
             mwaa_endpoint_url=described["mwaa_endpoint_url"],
             environments={
                 name: EnvironmentState(

@@ -41,6 +41,7 @@ class StackState:
     rules_table: str
     ledger_table: str
     ingress_dlq_url: str
+    step_functions_task_arn: str
     mwaa_endpoint_url: str
     environments: Mapping[str, EnvironmentState]
     ca_bundle: str

@@ -10,6 +10,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from mwaa_gateway.catalog import ListedDag, NotListed
@@ -27,11 +28,14 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 __all__ = [
     "ColumnsRefused",
     "CommandOutput",
+    "checked_dag_id",
+    "checked_ids",
     "list_command",
     "look_up_command",
     "read_list",
     "read_look_up",
     "read_trigger",
+    "refuses_logical_date",
     "trigger_command",
 ]
 
@@ -40,26 +44,28 @@ _RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:+-]{0,249}")
 _LONGEST_TEXT = 500  # characters of Airflow's own words that a reason carries on
 
 
-def trigger_command(target: ResolvedTarget) -> str:
-    """Write `dags trigger` for one run; `shlex.split` of it always gives eight words.
+def trigger_command(target: ResolvedTarget, logical_date: datetime | None = None) -> str:
+    """Write `dags trigger` for one run; `shlex.split` of it always gives eight words, nine with a logical date.
 
     `--no-replace-microseconds` (Airflow 2.6.3 and later) keeps two events of one second apart on Airflow 2, whose
-    logical date is unique per DAG. Options take `=` and stand before the DAG id, so that no value can pass for one.
+    logical date is unique per DAG. `logical_date` is for Airflow 3 alone, which gives a run none by itself; Airflow 2
+    refuses the word (`refuses_logical_date`). Options take `=` and stand before the DAG id: no value can pass for one.
 
     Raises:
         ValueError: dag_id or run_id has a character that could end its word, or conf holds NaN or Infinity.
     """
-    dag_id, run_id = _checked(target)
+    dag_id, run_id = checked_ids(target.dag_id, target.run_id)
     # Pure ASCII, no newline, no single quote inside: one shell word whatever the event holds.
     conf = json.dumps(target.conf, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace(
         "'", "\\u0027"
     )
-    return f"dags trigger --no-replace-microseconds -o json --run-id={run_id} --conf='{conf}' {dag_id}"
+    date = "" if logical_date is None else f"--logical-date={logical_date.isoformat()} "
+    return f"dags trigger --no-replace-microseconds -o json {date}--run-id={run_id} --conf='{conf}' {dag_id}"
 
 
 def look_up_command(target: ResolvedTarget) -> str:
     """Write the one command that finds a run by its run_id on every Airflow from 2.7 to 3.x."""
-    dag_id, run_id = _checked(target)
+    dag_id, run_id = checked_ids(target.dag_id, target.run_id)
     return f"tasks states-for-dag-run -o json {dag_id} {run_id}"
 
 
@@ -71,12 +77,23 @@ def list_command(*, columns: bool = True) -> str:
     return "dags list -o json" + (" --columns=dag_id,is_paused,is_active,is_stale" if columns else "")
 
 
-def _checked(target: ResolvedTarget) -> tuple[str, str]:
-    if not _DAG_ID.fullmatch(target.dag_id):
-        raise ValueError(f"dag_id {target.dag_id!r} cannot be sent: it must match {_DAG_ID.pattern}")
-    if not _RUN_ID.fullmatch(target.run_id):
-        raise ValueError(f"run_id {target.run_id!r} cannot be sent: it must match {_RUN_ID.pattern}")
-    return target.dag_id, target.run_id
+def refuses_logical_date(outcome: Outcome) -> bool:
+    """Tell whether Airflow did not know the option, and so started nothing."""
+    return isinstance(outcome, Rejected) and "unrecognized arguments: --logical-date" in outcome.text
+
+
+def checked_ids(dag_id: str, run_id: str) -> tuple[str, str]:
+    """Return both as they are; raises ValueError where a character could end its word."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise ValueError(f"run_id {run_id!r} cannot be sent: it must match {_RUN_ID.pattern}")
+    return checked_dag_id(dag_id), run_id
+
+
+def checked_dag_id(dag_id: str) -> str:
+    """Return it as it is; raises ValueError where a character could end its word."""
+    if not _DAG_ID.fullmatch(dag_id):
+        raise ValueError(f"dag_id {dag_id!r} cannot be sent: it must match {_DAG_ID.pattern}")
+    return dag_id
 
 
 @dataclass(frozen=True, slots=True)

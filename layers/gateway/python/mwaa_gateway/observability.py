@@ -10,11 +10,25 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from mwaa_gateway.dispatch import Dispatched
-from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.errors import GatewayError, Unavailable
 from mwaa_gateway.ingest import DeadEventReason, IngressReport
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, NotRunnable, Reason, Retryable, Triggered
+from mwaa_gateway.task_call import TaskCall
+from mwaa_gateway.trigger_request import TriggerRequest
+from mwaa_gateway.watch import Round
+from mwaa_gateway.watches import Watch
 
-__all__ = ["logger", "metrics", "report_dispatch", "report_given_back", "report_ingress", "report_not_listed"]
+__all__ = [
+    "logger",
+    "metrics",
+    "report_dispatch",
+    "report_given_back",
+    "report_ingress",
+    "report_not_listed",
+    "report_refused_task",
+    "report_round",
+    "report_task",
+]
 
 # Both read only their own POWERTOOLS_* variables; neither makes a call.
 logger = Logger()
@@ -143,6 +157,65 @@ def report_not_listed(text: str, environment: str) -> None:
     logger.warning("the DAGs could not be listed: %s", text, extra={"environment": environment})
     metrics.add_dimension(name="environment", value=environment)
     _publish({"DagsNotListed": 1})
+
+
+def report_task(call: TaskCall, request: TriggerRequest) -> None:
+    """Log and count a state's call that was taken in."""
+    logger.info(
+        "requested by a state that waits" if call.wait else "requested by a state",
+        extra={
+            "event_id": request.event["id"],
+            "rule_id": request.rule_id,
+            "environment": request.target.environment,
+            "dag_id": request.target.dag_id,
+            "run_id": request.target.run_id,
+            "execution_arn": call.execution_arn,
+            "outcome": "Requested",
+        },
+    )
+    _publish({"TasksRequested": 1})
+
+
+def report_refused_task(error: GatewayError) -> None:
+    """Log and count a state's call that cannot be taken in: the state gets the same error."""
+    logger.warning("%s", error, extra={"outcome": "Refused", "reason": type(error).__name__})
+    _publish({"TasksRefused": 1})
+
+
+def report_round(made: Round, environment: str) -> None:
+    """Log and count what a watcher's round came to."""
+    for watch, ending in made.told:
+        _log_watch("the wait is over", watch, type(ending).__name__, getattr(ending, "error", None))
+    for watch in made.abandoned:
+        _log_watch("nobody waits for this run any more", watch, "Abandoned", None)
+    for watch in made.stopped:
+        _log_watch("the execution that waited is over", watch, "Stopped", None)
+    for text in made.unclear:
+        logger.warning("asked again in the next rounds: %s", text, extra={"environment": environment})
+    counts = {
+        "WaitsEnded": len(made.told),
+        "WaitsAbandoned": len(made.abandoned),
+        "WaitsStopped": len(made.stopped),
+        "WatcherQuestions": made.questions,
+        "WatcherUnclear": len(made.unclear),
+        "RunsWatched": made.watched,
+    }
+    metrics.add_dimension(name="environment", value=environment)
+    _publish({name: count for name, count in counts.items() if count or name == "RunsWatched"})
+
+
+def _log_watch(message: str, watch: Watch, outcome: str, reason: str | None) -> None:
+    logger.info(
+        message,
+        extra={
+            "environment": watch.environment,
+            "dag_id": watch.dag_id,
+            "run_id": watch.run_id,
+            "execution_arn": watch.execution_arn,
+            "outcome": outcome,
+            "reason": reason,
+        },
+    )
 
 
 def _publish(counts: Mapping[str, int]) -> None:

@@ -6,7 +6,15 @@ from typing import Any, Self
 
 from mwaa_gateway.errors import GatewayError
 
-__all__ = ["DispatcherSettings", "IngressSettings", "InvalidSetting", "QueuedEventsSettings"]
+__all__ = [
+    "AirflowSettings",
+    "DispatcherSettings",
+    "IngressSettings",
+    "InvalidSetting",
+    "QueuedEventsSettings",
+    "RunWatcherSettings",
+    "TaskSettings",
+]
 
 
 class InvalidSetting(GatewayError):
@@ -88,32 +96,28 @@ class QueuedEventsSettings(IngressSettings):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class DispatcherSettings(_Settings):
-    """Settings of the dispatcher, of which there is one for each environment."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSettings(IngressSettings):
+    """Settings of step_functions_task: those of an ingress function, and what waiting for a run takes."""
 
-    environment: str = _setting("name that rules use for the environment this dispatcher starts runs in")
-    rules_table: str = _setting("name of the DynamoDB table that holds the rules, and who stopped which")
+    watch_queue_url: str = _setting(
+        "URL of the watch queues, with {environment} for the environment's name", _queue_per_environment
+    )
+    task_token_key: str = _setting("ARN of the KMS key that task tokens are sealed with")
+    task_dags: frozenset[str] = _setting(
+        "comma-separated patterns of the DAGs that states may name, <environment>/<dag_id>, * for any text",
+        _names,
+        default=frozenset(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AirflowSettings(_Settings):
+    """How the functions of one environment reach its Airflow."""
+
+    environment: str = _setting("name that rules use for the environment this function works for")
     ledger_table: str = _setting("name of the DynamoDB table that remembers every trigger request")
-    trigger_queue_url: str = _setting("URL of this environment's trigger queue")
-    trigger_dlq_url: str = _setting("URL of this environment's dead-letter queue")
     mwaa_environment_name: str = _setting("what that environment is called on MWAA")
-    maximum_event_age_seconds: int = _setting(
-        "how long, in seconds since its first attempt, a request is tried when its rule does not say",
-        int,
-        default=86_400,
-    )
-    dag_missing_grace_seconds: int = _setting(
-        "how long, in seconds, a DAG that Airflow does not know is waited for", int, default=900
-    )
-    brake_refresh_seconds: float = _setting(
-        "how old, in seconds, the news of a disabled rule or a paused environment may be", float, default=5.0
-    )
-    dag_catalog_seconds: float = _setting(
-        "how old, in seconds, the list of paused and stale DAGs may grow before it is renewed; 0: there is none",
-        float,
-        default=300.0,
-    )
     cli_connect_timeout_seconds: float = _setting(
         "how long, in seconds, to wait for a connection to the web server", float, default=5.0
     )
@@ -139,5 +143,38 @@ class DispatcherSettings(_Settings):
 
     @property
     def transport(self) -> str:
-        """`rest` or `cli`: how this dispatcher's environment is reached."""
+        """`rest` or `cli`: how this environment is reached."""
         return "rest" if self.environment in self.rest_environments else "cli"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatcherSettings(AirflowSettings):
+    """Settings of the dispatcher, of which there is one for each environment."""
+
+    rules_table: str = _setting("name of the DynamoDB table that holds the rules, and who stopped which")
+    trigger_queue_url: str = _setting("URL of this environment's trigger queue")
+    trigger_dlq_url: str = _setting("URL of this environment's dead-letter queue")
+    maximum_event_age_seconds: int = _setting(
+        "how long, in seconds since its first attempt, a request is tried when its rule does not say",
+        int,
+        default=86_400,
+    )
+    dag_missing_grace_seconds: int = _setting(
+        "how long, in seconds, a DAG that Airflow does not know is waited for", int, default=900
+    )
+    brake_refresh_seconds: float = _setting(
+        "how old, in seconds, the news of a disabled rule or a paused environment may be", float, default=5.0
+    )
+    dag_catalog_seconds: float = _setting(
+        "how old, in seconds, the list of paused and stale DAGs may grow before it is renewed; 0: there is none",
+        float,
+        default=300.0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWatcherSettings(AirflowSettings):
+    """Settings of the run watcher, of which there is one for each environment."""
+
+    watch_queue_url: str = _setting("URL of this environment's watch queue")
+    task_token_key: str = _setting("ARN of the KMS key that task tokens are sealed with")

@@ -30,12 +30,16 @@ def derive_run_id(identity: str, rule_id: str, target_id: str, generation: int =
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTarget:
-    """What is to run, with nothing left to decide: pinned in the ledger by the first attempt."""
+    """What is to run, with nothing left to decide: pinned in the ledger by the first attempt.
+
+    `watched`: somebody waits for the run to end, so that it has to be found by a date as well as by its run_id.
+    """
 
     environment: str
     dag_id: str
     run_id: str
     conf: Mapping[str, Any]
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class TriggerRequest:
                 "conf": self.target.conf,
                 "maximum_event_age_seconds": self.maximum_event_age_seconds,
                 "requested_at": self.requested_at,
+                "watched": self.target.watched,
             },
             separators=(",", ":"),
             allow_nan=False,
@@ -117,6 +122,9 @@ class TriggerRequest:
                     dag_id=document["dag_id"],
                     run_id=document["run_id"],
                     conf=document["conf"],
+                    watched=bool(
+                        document.get("watched", False)
+                    ),  # not in messages of the version before this field
                 ),
                 maximum_event_age_seconds=document["maximum_event_age_seconds"],
                 requested_at=document["requested_at"],

@@ -4,9 +4,10 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
@@ -17,36 +18,56 @@ from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.aws.mwaa_rest_runs import RestRuns
 from mwaa_gateway.aws.queues import (
     EventQueues,
     IngressDeadLetterQueue,
     TriggerDeadLetterQueue,
     TriggerQueues,
+    VisibilityTimeout,
+    WatchQueues,
 )
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.aws.shadow_records import ShadowRecords
+from mwaa_gateway.aws.task_tokens import Seal, TaskCallbacks
 from mwaa_gateway.aws.trigger_messages import TriggerMessages
+from mwaa_gateway.aws.watch_items import WatchItems
 from mwaa_gateway.brake import Brake
-from mwaa_gateway.catalog import DagLister, LiveCatalog
-from mwaa_gateway.dispatch import Airflow, Dispatcher
-from mwaa_gateway.errors import MalformedEvent
+from mwaa_gateway.catalog import LiveCatalog
+from mwaa_gateway.dispatch import Dispatcher
+from mwaa_gateway.errors import MalformedEvent, Unavailable
 from mwaa_gateway.events import BelievedQueues, Event
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.ingest import IngressReport, ingest
 from mwaa_gateway.live_rules import LiveRules
 from mwaa_gateway.observability import report_not_listed
-from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
+from mwaa_gateway.settings import (
+    AirflowSettings,
+    DispatcherSettings,
+    IngressSettings,
+    QueuedEventsSettings,
+    RunWatcherSettings,
+    TaskSettings,
+)
+from mwaa_gateway.task import TaskStarter
+from mwaa_gateway.watch import Watcher
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+    from mwaa_gateway.aws.mwaa import CliTransport
+    from mwaa_gateway.aws.mwaa_cli_runs import CliRuns
 
 __all__ = [
     "DispatcherFunction",
     "Ingress",
     "QueuedEventsFunction",
+    "RunWatcherFunction",
     "dispatcher",
     "ingress",
     "queued_events",
+    "run_watcher",
+    "step_functions_task",
 ]
 
 
@@ -174,12 +195,76 @@ def dispatcher() -> DispatcherFunction:
     )
 
 
-class _Transport(Airflow, DagLister, Protocol):
-    """What a transport does for the dispatcher and for its catalog."""
+@cache
+def step_functions_task() -> TaskStarter:
+    """Build step_functions_task of this sandbox, once."""
+    settings = TaskSettings.from_environ(os.environ)
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    ingress = _ingress(settings, sqs)
+    return TaskStarter(
+        rules=ingress.rules,
+        allowed=settings.task_dags,
+        environments=settings.environments,
+        queue=ingress.queues,
+        watches=_watches(settings.ledger_table, settings.task_token_key),
+        watch_queue=WatchQueues(sqs, settings.watch_queue_url),
+        now=time.time,
+    )
 
 
-def _airflow(settings: DispatcherSettings) -> _Transport:
-    """Build the transport of the dispatcher's environment."""
+@dataclass(frozen=True, slots=True)
+class RunWatcherFunction:
+    """A run watcher: the flow, and its queue."""
+
+    settings: RunWatcherSettings
+    watcher: Watcher
+    queue: WatchQueues
+    visibility: VisibilityTimeout
+    now: Callable[[], float]
+
+    def give_back(self, receipt_handle: str, seconds: float) -> None:
+        """Have the message delivered again soon; if that cannot be said, it comes when its visibility timeout ends."""
+        with suppress(Unavailable):
+            self.visibility.give_back(receipt_handle, seconds)
+
+
+@cache
+def run_watcher() -> RunWatcherFunction:
+    """Build the run watcher of this sandbox, once."""
+    settings = RunWatcherSettings.from_environ(os.environ)
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    return RunWatcherFunction(
+        settings=settings,
+        watcher=Watcher(
+            environment=settings.environment,
+            store=_watches(settings.ledger_table, settings.task_token_key),
+            airflow=_runs(settings),
+            callbacks=TaskCallbacks(boto3.client("stepfunctions", config=CLIENT_CONFIG)),
+            now=time.time,
+        ),
+        queue=WatchQueues(sqs, settings.watch_queue_url),
+        visibility=VisibilityTimeout(sqs, settings.watch_queue_url),
+        now=time.time,
+    )
+
+
+def _watches(ledger_table: str, key: str) -> WatchItems:
+    seal = Seal(boto3.client("kms", config=CLIENT_CONFIG), key)
+    return WatchItems(boto3.client("dynamodb", config=CLIENT_CONFIG), ledger_table, seal, now=time.time)
+
+
+def _runs(settings: AirflowSettings) -> "CliRuns | RestRuns":
+    """Build what asks the function's environment about its runs."""
+    transport = _airflow(settings)
+    if isinstance(transport, RestTransport):
+        return RestRuns(transport)
+    from mwaa_gateway.aws.mwaa_cli_runs import CliRuns  # noqa: PLC0415  as below
+
+    return CliRuns(transport)
+
+
+def _airflow(settings: AirflowSettings) -> "CliTransport | RestTransport":
+    """Build the transport of the function's environment."""
     if settings.transport == "rest":
         return RestTransport(
             boto3.client("mwaa", config=REST_CLIENT_CONFIG),

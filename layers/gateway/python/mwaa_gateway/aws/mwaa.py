@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +25,7 @@ from mwaa_gateway.airflow_cli import (
     read_list,
     read_look_up,
     read_trigger,
+    refuses_logical_date,
     trigger_command,
 )
 from mwaa_gateway.aws.calls import unavailable_unless_answered
@@ -35,7 +37,7 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 if TYPE_CHECKING:
     from mypy_boto3_mwaa import MWAAClient
 
-__all__ = ["CliTransport", "WebServer", "is_web_server_host"]
+__all__ = ["CliAnswer", "CliTransport", "WebServer", "is_web_server_host"]
 
 Read = TypeVar("Read")
 TOKEN_SECONDS = 45  # of the 60 s that a CLI token lives: the rest is for the clock and the way
@@ -74,6 +76,14 @@ class _Token:
     good_until: float
 
 
+@dataclass(frozen=True, slots=True)
+class CliAnswer:
+    """What the web server answered to a command: the HTTP status, and the body as it came."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+
 class CliTransport:
     """Implements `mwaa_gateway.dispatch.Airflow` and `catalog.DagLister` with the CLI on one environment's web server.
 
@@ -88,11 +98,14 @@ class CliTransport:
         web_server: WebServer,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client = client
         self._environment = environment
         self._web_server = web_server
         self._monotonic = monotonic
+        self._utc_now = utc_now
+        self._knows_logical_date = True  # until this Airflow, of major version 2, says that it does not
         self._token: _Token | None = None
         self._columns = True
         self._session = requests.Session()
@@ -101,12 +114,17 @@ class CliTransport:
         self._session.verify = web_server.ca_bundle or True
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
-        """Start the run with `dags trigger`."""
+        """Start the run with `dags trigger`; a run that is waited for, with the date by which its state is found."""
+        dated = target.watched and self._knows_logical_date
         try:
-            command = trigger_command(target)
+            command = trigger_command(target, self._utc_now() if dated else None)
         except ValueError as error:
             return Rejected(Reason.CONF_REFUSED, str(error))
-        return self._run(command, lambda status, body: read_trigger(status, body, target))
+        outcome = self._run(command, lambda status, body: read_trigger(status, body, target))
+        if dated and refuses_logical_date(outcome):
+            self._knows_logical_date = False
+            return self.trigger(target)
+        return outcome
 
     def look_up(self, target: ResolvedTarget) -> Outcome:
         """Find the run by its run_id."""
@@ -128,14 +146,19 @@ class CliTransport:
         listed = self._run(list_command(columns=self._columns), read_list)
         return NotListed(listed.text) if isinstance(listed, Retryable | OutcomeUnknown) else listed
 
-    def _run(self, command: str, read: Callable[[int, bytes], Read]) -> Read | Retryable | OutcomeUnknown:
-        answer = self._post(command, read)
+    def ask(self, command: str) -> CliAnswer | Retryable | OutcomeUnknown:
+        """Send a command that changes nothing; its answer, or why there is none."""
+        answer = self._post(command)
         if isinstance(answer, Retryable) and answer.reason is Reason.TOKEN_REFUSED:
             self._token = None
-            answer = self._post(command, read)
+            answer = self._post(command)
         return answer
 
-    def _post(self, command: str, read: Callable[[int, bytes], Read]) -> Read | Retryable | OutcomeUnknown:
+    def _run(self, command: str, read: Callable[[int, bytes], Read]) -> Read | Retryable | OutcomeUnknown:
+        answer = self.ask(command)
+        return read(answer.status, answer.body) if isinstance(answer, CliAnswer) else answer
+
+    def _post(self, command: str) -> CliAnswer | Retryable | OutcomeUnknown:
         try:
             token = self._fresh_token()
         except Unavailable as error:
@@ -169,7 +192,7 @@ class CliTransport:
             return Retryable(
                 Reason.TOKEN_REFUSED, f"the web server refused the CLI token (HTTP {response.status_code})"
             )
-        return read(response.status_code, body)
+        return CliAnswer(response.status_code, body)
 
     def _fresh_token(self) -> _Token:
         now = self._monotonic()

@@ -157,6 +157,10 @@ class RestTransport:
                 answer = self._invoke(list_call(offset, exclude_stale=wanted))
         return read_list(answer) if isinstance(answer, RestAnswer) else NotListed(answer.text)
 
+    def ask(self, call: RestCall) -> RestAnswer | Retryable | OutcomeUnknown:
+        """Make a call that starts nothing; Airflow's answer, or why there is none."""
+        return self._invoke(call)
+
     def _look(self, call: RestCall, target: ResolvedTarget) -> Outcome:
         answer = self._invoke(call)
         return read_look_up(answer, target) if isinstance(answer, RestAnswer) else answer

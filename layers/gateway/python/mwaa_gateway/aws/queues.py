@@ -2,6 +2,7 @@
 
 import base64
 import json
+import uuid
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -24,10 +25,12 @@ __all__ = [
     "TriggerDeadLetterQueue",
     "TriggerQueues",
     "VisibilityTimeout",
+    "WatchQueues",
 ]
 
 LARGEST_MESSAGE_BYTES = 1_048_576  # SQS's limit for one message and for one SendMessageBatch alike
 MESSAGES_PER_BATCH = 10
+ROUND_SECONDS = 5  # between two rounds of a watcher: the watch queue's delay
 SENDS = 3  # of the entries that a batch reports as failed
 
 
@@ -48,6 +51,36 @@ class TriggerQueues:
             messages[request.target.environment].append(_Message(request.to_json(), request.rule_id))
         for environment, some in messages.items():
             _send_all(self._client, self._url.replace("{environment}", environment), some)
+
+
+class WatchQueues:
+    """Implements `mwaa_gateway.task.WatchQueue`: one FIFO queue per environment, in one message group.
+
+    So its messages are taken one batch at a time, and watching takes one slot. Its messages are delayed by the queue, which
+    makes the pause between two rounds. `url` holds `{environment}`, or is that of one environment.
+    """
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def wake(self, environment: str, now: float) -> None:
+        """Have the environment's watcher make a round soon, whatever else is on its way."""
+        self._send(environment, {"round": "wake"}, uuid.uuid4().hex, now)
+
+    def next_round(self, environment: str, now: float) -> None:
+        """Have it make its next round. However many ask for one in the same five seconds, SQS keeps one of them."""
+        slot = int(now // ROUND_SECONDS)
+        self._send(environment, {"round": "next"}, f"round-{slot}", now)
+
+    def _send(self, environment: str, document: dict[str, Any], deduplication_id: str, now: float) -> None:
+        with unavailable_unless_answered("the watch queue did not take the message"):
+            self._client.send_message(
+                QueueUrl=self._url.replace("{environment}", environment),
+                MessageBody=json.dumps(document | {"sent_at": round(now, 3)}),
+                MessageGroupId="watch",
+                MessageDeduplicationId=deduplication_id,
+            )
 
 
 class IngressDeadLetterQueue:

@@ -1,0 +1,33 @@
+"""One environment's watch queue: each batch is a round among the runs that somebody waits for."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from mwaa_gateway import wiring
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.observability import logger, report_round
+from mwaa_gateway.watch_notices import read_notices
+
+RETRY_SECONDS = 10
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001  Lambda passes both
+    """Make a round, and have another one made while anything is watched; the batch comes again when that fails."""
+    function = wiring.run_watcher()
+    records = event["Records"]
+    notices = read_notices(record["body"] for record in records)
+    try:
+        made = function.watcher.round(
+            ended_executions=notices.ended_executions, ended_runs=notices.ended_runs
+        )
+        if made.watched:
+            function.queue.next_round(function.settings.environment, function.now())
+    except Unavailable as error:
+        logger.warning("the round is made again: %s", error)
+        for record in records:
+            function.give_back(record["receiptHandle"], RETRY_SECONDS)
+        return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
+    report_round(made, function.settings.environment)
+    return {"batchItemFailures": []}

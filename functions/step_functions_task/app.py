@@ -1,0 +1,27 @@
+"""A state of a state machine asks for a DAG run, and goes on or waits for its end."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from mwaa_gateway import wiring
+from mwaa_gateway.errors import GatewayError
+from mwaa_gateway.observability import logger, report_refused_task, report_task
+from mwaa_gateway.task_call import read_task_call
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001  Lambda passes both
+    """Return which run it is; an exception belongs to the state's Retry and Catch, by the name of its class."""
+    try:
+        call = read_task_call(event)
+        request = wiring.step_functions_task().start(call)
+    except GatewayError as error:
+        report_refused_task(error)
+        raise
+    report_task(call, request)
+    return {
+        "environment": request.target.environment,
+        "dag_id": request.target.dag_id,
+        "run_id": request.target.run_id,
+    }

@@ -1,0 +1,69 @@
+"""What the watcher asks Airflow over InvokeRestApi: implements `mwaa_gateway.watch.Airflow`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mwaa_gateway import airflow_rest_runs as by_call
+from mwaa_gateway.airflow_rest import RestAnswer, RestCall
+from mwaa_gateway.aws.mwaa_rest import RestTransport
+from mwaa_gateway.run_states import RunState, RunsUnknown, is_there
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+__all__ = ["RestRuns"]
+
+
+class RestRuns:
+    """Over InvokeRestApi. Which major version it is, is found out by the first question."""
+
+    def __init__(self, transport: RestTransport) -> None:
+        self._transport = transport
+        self._airflow_2 = False
+
+    def states(
+        self, dag_id: str, run_ids: Sequence[str], since: float
+    ) -> Mapping[str, RunState] | RunsUnknown:
+        """Return the state of each of these runs that is there, a hundred runs of the DAG in a call."""
+        found: dict[str, RunState] = {}
+        offset, wanted = 0, set(run_ids)
+        while len(found) < len(wanted):
+            answer = self._list(dag_id, since, offset)
+            if isinstance(answer, RestAnswer) and by_call.wants_other_form(answer):
+                self._airflow_2 = not self._airflow_2
+                answer = self._list(dag_id, since, offset)
+            page = answer if isinstance(answer, RunsUnknown) else by_call.read_runs(answer, wanted)
+            if isinstance(page, RunsUnknown):
+                return page
+            states, is_full = page
+            found.update(states)
+            if not is_full:
+                break
+            offset += by_call.RUNS_PER_CALL
+        return found
+
+    def _list(self, dag_id: str, since: float, offset: int) -> RestAnswer | RunsUnknown:
+        return self._ask(by_call.list_runs_call(dag_id, since, offset=offset, airflow_2=self._airflow_2))
+
+    def is_there(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
+        """Look one run up by its run_id."""
+        return is_there(self._transport.look_up(ResolvedTarget("", dag_id, run_id, {})))
+
+    def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:
+        """Return the tasks that made the run fail."""
+        answer = self._ask(by_call.failed_tasks_call(dag_id, run_id))
+        return answer if isinstance(answer, RunsUnknown) else by_call.read_failed_tasks(answer)
+
+    def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """Return what the task returned."""
+        answer = self._ask(by_call.return_value_call(dag_id, run_id, task_id))
+        return answer if isinstance(answer, RunsUnknown) else by_call.read_return_value(answer)
+
+    def fail_run(self, dag_id: str, run_id: str) -> bool:
+        """Mark the run failed, where the path fits."""
+        answer = self._ask(by_call.fail_run_call(dag_id, run_id))
+        return isinstance(answer, RestAnswer) and answer.status == 200  # noqa: PLR2004  HTTP's OK
+
+    def _ask(self, call: RestCall | RunsUnknown) -> RestAnswer | RunsUnknown:
+        if isinstance(call, RunsUnknown):
+            return call
+        answer = self._transport.ask(call)
+        return answer if isinstance(answer, RestAnswer) else RunsUnknown(answer.text)

@@ -1,0 +1,295 @@
+"""The watcher's round: ask once for each DAG about all of its watched runs, and tell those who wait.
+
+    watches of this environment ──▶ decided before, not told ──────────────────────▶ tell, close
+                                    not in Airflow yet ──ledger──▶ dead, held ─────▶ decide, tell, close
+                                    in Airflow ──one question a DAG──▶ ended ──────▶ decide, tell, close
+                                                                  └──▶ goes on ────▶ heartbeat, when it is due
+
+One round at a time (the watch queue has one message group), so that watching takes one slot of the web server. A DAG
+is asked about again after an eighth of the age of its youngest watch: five seconds at first, a minute at the longest.
+What a sandbox knows of earlier rounds only saves questions; a new one asks anew.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, assert_never
+
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.run_states import RunEnd, RunState, RunsUnknown
+from mwaa_gateway.task_call import Token
+from mwaa_gateway.watches import Ending, Failed, RequestState, Succeeded, TokenClosed, Watch, WatchStore
+
+__all__ = ["Airflow", "Callbacks", "Round", "Watcher"]
+
+FIRST_INTERVAL_SECONDS: Final = 5.0
+LONGEST_INTERVAL_SECONDS: Final = 60.0
+AGE_PER_INTERVAL: Final = 8
+HEARTBEATS_PER_TIMEOUT: Final = 3
+ASKING_SECONDS: Final = (
+    15.0  # of a round, after which no further DAG is asked about: one command may take 70 s
+)
+TELLING_SECONDS: Final = 75.0  # after which nobody further is told: the function has 90 s
+LARGEST_RETURN_VALUE_BYTES: Final = 200_000  # of the 262,144 that Step Functions takes as output
+NAMED_FAILED_TASKS: Final = 50  # a cause has 32,768 characters
+
+
+class Airflow(Protocol):
+    """What the watcher asks one environment's Airflow. Never raises for what Airflow or MWAA do."""
+
+    def states(
+        self, dag_id: str, run_ids: Sequence[str], since: float
+    ) -> Mapping[str, RunState] | RunsUnknown:
+        """Return the state of each of these runs that is there, with one question; none of them is older than `since`."""
+        ...
+
+    def is_there(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
+        """Look one run up by its run_id."""
+        ...
+
+    def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:
+        """Return the tasks that made the run fail."""
+        ...
+
+    def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """Return what the task returned, `RunsUnknown` where that cannot be had."""
+        ...
+
+    def fail_run(self, dag_id: str, run_id: str) -> bool:
+        """Mark the run failed; False where the transport cannot."""
+        ...
+
+
+class Callbacks(Protocol):
+    """Step Functions' side. Every call raises TokenClosed or Unavailable."""
+
+    def send(self, token: Token, ending: Ending) -> None:
+        """Tell how it ended."""
+        ...
+
+    def heartbeat(self, token: Token) -> None:
+        """Tell that it goes on."""
+        ...
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round came to. `watched` says how many watches are left: with none, no further round is needed."""
+
+    told: list[tuple[Watch, Ending]] = field(default_factory=list)
+    abandoned: list[Watch] = field(default_factory=list)
+    stopped: list[Watch] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+    heartbeats: int = 0
+    questions: int = 0  # to Airflow: commands or calls, but for further pages
+    watched: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Watcher:
+    """One environment's watcher and everything it works with; `now` gives seconds since the epoch."""
+
+    environment: str
+    store: WatchStore
+    airflow: Airflow
+    callbacks: Callbacks
+    now: Callable[[], float]
+    _asked: dict[str, float] = field(default_factory=dict)
+    _started: set[str] = field(default_factory=set)
+    _heard: dict[str, float] = field(default_factory=dict)
+
+    def round(self, *, ended_executions: Sequence[str] = (), ended_runs: Sequence[str] = ()) -> Round:
+        """Make one round.
+
+        `ended_executions` are ARNs of executions that are over, whoever waited there; `ended_runs` are run_ids of runs that
+        say they have ended: those are asked about at once, and believed only when Airflow says so too.
+
+        Raises:
+            Unavailable: the watches cannot be read or written; the round is to be made again.
+        """
+        report = Round()
+        began = self.now()
+        watches = self.store.watched(self.environment)
+        waiting: list[Watch] = []
+        for watch in watches:
+            if watch.execution_arn in ended_executions:
+                self._stop(watch, report)
+            elif watch.ending is not None:
+                self._tell(watch, watch.ending, report)
+            elif self._is_awaited(watch, report):
+                waiting.append(watch)
+        due = self._due(waiting, set(ended_runs))
+        by_dag: defaultdict[str, list[Watch]] = defaultdict(list)
+        for watch in self._in_airflow([watch for watch in waiting if watch.dag_id in due], report):
+            by_dag[watch.dag_id].append(watch)
+        for dag_id in sorted(by_dag, key=lambda dag_id: self._asked.get(dag_id, 0.0)):
+            if self.now() > began + ASKING_SECONDS:
+                break  # the others are due in the next round, and come first there
+            self._ask(dag_id, by_dag[dag_id], report, until=began + TELLING_SECONDS)
+        report.watched = len(watches) - len(report.told) - len(report.abandoned) - len(report.stopped)
+        self._forget(waiting)
+        return report
+
+    def _due(self, waiting: Sequence[Watch], ended_runs: set[str]) -> set[str]:
+        """Return the DAGs that are to be asked about in this round."""
+        now, youngest = self.now(), dict[str, float]()
+        for watch in waiting:
+            youngest[watch.dag_id] = max(youngest.get(watch.dag_id, 0.0), watch.waiting_since)
+        due = {watch.dag_id for watch in waiting if watch.run_id in ended_runs}
+        for dag_id, since in youngest.items():
+            interval = min(
+                LONGEST_INTERVAL_SECONDS, max(FIRST_INTERVAL_SECONDS, (now - since) / AGE_PER_INTERVAL)
+            )
+            # Rounds come every few seconds: half a second early is better than a whole round late.
+            if now - self._asked.get(dag_id, 0.0) >= interval - 0.5:
+                due.add(dag_id)
+        return due
+
+    def _in_airflow(self, due: Sequence[Watch], report: Round) -> list[Watch]:
+        """Return the watches whose run is in Airflow, as far as the ledger knows; end those whose run will not be."""
+        unseen = [watch for watch in due if watch.run_id not in self._started]
+        states = self.store.requests(unseen) if unseen else {}
+        now = self.now()
+        in_airflow = []
+        for watch in due:
+            state = (
+                states.get(watch.ledger_key)
+                if watch.run_id not in self._started
+                else RequestState("triggered")
+            )
+            if state is not None and (ending := _never_runs(watch, state)) is not None:
+                self._end(watch, ending, report)
+            elif state is not None and state.state == "triggered":
+                in_airflow.append(watch)
+            else:
+                self._asked[watch.dag_id] = now
+        return in_airflow
+
+    def _ask(self, dag_id: str, group: Sequence[Watch], report: Round, *, until: float) -> None:
+        self._asked[dag_id] = self.now()
+        report.questions += 1
+        states = self.airflow.states(
+            dag_id, [watch.run_id for watch in group], min(watch.since for watch in group)
+        )
+        if isinstance(states, RunsUnknown):
+            report.unclear.append(states.text)
+            return
+        for watch in group:
+            if self.now() > until:
+                self._asked.pop(dag_id)  # the rest is told in the next round
+                return
+            match states.get(watch.run_id):
+                case None:
+                    self._missing(watch, report)
+                case RunState(end=None, started=started):
+                    if started:
+                        self._started.add(watch.run_id)
+                case RunState(end=RunEnd() as end) as state:
+                    if (ending := self._ending(watch, state, end, report)) is not None:
+                        self._end(watch, ending, report)
+
+    def _missing(self, watch: Watch, report: Round) -> None:
+        """The ledger says that it was started, and the list does not have it: clocks apart, or deleted. Look it up."""
+        report.questions += 1
+        there = self.airflow.is_there(watch.dag_id, watch.run_id)
+        if isinstance(there, RunsUnknown):
+            report.unclear.append(there.text)
+        elif not there:
+            text = "the run was started, and is not in Airflow any more: somebody deleted it"
+            self._end(watch, Failed("DagRunDeleted", _about(watch) | {"reason": text}), report)
+
+    def _ending(self, watch: Watch, state: RunState, end: RunEnd, report: Round) -> Ending | None:
+        """Return what to tell of a run that ended; None while Airflow does not say what is needed for that."""
+        about = _about(watch) | state.document()
+        match end:
+            case RunEnd.SUCCESS:
+                if watch.wait.return_value_of is not None:
+                    report.questions += 1
+                    value = self.airflow.return_value(watch.dag_id, watch.run_id, watch.wait.return_value_of)
+                    about |= _returned(value)
+                return Succeeded(about)
+            case RunEnd.FAILED:
+                report.questions += 1
+                failed = self.airflow.failed_tasks(watch.dag_id, watch.run_id)
+                if isinstance(failed, RunsUnknown):
+                    report.unclear.append(failed.text)
+                    return None
+                return Failed("DagRunFailed", about | {"failed_tasks": list(failed[:NAMED_FAILED_TASKS])})
+            case _:
+                assert_never(end)
+
+    def _end(self, watch: Watch, ending: Ending, report: Round) -> None:
+        if self.store.decide(watch, ending):
+            self._tell(watch, ending, report)
+
+    def _tell(self, watch: Watch, ending: Ending, report: Round) -> None:
+        """Tell what is decided. A token that takes no answer had it already, or nobody waits there any more."""
+        try:
+            self.callbacks.send(self.store.token(watch), ending)
+        except TokenClosed as closed:
+            self.store.close(watch, f"not taken: {closed}")
+            report.abandoned.append(watch)
+            return
+        self.store.close(watch, "told")
+        report.told.append((watch, ending))
+
+    def _stop(self, watch: Watch, report: Round) -> None:
+        if watch.wait.on_abort == "fail_run" and watch.ending is None:
+            done = self.airflow.fail_run(watch.dag_id, watch.run_id)
+            self.store.close(
+                watch, "its execution is over; the run " + ("was marked failed" if done else "goes on")
+            )
+        else:
+            self.store.close(watch, "its execution is over")
+        report.stopped.append(watch)
+
+    def _is_awaited(self, watch: Watch, report: Round) -> bool:
+        """Send a heartbeat when it is due; False where nobody waits for the run any more."""
+        now, last = self.now(), self._heard.get(watch.token_mark, 0.0)
+        if now - last < watch.wait.heartbeat_seconds / HEARTBEATS_PER_TIMEOUT:
+            return True
+        try:
+            self.callbacks.heartbeat(self.store.token(watch))
+        except TokenClosed as closed:
+            self.store.close(watch, f"nobody waits any more: {closed}")
+            report.abandoned.append(watch)
+            return False
+        except Unavailable as error:
+            report.unclear.append(str(error))
+        else:
+            self._heard[watch.token_mark] = now
+            report.heartbeats += 1
+        return True
+
+    def _forget(self, waiting: Sequence[Watch]) -> None:
+        self._started &= {watch.run_id for watch in waiting}
+        marks = {watch.token_mark for watch in waiting}
+        self._heard = {mark: heard for mark, heard in self._heard.items() if mark in marks}
+
+
+_TRIGGERED: Final = RequestState("triggered")
+
+
+def _never_runs(watch: Watch, state: RequestState) -> Ending | None:
+    """Return how a wait ends whose run will not be executed, or None: it may still be."""
+    about = _about(watch) | {"reason": state.reason or state.not_runnable, "text": state.text}
+    if state.state == "dead":
+        return Failed("DagRunRejected", about)
+    if watch.wait.when_not_runnable == "fail" and (state.state == "held" or state.not_runnable):
+        return Failed("DagRunNotRunnable", about)
+    return None
+
+
+def _returned(value: Any) -> dict[str, Any]:
+    if isinstance(value, RunsUnknown):
+        return {"return_value_missing": value.text}
+    size = len(json.dumps(value))
+    if size > LARGEST_RETURN_VALUE_BYTES:
+        text = f"it has {size} bytes of JSON, and Step Functions takes {LARGEST_RETURN_VALUE_BYTES}: pass its place in S3"
+        return {"return_value_missing": text}
+    return {"return_value": value}
+
+
+def _about(watch: Watch) -> dict[str, Any]:
+    return {"environment": watch.environment, "dag_id": watch.dag_id, "run_id": watch.run_id}

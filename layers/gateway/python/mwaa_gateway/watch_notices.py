@@ -1,0 +1,50 @@
+"""What comes over a watch queue: word that there is something to watch, or that something has ended.
+
+    {"round": …}                                          the watcher's own: make a round
+    Step Functions Execution Status Change (aws.states)   an execution is over: nobody waits there any more
+    DAG Run Ended (mwaa-gateway.callbacks)                a DAG's callback says that its run has ended: look at once
+
+Nothing here is believed of a run: a notice has the watcher ask sooner, and Airflow says how it ended.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from mwaa_gateway.payloads import dig
+
+__all__ = ["CALLBACK_DETAIL_TYPE", "CALLBACK_SOURCE", "Notices", "read_notices"]
+
+CALLBACK_SOURCE: Final = "mwaa-gateway.callbacks"
+CALLBACK_DETAIL_TYPE: Final = "DAG Run Ended"
+_OVER: Final = ("ABORTED", "FAILED", "SUCCEEDED", "TIMED_OUT")
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """ARNs of executions that are over, and run_ids of runs that are said to have ended."""
+
+    ended_executions: tuple[str, ...] = ()
+    ended_runs: tuple[str, ...] = ()
+
+
+def read_notices(bodies: Iterable[str]) -> Notices:
+    """Read the messages of one batch; what cannot be read is a round like any other."""
+    executions: list[str] = []
+    runs: list[str] = []
+    for body in bodies:
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            continue
+        kind = (dig(document, ("source",)), dig(document, ("detail-type",)))
+        if kind == ("aws.states", "Step Functions Execution Status Change"):
+            arn = dig(document, ("detail", "executionArn"))
+            if isinstance(arn, str) and dig(document, ("detail", "status")) in _OVER:
+                executions.append(arn)
+        elif kind == (CALLBACK_SOURCE, CALLBACK_DETAIL_TYPE):
+            run_id = dig(document, ("detail", "run_id"))
+            if isinstance(run_id, str):
+                runs.append(run_id)
+    return Notices(tuple(executions), tuple(runs))

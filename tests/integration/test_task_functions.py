@@ -1,0 +1,127 @@
+"""The functions of hybrid tasks in AWS (moto's): what a state gets, and how a watcher keeps itself going."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+
+from fakes.states import EXECUTION, payload
+from integration.functions import Context, lines, load
+from mwaa_gateway.task_call import InvalidTask
+
+CANARY = "canary-task-token"
+
+
+@dataclass
+class Tasks:
+    """Both handlers, and what is in their queues."""
+
+    start: Callable[[Any, Any], dict]
+    watch: Callable[[Any, Any], dict]
+    read: Callable[[str], list[dict]]
+
+
+@pytest.fixture
+def tasks(deployed, sqs, monkeypatch) -> Tasks:  # noqa: ARG001
+    """As the template sets them up, without the queue's delay."""
+    from mwaa_gateway import wiring  # noqa: PLC0415
+
+    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    url = sqs.create_queue(QueueName="gateway-watch-analytics.fifo", Attributes=fifo)["QueueUrl"]
+    for name, value in {
+        "WATCH_QUEUE_URL": url.replace("analytics", "{environment}"),
+        "TASK_TOKEN_KEY": boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
+        "TASK_DAGS": "analytics/*",
+        "ENVIRONMENT": "analytics",
+        "MWAA_ENVIRONMENT_NAME": "acme-analytics",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for built in (wiring.step_functions_task, wiring.run_watcher):
+        built.cache_clear()
+
+    def start(event: Any, context: Any) -> dict:
+        monkeypatch.setenv("WATCH_QUEUE_URL", url.replace("analytics", "{environment}"))
+        return load("step_functions_task").handler(event, context)
+
+    def watch(event: Any, context: Any) -> dict:
+        monkeypatch.setenv("WATCH_QUEUE_URL", url)
+        return load("run_watcher").handler(event, context)
+
+    def read(name: str) -> list[dict]:
+        queue = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, AttributeNames=["All"])
+        return found.get("Messages", [])
+
+    yield Tasks(start, watch, read)
+    for built in (wiring.step_functions_task, wiring.run_watcher):
+        built.cache_clear()
+
+
+def batch(*bodies: Any) -> dict:
+    """What Lambda hands over of a queue."""
+    return {
+        "Records": [
+            {"messageId": str(n), "receiptHandle": f"handle-{n}", "body": json.dumps(body)}
+            for n, body in enumerate(bodies)
+        ]
+    }
+
+
+def test_a_state_gets_the_run_and_the_watcher_is_woken(tasks, capsys):
+    """The request is on its queue, the wake-up in the one message group, and the token in neither."""
+    answer = tasks.start(payload(token=CANARY), Context())
+    [request] = tasks.read("gateway-trigger-analytics")
+    assert answer == {
+        "environment": "analytics",
+        "dag_id": "load",
+        "run_id": json.loads(request["Body"])["run_id"],
+    }
+    [wake] = tasks.read("gateway-watch-analytics.fifo")
+    assert wake["Attributes"]["MessageGroupId"] == "watch"
+    written = lines(capsys)
+    assert [line["outcome"] for line in written if "outcome" in line] == ["Requested"]
+    for text in (json.dumps(answer), request["Body"], wake["Body"], json.dumps(written)):
+        assert CANARY not in text
+
+
+def test_what_a_state_passes_wrong_is_its_own_error(tasks, capsys):
+    """By the class's name, which the state's Catch matches."""
+    with pytest.raises(InvalidTask, match="context is missing"):
+        tasks.start({"dag": {"environment": "analytics", "dag_id": "load"}}, Context())
+    [refused, counted] = lines(capsys)
+    assert (refused["outcome"], refused["reason"]) == ("Refused", "InvalidTask")
+    assert counted["TasksRefused"] == [1.0]
+
+
+def test_rules_choose_the_dag_where_the_state_names_none(tasks):
+    """As for any event."""
+    assert tasks.start(payload(token=None, dag=None), Context())["dag_id"] == "ingest_orders"
+
+
+def test_rounds_go_on_while_anything_is_watched_and_end_with_it(tasks):
+    """Whatever asks for a round: SQS keeps one of those asked for within five seconds."""
+    tasks.start(payload(token=CANARY), Context())
+    tasks.read("gateway-watch-analytics.fifo")
+    assert tasks.watch(batch({"round": "wake"}, "no round"), Context()) == {"batchItemFailures": []}
+    event = {
+        "source": "aws.states",
+        "detail-type": "Step Functions Execution Status Change",
+        "detail": {"executionArn": EXECUTION, "status": "ABORTED"},
+    }
+    assert tasks.watch(batch(event), Context()) == {"batchItemFailures": []}
+    boto3.client("sqs").purge_queue(
+        QueueUrl=boto3.client("sqs").get_queue_url(QueueName="gateway-watch-analytics.fifo")["QueueUrl"]
+    )
+    assert tasks.watch(batch({"round": "next"}), Context()) == {"batchItemFailures": []}
+    assert tasks.read("gateway-watch-analytics.fifo") == []
+
+
+def test_a_round_that_cannot_be_made_comes_again(tasks, dynamodb, capsys):
+    """An outage loses no notice and ends no watching."""
+    dynamodb.delete_table(TableName="ledger")
+    answer = tasks.watch(batch({"round": "next"}, {"round": "next"}), Context())
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}, {"itemIdentifier": "1"}]}
+    assert "the round is made again" in lines(capsys)[0]["message"]

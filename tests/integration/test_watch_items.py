@@ -1,0 +1,223 @@
+"""The watches in DynamoDB, held against the in-memory fake that the watcher's tests use; the sealed token."""
+
+from dataclasses import replace
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from fakes.ledger_table import LEDGER_TABLE
+from fakes.states import payload
+from fakes.watches import FakeWatchStore
+from mwaa_gateway.aws.ledger_table import LedgerTable
+from mwaa_gateway.aws.task_tokens import Seal, TaskCallbacks
+from mwaa_gateway.aws.watch_items import WatchItems
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.outcomes import Reason, Rejected, Triggered
+from mwaa_gateway.task_call import Token, read_task_call
+from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
+from mwaa_gateway.watches import Failed, IdentityTaken, Opened, Succeeded, TokenClosed
+
+ENDED = Succeeded({"state": "success"})
+
+
+@pytest.fixture
+def items(dynamodb):
+    key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
+    return WatchItems(dynamodb, LEDGER_TABLE, Seal(boto3.client("kms"), key), now=lambda: 2_000.0)
+
+
+@pytest.fixture(params=["dynamodb", "fake"])
+def store(request):
+    """Both have to behave alike."""
+    return request.getfixturevalue("items") if request.param == "dynamodb" else FakeWatchStore()
+
+
+def asked(environment: str = "analytics", dag_id: str = "load", **given):
+    call = read_task_call(payload(**given))
+    target = ResolvedTarget(
+        environment, dag_id, derive_run_id(call.event.identity, "r", "default"), {}, watched=True
+    )
+    return call, TriggerRequest(
+        call.event.identity, call.event.envelope, "r", 1, "default", target, None, 1.0
+    )
+
+
+def opened(store, now: float = 1_000.0, **given):
+    return store.open(*asked(**given), now)
+
+
+def test_a_watch_is_found_with_its_token_until_it_is_closed(store):
+    """Then it is in no list, and its token is nowhere."""
+    assert opened(store, wait={"heartbeat_seconds": 60, "return_value_of": "count"}) == Opened(0)
+    [watch] = store.watched("analytics")
+    call, request = asked(wait={"heartbeat_seconds": 60, "return_value_of": "count"})
+    assert watch.ledger_key == request.ledger_key
+    assert (watch.run_id, watch.dag_id, watch.wait) == (request.target.run_id, "load", call.wait)
+    assert (watch.since, watch.waiting_since, watch.ending) == (1_000.0, 1_000.0, None)
+    assert store.token(watch).text == "token-1"
+    assert store.watched("legacy") == []
+    store.close(watch, "told")
+    assert store.watched("analytics") == []
+    with pytest.raises(TokenClosed):
+        store.token(watch)
+
+
+def test_the_same_call_twice_is_one_watch(store):
+    """Step Functions' own retry of a call that was answered too late."""
+    assert [opened(store), opened(store)] == [Opened(0), Opened(0)]
+    assert len(store.watched("analytics")) == 1
+
+
+def test_an_end_is_kept_once_and_only_for_the_token_it_is_about(store):
+    """A second watcher, or one that slept, changes nothing."""
+    opened(store)
+    [old] = store.watched("analytics")
+    assert opened(store, token="token-2", retry_count=1) == Opened(0)
+    assert store.decide(old, ENDED) is False
+    [watch] = store.watched("analytics")
+    assert store.decide(watch, ENDED) is True
+    assert store.watched("analytics") == [replace(watch, ending=ENDED)]
+    store.close(old, "late")
+    assert len(store.watched("analytics")) == 1
+    store.close(watch, "told")
+    assert store.decide(watch, ENDED) is False
+
+
+def test_a_first_call_with_another_token_is_refused_while_somebody_waits(store):
+    """And taken when nobody does: an execution that is redriven begins to count its retries anew."""
+    opened(store)
+    assert opened(store, token="token-2") == IdentityTaken()
+    [watch] = store.watched("analytics")
+    store.close(watch, "its execution is over")
+    assert opened(store, token="token-2") == Opened(0)
+
+
+@pytest.mark.parametrize(
+    ("ending", "choice", "generation", "kept"),
+    [
+        (ENDED, "rerun", 0, True),
+        (Failed("DagRunFailed", {"failed_tasks": ["b"]}), "fail", 0, True),
+        (Failed("DagRunFailed", {"failed_tasks": ["b"]}), "rerun", 1, False),
+        (Failed("DagRunDeleted", {}), "rerun", 1, False),
+        (Failed("DagRunRejected", {"text": "no such DAG"}), "rerun", 0, False),
+    ],
+)
+def test_what_a_retry_finds_after_an_end(store, ending, choice, generation, kept):
+    """The end it missed, the next run, or another look at a request that was dead."""
+    opened(store)
+    [watch] = store.watched("analytics")
+    store.decide(watch, ending)
+    store.close(watch, "told")
+    again = {"token": "token-2", "retry_count": 1, "wait": {"after_failed_run": choice}}
+    assert opened(store, 1_500.0, **again) == Opened(generation)
+    [watch] = store.watched("analytics")
+    assert watch.ending == (ending if kept else None)
+    assert watch.run_id.endswith("__r1") is bool(generation)
+    assert watch.ledger_key[1] == f"r#default#{generation}"
+    assert (watch.since, watch.waiting_since) == (1_500.0 if generation else 1_000.0, 1_500.0)
+    assert store.token(watch).text == "token-2"
+
+
+def test_a_retry_follows_the_run_it_has_wherever_the_rule_leads_by_now(store):
+    """The first attempt pinned it; a further generation goes where the rule leads now."""
+    opened(store)
+    store.open(*asked("legacy", "other", token="token-2", retry_count=1), 1_100.0)
+    assert [watch.dag_id for watch in store.watched("analytics")] == ["load"]
+    assert store.watched("legacy") == []
+
+
+def test_the_token_lies_sealed_and_in_no_list(items, dynamodb):
+    """Whoever reads the table, or its index, cannot end the task."""
+    opened(items, token="canary-token")
+    rows = dynamodb.scan(TableName=LEDGER_TABLE)["Items"]
+    assert "canary-token" not in str(rows)
+    assert rows[0]["sealed_token"]["B"]
+    listed = dynamodb.scan(TableName=LEDGER_TABLE, IndexName="watches")["Items"]
+    assert [set(row) & {"sealed_token"} for row in listed] == [set()]
+    [watch] = items.watched("analytics")
+    items.close(watch, "told")
+    [row] = dynamodb.scan(TableName=LEDGER_TABLE)["Items"]
+    assert ("sealed_token" in row, row["said"]["S"]) == (False, "told")
+    assert int(row["expires_at"]["N"]) == 2_000 + 90 * 86_400
+
+
+def test_a_token_is_unsealed_for_its_own_watch_only(items, dynamodb):
+    """The context it was sealed with is the event's: copied to another item it opens nothing."""
+    opened(items)
+    opened(items, token="token-2", index=5)
+    one, other = items.watched("analytics")
+    table = boto3.resource("dynamodb").Table(LEDGER_TABLE)
+    keys = [{"event": watch.ledger_key[0], "request": "watch|r#default"} for watch in (one, other)]
+    sealed = table.get_item(Key=keys[0])["Item"]["sealed_token"]
+    table.update_item(
+        Key=keys[1], UpdateExpression="SET sealed_token = :s", ExpressionAttributeValues={":s": sealed}
+    )
+    with pytest.raises(Unavailable):
+        items.token(other)
+    assert dynamodb is not None
+
+
+def test_the_ledger_is_read_for_many_watches_at_once(items, dynamodb):
+    """What is dead or triggered is said with its reason; what has no row yet is missing."""
+    ledger = LedgerTable(dynamodb, LEDGER_TABLE)
+    for index in range(120):
+        call, request = asked(token=f"token-{index}", index=index)
+        items.open(call, request, 1_000.0)
+        if index < 110:
+            claim = ledger.claim(request, 1_000.0)
+            ledger.finish(
+                claim, Rejected(Reason.DAG_MISSING, "no DAG") if index % 2 else Triggered(), 1_001.0
+            )
+    states = items.requests(items.watched("analytics"))
+    assert len(states) == 110
+    assert {(state.state, state.reason, state.text) for state in states.values()} == {
+        ("dead", Reason.DAG_MISSING, "no DAG"),
+        ("triggered", None, ""),
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"),
+    [
+        ("TaskTimedOut", TokenClosed),
+        ("TaskDoesNotExist", TokenClosed),
+        ("InvalidToken", TokenClosed),
+        ("ThrottlingException", Unavailable),
+        ("ValidationException", Unavailable),
+    ],
+)
+@pytest.mark.parametrize("method", ["send_task_success", "send_task_failure", "send_task_heartbeat"])
+@pytest.mark.usefixtures("aws")
+def test_step_functions_errors_are_told_apart_and_carry_no_token(code, raised, method):
+    """A token that takes no answer is no outage; and no error repeats what AWS said, which may quote the token."""
+    client = boto3.client("stepfunctions")
+    calls = {
+        "send_task_success": lambda callbacks: callbacks.send(Token("canary-token"), ENDED),
+        "send_task_failure": lambda callbacks: callbacks.send(
+            Token("canary-token"), Failed("DagRunFailed", {})
+        ),
+        "send_task_heartbeat": lambda callbacks: callbacks.heartbeat(Token("canary-token")),
+    }
+    with Stubber(client) as stubber:
+        stubber.add_client_error(method, code, "Value 'canary-token' at 'taskToken' failed")
+        with pytest.raises(raised) as error:
+            calls[method](TaskCallbacks(client))
+    assert code in str(error.value)
+    assert "canary-token" not in str(error.value)
+
+
+@pytest.mark.usefixtures("aws")
+def test_step_functions_is_told_the_output_and_the_cause_as_json():
+    """A cause is cut where Step Functions would refuse it."""
+    client = boto3.client("stepfunctions")
+    with Stubber(client) as stubber:
+        stubber.add_response("send_task_success", {}, {"taskToken": "t", "output": '{"state": "success"}'})
+        stubber.add_response(
+            "send_task_failure",
+            {},
+            {"taskToken": "t", "error": "DagRunFailed", "cause": '{"text": "' + "x" * 32_758},
+        )
+        callbacks = TaskCallbacks(client)
+        callbacks.send(Token("t"), ENDED)
+        callbacks.send(Token("t"), Failed("DagRunFailed", {"text": "x" * 40_000}))

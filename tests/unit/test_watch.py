@@ -1,0 +1,322 @@
+"""The watcher's rounds: one question a DAG, every wait ended once, and nobody left waiting without word."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+
+from fakes.states import payload
+from fakes.watches import FakeRuns, FakeStepFunctions, FakeWatchStore
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.outcomes import Reason
+from mwaa_gateway.run_states import RunEnd, RunState
+from mwaa_gateway.task_call import TaskCall, read_task_call
+from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
+from mwaa_gateway.watch import Round, Watcher
+from mwaa_gateway.watches import Failed, IdentityTaken, Opened, RequestState, Succeeded
+
+TRIGGERED = RequestState("triggered")
+RUNNING = RunState(None, started=True)
+SUCCESS = RunState(
+    RunEnd.SUCCESS,
+    True,
+    "2026-11-22T10:00:00+00:00",
+    "2026-11-22T10:01:30+00:00",
+)
+FAILED = RunState(RunEnd.FAILED, started=True)
+
+
+@dataclass
+class Scene:
+    """A watcher among fakes, with a clock of its own."""
+
+    clock: float = 1_000.0
+    store: FakeWatchStore = field(default_factory=FakeWatchStore)
+    airflow: FakeRuns = field(default_factory=FakeRuns)
+    states: FakeStepFunctions = field(default_factory=FakeStepFunctions)
+    watcher: Watcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.new_sandbox()
+
+    def new_sandbox(self) -> None:
+        """A watcher that knows nothing of earlier rounds."""
+        self.watcher = Watcher(
+            environment="analytics",
+            store=self.store,
+            airflow=self.airflow,
+            callbacks=self.states,
+            now=lambda: self.clock,
+        )
+
+    def wait_for(self, dag_id: str = "load", *, in_airflow: bool = True, **given) -> str:
+        """A state begins to wait; its run is in Airflow, and running, unless it is said not to be."""
+        call = read_task_call(payload(**given))
+        request = request_of(call, dag_id)
+        opened = self.store.open(call, request, self.clock)
+        assert isinstance(opened, Opened)
+        run_id = derive_run_id(request.identity, request.rule_id, request.target_id, opened.generation)
+        if in_airflow:
+            self.store.ledger[run_id] = TRIGGERED
+            self.airflow.runs.setdefault(run_id, RUNNING)
+        return run_id
+
+    def round(self, *, after: float = 5.0, **notices) -> Round:
+        """A while later."""
+        self.clock += after
+        return self.watcher.round(**notices)
+
+
+def request_of(call: TaskCall, dag_id: str = "load") -> TriggerRequest:
+    target = ResolvedTarget(
+        "analytics", dag_id, derive_run_id(call.event.identity, "r", "default"), {}, watched=True
+    )
+    return TriggerRequest(call.event.identity, call.event.envelope, "r", 1, "default", target, None, 1.0)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_run_that_succeeds_is_told_once_with_its_times(scene):
+    """Then nobody watches any more, and the token is gone."""
+    run_id = scene.wait_for()
+    assert scene.round().watched == 1
+    scene.airflow.runs[run_id] = SUCCESS
+    made = scene.round()
+    assert (made.watched, len(made.told)) == (0, 1)
+    assert scene.states.told == [
+        (
+            "token-1",
+            Succeeded(
+                {
+                    "environment": "analytics",
+                    "dag_id": "load",
+                    "run_id": run_id,
+                    "state": "success",
+                    "start_date": "2026-11-22T10:00:00+00:00",
+                    "end_date": "2026-11-22T10:01:30+00:00",
+                    "duration_seconds": 90.0,
+                }
+            ),
+        )
+    ]
+    assert scene.store.tokens == {}
+    assert scene.round().told == []
+
+
+def test_a_run_that_fails_is_told_with_the_tasks_that_failed(scene):
+    """What a person needs to begin with."""
+    run_id = scene.wait_for()
+    scene.airflow.runs[run_id] = FAILED
+    scene.airflow.tasks[run_id] = ["second"]
+    scene.round()
+    [(_, ending)] = scene.states.told
+    assert isinstance(ending, Failed)
+    assert (ending.error, ending.cause["failed_tasks"], ending.cause["run_id"]) == (
+        "DagRunFailed",
+        ["second"],
+        run_id,
+    )
+
+
+def test_a_return_value_is_passed_on_or_said_to_be_missing(scene):
+    """A run's success does not hang on it."""
+    for token, task in (("token-1", "count"), ("token-2", "other")):
+        run_id = scene.wait_for(token=token, state=task, wait={"return_value_of": task})
+        scene.airflow.runs[run_id] = SUCCESS
+    scene.airflow.returned["count"] = {"rows": 7}
+    scene.round()
+    outputs = [ending.output for _, ending in scene.states.told]
+    assert outputs[0]["return_value"] == {"rows": 7}
+    assert outputs[1]["return_value_missing"] == "task other returned nothing"
+
+
+@pytest.mark.parametrize(
+    ("state", "choice", "error"),
+    [
+        (RequestState("dead", Reason.DAG_MISSING, "no such DAG"), "wait", "DagRunRejected"),
+        (RequestState("held", Reason.RULE_DISABLED, "stopped"), "fail", "DagRunNotRunnable"),
+        (RequestState("triggered", None, "", "paused"), "fail", "DagRunNotRunnable"),
+        (RequestState("held", Reason.RULE_DISABLED, "stopped"), "wait", None),
+        (RequestState("open"), "fail", None),
+    ],
+)
+def test_a_run_that_will_not_run_ends_the_wait_as_the_caller_chose(scene, state, choice, error):
+    """Never in silence: with the reason; and Airflow is not asked about what it does not have."""
+    run_id = scene.wait_for(in_airflow=False, wait={"when_not_runnable": choice})
+    scene.store.ledger[run_id] = state
+    scene.round()
+    assert [ending.error for _, ending in scene.states.told] == ([error] if error else [])
+    if error:
+        cause = scene.states.told[0][1].cause
+        assert (cause["run_id"], cause["reason"]) == (run_id, state.reason or state.not_runnable)
+    assert scene.airflow.asked == []
+
+
+def test_a_run_that_somebody_deleted_is_reported(scene):
+    """The ledger says that it was started; a list without it is not believed until it was looked up."""
+    kept, deleted = scene.wait_for(token="kept", state="a"), scene.wait_for(token="deleted", state="b")
+    scene.round()
+    scene.airflow.unlisted.add(kept)
+    del scene.airflow.runs[deleted]
+    scene.round()
+    assert [(token, ending.error) for token, ending in scene.states.told] == [("deleted", "DagRunDeleted")]
+
+
+def test_a_thousand_runs_of_ten_dags_cost_ten_questions_a_round(scene):
+    """Not one for each run."""
+    for index in range(1000):
+        scene.wait_for(f"dag_{index % 10}", token=f"token-{index}", index=index)
+    made = scene.round()
+    assert made.questions == 10
+    assert Counter(scene.airflow.asked) == {("states", f"dag_{n}"): 1 for n in range(10)}
+
+
+def test_polling_begins_at_seconds_and_widens_to_a_minute(scene):
+    """A run of an hour is asked about some seventy times, not seven hundred."""
+    scene.wait_for()
+    asked = [scene.clock - 1_000 for _ in range(720) if scene.round().questions]
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert asked[0] == gaps[0] == 5
+    assert max(gaps) == gaps[-1] == 60
+    assert len(asked) < 85
+
+
+def test_an_end_is_told_within_one_interval(scene):
+    """Even one that comes late: an hour after its start within a minute."""
+    run_id = scene.wait_for()
+    for _ in range(720):
+        scene.round()
+    scene.airflow.runs[run_id] = SUCCESS
+    since = scene.clock
+    while not scene.states.told:
+        scene.round()
+    assert scene.clock - since <= 60
+
+
+def test_heartbeats_come_three_times_as_often_as_they_must(scene):
+    """And only where the run goes on."""
+    scene.wait_for(wait={"heartbeat_seconds": 60})
+    for _ in range(12):
+        scene.round()
+    assert len(scene.states.heartbeats) == 3
+
+
+def test_heartbeats_go_on_while_airflow_is_away(scene):
+    """An environment being updated fails no state."""
+    scene.wait_for(wait={"heartbeat_seconds": 60})
+    scene.airflow.silent = True
+    made = [scene.round(after=20) for _ in range(6)]
+    assert len(scene.states.heartbeats) == 6
+    assert "no answer" in [text for one in made for text in one.unclear]
+
+
+def test_nobody_waits_any_more_shows_in_the_heartbeat(scene):
+    """The watch ends; the run goes on."""
+    scene.wait_for()
+    scene.states.closed.add("token-1")
+    made = scene.round()
+    assert (len(made.abandoned), made.watched) == (1, 0)
+    assert scene.store.tokens == {}
+
+
+@pytest.mark.parametrize(("on_abort", "failed"), [("leave", False), ("fail_run", True)])
+def test_an_execution_that_is_over_waits_no_more(scene, on_abort, failed):
+    """Its run goes on or is marked failed, as the caller chose; others' waits are untouched."""
+    run_id = scene.wait_for(wait={"on_abort": on_abort})
+    other = scene.wait_for(
+        token="token-2", execution="arn:aws:states:eu-west-1:123456789012:execution:nightly:other"
+    )
+    made = scene.round(ended_executions=["arn:aws:states:eu-west-1:123456789012:execution:nightly:7f3c"])
+    assert ([watch.run_id for watch in made.stopped], made.watched) == ([run_id], 1)
+    assert scene.airflow.failed == ([run_id] if failed else [])
+    assert other not in scene.airflow.failed
+
+
+def test_word_of_an_end_has_it_asked_at_once_and_is_not_believed(scene):
+    """A DAG's callback ends the wait sooner; one that lies ends nothing."""
+    run_id = scene.wait_for()
+    for _ in range(720):
+        scene.round()
+    scene.airflow.asked.clear()
+    assert scene.round(after=1, ended_runs=[run_id]).told == []
+    assert scene.airflow.asked == [("states", "load")]
+    scene.airflow.runs[run_id] = SUCCESS
+    assert len(scene.round(after=1, ended_runs=[run_id]).told) == 1
+
+
+@pytest.mark.guarantee(27)
+@pytest.mark.parametrize("fault", ["decide", "send", "close"])
+def test_a_watcher_that_dies_in_between_tells_once(scene, fault):
+    """Kept before it is told: another sandbox tells the same again, and an answer that was taken is recognised."""
+    run_id = scene.wait_for()
+    scene.airflow.runs[run_id] = SUCCESS
+    (scene.states if fault == "send" else scene.store).failures.coming[fault] = 1
+    with pytest.raises(Unavailable):
+        scene.round()
+    scene.new_sandbox()
+    scene.round()
+    assert [(token, type(ending)) for token, ending in scene.states.told] == [("token-1", Succeeded)]
+    assert scene.round().watched == 0
+
+
+@pytest.mark.guarantee(28)
+def test_a_retried_state_is_attached_to_its_run_and_the_newest_token_is_told(scene):
+    """One run, one word, to whoever waits last."""
+    first = scene.wait_for()
+    scene.round()
+    assert scene.wait_for(token="token-2", retry_count=1) == first
+    scene.airflow.runs[first] = SUCCESS
+    scene.round(after=60)
+    assert [(token, type(ending)) for token, ending in scene.states.told] == [("token-2", Succeeded)]
+
+
+@pytest.mark.guarantee(28)
+def test_a_state_retried_after_its_run_succeeded_hears_so_at_once(scene):
+    """Its first wait may have timed out: no second run for that."""
+    run_id = scene.wait_for()
+    scene.airflow.runs[run_id] = SUCCESS
+    scene.round()
+    assert scene.wait_for(token="token-2", retry_count=1) == run_id
+    scene.round()
+    assert [token for token, _ in scene.states.told] == ["token-1", "token-2"]
+    assert len(scene.airflow.runs) == 1
+
+
+@pytest.mark.parametrize(("choice", "runs"), [("fail", 1), ("rerun", 2)])
+def test_a_state_retried_after_its_run_failed_is_as_the_caller_chose(scene, choice, runs):
+    """The same failure again, or the next generation of the run."""
+    failed = scene.wait_for(wait={"after_failed_run": choice})
+    scene.airflow.runs[failed] = FAILED
+    scene.round()
+    again = scene.wait_for(token="token-2", retry_count=1, wait={"after_failed_run": choice})
+    scene.round()
+    assert len({failed, again}) == runs
+    assert again.removeprefix(failed) == ("" if choice == "fail" else "__r1")
+    told = [token for token, _ in scene.states.told]
+    assert told == (["token-1", "token-2"] if choice == "fail" else ["token-1"])
+
+
+def test_two_states_that_wait_under_one_identity_are_not_taken_for_one(scene):
+    """A Map within a Map, without the outer index: the second is refused rather than never run."""
+    scene.wait_for()
+    call = read_task_call(payload(token="token-2"))
+    assert isinstance(scene.store.open(call, request_of(call), 1.0), IdentityTaken)
+
+
+def test_a_round_begins_nothing_when_its_time_is_up_and_goes_on_where_it_stopped(scene):
+    """A function that is killed in the middle tells nobody anything."""
+    for name in "abc":
+        scene.wait_for(name, token=name, state=name)
+    slow = scene.airflow.states
+
+    def states(*question):
+        scene.clock += 10
+        return slow(*question)
+
+    scene.airflow.states = states
+    assert [scene.round(after=5).questions for _ in range(2)] == [2, 2]
+    assert {dag_id for _, dag_id in scene.airflow.asked[:3]} == {"a", "b", "c"}
