@@ -189,7 +189,12 @@ def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) 
     airflow = FakeAirflow()
     function = wiring.DispatcherFunction(
         settings=DispatcherSettings(
-            "analytics", "rules", "ledger", queues.trigger, queues.trigger_dlq, "analytics"
+            environment="analytics",
+            rules_table="rules",
+            ledger_table="ledger",
+            trigger_queue_url=queues.trigger,
+            trigger_dlq_url=queues.trigger_dlq,
+            mwaa_environment_name="analytics",
         ),
         dispatcher=Dispatcher(
             ledger=LedgerTable(dynamodb, "ledger"),

@@ -19,10 +19,12 @@ from typing import Any, Final, NoReturn, Self
 from mwaa_gateway.errors import InvalidPattern
 from mwaa_gateway.flat_event import Fields, Leaves, Place, Wanted, merged
 from mwaa_gateway.pattern_operators import value_pattern
+from mwaa_gateway.payloads import is_deeper_than
 from mwaa_gateway.value_patterns import Exactly, ValuePattern
 
 __all__ = ["Branch", "Condition", "FieldMatcher", "Pattern", "compile_pattern"]
 
+MAXIMUM_LEVELS: Final = 100  # ours, below any recursion limit a process may have; an event has 32 at most
 MAXIMUM_PATHS: Final = 256  # EventBridge's, in one branch
 MAXIMUM_BRANCHES: Final = 1_000  # ours: nested $or multiply
 
@@ -195,12 +197,12 @@ def compile_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
     document = _parsed(pattern) if isinstance(pattern, str) else pattern
     if not isinstance(document, Mapping):
         raise InvalidPattern("Filter is not an object")
+    if is_deeper_than(MAXIMUM_LEVELS, document):
+        raise InvalidPattern("Pattern is nested too deeply")
     try:
         branches = _object([{}], "", document, inside_or=False)
         # kept as text: a fifth of the mapping's memory, and nobody can change it
         text = pattern if isinstance(pattern, str) else json.dumps(document, allow_nan=False, default=dict)
-    except RecursionError:
-        raise InvalidPattern("Pattern is nested too deeply") from None
     except ValueError as error:
         raise InvalidPattern(f"Pattern is not JSON: {error}") from None
     if any(len(branch) > MAXIMUM_PATHS for branch in branches):
