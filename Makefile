@@ -59,7 +59,7 @@ benchmark: .venv/.ready  ## How fast events find their rules, and what an event 
 TESTS ?= tests/unit tests/integration tests/simulation tests/template tests/local_stack
 guarantees: .venv/.ready .venvs/sam/.ready .venvs/lambda/.ready  ## Run what docs/guarantees.md names, and write it anew; TESTS=tests/simulation runs a part
 	@status=0; for tests in $(TESTS); do \
-		$(BIN)/pytest $$tests --guarantees -q $$([[ $$tests == *local_stack* ]] || echo -n 2) || status=1; done; \
+		$(BIN)/pytest $$tests --guarantees -q $$([[ $$tests == *local_stack* ]] || printf -- '-n 2') || status=1; done; \
 	$(BIN)/python tests/guarantees/page.py; exit $$status
 
 test-template: .venv/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## What template.yaml deploys: lint, expanded checks, permissions
