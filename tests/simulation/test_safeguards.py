@@ -178,7 +178,7 @@ SAFEGUARDS = {
         (
             (
                 "aws.mwaa",
-                "if isinstance(outcome, Retryable) and outcome.reason is Reason.TOKEN_REFUSED:",
+                "if isinstance(answer, Retryable) and answer.reason is Reason.TOKEN_REFUSED:",
                 "if False:",
             ),
         ),
