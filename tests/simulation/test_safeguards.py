@@ -20,8 +20,8 @@ class Safeguard:
 
 DERIVED_RUN_ID: Off = (
     "airflow_cli",
-    "-o json --run-id={run_id} --conf",
-    "-o json --run-id=manual__{__import__('uuid').uuid4().hex} --conf",
+    "--run-id={run_id} --conf",
+    "--run-id=manual__{__import__('uuid').uuid4().hex} --conf",
 )
 MICROSECONDS: Off = ("airflow_cli", 'f"dags trigger --no-replace-microseconds -o', 'f"dags trigger -o')
 EVIDENCE_OF_OUR_RUN: Off = (
