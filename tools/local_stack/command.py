@@ -154,7 +154,7 @@ def up(options: StackOptions, detach: bool) -> None:  # noqa: FBT001
     "--once", is_flag=True, help="End when every run has succeeded (exit code 0) or one has not (1)."
 )
 def demo(options: StackOptions, once: bool) -> None:  # noqa: FBT001
-    """Start the local stack, apply examples/rules, and show one event of each source become a DAG run.
+    """Start the local stack, apply examples/rules, show events and a state machine become DAG runs.
 
     This is what `make run` does.
     """

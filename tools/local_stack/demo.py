@@ -1,4 +1,4 @@
-"""One event of each source, sent as a user would, and followed to its DAG run: what `make run` shows."""
+"""One event of each source, and a state machine, followed to their DAG runs: what `make run` shows."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from gateway_cli.rules.apply import apply_folder
@@ -17,6 +18,7 @@ from local_stack.follow import Followed, SentEvent, follow
 from local_stack.ministack import StackError
 from local_stack.processes import descendants, memory_bytes
 from local_stack.state import StackState
+from local_stack.state_machines import EndedExecution, StateMachine, make_state_machine
 from local_stack.timeline import Timeline
 
 __all__ = ["run_demo"]
@@ -25,19 +27,25 @@ _RUN_SECONDS = 120.0
 
 
 def run_demo(state: StackState, timeline: Timeline, *, root: Path) -> list[str]:
-    """Apply the example rules, send three events, show what became of them and what it took.
+    """Apply the example rules, send three events, run a state machine, show what became of them and what it took.
 
-    Returns a sentence for each run that has not succeeded; raises StackError when the rules are refused.
+    Returns a sentence for each run or execution that has not succeeded; raises StackError when the rules are refused.
     """
     with timeline.phase("Applying examples/rules"):
         _apply(state, root / "examples" / "rules", timeline)
-    with timeline.phase("Three events, followed to their DAG runs"):
+    with timeline.phase("Three events and a state machine, followed"):
+        sent_at = time.time()
+        machine, execution = _start_execution(state, timeline, root / "examples" / "state_machines")
         events = [_upload(state, timeline), _publish(state, timeline), _put_event(state, timeline)]
+        ended = machine.wait(execution, seconds=_RUN_SECONDS)
+        events.append(SentEvent(f"state machine {machine.name}", execution.rpartition(":")[2], sent_at))
         followed = follow(state, events, seconds=_RUN_SECONDS)
     timeline.console.print(_table(followed))
-    _print_places(state, timeline)
+    _print_execution(machine, ended, timeline)
+    _print_places(state, machine, timeline)
     _print_costs(timeline)
-    return [_failure(each, state) for each in followed if not each.succeeded]
+    failures = [_failure(each, state) for each in followed if not each.succeeded]
+    return failures if ended.succeeded else [_failed_execution(ended), *failures]
 
 
 def _apply(state: StackState, folder: Path, timeline: Timeline) -> None:
@@ -88,6 +96,31 @@ def _put_event(state: StackState, timeline: Timeline) -> SentEvent:
     return SentEvent("EventBridge event", answer["Entries"][0]["EventId"], sent_at)
 
 
+def _start_execution(state: StackState, timeline: Timeline, folder: Path) -> tuple[StateMachine, str]:
+    """Start the example's state machine, as a schedule would every night."""
+    topic = state.aws.client("sns").create_topic(Name="nightly-etl")["TopicArn"]
+    machine = make_state_machine(state, folder / "nightly_etl.asl.json", topic_arn=topic)
+    day = {"day": f"{datetime.now(UTC):%Y-%m-%d}"}
+    timeline.tell(f"starting state machine {machine.name}: two DAGs in parallel, waited for")
+    return machine, machine.start({"orders": day, "customers": day})
+
+
+def _print_execution(machine: StateMachine, ended: EndedExecution, timeline: Timeline) -> None:
+    colour = "green" if ended.succeeded else "red"
+    timeline.console.print(
+        f"State machine {machine.name}, execution {ended.arn.rpartition(':')[2]}: "
+        f"[{colour}]{ended.status}[/] after {ended.milliseconds:,} ms {escape(ended.error)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _failed_execution(ended: EndedExecution) -> str:
+    return f"execution {ended.arn} is {ended.status}" + (
+        f": {ended.error} {ended.cause}" if ended.error else f" after {_RUN_SECONDS:.0f} s"
+    )
+
+
 def _table(followed: Sequence[Followed]) -> Table:
     table = Table(
         title="From event to DAG run (the first of each function, cold starts included)", title_justify="left"
@@ -111,18 +144,24 @@ def _table(followed: Sequence[Followed]) -> Table:
     return table
 
 
-def _print_places(state: StackState, timeline: Timeline) -> None:
+def _print_places(state: StackState, machine: StateMachine, timeline: Timeline) -> None:
     tell = timeline.console.print
     tell("\n[bold]Try it by hand[/]")
     credentials = " ".join(
         f"{name}={value}" for name, value in state.settings.items() if "ACCESS_KEY" in name
     )
-    tell(
-        f"  {credentials} aws --endpoint-url {state.aws_endpoint_url} --region {state.region} "
+    day = f'{{"day": "{datetime.now(UTC):%Y-%m-%d}"}}'
+    given = f'{{"orders": {day}, "customers": {day[:-1]}, "fail": true}}}}'
+    for words in (
         f"s3 cp README.md s3://{state.bucket}/orders/by-hand.csv",
-        soft_wrap=True,
-        highlight=False,
-    )
+        f"stepfunctions start-execution --state-machine-arn {machine.arn} --input '{given}'",
+    ):
+        tell(
+            f"  {credentials} aws --endpoint-url {state.aws_endpoint_url} --region {state.region} {words}",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
     tell("\n[bold]Look at it[/]")
     places = {
         f"Airflow {environment.airflow_version} of {name}": environment.airflow_url
