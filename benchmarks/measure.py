@@ -8,22 +8,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Latency", "latency", "per_second", "resident_megabytes"]
+__all__ = ["Latency", "latency", "per_second", "rate", "resident_megabytes"]
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds for each event, as a person reads them."""
+    """How long one event takes."""
 
-    per_second: float
     p50_microseconds: float
     p99_microseconds: float
+
+
+def rate(items: Sequence[Any], call: Callable[[Any], object], *, rounds: int = 5) -> float:
+    """Return the items per second of something quick, in processor time: the best run through all of them."""
+    quickest = float("inf")
+    for _ in range(rounds):
+        begun = time.thread_time()
+        for item in items:
+            call(item)
+        quickest = min(quickest, time.thread_time() - begun)
+    return len(items) / quickest
 
 
 def latency(
     texts: Sequence[str], match: Callable[[Mapping[str, Any]], object], *, rounds: int = 3
 ) -> Latency:
-    """Time `match` of each event, JSON text in, in the best of the rounds.
+    """Time `match` of each event, JSON text in, in the best of the rounds; asking the time is in it, half a µs.
 
     All of it is processor time, which other programs on the machine disturb little.
     """
@@ -35,14 +45,8 @@ def latency(
             match(json.loads(text))
             seconds.append(time.thread_time() - begun)
         seconds.sort()
-        measured.append(
-            Latency(
-                len(seconds) / sum(seconds),
-                seconds[len(seconds) // 2] * 1e6,
-                seconds[len(seconds) * 99 // 100] * 1e6,
-            )
-        )
-    return max(measured, key=lambda each: each.per_second)
+        measured.append(Latency(seconds[len(seconds) // 2] * 1e6, seconds[len(seconds) * 99 // 100] * 1e6))
+    return min(measured, key=lambda each: each.p50_microseconds)
 
 
 def per_second(

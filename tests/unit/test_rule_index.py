@@ -52,6 +52,16 @@ VALUES = st.recursive(
 )
 EVENTS = st.dictionaries(NAMES, st.sampled_from(LEAVES) | VALUES, max_size=4)
 
+SPELLINGS = [
+    {"a": {"b": {"c": 1}}},
+    {"a.b.c": 1},
+    {"a.b": {"c": 1}},
+    {"a": {"b.c": 1}},
+    {"a": {"b.c": 1, "b": {"x.y": 2}}, "other.name": 3},
+    {"a.b": {"d": 1}},
+    {"a": {"b.d": 1, "x.y": 2}},
+]
+
 
 def compiled(documents: list[Any]) -> list[Pattern]:
     return [compile_pattern(document) for document in documents]
@@ -83,6 +93,27 @@ def test_index_agrees_where_many_rules_ask_about_two_fields(rules: list[Any], ma
     index = RuleIndex(enumerate(patterns))
     for event in ({"a": many, "b": one}, {"a": one}, {"b": many}, {"a": one, "b": [one, *many]}):
         assert one_by_one(patterns, event) == index.match(event)
+
+
+@settings(max_examples=50, deadline=None)
+@given(LISTS, st.lists(OBJECTS, min_size=5, max_size=20), st.lists(EVENTS, min_size=1, max_size=4), VALUES)
+def test_index_agrees_where_all_rules_share_a_condition(
+    shared: list[Any], rules: list[Any], events: list[dict[str, Any]], value: Any
+):
+    """What all rules ask about is asked once, and still of every event: absence and lists included."""
+    patterns = compiled([{**rule, "a": {"z": shared}} for rule in rules])
+    index = RuleIndex(enumerate(patterns))
+    for event in (*events, *({**event, "a": {"z": value}} for event in events)):
+        assert one_by_one(patterns, event) == index.match(event)
+
+
+@pytest.mark.parametrize("event", SPELLINGS, ids=json.dumps)
+def test_dots_in_an_event_s_names_are_steps(event: dict[str, Any]):
+    """However an event spells a path, its rules are found."""
+    patterns = compiled([{"a": {"b": {"c": [1]}}}, {"a": {"b": {"d": [1]}}}, {"a.b.c": [{"exists": False}]}])
+    expected = one_by_one(patterns, event)
+    assert expected == ([0] if "c" in json.dumps(event) else [1, 2])
+    assert expected == RuleIndex(enumerate(patterns)).match(event)
 
 
 def test_all_recorded_patterns_in_one_index():

@@ -75,59 +75,67 @@ def merged(place: Place, other: Place) -> Place:
 
 
 class _Step:
-    """What a name in an object leads to: the end of a wanted path, the way to others, or both."""
+    """What a name in an object leads to: the end of a wanted path, the way to others, or both.
 
-    __slots__ = ("following", "path")
+    `dotted` are the names that would spell several steps from here at once, as "b.c" for `a.b.c`.
+    """
+
+    __slots__ = ("dotted", "following", "path")
 
     def __init__(self) -> None:
         self.path: str | None = None
-        self.following: _Steps = {}
-
-
-_Steps = dict[str, _Step]
+        self.following: dict[str, _Step] = {}
+        self.dotted: set[str] = set()
 
 
 class Wanted:
     """The paths that somebody asks about; takes exactly these out of an event and walks into nothing else."""
 
-    __slots__ = ("_on_the_way", "_paths", "_steps")
+    __slots__ = ("_on_the_way", "_paths", "_root")
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = frozenset(paths)
         self._on_the_way = frozenset(prefix for path in self._paths for prefix in _prefixes(path))
-        self._steps: _Steps = {}
+        self._root = _Step()
         for path in self._paths:
-            *way, last = path.split(".")
-            steps = self._steps
-            for name in way:
-                steps = steps.setdefault(name, _Step()).following
-            steps.setdefault(last, _Step()).path = path
+            step, rest = self._root, path
+            while True:
+                name, dot, following = rest.partition(".")
+                if dot:
+                    step.dotted.update(prefix for prefix in _prefixes(rest) if prefix != name)
+                step = step.following.setdefault(name, _Step())
+                if not dot:
+                    break
+                rest = following
+            step.path = path
 
     # one loop, as calls would double what every event costs
     def plain_values(self, event: Mapping[str, Any]) -> PlainValues | None:  # noqa: C901
         """Return the values at each wanted path that has any, where their places do not matter.
 
         That is the common case and the fast one: None for an event with objects or lists inside a list on a
-        wanted way, with a dot in a name, or of other types than JSON's; `fields` takes any event.
+        wanted way, with a wanted way's dot in a name, or of other types than JSON's; `fields` takes any event.
         """
         values: dict[str, Sequence[Any]] = {}
-        pending = [(event, self._steps)]
-        for inner, steps in pending:  # grows while it is read
-            if "." in "".join(inner):
+        pending = [(event, self._root)]
+        for inner, step in pending:  # grows while it is read
+            if step.dotted and not step.dotted.isdisjoint(inner):
                 return None
-            for name in steps if len(steps) < len(inner) else inner:
-                if name not in inner or name not in steps:
+            steps = step.following
+            for name in steps if len(steps) < len(inner) else steps.keys() & inner.keys():
+                if name not in inner:
                     continue
-                step, value = steps[name], inner[name]
-                if type(value) in _SCALARS:
-                    if step.path is not None:
-                        values[step.path] = (value,)
-                elif type(value) is dict:
-                    if step.following:
-                        pending.append((value, step.following))
-                elif type(value) is list and _SCALARS.issuperset(map(type, value)):
-                    if value and step.path is not None:
-                        values[step.path] = value
+                value, following = inner[name], steps[name]
+                kind = type(value)
+                if kind is str or kind in _SCALARS:
+                    if following.path is not None:
+                        values[following.path] = (value,)
+                elif kind is dict:
+                    if following.following:
+                        pending.append((value, following))
+                elif kind is list and _SCALARS.issuperset(map(type, value)):
+                    if value and following.path is not None:
+                        values[following.path] = value
                 else:
                     return None
         return values

@@ -19,7 +19,7 @@ __all__ = ["CommonConditions"]
 R = TypeVar("R")
 
 _AS_NUMBERS: Final = 256  # a set of less than one rule in so many is kept as their numbers: memory
-_ONE_BY_ONE: Final = 32  # so few rules are told off bit by bit
+_BITWISE: Final = 16  # telling one rule off by its bit costs as much as running through so many
 _FLAGS: Final = bytes.maketrans(b"01", b"\0\1")
 
 _Rules = int | tuple[int, ...]  # as bits, or by number
@@ -46,7 +46,7 @@ class CommonConditions(Generic[R]):
             left &= self._fields[path].met_by(values[path], absent_too=places_matter)
         if left == self._all:
             return iter(self._rules)
-        if left.bit_count() > _ONE_BY_ONE:
+        if left.bit_count() * _BITWISE > len(self._rules):
             return compress(self._rules, format(left, "b").encode().translate(_FLAGS)[::-1])
         return map(self._rules.__getitem__, _numbers(left))
 

@@ -191,7 +191,11 @@ class _Affixes(Generic[P]):
         while number >= 0 and not beginning.startswith(texts[number]):
             number = self._shorter[number]
         while number >= 0:
-            _take(self._hits[number], text, value, found)
+            for test, payload in self._hits[number]:  # as `_take`, of which the call would cost as much again
+                if payload is None:
+                    test.find(text, value, found)  # type: ignore[union-attr]
+                elif test is None or test.matches(value):  # type: ignore[union-attr]
+                    found.append(payload)
             number = self._shorter[number]
 
 

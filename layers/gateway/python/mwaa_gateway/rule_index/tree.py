@@ -30,8 +30,12 @@ _PRESENT: Final = AnyValue()
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """Conjunctions: a few to ask, those of common conditions only, and more below the entries of one field each."""
+    """Conjunctions: a few to ask, those of common conditions only, and more below the entries of one field each.
 
+    `required` are conditions that all of them share, asked once and left out below.
+    """
+
+    required: Branch = ()
     asked: Sequence[Conjunction] = ()
     common: CommonConditions[int] | None = None
     splits: "dict[str, ValueIndex[Node]] | None" = None
@@ -45,11 +49,14 @@ class RuleTree:
     def __init__(self, conjunctions: Iterable[Conjunction]) -> None:
         self._root = _tree(conjunctions)
 
-    def find(self, values: PlainValues) -> list[int]:
+    # one function, as calls would double what every event costs
+    def find(self, values: PlainValues) -> list[int]:  # noqa: C901
         """Return the positions of the rules that an event matches, some perhaps twice."""
         found: list[int] = []
         nodes = [self._root]
         for node in nodes:  # grows while it is read
+            if node.required and not _are_met(node.required, values):
+                continue
             for position, conditions in node.asked:
                 if _are_met(conditions, values):
                     found.append(position)
@@ -57,12 +64,16 @@ class RuleTree:
                 found += node.common.find(values, places_matter=False)
             splits = node.splits
             if splits:
-                for path in splits.keys() & values.keys() if len(splits) > 1 else splits:
+                for path in splits.keys() & values.keys() if len(splits) > _FEW else splits:
                     if path in values:
-                        if len(values[path]) == 1:
-                            splits[path].find(values[path][0], nodes)
-                        else:
-                            _descend(splits[path], values[path], nodes)
+                        here, split = values[path], splits[path]
+                        if len(here) > 1:
+                            _descend(split, here, nodes)
+                            continue
+                        if here[0] in split.strings:
+                            nodes.append(split.strings[here[0]])
+                        if split.others is not None:
+                            split.others.find(here[0], nodes)
         return found
 
     def candidates(self, values: PlainValues) -> set[int]:
@@ -74,6 +85,8 @@ class RuleTree:
         found: set[int] = set()
         nodes = [self._root]
         for node in nodes:  # grows while it is read
+            if not _are_met(node.required, values):
+                continue
             found.update(position for position, _ in node.asked)
             if node.common is not None:
                 found.update(node.common.find(values, places_matter=True))
@@ -93,12 +106,14 @@ def _descend(split: ValueIndex[Node], values: Sequence[Any], nodes: list[Node]) 
 
 def _are_met(conditions: Branch, values: PlainValues) -> bool:
     for path, matcher in conditions:
-        for value in values.get(path, ()):
-            if value in matcher.strings or matcher.matches(value):
-                break
-        else:
-            if path in values or not matcher.absent:
-                return False
+        here = values.get(path, ())
+        if matcher.strings.isdisjoint(here):
+            for value in here if matcher.others else ():
+                if matcher.matches(value):
+                    break
+            else:
+                if here or not matcher.absent:
+                    return False
     return True
 
 
@@ -111,6 +126,7 @@ def _tree(conjunctions: Iterable[Conjunction]) -> Node:
     pending = [(root, _with_shared_matchers(conjunctions), present)]
     while pending:
         node, rules, present = pending.pop()
+        node.required, rules = _shared_apart(rules)
         if len(rules) <= _FEW:
             node.asked = tuple(rules)
             continue
@@ -148,6 +164,27 @@ def _with_shared_matchers(conjunctions: Iterable[Conjunction]) -> list[Conjuncti
                 known[id(condition)] = shared.setdefault(condition, condition)
         result.append((position, tuple([known[id(condition)] for condition in conditions])))
     return result
+
+
+def _shared_apart(rules: list[Conjunction]) -> tuple[Branch, list[Conjunction]]:
+    """Return the conditions that all rules share, and the rules without them.
+
+    Absence is left to each rule: where objects in lists are concerned, it is not for the values to say.
+    """
+    first, *others = rules or [(0, ())]
+    shared = {id(condition) for condition in first[1] if not condition[1].absent}
+    for _, conditions in others:
+        if not shared:
+            break
+        shared.intersection_update(map(id, conditions))
+    if not others or not shared:
+        return (), rules
+    rests: dict[tuple[int, ...], Branch] = {}
+    left: list[Conjunction] = []
+    for position, conditions in rules:
+        rest = tuple([condition for condition in conditions if id(condition) not in shared])
+        left.append((position, rests.setdefault(tuple(map(id, rest)), rest)))
+    return tuple([condition for condition in first[1] if id(condition) in shared]), left
 
 
 def _grouped(

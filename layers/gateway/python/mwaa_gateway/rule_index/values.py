@@ -28,7 +28,7 @@ Entry = str | ValuePattern  # a string stands for itself
 _NOTHING: Final[Mapping[Any, Any]] = {}
 _KINDS: Final[dict[type, str]] = {
     AnyValue: "any",
-    Exactly: "exact",
+    Exactly: "literal",
     IgnoringCase: "folded",
     InNetwork: "address",
     NumberIn: "number",
@@ -37,31 +37,51 @@ _KINDS: Final[dict[type, str]] = {
     SameAddress: "address",
     Suffix: "text",
     Wildcard: "text",
-    str: "exact",
 }
 
 
 class ValueIndex(Generic[P]):
     """Payloads by entry. Each entry comes once: what rules share is decided once for all of them.
 
+    `strings` holds those of exact strings; `others` finds the rest, None where there is none.
+    """
+
+    __slots__ = ("others", "strings")
+
+    def __init__(self, items: Iterable[tuple[Entry, P]]) -> None:
+        strings: dict[str, P] = {}
+        others: list[tuple[ValuePattern, P]] = []
+        for entry, payload in items:
+            exact = entry.value if isinstance(entry, Exactly) else entry
+            if isinstance(exact, str):
+                strings[exact] = payload
+            else:
+                others.append((entry, payload))  # type: ignore[arg-type]  # no string
+        # What is empty is one object for all indexes: a hundred thousand rules then fit the processor's cache better.
+        self.strings: Mapping[Any, P] = strings or _NOTHING
+        self.others = _Others(others) if others else None
+
+    def find(self, value: Any, found: list[P]) -> None:
+        """Add the payload of each entry that matches a leaf of an event to `found`."""
+        if value in self.strings:
+            found.append(self.strings[value])
+        if self.others is not None:
+            self.others.find(value, found)
+
+
+class _Others(Generic[P]):
+    """Payloads by entries that are no strings.
+
     `AnythingBut` is asked one by one; see `common_conditions` for many of them.
     """
 
-    __slots__ = ("_addresses", "_any", "_asked", "_folded", "_literals", "_numbers", "_strings", "_texts")
+    __slots__ = ("_addresses", "_any", "_asked", "_folded", "_literals", "_numbers", "_texts")
 
-    def __init__(self, items: Iterable[tuple[Entry, P]]) -> None:
+    def __init__(self, items: Iterable[tuple[ValuePattern, P]]) -> None:
         kinds: dict[str, list[tuple[Any, P]]] = {}
         for entry, payload in items:
             kinds.setdefault(_KINDS.get(type(entry), "asked"), []).append((entry, payload))
-        exact = [
-            (entry.value if isinstance(entry, Exactly) else entry, payload)
-            for entry, payload in kinds.get("exact", ())
-        ]
-        # What is empty is one object for all indexes: a hundred thousand rules then fit the processor's cache better.
-        self._strings = {value: payload for value, payload in exact if isinstance(value, str)} or _NOTHING
-        self._literals = {
-            value: payload for value, payload in exact if not isinstance(value, str)
-        } or _NOTHING
+        self._literals = {entry.value: payload for entry, payload in kinds.get("literal", ())} or _NOTHING
         self._any = tuple([payload for _, payload in kinds.get("any", ())])
         self._asked = tuple(kinds.get("asked", ()))
         self._texts = TextIndex(map(text_parts, kinds["text"])) if "text" in kinds else None
@@ -75,8 +95,6 @@ class ValueIndex(Generic[P]):
         if self._any:
             found += self._any
         if isinstance(value, str):
-            if value in self._strings:
-                found.append(self._strings[value])
             if self._texts is not None:
                 self._texts.find(value, value, found)
             if self._folded is not None:
