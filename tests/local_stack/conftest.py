@@ -25,6 +25,15 @@ ROOT = HERE.parents[1]
 LAMBDA_PYTHON = ROOT / ".venvs" / "lambda" / "bin" / "python"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of the whole stack last: what it runs takes part of the processor from the first of them on."""
+    items.sort(key=_needs_gateway)
+
+
+def _needs_gateway(item: pytest.Item) -> bool:
+    return "gateway" in getattr(item, "fixturenames", ())
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """The stack of `probe/template.yaml` on a MiniStack of its own."""
@@ -52,8 +61,10 @@ class Probe:
 
 
 @pytest.fixture(scope="module")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
+def probe(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Probe]:
     """MiniStack with the probe's stack: the wiring of the gateway without the gateway."""
+    if any(_needs_gateway(item) for item in request.session.items):
+        request.getfixturevalue("starting")  # these tests wait more than they work
     folder = tmp_path_factory.mktemp("ministack")
     ministack = MiniStack(root=ROOT, state_folder=folder, log_folder=folder, port=free_port())
     ministack.start()
@@ -73,37 +84,39 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
         ministack.stop()
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackState]:
-    """The whole local stack, by its own command: an environment of each Airflow major, all rules."""
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """A local stack on its way up: its folder, and the command that ends when it is there."""
+
+    folder: Path
+    command: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="session")
+def starting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starting]:
+    """The start of the whole local stack, by its own command: an environment of each Airflow major."""
     folder = tmp_path_factory.mktemp("stack")
     dags = folder / "dags"
     shutil.copytree(ROOT / "examples" / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(HERE / "dags", dags, dirs_exist_ok=True)
     local = [sys.executable, "-m", "local_stack"]
-    options = ["--state-folder", str(folder)]
     environments = ["--environment", "analytics=3.3.1", "--environment", "legacy=2.11.2"]
+    places = ["--port", str(free_port()), "--dags-folder", str(dags), "--state-folder", str(folder)]
+    command = subprocess.Popen([*local, "up", "--detach", *environments, *places], cwd=ROOT)
     try:
-        subprocess.run(
-            [
-                *local,
-                "up",
-                "--detach",
-                *options,
-                *environments,
-                "--port",
-                str(free_port()),
-                "--dags-folder",
-                str(dags),
-            ],
-            cwd=ROOT,
-            check=True,
-        )
-        state = StackState.read(folder / "state.json")
-        assert state is not None
-        store = RulesStore(state.aws.client("dynamodb"), state.rules_table)
-        for rules in (ROOT / "examples" / "rules", HERE / "rules"):
-            apply_folder(store, rules, set(state.environments), by="tests", now=datetime.now(UTC))
-        yield state
+        yield Starting(folder, command)
     finally:
-        subprocess.run([*local, "down", *options], cwd=ROOT, check=True)
+        command.wait()
+        subprocess.run([*local, "down", "--state-folder", str(folder)], cwd=ROOT, check=True)
+
+
+@pytest.fixture(scope="session")
+def gateway(starting: Starting) -> StackState:
+    """The whole local stack, with all rules."""
+    assert starting.command.wait() == 0
+    state = StackState.read(starting.folder / "state.json")
+    assert state is not None
+    store = RulesStore(state.aws.client("dynamodb"), state.rules_table)
+    for rules in (ROOT / "examples" / "rules", HERE / "rules"):
+        apply_folder(store, rules, set(state.environments), by="tests", now=datetime.now(UTC))
+    return state

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from gateway_cli.main import cli
 from gateway_cli.rules.store import RulesStore
-from local_stack.airflow_runs import AirflowRuns
 from local_stack.ledger import rows_about
 from local_stack.state import StackState
+from looking import messages_in, runs
 from mwaa_gateway.rules import parse_rule
 from polling import until
 
@@ -40,19 +40,6 @@ def put_event(gateway: StackState, source: str, detail: dict[str, Any]) -> str:
         ]
     )
     return answer["Entries"][0]["EventId"]
-
-
-def messages_in(gateway: StackState, queue_url: str) -> int:
-    """Every message, seen or held."""
-    attributes = gateway.aws.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])
-    return sum(
-        int(attributes["Attributes"][f"ApproximateNumberOfMessages{name}"]) for name in ("", "NotVisible")
-    )
-
-
-def runs(gateway: StackState, dag_id: str, rule_id: str) -> list[str]:
-    found = AirflowRuns(gateway.environments["analytics"]).all(dag_id)
-    return [run.run_id for run in found if run.run_id.startswith(f"evt__{rule_id}__")]
 
 
 def state_of(gateway: StackState, event_id: str) -> str:
@@ -92,7 +79,7 @@ def test_died_mended_redriven_is_one_run(gateway):
 
     until("the run", redriven, seconds=120, every=2)
     assert dlq(gateway, "list", "--rule", STRICT) == []
-    assert runs(gateway, "strict", STRICT) == [letter["id"]]
+    assert [run.run_id for run in runs(gateway, "analytics", STRICT, "strict")] == [letter["id"]]
     dlq(
         gateway, "redrive", "--environment", "analytics"
     )  # nothing is left but, perhaps, a bell that rang late
@@ -134,8 +121,9 @@ def test_an_event_whose_rule_was_broken_is_redriven_to_one_run(gateway):
         return state_of(gateway, event_id) == "triggered triggered"
 
     until("both runs", redriven, seconds=60, every=1)
-    assert len(runs(gateway, "waiting", "test.mended")) == 1
+    assert len(runs(gateway, "analytics", "test.mended")) == 1
     assert messages_in(gateway, gateway.ingress_dlq_url) == 0
+    store.delete("test.mended", by="tests", now=datetime.now(UTC))  # other tests send such events, too
 
 
 def test_the_stack_that_runs_here_is_meant_by_local(gateway, tmp_path, monkeypatch):

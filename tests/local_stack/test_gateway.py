@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import re
 import time
 import uuid
@@ -18,12 +19,13 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from local_stack.airflow_runs import AirflowRuns, DagRun
+from local_stack.airflow_runs import DagRun
 from local_stack.follow import SentEvent, follow
 from local_stack.ledger import rows_about
 from local_stack.mwaa import ControlClient, Faults
 from local_stack.stack import redeploy
 from local_stack.state import StackState
+from looking import messages_in, number_of_runs, runs
 from mwaa_gateway.aws.shadow_records import ShadowRecords
 from polling import until
 
@@ -82,7 +84,7 @@ def test_both_routes_of_an_upload_are_one_run(gateway):
 @pytest.mark.guarantee(4)
 def test_fifty_uploads_at_once_are_fifty_runs_on_either_airflow(gateway):
     """Distinct uploads to one DAG in one second: Airflow 2 by itself takes such runs for one another."""
-    keys = [f"burst/{uuid.uuid4().hex}" for _ in range(50)]
+    keys = keys_in("burst", 50)
     control = ControlClient(gateway.mwaa_endpoint_url)
     control.clear_statistics()
 
@@ -314,7 +316,7 @@ def over_rest(gateway):
 @pytest.mark.guarantee(4, 41)
 def test_fifty_uploads_at_once_over_rest_are_fifty_runs_on_either_airflow(gateway, over_rest):
     """No token and no command: ten calls a second of MWAA's REST API, and one of them for each run."""
-    keys = [f"burst/{uuid.uuid4().hex}" for _ in range(50)]
+    keys = keys_in("burst", 50)
 
     upload(gateway, keys)
 
@@ -332,7 +334,7 @@ def test_fifty_uploads_at_once_over_rest_are_fifty_runs_on_either_airflow(gatewa
 @pytest.mark.guarantee(41)
 def test_sixty_uploads_over_rest_survive_a_faulty_airflow(gateway, over_rest):
     """A tenth refused with 503, a quarter done without an answer: 60 runs each, none twice, none dead."""
-    keys = [f"burst/{uuid.uuid4().hex}" for _ in range(60)]
+    keys = keys_in("burst", 60)
     over_rest.set_faults(
         Faults(error_503=0.1, lost_response=0.15, reset_after=0.05, garbled=0.05, reset_before=0.05, seed=11)
     )
@@ -371,27 +373,32 @@ def test_a_dispatcher_may_not_ask_for_another_environments_token(gateway):
 
 @pytest.mark.guarantee(17, 18)
 def test_two_hundred_uploads_survive_a_faulty_web_server(gateway):
-    """A fifth refused, a fifth done without an answer: 200 runs, none twice, none dead, our share kept."""
-    keys = [f"faulty/{uuid.uuid4().hex}" for _ in range(200)]
-    trigger_dlq_url = gateway.environments["analytics"].trigger_dlq_url
-    for queue_url in (gateway.ingress_dlq_url, trigger_dlq_url):
+    """A fifth refused, a fifth done without an answer: 200 runs, half on either Airflow, none twice, none dead."""
+    sent = {
+        "analytics": ("test.faulty", keys_in("faulty", 100)),
+        "legacy": ("test.faulty-2", keys_in("faulty-2", 100)),
+    }
+    dead_letter_queues = [each.trigger_dlq_url for each in gateway.environments.values()]
+    for queue_url in (gateway.ingress_dlq_url, *dead_letter_queues):
         dead_letters(gateway, queue_url)  # what other tests have left
     control = ControlClient(gateway.mwaa_endpoint_url)
     control.clear_statistics()
-    control.set_faults(Faults(error_503=0.2, lost_response=0.2, seed=7), environment="analytics")
+    control.set_faults(Faults(error_503=0.2, lost_response=0.2, seed=7))
     try:
-        upload(gateway, keys)
-        wait_for_keys(gateway, "analytics", "test.faulty", keys, seconds=300)
+        upload(gateway, [key for _, keys in sent.values() for key in keys])
+        for environment, (rule_id, keys) in sent.items():
+            wait_for_keys(gateway, environment, rule_id, keys, seconds=300)
     finally:
         control.clear_faults()
     # The other route's message of an upload may have been put off several times by then.
     settle(gateway, seconds=300)
 
-    assert keys_of(runs(gateway, "analytics", "test.faulty"), keys) == Counter(keys)
-    assert dead_letters(gateway, gateway.ingress_dlq_url) == []
-    assert dead_letters(gateway, trigger_dlq_url) == []
-    faults = assert_within_share(control, "analytics")
-    assert {name for name, times in faults.items() if times > 0} == {"error_503", "lost_response"}
+    for environment, (rule_id, keys) in sent.items():
+        assert keys_of(runs(gateway, environment, rule_id), keys) == Counter(keys)
+        faults = assert_within_share(control, environment)
+        assert {name for name, times in faults.items() if times > 0} == {"error_503", "lost_response"}
+    for queue_url in (gateway.ingress_dlq_url, *dead_letter_queues):
+        assert dead_letters(gateway, queue_url) == []
 
 
 @pytest.mark.guarantee(32)
@@ -426,6 +433,12 @@ def test_no_token_is_in_any_log_or_queue(gateway):
 
 
 # --- sending ------------------------------------------------------------------------------------------------
+
+
+def keys_in(folder: str, number: int) -> list[str]:
+    """So many new keys, in a folder of their own."""
+    marker = uuid.uuid4().hex
+    return [f"{folder}/{marker}/{each}" for each in range(number)]
 
 
 def upload(gateway: StackState, keys: Iterable[str]) -> None:
@@ -495,12 +508,6 @@ def mwaa_as_dispatcher(gateway: StackState, environment: str):
 # --- looking ------------------------------------------------------------------------------------------------
 
 
-def runs(gateway: StackState, environment: str, rule_id: str, dag_id: str = "waiting") -> list[DagRun]:
-    """The runs that a rule has started, as Airflow tells them."""
-    found = AirflowRuns(gateway.environments[environment]).all(dag_id)
-    return [run for run in found if run.run_id.startswith(f"evt__{rule_id}__")]
-
-
 def keys_of(found: list[DagRun], keys: list[str]) -> Counter[str]:
     """How many runs have each of `keys` in their conf."""
     wanted = set(keys)
@@ -510,29 +517,23 @@ def keys_of(found: list[DagRun], keys: list[str]) -> Counter[str]:
 def wait_for_keys(
     gateway: StackState, environment: str, rule_id: str, keys: list[str], *, seconds: float
 ) -> Counter:
-    """Wait until every key has a run."""
-
-    def all_there():
-        found = keys_of(runs(gateway, environment, rule_id), keys)
-        missing = len(set(keys) - set(found))
-        return found if not missing else None
-
-    return until(f"{len(keys)} runs of {rule_id} in {environment}", all_there, seconds=seconds, every=1)
+    """Wait for as many runs as there are keys, all in a folder of their own; how many each key has."""
+    marker = os.path.commonpath(keys)
+    until(
+        f"{len(keys)} runs of {rule_id} in {environment}",
+        lambda: number_of_runs(gateway, environment, rule_id, conf_has=marker) >= len(keys),
+        seconds=seconds,
+        every=0.3,
+    )
+    return keys_of(runs(gateway, environment, rule_id), keys)
 
 
 def settle(gateway: StackState, *, seconds: float = 60) -> None:
     """Wait until nothing is on its way any more: no message waits, is worked on, or is to come back."""
-    counters = ("", "NotVisible", "Delayed")
-    sqs = gateway.aws.client("sqs")
 
     def empty():
-        for environment in gateway.environments.values():
-            attributes = sqs.get_queue_attributes(
-                QueueUrl=environment.trigger_queue_url, AttributeNames=["All"]
-            )
-            if any(int(attributes["Attributes"][f"ApproximateNumberOfMessages{name}"]) for name in counters):
-                return False
-        return True
+        queues = [environment.trigger_queue_url for environment in gateway.environments.values()]
+        return not any(messages_in(gateway, queue_url) for queue_url in queues)
 
     until("empty trigger queues", empty, seconds=seconds, every=0.3)
 

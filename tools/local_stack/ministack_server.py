@@ -1,4 +1,4 @@
-"""MiniStack with five things mended: `python -m local_stack.ministack_server`.
+"""MiniStack with six things mended: `python -m local_stack.ministack_server`.
 
 1. MiniStack 1.5.33 starts a sandbox for every invocation that finds none idle: 200 uploads in one second
    would be 200 Python processes (12 GB), and its only alternative is a throttle, which it counts as a failed
@@ -8,17 +8,20 @@
    over the loopback interface, which nobody else can listen to: that counts as secure transport.
 3. In IAM a batch of SQS messages is allowed by the action of a single one; `sqs:SendMessageBatch` is none.
    MiniStack asks for it.
-4. What concerns states that wait with a task token: `ministack_step_functions`.
-5. It ends, with every function it runs, when the process that started it has ended, however that came about.
+4. A policy may open single partitions of a DynamoDB table; MiniStack does not tell it which ones a request is about.
+5. What concerns states that wait with a task token: `ministack_step_functions`.
+6. It ends, with every function it runs, when the process that started it has ended, however that came about.
 
 Everything else is MiniStack as published.
 """
 
+import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ministack import app  # type: ignore[import-untyped]
@@ -37,20 +40,26 @@ _PARENT_POLL_SECONDS = 0.5
 def _bound_sandboxes(ceiling: int) -> None:
     acquire: Callable[..., tuple[Any, str]] = lambda_svc.acquire_worker
     release: Callable[[Any], None] = lambda_svc.release_worker
-    freed = threading.Condition()
+    # One for each function: hundreds may wait, and whoever is woken for nothing takes the processor from the others.
+    lock = threading.Lock()
+    freed: dict[str, threading.Condition] = defaultdict(lambda: threading.Condition(lock))
 
     def acquire_or_wait(name: str, config: Any, code: bytes, **options: Any) -> tuple[Any, str]:
-        with freed:
+        with lock:
             while True:
                 sandbox, reason = acquire(name, config, code, max_concurrency=ceiling, **options)
                 if sandbox is not None:
                     return sandbox, reason
-                freed.wait()
+                freed[name].wait()
 
     def release_and_tell(sandbox: Any) -> None:
         release(sandbox)
-        with freed:
-            freed.notify_all()
+        with lock:
+            if sandbox is not None:
+                freed[sandbox.func_name].notify()
+            else:  # one that is gone: it is not said whose
+                for each in freed.values():
+                    each.notify()
 
     lambda_svc.acquire_worker = acquire_or_wait
     lambda_svc.release_worker = release_and_tell
@@ -71,6 +80,27 @@ def _name_batches_as_iam_does() -> None:
     iam_actions.extract_iam_action = extract_known
 
 
+def _tell_leading_keys() -> None:
+    context: Callable[[bytes], dict[str, Any]] = iam_actions.dynamodb_service_context
+
+    def context_with_keys(body: bytes) -> dict[str, Any]:
+        keys = sorted(set(_leading_keys(json.loads(body or b"{}"))))
+        return context(body) | ({"dynamodb:leadingkeys": keys} if keys else {})
+
+    iam_actions.dynamodb_service_context = context_with_keys
+
+
+def _leading_keys(request: Mapping[str, Any]) -> Iterator[str]:
+    """The partitions that a request names; none where a query's expression says it, or no single ones are meant."""
+    named = [request[name] for name in ("Key", "Item") if name in request]
+    for of_one_table in request.get("RequestItems", {}).values():
+        if isinstance(of_one_table, dict):  # else items to be written, which nobody here may do in batches
+            named += of_one_table["Keys"]
+    for key in named:
+        if "partition" in key:  # what the rules table calls it
+            yield key["partition"]["S"]
+
+
 def _end_with(parent: int) -> None:
     """End the process group, which the functions belong to, once `parent` is no longer our parent."""
     while os.getppid() == parent:
@@ -83,5 +113,6 @@ if __name__ == "__main__":
     _bound_sandboxes(SANDBOXES_PER_FUNCTION)
     _trust_loopback()
     _name_batches_as_iam_does()
+    _tell_leading_keys()
     ministack_step_functions.mend()
     app.main()

@@ -15,8 +15,10 @@ Only the standard library and what Airflow brings along are imported.
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
+import inspect
 import json
 import mmap
 import os
@@ -135,6 +137,47 @@ def serve_airflow_2_web(host: str, port: int) -> None:
     run_simple(host, port, cached_app(), threaded=True)
 
 
+def serve_airflow_3_web(words: list[str]) -> int:
+    """Run Airflow 3's API server in this process, as it is but for one thing: its audit log is written on a thread.
+
+    Airflow commits it on the event loop. While another call in this process holds SQLite's write lock, and needs the loop
+    to come to its own commit, each waits for the other until SQLite's 30 seconds are up, and every other call with them.
+    On PostgreSQL, which MWAA has, they are not in each other's way.
+    """
+    from airflow.api_fastapi.logging import decorators  # noqa: PLC0415
+    from starlette.concurrency import run_in_threadpool  # noqa: PLC0415
+
+    make: Callable[..., Any] = decorators.action_logging
+
+    def action_logging(*event: Any, **options: Any) -> Any:
+        log_action = make(*event, **options)
+
+        async def log_on_a_thread(**given: Any) -> None:
+            await log_action(**given | {"session": Uncommitted(given["session"])})
+            await run_in_threadpool(given["session"].commit)
+
+        functools.update_wrapper(log_on_a_thread, log_action)
+        # What FastAPI is to hand over; its annotations mean something in Airflow's module alone.
+        log_on_a_thread.__signature__ = inspect.signature(log_action, eval_str=True)  # type: ignore[attr-defined]
+        return log_on_a_thread
+
+    decorators.action_logging = action_logging  # before the routes, which are made with it, are imported
+    return run_airflow(words)
+
+
+class Uncommitted:
+    """A database session whose commit is somebody else's."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def commit(self) -> None:
+        """Leave it."""
+
+
 @dataclass(frozen=True)
 class Child:
     """What a child of the host runs; `number` says which worker it is, if it is one."""
@@ -174,7 +217,7 @@ class Host:
             database.execute("PRAGMA journal_mode=WAL")
         web = self.specification["web"]
         if web["command"]:
-            self.serve(Child("web", lambda: run_airflow(web["command"])))
+            self.serve(Child("web", lambda: serve_airflow_3_web(web["command"])))
         else:
             self.serve(Child("web", lambda: serve_airflow_2_web(web["host"], web["port"])))
         self.once("Reading the DAGs", ["dags", "reserialize"])

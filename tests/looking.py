@@ -1,0 +1,41 @@
+"""What became of events on a running local stack: runs as Airflow tells them, and messages in queues."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from local_stack.airflow_runs import AirflowRuns, DagRun
+from local_stack.state import StackState
+
+
+def runs(gateway: StackState, environment: str, rule_id: str, dag_id: str = "waiting") -> list[DagRun]:
+    """The runs that a rule has started, as Airflow tells them; costs it nothing while there are none."""
+    if not number_of_runs(gateway, environment, rule_id):
+        return []
+    found = AirflowRuns(gateway.environments[environment]).all(dag_id)
+    return [run for run in found if run.run_id.startswith(f"evt__{rule_id}__")]
+
+
+def number_of_runs(gateway: StackState, environment: str, rule_id: str, conf_has: str = "") -> int:
+    """How many runs a rule has started, and of those with a text in their conf, as Airflow's database has them.
+
+    For waiting: asked for hundreds of runs every second, Airflow's REST API would keep busy the processor, and the
+    server, that are to make them.
+    """
+    file = Path(gateway.environments[environment].airflow_home) / "airflow.db"
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as database:
+        # Airflow 2 keeps a conf pickled, Airflow 3 in JSON: plain text is plain in both.
+        [(number,)] = database.execute(
+            "SELECT count(*) FROM dag_run WHERE run_id GLOB ? AND instr(CAST(conf AS BLOB), CAST(? AS BLOB))",
+            [f"evt__{rule_id}__*", conf_has],
+        )
+    return int(number)
+
+
+def messages_in(gateway: StackState, queue_url: str) -> int:
+    """Every message of a queue: waiting, being worked on, or put off."""
+    attributes = gateway.aws.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])
+    return sum(
+        int(attributes["Attributes"][f"ApproximateNumberOfMessages{name}"])
+        for name in ("", "NotVisible", "Delayed")
+    )
