@@ -1,80 +1,336 @@
-"""States of state machines that start DAG runs and wait for them, on real Airflow."""
+"""States of state machines that start DAG runs and wait for them, on real Airflow.
+
+All executions of the first part are started together and go on side by side; each test then looks at its own.
+"""
 
 import json
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
-from local_stack.airflow_runs import AirflowRuns
+from local_stack.airflow_runs import AirflowRuns, DagRun
+from local_stack.stack import redeploy
+from local_stack.state import StackState
 from polling import until
 
-
-def test_a_state_waits_for_its_run_and_gets_its_end(gateway, environment):
-    """Success comes with what ran, when, and how long."""
-    [execution] = executions(gateway, [waiting_for("two_tasks", environment)])
-
-    ended = over(gateway, execution)
-
-    assert ended["status"] == "SUCCEEDED", ended
-    output = json.loads(ended["output"])
-    assert (output["environment"], output["dag_id"], output["state"]) == (environment, "two_tasks", "success")
-    assert output["duration_seconds"] > 0
-    assert [run.run_id for run in runs_of(gateway, environment, execution)] == [output["run_id"]]
+ITEMS, AT_ONCE = 40, 30
+WITHOUT_TASK = "arn:aws:states:::lambda:invoke"
+WAITS = "arn:aws:states:::lambda:invoke.waitForTaskToken"
+BOTH = pytest.mark.parametrize("environment", ["analytics", "legacy"])
 
 
-def test_a_run_that_fails_in_its_second_task_fails_the_state_and_names_the_task(gateway, environment):
-    """The error is what a Catch matches, the cause what a person reads."""
-    [execution] = executions(gateway, [waiting_for("two_tasks", environment, {"fail": True})])
-
-    ended = over(gateway, execution)
-
-    assert (ended["status"], ended["error"]) == ("FAILED", "DagRunFailed"), ended
-    assert json.loads(ended["cause"])["failed_tasks"] == ["second"]
-
-
-@pytest.fixture(params=["analytics", "legacy"])
-def environment(request) -> str:
-    """Airflow 3 and Airflow 2."""
-    return request.param
-
-
-def waiting_for(dag_id: str, environment: str, conf: dict | None = None, **wait) -> dict:
-    """A state that names a DAG and waits for it."""
+def state(dag: tuple[str, str] | None, conf: dict[str, Any] | None = None, **wait: Any) -> dict[str, Any]:
+    """A state that waits for a run of a DAG it names, or of what the rules say."""
+    payload: dict[str, Any] = {"context.$": "$$", "input": conf or {}, "wait": wait}
+    if dag is not None:
+        payload["dag"] = {"environment": dag[0], "dag_id": dag[1]}
     return {
         "Type": "Task",
-        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
-        "Parameters": {
-            "FunctionName": None,
-            "Payload": {
-                "context.$": "$$",
-                "dag": {"environment": environment, "dag_id": dag_id},
-                "input": conf or {},
-                "wait": wait,
-            },
-        },
-        "TimeoutSeconds": 120,
+        "Resource": WAITS,
+        "Parameters": {"FunctionName": "<function>", "Payload": payload},
+        "TimeoutSeconds": 240,
         "End": True,
     }
 
 
-def executions(gateway, states: list[dict]) -> list[str]:
-    """Start one execution of a state machine of one state each; returns their ARNs."""
+def going_on(dag: tuple[str, str]) -> dict[str, Any]:
+    """A state that has a run started and goes on."""
+    started = state(dag)
+    del started["Parameters"]["Payload"]["wait"]
+    return started | {"Resource": WITHOUT_TASK, "OutputPath": "$.Payload"}
+
+
+def without_context() -> dict[str, Any]:
+    """A state that does not say which run it means."""
+    broken = state(("analytics", "quick"))
+    del broken["Parameters"]["Payload"]["context.$"]
+    return broken
+
+
+def retried(one: dict[str, Any], error: str, *, times: int = 1) -> dict[str, Any]:
+    """A state that is tried again after an error, each time with another token."""
+    retry = {"ErrorEquals": [error], "IntervalSeconds": 1, "MaxAttempts": times, "BackoffRate": 1.0}
+    return one | {"Retry": [retry]}
+
+
+def branches(**several: dict[str, Any]) -> dict[str, Any]:
+    """Several states side by side, by their names: those of a state machine differ."""
+    machines = [{"StartAt": name, "States": {name: one}} for name, one in several.items()]
+    return {"Type": "Parallel", "Branches": machines, "End": True}
+
+
+def each_item(one: dict[str, Any]) -> dict[str, Any]:
+    """A state for each item of the execution's input."""
+    return {"Type": "Map", "ItemProcessor": {"StartAt": "Run", "States": {"Run": one}}, "End": True}
+
+
+FAILS = {"fail": True}
+STATES = {
+    "success in analytics": state(("analytics", "two_tasks")),
+    "success in legacy": state(("legacy", "two_tasks")),
+    "failure in analytics": state(("analytics", "two_tasks"), FAILS),
+    "failure in legacy": state(("legacy", "two_tasks"), FAILS),
+    "map": each_item(state(("analytics", "quick"))),
+    "parallel": branches(One=state(("analytics", "quick")), Two=state(("legacy", "quick"))),
+    "times out": retried(
+        state(("analytics", "paused_at_first")) | {"TimeoutSeconds": 12}, "States.Timeout", times=9
+    ),
+    "paused, waits": state(("legacy", "paused_at_first")),
+    "paused, fails": state(("analytics", "waiting"), when_not_runnable="fail"),
+    "refused": state(("analytics", "strict"), {"amount": "many"}),
+    "aborted": state(("legacy", "waiting")),
+    "deleted": state(("analytics", "waiting")),
+    "goes on": going_on(("analytics", "waiting")),
+    "fails again": retried(state(("legacy", "two_tasks"), FAILS, after_failed_run="fail"), "DagRunFailed"),
+    "runs again": retried(state(("legacy", "two_tasks"), FAILS, after_failed_run="rerun"), "DagRunFailed"),
+    "no context": without_context(),
+    "no rule": state(None, {"kind": "unheard-of"}),
+    "one target": state(None, {"kind": "one-target"}),
+    "two targets": state(None, {"kind": "two-targets"}),
+    "not allowed": state(("elsewhere", "quick")),
+} | {f"one of many {n}": state(("legacy", "quick")) for n in range(AT_ONCE)}
+
+
+@pytest.fixture(scope="module")
+def executions(gateway: StackState) -> dict[str, str]:
+    """One execution of each of STATES, by its name there; all of them are waiting at the same time."""
+    return started(gateway, STATES)
+
+
+@pytest.fixture(scope="module")
+def tokens(gateway: StackState, executions: dict[str, str]) -> set[str]:
+    """Task tokens of the executions, in the clear, as only the watcher may have them."""
+    del executions
+    found: set[str] = set()
+
+    def most() -> bool:
+        found.update(unsealed(gateway))
+        return len(found) >= ITEMS + AT_ONCE
+
+    until("tokens that wait", most, seconds=60, every=0.3)
+    return found
+
+
+def test_nothing_that_waits_is_waited_for_in_vain(gateway, executions, tokens):
+    """Forty items of a Map and thirty executions at once: a run each, an answer each."""
+    assert len(tokens) >= ITEMS + AT_ONCE
+    ended = over(gateway, executions["map"], seconds=120)
+    assert ended["status"] == "SUCCEEDED", ended
+    outputs = json.loads(ended["output"])
+    assert len({output["run_id"] for output in outputs}) == len(outputs) == ITEMS
+    assert {run.run_id for run in runs(gateway, "analytics", "quick", executions["map"])} == {
+        output["run_id"] for output in outputs
+    }
+    for name in STATES:
+        if name.startswith("one of many"):
+            [run] = runs(gateway, "legacy", "quick", executions[name])
+            assert output_of(gateway, executions[name])["run_id"] == run.run_id
+
+
+@BOTH
+def test_a_state_gets_its_runs_end(gateway, executions, environment):
+    """Success comes with what ran, when, and how long."""
+    output = output_of(gateway, executions[f"success in {environment}"])
+
+    [run] = runs(gateway, environment, "two_tasks", executions[f"success in {environment}"])
+    assert output.pop("start_date") < output.pop("end_date")
+    assert output.pop("duration_seconds") > 0
+    assert output == {
+        "environment": environment,
+        "dag_id": "two_tasks",
+        "run_id": run.run_id,
+        "state": "success",
+    }
+
+
+@BOTH
+def test_a_run_that_fails_in_its_second_task_fails_the_state_and_names_the_task(
+    gateway, executions, environment
+):
+    """The error is what a Catch matches, the cause what a person reads."""
+    cause = cause_of(gateway, executions[f"failure in {environment}"], "DagRunFailed")
+
+    assert (cause["state"], cause["failed_tasks"]) == ("failed", ["second"])
+
+
+def test_branches_wait_each_for_its_own_run(gateway, executions):
+    """Side by side, in two environments."""
+    outputs = output_of(gateway, executions["parallel"])
+
+    assert [(each["environment"], each["state"]) for each in outputs] == [
+        ("analytics", "success"),
+        ("legacy", "success"),
+    ]
+
+
+def test_a_state_that_does_not_wait_is_told_which_run_it_is(gateway, executions):
+    """And the run is there, or about to be."""
+    output = output_of(gateway, executions["goes on"])
+
+    [run] = until("the run", lambda: runs(gateway, "analytics", "waiting", executions["goes on"]), seconds=30)
+    assert output == {"environment": "analytics", "dag_id": "waiting", "run_id": run.run_id}
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("no context", "InvalidTask", '"context.$": "$$"'),
+        ("not allowed", "DagNotAllowed", "which has analytics, legacy"),
+        ("no rule", "NoRuleMatched", "Name the DAG in `dag`"),
+        ("two targets", "SeveralTargetsMatched", "test.task, test.task-too"),
+    ],
+)
+def test_what_cannot_be_started_fails_at_once_and_says_why(gateway, executions, name, error, said):
+    """The function refuses it: no run, and no wait for a timeout."""
+    cause = cause_of(gateway, executions[name], error)
+
+    assert said in cause["errorMessage"]
+
+
+def test_a_state_may_leave_it_to_the_one_rule_that_matches(gateway, executions):
+    """The conf is what the rule makes of the state's input."""
+    output = output_of(gateway, executions["one target"])
+
+    assert (output["environment"], output["dag_id"], output["state"]) == ("analytics", "quick", "success")
+    run = AirflowRuns(gateway.environments["analytics"]).get("quick", output["run_id"])
+    assert run is not None
+    assert run.conf["given"] == {"kind": "one-target"}
+
+
+def test_a_run_that_will_not_run_fails_the_state_that_wants_to_know(gateway, executions):
+    """A conf that the DAG refuses, and a DAG that is paused."""
+    refused = cause_of(gateway, executions["refused"], "DagRunRejected")
+    paused = cause_of(gateway, executions["paused, fails"], "DagRunNotRunnable")
+
+    assert "amount" in refused["text"] + refused["reason"], refused
+    assert paused["reason"] == "paused"
+
+
+def test_a_state_retried_after_a_failed_run_has_it_once_more_or_another_as_it_chose(gateway, executions):
+    """`fail` finds the run that failed, `rerun` has one of the next generation."""
+    for name, generations in (("fails again", [0]), ("runs again", [0, 1])):
+        cause = cause_of(gateway, executions[name], "DagRunFailed")
+        found = runs(gateway, "legacy", "two_tasks", executions[name])
+        assert sorted(run.conf["mwaa_gateway"]["generation"] for run in found) == generations, name
+        assert cause["run_id"] in {run.run_id for run in found}
+
+
+def test_an_execution_that_is_aborted_waits_no_more(gateway, executions):
+    """Its end comes over the bus, and the watch goes; the run, with `leave`, stays."""
+    [run] = until("the run", lambda: runs(gateway, "legacy", "waiting", executions["aborted"]), seconds=30)
+
+    gateway.aws.client("stepfunctions").stop_execution(executionArn=executions["aborted"])
+
+    closed = until("the watch's end", lambda: closed_watch(gateway, run.run_id), seconds=30, every=0.3)
+    assert closed["said"] == "its execution is over"
+    assert "sealed_token" not in closed
+    assert AirflowRuns(gateway.environments["legacy"]).get("waiting", run.run_id) == run
+
+
+def test_a_run_that_somebody_deletes_fails_the_state(gateway, executions):
+    """Nobody waits for what is not there any more."""
+    [run] = until("the run", lambda: runs(gateway, "analytics", "waiting", executions["deleted"]), seconds=30)
+
+    airflow(gateway, "analytics", "DELETE", f"dags/waiting/dagRuns/{run.run_id}")
+
+    cause = cause_of(gateway, executions["deleted"], "DagRunDeleted")
+    assert cause["run_id"] == run.run_id
+
+
+@pytest.mark.guarantee(28)
+def test_a_state_with_a_new_token_is_attached_to_its_run(gateway, executions):
+    """Timed out and tried again while its DAG was paused: one run, whose end the newest token is told."""
+    history = gateway.aws.client("stepfunctions").get_execution_history
+
+    def tried_twice() -> bool:
+        events = history(executionArn=executions["times out"], maxResults=1000)["events"]
+        return sum(event["type"] == "TaskScheduled" for event in events) > 1
+
+    until("a second try", tried_twice, seconds=60, every=0.3)
+    for environment in gateway.environments:
+        airflow(gateway, environment, "PATCH", "dags/paused_at_first", {"is_paused": False})
+
+    for name, environment in (("times out", "analytics"), ("paused, waits", "legacy")):
+        output = output_of(gateway, executions[name])
+        [run] = runs(gateway, environment, "paused_at_first", executions[name])
+        assert (output["run_id"], output["state"]) == (run.run_id, "success")
+
+
+@pytest.mark.usefixtures("over_rest")
+def test_over_rest_a_run_ends_with_its_execution_where_the_path_fits(gateway):
+    """A short rule's run_id fits into InvokeRestApi's 64 characters; what a task returned never does, and that is said."""
+    several = started(
+        gateway,
+        {
+            f"{name} in {environment}": one
+            for environment in gateway.environments
+            for name, one in {
+                "returns": state((environment, "two_tasks"), return_value_of="first"),
+                "fails": state((environment, "two_tasks"), FAILS),
+                "waits": state(None, {"kind": f"short-{environment}"}, on_abort="fail_run"),
+            }.items()
+        },
+    )
+    for environment in gateway.environments:
+        waits = several[f"waits in {environment}"]
+        until("the run", lambda e=environment, x=waits: runs(gateway, e, "waiting", x), seconds=30)
+        gateway.aws.client("stepfunctions").stop_execution(executionArn=waits)
+
+    for environment in gateway.environments:
+        returned = output_of(gateway, several[f"returns in {environment}"])
+        assert returned["state"] == "success"
+        assert "paths of 64 characters" in returned["return_value_missing"]
+        cause = cause_of(gateway, several[f"fails in {environment}"], "DagRunFailed")
+        assert cause["failed_tasks"] == ["second"]
+        [run] = runs(gateway, environment, "waiting", several[f"waits in {environment}"])
+        closed = until("the watch's end", lambda r=run: closed_watch(gateway, r.run_id), seconds=30)
+        assert closed["said"] == "its execution is over; the run was marked failed"
+        ended = AirflowRuns(gateway.environments[environment]).get("waiting", run.run_id)
+        assert ended is not None
+        assert ended.state == "failed"
+
+
+@pytest.mark.guarantee(32)
+def test_no_task_token_is_written_down_anywhere(gateway, executions, tokens):
+    """Not in a log, a queue, a table or a conf, after all of the above; and none lies sealed where nobody waits."""
+    del executions
+    written = dict(everything_written(gateway))
+
+    assert any("step-functions" in place for place in written)
+    assert {place for place, text in written.items() for token in tokens if token in text} == set()
+    waiting = [item for item in watches(gateway) if "watched_in" in item]
+    assert len([item for item in watches(gateway) if "sealed_token" in item]) == len(waiting)
+
+
+# --- the state machines ---------------------------------------------------------------------------------------
+
+
+def started(gateway: StackState, states: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Start an execution of a state machine of each state; returns their ARNs by the states' names."""
     client = gateway.aws.client("stepfunctions")
-    role = state_machine_role(gateway)
-    started = []
-    for state in states:
-        state["Parameters"]["FunctionName"] = gateway.step_functions_task_arn
+    role, function = state_machine_role(gateway), json.dumps(gateway.step_functions_task_arn)
+    arns = {}
+    for name, one in states.items():
+        definition = json.dumps({"StartAt": "Run", "States": {"Run": one}})
         machine = client.create_state_machine(
             name=f"test-{uuid.uuid4().hex[:8]}",
             roleArn=role,
-            definition=json.dumps({"StartAt": "Run", "States": {"Run": state}}),
+            definition=definition.replace('"<function>"', function),
         )
-        started.append(client.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"])
-    return started
+        given = json.dumps([{"item": n} for n in range(ITEMS)])
+        arns[name] = client.start_execution(stateMachineArn=machine["stateMachineArn"], input=given)[
+            "executionArn"
+        ]
+    return arns
 
 
-def state_machine_role(gateway) -> str:
+def state_machine_role(gateway: StackState) -> str:
     """A role that may call the gateway's function, and nothing else."""
     iam = gateway.aws.client("iam")
     trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -94,18 +350,103 @@ def state_machine_role(gateway) -> str:
     return arn
 
 
-def over(gateway, execution: str, *, seconds: float = 60) -> dict:
+@pytest.fixture(scope="module")
+def over_rest(gateway: StackState) -> Iterator[None]:
+    """The same stack with both environments on InvokeRestApi, and back to CLI tokens afterwards."""
+    environments = {
+        name: replace(environment, transport="rest") for name, environment in gateway.environments.items()
+    }
+    folder = Path(gateway.log_folder).parent
+    redeploy(replace(gateway, environments=environments), folder)
+    yield
+    redeploy(gateway, folder)
+
+
+# --- looking --------------------------------------------------------------------------------------------------
+
+
+def over(gateway: StackState, execution: str, *, seconds: float = 90) -> dict[str, Any]:
     """The execution once it is over."""
     client = gateway.aws.client("stepfunctions")
 
-    def described():
+    def described() -> dict[str, Any] | None:
         found = client.describe_execution(executionArn=execution)
         return found if found["status"] != "RUNNING" else None
 
-    return until("the execution's end", described, seconds=seconds, every=0.5)
+    return until("the execution's end", described, seconds=seconds, every=0.3)
 
 
-def runs_of(gateway, environment: str, execution: str, dag_id: str = "two_tasks") -> list:
+def output_of(gateway: StackState, execution: str) -> Any:
+    """What an execution that succeeds comes to."""
+    ended = over(gateway, execution)
+    assert ended["status"] == "SUCCEEDED", ended
+    return json.loads(ended["output"])
+
+
+def cause_of(gateway: StackState, execution: str, error: str) -> dict[str, Any]:
+    """Why an execution fails with this error."""
+    ended = over(gateway, execution)
+    assert (ended["status"], ended.get("error")) == ("FAILED", error), ended
+    cause: dict[str, Any] = json.loads(ended["cause"])
+    return cause
+
+
+def runs(gateway: StackState, environment: str, dag_id: str, execution: str) -> list[DagRun]:
     """The runs in Airflow that an execution asked for."""
     found = AirflowRuns(gateway.environments[environment]).all(dag_id)
-    return [run for run in found if run.conf.get("mwaa_gateway", {}).get("execution_arn") == execution]
+    return [run for run in found if execution in repr(run.conf)]
+
+
+def airflow(
+    gateway: StackState, environment: str, method: str, path: str, document: dict[str, Any] | None = None
+) -> None:
+    """Do something in an Airflow as a person would in its user interface."""
+    there = gateway.environments[environment]
+    version = "v1" if there.airflow_version.startswith("2") else "v2"
+    with requests.Session() as session:
+        session.trust_env = False
+        url = f"{there.airflow_url}/api/{version}/{path}"
+        session.request(method, url, json=document, timeout=30).raise_for_status()
+
+
+def watches(gateway: StackState) -> list[dict[str, Any]]:
+    """The items of all watches."""
+    items = gateway.aws.table(gateway.ledger_table).scan(ConsistentRead=True)["Items"]
+    return [item for item in items if str(item["request"]).startswith("watch|")]
+
+
+def closed_watch(gateway: StackState, run_id: str) -> dict[str, Any] | None:
+    """The watch of a run once it is closed."""
+    found = (item for item in watches(gateway) if item["run_id"] == run_id and "watched_in" not in item)
+    return next(found, None)
+
+
+def unsealed(gateway: StackState) -> set[str]:
+    """The tokens that wait now, opened with the gateway's key."""
+    kms = gateway.aws.client("kms")
+    return {
+        kms.decrypt(
+            CiphertextBlob=bytes(item["sealed_token"]),
+            EncryptionContext={"gateway": "watch", "event": item["event"]},
+        )["Plaintext"].decode()
+        for item in watches(gateway)
+        if "sealed_token" in item
+    }
+
+
+def everything_written(gateway: StackState) -> Iterator[tuple[str, str]]:
+    """Whatever can be read: log files, log groups, tables, queues, confs; each with its place."""
+    for path in Path(gateway.log_folder).parent.rglob("*.log"):
+        yield str(path), path.read_text(errors="replace")
+    logs = gateway.aws.client("logs")
+    for group in logs.describe_log_groups()["logGroups"]:
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+        yield group["logGroupName"], "\n".join(event["message"] for page in pages for event in page["events"])
+    for table in (gateway.rules_table, gateway.ledger_table):
+        yield table, repr(gateway.aws.table(table).scan()["Items"])
+    sqs = gateway.aws.client("sqs")
+    for url in sqs.list_queues().get("QueueUrls", []):
+        yield url, repr(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0))
+    for name, environment in gateway.environments.items():
+        for dag_id in ("two_tasks", "quick", "waiting", "paused_at_first", "strict"):
+            yield f"{name}/{dag_id}", repr(AirflowRuns(environment).all(dag_id))

@@ -124,7 +124,15 @@ class Airflow:
 
     def _trigger(self, words: list[str], checked_at: float, now: float) -> Answer:
         options, positional = _options(iter(words), flags={"--no-replace-microseconds"})
-        if len(positional) != 1 or options.keys() - {"-o", "--run-id", "--conf", "--no-replace-microseconds"}:
+        known = {"-o", "--run-id", "--conf", "--no-replace-microseconds"} | (
+            set() if self.is_2 else {"--logical-date"}
+        )
+        if unknown := sorted(options.keys() - known):
+            return Answer(
+                "",
+                f"\nairflow command error: unrecognized arguments: {unknown[0]}={options[unknown[0]]}, see help above.\n",
+            )
+        if len(positional) != 1:
             return Answer(
                 "", "\nairflow dags trigger command error: unrecognized arguments, see help above.\n"
             )
@@ -146,6 +154,8 @@ class Airflow:
         date = None
         if self.is_2:
             date = round(checked_at, 6) if "--no-replace-microseconds" in options else float(int(checked_at))
+        elif "--logical-date" in options:
+            date = datetime.fromisoformat(options["--logical-date"]).timestamp()
         match self.create(dag_id, run_id, conf, date=date, checked_at=checked_at, now=now):
             case Run() as run:
                 return self._created(run)

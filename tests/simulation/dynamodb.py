@@ -51,6 +51,15 @@ class Table:
         self.put(key, new)
         return {"Attributes": new}
 
+    def put_if(self, request: Item) -> None:
+        """Carry out a PutItem."""
+        key = self.key(request["Item"])
+        old, values = self.items.get(key), request.get("ExpressionAttributeValues", {})
+        condition = request.get("ConditionExpression")
+        if condition is not None and not _condition(condition)(old or {}, {}, values):
+            raise _refused(old, "PutItem")
+        self.put(key, request["Item"])
+
     def put(self, key: Key, item: Item) -> None:
         old = self.items.get(key)
         self.items[key] = item

@@ -185,7 +185,7 @@ class Gateway:
 
     def _ingress_sandbox(self, name: str) -> Sandbox:
         ingress = self._ingress(IngressSettings(**self._ingress_settings()))
-        return self._sandbox(name, SimpleNamespace(ingress=lambda: ingress))
+        return self.sandbox(name, SimpleNamespace(ingress=lambda: ingress))
 
     def _queued_events_sandbox(self) -> Sandbox:
         settings = QueuedEventsSettings(
@@ -199,14 +199,15 @@ class Gateway:
             queues=EventQueues(self.sqs),
             jitter=self.world.random.random,
         )
-        return self._sandbox("queued_events", SimpleNamespace(queued_events=lambda: function))
+        return self.sandbox("queued_events", SimpleNamespace(queued_events=lambda: function))
 
     def _dispatcher_sandbox(self, environment: str) -> Sandbox:
         make = self.make_dispatcher or production_dispatcher
         dispatcher = make(self, environment)
-        return self._sandbox("dispatcher", SimpleNamespace(dispatcher=lambda: dispatcher))
+        return self.sandbox("dispatcher", SimpleNamespace(dispatcher=lambda: dispatcher))
 
-    def _sandbox(self, name: str, wired: SimpleNamespace) -> Sandbox:
+    def sandbox(self, name: str, wired: SimpleNamespace) -> Sandbox:
+        """Make a sandbox of functions/<name>, wired with these ports."""
         module = self._modules[name].pop() if self._modules[name] else _load(name)
         module.wiring = wired
         if self.logged:
@@ -215,6 +216,7 @@ class Gateway:
         module.logger = _SilentLogger(self.world, self.texts)
         module.report_dispatch, module.report_ingress = self._dispatched, _unreported
         module.report_given_back = self._given_back
+        module.report_task = module.report_refused_task = module.report_round = _unreported
         return Sandbox(module.handler.__wrapped__, lambda: self._modules[name].append(module))
 
     def _dispatched(self, dispatched: Any, _environment: str) -> None:
@@ -317,7 +319,7 @@ def cli_transport(gateway: Gateway, settings: DispatcherSettings) -> mwaa_adapte
 
 SOURCES = {
     name: compile((FUNCTIONS / name / "app.py").read_text(), str(FUNCTIONS / name / "app.py"), "exec")
-    for name in (*INGRESS, "queued_events", "dispatcher")
+    for name in (*INGRESS, "queued_events", "dispatcher", "step_functions_task", "run_watcher")
 }
 
 

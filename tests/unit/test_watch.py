@@ -320,3 +320,22 @@ def test_a_round_begins_nothing_when_its_time_is_up_and_goes_on_where_it_stopped
     scene.airflow.states = states
     assert [scene.round(after=5).questions for _ in range(2)] == [2, 2]
     assert {dag_id for _, dag_id in scene.airflow.asked[:3]} == {"a", "b", "c"}
+
+
+def test_heartbeats_leave_time_to_ask_and_all_are_sent_in_a_few_rounds(scene):
+    """A new sandbox owes one to each of a thousand who wait, at a tenth of a second each: far more than a round has."""
+    for n in range(1_000):
+        scene.wait_for(index=n, token=f"token {n}", wait={"heartbeat_seconds": 3_600})
+    send = scene.states.heartbeat
+
+    def slowly(token):
+        scene.clock += 0.1
+        send(token)
+
+    scene.states.heartbeat = slowly  # its time passes on the scene's clock
+
+    rounds = [scene.round() for _ in range(15)]
+
+    assert rounds[0].questions == 1
+    assert max(made.heartbeats for made in rounds) <= 81
+    assert sorted(scene.states.heartbeats) == sorted(f"token {n}" for n in range(1_000))

@@ -22,3 +22,13 @@ with DAG("two_tasks", schedule=None, start_date=START, catchup=False, max_active
             raise ValueError(f"as asked, after {counted['rows']} fields")
 
     second(first())
+
+
+# Paused until a test goes on: its runs are accepted, and wait.
+with DAG("paused_at_first", schedule=None, start_date=START, catchup=False, is_paused_upon_creation=True):
+
+    @task
+    def only():
+        return "done"
+
+    only()

@@ -27,6 +27,7 @@ FIRST_INTERVAL_SECONDS: Final = 5.0
 LONGEST_INTERVAL_SECONDS: Final = 60.0
 AGE_PER_INTERVAL: Final = 8
 HEARTBEATS_PER_TIMEOUT: Final = 3
+HEARING_SECONDS: Final = 8.0  # of a round, after which no further heartbeat is sent before Airflow is asked
 ASKING_SECONDS: Final = (
     15.0  # of a round, after which no further DAG is asked about: one command may take 70 s
 )
@@ -98,6 +99,7 @@ class Watcher:
     _asked: dict[str, float] = field(default_factory=dict)
     _started: set[str] = field(default_factory=set)
     _heard: dict[str, float] = field(default_factory=dict)
+    _asks_first: bool = False  # the round before had no time left to ask
 
     def round(self, *, ended_executions: Sequence[str] = (), ended_runs: Sequence[str] = ()) -> Round:
         """Make one round.
@@ -115,14 +117,18 @@ class Watcher:
         for watch in watches:
             if watch.execution_arn in ended_executions:
                 self._stop(watch, report)
-            elif watch.ending is not None:
-                self._tell(watch, watch.ending, report)
-            elif self._is_awaited(watch, report):
+            elif watch.ending is None:
                 waiting.append(watch)
+            elif self.now() <= began + TELLING_SECONDS:
+                self._tell(watch, watch.ending, report)
+        waiting = self._heartbeats(
+            waiting, report, until=began + (0 if self._asks_first else HEARING_SECONDS)
+        )
         due = self._due(waiting, set(ended_runs))
         by_dag: defaultdict[str, list[Watch]] = defaultdict(list)
         for watch in self._in_airflow([watch for watch in waiting if watch.dag_id in due], report):
             by_dag[watch.dag_id].append(watch)
+        self._asks_first = bool(by_dag) and self.now() > began + ASKING_SECONDS
         for dag_id in sorted(by_dag, key=lambda dag_id: self._asked.get(dag_id, 0.0)):
             if self.now() > began + ASKING_SECONDS:
                 break  # the others are due in the next round, and come first there
@@ -244,11 +250,23 @@ class Watcher:
             self.store.close(watch, "its execution is over")
         report.stopped.append(watch)
 
+    def _heartbeats(self, waiting: Sequence[Watch], report: Round, *, until: float) -> list[Watch]:
+        """Send those that are due, the longest silent first, as long as there is time; return who is still waited for."""
+        never = float("-inf")
+        silent = sorted(waiting, key=lambda watch: self._heard.get(watch.token_mark, never))
+        gone: set[str] = set()
+        for watch in silent:
+            now = self.now()
+            if now >= until:
+                break  # a new sandbox owes one to everybody; the others are first in the next round
+            interval = watch.wait.heartbeat_seconds / HEARTBEATS_PER_TIMEOUT
+            due_at = self._heard.get(watch.token_mark, never) + interval
+            if now >= due_at and not self._is_awaited(watch, report):
+                gone.add(watch.token_mark)
+        return [watch for watch in waiting if watch.token_mark not in gone]
+
     def _is_awaited(self, watch: Watch, report: Round) -> bool:
-        """Send a heartbeat when it is due; False where nobody waits for the run any more."""
-        now, last = self.now(), self._heard.get(watch.token_mark, 0.0)
-        if now - last < watch.wait.heartbeat_seconds / HEARTBEATS_PER_TIMEOUT:
-            return True
+        """Send a heartbeat; False where nobody waits for the run any more."""
         try:
             self.callbacks.heartbeat(self.store.token(watch))
         except TokenClosed as closed:
@@ -258,7 +276,7 @@ class Watcher:
         except Unavailable as error:
             report.unclear.append(str(error))
         else:
-            self._heard[watch.token_mark] = now
+            self._heard[watch.token_mark] = self.now()
             report.heartbeats += 1
         return True
 
