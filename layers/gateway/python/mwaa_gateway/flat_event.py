@@ -122,7 +122,7 @@ class Wanted:
             if step.dotted and not step.dotted.isdisjoint(inner):
                 return None
             steps = step.following
-            for name in steps if len(steps) < len(inner) else steps.keys() & inner.keys():
+            for name in steps if len(steps) < len(inner) else filter(steps.__contains__, inner):
                 if name not in inner:
                     continue
                 value, following = inner[name], steps[name]
