@@ -117,6 +117,7 @@ def tokens(gateway: StackState, executions: dict[str, str]) -> set[str]:
     return found
 
 
+@pytest.mark.guarantee(33)
 def test_nothing_that_waits_is_waited_for_in_vain(gateway, executions, tokens):
     """Forty items of a Map and thirty executions at once: a run each, an answer each."""
     assert len(tokens) >= ITEMS + AT_ONCE
@@ -212,6 +213,7 @@ def test_a_run_that_will_not_run_fails_the_state_that_wants_to_know(gateway, exe
     assert paused["reason"] == "paused"
 
 
+@pytest.mark.guarantee(28)
 def test_a_state_retried_after_a_failed_run_has_it_once_more_or_another_as_it_chose(gateway, executions):
     """`fail` finds the run that failed, `rerun` has one of the next generation."""
     for name, generations in (("fails again", [0]), ("runs again", [0, 1])):
@@ -221,6 +223,7 @@ def test_a_state_retried_after_a_failed_run_has_it_once_more_or_another_as_it_ch
         assert cause["run_id"] in {run.run_id for run in found}
 
 
+@pytest.mark.guarantee(27)
 def test_an_execution_that_is_aborted_waits_no_more(gateway, executions):
     """Its end comes over the bus, and the watch goes; the run, with `leave`, stays."""
     [run] = until("the run", lambda: runs(gateway, "legacy", "waiting", executions["aborted"]), seconds=30)

@@ -1,5 +1,6 @@
 """Fault matrix, rows 27, 28 and 33: states that wait for DAG runs, under everything that can go wrong in between."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ def test_row_28_whenever_a_token_times_out_the_next_one_is_told() -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_rows_27_28_and_33_two_hundred_items_of_one_millisecond_under_all_faults(seed: int) -> None:
+def test_rows_27_and_28_and_33_two_hundred_items_of_one_millisecond_under_all_faults(seed: int) -> None:
     """A run each, an end each; some time out and are tried again, some fail and are run once more."""
     waits = Waits(Rates.of_the_promise(), seed=seed)
     waits.runs.fails = lambda conf: conf["item"] % 7 == 0 and first_of_its_state(conf)
@@ -180,13 +181,17 @@ TAKEN_FOR_ONE: Off = (
 )
 
 
-def test_an_end_that_is_not_kept_before_it_is_told_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.guarantee(27)
+def test_an_end_that_is_not_kept_before_it_is_told_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, dict[str, str]], None]
+) -> None:
     """Told, and died: the state that is tried again is attached to the failed run, instead of having another."""
     at = calls_of_the_story().index("SendTaskFailure")
     assert [] == problems_when_killed(at, Crash.AFTER)
     switch_off(monkeypatch, NOT_KEPT)
     at = calls_without_checks().index("SendTaskFailure")
     assert "Fails was told DagRunFailed in the end" in problems_when_killed(at, Crash.AFTER)
+    record_property("red", {"how a run ended is kept before it is told": "told DagRunFailed in the end"})
 
 
 def calls_without_checks() -> list[str]:
@@ -195,16 +200,22 @@ def calls_without_checks() -> list[str]:
     return crashes.calls
 
 
+@pytest.mark.guarantee(28)
 def test_a_close_that_does_not_look_whose_token_it_is_leaves_a_retry_waiting(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, dict[str, str]], None]
 ) -> None:
     """What was meant for the token that timed out ends the watch of the next."""
     switch_off(monkeypatch, CLOSES_WHATEVER_IS_THERE)
     assert "Load[None] is stuck" in timed_out_at_every_moment()
+    record_property("red", {"a watch is closed for its own token": "stuck"})
 
 
-def test_two_of_one_identity_taken_for_one_leave_the_first_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.guarantee(33)
+def test_two_of_one_identity_taken_for_one_leave_the_first_waiting(
+    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, dict[str, str]], None]
+) -> None:
     """The second takes the watch over; the first is never told."""
     switch_off(monkeypatch, TAKEN_FOR_ONE)
     waits, _, _ = two_of_one_identity()
     assert "Inner[0] is stuck" in waits.play()
+    record_property("red", {"a second state of one identity is refused": "stuck"})
