@@ -230,3 +230,14 @@ def test_folding_takes_all_cases_of_a_character_for_one():
         expected = folded(character)
         assert folded(character.lower()) == folded(character.upper()) == expected
         assert f"x{expected}y" == folded(f"X{character}Y")
+
+
+def test_absence_that_hangs_on_an_earlier_field_is_no_shared_condition():
+    """Inside a list, whether a field is there is asked of the element that the fields before it fixed."""
+    patterns = [{"a": {"z": [{"exists": False}], "b": [number]}} for number in range(9)]
+    index = RuleIndex((number, compile_pattern(pattern)) for number, pattern in enumerate(patterns))
+    event = {"a": [{"z": 1}, {"b": 2}]}
+    assert index.match(event) == [2]
+    assert [number for number, pattern in enumerate(patterns) if compile_pattern(pattern).matches(event)] == [
+        2
+    ]
