@@ -43,7 +43,7 @@ def test_a_twelve_hour_outage_with_every_event_in_it(service: str) -> None:
     """Late, and nothing else."""
     outage = Outage(service, BEGINS - 10, BEGINS + 12 * 3600)
     bounds = Bounds(commands_per_run=4.0, deliveries_per_request=1000.0, longest_delay=16 * 3600)
-    simulated = simulate(12, 100, outages=(outage,), bounds=bounds)
+    simulated = simulate(12, 40, outages=(outage,), bounds=bounds)
     assert simulated.verdict.ok, simulated.explain()
 
 
