@@ -63,7 +63,7 @@ guarantees: .venv/.ready .venvs/sam/.ready .venvs/lambda/.ready  ## Run what doc
 	$(BIN)/python tests/guarantees/page.py; exit $$status
 
 test-template: .venv/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## What template.yaml deploys: lint, expanded checks, permissions
-	$(BIN)/pytest tests/template
+	$(BIN)/pytest tests/template -n 2 --dist loadfile
 
 ifneq ($(PYTHON313),)
 test-3.13: .venvs/python3.13/.ready  ## Unit and integration tests on the Lambda runtime's Python, where it is found
