@@ -79,11 +79,11 @@ STATES = {
     "map": each_item(state(("analytics", "quick"))),
     "parallel": branches(One=state(("analytics", "quick")), Two=state(("legacy", "quick"))),
     "times out": retried(
-        state(("analytics", "paused_at_first")) | {"TimeoutSeconds": 12}, "States.Timeout", times=9
+        state(("analytics", "paused_at_first")) | {"TimeoutSeconds": 12}, "States.Timeout", times=40
     ),
     "paused, waits": state(("legacy", "paused_at_first")),
     "paused, fails": state(("analytics", "waiting"), when_not_runnable="fail"),
-    "refused": state(("analytics", "strict"), {"amount": "many"}),
+    "refused": state(("analytics", "numbers_only"), {"amount": "many"}),
     "aborted": state(("legacy", "waiting")),
     "deleted": state(("analytics", "waiting")),
     "goes on": going_on(("analytics", "waiting")),
@@ -451,5 +451,5 @@ def everything_written(gateway: StackState) -> Iterator[tuple[str, str]]:
     for url in sqs.list_queues().get("QueueUrls", []):
         yield url, repr(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0))
     for name, environment in gateway.environments.items():
-        for dag_id in ("two_tasks", "quick", "waiting", "paused_at_first", "strict"):
+        for dag_id in ("two_tasks", "quick", "waiting", "paused_at_first", "numbers_only"):
             yield f"{name}/{dag_id}", repr(AirflowRuns(environment).all(dag_id))

@@ -3,10 +3,11 @@
 from datetime import datetime, timezone
 
 try:
-    from airflow.sdk import DAG, task
+    from airflow.sdk import DAG, Param, task
 except ImportError:  # Airflow 2
     from airflow import DAG
     from airflow.decorators import task
+    from airflow.models.param import Param
 
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - an Airflow may run on an older Python
 
@@ -32,3 +33,20 @@ with DAG("paused_at_first", schedule=None, start_date=START, catchup=False, is_p
         return "done"
 
     only()
+
+
+# A conf without a number is refused by Airflow.
+with DAG(
+    "numbers_only",
+    schedule=None,
+    start_date=START,
+    catchup=False,
+    is_paused_upon_creation=True,
+    params={"amount": Param(1, type="integer")},  # noqa: AIR311 - where Airflow 2 has it
+):
+
+    @task
+    def counted():
+        return "done"
+
+    counted()
