@@ -339,3 +339,25 @@ def test_heartbeats_leave_time_to_ask_and_all_are_sent_in_a_few_rounds(scene):
     assert rounds[0].questions == 1
     assert max(made.heartbeats for made in rounds) <= 81
     assert sorted(scene.states.heartbeats) == sorted(f"token {n}" for n in range(1_000))
+
+
+def test_runs_that_are_not_in_airflow_yet_are_looked_for_in_the_ledger_ever_more_seldom(scene):
+    """A request held for days costs a read a minute, not one every round."""
+    scene.wait_for(in_airflow=False)
+    reads = []
+    read = scene.store.requests
+    scene.store.requests = lambda watches: reads.append(scene.clock) or read(watches)
+    for _ in range(720):
+        scene.round()
+    assert 60 < len(reads) < 85
+    assert scene.airflow.asked == []
+
+
+def test_a_request_that_waits_does_not_put_its_dags_runs_last(scene):
+    """Where a round's time is short, the DAG that was asked longest ago comes first."""
+    for name in "ab":
+        scene.wait_for(name, token=name, state=name)
+    scene.wait_for("a", token="waits", state="waits", in_airflow=False)
+    scene.watcher._asked.update(a=1_000.0, b=1_000.5)
+    scene.round(after=10)
+    assert [dag_id for _, dag_id in scene.airflow.asked] == ["a", "b"]

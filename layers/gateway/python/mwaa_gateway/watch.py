@@ -128,6 +128,8 @@ class Watcher:
         by_dag: defaultdict[str, list[Watch]] = defaultdict(list)
         for watch in self._in_airflow([watch for watch in waiting if watch.dag_id in due], report):
             by_dag[watch.dag_id].append(watch)
+        for dag_id in due - by_dag.keys():
+            self._asked[dag_id] = self.now()  # the ledger was: none of its runs is in Airflow yet
         self._asks_first = bool(by_dag) and self.now() > began + ASKING_SECONDS
         for dag_id in sorted(by_dag, key=lambda dag_id: self._asked.get(dag_id, 0.0)):
             if self.now() > began + ASKING_SECONDS:
@@ -156,20 +158,15 @@ class Watcher:
         """Return the watches whose run is in Airflow, as far as the ledger knows; end those whose run will not be."""
         unseen = [watch for watch in due if watch.run_id not in self._started]
         states = self.store.requests(unseen) if unseen else {}
-        now = self.now()
         in_airflow = []
         for watch in due:
-            state = (
-                states.get(watch.ledger_key)
-                if watch.run_id not in self._started
-                else RequestState("triggered")
-            )
-            if state is not None and (ending := _never_runs(watch, state)) is not None:
+            state = _TRIGGERED if watch.run_id in self._started else states.get(watch.ledger_key)
+            if state is None:
+                continue
+            if (ending := _never_runs(watch, state)) is not None:
                 self._end(watch, ending, report)
-            elif state is not None and state.state == "triggered":
+            elif state.state == "triggered":
                 in_airflow.append(watch)
-            else:
-                self._asked[watch.dag_id] = now
         return in_airflow
 
     def _ask(self, dag_id: str, group: Sequence[Watch], report: Round, *, until: float) -> None:
