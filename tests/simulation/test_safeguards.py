@@ -165,7 +165,7 @@ SAFEGUARDS = {
         "deliveries per request",
     ),
     "age counts from the first attempt": Safeguard(
-        (("dispatch", "age = claim.age(now)", "age = now - claim.request.requested_at"),),
+        (("limits", "age = claim.age(now)", "age = now - claim.request.requested_at"),),
         days.waiting_for_slots,
         "dead without need",
     ),

@@ -19,10 +19,18 @@ from typing import Protocol, assert_never
 
 from mwaa_gateway.backoff import backoff_seconds, gate_wait_seconds
 from mwaa_gateway.brake import Brake
-from mwaa_gateway.catalog import LOOK_AGAIN_SECONDS, LiveCatalog
+from mwaa_gateway.catalog import LiveCatalog
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.gates import Gates, Gone, Pass, Wait
 from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
+from mwaa_gateway.limits import (
+    CRASHES_UNTIL_DEAD,
+    crashed,
+    in_doubt,
+    waited_out,
+    within_limits,
+    without_asking,
+)
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
@@ -34,6 +42,7 @@ from mwaa_gateway.outcomes import (
     Retryable,
     Triggered,
 )
+from mwaa_gateway.runnable import LookAgain, as_far_as_known, is_unpaused, kept_back, whether_it_starts
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, UnreadableRequest
 
 __all__ = [
@@ -43,14 +52,7 @@ __all__ = [
     "Dispatcher",
 ]
 
-CRASHES_UNTIL_DEAD = 5
-LONGEST_WAIT_SECONDS = (
-    14 * 86_400
-)  # before a shut gate, in all; then somebody should decide whether it still matters
-TOLD_WITHIN_SECONDS = 600  # of a run's start: later, whether its DAG is paused says nothing about it
-CATALOG_AWAITED_SECONDS = 60
 HELD_LOOK_SECONDS = 300
-LIST_AFTER_SECONDS = 20  # of an invocation at most: it has 90, and a list may take 55
 _NOT_TRIED = Retryable(Reason.RUN_NOT_THERE, "not tried before")
 
 
@@ -153,23 +155,24 @@ class Dispatcher:
         self, request: TriggerRequest, receive_count: int, waiting_since: float | None
     ) -> Dispatched:
         now = self.now()
-        waited_out = waiting_since is not None and now - waiting_since >= LONGEST_WAIT_SECONDS
         admission = self.gates.admit(request.target, now)
-        if isinstance(admission, Wait) and not waited_out:
+        give_up = waited_out(waiting_since, now)
+        if isinstance(admission, Wait) and not give_up:
             shut = Retryable(Reason.GATE_SHUT, "others wait too; one of them asks again soon")
             return self._answer(request, receive_count, shut)
-        return self._admitted(request, receive_count, admission, waited_out=waited_out)
+        return self._admitted(request, receive_count, admission, give_up=give_up)
 
     def _admitted(
-        self, request: TriggerRequest, receive_count: int, admission: Pass | Wait | Gone, *, waited_out: bool
+        self, request: TriggerRequest, receive_count: int, admission: Pass | Wait | Gone, *, give_up: bool
     ) -> Dispatched:
         match self.ledger.claim(request, self.now()):
             case Claim() as claim:
                 began = self.now()
-                outcome: Outcome | None = self._without_asking(claim, admission)
+                outcome: Outcome | None = without_asking(claim, admission, self.gates, began)
                 if outcome is None:
-                    outcome = self._attempt(claim, receive_count, waited_out=waited_out)
-                outcome = self._record(claim, self._as_far_as_known(outcome, claim.request.target))
+                    outcome = self._attempt(claim, receive_count, give_up=give_up)
+                outcome = as_far_as_known(outcome, claim.request.target.dag_id, self.catalog)
+                outcome = self._record(claim, outcome)
                 return self._told(
                     self._finally(claim.request, claim.attempt, outcome, claim.tries),
                     accepted_at=self.now(),
@@ -178,7 +181,7 @@ class Dispatcher:
             case Finished() as finished:
                 released = self._released(request, finished) or self._unpaused(request, finished)
                 if released is not None:
-                    return self._admitted(released, receive_count, admission, waited_out=waited_out)
+                    return self._admitted(released, receive_count, admission, give_up=give_up)
                 self._report(request.target, None)
                 dispatched = self._finally(request, receive_count, finished.outcome)
                 return self._told(dispatched, accepted_at=finished.untold_since, began=self.now())
@@ -186,7 +189,7 @@ class Dispatcher:
                 self._report(request.target, None)
                 return self._answer(request, receive_count, _pinned_elsewhere(environment))
 
-    def _attempt(self, claim: Claim, receive_count: int, *, waited_out: bool) -> Outcome:
+    def _attempt(self, claim: Claim, receive_count: int, *, give_up: bool) -> Outcome:
         """Start the run, or prove that it is there."""
         target = claim.request.target
         outcome: Outcome = _NOT_TRIED
@@ -194,85 +197,52 @@ class Dispatcher:
         unanswered = min(claim.unanswered, receive_count)
         if unanswered > 2 * CRASHES_UNTIL_DEAD:
             self._report(target, None)
-            return _crashed(unanswered - 1, "not even a look-up came back: the run may exist", in_doubt=True)
-        if _in_doubt(claim):
+            return crashed(unanswered - 1, "not even a look-up came back: the run may exist", in_doubt=True)
+        if in_doubt(claim):
             outcome = self._look_up(target, because="an earlier attempt recorded no clear outcome")
         if isinstance(outcome, Retryable):
             if unanswered > CRASHES_UNTIL_DEAD:
                 self._report(target, outcome)
-                return _crashed(unanswered - 1, outcome.text)
-            if (kept_back := self._kept_back(claim)) is not None:
+                return crashed(unanswered - 1, outcome.text)
+            if (back := kept_back(claim, self.catalog, self.now)) is not None:
                 self._report(target, None)
-                return kept_back
+                return back
             outcome = self.airflow.trigger(target)
             if isinstance(outcome, OutcomeUnknown):
                 outcome = self._look_up(target, because=outcome.text)
         missing_since = self._report(target, outcome)
-        return self._within_limits(outcome, claim, missing_since, waited_out=waited_out)
-
-    def _kept_back(self, claim: Claim) -> Held | Rejected | Retryable | None:
-        """Do not start what its rule wants held or rejected while the DAG is paused, as a recent list says."""
-        request, dag_id = claim.request, claim.request.target.dag_id
-        if request.when_paused == "queue":
-            return None
-        began = self.now()
-        self.catalog.renew(dag_id)
-        paused = self.catalog.not_runnable(dag_id) is NotRunnable.PAUSED
-        if paused:
-            self.catalog.renew(dag_id, recently=True)  # it may have been unpaused since
-            paused = self.catalog.not_runnable(dag_id) is NotRunnable.PAUSED
-        known = self.catalog.tells_of(dag_id, recently=paused) and self.now() - began <= LIST_AFTER_SECONDS
-        awaited = self.catalog.may_come and began - claim.first_attempt_at < CATALOG_AWAITED_SECONDS
-        if not known and awaited:
-            return Retryable(Reason.DAG_CATALOG_AWAITED, f"whether DAG {dag_id!r} is paused is not known yet")
-        if not paused:
-            return None  # also where nobody can tell: started, and told of once somebody can
-        if request.when_paused == "hold":
-            return Held(Reason.DAG_PAUSED, f"DAG {dag_id!r} is paused; it starts when the DAG is unpaused")
-        return Rejected(Reason.DAG_PAUSED, f"DAG {dag_id!r} is paused, and the rule says when_paused: reject")
+        return within_limits(
+            outcome,
+            claim,
+            gates=self.gates,
+            missing_since=missing_since,
+            maximum_event_age_seconds=self.maximum_event_age_seconds,
+            waited_out=give_up,
+            now=self.now(),
+        )
 
     def _unpaused(self, request: TriggerRequest, finished: Finished) -> TriggerRequest | None:
         """Return the request that takes up what is held for a DAG that is paused no more; None if that is not so."""
-        held, dag_id = finished.outcome, request.target.dag_id
-        if not isinstance(held, Held) or held.reason is not Reason.DAG_PAUSED:
-            return None
-        self.catalog.renew(dag_id)
-        if not self.catalog.tells_of(dag_id) or self.catalog.not_runnable(dag_id) is NotRunnable.PAUSED:
+        if not is_unpaused(request.target.dag_id, finished, self.catalog):
             return None
         return replace(request, redrive=finished.redrives + 1)
 
-    def _as_far_as_known(self, outcome: Outcome, target: ResolvedTarget) -> Outcome:
-        """Add to an accepted run why it will not start, if the catalog at hand says so: recorded by the same write."""
-        if isinstance(outcome, Triggered | AlreadyTriggered):
-            return replace(outcome, not_runnable=self.catalog.not_runnable(target.dag_id))
-        return outcome
-
     def _told(self, dispatched: Dispatched, *, accepted_at: float | None, began: float) -> Dispatched:
-        """Find out whether a run that was just accepted will start, now that nothing can happen to it any more.
-
-        The first run after a while pays for the new catalog, after its own end. Others that were started meanwhile have
-        their message come once more when the catalog is there.
-        """
-        request, outcome, now = dispatched.request, dispatched.outcome, self.now()
-        if request is None or not isinstance(outcome, Triggered | AlreadyTriggered):
+        """Tell of a run that was accepted and will not start, or have the message come again once that can be told."""
+        request, outcome = dispatched.request, dispatched.outcome
+        if request is None or accepted_at is None or not isinstance(outcome, Triggered | AlreadyTriggered):
             return dispatched
-        if accepted_at is None or now - accepted_at > TOLD_WITHIN_SECONDS:
-            return dispatched
-        dag_id = request.target.dag_id
-        if now - began <= LIST_AFTER_SECONDS:
-            self.catalog.renew(dag_id)
-        if outcome.not_runnable is not None:
-            return dispatched
-        if (not_runnable := self.catalog.not_runnable(dag_id)) is not None:
-            self.ledger.tell(request, not_runnable)
-            return replace(dispatched, outcome=replace(outcome, not_runnable=not_runnable))
-        if (
-            self.catalog.tells_of(dag_id)
-            or not self.catalog.may_come
-            or now - accepted_at > CATALOG_AWAITED_SECONDS
+        known, now = outcome.not_runnable, self.now()
+        match whether_it_starts(
+            request.target.dag_id, self.catalog, known=known, accepted_at=accepted_at, began=began, now=now
         ):
-            return dispatched
-        return replace(dispatched, redeliver_after=LOOK_AGAIN_SECONDS * (1 + 2 * self.jitter()))
+            case None:
+                return dispatched
+            case NotRunnable() as not_runnable:
+                self.ledger.tell(request, not_runnable)
+                return replace(dispatched, outcome=replace(outcome, not_runnable=not_runnable))
+            case LookAgain(seconds):
+                return replace(dispatched, redeliver_after=seconds * (1 + 2 * self.jitter()))
 
     def _report(self, target: ResolvedTarget, outcome: Outcome | None) -> float | None:
         """Tell the gates; if they cannot be told, what became of the request still counts, and the next attempt tells."""
@@ -298,29 +268,6 @@ class Dispatcher:
                 return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"{because}; the look-up: {text}")
             case Triggered():
                 return AlreadyTriggered("the run was there when it was looked up")
-
-    def _within_limits(
-        self, outcome: Outcome, claim: Claim, missing_since: float | None, *, waited_out: bool
-    ) -> Outcome:
-        """Give a missing DAG its grace, and end what has been tried for longer than the event may grow old."""
-        now = self.now()
-        age = claim.age(now)
-        if isinstance(outcome, Rejected) and missing_since is not None:
-            # Whoever redrives says that the DAG is there now: its file may still be on the way, so the grace starts again.
-            missing_for = (
-                now - claim.first_attempt_at if claim.request.redrive else max(age, now - missing_since)
-            )
-            if missing_for < self.gates.dag_missing_grace_seconds:
-                return Retryable(outcome.reason, outcome.text)
-        if isinstance(outcome, Retryable | OutcomeUnknown):
-            maximum = claim.request.maximum_event_age_seconds or self.maximum_event_age_seconds
-            in_doubt = isinstance(outcome, OutcomeUnknown)
-            if waited_out and self.gates.away_for(now) is not None:
-                return _waited_out(claim, outcome.text, in_doubt=in_doubt)
-            if age >= maximum:
-                tried = f"tried for {age:.0f} s of {maximum} s"
-                return _too_old(tried, claim, outcome.text, in_doubt=in_doubt)
-        return outcome
 
     def _record(self, claim: Claim, outcome: Outcome) -> Outcome:
         match outcome:
@@ -350,23 +297,6 @@ class Dispatcher:
                 return outcome
             case PinnedElsewhere(environment):
                 return _pinned_elsewhere(environment)
-
-    def _without_asking(self, claim: Claim, admission: Pass | Wait | Gone) -> Rejected | Retryable | None:
-        """Give up a request that has waited too long, or whose DAG is missing for long: a probe asks for all that wait."""
-        if isinstance(admission, Wait):
-            return _waited_out(claim, "others asked", in_doubt=_in_doubt(claim))
-        if isinstance(admission, Pass) or _in_doubt(claim):
-            return None
-        now = self.now()
-        reason, text = (
-            Reason.DAG_MISSING,
-            f"Airflow has not known DAG {claim.request.target.dag_id!r} for {now - admission.gate.shut_since:.0f} s",
-        )
-        # The DAG may have been deployed since it was last asked for: a request waits for a probe begun after it came.
-        asked = admission.gate.asked_at > claim.first_attempt_at
-        if claim.request.redrive and now - claim.first_attempt_at < self.gates.dag_missing_grace_seconds:
-            asked = False  # its file may still be on the way; a hundred redriven at once wait for what the first finds
-        return Rejected(reason, text) if asked else Retryable(reason, text)
 
     def _finally(
         self, request: TriggerRequest, attempt: int, outcome: Outcome, tries: int | None = None
@@ -408,29 +338,6 @@ class Dispatcher:
         return backoff_seconds(tries, jitter)
 
 
-def _too_old(tried: str, claim: Claim, text: str, *, in_doubt: bool) -> Rejected:
-    doubt = " The run may exist: look it up." if in_doubt else ""
-    return Rejected(Reason.TOO_OLD, f"{tried}, {claim.tries} times; last: {text}.{doubt}", in_doubt)
-
-
-def _waited_out(claim: Claim, text: str, *, in_doubt: bool) -> Rejected:
-    waited = f"waited for {LONGEST_WAIT_SECONDS // 86_400} days for its environment, which is away; tried"
-    return _too_old(waited, claim, text, in_doubt=in_doubt)
-
-
-def _crashed(attempts: int, text: str, *, in_doubt: bool = False) -> Rejected:
-    return Rejected(
-        Reason.CRASHED,
-        f"{attempts} attempts in a row ended without an outcome: the dispatcher was killed, or ran out of memory or "
-        f"time, on this request; {text}",
-        in_doubt,
-    )
-
-
 def _pinned_elsewhere(environment: str) -> Retryable:
     text = f"its first attempt was made in environment {environment!r}, and is open"
     return Retryable(Reason.PINNED_ELSEWHERE, text)
-
-
-def _in_doubt(claim: Claim) -> bool:
-    return claim.doubtful or claim.unanswered > 1
