@@ -25,7 +25,8 @@ from fakes.ledger import FakeLedger, Row
 from fakes.ledger_table import create_ledger_table
 from fakes.requests import a_request
 from gateway_cli.ledger_rows import LedgerRows
-from mwaa_gateway.aws.ledger_table import DEAD_SHARDS, HELD_SHARDS, LedgerTable
+from mwaa_gateway.aws.ledger_items import DEAD_SHARDS, HELD_SHARDS
+from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,

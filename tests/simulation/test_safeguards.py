@@ -65,8 +65,8 @@ SAFEGUARDS = {
         (
             (
                 "aws.ledger_table",
-                "            return _claim(new)\n        # Refused",
-                "            return __import__('dataclasses').replace(_claim(new), request=request)\n        # Refused",
+                "            return read_claim(new)\n        # Refused",
+                "            return __import__('dataclasses').replace(read_claim(new), request=request)\n        # Refused",
             ),
             (
                 "aws.ledger_table",

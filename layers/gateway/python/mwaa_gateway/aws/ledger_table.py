@@ -15,27 +15,31 @@
 The first hold takes no attempt number. So an attempt that is under way then still ends the row as Airflow answered; and if
 it never answers, `unanswered` goes on counting it, and whoever is released later looks the run up first.
 
-Dead and held rows alone have a `stopped_shard`, and so lie in the index `stopped`, by the time they stopped: what goes
-well is never written to an index, and a storm of deaths is spread over eight keys.
-
 Rows are never deleted; DynamoDB's TTL removes them after 90 days, longer than any source redelivers, but not while they
 are held.
 """
 
 import uuid
-import zlib
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mwaa_gateway.aws.calls import refused_item, unavailable_unless_answered
+from mwaa_gateway.aws.ledger_items import (
+    DEAD_SHARDS,
+    HELD_SHARDS,
+    Item,
+    expiry,
+    outcome_values,
+    pinned_values,
+    read_claim,
+    read_finished,
+    shard,
+)
 from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
     NotRunnable,
-    Outcome,
     OutcomeUnknown,
-    Reason,
     Rejected,
     Retryable,
     Triggered,
@@ -45,14 +49,7 @@ from mwaa_gateway.trigger_request import TriggerRequest
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["DEAD_SHARDS", "HELD_SHARDS", "REMEMBERED_SECONDS", "STOPPED_INDEX", "LedgerTable"]
-
-REMEMBERED_SECONDS = 90 * 24 * 3600
-STOPPED_INDEX = "stopped"  # partition stopped_shard, sort stopped_at
-_SHARDS = 8
-DEAD_SHARDS = tuple(f"dead#{shard}" for shard in range(_SHARDS))
-HELD_SHARDS = tuple(f"held#{shard}" for shard in range(_SHARDS))
-_LONGEST_REASON = 2_000  # characters
+__all__ = ["LedgerTable"]
 
 _MAY_CLAIM = (
     "attribute_not_exists(event) OR (#state = :open AND environment = :environment AND claim_id <> :claim_id)"
@@ -75,8 +72,6 @@ _PINNED = (
     ", rule_version = if_not_exists(rule_version, :rule_version)"
     ", redrives = if_not_exists(redrives, :redrive)"
 )
-
-Item = dict[str, Any]
 
 
 class LedgerTable:
@@ -106,17 +101,17 @@ class LedgerTable:
                 ":now": {"N": f"{now:.6f}"},
                 ":zero": {"N": "0"},
                 ":one": {"N": "1"},
-                ":expires_at": _expiry(now),
-                **_pinned_values(request),
+                ":expires_at": expiry(now),
+                **pinned_values(request),
             },
         )
         if new is not None:
-            return _claim(new)
+            return read_claim(new)
         # Refused: the row as it was when it refused says why.
         if old["state"]["S"] != "open":
-            return _finished(old)
+            return read_finished(old)
         if old["claim_id"]["S"] == claim_id:
-            return _claim(old)  # our own write, whose answer was lost and which botocore sent again
+            return read_claim(old)  # our own write, whose answer was lost and which botocore sent again
         return PinnedElsewhere(old["environment"]["S"])
 
     def _reopen(self, request: TriggerRequest, claim_id: str, now: float) -> Claim | None:
@@ -140,20 +135,20 @@ class LedgerTable:
                 ":environment": {"S": request.target.environment},
                 ":redrive": {"N": str(request.redrive)},
                 # Remembered for as long after this as after a first attempt.
-                ":expires_at": _expiry(now),
+                ":expires_at": expiry(now),
             },
         )
         # Refused, too, where our own write was applied and its answer lost: the claim that follows knows it by its claim_id.
-        return None if new is None else _claim(new)
+        return None if new is None else read_claim(new)
 
     def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:
         """Park the request, pinned if nobody has seen it, and say how it stands then: what ran or is dead stays so."""
         parked = {
             ":open": {"S": "open"},
             ":held": {"S": "held"},
-            ":shard": {"S": _shard(request, HELD_SHARDS)},
+            ":shard": {"S": shard(request, HELD_SHARDS)},
             ":now": {"N": f"{now:.6f}"},
-            **_outcome_values(held),
+            **outcome_values(held),
         }
         expression = (
             "SET #state = :held, stopped_shard = :shard, stopped_at = :now"
@@ -167,11 +162,11 @@ class LedgerTable:
             f", {_PINNED} REMOVE expires_at",
             condition=_MAY_HOLD,
             names={"#state": "state", "#identity": "identity"},
-            values={**parked, ":zero": {"N": "0"}, **_pinned_values(request)},
+            values={**parked, ":zero": {"N": "0"}, **pinned_values(request)},
         )
         row = old if new is None else new
         # Refused as open, it is another environment's; refused as held, it was held before, perhaps by this very write.
-        return PinnedElsewhere(row["environment"]["S"]) if row["state"]["S"] == "open" else _finished(row)
+        return PinnedElsewhere(row["environment"]["S"]) if row["state"]["S"] == "open" else read_finished(row)
 
     def _hold_again(self, request: TriggerRequest, expression: str, parked: Item) -> Finished | None:
         """Hold what a redrive would reopen; None as for `_reopen`."""
@@ -188,7 +183,7 @@ class LedgerTable:
                 ":redrive": {"N": str(request.redrive)},
             },
         )
-        return None if new is None else _finished(new)
+        return None if new is None else read_finished(new)
 
     def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         """Record the end of it; False when a later attempt has taken over."""
@@ -196,7 +191,7 @@ class LedgerTable:
         if isinstance(outcome, Rejected):
             state, where = "dead", ", stopped_at = :now, stopped_shard = :shard, doubtful = :doubtful"
             values = {
-                ":shard": {"S": _shard(claim.request, DEAD_SHARDS)},
+                ":shard": {"S": shard(claim.request, DEAD_SHARDS)},
                 ":doubtful": {"BOOL": outcome.in_doubt},
             }
         elif outcome.not_runnable is not None:
@@ -214,8 +209,8 @@ class LedgerTable:
                 ":state": {"S": state},
                 ":now": {"N": f"{now:.6f}"},
                 ":zero": {"N": "0"},
-                ":expires_at": _expiry(now),
-                **_outcome_values(outcome),
+                ":expires_at": expiry(now),
+                **outcome_values(outcome),
                 **values,
             },
         )
@@ -255,7 +250,7 @@ class LedgerTable:
                 ":zero": {"N": "0"},
                 ":doubtful": {"BOOL": isinstance(outcome, OutcomeUnknown)},
                 ":aged": {"N": f"{claim.age(now):.6f}"},
-                **_outcome_values(outcome),
+                **outcome_values(outcome),
             },
         )
         if new is None:
@@ -293,68 +288,3 @@ class LedgerTable:
             except self._client.exceptions.ConditionalCheckFailedException as refused:
                 return None, refused_item(refused)
         return answer["Attributes"], {}
-
-
-def _shard(request: TriggerRequest, shards: tuple[str, ...]) -> str:
-    event, _ = request.ledger_key
-    return shards[int(event[:8], 16) % len(shards)]
-
-
-def _expiry(now: float) -> Item:
-    return {"N": str(int(now) + REMEMBERED_SECONDS)}
-
-
-def _pinned_values(request: TriggerRequest) -> Item:
-    return {
-        ":request_body": {"B": zlib.compress(request.to_json().encode())},
-        ":identity": {"S": request.identity},
-        ":environment": {"S": request.target.environment},
-        ":dag_id": {"S": request.target.dag_id},
-        ":run_id": {"S": request.target.run_id},
-        ":rule_id": {"S": request.rule_id},
-        ":rule_version": {"N": str(request.rule_version)},
-        ":redrive": {"N": str(request.redrive)},
-    }
-
-
-def _claim(item: Item) -> Claim:
-    first_attempt_at = float(item["reopened_at" if "reopened_at" in item else "first_attempt_at"]["N"])
-    ages_from: float | None = first_attempt_at
-    if "aged" in item:
-        ages_from = float(item["ages_from"]["N"]) if "ages_from" in item else None
-    # Rows of versions before this one may have no redrives, and no age.
-    pinned = TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))
-    return Claim(
-        request=replace(pinned, redrive=int(item.get("redrives", {}).get("N", 0))),
-        attempt=int(item["attempt"]["N"]),
-        unanswered=int(item["unanswered"]["N"]),
-        doubtful=item.get("doubtful", {}).get("BOOL", False),
-        first_attempt_at=first_attempt_at,
-        reopened_after=int(item.get("reopened_after", {}).get("N", 0)),
-        aged=float(item.get("aged", {}).get("N", 0)),
-        ages_from=ages_from,
-    )
-
-
-def _finished(item: Item) -> Finished:
-    run_id, redrives = item["run_id"]["S"], int(item.get("redrives", {}).get("N", 0))
-    outcome: AlreadyTriggered | Rejected | Held
-    untold_since = None
-    match item["state"]["S"]:
-        case "dead":
-            in_doubt = item.get("doubtful", {}).get("BOOL", False)
-            outcome = Rejected(Reason(item["reason"]["S"]), item["reason_text"]["S"], in_doubt)
-        case "held":
-            outcome = Held(Reason(item["reason"]["S"]), item["reason_text"]["S"])
-        case _:
-            outcome = AlreadyTriggered(f"the ledger says that {run_id} was started before")
-            untold_since = None if "not_runnable" in item else float(item["finished_at"]["N"])
-    return Finished(run_id, outcome, redrives, untold_since)
-
-
-def _outcome_values(outcome: Outcome) -> Item:
-    return {
-        ":outcome": {"S": type(outcome).__name__},
-        ":reason": {"S": getattr(outcome, "reason", "")},
-        ":text": {"S": getattr(outcome, "text", "")[:_LONGEST_REASON]},
-    }

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from mwaa_gateway.aws.calls import refused_item, unavailable_unless_answered
-from mwaa_gateway.aws.ledger_table import REMEMBERED_SECONDS
+from mwaa_gateway.aws.ledger_items import REMEMBERED_SECONDS
 from mwaa_gateway.aws.task_tokens import Seal
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason
