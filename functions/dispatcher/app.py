@@ -7,10 +7,11 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from mwaa_gateway import wiring
 from mwaa_gateway.aws.trigger_messages import TriggerMessage
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.observability import logger, report_dispatch
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.dispatch import report_dispatch
+from mwaa_gateway.wiring.dispatcher import dispatcher
 
 # A batch of one that is given back is no failed invocation: it would slow the queue's polling and raise the alarm.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -23,7 +24,7 @@ class GivenBack(Exception):
 def deliver(record: SQSRecord) -> None:
     """Dispatch one message, and give it back with its own delay when it must come again."""
     try:
-        function = wiring.dispatcher()
+        function = dispatcher()
         message = TriggerMessage.from_record(record.raw_event)
         if function.messages.rejoin(message):
             return

@@ -4,12 +4,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from mwaa_gateway import wiring
 from mwaa_gateway.events import from_eventbridge
-from mwaa_gateway.observability import logger, report_ingress
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.ingress import report_ingress
+from mwaa_gateway.wiring.ingress import ingress
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001  Lambda passes both
     """Turn the event into trigger requests; an exception has Lambda deliver it again."""
-    report_ingress(wiring.ingress().ingest(from_eventbridge(event), payload=event))
+    report_ingress(ingress().ingest(from_eventbridge(event), payload=event))

@@ -7,11 +7,12 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from mwaa_gateway import wiring
 from mwaa_gateway.backoff import backoff_seconds
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.events import from_queue
-from mwaa_gateway.observability import logger, report_given_back, report_ingress
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.ingress import report_given_back, report_ingress
+from mwaa_gateway.wiring.ingress import queued_events
 
 # A batch that is given back whole is no failed invocation: it would slow the queue's polling.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -19,7 +20,7 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 
 def take_in(record: SQSRecord) -> None:
     """Turn one message's events into trigger requests; where that fails, the message comes again by itself."""
-    function, queue = wiring.queued_events(), record.event_source_arn
+    function, queue = queued_events(), record.event_source_arn
     try:
         queued = from_queue(record.body, queue, function.believed)
         report_ingress(function.ingress.ingest(queued.events, payload=queued.payload))

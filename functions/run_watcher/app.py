@@ -4,10 +4,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from mwaa_gateway import wiring
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.observability import logger, report_round
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.rounds import report_round
 from mwaa_gateway.watch_notices import read_notices
+from mwaa_gateway.wiring.run_watcher import run_watcher
 
 RETRY_SECONDS = 10
 
@@ -15,7 +16,7 @@ RETRY_SECONDS = 10
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001  Lambda passes both
     """Make a round, and have another one made while anything is watched; the batch comes again when that fails."""
-    function = wiring.run_watcher()
+    function = run_watcher()
     records = event["Records"]
     notices = read_notices(record["body"] for record in records)
     try:

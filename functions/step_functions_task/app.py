@@ -4,10 +4,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from mwaa_gateway import wiring
 from mwaa_gateway.errors import GatewayError
-from mwaa_gateway.observability import logger, report_refused_task, report_task
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.tasks import report_refused_task, report_task
 from mwaa_gateway.task_call import read_task_call
+from mwaa_gateway.wiring.step_functions_task import step_functions_task
 
 
 @logger.inject_lambda_context
@@ -15,7 +16,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     """Return which run it is; an exception belongs to the state's Retry and Catch, by the name of its class."""
     try:
         call = read_task_call(event)
-        request = wiring.step_functions_task().start(call)
+        request = step_functions_task().start(call)
     except GatewayError as error:
         report_refused_task(error)
         raise

@@ -92,7 +92,7 @@ def queues(sqs) -> Queues:
 @pytest.fixture
 def deployed(queues: Queues, dynamodb, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The settings as the template sets them, and one rule that takes everything."""
-    from mwaa_gateway import wiring  # noqa: PLC0415
+    from mwaa_gateway.wiring.ingress import ingress  # noqa: PLC0415
 
     for name, value in {
         "RULES_TABLE": "rules",
@@ -113,9 +113,9 @@ def deployed(queues: Queues, dynamodb, monkeypatch: pytest.MonkeyPatch) -> Itera
     dynamodb.put_item(TableName="rules", Item=copy)
     head = {"partition": {"S": "*"}, "sort": {"S": "head"}, "generation": {"N": "1"}}
     dynamodb.put_item(TableName="rules", Item=head)
-    wiring.ingress.cache_clear()
+    ingress.cache_clear()
     yield
-    wiring.ingress.cache_clear()
+    ingress.cache_clear()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,6 @@ from fakes.airflow import BUSY, FakeAirflow
 from fakes.catalog import FakeCatalogStore
 from fakes.requests import a_request
 from integration.functions import Context, Queues, lines, load
-from mwaa_gateway import observability, wiring
 from mwaa_gateway.aws.brake_items import BrakeItems
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
@@ -24,9 +24,11 @@ from mwaa_gateway.brake import Brake
 from mwaa_gateway.catalog import LiveCatalog
 from mwaa_gateway.dispatch import Dispatched, Dispatcher
 from mwaa_gateway.gates import Gates
+from mwaa_gateway.observability.dispatch import report_dispatch
 from mwaa_gateway.outcomes import NotRunnable, Reason, Rejected, Triggered
 from mwaa_gateway.settings import DispatcherSettings
 from mwaa_gateway.trigger_request import TriggerRequest
+from mwaa_gateway.wiring.dispatcher import DispatcherFunction, dispatcher
 
 S3_RECORD = {
     "eventVersion": "2.1",
@@ -187,7 +189,7 @@ class Dispatching:
 @pytest.fixture
 def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) -> Dispatching:
     airflow = FakeAirflow()
-    function = wiring.DispatcherFunction(
+    function = DispatcherFunction(
         settings=DispatcherSettings(
             environment="analytics",
             rules_table="rules",
@@ -211,7 +213,7 @@ def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) 
         ),
         messages=TriggerMessages(sqs, queues.trigger, time.time),
     )
-    monkeypatch.setattr(wiring, "dispatcher", lambda: function)
+    monkeypatch.setattr("mwaa_gateway.wiring.dispatcher.dispatcher", lambda: function)
     return Dispatching(airflow, load("dispatcher").handler, queues, sqs)
 
 
@@ -233,7 +235,7 @@ def test_a_message_becomes_a_run(dispatching: Dispatching, capsys: pytest.Captur
 def test_a_run_that_will_not_start_is_told_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     """Accepted, and yet a warning; its metric has the alarm's dimensions."""
     outcome = Triggered(NotRunnable.PAUSED)
-    observability.report_dispatch(Dispatched(a_request(), outcome, 1, None), "analytics")
+    report_dispatch(Dispatched(a_request(), outcome, 1, None), "analytics")
     log, metric = lines(capsys)
     assert ("WARNING", "Triggered", "paused") == (log["level"], log["outcome"], log["reason"])
     assert log["message"].startswith("accepted, not runnable")
@@ -347,11 +349,11 @@ def test_wiring_builds_a_dispatcher_from_its_settings(
         "TRIGGER_DLQ_URL": queues.trigger_dlq,
     }.items():
         monkeypatch.setenv(name, value)
-    wiring.dispatcher.cache_clear()
+    dispatcher.cache_clear()
     try:
-        assert "analytics" == wiring.dispatcher().settings.environment
+        assert "analytics" == dispatcher().settings.environment
     finally:
-        wiring.dispatcher.cache_clear()
+        dispatcher.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -373,11 +375,11 @@ def test_wiring_chooses_the_transport_of_its_environment(
         "SLOTS_PER_ENVIRONMENT": "4",
     }.items():
         monkeypatch.setenv(name, value)
-    wiring.dispatcher.cache_clear()
+    dispatcher.cache_clear()
     try:
-        airflow = wiring.dispatcher().dispatcher.airflow
+        airflow = dispatcher().dispatcher.airflow
     finally:
-        wiring.dispatcher.cache_clear()
+        dispatcher.cache_clear()
     assert expected == type(airflow).__name__
     if expected == "RestTransport":
         assert 1 == airflow._client.meta.config.retries["total_max_attempts"]
@@ -392,7 +394,36 @@ def test_importing_the_functions_builds_nothing(monkeypatch: pytest.MonkeyPatch)
         assert callable(load(name).handler)
 
 
-def test_an_ingress_function_does_not_load_the_http_client() -> None:
-    """Requests would cost every cold start some 90 ms for nothing."""
-    code = "import sys; import mwaa_gateway.wiring; sys.exit('requests' in sys.modules)"
-    assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
+@pytest.mark.parametrize(
+    ("function", "not_loaded"),
+    [
+        (
+            "s3_events",
+            "requests dispatch gates catalog ledger task watch airflow_cli airflow_rest aws.ledger_table",
+        ),
+        (
+            "sns_events",
+            "requests dispatch gates catalog ledger task watch airflow_cli airflow_rest aws.ledger_table",
+        ),
+        (
+            "eventbridge_events",
+            "requests dispatch gates catalog ledger task watch airflow_cli aws.ledger_table",
+        ),
+        ("queued_events", "requests dispatch gates catalog ledger task watch airflow_cli aws.ledger_table"),
+        ("dispatcher", "requests ingest live_rules rules patterns rule_index events task watch"),
+        ("step_functions_task", "requests dispatch gates catalog watch airflow_cli airflow_rest"),
+        ("run_watcher", "requests dispatch gates ingest live_rules rules patterns rule_index task"),
+    ],
+)
+def test_a_cold_start_loads_what_its_function_works_with(function: str, not_loaded: str) -> None:
+    """Everything else would cost each new sandbox for nothing: requests alone some 90 ms."""
+    code = "import json, sys; import app; print(json.dumps(list(sys.modules)))"
+    folder = Path(__file__).parents[2] / "functions" / function
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True
+    )
+
+    modules = set(json.loads(loaded.stdout))
+    assert "aws_lambda_powertools" in modules
+    unwanted = {name if name == "requests" else f"mwaa_gateway.{name}" for name in not_loaded.split()}
+    assert set() == unwanted & modules

@@ -10,9 +10,9 @@ import pytest
 
 from fakes.rules_table import create_rules_table
 from integration.functions import RULE, Context, Queues, lines, load
-from mwaa_gateway import wiring
 from mwaa_gateway.events import from_eventbridge, from_s3_notification, from_sns_notification
 from mwaa_gateway.trigger_request import TriggerRequest
+from mwaa_gateway.wiring.ingress import queued_events
 
 SAMPLES = Path(__file__).parents[2] / "events"
 # As SQS in moto names them, and as the samples do.
@@ -113,9 +113,9 @@ def function(
     monkeypatch.setenv("EVENT_QUEUE_ARNS", arn + OWN_QUEUE)
     monkeypatch.setenv("UNWRAP_TOPIC_ARNS", UNWRAPPED)
     monkeypatch.setattr("random.random", lambda: 0.0)
-    wiring.queued_events.cache_clear()
+    queued_events.cache_clear()
     yield QueuedEvents(load("queued_events").handler, queues, sqs, dynamodb, urls)
-    wiring.queued_events.cache_clear()
+    queued_events.cache_clear()
 
 
 DIRECT = {
@@ -164,7 +164,7 @@ def test_a_message_given_back_stays_away_the_longer_the_more_often_it_was_receiv
     function: QueuedEvents, rules_table_away: Callable[[], Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By its own visibility, 5 s doubling, not by the queue's: here the longest of the first four."""
-    built = wiring.queued_events()
+    built = queued_events()
     object.__setattr__(built, "jitter", lambda: 1.0)
     rules_table_away()
     seconds = []
@@ -245,7 +245,7 @@ def test_a_redrive_believes_a_message_no_more_than_before(function: QueuedEvents
     function.deliver(OTHER_QUEUE)
     for listed, expected in ((OWN_QUEUE, 0), (OTHER_QUEUE, 1)):
         monkeypatch.setenv("EVENT_QUEUE_ARNS", f"arn:aws:sqs:eu-west-1:123456789012:{listed}")
-        wiring.queued_events.cache_clear()
+        queued_events.cache_clear()
         (kept, *_) = function.queues.read(function.queues.ingress_dlq)
         function.send(RETRY_QUEUE, kept)
         assert 1 == function.deliver(RETRY_QUEUE)
@@ -256,7 +256,7 @@ def test_a_mistake_of_ours_is_told_and_the_message_stays(
     function: QueuedEvents, monkeypatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Powertools would say nothing of it; a version that mends it finds the message."""
-    monkeypatch.setattr("mwaa_gateway.wiring.ingest", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("mwaa_gateway.wiring.ingress.ingest", lambda *_, **__: 1 / 0)
     function.send(OWN_QUEUE, upload("orders/1.csv"))
     assert 1 == function.deliver(OWN_QUEUE)
     assert ([], 1) == (function.dead(), function.waiting(OWN_QUEUE))

@@ -27,7 +27,8 @@ class Tasks:
 @pytest.fixture
 def tasks(deployed, sqs, monkeypatch) -> Tasks:  # noqa: ARG001
     """As the template sets them up, without the queue's delay."""
-    from mwaa_gateway import wiring  # noqa: PLC0415
+    from mwaa_gateway.wiring.run_watcher import run_watcher  # noqa: PLC0415
+    from mwaa_gateway.wiring.step_functions_task import step_functions_task  # noqa: PLC0415
 
     fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     url = sqs.create_queue(QueueName="gateway-watch-analytics.fifo", Attributes=fifo)["QueueUrl"]
@@ -39,7 +40,7 @@ def tasks(deployed, sqs, monkeypatch) -> Tasks:  # noqa: ARG001
         "MWAA_ENVIRONMENT_NAME": "acme-analytics",
     }.items():
         monkeypatch.setenv(name, value)
-    for built in (wiring.step_functions_task, wiring.run_watcher):
+    for built in (step_functions_task, run_watcher):
         built.cache_clear()
 
     def start(event: Any, context: Any) -> dict:
@@ -56,7 +57,7 @@ def tasks(deployed, sqs, monkeypatch) -> Tasks:  # noqa: ARG001
         return found.get("Messages", [])
 
     yield Tasks(start, watch, read)
-    for built in (wiring.step_functions_task, wiring.run_watcher):
+    for built in (step_functions_task, run_watcher):
         built.cache_clear()
 
 

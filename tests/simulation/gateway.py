@@ -13,7 +13,6 @@ from typing import Any
 import requests
 
 import mwaa_gateway
-from mwaa_gateway import wiring
 from mwaa_gateway.aws import mwaa as mwaa_adapter
 from mwaa_gateway.aws.brake_items import BrakeItems
 from mwaa_gateway.aws.catalog_item import CatalogItem
@@ -40,6 +39,8 @@ from mwaa_gateway.live_rules import LiveRules
 from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
 from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
+from mwaa_gateway.wiring.dispatcher import DispatcherFunction
+from mwaa_gateway.wiring.ingress import Ingress, QueuedEventsFunction
 from simulation.airflow import Airflow
 from simulation.dynamodb import DynamoDB, Table
 from simulation.invoke_rest_api import InvokeRestApi
@@ -69,7 +70,7 @@ class Gateway:
     """Every function, queue and table of one deployment, with an Airflow for each environment.
 
     Environments named in `rest` are reached by InvokeRestApi, the others by CLI tokens.
-    `make_dispatcher` builds what `wiring.dispatcher()` builds: the one place where its ports are put together.
+    `make_dispatcher` builds what `wiring.dispatcher` builds: the one place where its ports are put together.
     """
 
     world: World
@@ -157,8 +158,8 @@ class Gateway:
 
     # --- functions -------------------------------------------------------------------------------------------------
 
-    def _ingress(self, settings: IngressSettings) -> wiring.Ingress:
-        return wiring.Ingress(
+    def _ingress(self, settings: IngressSettings) -> Ingress:
+        return Ingress(
             settings=settings,
             rules=LiveRules(
                 RulesTable(self.dynamodb, "rules", pause=self.world.scheduler.wait),
@@ -191,7 +192,7 @@ class Gateway:
         settings = QueuedEventsSettings(
             **self._ingress_settings(), ingress_retry_queue_arn=arn("ingress-retry")
         )
-        function = wiring.QueuedEventsFunction(
+        function = QueuedEventsFunction(
             ingress=self._ingress(settings),
             believed=BelievedQueues(
                 settings.ingress_retry_queue_arn, settings.event_queue_arns, settings.unwrap_topic_arns
@@ -209,7 +210,7 @@ class Gateway:
     def sandbox(self, name: str, wired: SimpleNamespace) -> Sandbox:
         """Make a sandbox of functions/<name>, wired with these ports."""
         module = self._modules[name].pop() if self._modules[name] else _load(name)
-        module.wiring = wired
+        vars(module).update(vars(wired))  # in the place of what `mwaa_gateway.wiring` builds
         if self.logged:
             return Sandbox(module.handler, lambda: None)
         # Log lines and metrics prove nothing here and cost as much as everything else together.
@@ -241,11 +242,11 @@ class Gateway:
 
 
 def production_dispatcher(gateway: Gateway, environment: str) -> Any:
-    """What `wiring.dispatcher()` builds, on simulated clients."""
+    """What `wiring.dispatcher` builds, on simulated clients."""
     world = gateway.world
     settings = dispatcher_settings(gateway, environment)
     airflow, now = _transport(gateway, settings), world.clock()
-    return wiring.DispatcherFunction(
+    return DispatcherFunction(
         settings=settings,
         dispatcher=Dispatcher(
             ledger=LedgerTable(gateway.dynamodb, settings.ledger_table),

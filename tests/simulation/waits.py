@@ -6,7 +6,6 @@ from collections.abc import Set as AbstractSet
 from types import SimpleNamespace
 from typing import Any
 
-from mwaa_gateway import wiring
 from mwaa_gateway.aws.queues import TriggerQueues, VisibilityTimeout, WatchQueues
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.aws.task_tokens import Seal, TaskCallbacks
@@ -15,6 +14,7 @@ from mwaa_gateway.live_rules import LiveRules
 from mwaa_gateway.run_states import RunEnd, RunState, RunsUnknown
 from mwaa_gateway.task import TaskStarter
 from mwaa_gateway.watch import Watcher
+from mwaa_gateway.wiring.run_watcher import RunWatcherFunction
 from simulation.airflow import Airflow
 from simulation.dynamodb import Item, Key
 from simulation.gateway import Gateway
@@ -277,7 +277,7 @@ class Waits:
         client: Any = self._watch_client
         states: Any = self.states
         settings: Any = SimpleNamespace(environment="legacy")
-        function = wiring.RunWatcherFunction(
+        function = RunWatcherFunction(
             settings=settings,
             watcher=Watcher(
                 environment="legacy",

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from mwaa_gateway.aws.calls import unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.ingest import DeadEvent
-from mwaa_gateway.outcomes import Rejected
-from mwaa_gateway.trigger_request import TriggerRequest
 
 if TYPE_CHECKING:
+    # Of one function or another: none has to load all of them at its cold start.
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+    from mwaa_gateway.ingest import DeadEvent
+    from mwaa_gateway.outcomes import Rejected
+    from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = [
     "EventQueues",
@@ -44,7 +46,7 @@ class TriggerQueues:
         self._client = client
         self._url = url
 
-    def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
+    def enqueue(self, requests: "Sequence[TriggerRequest]") -> None:
         """Send every request to its environment's queue, ten at a time, in the group of its rule."""
         messages: defaultdict[str, list[_Message]] = defaultdict(list)
         for request in requests:
@@ -90,12 +92,12 @@ class IngressDeadLetterQueue:
         self._client = client
         self._url = url
 
-    def bury(self, dead: Sequence[DeadEvent]) -> None:
+    def bury(self, dead: "Sequence[DeadEvent]") -> None:
         """Keep every dead event whole; one that is too large for a message is kept compressed."""
         _send_all(self._client, self._url, [_Message(_dead_event_body(event)) for event in dead])
 
 
-def _dead_event_body(dead: DeadEvent) -> str:
+def _dead_event_body(dead: "DeadEvent") -> str:
     document: dict[str, Any] = {
         "format": 1,
         "reason": dead.reason,
@@ -120,7 +122,7 @@ class TriggerDeadLetterQueue:
         self._client = client
         self._url = url
 
-    def ring(self, request: TriggerRequest, rejected: Rejected, attempt: int) -> None:
+    def ring(self, request: "TriggerRequest", rejected: "Rejected", attempt: int) -> None:
         """Put the request there with its reason."""
         self._send(
             {
@@ -132,7 +134,7 @@ class TriggerDeadLetterQueue:
             }
         )
 
-    def keep_unreadable(self, body: str, rejected: Rejected) -> None:
+    def keep_unreadable(self, body: str, rejected: "Rejected") -> None:
         """Keep a message of the trigger queue that is no trigger request, as it came."""
         self._send({"format": 1, "reason": rejected.reason, "reason_text": rejected.text, "body": body})
 

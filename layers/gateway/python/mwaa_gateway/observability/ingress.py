@@ -1,0 +1,83 @@
+"""What ingress functions tell."""
+
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.ingest import DeadEventReason, IngressReport
+from mwaa_gateway.observability import logger, publish
+
+__all__ = ["report_given_back", "report_ingress"]
+
+
+def report_ingress(report: IngressReport) -> None:
+    """Log and count what became of each event of one invocation."""
+    for request in report.requests:
+        logger.info(
+            "requested",
+            extra={
+                "event_id": request.event["id"],
+                "rule_id": request.rule_id,
+                "environment": request.target.environment,
+                "dag_id": request.target.dag_id,
+                "run_id": request.target.run_id,
+                "outcome": "Requested",
+            },
+        )
+    for event in report.unmatched:
+        logger.info("no rule matches", extra={"event_id": event.id, "outcome": "Unmatched"})
+    for shadow in report.shadows:
+        logger.info(
+            "would have been requested" if shadow.run_id else "would have been dead",
+            extra={
+                "event_id": shadow.event_id,
+                "rule_id": shadow.rule_id,
+                "environment": shadow.environment,
+                "dag_id": shadow.dag_id,
+                "run_id": shadow.run_id,
+                "outcome": "Shadow",
+                "reason": shadow.reason,
+            },
+        )
+    if report.shadows_lost:
+        logger.warning(
+            "%s; the rule's report has a gap", report.shadows_lost, extra={"outcome": "ShadowLost"}
+        )
+    for dead in report.dead:
+        logger.error(
+            "kept in the ingress dead-letter queue: %s",
+            dead.text,
+            extra={
+                "event_id": dead.event_id,
+                "rule_id": dead.rule_id,
+                "outcome": "Dead",
+                "reason": dead.reason,
+            },
+        )
+    reasons = [dead.reason for dead in report.dead]
+    counts = {
+        "EventsMatched": report.matched,
+        "EventsUnmatched": len(report.unmatched),
+        "RequestsEnqueued": len(report.requests),
+        "ClaimChecks": len(report.claim_checks),
+        "EventsMalformed": reasons.count(DeadEventReason.MALFORMED_EVENT),
+        "BrokenRules": reasons.count(DeadEventReason.BROKEN_RULE),
+        "CapturesRefused": reasons.count(DeadEventReason.CAPTURES_REFUSED),
+        "DedupeKeyRefused": reasons.count(DeadEventReason.DEDUPE_KEY_REFUSED),
+        "DagIdRefused": reasons.count(DeadEventReason.DAG_ID_REFUSED),
+        "ConfRefused": reasons.count(DeadEventReason.CONF_REFUSED),
+        "ShadowMatches": len(report.shadows),
+        "ShadowsLost": len(report.shadows) if report.shadows_lost else 0,
+    }
+    if any(counts.values()):
+        publish({name: count for name, count in counts.items() if count})
+    else:
+        # S3's test event, for one: acknowledged, and said so.
+        logger.info("nothing to do", extra={"outcome": "Ignored"})
+
+
+def report_given_back(error: Exception, attempt: int, seconds: float) -> None:
+    """Log and count a message whose events could not be taken in now; what no outage explains, with its traceback."""
+    extra = {"attempt": attempt, "outcome": "GivenBack", "redeliver_after": seconds}
+    if isinstance(error, Unavailable):
+        logger.warning("the message comes again: %s", error, extra=extra)
+    else:
+        logger.error("the message comes again: %s", error, exc_info=error, extra=extra)
+    publish({"MessagesGivenBack": 1})

@@ -1,0 +1,73 @@
+"""The dispatcher of one environment."""
+
+import os
+import random
+import time
+from dataclasses import dataclass
+from functools import cache
+
+import boto3
+
+from mwaa_gateway.aws.brake_items import BrakeItems
+from mwaa_gateway.aws.calls import CLIENT_CONFIG
+from mwaa_gateway.aws.catalog_item import CatalogItem
+from mwaa_gateway.aws.gate_items import GateItems
+from mwaa_gateway.aws.ledger_table import LedgerTable
+from mwaa_gateway.aws.queues import TriggerDeadLetterQueue
+from mwaa_gateway.aws.trigger_messages import TriggerMessages
+from mwaa_gateway.brake import Brake
+from mwaa_gateway.catalog import LiveCatalog
+from mwaa_gateway.dispatch import Dispatcher
+from mwaa_gateway.gates import Gates
+from mwaa_gateway.observability.dispatch import report_not_listed
+from mwaa_gateway.settings import DispatcherSettings
+from mwaa_gateway.wiring.transport import airflow_of
+
+__all__ = ["DispatcherFunction", "dispatcher"]
+
+
+@dataclass(frozen=True, slots=True)
+class DispatcherFunction:
+    """A dispatcher function: the flow, and the messages it works on."""
+
+    settings: DispatcherSettings
+    dispatcher: Dispatcher
+    messages: TriggerMessages
+
+
+@cache
+def dispatcher() -> DispatcherFunction:
+    """Build the dispatcher of this sandbox, once."""
+    settings = DispatcherSettings.from_environ(os.environ)
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
+    airflow = airflow_of(settings)
+    return DispatcherFunction(
+        settings=settings,
+        dispatcher=Dispatcher(
+            ledger=LedgerTable(dynamodb, settings.ledger_table),
+            airflow=airflow,
+            dead_letters=TriggerDeadLetterQueue(sqs, settings.trigger_dlq_url),
+            brake=Brake(
+                settings.environment,
+                BrakeItems(dynamodb, settings.rules_table),
+                refresh_seconds=settings.brake_refresh_seconds,
+            ),
+            gates=Gates(
+                settings.environment,
+                GateItems(dynamodb, settings.ledger_table),
+                dag_missing_grace_seconds=settings.dag_missing_grace_seconds,
+            ),
+            catalog=LiveCatalog(
+                CatalogItem(dynamodb, settings.ledger_table, settings.environment),
+                airflow,
+                refresh_seconds=settings.dag_catalog_seconds,
+                now=time.time,
+                report=lambda text: report_not_listed(text, settings.environment),
+            ),
+            maximum_event_age_seconds=settings.maximum_event_age_seconds,
+            now=time.time,
+            jitter=random.random,
+        ),
+        messages=TriggerMessages(sqs, settings.trigger_queue_url, time.time),
+    )

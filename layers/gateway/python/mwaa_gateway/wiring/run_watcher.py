@@ -1,0 +1,57 @@
+"""The run watcher of one environment."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+
+import boto3
+
+from mwaa_gateway.aws.calls import CLIENT_CONFIG
+from mwaa_gateway.aws.queues import VisibilityTimeout, WatchQueues
+from mwaa_gateway.aws.task_tokens import TaskCallbacks
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.settings import RunWatcherSettings
+from mwaa_gateway.watch import Watcher
+from mwaa_gateway.wiring.transport import runs_of
+from mwaa_gateway.wiring.watches import watches
+
+__all__ = ["RunWatcherFunction", "run_watcher"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunWatcherFunction:
+    """A run watcher: the flow, and its queue."""
+
+    settings: RunWatcherSettings
+    watcher: Watcher
+    queue: WatchQueues
+    visibility: VisibilityTimeout
+    now: Callable[[], float]
+
+    def give_back(self, receipt_handle: str, seconds: float) -> None:
+        """Have the message delivered again soon; if that cannot be said, it comes when its visibility timeout ends."""
+        with suppress(Unavailable):
+            self.visibility.give_back(receipt_handle, seconds)
+
+
+@cache
+def run_watcher() -> RunWatcherFunction:
+    """Build the run watcher of this sandbox, once."""
+    settings = RunWatcherSettings.from_environ(os.environ)
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    return RunWatcherFunction(
+        settings=settings,
+        watcher=Watcher(
+            environment=settings.environment,
+            store=watches(settings.ledger_table, settings.task_token_key),
+            airflow=runs_of(settings),
+            callbacks=TaskCallbacks(boto3.client("stepfunctions", config=CLIENT_CONFIG)),
+            now=time.time,
+        ),
+        queue=WatchQueues(sqs, settings.watch_queue_url),
+        visibility=VisibilityTimeout(sqs, settings.watch_queue_url),
+        now=time.time,
+    )

@@ -1,0 +1,33 @@
+"""The function that states of state machines call."""
+
+import os
+import time
+from functools import cache
+
+import boto3
+
+from mwaa_gateway.aws.calls import CLIENT_CONFIG
+from mwaa_gateway.aws.queues import WatchQueues
+from mwaa_gateway.settings import TaskSettings
+from mwaa_gateway.task import TaskStarter
+from mwaa_gateway.wiring.ingress import build_ingress
+from mwaa_gateway.wiring.watches import watches
+
+__all__ = ["step_functions_task"]
+
+
+@cache
+def step_functions_task() -> TaskStarter:
+    """Build step_functions_task of this sandbox, once."""
+    settings = TaskSettings.from_environ(os.environ)
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    ingress = build_ingress(settings, sqs)
+    return TaskStarter(
+        rules=ingress.rules,
+        allowed=settings.task_dags,
+        environments=settings.environments,
+        queue=ingress.queues,
+        watches=watches(settings.ledger_table, settings.task_token_key),
+        watch_queue=WatchQueues(sqs, settings.watch_queue_url),
+        now=time.time,
+    )

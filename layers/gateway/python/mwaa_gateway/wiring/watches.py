@@ -1,0 +1,17 @@
+"""Who waits for which run: written by the function that states call, and followed by the run watcher."""
+
+import time
+
+import boto3
+
+from mwaa_gateway.aws.calls import CLIENT_CONFIG
+from mwaa_gateway.aws.task_tokens import Seal
+from mwaa_gateway.aws.watch_items import WatchItems
+
+__all__ = ["watches"]
+
+
+def watches(ledger_table: str, key: str) -> WatchItems:
+    """Build the watches, their tokens sealed with this key."""
+    seal = Seal(boto3.client("kms", config=CLIENT_CONFIG), key)
+    return WatchItems(boto3.client("dynamodb", config=CLIENT_CONFIG), ledger_table, seal, now=time.time)
