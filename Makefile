@@ -18,7 +18,7 @@ BIN := .venv/bin
 ONCE ?=
 export AIRFLOW_VERSION ?= 3.3.1
 
-.PHONY: help run down setup test check test-fast test-simulation simulate guarantees baselines benchmark test-template test-3.13 test-local-stack test-airflow-all format lock clean
+.PHONY: help run down setup test check test-fast test-simulation simulate guarantees baselines benchmark test-template test-3.13 test-in-process test-local-stack test-local-parts test-airflow-all format lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -29,7 +29,12 @@ run: .venv/.ready .venvs/lambda/.ready  ## The whole gateway on this machine, sh
 down:  ## Stop a local stack that is still running
 	@$(BIN)/mwaa-gateway local down
 
-test: setup check test-fast test-simulation test-template test-3.13 test-local-stack  ## Every check and every test
+test: setup check  ## Every check and every test
+	@echo "Three rows of tests at once: the deployed gateway's and the local parts' wait for Airflow more than they work. Each tells when it is through."
+	@$(MAKE) --jobs=3 --output-sync=target --keep-going test-local-stack test-local-parts test-in-process
+
+test-in-process: .venv/.ready  ## What needs no other process, one after the other
+	@status=0; for tests in test-fast test-simulation test-template test-3.13; do $(MAKE) $$tests || status=1; done; exit $$status
 
 setup: .venv/.ready .venvs/lambda/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## Make the locked environments
 
@@ -75,6 +80,9 @@ endif
 
 test-local-stack: .venv/.ready .venvs/lambda/.ready  ## The deployed gateway against real Airflow
 	$(BIN)/pytest tests/local_stack
+
+test-local-parts: .venv/.ready .venvs/lambda/.ready  ## What the local stack is made of: MiniStack's contract, Airflow behind MWAA's API, its command
+	$(BIN)/pytest tests/local_parts
 
 AIRFLOW_VERSIONS ?=
 KEEP_AIRFLOW ?=

@@ -44,8 +44,6 @@ from datetime import datetime, timezone
 with DAG("no_tasks", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=timezone.utc), catchup=False):
     pass
 """
-# One Airflow of each for all tests here, when the tests are spread over processes.
-pytestmark = pytest.mark.xdist_group("local_mwaa")
 
 
 class Anyone:
