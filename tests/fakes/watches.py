@@ -38,7 +38,7 @@ class FakeWatchStore:
         if key in self.items:
             old, generation = self.items[key]
             if old.token_mark == call.token.mark:
-                return Opened(generation)
+                return Opened(generation, old.environment, old.dag_id)
             if old.token_mark in self.tokens and old.ending is None and not call.is_retry:
                 return IdentityTaken()
             ending = old.ending
@@ -60,7 +60,7 @@ class FakeWatchStore:
             generation = 0
         self.items[key] = (fresh, generation)
         self.tokens[call.token.mark] = call.token
-        return Opened(generation)
+        return Opened(generation, fresh.environment, fresh.dag_id)
 
     def watched(self, environment: str) -> list[Watch]:
         self.failures.raise_if_due("watched")

@@ -77,9 +77,14 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The watch is there; its run is that of `generation`, which is above 0 where a failed run is followed by another."""
+    """The watch is there; its run is that of `generation`, which is above 0 where a failed run is followed by another.
+
+    `environment` and `dag_id` say whose run it is: of one that was asked for before, not always where its rule leads now.
+    """
 
     generation: int
+    environment: str
+    dag_id: str
 
 
 @dataclass(frozen=True, slots=True)

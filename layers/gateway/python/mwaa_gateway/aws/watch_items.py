@@ -67,16 +67,17 @@ class WatchItems:
         for _ in range(_RACES):
             item = self._get(key)
             if item is None:
-                if self._written(key | _first(request, now) | waiting, instead_of=None):
-                    return Opened(0)
+                first = _first(request, now)
+                if self._written(key | first | waiting, instead_of=None):
+                    return _opened(first)
                 continue
             if item["token_mark"]["S"] == call.token.mark:
-                return Opened(int(item["generation"]["N"]))  # the same call once more
+                return _opened(item)  # the same call once more
             if "watched_in" in item and "ending" not in item and not call.is_retry:
                 return IdentityTaken()
             followed = _followed(item, call.wait, request, now)
             if self._written(key | followed | waiting, instead_of=item):
-                return Opened(int(followed["generation"]["N"]))
+                return _opened(followed)
         raise Unavailable("the watch is being changed by others at every try")
 
     def watched(self, environment: str) -> list[Watch]:
@@ -242,6 +243,10 @@ def _followed(item: Item, wait: Wait, request: TriggerRequest, now: float) -> It
     if ending is not None and not (isinstance(ending, Failed) and not ending.may_be_rerun):
         followed["ending"] = item["ending"]  # of a request that was dead or held, the watcher looks again
     return followed
+
+
+def _opened(item: Item) -> Opened:
+    return Opened(int(item["generation"]["N"]), item["environment"]["S"], item["dag_id"]["S"])
 
 
 def _waiting(call: TaskCall, wait: Wait, mark: str, sealed: bytes, now: float) -> Item:
