@@ -16,7 +16,7 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason, Rejected, Triggered
 from mwaa_gateway.task_call import Token, read_task_call
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
-from mwaa_gateway.watches import Failed, IdentityTaken, Opened, Succeeded, TokenClosed
+from mwaa_gateway.watches import ExecutionOver, Failed, IdentityTaken, Opened, Succeeded, TokenClosed
 
 ENDED = Succeeded({"state": "success"})
 OPENED = Opened(0, "analytics", "load")
@@ -85,6 +85,14 @@ def test_an_end_is_kept_once_and_only_for_the_token_it_is_about(store):
     assert store.decide(watch, ENDED) is False
 
 
+def test_that_a_run_is_to_end_is_kept_for_whichever_watcher_comes_next(store):
+    """In a form that an older version reads as a failure: it tells nobody, and goes on."""
+    opened(store)
+    [watch] = store.watched("analytics")
+    assert store.decide(watch, ExecutionOver(1_200.0)) is True
+    assert store.watched("analytics") == [replace(watch, ending=ExecutionOver(1_200.0))]
+
+
 def test_a_first_call_with_another_token_is_refused_while_somebody_waits(store):
     """And taken when nobody does: an execution that is redriven begins to count its retries anew."""
     opened(store)
@@ -102,6 +110,7 @@ def test_a_first_call_with_another_token_is_refused_while_somebody_waits(store):
         (Failed("DagRunFailed", {"failed_tasks": ["b"]}), "rerun", 1, False),
         (Failed("DagRunDeleted", {}), "rerun", 1, False),
         (Failed("DagRunRejected", {"text": "no such DAG"}), "rerun", 0, False),
+        (ExecutionOver(1_200.0), "rerun", 0, False),
     ],
 )
 def test_what_a_retry_finds_after_an_end(store, ending, choice, generation, kept):

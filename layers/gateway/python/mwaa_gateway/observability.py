@@ -4,7 +4,7 @@ Log keys are the same everywhere: event_id, rule_id, dag_id, run_id, attempt, ou
 logged: keys, subjects and messages are other people's text. (A DAG id that an event may not name is, as a reason.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -13,6 +13,7 @@ from mwaa_gateway.dispatch import Dispatched
 from mwaa_gateway.errors import GatewayError, Unavailable
 from mwaa_gateway.ingest import DeadEventReason, IngressReport
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, NotRunnable, Reason, Retryable, Triggered
+from mwaa_gateway.run_stops import Stopped
 from mwaa_gateway.task_call import TaskCall
 from mwaa_gateway.trigger_request import TriggerRequest
 from mwaa_gateway.watch import Round
@@ -187,15 +188,20 @@ def report_round(made: Round, environment: str) -> None:
     for watch, ending in made.told:
         _log_watch("the wait is over", watch, type(ending).__name__, getattr(ending, "error", None))
     for watch in made.abandoned:
-        _log_watch("nobody waits for this run any more", watch, "Abandoned", None)
-    for watch in made.stopped:
-        _log_watch("the execution that waited is over", watch, "Stopped", None)
+        _log_watch("nobody waits for this run any more, and it goes on", watch, "Abandoned", None)
+    for stopped in made.stopped:
+        _log_stopped(stopped)
     for text in made.unclear:
         logger.warning("asked again in the next rounds: %s", text, extra={"environment": environment})
+    # A run that is to end with its execution, and that nobody knows to be over.
+    go_on = [stopped.watch for stopped in made.stopped if stopped.goes_on]
+    go_on += [watch for watch in made.abandoned if watch.wait.on_abort == "fail_run"]
     counts = {
         "WaitsEnded": len(made.told),
         "WaitsAbandoned": len(made.abandoned),
         "WaitsStopped": len(made.stopped),
+        "RunsMarkedFailed": sum(stopped.marked for stopped in made.stopped),
+        "RunsNotMarkedFailed": len(go_on),
         "WatcherQuestions": made.questions,
         "WatcherUnclear": len(made.unclear),
         "RunsWatched": made.watched,
@@ -204,8 +210,26 @@ def report_round(made: Round, environment: str) -> None:
     _publish({name: count for name, count in counts.items() if count or name == "RunsWatched"})
 
 
-def _log_watch(message: str, watch: Watch, outcome: str, reason: str | None) -> None:
-    logger.info(
+def _log_stopped(stopped: Stopped) -> None:
+    if stopped.goes_on:
+        said = f"the execution that waited is over, and its run could not be marked failed: {stopped.goes_on}"
+        _log_watch(said, stopped.watch, "RunNotMarkedFailed", None, log=logger.warning)
+    elif stopped.marked:
+        said = "the execution that waited is over, and its run was marked failed"
+        _log_watch(said, stopped.watch, "RunMarkedFailed", None)
+    else:
+        _log_watch("the execution that waited is over", stopped.watch, "Stopped", None)
+
+
+def _log_watch(
+    message: str,
+    watch: Watch,
+    outcome: str,
+    reason: str | None,
+    *,
+    log: Callable[..., None] = logger.info,
+) -> None:
+    log(
         message,
         extra={
             "environment": watch.environment,

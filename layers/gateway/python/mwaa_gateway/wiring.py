@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
     from mwaa_gateway.aws.mwaa import CliTransport
     from mwaa_gateway.aws.mwaa_cli_runs import CliRuns
+    from mwaa_gateway.aws.mwaa_web_session import WebSession
+    from mwaa_gateway.aws.web_server import WebServer
 
 __all__ = [
     "DispatcherFunction",
@@ -253,14 +255,26 @@ def _watches(ledger_table: str, key: str) -> WatchItems:
     return WatchItems(boto3.client("dynamodb", config=CLIENT_CONFIG), ledger_table, seal, now=time.time)
 
 
-def _runs(settings: AirflowSettings) -> "CliRuns | RestRuns":
+def _runs(settings: RunWatcherSettings) -> "CliRuns | RestRuns":
     """Build what asks the function's environment about its runs."""
-    transport = _airflow(settings)
+    transport, session = _airflow(settings), _web_session(settings)
     if isinstance(transport, RestTransport):
-        return RestRuns(transport)
+        return RestRuns(transport, session)
     from mwaa_gateway.aws.mwaa_cli_runs import CliRuns  # noqa: PLC0415  as below
 
-    return CliRuns(transport)
+    return CliRuns(transport, session)
+
+
+def _web_session(settings: RunWatcherSettings) -> "WebSession | None":
+    """Build what asks Airflow what neither transport can, where that is switched on."""
+    if not settings.web_login_role:
+        return None
+    from mwaa_gateway.aws.mwaa_web_session import ANSWER_SECONDS, WebSession  # noqa: PLC0415  as below
+
+    # One try for a token: what comes to nothing is tried in a later round.
+    mwaa = boto3.client("mwaa", config=REST_CLIENT_CONFIG)
+    web_server = replace(_web_server(settings), read_timeout_seconds=ANSWER_SECONDS)
+    return WebSession(mwaa, settings.mwaa_environment_name, web_server, settings.web_login_role)
 
 
 def _airflow(settings: AirflowSettings) -> "CliTransport | RestTransport":
@@ -272,13 +286,18 @@ def _airflow(settings: AirflowSettings) -> "CliTransport | RestTransport":
             Pace(settings.slots_per_environment),
         )
     # requests costs some 90 ms of cold start, and only this transport talks to the web server itself.
-    from mwaa_gateway.aws.mwaa import CliTransport, WebServer  # noqa: PLC0415
+    from mwaa_gateway.aws.mwaa import CliTransport  # noqa: PLC0415
 
-    web_server = WebServer(
+    mwaa = boto3.client("mwaa", config=CLIENT_CONFIG)
+    return CliTransport(mwaa, settings.mwaa_environment_name, _web_server(settings))
+
+
+def _web_server(settings: AirflowSettings) -> "WebServer":
+    from mwaa_gateway.aws.web_server import WebServer  # noqa: PLC0415  as above
+
+    return WebServer(
         host=settings.web_server_host,
         ca_bundle=settings.web_server_ca_bundle,
         connect_timeout_seconds=settings.cli_connect_timeout_seconds,
         read_timeout_seconds=settings.cli_read_timeout_seconds,
     )
-    mwaa = boto3.client("mwaa", config=CLIENT_CONFIG)
-    return CliTransport(mwaa, settings.mwaa_environment_name, web_server)
