@@ -346,6 +346,7 @@ def test_a_run_that_goes_on_is_marked_failed(environment: Environment, state: st
     assert environment.sent[1:] == [("GET", f"/api/v2{PATH}"), ("PATCH", f"/api/v2{PATH}")]
 
 
+@pytest.mark.guarantee(42)
 @pytest.mark.parametrize("state", ["success", "failed"])
 def test_a_run_that_is_over_is_never_changed(environment: Environment, state: str) -> None:
     """Airflow would: it marks failed whatever it is told to."""

@@ -20,7 +20,7 @@ def closed(scene: Scene, run_id: str) -> list[str]:
     return [said for run, said in scene.store.said if run == run_id]
 
 
-@pytest.mark.guarantee(27)
+@pytest.mark.guarantee(42)
 @pytest.mark.parametrize(
     ("state", "said"), [(SUCCESS, "the run had ended: success"), (FAILED, "the run had ended: failed")]
 )
@@ -34,7 +34,7 @@ def test_a_run_that_is_over_is_left_as_it_is(scene, state, said):
     assert closed(scene, run_id) == [f"its execution is over; {said}"]
 
 
-@pytest.mark.guarantee(27)
+@pytest.mark.guarantee(42)
 def test_a_run_is_marked_though_the_web_server_is_away_when_its_execution_ends(scene):
     """Tried again by whichever watcher there is then, without another word of the execution, and once."""
     run_id = scene.wait_for(wait={"on_abort": "fail_run"})
@@ -64,6 +64,7 @@ def test_what_cannot_be_done_is_told_at_once(scene):
     assert (made.watched, scene.store.tokens) == (0, {})
 
 
+@pytest.mark.guarantee(42)
 def test_it_is_told_that_an_airflow_never_answered(scene):
     """After a day."""
     run_id = scene.wait_for(wait={"on_abort": "fail_run"})
@@ -76,6 +77,7 @@ def test_it_is_told_that_an_airflow_never_answered(scene):
     assert closed(scene, run_id) == ["its execution is over; the run goes on: no answer"]
 
 
+@pytest.mark.guarantee(42)
 @pytest.mark.parametrize("state", [None, RequestState("open"), RequestState("held", Reason.RULE_DISABLED)])
 def test_a_run_that_is_started_after_its_execution_ended_is_ended_then(scene, state):
     """It was waiting for a slot, for its environment, or for somebody to release it."""
@@ -108,7 +110,7 @@ def test_a_run_that_somebody_deleted_is_not_looked_for_again(scene):
     assert [(one.marked, one.goes_on) for one in made.stopped] == [(False, "")]
 
 
-@pytest.mark.guarantee(27)
+@pytest.mark.guarantee(42)
 @pytest.mark.parametrize("fault", ["decide", "close"])
 def test_a_watcher_that_dies_in_between_marks_it_once(scene, fault):
     """Kept before anything is done; and a run that is marked is seen to be over."""

@@ -227,7 +227,7 @@ def test_an_execution_that_is_over_waits_no_more(scene, on_abort, failed):
     assert (made.watched, scene.airflow.failed) == (1, [run_id] if failed else [])
 
 
-@pytest.mark.guarantee(27)
+@pytest.mark.guarantee(42)
 def test_a_refused_heartbeat_does_not_let_a_run_go_on_that_is_to_end_with_its_execution(scene):
     """It may come before the event that the execution is over; without that event it was the state alone."""
     run_id = scene.wait_for(wait={"on_abort": "fail_run"})
@@ -245,6 +245,20 @@ def test_a_refused_heartbeat_does_not_let_a_run_go_on_that_is_to_end_with_its_ex
     assert [watch.run_id for watch in made.abandoned] == [other]
     assert 300 <= scene.clock - since <= 310
     assert other not in scene.airflow.failed
+
+
+@pytest.mark.guarantee(42)
+def test_an_execution_that_ended_before_its_watch_is_seen_is_remembered(scene):
+    """An index may lag behind; and one that was redriven since waits again."""
+    run_id = scene.wait_for(wait={"on_abort": "fail_run"})
+    watched, scene.store.watched = scene.store.watched, lambda _: []
+    scene.round(ended_executions=[EXECUTION])
+    scene.store.watched = watched
+    made = scene.round()
+    assert ([one.watch.run_id for one in made.stopped], scene.airflow.failed) == ([run_id], [run_id])
+    scene.clock += 10
+    scene.wait_for(token="token-2", state="b", wait={"on_abort": "fail_run"})
+    assert scene.round().stopped == []
 
 
 def test_word_of_an_end_has_it_asked_at_once_and_is_not_believed(scene):

@@ -114,10 +114,10 @@ class Watcher:
     _asked: dict[str, float] = field(default_factory=dict)
     _started: set[str] = field(default_factory=set)
     _heard: dict[str, float] = field(default_factory=dict)
-    _refused: dict[str, float] = field(default_factory=dict)  # since when heartbeats are, by token mark
-    _fetching: dict[str, float] = field(
-        default_factory=dict
-    )  # since when return values are asked for in vain
+    # By token mark, since when heartbeats are refused, and return values asked for in vain.
+    _refused: dict[str, float] = field(default_factory=dict)
+    _fetching: dict[str, float] = field(default_factory=dict)
+    _over: dict[str, float] = field(default_factory=dict)  # when it was heard of an execution that it is over
     _stops: RunStops = field(init=False)
     _asks_first: bool = False  # the round before had no time left to ask
 
@@ -136,12 +136,13 @@ class Watcher:
         report = Round()
         began = self.now()
         watches = self.store.watched(self.environment)
+        self._over |= dict.fromkeys(ended_executions, began)
         waiting: list[Watch] = []
         stopping: list[Watch] = []
         for watch in watches:
             if isinstance(watch.ending, ExecutionOver):
                 stopping.append(watch)
-            elif watch.execution_arn in ended_executions:
+            elif watch.execution_arn in ended_executions or self._was_over(watch):
                 stopping += self._stop(watch, report)
             elif watch.ending is None:
                 waiting.append(watch)
@@ -163,7 +164,7 @@ class Watcher:
                 break  # the others are due in the next round, and come first there
             self._ask(dag_id, by_dag[dag_id], report, began=began)
         report.watched = len(watches) - len(report.told) - len(report.abandoned) - len(report.stopped)
-        self._forget(watches)
+        self._forget(watches, began)
         return report
 
     def _due(self, waiting: Sequence[Watch], ended_runs: set[str]) -> set[str]:
@@ -284,6 +285,10 @@ class Watcher:
         self.store.close(watch, "told")
         report.told.append((watch, ending))
 
+    def _was_over(self, watch: Watch) -> bool:
+        """Tell whether its execution was over since it waits: an index may show the watch later than the event came."""
+        return watch.waiting_since < self._over.get(watch.execution_arn, float("-inf"))
+
     def _stop(self, watch: Watch, report: Round) -> list[Watch]:
         """Stop watching, or keep that the run is to end, and return the watch: it has ended, or not all at once."""
         over = ExecutionOver(self.now())
@@ -332,7 +337,8 @@ class Watcher:
             report.heartbeats += 1
         return True
 
-    def _forget(self, watches: Sequence[Watch]) -> None:
+    def _forget(self, watches: Sequence[Watch], began: float) -> None:
+        self._over = {arn: heard for arn, heard in self._over.items() if began - heard < EVENT_SECONDS}
         self._started &= {watch.run_id for watch in watches}
         marks = {watch.token_mark for watch in watches}
         for known in (self._heard, self._refused, self._fetching):
