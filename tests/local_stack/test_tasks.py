@@ -330,7 +330,7 @@ def test_over_rest_what_is_too_long_for_invoke_rest_api_goes_by_a_web_login(gate
         for name in ("waits", "waits long")
     }
     for environment, waits in waiting:
-        until("the run", lambda e=environment, x=waits: runs(gateway, e, "waiting", x), seconds=30)
+        until("the run", lambda e=environment, x=waits: runs(gateway, e, "waiting", x), seconds=60)
         gateway.aws.client("stepfunctions").stop_execution(executionArn=waits)
 
     for environment in gateway.environments:

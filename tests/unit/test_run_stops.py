@@ -46,7 +46,7 @@ def test_a_run_is_marked_though_the_web_server_is_away_when_its_execution_ends(s
         scene.round()
     assert scene.airflow.asked.count(("fail_run", "load")) < 90  # an hour; further apart the longer it lasts
     scene.airflow.trouble = None
-    while not scene.airflow.failed:
+    while not scene.airflow.failed and made.watched:
         made = scene.round()
     assert ([one.marked for one in made.stopped], made.watched) == ([True], 0)
     assert closed(scene, run_id) == ["its execution is over; the run was marked failed"]
@@ -70,7 +70,7 @@ def test_it_is_told_that_an_airflow_never_answered(scene):
     run_id = scene.wait_for(wait={"on_abort": "fail_run"})
     scene.airflow.trouble = RunsUnknown("no answer")
     since, made = scene.clock, scene.round(ended_executions=[EXECUTION])
-    while made.watched:
+    while made.watched and scene.clock < since + 2 * 86_400:
         made = scene.round(after=60)
     assert [one.goes_on for one in made.stopped] == ["no answer"]
     assert 86_400 <= scene.clock - since <= 86_600
@@ -140,7 +140,7 @@ def test_many_that_end_at_once_leave_the_others_their_round(scene):
     made = scene.round(ended_executions=[EXECUTION])
     assert [token for token, _ in scene.states.told] == ["w"]
     rounds = 1
-    while made.watched:
+    while made.watched and rounds < 50:
         made, rounds = scene.round(), rounds + 1
     assert sorted(scene.airflow.failed) == sorted(ended)
     assert rounds <= 20
