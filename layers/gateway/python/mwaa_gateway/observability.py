@@ -188,7 +188,10 @@ def report_round(made: Round, environment: str) -> None:
     for watch, ending in made.told:
         _log_watch("the wait is over", watch, type(ending).__name__, getattr(ending, "error", None))
     for watch in made.abandoned:
-        _log_watch("nobody waits for this run any more, and it goes on", watch, "Abandoned", None)
+        said, log = "nobody waits for this run any more", logger.info
+        if watch.wait.on_abort == "fail_run":
+            said, log = f"{said}, and no word came that its execution is over: it goes on", logger.warning
+        _log_watch(said, watch, "Abandoned", None, log=log)
     for stopped in made.stopped:
         _log_stopped(stopped)
     for text in made.unclear:
