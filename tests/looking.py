@@ -1,11 +1,19 @@
-"""What became of events on a running local stack: runs as Airflow tells them, and messages in queues."""
+"""What became of events on a running local stack: runs as Airflow tells them, messages in queues, secrets in logs."""
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from local_stack.airflow_runs import AirflowRuns, DagRun
 from local_stack.state import StackState
+
+SECRET_CHARACTERS = 64  # of the local MWAA's CLI tokens, web login tokens and sessions: base64url
+# With both cases and a digit it is no SHA-256 and no run_id.
+SECRET = re.compile(
+    rf"(?<![\w-])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])(?=[\w-]*\d)[\w-]{{{SECRET_CHARACTERS}}}(?![\w-])"
+    r"|Bearer [\w-]+|session=[\w.-]{40,}|AWS4-HMAC"
+)
 
 
 def runs(gateway: StackState, environment: str, rule_id: str, dag_id: str = "waiting") -> list[DagRun]:

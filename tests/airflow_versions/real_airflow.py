@@ -14,8 +14,9 @@ from botocore.config import Config
 from local_stack.mwaa import ControlClient, LocalMwaa
 from local_stack.mwaa.http_server import Answer, Request
 from local_stack.mwaa.versions import AirflowVersion
-from mwaa_gateway.aws.mwaa import CliTransport, WebServer
+from mwaa_gateway.aws.mwaa import CliTransport
 from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.aws.web_server import WebServer
 from mwaa_gateway.dispatch import Airflow
 from polling import until
 

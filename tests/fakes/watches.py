@@ -5,7 +5,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fakes.failures import Failures
-from mwaa_gateway.run_states import RunState, RunsUnknown
+from mwaa_gateway.run_states import (
+    Marking,
+    NotToBeHad,
+    ReturnValue,
+    RunEnd,
+    RunMarkedFailed,
+    RunNotThere,
+    RunState,
+    RunsUnknown,
+)
 from mwaa_gateway.task_call import TaskCall, Token
 from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
 from mwaa_gateway.watches import (
@@ -14,7 +23,9 @@ from mwaa_gateway.watches import (
     IdentityTaken,
     Opened,
     RequestState,
+    Succeeded,
     TokenClosed,
+    Told,
     Watch,
 )
 
@@ -38,7 +49,7 @@ class FakeWatchStore:
         if key in self.items:
             old, generation = self.items[key]
             if old.token_mark == call.token.mark:
-                return Opened(generation)
+                return Opened(generation, old.environment, old.dag_id)
             if old.token_mark in self.tokens and old.ending is None and not call.is_retry:
                 return IdentityTaken()
             ending = old.ending
@@ -46,7 +57,10 @@ class FakeWatchStore:
                 generation += 1
                 fresh = _watch(call, request, now, generation)
             else:
-                kept = None if isinstance(ending, Failed) and not ending.may_be_rerun else ending
+                told_again = isinstance(ending, Succeeded) or (
+                    isinstance(ending, Failed) and ending.may_be_rerun
+                )
+                kept = ending if told_again else None
                 fresh = replace(
                     old,
                     token_mark=call.token.mark,
@@ -60,7 +74,7 @@ class FakeWatchStore:
             generation = 0
         self.items[key] = (fresh, generation)
         self.tokens[call.token.mark] = call.token
-        return Opened(generation)
+        return Opened(generation, fresh.environment, fresh.dag_id)
 
     def watched(self, environment: str) -> list[Watch]:
         self.failures.raise_if_due("watched")
@@ -121,12 +135,12 @@ def _key(watch: Watch) -> tuple[str, str]:
 class FakeStepFunctions:
     """Implements `mwaa_gateway.watch.Callbacks`; `closed` are tokens that nobody waits with any more."""
 
-    told: list[tuple[str, Ending]] = field(default_factory=list)
+    told: list[tuple[str, Told]] = field(default_factory=list)
     heartbeats: list[str] = field(default_factory=list)
     closed: set[str] = field(default_factory=set)
     failures: Failures = field(default_factory=Failures)
 
-    def send(self, token: Token, ending: Ending) -> None:
+    def send(self, token: Token, ending: Told) -> None:
         if token.text in self.closed:
             raise TokenClosed("TaskTimedOut")
         self.told.append((token.text, ending))
@@ -142,7 +156,10 @@ class FakeStepFunctions:
 
 @dataclass
 class FakeRuns:
-    """Implements `mwaa_gateway.watch.Airflow`: run states by run_id."""
+    """Implements `mwaa_gateway.watch.Airflow`: run states by run_id.
+
+    `trouble` is what the calls that need a web login come to; `silent` what the others do.
+    """
 
     runs: dict[str, RunState] = field(default_factory=dict)
     tasks: dict[str, list[str]] = field(default_factory=dict)
@@ -151,6 +168,7 @@ class FakeRuns:
     failed: list[str] = field(default_factory=list)
     unlisted: set[str] = field(default_factory=set)  # there, but not in the list
     silent: bool = False
+    trouble: NotToBeHad | RunsUnknown | None = None
 
     def states(
         self, dag_id: str, run_ids: Sequence[str], since: float
@@ -173,11 +191,27 @@ class FakeRuns:
         self.asked.append(("failed_tasks", dag_id))
         return self.tasks.get(run_id, [])
 
-    def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:  # noqa: ARG002  the port has it
+    def return_value(
+        self,
+        dag_id: str,
+        run_id: str,  # noqa: ARG002  the port has it
+        task_id: str,
+    ) -> ReturnValue | NotToBeHad | RunsUnknown:
         self.asked.append(("return_value", dag_id))
-        return self.returned.get(task_id, RunsUnknown(f"task {task_id} returned nothing"))
+        if self.trouble is not None:
+            return self.trouble
+        if task_id not in self.returned:
+            return NotToBeHad(f"task {task_id} returned nothing")
+        return ReturnValue(self.returned[task_id])
 
-    def fail_run(self, dag_id: str, run_id: str) -> bool:
+    def fail_run(self, dag_id: str, run_id: str) -> Marking:
         self.asked.append(("fail_run", dag_id))
+        if self.trouble is not None:
+            return self.trouble
+        if run_id not in self.runs:
+            return RunNotThere()
+        if self.runs[run_id].end is not None:
+            return self.runs[run_id]
         self.failed.append(run_id)
-        return True
+        self.runs[run_id] = replace(self.runs[run_id], end=RunEnd.FAILED)
+        return RunMarkedFailed()

@@ -19,6 +19,7 @@ class Received:
     headers: dict[str, str]
     body: bytes
     client_port: int  # one for each connection
+    method: str = "POST"
 
 
 @dataclass
@@ -74,9 +75,10 @@ def _handler(script: WebServerScript) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            script.received.append(Received(self.path, dict(self.headers), body, self.client_address[1]))
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            client_port = self.client_address[1]
+            script.received.append(Received(self.path, dict(self.headers), body, client_port, self.command))
             answer = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
             if answer.wait is not None:
                 answer.wait.wait(timeout=10)
@@ -93,6 +95,7 @@ def _handler(script: WebServerScript) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(answer.body)
 
+        do_GET = do_PATCH = do_POST = answer  # noqa: N815  the names the base class looks up
         log_message: Callable[..., None] = lambda *_: None
 
     return Handler

@@ -233,6 +233,13 @@ FAULTS = (
         "The same run is re-attached; the newest token is answered once",
     ),
     Fault(
+        42,
+        PEOPLE,
+        "An execution is over whose run is to end with it, while the run ends by itself, the web server is away, the "
+        "request is still on its way, or the watcher dies",
+        "The run is marked failed if it goes on; one that is over is never changed; what could not be done is told",
+    ),
+    Fault(
         29,
         DATA,
         "Quotes, newlines, `;$(rm)`, options, NUL, 300 characters, other alphabets in keys and subjects",

@@ -15,7 +15,8 @@ import pytest
 from botocore.stub import Stubber
 
 from fakes.web_server import Answer, WebServerScript, scripted_web_server
-from mwaa_gateway.aws.mwaa import TOKEN_SECONDS, CliTransport, WebServer, is_web_server_host
+from mwaa_gateway.aws.mwaa import TOKEN_SECONDS, CliTransport
+from mwaa_gateway.aws.web_server import WebServer, is_web_server_host
 from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
@@ -216,7 +217,7 @@ def test_an_answer_lost_on_the_way_is_unknown(environment: Environment, answer: 
 def test_a_slow_command_is_unknown(environment: Environment) -> None:
     """A read timeout says nothing about the command, which may still be running."""
     environment.issue_token()
-    environment.transport._web_server = WebServer("localhost", environment.server.ca_bundle, 2, 0.1)
+    environment.transport._way.web_server = WebServer("localhost", environment.server.ca_bundle, 2, 0.1)
     waiting = threading.Event()
     environment.server.answers = [Answer(body=CREATED, wait=waiting)]
     try:
@@ -262,7 +263,7 @@ def test_a_server_without_tls_surely_started_nothing(environment: Environment) -
 @pytest.mark.guarantee(16)
 def test_an_unknown_name_surely_started_nothing(environment: Environment) -> None:
     """DNS fails before anything is sent."""
-    environment.transport._web_server = WebServer("nowhere.invalid", "", 2, 2)
+    environment.transport._way.web_server = WebServer("nowhere.invalid", "", 2, 2)
     environment.issue_token(host="nowhere.invalid")
     outcome = environment.transport.trigger(TARGET)
     assert isinstance(outcome, Retryable)

@@ -8,11 +8,23 @@ from typing import Any
 import boto3
 import pytest
 
+from fakes.ledger_table import LEDGER_TABLE
 from fakes.states import EXECUTION, payload
 from integration.functions import Context, lines, load
+from mwaa_gateway.aws.ledger_table import LedgerTable
+from mwaa_gateway.aws.mwaa_cli_runs import CliRuns
+from mwaa_gateway.aws.mwaa_rest_runs import RestRuns
+from mwaa_gateway.aws.mwaa_web_session import ANSWER_SECONDS, WebSession
+from mwaa_gateway.outcomes import Triggered
 from mwaa_gateway.task_call import InvalidTask
+from mwaa_gateway.trigger_request import TriggerRequest
 
 CANARY = "canary-task-token"
+ABORTED = {
+    "source": "aws.states",
+    "detail-type": "Step Functions Execution Status Change",
+    "detail": {"executionArn": EXECUTION, "status": "ABORTED"},
+}
 
 
 @dataclass
@@ -107,12 +119,7 @@ def test_rounds_go_on_while_anything_is_watched_and_end_with_it(tasks):
     tasks.start(payload(token=CANARY), Context())
     tasks.read("gateway-watch-analytics.fifo")
     assert tasks.watch(batch({"round": "wake"}, "no round"), Context()) == {"batchItemFailures": []}
-    event = {
-        "source": "aws.states",
-        "detail-type": "Step Functions Execution Status Change",
-        "detail": {"executionArn": EXECUTION, "status": "ABORTED"},
-    }
-    assert tasks.watch(batch(event), Context()) == {"batchItemFailures": []}
+    assert tasks.watch(batch(ABORTED), Context()) == {"batchItemFailures": []}
     boto3.client("sqs").purge_queue(
         QueueUrl=boto3.client("sqs").get_queue_url(QueueName="gateway-watch-analytics.fifo")["QueueUrl"]
     )
@@ -126,3 +133,44 @@ def test_a_round_that_cannot_be_made_comes_again(tasks, dynamodb, capsys):
     answer = tasks.watch(batch({"round": "next"}, {"round": "next"}), Context())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}, {"itemIdentifier": "1"}]}
     assert "the round is made again" in lines(capsys)[0]["message"]
+
+
+@pytest.mark.guarantee(42)
+@pytest.mark.parametrize("environments", ["", "analytics"], ids=["cli", "rest"])
+def test_a_run_that_could_not_be_ended_with_its_execution_is_told(
+    tasks, dynamodb, capsys, monkeypatch, environments
+):
+    """In the log with what would bring it, and in a metric: nobody waits there any more to be told."""
+    monkeypatch.setenv("REST_ENVIRONMENTS", environments)
+    run_id = tasks.start(payload(wait={"on_abort": "fail_run"}), Context())["run_id"]
+    [message] = tasks.read("gateway-trigger-analytics")
+    ledger = LedgerTable(dynamodb, LEDGER_TABLE)
+    ledger.finish(ledger.claim(TriggerRequest.from_json(message["Body"]), 1.0), Triggered(), 2.0)
+    lines(capsys)
+
+    tasks.watch(batch(ABORTED), Context())
+
+    written = lines(capsys)
+    [told] = [line for line in written if line.get("outcome") == "RunNotMarkedFailed"]
+    assert (told["level"], told["run_id"], told["execution_arn"]) == ("WARNING", run_id, EXECUTION)
+    assert "set the parameter WebLoginRole to User" in told["message"]
+    [counted] = [line for line in written if "RunsNotMarkedFailed" in line]
+    assert (counted["RunsNotMarkedFailed"], counted["WaitsStopped"]) == ([1.0], [1.0])
+
+
+@pytest.mark.parametrize(
+    ("environments", "over"), [("", CliRuns), ("analytics", RestRuns)], ids=["cli", "rest"]
+)
+@pytest.mark.parametrize("role", ["", "Viewer"])
+def test_a_watcher_logs_in_over_either_transport_where_it_may(tasks, monkeypatch, environments, over, role):
+    """And builds nothing for it where it may not."""
+    from mwaa_gateway.wiring.run_watcher import run_watcher  # noqa: PLC0415  as above
+
+    del tasks
+    monkeypatch.setenv("REST_ENVIRONMENTS", environments)
+    monkeypatch.setenv("WEB_LOGIN_ROLE", role)
+    runs = run_watcher().watcher.airflow
+    assert isinstance(runs, over)
+    assert isinstance(runs._calls.session, WebSession if role else type(None))
+    if role:
+        assert runs._calls.session._way.web_server.read_timeout_seconds == ANSWER_SECONDS

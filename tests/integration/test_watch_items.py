@@ -16,9 +16,10 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason, Rejected, Triggered
 from mwaa_gateway.task_call import Token, read_task_call
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
-from mwaa_gateway.watches import Failed, IdentityTaken, Opened, Succeeded, TokenClosed
+from mwaa_gateway.watches import ExecutionOver, Failed, IdentityTaken, Opened, Succeeded, TokenClosed
 
 ENDED = Succeeded({"state": "success"})
+OPENED = Opened(0, "analytics", "load")
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def opened(store, now: float = 1_000.0, **given):
 
 def test_a_watch_is_found_with_its_token_until_it_is_closed(store):
     """Then it is in no list, and its token is nowhere."""
-    assert opened(store, wait={"heartbeat_seconds": 60, "return_value_of": "count"}) == Opened(0)
+    assert opened(store, wait={"heartbeat_seconds": 60, "return_value_of": "count"}) == OPENED
     [watch] = store.watched("analytics")
     call, request = asked(wait={"heartbeat_seconds": 60, "return_value_of": "count"})
     assert watch.ledger_key == request.ledger_key
@@ -65,7 +66,7 @@ def test_a_watch_is_found_with_its_token_until_it_is_closed(store):
 
 def test_the_same_call_twice_is_one_watch(store):
     """Step Functions' own retry of a call that was answered too late."""
-    assert [opened(store), opened(store)] == [Opened(0), Opened(0)]
+    assert [opened(store), opened(store)] == [OPENED, OPENED]
     assert len(store.watched("analytics")) == 1
 
 
@@ -73,7 +74,7 @@ def test_an_end_is_kept_once_and_only_for_the_token_it_is_about(store):
     """A second watcher, or one that slept, changes nothing."""
     opened(store)
     [old] = store.watched("analytics")
-    assert opened(store, token="token-2", retry_count=1) == Opened(0)
+    assert opened(store, token="token-2", retry_count=1) == OPENED
     assert store.decide(old, ENDED) is False
     [watch] = store.watched("analytics")
     assert store.decide(watch, ENDED) is True
@@ -84,13 +85,21 @@ def test_an_end_is_kept_once_and_only_for_the_token_it_is_about(store):
     assert store.decide(watch, ENDED) is False
 
 
+def test_that_a_run_is_to_end_is_kept_for_whichever_watcher_comes_next(store):
+    """In a form that an older version reads as a failure: it tells nobody, and goes on."""
+    opened(store)
+    [watch] = store.watched("analytics")
+    assert store.decide(watch, ExecutionOver(1_200.0)) is True
+    assert store.watched("analytics") == [replace(watch, ending=ExecutionOver(1_200.0))]
+
+
 def test_a_first_call_with_another_token_is_refused_while_somebody_waits(store):
     """And taken when nobody does: an execution that is redriven begins to count its retries anew."""
     opened(store)
     assert opened(store, token="token-2") == IdentityTaken()
     [watch] = store.watched("analytics")
     store.close(watch, "its execution is over")
-    assert opened(store, token="token-2") == Opened(0)
+    assert opened(store, token="token-2") == OPENED
 
 
 @pytest.mark.parametrize(
@@ -101,6 +110,7 @@ def test_a_first_call_with_another_token_is_refused_while_somebody_waits(store):
         (Failed("DagRunFailed", {"failed_tasks": ["b"]}), "rerun", 1, False),
         (Failed("DagRunDeleted", {}), "rerun", 1, False),
         (Failed("DagRunRejected", {"text": "no such DAG"}), "rerun", 0, False),
+        (ExecutionOver(1_200.0), "rerun", 0, False),
     ],
 )
 def test_what_a_retry_finds_after_an_end(store, ending, choice, generation, kept):
@@ -110,7 +120,7 @@ def test_what_a_retry_finds_after_an_end(store, ending, choice, generation, kept
     store.decide(watch, ending)
     store.close(watch, "told")
     again = {"token": "token-2", "retry_count": 1, "wait": {"after_failed_run": choice}}
-    assert opened(store, 1_500.0, **again) == Opened(generation)
+    assert opened(store, 1_500.0, **again) == replace(OPENED, generation=generation)
     [watch] = store.watched("analytics")
     assert watch.ending == (ending if kept else None)
     assert watch.run_id.endswith("__r1") is bool(generation)
@@ -122,9 +132,14 @@ def test_what_a_retry_finds_after_an_end(store, ending, choice, generation, kept
 def test_a_retry_follows_the_run_it_has_wherever_the_rule_leads_by_now(store):
     """The first attempt pinned it; a further generation goes where the rule leads now."""
     opened(store)
-    store.open(*asked("legacy", "other", token="token-2", retry_count=1), 1_100.0)
-    assert [watch.dag_id for watch in store.watched("analytics")] == ["load"]
-    assert store.watched("legacy") == []
+    again = asked("legacy", "other", token="token-2", retry_count=1, wait={"after_failed_run": "rerun"})
+    assert store.open(*again, 1_100.0) == OPENED
+    [watch] = store.watched("analytics")
+    assert (watch.dag_id, store.watched("legacy")) == ("load", [])
+    store.decide(watch, Failed("DagRunFailed", {}))
+    third = asked("legacy", "other", token="token-3", retry_count=2, wait={"after_failed_run": "rerun"})
+    assert store.open(*third, 1_200.0) == Opened(1, "legacy", "other")
+    assert (store.watched("analytics"), len(store.watched("legacy"))) == ([], 1)
 
 
 def test_the_token_lies_sealed_and_in_no_list(items, dynamodb):

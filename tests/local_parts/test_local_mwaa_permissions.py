@@ -83,6 +83,11 @@ def dispatcher(aws: LocalAws, endpoint_url: str, request: pytest.FixtureRequest)
     allowed = [
         {"Effect": "Allow", "Action": "airflow:CreateCliToken", "Resource": ARN_PREFIX + "analytics"},
         {"Effect": "Allow", "Action": "airflow:InvokeRestApi", "Resource": ROLE_PREFIX + "analytics/Viewer"},
+        {
+            "Effect": "Allow",
+            "Action": "airflow:CreateWebLoginToken",
+            "Resource": ROLE_PREFIX + "analytics/User",
+        },
     ]
     policy = json.dumps({"Version": "2012-10-17", "Statement": allowed})
     if request.param == "attached":
@@ -124,6 +129,9 @@ def test_a_role_of_airflows_is_granted_in_one_environment(dispatcher: Any) -> No
         dispatcher.invoke_rest_api(Name="analytics", **start)
     assert forbidden.value.response["RestApiStatusCode"] == 403
     code, status, message = refusal(dispatcher.invoke_rest_api, Name="legacy", **look)
+    assert (code, status, message) == ("AccessDeniedException", 403, "No Airflow role granted in IAM")
+    assert dispatcher.create_web_login_token(Name="analytics")["WebToken"]
+    code, status, message = refusal(dispatcher.create_web_login_token, Name="legacy")
     assert (code, status, message) == ("AccessDeniedException", 403, "No Airflow role granted in IAM")
 
 

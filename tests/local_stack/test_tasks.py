@@ -17,6 +17,7 @@ import requests
 from local_stack.airflow_runs import AirflowRuns, DagRun
 from local_stack.stack import redeploy
 from local_stack.state import StackState
+from looking import SECRET
 from polling import until
 
 ITEMS, AT_ONCE = 40, 30
@@ -85,6 +86,15 @@ STATES = {
     "paused, fails": state(("analytics", "waiting"), when_not_runnable="fail"),
     "refused": state(("analytics", "numbers_only"), {"amount": "many"}),
     "aborted": state(("legacy", "waiting")),
+    **{
+        f"{name} in {environment}": one
+        for environment in ("analytics", "legacy")
+        for name, one in {
+            "returns": state((environment, "two_tasks"), return_value_of="first"),
+            "aborted": state((environment, "waiting"), on_abort="fail_run"),
+            "aborted too late": state((environment, "waiting"), on_abort="fail_run"),
+        }.items()
+    },
     "deleted": state(("analytics", "waiting")),
     "goes on": going_on(("analytics", "waiting")),
     "fails again": retried(state(("legacy", "two_tasks"), FAILS, after_failed_run="fail"), "DagRunFailed"),
@@ -236,6 +246,39 @@ def test_an_execution_that_is_aborted_waits_no_more(gateway, executions):
     assert AirflowRuns(gateway.environments["legacy"]).get("waiting", run.run_id) == run
 
 
+@BOTH
+def test_a_state_gets_what_a_task_returned(gateway, executions, environment):
+    """Over CLI tokens, by a web login: no path of InvokeRestApi would be long enough, and no command shows it."""
+    output = output_of(gateway, executions[f"returns in {environment}"])
+
+    assert (output["state"], output["return_value"]) == ("success", {"rows": 1})
+
+
+@BOTH
+@pytest.mark.guarantee(42)
+def test_a_run_ends_with_its_execution_unless_it_has_succeeded(gateway, executions, environment):
+    """It is marked failed in Airflow's database. One that succeeds in the moment of the abort stays as it is."""
+    aborted, too_late = (executions[f"{name} in {environment}"] for name in ("aborted", "aborted too late"))
+    [goes_on] = until("the run", lambda: runs(gateway, environment, "waiting", aborted), seconds=30)
+    [ends] = until("the run", lambda: runs(gateway, environment, "waiting", too_late), seconds=30)
+    for execution in (too_late, aborted):
+        gateway.aws.client("stepfunctions").stop_execution(executionArn=execution)
+    airflow(gateway, environment, "PATCH", f"dags/waiting/dagRuns/{ends.run_id}", {"state": "success"})
+
+    said = {
+        run.run_id: until("the watch's end", lambda r=run: closed_watch(gateway, r.run_id), seconds=30)[
+            "said"
+        ]
+        for run in (goes_on, ends)
+    }
+    assert said[goes_on.run_id] == "its execution is over; the run was marked failed"
+    # As it came: the execution's end first, or the run's, which nobody waited for any more.
+    assert said[ends.run_id].startswith(("its execution is over; the run had ended: success", "not taken: "))
+    found = AirflowRuns(gateway.environments[environment]).all("waiting")
+    states = {run.run_id: run.state for run in found}
+    assert (states[goes_on.run_id], states[ends.run_id]) == ("failed", "success")
+
+
 def test_a_run_that_somebody_deletes_fails_the_state(gateway, executions):
     """Nobody waits for what is not there any more."""
     [run] = until("the run", lambda: runs(gateway, "analytics", "waiting", executions["deleted"]), seconds=30)
@@ -266,8 +309,8 @@ def test_a_state_with_a_new_token_is_attached_to_its_run(gateway, executions):
 
 
 @pytest.mark.usefixtures("over_rest")
-def test_over_rest_a_run_ends_with_its_execution_where_the_path_fits(gateway):
-    """A short rule's run_id fits into InvokeRestApi's 64 characters; what a task returned never does, and that is said."""
+def test_over_rest_what_is_too_long_for_invoke_rest_api_goes_by_a_web_login(gateway):
+    """What a task returned always is; of runs to end only those of the shortest ids fit into its 64 characters."""
     several = started(
         gateway,
         {
@@ -277,21 +320,26 @@ def test_over_rest_a_run_ends_with_its_execution_where_the_path_fits(gateway):
                 "returns": state((environment, "two_tasks"), return_value_of="first"),
                 "fails": state((environment, "two_tasks"), FAILS),
                 "waits": state(None, {"kind": f"short-{environment}"}, on_abort="fail_run"),
+                "waits long": state((environment, "waiting"), on_abort="fail_run"),
             }.items()
         },
     )
-    for environment in gateway.environments:
-        waits = several[f"waits in {environment}"]
-        until("the run", lambda e=environment, x=waits: runs(gateway, e, "waiting", x), seconds=30)
+    waiting = {
+        (environment, several[f"{name} in {environment}"])
+        for environment in gateway.environments
+        for name in ("waits", "waits long")
+    }
+    for environment, waits in waiting:
+        until("the run", lambda e=environment, x=waits: runs(gateway, e, "waiting", x), seconds=60)
         gateway.aws.client("stepfunctions").stop_execution(executionArn=waits)
 
     for environment in gateway.environments:
         returned = output_of(gateway, several[f"returns in {environment}"])
-        assert returned["state"] == "success"
-        assert "paths of 64 characters" in returned["return_value_missing"]
+        assert (returned["state"], returned["return_value"]) == ("success", {"rows": 1})
         cause = cause_of(gateway, several[f"fails in {environment}"], "DagRunFailed")
         assert cause["failed_tasks"] == ["second"]
-        [run] = runs(gateway, environment, "waiting", several[f"waits in {environment}"])
+    for environment, waits in waiting:
+        [run] = runs(gateway, environment, "waiting", waits)
         closed = until("the watch's end", lambda r=run: closed_watch(gateway, r.run_id), seconds=30)
         assert closed["said"] == "its execution is over; the run was marked failed"
         ended = AirflowRuns(gateway.environments[environment]).get("waiting", run.run_id)
@@ -301,12 +349,17 @@ def test_over_rest_a_run_ends_with_its_execution_where_the_path_fits(gateway):
 
 @pytest.mark.guarantee(32)
 def test_no_task_token_is_written_down_anywhere(gateway, executions, tokens):
-    """Not in a log, a queue, a table or a conf, after all of the above; and none lies sealed where nobody waits."""
+    """Not in a log, a queue, a table or a conf, after all of the above; and none lies sealed where nobody waits.
+
+    Nor is any token or session of MWAA's in a log.
+    """
     del executions
     written = dict(everything_written(gateway))
 
     assert any("step-functions" in place for place in written)
     assert {place for place, text in written.items() for token in tokens if token in text} == set()
+    logs = {place: text for place, text in written.items() if place.startswith("/")}
+    assert {place: found[0][:12] for place, text in logs.items() if (found := SECRET.search(text))} == {}
     waiting = [item for item in watches(gateway) if "watched_in" in item]
     assert len([item for item in watches(gateway) if "sealed_token" in item]) == len(waiting)
 

@@ -13,12 +13,13 @@ from typing import Any
 import requests
 
 import mwaa_gateway
-from mwaa_gateway.aws import mwaa as mwaa_adapter
+from mwaa_gateway.aws import web_server
 from mwaa_gateway.aws.brake_items import BrakeItems
 from mwaa_gateway.aws.catalog_item import CatalogItem
 from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
+from mwaa_gateway.aws.mwaa import CliTransport
 from mwaa_gateway.aws.mwaa_rest import Pace, RestTransport
 from mwaa_gateway.aws.queues import (
     EventQueues,
@@ -299,14 +300,14 @@ def _transport(gateway: Gateway, settings: DispatcherSettings) -> Any:
     return RestTransport(gateway.mwaa, settings.mwaa_environment_name, pace, monotonic=scheduler.time)
 
 
-def cli_transport(gateway: Gateway, settings: DispatcherSettings) -> mwaa_adapter.CliTransport:
+def cli_transport(gateway: Gateway, settings: DispatcherSettings) -> CliTransport:
     # A real session, with its connection pools, costs more than the invocation it is made for.
     original, requests.Session = requests.Session, lambda: gateway.session
     try:
-        return mwaa_adapter.CliTransport(
+        return CliTransport(
             gateway.mwaa,
             settings.mwaa_environment_name,
-            mwaa_adapter.WebServer(
+            web_server.WebServer(
                 host=settings.web_server_host,
                 ca_bundle=settings.web_server_ca_bundle,
                 connect_timeout_seconds=settings.cli_connect_timeout_seconds,

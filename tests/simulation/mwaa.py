@@ -34,6 +34,7 @@ class Response:
     def __init__(self, status: int, body: bytes) -> None:
         self.status_code = status
         self.body = body
+        self.cookies = requests.cookies.RequestsCookieJar()
         self.raw = SimpleNamespace(read=lambda _size, decode_content: body)  # noqa: ARG005
 
     def __enter__(self) -> Self:
@@ -212,10 +213,13 @@ class Session:
 
     def __init__(self, servers: dict[str, WebServer]) -> None:
         self._servers = servers
+        self.cookies = requests.cookies.RequestsCookieJar()
 
-    def post(self, url: str, *, data: bytes, headers: dict[str, str], timeout: Any, **_: Any) -> Response:
+    def request(
+        self, method: str, url: str, *, data: bytes, headers: dict[str, str], timeout: Any, **_: Any
+    ) -> Response:
         host, _, path = url.removeprefix("https://").partition("/")
-        assert path == "aws_mwaa/cli"
+        assert (method, path) == ("POST", "aws_mwaa/cli")
         token = headers["Authorization"].removeprefix("Bearer ")
         return self._servers[host].post(data.decode("ascii"), token, timeout)
 

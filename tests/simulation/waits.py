@@ -11,7 +11,7 @@ from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.aws.task_tokens import Seal, TaskCallbacks
 from mwaa_gateway.aws.watch_items import WatchItems
 from mwaa_gateway.live_rules import LiveRules
-from mwaa_gateway.run_states import RunEnd, RunState, RunsUnknown
+from mwaa_gateway.run_states import Marking, NotToBeHad, ReturnValue, RunEnd, RunState, RunsUnknown
 from mwaa_gateway.task import TaskStarter
 from mwaa_gateway.watch import Watcher
 from mwaa_gateway.wiring.run_watcher import RunWatcherFunction
@@ -167,13 +167,13 @@ class Runs:
         del dag_id, run_id
         return self._trouble() or ["second"]
 
-    def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:
+    def return_value(self, dag_id: str, run_id: str, task_id: str) -> ReturnValue | NotToBeHad | RunsUnknown:
         del dag_id, run_id
-        return self._trouble() or task_id
+        return self._trouble() or ReturnValue(task_id)
 
-    def fail_run(self, dag_id: str, run_id: str) -> bool:
+    def fail_run(self, dag_id: str, run_id: str) -> Marking:
         del dag_id, run_id
-        return False
+        return self._trouble() or NotToBeHad("no web login")
 
     def _trouble(self) -> RunsUnknown | None:
         """Ask: the process may die in it, and the answer may be none."""

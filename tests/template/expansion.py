@@ -48,6 +48,7 @@ EVERYTHING = {
     "UnwrapTopicArns": "arn:aws:sns:eu-central-1:123456789012:s3-uploads",
     "VpcSecurityGroupIds": "sg-0123",
     "VpcSubnetIds": "subnet-01,subnet-02",
+    "WebLoginRole": "Viewer",
     "WebServerCaBundle": "/opt/ca.pem",
     "WebServerHost": "airflow.example.com",
 }

@@ -3,7 +3,7 @@
 import pytest
 
 from mwaa_gateway.aws.brake_items import BRAKE_PARTITION
-from template.expansion import EVERYTHING, statements
+from template.expansion import EVERYTHING, read_source, statements
 
 INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole", "QueuedEventsRole")
 ACCOUNT = "123456789012"
@@ -162,6 +162,44 @@ def test_what_a_dispatcher_may_do_over_rest(expand, role):
     assert _allowed(template, "DispatcherRoleanalytics")[arn] == {"airflow:InvokeRestApi"}
     without = expand("analytics", MwaaEnvironmentName="acme-{environment}", RestApiRole=role)
     assert arn not in _allowed(without, "DispatcherRoleanalytics")
+
+
+def test_the_watcher_logs_in_to_airflow_only_where_that_is_switched_on(expand):
+    """A session may do whatever its role may: of each environment its own watcher has one, and nobody else any."""
+
+    def may_log_in(**parameters):
+        template = expand("analytics", "legacy", MwaaEnvironmentName="acme-{environment}", **parameters)
+        return {
+            (role, resource)
+            for role in template.of_type("AWS::IAM::Role")
+            for resource, actions in _allowed(template, role).items()
+            if "airflow:CreateWebLoginToken" in actions
+        }
+
+    assert may_log_in() == set()
+    for airflow_role in ("Viewer", "User"):
+        arn = f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/acme-{{}}/{airflow_role}"
+        assert may_log_in(WebLoginRole=airflow_role) == {
+            (f"RunWatcherRole{environment}", arn.format(environment))
+            for environment in ("analytics", "legacy")
+        }
+
+
+def test_a_watcher_is_told_its_web_login_role_and_no_other_function_is(expand):
+    """What it may not do, it does not try."""
+    for role in ("", "User"):
+        functions = expand("analytics", WebLoginRole=role).of_type("AWS::Lambda::Function")
+        told = {
+            name: variables["WEB_LOGIN_ROLE"]
+            for name, function in functions.items()
+            if "WEB_LOGIN_ROLE" in (variables := function["Environment"]["Variables"])
+        }
+        assert told == {"watcheranalytics": role}
+
+
+def test_no_role_of_airflows_with_more_than_a_user_can_be_logged_in():
+    """Op and Admin see connections and variables; neither is needed."""
+    assert read_source()["Parameters"]["WebLoginRole"]["AllowedValues"] == ["", "Viewer", "User"]
 
 
 def test_no_action_is_a_pattern_and_everything_is_only_for_what_knows_no_resources(deployed):

@@ -9,7 +9,15 @@ import pytest
 from mwaa_gateway import airflow_cli_runs as by_command
 from mwaa_gateway import airflow_rest_runs as by_call
 from mwaa_gateway.airflow_rest import LONGEST_PATH, RestAnswer, RestCall
-from mwaa_gateway.run_states import RunEnd, RunState, RunsUnknown
+from mwaa_gateway.run_states import (
+    NotToBeHad,
+    ReturnValue,
+    RunEnd,
+    RunMarkedFailed,
+    RunNotThere,
+    RunState,
+    RunsUnknown,
+)
 
 SINCE = 1_795_305_600.0  # 2026-11-22T00:00:00Z
 
@@ -145,18 +153,117 @@ def test_over_rest_the_other_major_is_known_by_its_refusal(answer, wanted):
     assert by_call.wants_other_form(answer) is wanted
 
 
-def test_a_path_that_invoke_rest_api_does_not_take_is_not_sent():
-    """64 characters: a return value hardly ever fits, and it is said so."""
-    call = by_call.return_value_call("tiny", "evt__" + "a" * 40, "count")
-    assert isinstance(call, RunsUnknown)
-    assert str(LONGEST_PATH) in call.text
+# As Airflow 3.3.1 and 3.0.6, 2.11.2, and 2.9.2 answered.
+NO_RUN_3 = {"detail": "The DagRun with dag_id: `tiny` and run_id: `evt__a` was not found"}
+NO_RUN_2 = {
+    "detail": "DAGRun with DAG ID: 'tiny' and DagRun ID: 'evt__a' not found",
+    "title": "DAGRun not found",
+}
+NO_RUN_TO_MARK_2 = {"detail": None, "status": 404, "title": "Dag Run id evt__a not found in dag tiny"}
+NO_XCOM_3 = {"detail": "XCom entry with key: `return_value` not found"}
+NO_XCOM_2 = {"detail": None, "status": 404, "title": "XCom entry not found"}
+NO_STRINGIFY = {"detail": "Extra query parameter(s) stringify not in spec", "status": 400, "title": None}
+
+
+def test_a_return_value_is_asked_for_as_json():
+    """Airflow 2.10 and 2.11 write Python's text of it otherwise; what is older knows nothing else."""
+    call = by_call.return_value_call("tiny", "evt__a", "group.count", stringify=False)
+    path = "/dags/tiny/dagRuns/evt__a/taskInstances/group.count/xcomEntries/return_value"
+    assert call == RestCall("GET", path, query={"stringify": "false"})
+    assert by_call.return_value_call("tiny", "evt__a", "group.count", stringify=True) == RestCall("GET", path)
+    assert by_call.wants_stringify(RestAnswer(400, NO_STRINGIFY))
+    assert not by_call.wants_stringify(RestAnswer(404, NO_XCOM_2))
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_only_short_paths_fit_invoke_rest_api(fits):
+    """64 characters."""
+    run_id = "evt__" + "a" * (LONGEST_PATH - len("/dags/tiny/dagRuns/evt__") + (not fits))
+    call = by_call.run_call("tiny", run_id)
+    assert len(call.path) == LONGEST_PATH + (not fits)
+    assert by_call.fits_invoke_rest_api(call) is fits
+
+
+@pytest.mark.parametrize(
+    "task_id", ["..", ".", "", "a/b", "../../variables/secret", "a?b", "a%2e", "a#b", "a b", "a\n", "x" * 251]
+)
+def test_no_task_id_leads_to_another_place_of_the_api(task_id):
+    """A caller names it, and a web login may read more than return values."""
+    with pytest.raises(ValueError, match="cannot be sent"):
+        by_call.return_value_call("tiny", "evt__a", task_id, stringify=False)
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "run_id"), [("..", "evt__a"), ("a/b", "evt__a"), ("tiny", "a/../b"), ("tiny", "")]
+)
+def test_nor_does_a_dag_id_or_a_run_id(dag_id, run_id):
+    """Whoever named them."""
+    for write in (by_call.run_call, by_call.fail_run_call):
+        with pytest.raises(ValueError, match="cannot be sent"):
+            write(dag_id, run_id)
+
+
+def test_what_a_path_would_take_for_its_own_is_written_in_percent():
+    """A run_id may have colons and plus signs, a task_id letters of any script."""
+    assert by_call.run_call("tiny", "evt__a:b+c~1").path == "/dags/tiny/dagRuns/evt__a%3Ab%2Bc~1"
+    assert (
+        "/taskInstances/z%C3%A4hlen/"
+        in by_call.return_value_call("t", "r", "z\u00e4hlen", stringify=False).path
+    )
+
+
+@pytest.mark.parametrize("value", [{"rows": 3}, None, 0, "text", [1, 2]])
+def test_a_return_value_is_what_airflow_keeps(value):
+    """Of any kind, and never shown by the answer's repr."""
+    read = by_call.read_return_value(RestAnswer(200, {"key": "return_value", "value": value}))
+    assert read == ReturnValue(value)
+    assert repr(ReturnValue("canary")) == "ReturnValue()"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (RestAnswer(404, NO_XCOM_3), NotToBeHad),
+        (RestAnswer(404, NO_XCOM_2), NotToBeHad),
+        (RestAnswer(403, {"detail": "Forbidden"}), NotToBeHad),
+        (RestAnswer(400, {"detail": "no"}), NotToBeHad),
+        (RestAnswer(200, {"key": "return_value"}), RunsUnknown),
+        (RestAnswer(404, "<html>Not found</html>"), RunsUnknown),
+        (RestAnswer(401, {"detail": "Not authenticated"}), RunsUnknown),
+        (RestAnswer(429, {"detail": "slowly"}), RunsUnknown),
+        (RestAnswer(503, {"message": "Service Unavailable"}), RunsUnknown),
+        (RestAnswer(None, {"value": 1}), RunsUnknown),
+    ],
+)
+def test_what_is_not_to_be_had_is_told_from_what_may_be_there_the_next_time(answer, kind):
+    """The one is told whoever waits, the other asked for again."""
+    assert isinstance(by_call.read_return_value(answer), kind)
+
+
+def test_a_run_is_looked_at_before_it_is_marked_and_only_airflows_word_counts():
+    """A 404 of whatever stands before Airflow is no word that a run is gone."""
     assert by_call.fail_run_call("tiny", "evt__a") == RestCall(
         "PATCH", "/dags/tiny/dagRuns/evt__a", body={"state": "failed"}
     )
-    assert by_call.read_return_value(RestAnswer(200, {"key": "return_value", "value": {"rows": 3}})) == {
-        "rows": 3
-    }
-    assert isinstance(by_call.read_return_value(RestAnswer(404, {"detail": "none"})), RunsUnknown)
+    going_on = RestAnswer(200, {"state": "running", "start_date": "2026-11-22T10:00:00Z", "end_date": None})
+    assert by_call.read_run(going_on) == RunState(None, started=True, start_date="2026-11-22T10:00:00Z")
+    for document in (NO_RUN_3, NO_RUN_2, NO_RUN_TO_MARK_2):
+        assert by_call.read_run(RestAnswer(404, document)) == RunNotThere()
+    for answer in (
+        RestAnswer(404, {"detail": "Not Found"}),
+        RestAnswer(404, "<html>run</html>"),
+        RestAnswer(500, {}),
+    ):
+        assert isinstance(by_call.read_run(answer), RunsUnknown)
+
+
+def test_a_run_is_marked_when_airflow_says_so():
+    """Airflow 2 answers 200 as well where it does not find the DAG, and leaves the run as it is."""
+    assert by_call.read_failed_run(RestAnswer(200, {"state": "failed"})) == RunMarkedFailed()
+    assert isinstance(by_call.read_failed_run(RestAnswer(200, {"state": "running"})), NotToBeHad)
+    assert isinstance(by_call.read_failed_run(RestAnswer(403, {"detail": "Forbidden"})), NotToBeHad)
+    assert isinstance(by_call.read_failed_run(RestAnswer(502, "")), RunsUnknown)
+    assert by_call.read_failed_run(RestAnswer(404, NO_RUN_TO_MARK_2)) == RunNotThere()
 
 
 @pytest.mark.parametrize(

@@ -44,14 +44,15 @@ class Starting:
     queue: FakeTriggerQueue = field(default_factory=FakeTriggerQueue)
     watches: FakeWatchStore = field(default_factory=FakeWatchStore)
     woken: Woken = field(default_factory=Woken)
+    environments: frozenset[str] = frozenset({"analytics"})
 
     def start(self, **given):
         starter = TaskStarter(
             rules=LiveRules(
-                self.rules, environments={"analytics"}, refresh_seconds=5, claim_check_bucket="checks"
+                self.rules, environments=self.environments, refresh_seconds=5, claim_check_bucket="checks"
             ),
             allowed=self.allowed,
-            environments={"analytics"},
+            environments=self.environments,
             queue=self.queue,
             watches=self.watches,
             watch_queue=self.woken,
@@ -59,15 +60,12 @@ class Starting:
         )
         return starter.start(read_task_call(payload(**given)))
 
-    def rule(self, rule_id: str, *targets: str, state: str = "ENABLED") -> None:
-        self.rules.put(
-            {
-                "id": rule_id,
-                "state": state,
-                "pattern": PATTERN,
-                "targets": [{"id": name, "environment": "analytics", "dag_id": name} for name in targets],
-            }
-        )
+    def rule(
+        self, rule_id: str, *targets: str, state: str = "ENABLED", environment: str = "analytics"
+    ) -> None:
+        """A rule for states that pass orders; its targets run DAGs of their names."""
+        named = [{"id": f"{n}", "environment": environment, "dag_id": name} for n, name in enumerate(targets)]
+        self.rules.put({"id": rule_id, "state": state, "pattern": PATTERN, "targets": named})
 
 
 @pytest.fixture
@@ -169,3 +167,40 @@ def test_a_further_run_after_a_failed_one_is_the_next_generation(starting):
     assert second.target.run_id == first.target.run_id + "__r1"
     assert second.ledger_key[1].endswith("#1")
     assert second.target.conf["mwaa_gateway"]["generation"] == 1
+
+
+@pytest.mark.guarantee(28)
+def test_a_state_that_is_retried_wakes_whoever_follows_its_run_wherever_the_rule_leads_by_now(starting):
+    """The run it had asked for is the old environment's: watched there, and asked for there once more."""
+    starting.environments = frozenset({"analytics", "legacy"})
+    starting.rule("sales.orders", "ingest")
+    first = starting.start(dag=None, input={"kind": "orders"}, wait={"after_failed_run": "rerun"})
+    [(watch, _)] = starting.watches.items.values()
+    starting.watches.close(watch, "nobody waits any more: TaskTimedOut")
+    starting.rule("sales.orders", "ingest_elsewhere", environment="legacy")
+    again = {"dag": None, "input": {"kind": "orders"}, "wait": {"after_failed_run": "rerun"}}
+
+    second = starting.start(token="token-2", retry_count=1, **again)
+
+    assert starting.woken.environments == ["analytics", "analytics"]
+    assert (second.target.environment, second.target.dag_id) == ("analytics", "ingest")
+    assert (second.target.run_id, second.ledger_key) == (first.target.run_id, first.ledger_key)
+
+    [(watch, _)] = starting.watches.items.values()
+    starting.watches.decide(watch, Failed("DagRunFailed", {}))
+    third = starting.start(token="token-3", retry_count=2, **again)
+    assert starting.woken.environments[2:] == ["legacy"]
+    assert (third.target.environment, third.target.dag_id) == ("legacy", "ingest_elsewhere")
+
+
+def test_a_run_of_an_environment_that_is_gone_is_followed_by_nobody_and_that_is_said(starting):
+    """Its queue and its watcher went with it."""
+    starting.environments = frozenset({"analytics", "legacy"})
+    starting.start()
+    starting.environments = frozenset({"legacy"})
+    starting.allowed = ("*/*",)
+    with pytest.raises(
+        DagNotAllowed, match="environment 'analytics', which the gateway does not have any more"
+    ):
+        starting.start(token="token-2", retry_count=1, dag={"environment": "legacy", "dag_id": "load"})
+    assert len(starting.queue.requests) == 1

@@ -99,6 +99,11 @@ def _partial(**context):
         (payload(wait={"heartbeat_seconds": 1}), "wait.heartbeat_seconds"),
         (payload(wait={"heartbeat_seconds": True}), "wait.heartbeat_seconds"),
         (payload(wait={"on_abort": "kill"}), "wait.on_abort is 'kill'"),
+        (
+            payload(wait={"return_value_of": "../../variables/x"}),
+            "wait.return_value_of is '../../variables/x'",
+        ),
+        (payload(wait={"return_value_of": ""}), "wait.return_value_of is text"),
         (payload(wait=[]), "wait is a list"),
         (payload(token=None, wait={}), "has no Task.Token"),
         (payload(input={"text": "x" * 300_000}), "at most 262144"),

@@ -1,78 +1,17 @@
 """The watcher's rounds: one question a DAG, every wait ended once, and nobody left waiting without word."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
 
-from fakes.states import payload
-from fakes.watches import FakeRuns, FakeStepFunctions, FakeWatchStore
+from fakes.states import EXECUTION, payload
+from fakes.watching import FAILED, SUCCESS, Scene, request_of
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason
-from mwaa_gateway.run_states import RunEnd, RunState
-from mwaa_gateway.task_call import TaskCall, read_task_call
-from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
-from mwaa_gateway.watch import Round, Watcher
-from mwaa_gateway.watches import Failed, IdentityTaken, Opened, RequestState, Succeeded
-
-TRIGGERED = RequestState("triggered")
-RUNNING = RunState(None, started=True)
-SUCCESS = RunState(
-    RunEnd.SUCCESS,
-    True,
-    "2026-11-22T10:00:00+00:00",
-    "2026-11-22T10:01:30+00:00",
-)
-FAILED = RunState(RunEnd.FAILED, started=True)
-
-
-@dataclass
-class Scene:
-    """A watcher among fakes, with a clock of its own."""
-
-    clock: float = 1_000.0
-    store: FakeWatchStore = field(default_factory=FakeWatchStore)
-    airflow: FakeRuns = field(default_factory=FakeRuns)
-    states: FakeStepFunctions = field(default_factory=FakeStepFunctions)
-    watcher: Watcher = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.new_sandbox()
-
-    def new_sandbox(self) -> None:
-        """A watcher that knows nothing of earlier rounds."""
-        self.watcher = Watcher(
-            environment="analytics",
-            store=self.store,
-            airflow=self.airflow,
-            callbacks=self.states,
-            now=lambda: self.clock,
-        )
-
-    def wait_for(self, dag_id: str = "load", *, in_airflow: bool = True, **given) -> str:
-        """A state begins to wait; its run is in Airflow, and running, unless it is said not to be."""
-        call = read_task_call(payload(**given))
-        request = request_of(call, dag_id)
-        opened = self.store.open(call, request, self.clock)
-        assert isinstance(opened, Opened)
-        run_id = derive_run_id(request.identity, request.rule_id, request.target_id, opened.generation)
-        if in_airflow:
-            self.store.ledger[run_id] = TRIGGERED
-            self.airflow.runs.setdefault(run_id, RUNNING)
-        return run_id
-
-    def round(self, *, after: float = 5.0, **notices) -> Round:
-        """A while later."""
-        self.clock += after
-        return self.watcher.round(**notices)
-
-
-def request_of(call: TaskCall, dag_id: str = "load") -> TriggerRequest:
-    target = ResolvedTarget(
-        "analytics", dag_id, derive_run_id(call.event.identity, "r", "default"), {}, watched=True
-    )
-    return TriggerRequest(call.event.identity, call.event.envelope, "r", 1, "default", target, None, 1.0)
+from mwaa_gateway.run_states import RunsUnknown
+from mwaa_gateway.task_call import read_task_call
+from mwaa_gateway.watches import Failed, IdentityTaken, RequestState, Succeeded
 
 
 @pytest.fixture
@@ -132,6 +71,61 @@ def test_a_return_value_is_passed_on_or_said_to_be_missing(scene):
     outputs = [ending.output for _, ending in scene.states.told]
     assert outputs[0]["return_value"] == {"rows": 7}
     assert outputs[1]["return_value_missing"] == "task other returned nothing"
+
+
+def test_a_return_value_is_asked_for_again_until_it_is_told_why_there_is_none(scene):
+    """A web server that is busy for a moment costs nobody the value; one that never answers holds nobody up for ever."""
+    run_id = scene.wait_for(wait={"return_value_of": "count"})
+    scene.airflow.runs[run_id], scene.airflow.returned["count"] = SUCCESS, {"rows": 7}
+    scene.airflow.trouble = RunsUnknown("Airflow said HTTP 503")
+    made = scene.round()
+    assert (made.watched, made.unclear, scene.states.told) == (1, ["Airflow said HTTP 503"], [])
+    scene.airflow.trouble = None
+    scene.round(after=60)
+    [(_, told)] = scene.states.told
+    assert told.output["return_value"] == {"rows": 7}
+
+    later = scene.wait_for(token="token-2", state="b", wait={"return_value_of": "count"})
+    scene.airflow.runs[later] = SUCCESS
+    scene.airflow.trouble = RunsUnknown("Airflow said HTTP 503")
+    since = scene.clock
+    while len(scene.states.told) == 1 and scene.clock < since + 6_000:
+        scene.round()
+    assert 600 <= scene.clock - since <= 670
+    assert (
+        scene.states.told[1][1].output["return_value_missing"]
+        == "asked for 10 minutes: Airflow said HTTP 503"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(float("nan"), "no JSON"), ("x" * 200_001, "takes 200000"), (None, None)]
+)
+def test_a_return_value_that_step_functions_would_refuse_is_not_passed(scene, value, said):
+    """It would refuse the whole output, round after round."""
+    run_id = scene.wait_for(wait={"return_value_of": "count"})
+    scene.airflow.runs[run_id], scene.airflow.returned["count"] = SUCCESS, value
+    scene.round()
+    [(_, told)] = scene.states.told
+    assert told.output.get("return_value", "missing") == ("missing" if said else value)
+    assert (said or "") in told.output.get("return_value_missing", "")
+
+
+def test_return_values_leave_time_to_tell_the_rest_in_the_next_rounds(scene):
+    """At a second each, of forty runs."""
+    for n in range(40):
+        run_id = scene.wait_for(index=n, token=f"token-{n}", wait={"return_value_of": "count"})
+        scene.airflow.runs[run_id] = SUCCESS
+    fetch = scene.airflow.return_value
+
+    def slowly(*question):
+        scene.clock += 1
+        return fetch(*question)
+
+    scene.airflow.return_value = slowly
+    told = [len(scene.round().told) for _ in range(3)]
+    assert told[0] <= 27
+    assert sum(told) == 40
 
 
 @pytest.mark.parametrize(
@@ -227,13 +221,44 @@ def test_nobody_waits_any_more_shows_in_the_heartbeat(scene):
 def test_an_execution_that_is_over_waits_no_more(scene, on_abort, failed):
     """Its run goes on or is marked failed, as the caller chose; others' waits are untouched."""
     run_id = scene.wait_for(wait={"on_abort": on_abort})
-    other = scene.wait_for(
-        token="token-2", execution="arn:aws:states:eu-west-1:123456789012:execution:nightly:other"
-    )
-    made = scene.round(ended_executions=["arn:aws:states:eu-west-1:123456789012:execution:nightly:7f3c"])
-    assert ([watch.run_id for watch in made.stopped], made.watched) == ([run_id], 1)
-    assert scene.airflow.failed == ([run_id] if failed else [])
+    scene.wait_for(token="token-2", execution="arn:aws:states:eu-west-1:123456789012:execution:nightly:other")
+    made = scene.round(ended_executions=[EXECUTION])
+    assert [(one.watch.run_id, one.marked, one.goes_on) for one in made.stopped] == [(run_id, failed, "")]
+    assert (made.watched, scene.airflow.failed) == (1, [run_id] if failed else [])
+
+
+@pytest.mark.guarantee(42)
+def test_a_refused_heartbeat_does_not_let_a_run_go_on_that_is_to_end_with_its_execution(scene):
+    """It may come before the event that the execution is over; without that event it was the state alone."""
+    run_id = scene.wait_for(wait={"on_abort": "fail_run"})
+    scene.states.closed.add("token-1")
+    assert (scene.round().watched, scene.round().abandoned) == (1, [])
+    scene.round(ended_executions=[EXECUTION])
+    assert scene.airflow.failed == [run_id]
+
+    other = scene.wait_for(token="token-2", state="b", wait={"on_abort": "fail_run"})
+    scene.states.closed.add("token-2")
+    since = scene.clock
+    made = scene.round()
+    while made.watched and scene.clock < since + 6_000:
+        made = scene.round()
+    assert [watch.run_id for watch in made.abandoned] == [other]
+    assert 300 <= scene.clock - since <= 310
     assert other not in scene.airflow.failed
+
+
+@pytest.mark.guarantee(42)
+def test_an_execution_that_ended_before_its_watch_is_seen_is_remembered(scene):
+    """An index may lag behind; and one that was redriven since waits again."""
+    run_id = scene.wait_for(wait={"on_abort": "fail_run"})
+    watched, scene.store.watched = scene.store.watched, lambda _: []
+    scene.round(ended_executions=[EXECUTION])
+    scene.store.watched = watched
+    made = scene.round()
+    assert ([one.watch.run_id for one in made.stopped], scene.airflow.failed) == ([run_id], [run_id])
+    scene.clock += 10
+    scene.wait_for(token="token-2", state="b", wait={"on_abort": "fail_run"})
+    assert scene.round().stopped == []
 
 
 def test_word_of_an_end_has_it_asked_at_once_and_is_not_believed(scene):

@@ -85,6 +85,7 @@ def deploy_gateway(
             "RestEnvironments": ",".join(rest_environments),
             "LandingBucketName": f"{STACK_NAME}-landing",
             "TaskDags": "*/*",
+            "WebLoginRole": "User",
             "WebServerHost": "localhost",
             "WebServerCaBundle": str(ca_bundle),
         },

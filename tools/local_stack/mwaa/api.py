@@ -10,11 +10,12 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from local_stack.mwaa.airflow_api import ROLES
 from local_stack.mwaa.environment import Environment
 from local_stack.mwaa.faults import Faults, FaultSchedule
 from local_stack.mwaa.http_server import Answer, Request
 from local_stack.mwaa.permissions import Permission, api_error
-from local_stack.mwaa.rest_api import ROLES, RestApi
+from local_stack.mwaa.rest_api import RestApi
 
 
 class MwaaApi:
@@ -35,6 +36,8 @@ class MwaaApi:
                 return self._authorized(request, "airflow:CreateCliToken", name) or self._create_cli_token(
                     name
                 )
+            case "POST", ["webtoken", name]:
+                return self._create_web_login_token(request, name)
             case "POST", ["restapi", name]:
                 return self._invoke_rest_api(request, name)
             case "GET", ["environments", name]:
@@ -66,17 +69,39 @@ class MwaaApi:
             HTTPStatus.OK, {"CliToken": token, "WebServerHostname": environment.web_server_hostname}
         )
 
+    def _create_web_login_token(self, request: Request, name: str) -> Answer:
+        roles = self._roles(request, "airflow:CreateWebLoginToken", name)
+        if isinstance(roles, Answer):
+            return roles
+        environment = self._environments[name]
+        environment.count.add("web login token")
+        return Answer.json(
+            HTTPStatus.OK,
+            {
+                "WebToken": environment.web_sessions.issue(roles[0]),
+                "WebServerHostname": environment.web_server_hostname,
+                "IamIdentity": "assumed-role/local-stack",
+                "AirflowIdentity": "local-stack",
+            },
+        )
+
     def _invoke_rest_api(self, request: Request, name: str) -> Answer:
-        """Find out which of Airflow's roles the caller's policy grants in this environment, then answer."""
-        arns = {f"{self._arn_prefix.removesuffix('environment/')}role/{name}/{role}": role for role in ROLES}
-        granted = self._permission.granted(request, action="airflow:InvokeRestApi", resources=list(arns))
+        roles = self._roles(request, "airflow:InvokeRestApi", name)
+        if isinstance(roles, Answer):
+            return roles
+        return RestApi(self._environments[name]).respond(request, roles)
+
+    def _roles(self, request: Request, action: str, name: str) -> list[str] | Answer:
+        """Return which of Airflow's roles the caller's policy grants here, the mightiest first; or a refusal."""
+        arns = {role: f"{self._arn_prefix.removesuffix('environment/')}role/{name}/{role}" for role in ROLES}
+        granted = self._permission.granted(request, action=action, resources=list(arns.values()))
         if isinstance(granted, Answer):
             return granted
         if not granted:
             return api_error(403, "AccessDeniedException", "No Airflow role granted in IAM")
         if name not in self._environments:
             return api_error(404, "ResourceNotFoundException", f"Environment {name} not found")
-        return RestApi(self._environments[name]).respond(request, [arns[arn] for arn in granted])
+        return [role for role, arn in arns.items() if arn in granted]
 
     def _get_environment(self, name: str) -> Answer:
         environment = self._environments[name]

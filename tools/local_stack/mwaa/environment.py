@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from local_stack.mwaa.faults import Faults, FaultSchedule
 from local_stack.mwaa.slots import Slots
 from local_stack.mwaa.throttle import Throttle
-from local_stack.mwaa.tokens import TokenStore
+from local_stack.mwaa.tokens import TokenStore, WebSessions
 from local_stack.mwaa.versions import AirflowVersion
 from local_stack.mwaa.warm_cli import CommandAnswer
 
@@ -63,9 +63,11 @@ class Environment:
     count: Count = field(default_factory=Count)
     schedule: FaultSchedule = field(default_factory=lambda: FaultSchedule(Faults()))
     tokens: TokenStore = field(init=False)
+    web_sessions: WebSessions = field(init=False)
 
     def __post_init__(self) -> None:
         self.tokens = TokenStore(self.clock)
+        self.web_sessions = WebSessions(self.clock)
 
     def statistics(self) -> dict[str, Any]:
         """What happened since the start or the last `forget`. Never a token."""
@@ -77,6 +79,9 @@ class Environment:
             "refused_no_free_slot": self.count["no free slot"],
             "refused_token": self.count["bad token"],
             "refused_command": self.count["unsupported"],
+            "web_logins": self.count["web login"],
+            "web_calls": self.count["web call"],
+            "refused_session": self.count["bad session"],
             "rest_calls": self.count["rest call"],
             "most_rest_calls_in_a_second": self.throttle.most_in_a_second,
             "refused_throttled": self.count["throttled"],

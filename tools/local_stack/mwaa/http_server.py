@@ -40,9 +40,9 @@ class Answer:
         return cls(status, json.dumps(document).encode(), headers=headers or {})
 
     @classmethod
-    def text(cls, status: int, text: str) -> "Answer":
+    def text(cls, status: int, text: str, headers: Mapping[str, str] | None = None) -> "Answer":
         """An answer for a person."""
-        return cls(status, text.encode(), content_type="text/plain; charset=utf-8")
+        return cls(status, text.encode(), "text/plain; charset=utf-8", headers or {})
 
 
 class NoAnswer(Exception):
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(answer)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _respond  # noqa: N815 - the names the base class looks up
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _respond  # noqa: N815 - the names the base class looks up
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)

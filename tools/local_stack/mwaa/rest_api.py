@@ -9,63 +9,39 @@ with 504 while Airflow goes on with it.
 import json
 import time
 from collections.abc import Callable, Collection
-from contextlib import nullcontext
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, Self, assert_never
+from typing import Any, Final
 
 import requests
 
+from local_stack.mwaa.airflow_api import Call
 from local_stack.mwaa.environment import Environment
-from local_stack.mwaa.faults import Fault, garble
-from local_stack.mwaa.http_server import Answer, NoAnswer, Request
+from local_stack.mwaa.faulty import answered_or_not
+from local_stack.mwaa.http_server import Answer, Request
 from local_stack.mwaa.permissions import api_error
 
-ROLES: Final = (
-    "Admin",
-    "Op",
-    "User",
-    "Viewer",
-    "Public",
-)  # what a caller's policy may name, the mightiest first
 LONGEST_PATH: Final = 64
 _METHODS: Final = ("GET", "PUT", "POST", "PATCH", "DELETE")
-_ANSWER_SECONDS: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of Airflow's REST API; `path` without the `/api/v2` before it."""
-
-    method: str
-    path: str
-    query: dict[str, Any] | None
-    body: Any
-
-    @classmethod
-    def parse(cls, document: Any) -> Self:
-        """Read a request's body. Raises ValueError in the words of AWS's validation."""
-        if not isinstance(document, dict):
-            raise ValueError("1 validation error detected: the request is to be a JSON object")  # noqa: TRY004
-        path, method = document.get("Path"), document.get("Method")
-        if not isinstance(path, str) or not path.startswith("/"):
-            raise ValueError(f"1 validation error detected: Value {path!r} at 'path' is not a path")
-        if len(path) > LONGEST_PATH:
-            raise ValueError(
-                f"1 validation error detected: Value '{path}' at 'path' failed to satisfy constraint: "
-                f"Member must have length less than or equal to {LONGEST_PATH}"
-            )
-        if method not in _METHODS:
-            raise ValueError(
-                f"1 validation error detected: Value '{method}' at 'method' failed to satisfy constraint: "
-                f"Member must satisfy enum value set: [{', '.join(_METHODS)}]"
-            )
-        return cls(method, path, document.get("QueryParameters"), document.get("Body"))
-
-    @property
-    def only_reads(self) -> bool:
-        """Whether it is allowed to a Viewer."""
-        return self.method == "GET" or self.path.endswith("/list")
+def parse_call(document: Any) -> Call:
+    """Read a request's body. Raises ValueError in the words of AWS's validation."""
+    if not isinstance(document, dict):
+        raise ValueError("1 validation error detected: the request is to be a JSON object")  # noqa: TRY004
+    path, method = document.get("Path"), document.get("Method")
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise ValueError(f"1 validation error detected: Value {path!r} at 'path' is not a path")
+    if len(path) > LONGEST_PATH:
+        raise ValueError(
+            f"1 validation error detected: Value '{path}' at 'path' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {LONGEST_PATH}"
+        )
+    if method not in _METHODS:
+        raise ValueError(
+            f"1 validation error detected: Value '{method}' at 'method' failed to satisfy constraint: "
+            f"Member must satisfy enum value set: [{', '.join(_METHODS)}]"
+        )
+    return Call(method, path, document.get("QueryParameters"), document.get("Body"))
 
 
 class RestApi:
@@ -83,55 +59,26 @@ class RestApi:
             environment.count.add("throttled")
             return api_error(HTTPStatus.TOO_MANY_REQUESTS, "ThrottlingException", "Rate exceeded")
         try:
-            call = Call.parse(json.loads(request.body or b"null"))
+            call = parse_call(json.loads(request.body or b"null"))
         except ValueError as error:
             return api_error(HTTPStatus.BAD_REQUEST, "ValidationException", str(error))
-        if not set(roles) & {"Admin", "Op", "User"} and not ("Viewer" in roles and call.only_reads):
+        if not call.allowed_to(roles):
             return _airflow_error(HTTPStatus.FORBIDDEN, {"detail": "Forbidden"})
-        return self._hand_on_or_fail(call)
-
-    def _hand_on_or_fail(self, call: Call) -> Answer:
-        environment = self._environment
-        fault, detail = environment.schedule.next()
-        if fault is not None:
-            environment.count.add(f"fault {fault.value}")
-        match fault:
-            case Fault.ERROR_503:
-                return _airflow_error(HTTPStatus.SERVICE_UNAVAILABLE, {"message": "Service Unavailable"})
-            case Fault.EXPIRED_TOKEN:  # of the session that MWAA opens with Airflow
-                return _airflow_error(HTTPStatus.UNAUTHORIZED, {"detail": "Invalid JWT token"})
-            case Fault.RESET_BEFORE:
-                raise NoAnswer(reset=True)
-            case Fault.LOST_RESPONSE | Fault.RESET_AFTER:
-                self._hand_on(call)
-                raise NoAnswer(reset=fault is Fault.RESET_AFTER)
-            case Fault.GARBLED:
-                return Answer(HTTPStatus.OK, garble(self._hand_on(call).body, detail))
-            case None:
-                return self._hand_on(call)
-            case _:
-                assert_never(fault)
+        return answered_or_not(
+            environment,
+            lambda: self._hand_on(call),
+            busy=_airflow_error(HTTPStatus.SERVICE_UNAVAILABLE, {"message": "Service Unavailable"}),
+            # Of the session that MWAA opens with Airflow.
+            refused=_airflow_error(HTTPStatus.UNAUTHORIZED, {"detail": "Invalid JWT token"}),
+        )
 
     def _hand_on(self, call: Call) -> Answer:
-        environment = self._environment
-        self._sleep(environment.schedule.faults.latency_milliseconds / 1000)
-        version = "v1" if environment.version.is_airflow_2 else "v2"
-        one_by_one = nullcontext() if call.only_reads else environment.rest_writes
-        with one_by_one, requests.Session() as session:
-            session.trust_env = False  # no proxy stands between this machine and itself
-            try:
-                answer = session.request(
-                    call.method,
-                    f"{environment.airflow_url}/api/{version}{call.path}",
-                    params=call.query,
-                    json=call.body,
-                    timeout=_ANSWER_SECONDS,
-                    allow_redirects=False,
-                )
-            except requests.Timeout:
-                return _airflow_error(HTTPStatus.GATEWAY_TIMEOUT, {"message": "Endpoint request timed out"})
-            except requests.RequestException as error:
-                return _airflow_error(HTTPStatus.BAD_GATEWAY, {"message": type(error).__name__})
+        try:
+            answer = call.hand_on(self._environment, sleep=self._sleep)
+        except requests.Timeout:
+            return _airflow_error(HTTPStatus.GATEWAY_TIMEOUT, {"message": "Endpoint request timed out"})
+        except requests.RequestException as error:
+            return _airflow_error(HTTPStatus.BAD_GATEWAY, {"message": type(error).__name__})
         told = _document(answer)
         if answer.status_code >= HTTPStatus.BAD_REQUEST:
             return _airflow_error(answer.status_code, told)

@@ -1,4 +1,4 @@
-"""The part of an environment's web server that MWAA adds to Airflow: `POST /aws_mwaa/cli`.
+"""The part of an environment's web server that MWAA adds to Airflow: `POST /aws_mwaa/cli`; web logins are `web_login.py`'s.
 
 Documented by AWS: the path, the bearer token, the body, the base64 answer, the commands, 503 when four
 commands run. Seen in public bug reports: 500 for a command that is not supported. Confirmed nowhere, so a
@@ -11,14 +11,15 @@ import json
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final, assert_never
+from typing import Final
 
 from local_stack.mwaa.command_line import UnsupportedCommand, words_of
 from local_stack.mwaa.environment import Environment
-from local_stack.mwaa.faults import Fault, garble
-from local_stack.mwaa.http_server import Answer, NoAnswer, Request
+from local_stack.mwaa.faulty import answered_or_not
+from local_stack.mwaa.http_server import Answer, Request
 from local_stack.mwaa.slots import NoFreeSlot
 from local_stack.mwaa.warm_cli import CommandInterrupted
+from local_stack.mwaa.web_login import WebLoginApi
 
 _PATH: Final = "/aws_mwaa/cli"
 _BEARER: Final = "Bearer "
@@ -30,9 +31,12 @@ class WebServer:
     def __init__(self, environment: Environment, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._environment = environment
         self._sleep = sleep
+        self._web_login = WebLoginApi(environment, sleep=sleep)
 
     def respond(self, request: Request) -> Answer:
-        """Run the command in the request, or do what the faults switched on say. Raises NoAnswer."""
+        """Answer a request, or do what the faults switched on say. Raises NoAnswer."""
+        if (answer := self._web_login.respond(request)) is not None:
+            return answer
         if request.target != _PATH:
             return Answer.text(HTTPStatus.NOT_FOUND, f"Only POST {_PATH} is served here")
         if request.method != "POST":
@@ -44,32 +48,13 @@ class WebServer:
         ):
             environment.count.add("bad token")
             return _forbidden()
-        fault, detail = environment.schedule.next()
-        if fault is not None:
-            environment.count.add(f"fault {fault.value}")
         try:
-            return self._run_or_fail(request, fault, detail)
+            return answered_or_not(
+                environment, lambda: self._run(request), busy=_unavailable(), refused=_forbidden()
+            )
         except NoFreeSlot:
             environment.count.add("no free slot")
             return _unavailable()
-
-    def _run_or_fail(self, request: Request, fault: Fault | None, detail: float) -> Answer:
-        match fault:
-            case Fault.ERROR_503:
-                return _unavailable()
-            case Fault.EXPIRED_TOKEN:
-                return _forbidden()
-            case Fault.RESET_BEFORE:
-                raise NoAnswer(reset=True)
-            case Fault.LOST_RESPONSE | Fault.RESET_AFTER:
-                self._run(request)
-                raise NoAnswer(reset=fault is Fault.RESET_AFTER)
-            case Fault.GARBLED:
-                return Answer(HTTPStatus.OK, garble(self._run(request).body, detail))
-            case None:
-                return self._run(request)
-            case _:
-                assert_never(fault)
 
     def _run(self, request: Request) -> Answer:
         environment = self._environment

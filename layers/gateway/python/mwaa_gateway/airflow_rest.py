@@ -34,7 +34,9 @@ from mwaa_gateway.outcomes import (
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 __all__ = [
+    "DAG_ID",
     "LONGEST_PATH",
+    "RUN_ID",
     "RestAnswer",
     "RestCall",
     "list_call",
@@ -49,10 +51,10 @@ __all__ = [
 
 DAGS_PER_PAGE = 100  # Airflow's own maximum, unless its [api] maximum_page_limit is lower
 LONGEST_PATH = 64  # of InvokeRestApi; botocore does not check it
-_DAG_ID = re.compile(
+DAG_ID = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}"
 )  # nothing that could end a piece of a path, nor `..`
-_RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:+-]{0,249}")
+RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:+-]{0,249}")
 _LONGEST_TEXT = 500  # characters of Airflow's own words that a reason carries on
 _TAGS_AND_SPACES = re.compile(r"(?:<[^<>]*>|\s)+")
 
@@ -81,7 +83,8 @@ class RestAnswer:
         """
         document = self.document
         if isinstance(document, Mapping):
-            document = document.get("detail") or document.get("message")
+            # Airflow 2 has some of its 404 say what they are about in the title alone.
+            document = document.get("detail") or document.get("message") or document.get("title")
         match document:
             case str(text):
                 return html.unescape(_TAGS_AND_SPACES.sub(" ", text)).strip()
@@ -129,9 +132,9 @@ def trigger_call(target: ResolvedTarget, *, logical_date: bool) -> RestCall | Re
     path = _runs_path(target)
     if isinstance(path, Rejected):
         return path
-    if not _RUN_ID.fullmatch(target.run_id):
+    if not RUN_ID.fullmatch(target.run_id):
         return Rejected(
-            Reason.RUN_ID_REFUSED, f"run_id {target.run_id!r} cannot be sent: it must match {_RUN_ID.pattern}"
+            Reason.RUN_ID_REFUSED, f"run_id {target.run_id!r} cannot be sent: it must match {RUN_ID.pattern}"
         )
     try:
         json.dumps(target.conf, allow_nan=False)
@@ -193,10 +196,10 @@ def read_list(answer: RestAnswer) -> tuple[tuple[ListedDag, ...], int] | NotList
 
 
 def _runs_path(target: ResolvedTarget) -> str | Rejected:
-    if not _DAG_ID.fullmatch(target.dag_id):
+    if not DAG_ID.fullmatch(target.dag_id):
         return Rejected(
             Reason.AIRFLOW_REFUSED,
-            f"dag_id {target.dag_id!r} cannot be sent: it must match {_DAG_ID.pattern}",
+            f"dag_id {target.dag_id!r} cannot be sent: it must match {DAG_ID.pattern}",
         )
     path = f"/dags/{target.dag_id}/dagRuns"
     if len(path) > LONGEST_PATH:

@@ -1,13 +1,31 @@
 """How far a DAG run is, as the watcher sees it, whatever transport said so."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, Reason, Retryable
 
-__all__ = ["RunEnd", "RunState", "RunsUnknown", "is_there", "run_state"]
+__all__ = [
+    "TASK_ID",
+    "Marking",
+    "NotToBeHad",
+    "ReturnValue",
+    "RunEnd",
+    "RunMarkedFailed",
+    "RunNotThere",
+    "RunState",
+    "RunsUnknown",
+    "is_there",
+    "run_state",
+]
+
+
+TASK_ID: Final = re.compile(
+    r"(?!\.{1,2}$)[\w.-]{1,250}"
+)  # Airflow's own, but for what a path would be shortened by
 
 
 class RunEnd(StrEnum):
@@ -45,6 +63,34 @@ class RunsUnknown:
     """Airflow was asked and gave no clear answer, or was not reached; `text` says what it said."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotToBeHad:
+    """What was asked for is not there, or not for us: asking again changes nothing. `text` says why, and what would."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnValue:
+    """What a task returned: JSON, as Airflow keeps it."""
+
+    value: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunMarkedFailed:
+    """The run was going on, and is marked failed now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunNotThere:
+    """Airflow has no such run."""
+
+
+# What became of marking a run failed; a RunState is that of a run which was over before, and was left as it is.
+Marking = RunMarkedFailed | RunState | RunNotThere | NotToBeHad | RunsUnknown
 
 
 def run_state(state: Any, start_date: Any, end_date: Any) -> RunState:

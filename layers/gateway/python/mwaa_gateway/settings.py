@@ -125,7 +125,8 @@ class AirflowSettings(_Settings):
         "how long, in seconds, to wait for the answer to a command", float, default=30.0
     )
     web_server_host: str = _setting(
-        "the only host[:port] a CLI token may be sent to; empty: MWAA's own host names", default=""
+        "the only host[:port] a CLI or web login token may be sent to; empty: MWAA's own host names",
+        default="",
     )
     web_server_ca_bundle: str = _setting(
         "path of the CA certificates the web server is checked against; empty: the public ones", default=""
@@ -178,3 +179,7 @@ class RunWatcherSettings(AirflowSettings):
 
     watch_queue_url: str = _setting("URL of this environment's watch queue")
     task_token_key: str = _setting("ARN of the KMS key that task tokens are sealed with")
+    web_login_role: str = _setting(
+        "the Airflow role with which the watcher logs in to read return values and to end runs; empty: it does neither",
+        default="",
+    )

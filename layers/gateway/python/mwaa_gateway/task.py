@@ -21,7 +21,7 @@ from mwaa_gateway.live_rules import LiveRules
 from mwaa_gateway.resolve import Refused, Resolved, resolve
 from mwaa_gateway.task_call import NamedDag, TaskCall
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
-from mwaa_gateway.watches import IdentityTaken, WatchStore
+from mwaa_gateway.watches import IdentityTaken, Opened, WatchStore
 
 __all__ = [
     "TASK_RULE_ID",
@@ -102,11 +102,21 @@ class TaskStarter:
                         '"request_id.$": "States.Format(\'{}-{}-{}\', $$.Execution.Name, $.outer, $.inner)"'
                     )
                 case opened:
-                    request = _of_generation(request, opened.generation)
+                    request = self._followed(request, opened)
         self.queue.enqueue([request])
         if call.wait is not None:
             self.watch_queue.wake(request.target.environment, now)
         return request
+
+    def _followed(self, request: TriggerRequest, opened: Opened) -> TriggerRequest:
+        """Return the request for the run that is watched: whose watcher is woken, and whose dispatcher may start it."""
+        if opened.environment not in self.environments:
+            raise DagNotAllowed(
+                f"the run this state asked for before is one of environment {opened.environment!r}, which the gateway does "
+                "not have any more. Pass another request_id to have a new run"
+            )
+        target = replace(request.target, environment=opened.environment, dag_id=opened.dag_id)
+        return _of_generation(replace(request, target=target), opened.generation)
 
     def _named(self, call: TaskCall, dag: NamedDag, now: float) -> TriggerRequest:
         if dag.environment not in self.environments:

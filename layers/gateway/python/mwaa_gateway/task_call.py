@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, get_args
 from mwaa_gateway.errors import GatewayError, MalformedEvent
 from mwaa_gateway.events.event import Event, derived_id, identity_of
 from mwaa_gateway.payloads import dig, kind_of, refuse_beyond_limits
+from mwaa_gateway.run_states import TASK_ID
 
 __all__ = ["AfterFailedRun", "InvalidTask", "NamedDag", "TaskCall", "Token", "Wait", "read_task_call"]
 
@@ -254,8 +255,15 @@ def _wait(wait: Any, token: Token | None) -> Wait | None:
         when_not_runnable=_choice(wait, "when_not_runnable", get_args(WhenNotRunnable), "wait"),
         after_failed_run=_choice(wait, "after_failed_run", get_args(AfterFailedRun), "fail"),
         on_abort=_choice(wait, "on_abort", get_args(OnAbort), "leave"),
-        return_value_of=None if task is None else _text(task, "wait.return_value_of"),
+        return_value_of=None if task is None else _task_id(task),
     )
+
+
+def _task_id(task: Any) -> str:
+    """Return the task's id, which becomes a piece of a path of Airflow's API."""
+    if not TASK_ID.fullmatch(_text(task, "wait.return_value_of")):
+        raise InvalidTask(f"wait.return_value_of is {task[:200]!r}; expected a task_id: {TASK_ID.pattern}")
+    return str(task)
 
 
 def _choice(wait: Mapping[str, Any], name: str, choices: tuple[str, ...], default: str) -> Any:

@@ -4,6 +4,7 @@
                                     not in Airflow yet ──ledger──▶ dead, held ─────▶ decide, tell, close
                                     in Airflow ──one question a DAG──▶ ended ──────▶ decide, tell, close
                                                                   └──▶ goes on ────▶ heartbeat, when it is due
+                                    execution over ──its run is to end with it─────▶ see `run_stops`
 
 One round at a time (the watch queue has one message group), so that watching takes one slot of the web server. A DAG
 is asked about again after an eighth of the age of its youngest watch: five seconds at first, a minute at the longest.
@@ -13,13 +14,23 @@ What a sandbox knows of earlier rounds only saves questions; a new one asks anew
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, assert_never
 
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.run_states import RunEnd, RunState, RunsUnknown
+from mwaa_gateway.run_states import NotToBeHad, ReturnValue, RunEnd, RunState, RunsUnknown
+from mwaa_gateway.run_stops import OVER, RunEnder, RunStops, Stopped
 from mwaa_gateway.task_call import Token
-from mwaa_gateway.watches import Ending, Failed, RequestState, Succeeded, TokenClosed, Watch, WatchStore
+from mwaa_gateway.watches import (
+    ExecutionOver,
+    Failed,
+    RequestState,
+    Succeeded,
+    TokenClosed,
+    Told,
+    Watch,
+    WatchStore,
+)
 
 __all__ = ["Airflow", "Callbacks", "Round", "Watcher"]
 
@@ -32,11 +43,19 @@ ASKING_SECONDS: Final = (
     15.0  # of a round, after which no further DAG is asked about: one command may take 70 s
 )
 TELLING_SECONDS: Final = 75.0  # after which nobody further is told: the function has 90 s
+STOPPING_SECONDS: Final = 5.0  # for runs that are to end with their execution, of which one may take 60 s
+FETCHING_SECONDS: Final = (
+    25.0  # of a round, after which no further return value is asked for: that may take 60 s too
+)
+RETURN_VALUE_SECONDS: Final = 600.0  # for which a return value is asked for, round after round
+EVENT_SECONDS: Final = (
+    300.0  # for which the event of an execution's end is waited for, where a run is to end with it
+)
 LARGEST_RETURN_VALUE_BYTES: Final = 200_000  # of the 262,144 that Step Functions takes as output
 NAMED_FAILED_TASKS: Final = 50  # a cause has 32,768 characters
 
 
-class Airflow(Protocol):
+class Airflow(RunEnder, Protocol):
     """What the watcher asks one environment's Airflow. Never raises for what Airflow or MWAA do."""
 
     def states(
@@ -53,19 +72,15 @@ class Airflow(Protocol):
         """Return the tasks that made the run fail."""
         ...
 
-    def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """Return what the task returned, `RunsUnknown` where that cannot be had."""
-        ...
-
-    def fail_run(self, dag_id: str, run_id: str) -> bool:
-        """Mark the run failed; False where the transport cannot."""
+    def return_value(self, dag_id: str, run_id: str, task_id: str) -> ReturnValue | NotToBeHad | RunsUnknown:
+        """Return what the task returned."""
         ...
 
 
 class Callbacks(Protocol):
     """Step Functions' side. Every call raises TokenClosed or Unavailable."""
 
-    def send(self, token: Token, ending: Ending) -> None:
+    def send(self, token: Token, ending: Told) -> None:
         """Tell how it ended."""
         ...
 
@@ -78,9 +93,9 @@ class Callbacks(Protocol):
 class Round:
     """What one round came to. `watched` says how many watches are left: with none, no further round is needed."""
 
-    told: list[tuple[Watch, Ending]] = field(default_factory=list)
+    told: list[tuple[Watch, Told]] = field(default_factory=list)
     abandoned: list[Watch] = field(default_factory=list)
-    stopped: list[Watch] = field(default_factory=list)
+    stopped: list[Stopped] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
     heartbeats: int = 0
     questions: int = 0  # to Airflow: commands or calls, but for further pages
@@ -99,7 +114,15 @@ class Watcher:
     _asked: dict[str, float] = field(default_factory=dict)
     _started: set[str] = field(default_factory=set)
     _heard: dict[str, float] = field(default_factory=dict)
+    # By token mark, since when heartbeats are refused, and return values asked for in vain.
+    _refused: dict[str, float] = field(default_factory=dict)
+    _fetching: dict[str, float] = field(default_factory=dict)
+    _over: dict[str, float] = field(default_factory=dict)  # when it was heard of an execution that it is over
+    _stops: RunStops = field(init=False)
     _asks_first: bool = False  # the round before had no time left to ask
+
+    def __post_init__(self) -> None:
+        self._stops = RunStops(store=self.store, airflow=self.airflow, now=self.now)
 
     def round(self, *, ended_executions: Sequence[str] = (), ended_runs: Sequence[str] = ()) -> Round:
         """Make one round.
@@ -113,10 +136,14 @@ class Watcher:
         report = Round()
         began = self.now()
         watches = self.store.watched(self.environment)
+        self._over |= dict.fromkeys(ended_executions, began)
         waiting: list[Watch] = []
+        stopping: list[Watch] = []
         for watch in watches:
-            if watch.execution_arn in ended_executions:
-                self._stop(watch, report)
+            if isinstance(watch.ending, ExecutionOver):
+                stopping.append(watch)
+            elif watch.execution_arn in ended_executions or self._was_over(watch):
+                stopping += self._stop(watch, report)
             elif watch.ending is None:
                 waiting.append(watch)
             elif self.now() <= began + TELLING_SECONDS:
@@ -124,6 +151,7 @@ class Watcher:
         waiting = self._heartbeats(
             waiting, report, until=began + (0 if self._asks_first else HEARING_SECONDS)
         )
+        self._end_runs(stopping, report)
         due = self._due(waiting, set(ended_runs))
         by_dag: defaultdict[str, list[Watch]] = defaultdict(list)
         for watch in self._in_airflow([watch for watch in waiting if watch.dag_id in due], report):
@@ -134,9 +162,9 @@ class Watcher:
         for dag_id in sorted(by_dag, key=lambda dag_id: self._asked.get(dag_id, 0.0)):
             if self.now() > began + ASKING_SECONDS:
                 break  # the others are due in the next round, and come first there
-            self._ask(dag_id, by_dag[dag_id], report, until=began + TELLING_SECONDS)
+            self._ask(dag_id, by_dag[dag_id], report, began=began)
         report.watched = len(watches) - len(report.told) - len(report.abandoned) - len(report.stopped)
-        self._forget(waiting)
+        self._forget(watches, began)
         return report
 
     def _due(self, waiting: Sequence[Watch], ended_runs: set[str]) -> set[str]:
@@ -169,7 +197,7 @@ class Watcher:
                 in_airflow.append(watch)
         return in_airflow
 
-    def _ask(self, dag_id: str, group: Sequence[Watch], report: Round, *, until: float) -> None:
+    def _ask(self, dag_id: str, group: Sequence[Watch], report: Round, *, began: float) -> None:
         self._asked[dag_id] = self.now()
         report.questions += 1
         states = self.airflow.states(
@@ -179,9 +207,10 @@ class Watcher:
             report.unclear.append(states.text)
             return
         for watch in group:
-            if self.now() > until:
-                self._asked.pop(dag_id)  # the rest is told in the next round
-                return
+            fetches = watch.wait.return_value_of is not None
+            if self.now() > began + (FETCHING_SECONDS if fetches else TELLING_SECONDS):
+                self._asked.pop(dag_id, None)  # the rest is told in the next round
+                continue
             match states.get(watch.run_id):
                 case None:
                     self._missing(watch, report)
@@ -202,15 +231,14 @@ class Watcher:
             text = "the run was started, and is not in Airflow any more: somebody deleted it"
             self._end(watch, Failed("DagRunDeleted", _about(watch) | {"reason": text}), report)
 
-    def _ending(self, watch: Watch, state: RunState, end: RunEnd, report: Round) -> Ending | None:
+    def _ending(self, watch: Watch, state: RunState, end: RunEnd, report: Round) -> Told | None:
         """Return what to tell of a run that ended; None while Airflow does not say what is needed for that."""
         about = _about(watch) | state.document()
         match end:
             case RunEnd.SUCCESS:
                 if watch.wait.return_value_of is not None:
-                    report.questions += 1
-                    value = self.airflow.return_value(watch.dag_id, watch.run_id, watch.wait.return_value_of)
-                    about |= _returned(value)
+                    returned = self._returned(watch, watch.wait.return_value_of, report)
+                    return None if returned is None else Succeeded(about | returned)
                 return Succeeded(about)
             case RunEnd.FAILED:
                 report.questions += 1
@@ -222,11 +250,31 @@ class Watcher:
             case _:
                 assert_never(end)
 
-    def _end(self, watch: Watch, ending: Ending, report: Round) -> None:
+    def _returned(self, watch: Watch, task_id: str, report: Round) -> dict[str, Any] | None:
+        """Return the part of the output that says what the task returned; None while it is worth asking again."""
+        report.questions += 1
+        value = self.airflow.return_value(watch.dag_id, watch.run_id, task_id)
+        match value:
+            case ReturnValue():
+                return _return_value(value.value)
+            case NotToBeHad(text):
+                return {"return_value_missing": text}
+            case RunsUnknown(text):
+                since = self._fetching.setdefault(watch.token_mark, self.now())
+                if self.now() - since >= RETURN_VALUE_SECONDS:
+                    return {
+                        "return_value_missing": f"asked for {RETURN_VALUE_SECONDS / 60:.0f} minutes: {text}"
+                    }
+                report.unclear.append(text)
+                return None
+            case _:
+                assert_never(value)
+
+    def _end(self, watch: Watch, ending: Told, report: Round) -> None:
         if self.store.decide(watch, ending):
             self._tell(watch, ending, report)
 
-    def _tell(self, watch: Watch, ending: Ending, report: Round) -> None:
+    def _tell(self, watch: Watch, ending: Told, report: Round) -> None:
         """Tell what is decided. A token that takes no answer had it already, or nobody waits there any more."""
         try:
             self.callbacks.send(self.store.token(watch), ending)
@@ -237,15 +285,24 @@ class Watcher:
         self.store.close(watch, "told")
         report.told.append((watch, ending))
 
-    def _stop(self, watch: Watch, report: Round) -> None:
-        if watch.wait.on_abort == "fail_run" and watch.ending is None:
-            done = self.airflow.fail_run(watch.dag_id, watch.run_id)
-            self.store.close(
-                watch, "its execution is over; the run " + ("was marked failed" if done else "goes on")
-            )
-        else:
-            self.store.close(watch, "its execution is over")
-        report.stopped.append(watch)
+    def _was_over(self, watch: Watch) -> bool:
+        """Tell whether its execution was over since it waits: an index may show the watch later than the event came."""
+        return watch.waiting_since < self._over.get(watch.execution_arn, float("-inf"))
+
+    def _stop(self, watch: Watch, report: Round) -> list[Watch]:
+        """Stop watching, or keep that the run is to end, and return the watch: it has ended, or not all at once."""
+        over = ExecutionOver(self.now())
+        if watch.wait.on_abort != "fail_run" or watch.ending is not None:
+            self.store.close(watch, OVER)
+            report.stopped.append(Stopped(watch))
+            return []
+        return [replace(watch, ending=over)] if self.store.decide(watch, over) else []
+
+    def _end_runs(self, stopping: Sequence[Watch], report: Round) -> None:
+        made = self._stops.go_on(stopping, until=self.now() + STOPPING_SECONDS)
+        report.stopped += made.stopped
+        report.unclear += made.unclear
+        report.questions += made.questions
 
     def _heartbeats(self, waiting: Sequence[Watch], report: Round, *, until: float) -> list[Watch]:
         """Send those that are due, the longest silent first, as long as there is time; return who is still waited for."""
@@ -267,8 +324,11 @@ class Watcher:
         try:
             self.callbacks.heartbeat(self.store.token(watch))
         except TokenClosed as closed:
-            self.store.close(watch, f"nobody waits any more: {closed}")
-            report.abandoned.append(watch)
+            refused = self._refused.setdefault(watch.token_mark, self.now())
+            # Of a run that is to end with its execution it has to be known whether that is over, or the state alone.
+            if watch.wait.on_abort != "fail_run" or self.now() - refused >= EVENT_SECONDS:
+                self.store.close(watch, f"nobody waits any more: {closed}")
+                report.abandoned.append(watch)
             return False
         except Unavailable as error:
             report.unclear.append(str(error))
@@ -277,16 +337,19 @@ class Watcher:
             report.heartbeats += 1
         return True
 
-    def _forget(self, waiting: Sequence[Watch]) -> None:
-        self._started &= {watch.run_id for watch in waiting}
-        marks = {watch.token_mark for watch in waiting}
-        self._heard = {mark: heard for mark, heard in self._heard.items() if mark in marks}
+    def _forget(self, watches: Sequence[Watch], began: float) -> None:
+        self._over = {arn: heard for arn, heard in self._over.items() if began - heard < EVENT_SECONDS}
+        self._started &= {watch.run_id for watch in watches}
+        marks = {watch.token_mark for watch in watches}
+        for known in (self._heard, self._refused, self._fetching):
+            for mark in known.keys() - marks:
+                del known[mark]
 
 
 _TRIGGERED: Final = RequestState("triggered")
 
 
-def _never_runs(watch: Watch, state: RequestState) -> Ending | None:
+def _never_runs(watch: Watch, state: RequestState) -> Told | None:
     """Return how a wait ends whose run will not be executed, or None: it may still be."""
     about = _about(watch) | {"reason": state.reason or state.not_runnable, "text": state.text}
     if state.state == "dead":
@@ -296,10 +359,11 @@ def _never_runs(watch: Watch, state: RequestState) -> Ending | None:
     return None
 
 
-def _returned(value: Any) -> dict[str, Any]:
-    if isinstance(value, RunsUnknown):
-        return {"return_value_missing": value.text}
-    size = len(json.dumps(value))
+def _return_value(value: Any) -> dict[str, Any]:
+    try:
+        size = len(json.dumps(value, allow_nan=False))
+    except ValueError:
+        return {"return_value_missing": "it holds NaN or Infinity, which is no JSON"}
     if size > LARGEST_RETURN_VALUE_BYTES:
         text = f"it has {size} bytes of JSON, and Step Functions takes {LARGEST_RETURN_VALUE_BYTES}: pass its place in S3"
         return {"return_value_missing": text}

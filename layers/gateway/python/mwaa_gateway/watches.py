@@ -1,8 +1,9 @@
 """A watch: somebody waits for a DAG run to end. What it is, how it can end, and where watches lie.
 
-    waiting ──the run ended, or never will run──▶ decided ──told──▶ closed
-       ▲                                                              │
-       └────── the state is retried with a new token ─────────────────┘
+    waiting ──the run ended, or never will run──▶ decided ──told───────────▶ closed
+       │ ▲                                                                     │
+       │ └───────────── the state is retried with a new token ─────────────────┤
+       └──the execution is over──▶ decided, if its run is to end ──it has──────┘
 
 The ending is kept before anybody is told, so that a watcher that dies in between tells the same again. The token is
 kept sealed, until the watch is closed.
@@ -18,12 +19,14 @@ from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = [
     "Ending",
+    "ExecutionOver",
     "Failed",
     "IdentityTaken",
     "Opened",
     "RequestState",
     "Succeeded",
     "TokenClosed",
+    "Told",
     "Watch",
     "WatchStore",
 ]
@@ -52,7 +55,18 @@ class Failed:
         return self.error in ("DagRunFailed", "DagRunDeleted")
 
 
-Ending = Succeeded | Failed
+@dataclass(frozen=True, slots=True)
+class ExecutionOver:
+    """The execution that waited is over, since this time in seconds since the epoch; its run is to end with it.
+
+    Nobody is told: it is kept so that the run is ended although that may take several rounds.
+    """
+
+    since: float
+
+
+Told = Succeeded | Failed
+Ending = Told | ExecutionOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +91,14 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The watch is there; its run is that of `generation`, which is above 0 where a failed run is followed by another."""
+    """The watch is there; its run is that of `generation`, which is above 0 where a failed run is followed by another.
+
+    `environment` and `dag_id` say whose run it is: of one that was asked for before, not always where its rule leads now.
+    """
 
     generation: int
+    environment: str
+    dag_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """What the watcher asks Airflow over InvokeRestApi: implements `mwaa_gateway.watch.Airflow`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mwaa_gateway import airflow_rest_runs as by_call
 from mwaa_gateway.airflow_rest import RestAnswer, RestCall
 from mwaa_gateway.aws.mwaa_rest import RestTransport
-from mwaa_gateway.run_states import RunState, RunsUnknown, is_there
+from mwaa_gateway.aws.mwaa_run_calls import RunCalls, Session
+from mwaa_gateway.run_states import Marking, NotToBeHad, ReturnValue, RunState, RunsUnknown, is_there
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 __all__ = ["RestRuns"]
@@ -15,8 +15,9 @@ __all__ = ["RestRuns"]
 class RestRuns:
     """Over InvokeRestApi. Which major version it is, is found out by the first question."""
 
-    def __init__(self, transport: RestTransport) -> None:
+    def __init__(self, transport: RestTransport, session: Session | None = None) -> None:
         self._transport = transport
+        self._calls = RunCalls(session, self._ask)
         self._airflow_2 = False
 
     def states(
@@ -52,18 +53,14 @@ class RestRuns:
         answer = self._ask(by_call.failed_tasks_call(dag_id, run_id))
         return answer if isinstance(answer, RunsUnknown) else by_call.read_failed_tasks(answer)
 
-    def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """Return what the task returned."""
-        answer = self._ask(by_call.return_value_call(dag_id, run_id, task_id))
-        return answer if isinstance(answer, RunsUnknown) else by_call.read_return_value(answer)
+    def return_value(self, dag_id: str, run_id: str, task_id: str) -> ReturnValue | NotToBeHad | RunsUnknown:
+        """Return what the task returned; by a web login where the path does not fit."""
+        return self._calls.return_value(dag_id, run_id, task_id)
 
-    def fail_run(self, dag_id: str, run_id: str) -> bool:
-        """Mark the run failed, where the path fits."""
-        answer = self._ask(by_call.fail_run_call(dag_id, run_id))
-        return isinstance(answer, RestAnswer) and answer.status == 200  # noqa: PLR2004  HTTP's OK
+    def fail_run(self, dag_id: str, run_id: str) -> Marking:
+        """Mark the run failed if it goes on; by a web login where the path does not fit."""
+        return self._calls.fail_run(dag_id, run_id)
 
-    def _ask(self, call: RestCall | RunsUnknown) -> RestAnswer | RunsUnknown:
-        if isinstance(call, RunsUnknown):
-            return call
+    def _ask(self, call: RestCall) -> RestAnswer | RunsUnknown:
         answer = self._transport.ask(call)
         return answer if isinstance(answer, RestAnswer) else RunsUnknown(answer.text)

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mwaa_gateway.aws.calls import unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.task_call import Token
-from mwaa_gateway.watches import Ending, Failed, Succeeded, TokenClosed
+from mwaa_gateway.watches import Failed, Succeeded, TokenClosed, Told
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
@@ -56,7 +56,7 @@ class TaskCallbacks:
     def __init__(self, client: "SFNClient") -> None:
         self._client = client
 
-    def send(self, token: Token, ending: Ending) -> None:
+    def send(self, token: Token, ending: Told) -> None:
         """Tell how it ended."""
         with _told_apart("Step Functions did not take the run's end"):
             match ending:

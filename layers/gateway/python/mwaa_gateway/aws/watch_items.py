@@ -23,6 +23,7 @@ from mwaa_gateway.task_call import TaskCall, Token, Wait
 from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
 from mwaa_gateway.watches import (
     Ending,
+    ExecutionOver,
     Failed,
     IdentityTaken,
     Opened,
@@ -39,6 +40,7 @@ __all__ = ["WATCHES_INDEX", "WatchItems"]
 
 WATCHES_INDEX: Final = "watches"  # partition watched_in, sort since
 _SORT_PREFIX: Final = "watch|"
+_EXECUTION_OVER: Final = "ExecutionOver"
 _RACES: Final = 5  # lost in a row against other calls for the same watch
 _KEYS_PER_READ: Final = 100  # DynamoDB's limit
 _TOKENS_IN_MEMORY: Final = 2_000
@@ -67,16 +69,17 @@ class WatchItems:
         for _ in range(_RACES):
             item = self._get(key)
             if item is None:
-                if self._written(key | _first(request, now) | waiting, instead_of=None):
-                    return Opened(0)
+                first = _first(request, now)
+                if self._written(key | first | waiting, instead_of=None):
+                    return _opened(first)
                 continue
             if item["token_mark"]["S"] == call.token.mark:
-                return Opened(int(item["generation"]["N"]))  # the same call once more
+                return _opened(item)  # the same call once more
             if "watched_in" in item and "ending" not in item and not call.is_retry:
                 return IdentityTaken()
             followed = _followed(item, call.wait, request, now)
             if self._written(key | followed | waiting, instead_of=item):
-                return Opened(int(followed["generation"]["N"]))
+                return _opened(followed)
         raise Unavailable("the watch is being changed by others at every try")
 
     def watched(self, environment: str) -> list[Watch]:
@@ -239,9 +242,13 @@ def _followed(item: Item, wait: Wait, request: TriggerRequest, now: float) -> It
         return _first(request, now, int(item["generation"]["N"]) + 1)
     followed = {name: item[name] for name in _first(request, now) if name in item}
     followed["watched_in"] = {"S": f"watch#{item['environment']['S']}"}
-    if ending is not None and not (isinstance(ending, Failed) and not ending.may_be_rerun):
+    if isinstance(ending, Succeeded) or (isinstance(ending, Failed) and ending.may_be_rerun):
         followed["ending"] = item["ending"]  # of a request that was dead or held, the watcher looks again
     return followed
+
+
+def _opened(item: Item) -> Opened:
+    return Opened(int(item["generation"]["N"]), item["environment"]["S"], item["dag_id"]["S"])
 
 
 def _waiting(call: TaskCall, wait: Wait, mark: str, sealed: bytes, now: float) -> Item:
@@ -276,10 +283,14 @@ def _ending(item: Item) -> Ending | None:
     document = json.loads(item["ending"]["S"])
     if "output" in document:
         return Succeeded(document["output"])
+    if document["error"] == _EXECUTION_OVER:
+        return ExecutionOver(document["cause"]["since"])
     return Failed(document["error"], document["cause"])
 
 
 def _ending_text(ending: Ending) -> str:
+    if isinstance(ending, ExecutionOver):  # in the form of a failure, which an older version can read
+        ending = Failed(_EXECUTION_OVER, asdict(ending))
     return json.dumps(asdict(ending), sort_keys=True)
 
 

@@ -1,5 +1,6 @@
-"""How the functions of one environment reach its Airflow: over CLI tokens or InvokeRestApi."""
+"""How the functions of one environment reach its Airflow: over CLI tokens or InvokeRestApi, and by web logins."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import boto3
@@ -7,11 +8,13 @@ import boto3
 from mwaa_gateway.aws.calls import CLIENT_CONFIG
 from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.aws.mwaa_rest_runs import RestRuns
-from mwaa_gateway.settings import AirflowSettings
+from mwaa_gateway.settings import AirflowSettings, RunWatcherSettings
 
 if TYPE_CHECKING:
     from mwaa_gateway.aws.mwaa import CliTransport
     from mwaa_gateway.aws.mwaa_cli_runs import CliRuns
+    from mwaa_gateway.aws.mwaa_web_session import WebSession
+    from mwaa_gateway.aws.web_server import WebServer
 
 __all__ = ["airflow_of", "runs_of"]
 
@@ -24,24 +27,41 @@ def airflow_of(settings: AirflowSettings) -> "CliTransport | RestTransport":
             settings.mwaa_environment_name,
             Pace(settings.slots_per_environment),
         )
-    # requests costs some 90 ms of cold start, and only this transport talks to the web server itself.
-    from mwaa_gateway.aws.mwaa import CliTransport, WebServer  # noqa: PLC0415
+    # requests costs some 90 ms of cold start, and only what talks to the web server itself needs it.
+    from mwaa_gateway.aws.mwaa import CliTransport  # noqa: PLC0415
 
-    web_server = WebServer(
+    mwaa = boto3.client("mwaa", config=CLIENT_CONFIG)
+    return CliTransport(mwaa, settings.mwaa_environment_name, _web_server(settings))
+
+
+def runs_of(settings: RunWatcherSettings) -> "CliRuns | RestRuns":
+    """Build what asks the function's environment about its runs."""
+    transport, session = airflow_of(settings), _web_session(settings)
+    if isinstance(transport, RestTransport):
+        return RestRuns(transport, session)
+    from mwaa_gateway.aws.mwaa_cli_runs import CliRuns  # noqa: PLC0415  as above
+
+    return CliRuns(transport, session)
+
+
+def _web_session(settings: RunWatcherSettings) -> "WebSession | None":
+    """Build what asks Airflow what neither transport can, where that is switched on."""
+    if not settings.web_login_role:
+        return None
+    from mwaa_gateway.aws.mwaa_web_session import ANSWER_SECONDS, WebSession  # noqa: PLC0415  as above
+
+    # One try for a token: what comes to nothing is tried in a later round.
+    mwaa = boto3.client("mwaa", config=REST_CLIENT_CONFIG)
+    web_server = replace(_web_server(settings), read_timeout_seconds=ANSWER_SECONDS)
+    return WebSession(mwaa, settings.mwaa_environment_name, web_server, settings.web_login_role)
+
+
+def _web_server(settings: AirflowSettings) -> "WebServer":
+    from mwaa_gateway.aws.web_server import WebServer  # noqa: PLC0415  as above
+
+    return WebServer(
         host=settings.web_server_host,
         ca_bundle=settings.web_server_ca_bundle,
         connect_timeout_seconds=settings.cli_connect_timeout_seconds,
         read_timeout_seconds=settings.cli_read_timeout_seconds,
     )
-    mwaa = boto3.client("mwaa", config=CLIENT_CONFIG)
-    return CliTransport(mwaa, settings.mwaa_environment_name, web_server)
-
-
-def runs_of(settings: AirflowSettings) -> "CliRuns | RestRuns":
-    """Build what asks the function's environment about its runs."""
-    transport = airflow_of(settings)
-    if isinstance(transport, RestTransport):
-        return RestRuns(transport)
-    from mwaa_gateway.aws.mwaa_cli_runs import CliRuns  # noqa: PLC0415  as below
-
-    return CliRuns(transport)

@@ -1,0 +1,117 @@
+"""Runs that end with their execution: `on_abort: fail_run`, once the execution that waited is over.
+
+    execution over ──kept──▶ not in Airflow yet ──────────────▶ looked at again
+                             in Airflow ──it goes on───────────▶ marked failed ──▶ closed
+                                       └──it is over, or gone──▶ left as it is ──▶ closed
+                                       └──no clear answer──────▶ tried again
+                             dead, or it cannot be done ───────▶ closed, and told
+
+What is kept outlives the watcher, and a run is looked at before it is marked. So one that is over is never changed, and one
+that was marked is not marked again after somebody has set it going anew, but for a watcher that dies between the two.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, assert_never
+
+from mwaa_gateway.run_states import Marking, NotToBeHad, RunMarkedFailed, RunNotThere, RunState, RunsUnknown
+from mwaa_gateway.watches import ExecutionOver, RequestState, Watch, WatchStore
+
+__all__ = ["RunEnder", "RunStops", "Stopped", "Stops"]
+
+FIRST_PAUSE_SECONDS: Final = 5.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
+AGE_PER_PAUSE: Final = 8  # as of questions: an eighth of the time it has been tried for
+TRIED_SECONDS: Final = 86_400.0  # then it is told that the run could not be ended
+OVER: Final = "its execution is over"
+
+
+class RunEnder(Protocol):
+    """What ends a run in one environment's Airflow. Never raises for what Airflow or MWAA do."""
+
+    def fail_run(self, dag_id: str, run_id: str) -> Marking:
+        """Mark the run failed if it goes on; one that is over is left as it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A watch that is closed, as its execution is over. `marked`: its run was marked failed; `goes_on`: why it was not."""
+
+    watch: Watch
+    marked: bool = False
+    goes_on: str = ""
+
+
+@dataclass(slots=True)
+class Stops:
+    """What one round's share of it came to."""
+
+    stopped: list[Stopped] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+    questions: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class RunStops:
+    """One environment's runs that are to end; `now` gives seconds since the epoch."""
+
+    store: WatchStore
+    airflow: RunEnder
+    now: Callable[[], float]
+    _tried: dict[str, float] = field(default_factory=dict)  # by token mark, of this sandbox
+
+    def go_on(self, watches: Sequence[Watch], *, until: float) -> Stops:
+        """Try those that are due, the longest untried first, and begin none after `until`. Raises Unavailable."""
+        made = Stops()
+        marks = {watch.token_mark for watch in watches}
+        self._tried = {mark: tried for mark, tried in self._tried.items() if mark in marks}
+        due = [watch for watch in watches if self._is_due(watch)]
+        states = self.store.requests(due) if due else {}
+        for watch in sorted(due, key=lambda watch: self._tried.get(watch.token_mark, 0.0)):
+            if self.now() > until:
+                break
+            self._tried[watch.token_mark] = self.now()
+            self._try(watch, states.get(watch.ledger_key), made)
+        return made
+
+    def _is_due(self, watch: Watch) -> bool:
+        pause = min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, self._age(watch) / AGE_PER_PAUSE))
+        return self.now() - self._tried.get(watch.token_mark, float("-inf")) >= pause - 0.5
+
+    def _age(self, watch: Watch) -> float:
+        return self.now() - watch.ending.since if isinstance(watch.ending, ExecutionOver) else 0.0
+
+    def _try(self, watch: Watch, request: RequestState | None, made: Stops) -> None:
+        if request is None or request.state in ("open", "held"):
+            self._later(
+                watch, "it was not in Airflow within a day, and is started when that is possible", made
+            )
+            return
+        if request.state != "triggered":
+            self._close(Stopped(watch), f"its request is {request.state}: there is no run", made)
+            return
+        made.questions += 1
+        match self.airflow.fail_run(watch.dag_id, watch.run_id):
+            case RunMarkedFailed():
+                self._close(Stopped(watch, marked=True), "the run was marked failed", made)
+            case RunState(end=end):
+                self._close(Stopped(watch), f"the run had ended: {end}", made)
+            case RunNotThere():
+                self._close(Stopped(watch), "the run is not in Airflow any more", made)
+            case NotToBeHad(text):
+                self._close(Stopped(watch, goes_on=text), f"the run goes on: {text}", made)
+            case RunsUnknown(text):
+                made.unclear.append(text)
+                self._later(watch, text, made)
+            case never:
+                assert_never(never)
+
+    def _later(self, watch: Watch, text: str, made: Stops) -> None:
+        """Leave it to a later round, unless it was tried for long enough."""
+        if self._age(watch) > TRIED_SECONDS:
+            self._close(Stopped(watch, goes_on=text), f"the run goes on: {text}", made)
+
+    def _close(self, stopped: Stopped, said: str, made: Stops) -> None:
+        self.store.close(stopped.watch, f"{OVER}; {said}")
+        made.stopped.append(stopped)

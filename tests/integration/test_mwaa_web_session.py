@@ -1,0 +1,408 @@
+"""A web login and the calls it opens: what is sent where, what a session's end means, and that no secret is told."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from fakes.web_server import Answer, Received, WebServerScript, scripted_web_server
+from mwaa_gateway.airflow_rest import RestAnswer, RestCall
+from mwaa_gateway.aws.mwaa_run_calls import RunCalls
+from mwaa_gateway.aws.mwaa_web_session import LARGEST_ANSWER_BYTES, WebSession
+from mwaa_gateway.aws.web_server import WebServer
+from mwaa_gateway.run_states import (
+    NotToBeHad,
+    ReturnValue,
+    RunEnd,
+    RunMarkedFailed,
+    RunNotThere,
+    RunState,
+    RunsUnknown,
+)
+
+TOKEN, COOKIE = "canary-web-token", "canary.session-cookie"
+RUN_ID = "evt__finance.orders-landing__00000000000000000000000000000001"
+PATH = f"/dags/nightly_orders/dagRuns/{RUN_ID}"
+LOOK = RestCall("GET", PATH)
+OK = Answer(body=json.dumps({"state": "running"}).encode())
+NO_SUCH_PATH = Answer(405, b'{"detail":"Method Not Allowed"}')
+
+
+def logged_in(name: str = "_token", cookie: str = COOKIE, status: int = 200) -> Answer:
+    """The answer to a login."""
+    return Answer(
+        status, headers={"Set-Cookie": f"{name}={cookie}; Path=/; Secure; HttpOnly", "Location": "/home"}
+    )
+
+
+def document(status: int = 200, **said: object) -> Answer:
+    """An answer of Airflow's API."""
+    return Answer(status, json.dumps(said).encode())
+
+
+@dataclass
+class Environment:
+    """One environment: the scripted web server, the control plane's stub, and the adapter under test."""
+
+    server: WebServerScript
+    mwaa: Stubber
+    session: WebSession
+
+    def issue_token(self, text: str = TOKEN, host: str | None = None) -> None:
+        self.mwaa.add_response(
+            "create_web_login_token",
+            {"WebToken": text, "WebServerHostname": host or self.server.host},
+            {"Name": "analytics"},
+        )
+
+    def answers(self, *answers: Answer) -> None:
+        """What is answered, and a token for each login among it."""
+        self.server.answers = list(answers)
+        for answer in answers:
+            if "Set-Cookie" in answer.headers or answer is NO_SUCH_PATH:
+                self.issue_token()
+
+    @property
+    def sent(self) -> list[tuple[str, str]]:
+        return [(received.method, received.path) for received in self.server.received]
+
+    @property
+    def last(self) -> Received:
+        return self.server.received[-1]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServerScript]:
+    with scripted_web_server(tmp_path_factory.mktemp("tls")) as script:
+        yield script
+
+
+@pytest.fixture
+def environment(server: WebServerScript) -> Iterator[Environment]:
+    server.answers, server.received = [OK], []
+    client = boto3.client(
+        "mwaa", region_name="eu-west-1", aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
+    with Stubber(client) as stubber:
+        way = WebServer("localhost", server.ca_bundle, connect_timeout_seconds=2, read_timeout_seconds=2)
+        yield Environment(server, stubber, WebSession(client, "analytics", way, "Viewer"))
+
+
+def test_on_airflow_3_the_cookie_of_the_login_is_a_bearer_token(environment: Environment) -> None:
+    """As AWS's user guide logs in; the path may be as long as our run_ids make it."""
+    environment.answers(logged_in(), OK)
+    assert environment.session.ask(LOOK) == RestAnswer(200, {"state": "running"})
+    login, call = environment.server.received
+    assert (login.method, login.path) == ("POST", "/pluginsv2/aws_mwaa/login")
+    assert login.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert parse_qs(login.body.decode()) == {"token": [TOKEN]}
+    assert (call.method, call.path) == ("GET", f"/api/v2{PATH}")
+    assert (call.headers["Authorization"], "Cookie" in call.headers) == (f"Bearer {COOKIE}", False)
+
+
+def test_on_airflow_2_the_cookie_goes_along(environment: Environment) -> None:
+    """Which major it is, the login says; each try has a token of its own, and the next session needs no second."""
+    environment.answers(NO_SUCH_PATH, logged_in("session"), OK, document(401), logged_in("session"), OK)
+    assert environment.session.ask(LOOK) == RestAnswer(200, {"state": "running"})
+    assert environment.sent == [
+        ("POST", "/pluginsv2/aws_mwaa/login"),
+        ("POST", "/aws_mwaa/login"),
+        ("GET", f"/api/v1{PATH}"),
+    ]
+    assert environment.last.headers["Cookie"] == f"session={COOKIE}"
+    assert "Authorization" not in environment.last.headers
+    environment.session.ask(LOOK)
+    assert environment.sent[3:] == [
+        ("GET", f"/api/v1{PATH}"),
+        ("POST", "/aws_mwaa/login"),
+        ("GET", f"/api/v1{PATH}"),
+    ]
+
+
+def test_a_session_is_used_for_many_calls_and_cookies_set_later_are_nobodys(environment: Environment) -> None:
+    """One login; a load balancer's cookie does not come back."""
+    environment.answers(logged_in(), Answer(body=OK.body, headers={"Set-Cookie": "AWSALB=x; Path=/"}), OK)
+    for _ in range(3):
+        environment.session.ask(LOOK)
+    assert [method for method, _ in environment.sent] == ["POST", "GET", "GET", "GET"]
+    assert "Cookie" not in environment.last.headers
+    assert len({received.client_port for received in environment.server.received}) == 4
+
+
+def test_a_body_is_sent_as_json_and_a_query_in_the_address(environment: Environment) -> None:
+    """A session cookie is no form: Airflow asks for no token against forged ones then."""
+    environment.answers(logged_in(), OK)
+    environment.session.ask(RestCall("PATCH", PATH, query={"a": "b c"}, body={"state": "failed"}))
+    assert environment.sent[1] == ("PATCH", f"/api/v2{PATH}?a=b+c")
+    assert environment.last.headers["Content-Type"] == "application/json"
+    assert json.loads(environment.last.body) == {"state": "failed"}
+
+
+@pytest.mark.guarantee(15)
+@pytest.mark.parametrize(
+    "refused",
+    [
+        document(401),
+        document(403),
+        Answer(302, headers={"Location": "/login"}),
+        Answer(200, b"<html>"),
+        Answer(404),
+    ],
+    ids=["401", "403", "sent to a login", "a page", "no such API"],
+)
+def test_a_session_that_is_over_is_opened_once_more(environment: Environment, refused: Answer) -> None:
+    """After twelve hours, or when Airflow was upgraded to the next major version."""
+    environment.answers(logged_in(), OK, refused, logged_in(cookie="new"), OK)
+    environment.session.ask(LOOK)
+    assert environment.session.ask(LOOK) == RestAnswer(200, {"state": "running"})
+    assert environment.last.headers["Authorization"] == "Bearer new"
+
+
+def test_an_upgraded_airflow_is_found_by_its_login(environment: Environment) -> None:
+    """2 today and 3 tomorrow, in one sandbox."""
+    environment.answers(
+        NO_SUCH_PATH, logged_in("session"), OK, Answer(200, b"<html>"), NO_SUCH_PATH, logged_in(), OK
+    )
+    environment.session.ask(LOOK)
+    assert environment.session.ask(LOOK) == RestAnswer(200, {"state": "running"})
+    assert environment.sent[-1] == ("GET", f"/api/v2{PATH}")
+
+
+def test_what_the_role_may_not_do_is_said_with_its_parameter(environment: Environment) -> None:
+    """Not for want of a session: a new one is refused as well, and no third is asked for."""
+    environment.answers(
+        logged_in(), document(403, detail="Forbidden"), logged_in(), document(403, detail="Forbidden")
+    )
+    answer = environment.session.ask(LOOK)
+    assert answer == NotToBeHad(
+        "the Airflow role of WebLoginRole, Viewer, does not allow it: Airflow said HTTP 403: Forbidden"
+    )
+    assert len(environment.sent) == 4
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("AccessDeniedException", "needs airflow:CreateWebLoginToken on the Airflow role Viewer"),
+        ("ResourceNotFoundException", "ResourceNotFoundException"),
+        ("InternalServerException", "InternalServerException"),
+    ],
+)
+def test_no_token_no_call(environment: Environment, code: str, remedy: str) -> None:
+    """The reason is told, and nothing was sent."""
+    environment.mwaa.add_client_error("create_web_login_token", code, "not now")
+    answer = environment.session.ask(LOOK)
+    assert isinstance(answer, RunsUnknown)
+    assert remedy in answer.text
+    assert environment.sent == []
+
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [
+        (Answer(403), "HTTP 403 and no session"),
+        (Answer(200), "HTTP 200 and no session"),
+        (Answer(302, headers={"Location": "/login"}), "HTTP 302 and no session"),
+        (Answer(500, headers={"Set-Cookie": "_token=x"}), "HTTP 500 and no session"),
+        (Answer(200, headers={"Set-Cookie": "session=x"}), "HTTP 200 and no session"),
+        (Answer(silent=True), "no web login"),
+    ],
+)
+def test_a_login_that_is_none_is_told_and_tried_anew_the_next_time(
+    environment: Environment, login: Answer, said: str
+) -> None:
+    """Nothing is called without a session."""
+    environment.issue_token()
+    environment.server.answers = [login]
+    answer = environment.session.ask(LOOK)
+    assert isinstance(answer, RunsUnknown)
+    assert said in answer.text
+    assert [path for _, path in environment.sent] == ["/pluginsv2/aws_mwaa/login"]
+    environment.answers(logged_in(), OK)
+    assert isinstance(environment.session.ask(LOOK), RestAnswer)
+
+
+def test_a_login_may_end_in_a_redirect_which_is_not_followed(environment: Environment) -> None:
+    """To the user interface, for people."""
+    environment.answers(logged_in(status=302), OK)
+    assert isinstance(environment.session.ask(LOOK), RestAnswer)
+    assert len(environment.sent) == 2
+
+
+def test_a_token_is_sent_to_no_other_host(environment: Environment) -> None:
+    """The name that came with the token is checked before the token goes there."""
+    environment.issue_token(host="evil.example.com")
+    answer = environment.session.ask(LOOK)
+    assert isinstance(answer, RunsUnknown)
+    assert "evil.example.com" in answer.text
+    assert environment.sent == []
+
+
+def test_an_untrusted_certificate_gets_no_token(environment: Environment) -> None:
+    """TLS is always checked; the public CAs do not know the test's authority."""
+    stranger = WebSession(
+        environment.session._client, "analytics", WebServer("localhost", "", 2, 2), "Viewer"
+    )
+    environment.issue_token()
+    answer = stranger.ask(LOOK)
+    assert isinstance(answer, RunsUnknown)
+    assert "certificate" in answer.text
+    assert environment.sent == []
+
+
+def test_environment_variables_change_no_request(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A proxy would see the token, and a netrc entry would replace the session."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine localhost login a password b\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    environment.answers(logged_in(), OK)
+    assert isinstance(environment.session.ask(LOOK), RestAnswer)
+    assert environment.last.headers["Authorization"] == f"Bearer {COOKIE}"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(silent=True), Answer(body=OK.body[:5], cut=True), Answer(503, b"busy"), Answer(502, b"<html>")],
+)
+def test_an_answer_lost_on_the_way_is_asked_for_by_a_later_round(
+    environment: Environment, answer: Answer
+) -> None:
+    """The session stays, and nothing is done twice at once."""
+    environment.answers(logged_in(), answer)
+    asked = RunCalls(environment.session).return_value("nightly_orders", RUN_ID, "count")
+    assert isinstance(asked, RunsUnknown)
+    assert [method for method, _ in environment.sent] == ["POST", "GET"]
+
+
+def test_a_slow_answer_is_not_waited_for_long(environment: Environment) -> None:
+    """As InvokeRestApi gives up, too."""
+    waiting = threading.Event()
+    environment.answers(logged_in(), Answer(body=OK.body, wait=waiting))
+    environment.session._way.web_server = WebServer("localhost", environment.server.ca_bundle, 2, 0.2)
+    try:
+        assert isinstance(environment.session.ask(LOOK), RunsUnknown)
+    finally:
+        waiting.set()
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(environment: Environment) -> None:
+    """A task may return anything: read further, this one would break off."""
+    environment.answers(logged_in(), Answer(body=b"x" * LARGEST_ANSWER_BYTES, cut=True))
+    asked = RunCalls(environment.session).return_value("nightly_orders", RUN_ID, "count")
+    assert isinstance(asked, NotToBeHad)
+    assert "S3" in asked.text
+
+
+@pytest.mark.guarantee(32)
+def test_neither_token_nor_session_is_ever_told(
+    environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not in a log at any level, an answer, or a repr; nor where a cookie cannot even be sent."""
+    caplog.set_level(logging.DEBUG)
+    told = []
+    for answer in (OK, document(403), Answer(silent=True), Answer(500, b"<html>"), Answer(200, b"[")):
+        environment.answers(logged_in(cookie=f"{COOKIE}\t1"), answer, logged_in(), answer)
+        environment.issue_token()
+        told.append(repr(environment.session.ask(LOOK)))
+        told.append(repr(environment.session._login))
+        environment.session._login = None
+        environment.mwaa._queue.clear()
+    # botocore's own wire log is off in the functions: their loggers are never at DEBUG.
+    told += [record.getMessage() for record in caplog.records if not record.name.startswith("botocore")]
+    assert len(told) > 20
+    assert [text for text in told if TOKEN in text or COOKIE in text] == []
+
+
+# --- the questions about one run ------------------------------------------------------------------------------
+
+
+def test_a_return_value_arrives_from_an_airflow_that_writes_text_alone(environment: Environment) -> None:
+    """Older than 2.10: it says so once."""
+    refusal = document(400, detail="Extra query parameter(s) stringify not in spec")
+    environment.answers(NO_SUCH_PATH, logged_in("session"), refusal, document(value="{'rows': 3}"))
+    calls = RunCalls(environment.session)
+    for _ in range(2):
+        assert calls.return_value("nightly_orders", RUN_ID, "count") == ReturnValue("{'rows': 3}")
+    asked = [path.partition("return_value")[2] for method, path in environment.sent if method == "GET"]
+    assert asked == ["?stringify=false", "", ""]
+
+
+@pytest.mark.parametrize("state", ["running", "queued"])
+def test_a_run_that_goes_on_is_marked_failed(environment: Environment, state: str) -> None:
+    """Looked at, then marked."""
+    environment.answers(logged_in(), document(state=state), document(state="failed"))
+    assert RunCalls(environment.session).fail_run("nightly_orders", RUN_ID) == RunMarkedFailed()
+    assert environment.sent[1:] == [("GET", f"/api/v2{PATH}"), ("PATCH", f"/api/v2{PATH}")]
+
+
+@pytest.mark.guarantee(42)
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_a_run_that_is_over_is_never_changed(environment: Environment, state: str) -> None:
+    """Airflow would: it marks failed whatever it is told to."""
+    environment.answers(logged_in(), document(state=state))
+    assert RunCalls(environment.session).fail_run("nightly_orders", RUN_ID) == RunState(
+        RunEnd(state), started=True
+    )
+    assert [method for method, _ in environment.sent] == ["POST", "GET"]
+
+
+def test_nothing_is_marked_where_airflow_does_not_say_how_the_run_is(environment: Environment) -> None:
+    """Not there, or no answer."""
+    environment.answers(
+        logged_in(), document(404, detail="The DagRun with dag_id: `a` and run_id: `b` was not found")
+    )
+    calls = RunCalls(environment.session)
+    assert calls.fail_run("nightly_orders", RUN_ID) == RunNotThere()
+    environment.answers(document(503, message="Service Unavailable"))
+    assert isinstance(calls.fail_run("nightly_orders", RUN_ID), RunsUnknown)
+    assert "PATCH" not in [method for method, _ in environment.sent]
+
+
+def test_without_a_web_login_it_is_said_which_parameter_brings_it() -> None:
+    """In one sentence, for whoever reads the state's output or the log."""
+    calls = RunCalls(None)
+    assert calls.return_value("a", RUN_ID, "count") == NotToBeHad(
+        "what a task returned can only be read by a web login: set the parameter WebLoginRole (Viewer is enough)"
+    )
+    assert calls.fail_run("a", RUN_ID) == NotToBeHad(
+        "a run can only be ended by a web login: set the parameter WebLoginRole to User"
+    )
+
+
+def test_invoke_rest_api_has_what_fits_and_the_web_login_the_rest(environment: Environment) -> None:
+    """Where an environment is reached over rest."""
+    invoked = []
+
+    def invoke(call: RestCall) -> RestAnswer:
+        invoked.append((call.method, call.path))
+        return RestAnswer(200, {"state": "running" if call.method == "GET" else "failed"})
+
+    calls = RunCalls(environment.session, invoke)
+    assert calls.fail_run("load", "evt__a") == RunMarkedFailed()
+    assert invoked == [("GET", "/dags/load/dagRuns/evt__a"), ("PATCH", "/dags/load/dagRuns/evt__a")]
+    environment.answers(logged_in(), document(value=7))
+    assert calls.return_value("load", "evt__a", "count") == ReturnValue(7)
+    assert len(invoked) == 2
+
+
+@pytest.mark.parametrize(
+    "ids", [("a/b", RUN_ID, "count"), ("a", "../b", "count"), ("a", RUN_ID, "../../variables/x")]
+)
+def test_what_cannot_be_a_path_is_not_sent(environment: Environment, ids: tuple[str, str, str]) -> None:
+    """A name that leads elsewhere would be read with the session's rights."""
+    calls = RunCalls(environment.session)
+    assert isinstance(calls.return_value(*ids), NotToBeHad)
+    if "variables" not in ids[2]:
+        assert isinstance(calls.fail_run(*ids[:2]), NotToBeHad)
+    assert environment.sent == []

@@ -1,0 +1,61 @@
+"""Airflow's own REST API behind MWAA: a call handed on, and whether one of Airflow's roles may make it.
+
+The local Airflow asks nobody who they are. What a role may do is decided here, as coarsely as a gateway needs it: a Viewer
+reads, a User, Op or Admin does everything, and Public nothing.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Final
+
+import requests
+
+from local_stack.mwaa.environment import Environment
+
+ROLES: Final = (
+    "Admin",
+    "Op",
+    "User",
+    "Viewer",
+    "Public",
+)  # what a caller's policy may name, the mightiest first
+ANSWER_SECONDS: Final = 10.0  # as long as MWAA waits
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of Airflow's REST API; `path` without the `/api/v2` before it."""
+
+    method: str
+    path: str
+    query: Any
+    body: Any
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether it is allowed to a Viewer."""
+        return self.method == "GET" or self.path.endswith("/list")
+
+    def allowed_to(self, roles: Collection[str]) -> bool:
+        """Whether one of the roles may make it."""
+        return bool(set(roles) & {"Admin", "Op", "User"}) or ("Viewer" in roles and self.only_reads)
+
+    def hand_on(
+        self, environment: Environment, *, sleep: Callable[[float], None] = time.sleep
+    ) -> requests.Response:
+        """Have Airflow answer it, as slowly as the faults say. Raises requests' exceptions."""
+        sleep(environment.schedule.faults.latency_milliseconds / 1000)
+        version = "v1" if environment.version.is_airflow_2 else "v2"
+        one_by_one = nullcontext() if self.only_reads else environment.rest_writes
+        with one_by_one, requests.Session() as session:
+            session.trust_env = False  # no proxy stands between this machine and itself
+            return session.request(
+                self.method,
+                f"{environment.airflow_url}/api/{version}{self.path}",
+                params=self.query,
+                json=self.body,
+                timeout=ANSWER_SECONDS,
+                allow_redirects=False,
+            )
