@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["Refused", "output_option", "print_json", "print_note", "print_table", "print_text"]
 
@@ -33,6 +32,9 @@ class Refused(click.ClickException):
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table to stdout: folded to a terminal's width, but not where it is piped elsewhere."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  a tenth of a second, which -o json and errors do not pay
+    from rich.table import Table  # noqa: PLC0415
+
     console = _console()
     table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in table.columns:
@@ -45,10 +47,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_text(*parts: str | tuple[str, str], style: str = "") -> None:
     """Print one line to stdout, its parts each with a style; colour only on a terminal, never cut or folded."""
+    from rich.text import Text  # noqa: PLC0415
+
     _console().print(Text.assemble(*parts, style=style), soft_wrap=True)
 
 
-def _console() -> Console:
+def _console() -> "Console":
+    from rich.console import Console  # noqa: PLC0415
+
     console = Console(markup=False, highlight=False, emoji=False)
     if console.is_terminal:
         return console

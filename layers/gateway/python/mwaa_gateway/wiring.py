@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from mwaa_gateway.aws.brake_items import BrakeItems
-from mwaa_gateway.aws.calls import CLIENT_CONFIG
 from mwaa_gateway.aws.catalog_item import CatalogItem
 from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
+from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
