@@ -18,7 +18,6 @@ from mwaa_gateway.value_patterns import (
     IgnoringCase,
     InNetwork,
     NumberIn,
-    NumberSpelled,
     Prefix,
     SameAddress,
     Suffix,
@@ -26,6 +25,7 @@ from mwaa_gateway.value_patterns import (
     Wildcard,
     address_of,
     comparable,
+    spelled,
     spelling_of,
 )
 
@@ -50,7 +50,7 @@ def value_pattern(entry: Any) -> ValuePattern:
             return Exactly(entry)
         case int() | float():
             number = comparable(entry)
-            return NumberSpelled(spelling_of(entry)) if number is None else NumberIn(number, number)
+            return spelled(entry) if number is None else NumberIn(number, number)
         case Mapping():
             return _operator(entry)
         case _:

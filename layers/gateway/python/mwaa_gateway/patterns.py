@@ -16,10 +16,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Self
 
-from mwaa_gateway.errors import InvalidPattern
+from mwaa_gateway.errors import InvalidPattern, MalformedEvent
 from mwaa_gateway.flat_event import Fields, Leaves, Place, Wanted, merged
 from mwaa_gateway.pattern_operators import value_pattern
-from mwaa_gateway.payloads import is_deeper_than
+from mwaa_gateway.payloads import is_deeper_than, kind_of
 from mwaa_gateway.value_patterns import Exactly, ValuePattern
 
 __all__ = ["Branch", "Condition", "FieldMatcher", "Pattern", "compile_pattern"]
@@ -27,6 +27,7 @@ __all__ = ["Branch", "Condition", "FieldMatcher", "Pattern", "compile_pattern"]
 MAXIMUM_LEVELS: Final = 100  # ours, below any recursion limit a process may have; an event has 32 at most
 MAXIMUM_PATHS: Final = 256  # EventBridge's, in one branch
 MAXIMUM_BRANCHES: Final = 1_000  # ours: nested $or multiply
+FEW_PAIRS: Final = 10_000  # of an element of a list and a leaf, that are always looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,13 @@ class Pattern:
         return self._wanted
 
     def matches(self, event: Mapping[str, Any]) -> bool:
-        """Say whether the event (an envelope) matches."""
+        """Say whether the event (an envelope) matches.
+
+        Raises:
+            MalformedEvent: It is no object, or its lists can be read in too many ways: see `_reached`.
+        """
+        if not isinstance(event, Mapping):
+            raise MalformedEvent(f"the event is {kind_of(event)}; expected a JSON object")
         return self.matches_fields(self.wanted.fields(event))
 
     def matches_fields(self, fields: Fields) -> bool:
@@ -152,13 +159,28 @@ def _branch_matches(branch: Branch, fields: Fields) -> bool:
 
 
 def _reached(places: set[Place], matcher: FieldMatcher, leaves: Leaves) -> set[Place]:
-    """Return each place, narrowed to the leaves beside it that match; as it is, where absence is enough."""
+    """Return each place, narrowed to the leaves beside it that match; as it is, where absence is enough.
+
+    A leaf lies beside one of the places, so this is linear in the leaves. Only where a path has two spellings, each of
+    them with a list (`{"a": [{"b": {"c": 1}}], "a.b": [{"c": 2}]}`), lies every element of the one beside every element
+    of the other: a stranger's few kilobytes would keep the gateway busy for minutes.
+
+    Raises:
+        MalformedEvent: There are too many such pairs to look at.
+    """
     is_match = [matcher.matches(value) for value in leaves.values]
     if places == {()}:
         return {place for place, matches in zip(leaves.places, is_match, strict=True) if matches}
     reached: set[Place] = set()
+    left = max(FEW_PAIRS, 2 * len(leaves.values))
     for place in places:
         beside = list(leaves.beside(place))
+        left -= len(beside)
+        if left < 0:
+            raise MalformedEvent(
+                "the event names the same path with a dot and with an object, each with a long list: there are too many "
+                "ways to read it; send one of the two"
+            )
         if matcher.absent and not beside:
             reached.add(place)
         reached.update(merged(place, leaves.places[index]) for index in beside if is_match[index])
