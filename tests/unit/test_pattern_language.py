@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from mwaa_gateway.errors import InvalidPattern
+from mwaa_gateway.errors import InvalidPattern, Problem
 from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.rule_index import RuleIndex
+from mwaa_gateway.rules.pattern_hints import HINTS, with_hint
 
 SENTENCES: dict[str, list[dict[str, Any]]] = defaultdict(list)
 for _line in (Path(__file__).parent / "data" / "event_pattern_sentences.jsonl").read_text().splitlines():
@@ -51,3 +52,12 @@ def test_refusal(case: dict[str, Any]) -> None:
     with pytest.raises(InvalidPattern) as refusal:
         compile_pattern(case["pattern"])
     assert case["message"] in (None, str(refusal.value))
+
+
+def test_every_hint_is_of_a_text_that_there_is() -> None:
+    """What to write instead is said of the texts above; none of it has lost its text."""
+    texts = [
+        Problem("", case["message"]) for cases in SENTENCES.values() for case in cases if case.get("message")
+    ]
+    told = "\n".join(with_hint(problem) for problem in texts)
+    assert [] == [hint for _, hint in HINTS if hint not in told]

@@ -29,7 +29,7 @@ from mwaa_gateway.value_patterns import (
     spelling_of,
 )
 
-__all__ = ["value_pattern"]
+__all__ = ["OPERATORS", "value_pattern"]
 
 # EventBridge refuses wildcards with more live prefixes than about this; of the two recorded verdicts 7
 # passes, 11 fails.
@@ -61,7 +61,7 @@ def _operator(entry: Mapping[str, Any]) -> ValuePattern:
     if not entry:
         raise InvalidPattern("Match expression name not found")
     name, operand = next(iter(entry.items()))
-    reader = _OPERATORS.get(name)
+    reader = _READERS.get(name)
     if reader is None:
         raise InvalidPattern(f"Unrecognized match type {name}")
     pattern = reader(operand)
@@ -323,7 +323,7 @@ def _complexity(pieces: tuple[str, ...]) -> int:
     return len(later) + max(alive)
 
 
-_OPERATORS: Final[dict[str, Callable[[Any], ValuePattern]]] = {
+_READERS: Final[dict[str, Callable[[Any], ValuePattern]]] = {
     "exactly": _exactly,
     "prefix": _prefix,
     "suffix": _suffix,
@@ -334,6 +334,7 @@ _OPERATORS: Final[dict[str, Callable[[Any], ValuePattern]]] = {
     "exists": _exists,
     "cidr": _cidr,
 }
+OPERATORS: Final = tuple(_READERS)
 _EXCLUSIONS: Final[dict[str, Callable[[Any], ValuePattern]]] = {
     "prefix": lambda item: _excluded_affix(item, Prefix),
     "suffix": lambda item: _excluded_affix(item, Suffix),
