@@ -10,6 +10,7 @@ import click
 
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.event_files import read_events
 from gateway_cli.rules.files import CheckedRule, check_rules
 from gateway_cli.rules.items import StoredRuleItem
@@ -183,6 +184,7 @@ def plan(
     else:
         print_plan(made, stored)
         _tell_aside(made)
+        _tell_brakes(made)
         for warning in warnings:
             print_note(_sentence(warning))
     if made.changes:
@@ -210,6 +212,9 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
     alone. A rule whose file names no `state` keeps the state it has in the table: applying files again does
     not start what `rules disable` has stopped. --prune deletes only in the namespaces of the files' rules
     (`finance` of `finance.orders`) and those of --namespace.
+
+    A rule that becomes DISABLED holds what waits, as by `rules disable`; what it held is released when it
+    becomes ENABLED again, as by `rules enable`.
 
     \b
     Examples:
@@ -240,7 +245,13 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
             done.append(applied)  # noqa: PERF402 - one by one: known also when the next one fails
     finally:  # what was written before an error is written: it is told first, then the error
         _print_applied(made, done, output)
+        release_held(connection, [one.rule_id for one in done if _starts_again(made, one.rule_id, one.state)])
     _tell_aside(made)
+
+
+def _starts_again(made: Plan, rule_id: str, state: str) -> bool:
+    """Say whether a rule that there was is enabled now and was not before; a new one can have held nothing."""
+    return state == "ENABLED" != made.states[rule_id] and made.versions[rule_id] > 0
 
 
 def _planned(
@@ -331,6 +342,17 @@ def _tell_aside(made: Plan) -> None:
         )
     if made.kept:
         print_note(f"in no file, and left alone without --prune: {', '.join(made.kept)}")
+
+
+def _tell_brakes(made: Plan) -> None:
+    """Tell of changes of state what they do to requests that were made before."""
+    for change in made.changes:
+        before = made.states[change.rule_id]
+        match change.document and change.document["state"]:
+            case "DISABLED" if before in ("ENABLED", "SHADOW"):
+                print_note(f"{change.rule_id} is stopped by this: what waits of it is held")
+            case "ENABLED" if _starts_again(made, change.rule_id, "ENABLED"):
+                print_note(f"{change.rule_id} starts again by this: what its brake has held is released")
 
 
 def _sentence(warning: Overlap) -> str:
