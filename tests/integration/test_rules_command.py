@@ -164,7 +164,7 @@ class TestValidate:
     ) -> None:
         """By name, or as the stack has them."""
         result = run("validate", "rules", *options)
-        assert (exit_code, False) == (result.exit_code, "not checked" in result.stderr)
+        assert (exit_code, False) == (result.exit_code, "names were not checked" in result.stderr)
 
     def test_no_file_is_a_wrong_command_line(self, run: Run) -> None:
         """Exit code 2, and how it is used."""

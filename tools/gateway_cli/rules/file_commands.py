@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gateway_cli.connection import Connection, connection_options
+from gateway_cli.dag_catalog import DagCheck, check_dags_of, print_dag_check
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.event_files import read_events
@@ -96,8 +97,8 @@ def validate(
 
     Tells every mistake at once, with file, line, rule, field, and what to write instead. Needs no AWS
     account. Environment names are checked where --environment, --stack-name or --local say which there are, and
-    what a namespace allows where --stack-name or --local say which gateway is meant. A folder stands for all
-    *.yaml, *.yml and *.json files below it.
+    what a namespace allows and which DAGs are there where --stack-name or --local say which gateway is meant. A
+    folder stands for all *.yaml, *.yml and *.json files below it.
 
     \b
     Examples:
@@ -113,13 +114,16 @@ def validate(
         claim_check_bucket=connection.claim_check_bucket if connection.names_a_table else "",
         variable_files=variable_files,
     )
+    rules = [checked_rule.rule for checked_rule in checked]
+    check = check_dags_of(connection, rules) if connection.names_a_table and not mistakes else DagCheck()
     if output == "json":
         print_json(
             {
                 "valid": not mistakes,
-                "rules": [checked_rule.rule.id for checked_rule in checked],
+                "rules": [rule.id for rule in rules],
                 "environments_checked": environments is not None,
                 "problems": [asdict(mistake) for mistake in mistakes],
+                **check.document(),
             }
         )
     if mistakes:
@@ -128,6 +132,7 @@ def validate(
     if output == "table":
         files = len({checked_rule.file for checked_rule in checked})
         click.echo(f"{count(len(checked), 'rule')} in {count(files, 'file')}: valid")
+        print_dag_check(check)
         if environments is None:
             print_note("environment names were not checked: give --environment, --stack-name or --local")
 
@@ -158,7 +163,8 @@ def plan(
     """Show what `apply` would do, and do nothing.
 
     Tells which rules would be added, changed (field by field) and deleted, and warns when an event would start
-    one DAG by two rules; tried are events made up from each rule's own pattern, and those of --event.
+    one DAG by two rules; tried are events made up from each rule's own pattern, and those of --event. It warns of DAGs
+    that are paused, gone or unknown in their environment, by the list that its dispatcher made last.
 
     \b
     Exit codes of this command:
@@ -174,17 +180,20 @@ def plan(
     events = read_events(event_files)
     checked, made, stored = _planned(connection, _Files(**files), output)
     changed = {change.rule_id for change in made.changes if change.action != "delete"}
-    warnings = overlaps(_rules_after(checked, made, stored), events, concerning=changed)
+    rules = _rules_after(checked, made, stored)
+    warnings = overlaps(rules, events, concerning=changed)
+    written = {checked_rule.rule.id for checked_rule in checked}
+    check = check_dags_of(connection, [rule for rule in rules if rule.id in written])
     if save is not None:
         write_plan(made, save)
     if output == "json":
-        print_json(
-            _plan_document(made) | {"warnings": [asdict(warning) for warning in warnings], "problems": []}
-        )
+        told = {"warnings": [asdict(warning) for warning in warnings], "problems": []}
+        print_json(_plan_document(made) | told | check.document())
     else:
         print_plan(made, stored)
         _tell_aside(made)
         _tell_brakes(made)
+        print_dag_check(check)
         for warning in warnings:
             print_note(_sentence(warning))
     if made.changes:
