@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -177,13 +178,25 @@ class TestApply:
 
     def test_created_unchanged_updated(self, run: Run, files: Path) -> None:
         """Told per rule, with the version it has now."""
-        assert run("apply", "rules").stdout.splitlines()[-1].split()[1:3] == ["created", "1"]
-        assert run("apply", "rules").stdout.splitlines()[-1].split()[1:3] == ["unchanged", "1"]
+        *_, row, _, counts = run("apply", "rules").stdout.splitlines()
+        assert (row.split(), counts) == ([ORDERS, "created", "1", "ENABLED"], "1 created, 0 unchanged")
+        assert run("apply", "rules").stdout == "nothing to change, 1 unchanged\n"
         (files / "rules" / "orders.yaml").write_text(RULE.replace("ingest_orders", "other"))
         assert document(run("apply", "rules", "-o", "json")) == {
             "applied": [{"rule_id": ORDERS, "outcome": "updated", "version": 2, "state": "ENABLED"}],
             "problems": [],
         }
+
+    def test_a_row_is_read_on_a_narrow_terminal(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Dates are not broken in two, and people stand without the account's number."""
+        run("apply", "rules")
+        for name, value in {"FORCE_COLOR": "1", "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}.items():
+            monkeypatch.setenv(name, value)
+        shown = run("history", ORDERS).stdout
+        assert all(len(line) <= 80 for line in shown.splitlines())
+        assert re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", shown)
+        assert "arn:" not in shown
+        assert re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run("list").stdout)
 
     def test_who_made_the_change_is_kept(self, run: Run, client: Any) -> None:
         """The caller's ARN, or the name that was given."""
@@ -227,7 +240,7 @@ class TestApply:
         run("apply", "rules")
         run("disable", ORDERS)
         result = run("apply", "rules")
-        assert result.stdout.splitlines()[-1].split()[1:] == ["unchanged", "2", "DISABLED"]
+        assert result.stdout == "nothing to change, 1 unchanged\n"
         assert f"{ORDERS} stays DISABLED" in result.stderr
 
     def test_what_was_applied_before_an_error_is_told(

@@ -159,13 +159,14 @@ class Connection:
         """Return an output of the gateway's stack; refused where it has none of that name."""
         if key not in self.stack_outputs:
             raise Refused(
-                f"stack {self._stack!r} has no output {key}: is it the gateway's, of this version? Name it with "
+                f"stack {self.stack!r} has no output {key}: is it the gateway's, of this version? Name it with "
                 "--stack-name"
             )
         return self.stack_outputs[key]
 
     @property
-    def _stack(self) -> str:
+    def stack(self) -> str:
+        """The name of the gateway's stack."""
         if self.local:
             return str(self._local_state.get("stack_name", DEFAULT_STACK))
         return self.stack_name or DEFAULT_STACK
@@ -174,7 +175,7 @@ class Connection:
     def stack_outputs(self) -> Mapping[str, str]:
         """Every output of the gateway's stack."""
         client: CloudFormationClient = self._session.client("cloudformation", **self._endpoint)
-        stack = client.describe_stacks(StackName=self._stack)["Stacks"][0]
+        stack = client.describe_stacks(StackName=self.stack)["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     @cached_property

@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Refused", "output_option", "print_json", "print_note", "print_table", "print_text"]
+__all__ = ["Refused", "output_option", "print_json", "print_note", "print_table", "print_text", "who"]
 
 _WIDE = 10_000  # columns: more than any table needs
 
@@ -36,9 +36,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     console = _console()
-    table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in table.columns:
+    table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    for name, column in zip(columns, table.columns, strict=True):
         column.overflow = "fold"
+        column.no_wrap = name.endswith("(UTC)")  # a date in two is none
     table.columns[0].no_wrap = True  # the id, which people copy
     for row in rows:
         table.add_row(*row)
@@ -50,6 +51,11 @@ def print_text(*parts: str | tuple[str, str], style: str = "") -> None:
     from rich.text import Text  # noqa: PLC0415
 
     _console().print(Text.assemble(*parts, style=style), soft_wrap=True)
+
+
+def who(arn: str) -> str:
+    """Return who an ARN stands for, as people say it: `user/alice` without the account; other names as they are."""
+    return arn.split(":", 5)[5] if arn.startswith("arn:") and arn.count(":") >= 5 else arn  # noqa: PLR2004
 
 
 def _console() -> "Console":

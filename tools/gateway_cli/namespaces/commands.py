@@ -11,7 +11,7 @@ import click
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.documents.yaml_documents import write_yaml
 from gateway_cli.namespaces.store import StoredNamespace
-from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, who
 from gateway_cli.rules.files import Mistake, read_documents
 from gateway_cli.rules.options import commit_of, commit_option, count, now
 from gateway_cli.rules.store import read_document
@@ -70,7 +70,7 @@ def list_namespaces(connection: Connection, output: str) -> None:
                 namespace.name,
                 *("\n".join(_document(namespace).get(name, ["(unreadable)"])) for name in _LISTS),
                 namespace.updated_at[:19].replace("T", " "),
-                namespace.updated_by,
+                who(namespace.updated_by),
             ]
             for namespace in stored
         ],
@@ -214,7 +214,7 @@ def history(connection: Connection, name: str, output: str) -> None:
                 f"v{version.version}",
                 version.change,
                 version.updated_at[:19].replace("T", " "),
-                version.updated_by,
+                who(version.updated_by),
                 version.commit,
                 "\n".join(_words(changed)),
             ]

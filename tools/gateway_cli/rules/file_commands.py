@@ -1,6 +1,7 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway rules validate | plan | apply`: from files to the table, nothing unseen and nothing by half."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.dag_catalog import DagCheck, check_dags_of, print_dag_check
-from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, print_text
 from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.event_files import read_events
 from gateway_cli.rules.files import CheckedRule, check_rules
@@ -242,6 +243,7 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
     if connection.environments is None:
         print_note("environment names were not checked: give --environment or --stack-name")
     done: list[Applied] = []
+    whole = False
     try:
         for applied in apply_plan(
             store,
@@ -252,8 +254,9 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
             now=now(),
         ):
             done.append(applied)  # noqa: PERF402 - one by one: known also when the next one fails
+        whole = True
     finally:  # what was written before an error is written: it is told first, then the error
-        _print_applied(made, done, output)
+        _print_applied(made, done, output, whole=whole)
         release_held(connection, [one.rule_id for one in done if _starts_again(made, one.rule_id, one.state)])
     _tell_aside(made)
 
@@ -326,19 +329,25 @@ def _plan_document(made: Plan) -> dict[str, Any]:
     }
 
 
-def _print_applied(made: Plan, done: Sequence[Applied], output: str) -> None:
-    unchanged = [
-        Applied(rule_id, "unchanged", made.versions[rule_id], made.states[rule_id])
-        for rule_id in made.unchanged
-    ]
-    told = [*unchanged, *done]
+def _print_applied(made: Plan, done: Sequence[Applied], output: str, *, whole: bool) -> None:
+    """Print what was done; `whole` says that it is all of the plan, so that the rest is what was right already."""
     if output == "json":
-        print_json({"applied": [asdict(applied) for applied in told], "problems": []})
-    else:
+        unchanged = [
+            Applied(rule_id, "unchanged", made.versions[rule_id], made.states[rule_id])
+            for rule_id in made.unchanged
+        ]
+        print_json({"applied": [asdict(applied) for applied in [*unchanged, *done]], "problems": []})
+        return
+    if done:
         print_table(
             ["RULE", "OUTCOME", "VERSION", "STATE"],
-            [(one.rule_id, one.outcome, str(one.version), one.state) for one in told],
+            [(one.rule_id, one.outcome, str(one.version), one.state) for one in done],
         )
+        print_text("")
+    if whole:
+        outcomes = Counter(one.outcome for one in done)
+        counts = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
+        print_text(f"{counts or 'nothing to change'}, {len(made.unchanged)} unchanged", style="bold")
 
 
 def _tell_aside(made: Plan) -> None:

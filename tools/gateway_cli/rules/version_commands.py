@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from gateway_cli.connection import Connection, connection_options
-from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, who
 from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.changes import FieldChange, field_changes
 from gateway_cli.rules.items import StoredRuleItem
@@ -70,7 +70,7 @@ def history(connection: Connection, rule_id: str, output: str) -> None:
                 version.change,
                 version.state,
                 version.updated_at[:19].replace("T", " "),
-                version.updated_by,
+                who(version.updated_by),
                 version.commit,
                 ", ".join(change.field for change in changed),
             ]
