@@ -193,7 +193,9 @@ class Connection:
                 if missing:
                     raise Refused(f"{file} lacks {', '.join(sorted(missing))}: start the local stack again")
                 return state
-        raise Refused(f"no local stack is running here ({STATE_FILE} not found): start it with `make run`")
+        raise Refused(
+            f"no local stack is running here ({STATE_FILE} not found): start it with `make run`, and stay in its checkout"
+        )
 
 
 _STATE_KEYS: Final = frozenset({"aws_endpoint_url", "credentials", "environments", "region", "rules_table"})

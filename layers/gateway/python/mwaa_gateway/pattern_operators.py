@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mwaa_gateway.errors import InvalidPattern
+from mwaa_gateway.pattern_text import NamedTwice
 from mwaa_gateway.value_patterns import (
     IPV4,
     IPV6,
@@ -65,9 +66,13 @@ def _operator(entry: Mapping[str, Any]) -> ValuePattern:
     if reader is None:
         raise InvalidPattern(f"Unrecognized match type {name}")
     pattern = reader(operand)
-    if len(entry) > 1:
+    if _has_another(entry):
         raise InvalidPattern(_TOO_MANY if name in {"numeric", "anything-but"} else _ONE_KEY)
     return pattern
+
+
+def _has_another(entry: Mapping[str, Any]) -> bool:
+    return len(entry) > 1 or isinstance(entry, NamedTwice)
 
 
 _ONE_KEY: Final = "Only one key allowed in match expression"
@@ -107,7 +112,7 @@ def _ignoring_case(operand: Mapping[str, Any], anchor: str) -> ValuePattern:
     if name != "equals-ignore-case":
         raise InvalidPattern(f"Unsupported {anchor} pattern: {name}")
     pattern = IgnoringCase(_string(text, "equals-ignore-case"), anchor)
-    if len(operand) > 1:
+    if _has_another(operand):
         raise InvalidPattern(_ONE_KEY)
     return pattern
 
@@ -208,7 +213,7 @@ def _anything_but(operand: Any) -> ValuePattern:
             "Empty arrays are not allowed"
         )  # event-ruler ends in a NullPointerException here
     excluded = tuple(reader(item) for item in (variant if isinstance(variant, list) else [variant]))
-    if len(operand) > 1:
+    if _has_another(operand):
         raise InvalidPattern(_TOO_MANY)
     return AnythingBut(excluded)
 

@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 from mwaa_gateway.errors import InvalidPattern
 
-__all__ = ["parsed"]
+__all__ = ["NamedTwice", "parsed"]
 
 
 def parsed(text: str) -> Any:
@@ -24,6 +24,13 @@ def parsed(text: str) -> Any:
         )
     except (ValueError, RecursionError) as error:
         raise InvalidPattern(f"Pattern is not JSON: {error}") from None
+
+
+class NamedTwice(dict[str, Any]):
+    """An object that had one name twice: fields merge, while an operator may be there only once."""
+
+    def __repr__(self) -> str:
+        return f"NamedTwice({super().__repr__()})"
 
 
 class _Integer(int):
@@ -62,7 +69,7 @@ def _no_constant(text: str) -> NoReturn:
 
 def _merging(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build an object; of a name given twice, objects merge, two `$or` both hold, else the last one wins."""
-    merged: dict[str, Any] = {}
+    merged: dict[str, Any] = {} if len({name for name, _ in pairs}) == len(pairs) else NamedTwice()
     for name, value in pairs:
         earlier = merged.get(name)
         if isinstance(earlier, dict) and isinstance(value, dict):

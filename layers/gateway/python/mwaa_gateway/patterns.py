@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from mwaa_gateway.errors import InvalidPattern, MalformedEvent, Problem
 from mwaa_gateway.flat_event import Fields, Leaves, Place, Wanted, merged
 from mwaa_gateway.pattern_operators import value_pattern
-from mwaa_gateway.pattern_text import parsed
+from mwaa_gateway.pattern_text import NamedTwice, parsed
 from mwaa_gateway.payloads import is_deeper_than, kind_of
 from mwaa_gateway.value_patterns import Exactly, ValuePattern
 
@@ -50,7 +50,12 @@ class FieldMatcher:
         others: list[ValuePattern] = []
         absent = False
         for entry in entries:
-            if isinstance(entry, Mapping) and entry.get("exists") is False and len(entry) == 1:
+            if (
+                isinstance(entry, Mapping)
+                and entry.get("exists") is False
+                and len(entry) == 1
+                and not isinstance(entry, NamedTwice)
+            ):
                 absent = True
                 continue
             pattern = value_pattern(entry)
