@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,6 +85,84 @@ def test_row_10_disabled_with_requests_waiting_and_enabled_again(
     assert ["trigger"] * 12 == gateway.airflow.commands
     assert [] == listed(run)
     assert "released" not in run("rules", "enable", RULE, "--stack-name", "mwaa-gateway").stderr
+
+
+def rule_file(folder: Path, state: str) -> str:
+    """The rule as a file that names its state."""
+    file = folder / "rules.yaml"
+    file.write_text(
+        f"id: {RULE}\nstate: {state}\npattern: {{source: [acme.orders]}}\n"
+        "target: {environment: analytics, dag_id: ingest_orders}\n"
+    )
+    return str(file)
+
+
+def test_stopped_and_started_by_apply_is_stopped_and_started(
+    run: Run, gateway: Gateway, waiting: list[TriggerRequest], tmp_path: Path
+) -> None:
+    """`state: DISABLED` in a file is the brake that `rules disable` is, and ENABLED lets go of it: each runs once."""
+    stop = rule_file(tmp_path, "DISABLED")
+    planned = run("rules", "plan", stop)
+    assert (2, True) == (planned.exit_code, "what waits of it is held" in planned.stderr)
+    assert 0 == run("rules", "apply", stop).exit_code
+    assert {Held} == {type(outcome) for outcome in gateway.deliver_all()}
+    assert ([], len(waiting)) == (gateway.airflow.commands, len(listed(run)))
+
+    start = rule_file(tmp_path, "ENABLED")
+    planned = run("rules", "plan", start)
+    assert "what its brake has held is released" in planned.stderr
+    applied = run("rules", "apply", start, "-o", "json")
+    assert (0, True, 1) == (
+        applied.exit_code,
+        "released: 12" in applied.stderr,
+        len(json.loads(applied.stdout)["applied"]),
+    )
+    assert [Triggered()] * 12 == gateway.deliver_all()
+    assert "released" not in run("rules", "apply", start).stderr
+
+
+@pytest.mark.parametrize("state", ["SHADOW", "DISABLED"])
+def test_a_rule_that_is_applied_and_not_enabled_releases_nothing(
+    run: Run,
+    gateway: Gateway,
+    waiting: list[TriggerRequest],  # noqa: ARG001
+    tmp_path: Path,
+    state: str,
+) -> None:
+    """A rule on trial starts nothing, and neither does what it once matched."""
+    held_by_the_rule(run, gateway)
+    assert 0 == run("rules", "apply", rule_file(tmp_path, state)).exit_code
+    assert (0, 12) == (gateway.visible("trigger-analytics"), len(listed(run)))
+
+
+def test_a_deleted_rule_that_comes_back_enabled_releases_what_it_held(
+    run: Run, gateway: Gateway, waiting: list[TriggerRequest]
+) -> None:
+    """By `rules rollback`, as by `rules enable`; one that comes back stopped stays stopped."""
+    held_by_the_rule(run, gateway)
+    run("rules", "delete", RULE, "--yes")
+    assert "released" not in run("rules", "rollback", RULE, "v2").stderr
+    assert len(waiting) == len(listed(run))
+    run("rules", "delete", RULE, "--yes")
+    back = run("rules", "rollback", RULE, "v1")
+    assert (0, True) == (back.exit_code, "released: 12" in back.stderr)
+    assert [Triggered()] * 12 == gateway.deliver_all()
+
+
+def test_what_cannot_be_released_is_told_with_what_is_left_to_do(
+    run: Run,
+    gateway: Gateway,
+    waiting: list[TriggerRequest],  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    """Who may write rules need not be allowed to touch the ledger: the rule is enabled, and exit code 1 says the rest."""
+    held_by_the_rule(run, gateway)
+    gateway.dynamodb.delete_table(TableName="ledger")
+    applied = run("rules", "apply", rule_file(tmp_path, "ENABLED"))
+    assert (1, True) == (applied.exit_code, f"`mwaa-gateway held release --rule {RULE}`" in applied.stderr)
+    assert "ENABLED" in run("rules", "list").stdout
+    by_table = run("rules", "enable", RULE, "--table", "rules", "--environment", "analytics", "--by", "me")
+    assert (0, True) == (by_table.exit_code, "is not released: give --stack-name" in by_table.stderr)
 
 
 def test_a_paused_environment_holds_everything_in_it_and_nothing_else(

@@ -1,6 +1,7 @@
 """`mwaa-gateway namespaces`: each team's rules stay with what the team may name."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from gateway_cli.namespaces.store import NamespaceChanged, NamespacesStore
+from gateway_cli.namespaces.store import NamespaceChanged, NamespacesStore, history_partition
 from mwaa_gateway.namespaces import Namespace
 
 Gateway = Callable[..., Result]
@@ -65,13 +66,13 @@ def test_what_is_allowed_is_applied(finance: Gateway, folder: Path) -> None:
     [
         (
             a_rule(bucket="acme-sales"),
-            "orders.yaml:2: finance.orders: pattern: is about events of 'aws.s3#acme-sales'",
+            "orders.yaml:2: finance.orders: s3: is about events of 'aws.s3#acme-sales'",
         ),
         (
             a_rule(environment="reporting"),
-            "orders.yaml:4: finance.orders: targets[0].environment: is 'reporting'",
+            "orders.yaml:4: finance.orders: target.environment: is 'reporting'",
         ),
-        (a_rule(dag_id="sales_x"), "orders.yaml:5: finance.orders: targets[0].dag_id: names 'sales_x'"),
+        (a_rule(dag_id="sales_x"), "orders.yaml:5: finance.orders: target.dag_id: names 'sales_x'"),
     ],
 )
 @pytest.mark.parametrize("command", ["validate", "plan", "apply"])
@@ -146,7 +147,7 @@ def test_what_is_no_allow_list(gateway: Gateway, folder: Path, text: str, expect
     assert document(gateway("namespaces", "list", "-o", "json")) == []
 
 
-@pytest.mark.parametrize("words", [["show", "x"], ["delete", "x", "--yes"], ["apply", "x"]])
+@pytest.mark.parametrize("words", [["show", "x"], ["delete", "x", "--yes"], ["apply", "x"], ["history", "x"]])
 def test_what_is_not_there(gateway: Gateway, words: list[str]) -> None:
     """Told."""
     assert (
@@ -166,5 +167,60 @@ def test_a_change_by_somebody_else_is_never_overwritten(finance: Gateway, dynamo
     with pytest.raises(NamespaceChanged, match="run again"):
         store.put(Namespace("finance"), read, by="alice", now=now)
     with pytest.raises(NamespaceChanged, match="run again"):
-        store.delete(read)
+        store.delete(read, by="alice", now=now)
     assert store.everything()["finance"].updated_by == "bob"
+    assert [version.updated_by for version in store.versions("finance")] == ["bob", "alice"]
+
+
+def test_every_version_is_kept_with_who_when_commit_and_what(finance: Gateway, folder: Path) -> None:
+    """Through a deletion, after which the count goes on; what is not changed is no version."""
+    wider = FINANCE.replace("[analytics]", "[analytics, reporting]").replace("[finance_*]", "[fin_*]")
+    (folder / "namespaces.yaml").write_text(wider)
+    for _ in range(2):
+        finance("namespaces", "apply", "namespaces.yaml", "--by", "bob", "--commit", "abc")
+    finance("namespaces", "delete", "finance", "--yes", "--by", "carol")
+    (folder / "namespaces.yaml").write_text(FINANCE)
+    finance("namespaces", "apply", "namespaces.yaml", "--by", "dave")
+
+    told = document(finance("namespaces", "history", "finance", "-o", "json"))
+
+    assert [(each["version"], each["change"], each["updated_by"], each["commit"]) for each in told] == [
+        (4, "created", "dave", None),
+        (3, "deleted", "carol", None),
+        (2, "updated", "bob", "abc"),
+        (1, "created", "alice", None),
+    ]
+    assert told[2]["changes"] == {
+        "environments": {"added": ["reporting"], "removed": []},
+        "dag_ids": {"added": ["fin_*"], "removed": ["finance_*"]},
+    }
+    shown = finance("namespaces", "history", "finance").stdout
+    assert "environments +reporting" in shown
+    assert "dag_ids +fin_* -finance_*" in shown
+    [listed] = document(finance("namespaces", "list", "-o", "json"))
+    assert listed["version"] == 4
+
+
+def test_a_list_from_before_versions_were_kept(finance: Gateway, folder: Path, dynamodb: Any) -> None:
+    """It is told so, and the count goes on."""
+    key = {"partition": {"S": history_partition("finance")}, "sort": {"S": f"{1:010}"}}
+    dynamodb.delete_item(TableName="rules", Key=key)
+    assert "before versions were kept" in finance("namespaces", "history", "finance").stderr
+    (folder / "namespaces.yaml").write_text(FINANCE.replace("[analytics]", "[reporting]"))
+    finance("namespaces", "apply", "namespaces.yaml")
+    [told] = document(finance("namespaces", "history", "finance", "-o", "json"))
+    assert (told["version"], told["change"]) == (2, "updated")
+
+
+def test_the_git_commit_is_found(finance: Gateway, folder: Path) -> None:
+    """As of rules: of a file in git, by itself."""
+    for words in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
+    ):
+        subprocess.run(["git", *words], cwd=folder, check=True)  # noqa: S607 - whichever git there is
+    (folder / "namespaces.yaml").write_text(FINANCE.replace("[analytics]", "[reporting]"))
+    finance("namespaces", "apply", "namespaces.yaml")
+    newest = document(finance("namespaces", "history", "finance", "-o", "json"))[0]
+    assert newest["commit"].endswith("-dirty")

@@ -64,6 +64,29 @@ class TestNew:
         )
         assert "write s3://bucket/key" in gateway(*words, exit_code=1).stderr
 
+    def test_named_pieces_become_captures_and_fields_of_the_conf(self, gateway: Gateway) -> None:
+        """So that the first file is one that does something; `*` beside them is a piece that nobody needs."""
+        source = "s3://acme-landing/orders/{region}/dt={date}/*.csv"
+        words = (
+            "rules",
+            "new",
+            "--from",
+            source,
+            "--dag",
+            "ingest",
+            "--environment",
+            "analytics",
+            "-o",
+            "json",
+        )
+        rule = json.loads(gateway(*words).stdout)["rule"]
+        assert rule["captures"] == {"detail.object.key": "orders/{region}/dt={date}/{_*}.csv"}
+        assert rule["pattern"]["detail"]["object"]["key"] == [{"wildcard": "orders/*/dt=*/*.csv"}]
+        template = rule["targets"][0]["input_transformer"]["input_template"]
+        assert (template["region"], template["date"]) == ("<region>", "<date>")
+        several = [word.replace("orders/", "*/") for word in words]
+        assert "more than one piece that may cross" in gateway(*several, exit_code=1).stderr
+
 
 class TestSchema:
     """What editors complete and check from."""

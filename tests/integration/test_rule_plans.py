@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from botocore.client import BaseClient
 from click.testing import Result
 
 from fakes.rules_table import rules_table_items
+from mwaa_gateway.aws.catalog_item import CatalogItem
+from mwaa_gateway.catalog import DagCatalog
 
 Gateway = Callable[..., Result]
 
@@ -127,6 +130,68 @@ class TestPlan:
         assert [(warning["rules"], warning["event"]) for warning in told["warnings"]] == [
             (["finance.csv", "finance.orders"], "both.json")
         ]
+
+
+class TestDags:
+    """Warnings from what the environment's dispatcher has listed last."""
+
+    @pytest.fixture
+    def listed(self, dynamodb: Any) -> None:
+        """Ten minutes ago."""
+        listed = DagCatalog(
+            time.time() - 600, frozenset({"runs"}), frozenset({"ingest_orders"}), frozenset({"ingest_leads"})
+        )
+        CatalogItem(dynamodb, "ledger", "analytics").keep(listed)
+
+    @pytest.mark.usefixtures("listed")
+    def test_plan_warns_of_each_dag_that_would_not_run(self, gateway: Gateway, rules: Path) -> None:
+        """Of rules that do not change, too; with the age of the list; not of what is stopped. A warning stops nothing."""
+        with rules.open("a") as file:
+            file.write(a_rule("sales.orders", "b/*") + a_rule("sales.x", "x/*", "nowhere"))
+            file.write(
+                a_rule("sales.runs", "runs/*", "runs")
+                + a_rule("sales.off", "off/*", "nobody", state="DISABLED")
+            )
+        expected = [
+            "Warning: DAG 'ingest_orders' is paused in analytics, by its list of 10 min ago: finance.orders, sales.orders",
+            "Warning: the file of DAG 'ingest_leads' is gone or broken in analytics, by its list of 10 min ago: sales.leads",
+            "Warning: analytics lists no DAG 'nowhere', by its list of 10 min ago: sales.x",
+        ]
+        assert gateway("rules", "plan", "rules", exit_code=2).stderr.splitlines() == expected
+        gateway("rules", "apply", "rules")
+        planned = gateway("rules", "plan", "rules")
+        assert planned.stderr.splitlines() == expected
+        told = document(gateway("rules", "validate", "rules", "--stack-name", "mwaa-gateway", "-o", "json"))
+        assert (
+            [each["problem"] for each in told["dag_warnings"]],
+            told["dag_list_age_seconds"]["analytics"] // 60,
+        ) == (
+            ["paused", "stale", "missing"],
+            10,
+        )
+
+    def test_where_there_is_no_list_that_is_said(self, gateway: Gateway, rules: Path) -> None:
+        """And where it cannot be had, why: who may write rules may plan all the same."""
+        assert rules.exists()
+        assert (
+            "DAGs of analytics were not checked: there is no list"
+            in gateway("rules", "plan", "rules", exit_code=2).stderr
+        )
+        by_table = gateway("rules", "plan", "rules", "--table", "rules", exit_code=2)
+        assert "DAGs were not checked: --table does not say where" in by_table.stderr
+
+    def test_a_list_that_cannot_be_read_stops_no_plan(
+        self, gateway: Gateway, rules: Path, gateway_outputs: dict[str, str]
+    ) -> None:
+        """As where the ledger may not be read."""
+        assert rules.exists()
+        gateway_outputs["LedgerTableName"] = "elsewhere"
+        told = gateway("rules", "plan", "rules", exit_code=2)
+        assert (
+            "DAGs were not checked: the catalog could not be read: ResourceNotFoundException" in told.stderr
+        )
+        del gateway_outputs["LedgerTableName"]
+        assert "the stack is of an older version" in gateway("rules", "plan", "rules", exit_code=2).stderr
 
 
 class TestPrune:

@@ -120,6 +120,18 @@ def test_a_rollback_brings_a_deleted_rule_back(three_versions: Gateway) -> None:
     assert "version 4 of rule 'finance.orders' is its deletion" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [["history"], ["rollback", "v1"], ["show"], ["diff", "v1"], ["disable"], ["delete"]]
+)
+def test_a_rule_that_is_not_there_is_told_with_the_one_that_was_meant(
+    three_versions: Gateway, words: list[str]
+) -> None:
+    """Whichever command asks for it."""
+    command, *rest = words
+    told = three_versions("rules", command, "finance.order", *rest, exit_code=1).stderr
+    assert told == "Error: there is no rule 'finance.order': did you mean 'finance.orders'?\n"
+
+
 def test_a_version_that_is_not_valid_any_more_is_refused(
     three_versions: Gateway, gateway_outputs: dict[str, str]
 ) -> None:

@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -48,6 +49,7 @@ STACKS = {
     "other": {"Website": "example.org"},
 }
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+ROOT = Path(__file__).parent.parent.parent
 Run = Callable[..., Result]
 
 
@@ -163,7 +165,7 @@ class TestValidate:
     ) -> None:
         """By name, or as the stack has them."""
         result = run("validate", "rules", *options)
-        assert (exit_code, False) == (result.exit_code, "not checked" in result.stderr)
+        assert (exit_code, False) == (result.exit_code, "names were not checked" in result.stderr)
 
     def test_no_file_is_a_wrong_command_line(self, run: Run) -> None:
         """Exit code 2, and how it is used."""
@@ -176,13 +178,25 @@ class TestApply:
 
     def test_created_unchanged_updated(self, run: Run, files: Path) -> None:
         """Told per rule, with the version it has now."""
-        assert run("apply", "rules").stdout.splitlines()[-1].split()[1:3] == ["created", "1"]
-        assert run("apply", "rules").stdout.splitlines()[-1].split()[1:3] == ["unchanged", "1"]
+        *_, row, _, counts = run("apply", "rules").stdout.splitlines()
+        assert (row.split(), counts) == ([ORDERS, "created", "1", "ENABLED"], "1 created, 0 unchanged")
+        assert run("apply", "rules").stdout == "nothing to change, 1 unchanged\n"
         (files / "rules" / "orders.yaml").write_text(RULE.replace("ingest_orders", "other"))
         assert document(run("apply", "rules", "-o", "json")) == {
             "applied": [{"rule_id": ORDERS, "outcome": "updated", "version": 2, "state": "ENABLED"}],
             "problems": [],
         }
+
+    def test_a_row_is_read_on_a_narrow_terminal(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Dates are not broken in two, and people stand without the account's number."""
+        run("apply", "rules")
+        for name, value in {"FORCE_COLOR": "1", "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}.items():
+            monkeypatch.setenv(name, value)
+        shown = run("history", ORDERS).stdout
+        assert all(len(line) <= 80 for line in shown.splitlines())
+        assert re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", shown)
+        assert "arn:" not in shown
+        assert re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run("list").stdout)
 
     def test_who_made_the_change_is_kept(self, run: Run, client: Any) -> None:
         """The caller's ARN, or the name that was given."""
@@ -226,7 +240,7 @@ class TestApply:
         run("apply", "rules")
         run("disable", ORDERS)
         result = run("apply", "rules")
-        assert result.stdout.splitlines()[-1].split()[1:] == ["unchanged", "2", "DISABLED"]
+        assert result.stdout == "nothing to change, 1 unchanged\n"
         assert f"{ORDERS} stays DISABLED" in result.stderr
 
     def test_what_was_applied_before_an_error_is_told(
@@ -550,20 +564,41 @@ class TestHelp:
         [script] = entry_points(group="console_scripts", name="mwaa-gateway")
         assert script.load() is main
 
-    def test_a_group_is_imported_only_when_it_is_asked_for(self) -> None:
-        """`rules` does not pay for the local stack's imports, nor `local` for boto3's."""
+    @pytest.mark.parametrize(
+        ("words", "never"),
+        [
+            (
+                ["--help"],
+                {"gateway_cli.rules", "boto3", "botocore", "rich", "yaml", "local_stack", "requests"},
+            ),
+            (["rules", "--help"], {"boto3", "botocore.session", "rich", "local_stack", "requests"}),
+            (["rules", "validate", "examples/rules"], {"boto3", "botocore.session", "rich", "local_stack"}),
+            (["rules", "list", "--help"], {"boto3", "botocore.session", "rich", "local_stack"}),
+        ],
+    )
+    def test_a_command_imports_what_it_needs(self, words: list[str], never: set[str]) -> None:
+        """To list the groups takes none of them; without an AWS account no AWS client, without a table no tables."""
         code = (
             "import sys; from gateway_cli.main import cli\n"
-            "assert 'gateway_cli.rules.commands' not in sys.modules and 'boto3' not in sys.modules\n"
-            "cli(['rules', 'list', '--help'], standalone_mode=False)\n"
-            "assert 'boto3' in sys.modules\n"
-            "assert not any(name.startswith('local_stack') for name in sys.modules)"
+            f"cli({words!r}, standalone_mode=False)\n"
+            f"print(sorted({never!r} & sys.modules.keys()))"
         )
-        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+        )
+        assert "[]" == done.stdout.splitlines()[-1]
+
+    def test_the_list_of_groups_is_kept(self) -> None:
+        """The list says of each group that it is there; every one of them can be run."""
+        listed = CliRunner(mix_stderr=False).invoke(cli, ["--help"]).stdout
+        groups = cli.list_commands(click.Context(cli))
+        assert {"rules", "local"} <= set(groups)
+        assert [name for name in groups if f"\n  {name} " not in listed] == []
+        assert "..." not in listed.partition("Commands:")[2]
 
     def test_a_group_whose_packages_are_missing_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Left out of the list, and one sentence to whom asks for it."""
-        monkeypatch.setitem(sys.modules, "local_stack.command", None)
+        monkeypatch.setitem(sys.modules, "ministack", None)
         assert "  local" not in CliRunner(mix_stderr=False).invoke(cli, ["--help"]).stdout
         result = CliRunner(mix_stderr=False).invoke(cli, ["local", "up"])
         assert (

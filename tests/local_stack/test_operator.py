@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import click
 import pytest
 from botocore.config import Config
 from click.testing import CliRunner
@@ -146,6 +147,80 @@ def test_a_rule_from_its_plan_to_its_rerun(gateway, operate, tmp_path):
         assert operate(listed, "list", "--rule", "operated.orders", "-o", "json") == []
     assert not waiting(gateway, "analytics")
     assert number_of_runs(gateway, "analytics", "operated.orders") == 1
+
+
+# Every command that takes --local, in an order in which each has something to do: its words, and its exit code.
+COMMANDS = [
+    ("namespaces apply allowed.yaml", 0),
+    ("namespaces list", 0),
+    ("namespaces show tried", 0),
+    ("namespaces history tried", 0),
+    (
+        "rules new --from s3://acme/{region}/*.csv --dag tried_new --to rules/new.yaml --environment analytics",
+        0,
+    ),
+    ("rules validate rules", 0),
+    ("rules plan rules/tried.yaml", 2),
+    ("rules test rules/tried.yaml --event event.json", 0),
+    ("rules apply rules/tried.yaml", 0),
+    ("rules list", 0),
+    ("rules show tried.orders", 0),
+    ("rules explain tried.orders --event event.json", 0),
+    ("rules disable tried.orders", 0),
+    ("rules enable tried.orders", 0),
+    ("rules history tried.orders", 0),
+    ("rules diff tried.orders v1 v2", 0),
+    ("rules rollback tried.orders v1", 0),
+    ("rules shadow-report tried.orders", 0),
+    ("rules import --bus default --environment analytics", 0),
+    ("held list --rule tried.orders", 0),
+    ("held release --rule tried.orders", 0),
+    ("held cancel --rule tried.orders --yes", 0),
+    ("dlq list --rule tried.orders", 0),
+    ("dlq show evt__nobody", 1),
+    ("dlq redrive --rule tried.orders", 0),
+    ("dlq purge --rule tried.orders --yes", 0),
+    ("rerun --rule tried.orders --dry-run", 0),
+    ("environments list", 0),
+    ("environments pause legacy", 0),
+    ("environments resume legacy", 0),
+    ("claim-check policy analytics", 0),
+    ("rules delete tried.orders --yes", 0),
+    ("namespaces delete tried --yes", 0),
+]
+
+
+def test_every_command_speaks_to_the_local_stack(operate, tmp_path):
+    """Each that takes --local is run with it, and finds its tables, queues, names and rights there."""
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "tried.yaml").write_text(
+        "id: tried.orders\npattern: {source: [acme.tried]}\ntarget: {environment: analytics, dag_id: tried}\n"
+    )
+    (tmp_path / "event.json").write_text(json.dumps(an_event("acme.tried")))
+    (tmp_path / "allowed.yaml").write_text(
+        "- {namespace: tried, sources: [acme.tried], environments: [analytics], dag_ids: [tried]}\n"
+    )
+
+    for words, exit_code in COMMANDS:
+        operate(*words.split(), exit_code=exit_code)
+
+    untried = [
+        name
+        for name in commands_with("--local", cli, click.Context(cli))
+        if not any(words.startswith(name) for words, _ in COMMANDS)
+    ]
+    assert untried == []
+
+
+def commands_with(option: str, command: click.Command, context: click.Context, *path: str) -> Iterator[str]:
+    """The words of every command that takes an option."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None:
+                yield from commands_with(option, below, context, *path, name)
+    elif any(option in parameter.opts for parameter in command.params):
+        yield " ".join(path)
 
 
 def an_event(source: str) -> dict[str, Any]:

@@ -236,6 +236,12 @@ def test_what_a_writer_of_rules_may_do(expand):
     for actions, resources, statement in statements(policy["PolicyDocument"]):
         assert statement["Effect"] == "Allow"
         allowed[resources] = actions
+        if resources == frozenset(
+            {"<LedgerTable.Arn>"}
+        ):  # which of its DAGs an environment would run, and no request
+            assert statement["Condition"] == {
+                "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["catalog|*"]}
+            }
     assert allowed == {
         frozenset({"<RulesTable.Arn>"}): {
             "dynamodb:BatchGetItem",
@@ -246,6 +252,7 @@ def test_what_a_writer_of_rules_may_do(expand):
             "dynamodb:Query",
             "dynamodb:UpdateItem",
         },
+        frozenset({"<LedgerTable.Arn>"}): {"dynamodb:GetItem"},
         frozenset({"arn:aws:cloudformation:eu-central-1:123456789012:stack/mwaa-gateway/0"}): {
             "cloudformation:DescribeStacks"
         },

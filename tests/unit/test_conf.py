@@ -1,6 +1,7 @@
 """The input transformer: EventBridge's rules, filled structurally, refused where events would be lost."""
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,13 +225,20 @@ class TestValidation:
             ({"v": float("nan")}, "is not JSON"),
             ({"v": {1, 2}}, "is not JSON"),
             ({"v": "x" * 8192}, "at most 8192 are allowed"),
-            ("[" * 9000, "is not JSON"),
+            ("[" * 8000, "is not JSON"),
         ],
     )
     def test_refused_template(self, template: Any, problem: str):
         """At validation, not when the event is there; with EventBridge's text where it has one."""
         (found,) = problems(template)
         assert problem in found
+
+    @pytest.mark.parametrize("times", [4_000, 1_000_000])
+    def test_a_template_is_read_once(self, times: int):
+        """One that does not end, or is too long, is refused without being searched again from each of its quotes."""
+        started = time.process_time()
+        assert len(problems('{"v": "' + '\\"' * times)) == 1
+        assert time.process_time() - started < 0.05
 
     def test_deep_template_is_refused(self):
         """Filling is as deep as the template."""

@@ -100,6 +100,26 @@ def test_a_match_becomes_a_request_with_everything_resolved(ingress: Ingress) ->
     assert (1, [], [request], []) == (report.matched, report.unmatched, report.requests, report.dead)
 
 
+def test_an_event_that_can_be_read_in_too_many_ways_is_dead_and_stops_no_other(ingress: Ingress) -> None:
+    """A path with two spellings, each with a long list: kept with what is wrong, and the next event goes its way."""
+    pattern = {"detail": {"items": {"sku": ["a"], "kind": ["b"]}, "object": {"key": [{"prefix": "orders/"}]}}}
+    ingress.source.put(rule(pattern=pattern))
+    ingress.source.put(rule("finance.all"))
+    items = [{"sku": "a", "kind": "b"}] * 500
+    detail = {"items": items, "object": {"key": "orders/1.csv"}}
+    hostile = Event(
+        upload().envelope | {"detail": detail, "detail.items": items},
+        identity="twice",
+    )
+    report = ingress.ingest(hostile, upload())
+    [dead] = ingress.dead_letters.dead
+    assert ("malformed_event", True) == (
+        dead.reason,
+        "names the same path with a dot and with an object" in dead.text,
+    )
+    assert ["finance.all"] == [request.rule_id for request in report.requests]
+
+
 def test_every_target_of_every_matching_rule_is_a_run_of_its_own(ingress: Ingress) -> None:
     """Two rules, one of them with two targets in two environments: three requests, three run_ids."""
     targets = [

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mwaa_gateway.errors import InvalidPattern
+from mwaa_gateway.errors import InvalidPattern, MalformedEvent
 from mwaa_gateway.patterns import compile_pattern
 
 CASES = [
@@ -276,6 +276,62 @@ def test_hostile_events_cost_little(pattern: Any, event: Any):
     begun = time.process_time()
     assert not compiled.matches(event)
     assert time.process_time() - begun < 0.5
+
+
+class Counted(str):  # noqa: SLOT000
+    """A string that counts how often it is searched."""
+
+    searches = 0
+
+    def find(self, *args: Any) -> int:
+        self.searches += 1
+        return super().find(*args)
+
+
+@pytest.mark.parametrize("wildcard", ["*a*a*a*a*b", "*a*a*a*a*a", "a*b*c", "*", "*aaaaaaaa*"])
+def test_a_wildcard_searches_once_for_each_of_its_pieces(wildcard: str):
+    """Each search begins where the one before ended, and none is tried again: linear, whatever key a stranger chose."""
+    (matcher,) = compile_pattern({"a": [{"wildcard": wildcard}]}).branches[0][0][1].others
+    key = Counted("a" * 1024)
+    assert matcher.matches(key) is (wildcard not in ("*a*a*a*a*b", "a*b*c"))
+    assert key.searches <= wildcard.count("*")
+
+
+def ambiguous(elements: int) -> dict[str, Any]:
+    """An event whose path `a.b` is spelled in two ways, each time with a list."""
+    return {
+        "a": [{"b": {"x": 1, "y": 2, "z": n}} for n in range(elements)],
+        "a.b": [{"x": 1, "y": 2, "w": n} for n in range(elements)],
+    }
+
+
+def test_a_path_of_two_spellings_is_read_in_every_way_that_there_is():
+    """Fields may come from an element of each list; not from two elements of one."""
+    pattern = {"a.b": {"w": [2], "x": [1], "z": [1]}}
+    assert matches(pattern, ambiguous(3))
+    assert not matches({"a.b": {"w": [9], "x": [1], "z": [1]}}, ambiguous(3))
+
+
+@pytest.mark.parametrize("elements", [500, 5_000])
+def test_too_many_ways_to_read_an_event_are_refused(elements: int):
+    """A few kilobytes with two long lists would else be compared element by element, for minutes."""
+    begun = time.process_time()
+    with pytest.raises(MalformedEvent, match="names the same path with a dot and with an object"):
+        matches({"a.b": {"x": [1], "y": [3]}}, ambiguous(elements))
+    assert time.process_time() - begun < 0.5  # for slow hosts
+
+
+def test_one_long_list_is_not_too_many_ways():
+    """Whatever its length: each element is read once."""
+    event = {"a": [{"b": [{"x": 1, "y": 2}] * 10, "c": [{"z": 3}] * 10} for _ in range(2_000)]}
+    assert matches({"a": {"b": {"x": [1], "y": [2]}, "c": {"z": [3]}}}, event)
+
+
+@pytest.mark.parametrize("event", [[], "a", 1, None, [{"a": 1}]])
+def test_an_event_is_an_object(event: Any):
+    """Whatever else JSON may be, it is none."""
+    with pytest.raises(MalformedEvent, match="expected a JSON object"):
+        matches({"a": [1]}, event)
 
 
 # --- properties ---------------------------------------------------------------------------------------------

@@ -161,6 +161,16 @@ class TestVariables:
             "rules.yaml:11: ${var.stage} has no value",
         ]
 
+    def test_without_a_file_of_values_each_variable_is_told_once(self, tmp_path: Path) -> None:
+        """Who forgets --vars has made one mistake, in however many rules; what else is wrong because of it is not told."""
+        lists = "- {id: a, pattern: {source: '${var.sources}'}, target: {environment: '${var.stage}', dag_id: d}}\n"
+        path = written(tmp_path, rules=lists * 3)
+        assert [mistake.split(";")[0] + mistake[-23:] for mistake in mistakes_of(path)[:2]] == [
+            "rules.yaml:1: ${var.sources} has no value (and in 2 more places)",
+            "rules.yaml:1: ${var.stage} has no value (and in 2 more places)",
+        ]
+        assert not any("must be an object" in mistake for mistake in mistakes_of(path))
+
     def test_a_file_that_is_not_there_is_told(self, tmp_path: Path) -> None:
         """A stage that was misspelt must not deploy another."""
         path = written(tmp_path, rules="id: a\n")

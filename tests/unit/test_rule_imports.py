@@ -1,6 +1,7 @@
 """What exists already as rules of the gateway: it matches the same events, or is listed with why it does not."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,19 @@ class TestEventBridge:
         assert [(note.what, "function:start" in note.why) for note in found.notes] == [
             ("rule Day Closed!, target 1", True)
         ]
+
+    def test_the_gateways_own_rules_are_left_where_they_are(self) -> None:
+        """They bring it the events; as rules of the gateway they would start a DAG of their name for each."""
+        own = {"Id": "1", "Arn": "arn:aws:lambda:eu-west-1:1:function:gate-eventbridge-events"}
+        other = {"Id": "2", "Arn": "arn:aws:lambda:eu-west-1:1:function:start"}
+        origin = replace(ORIGIN, stack="gate")
+        found = of_eventbridge([(a_rule(), [own])], origin)
+        assert (found.rules, [remark.why for remark in found.not_carried]) == (
+            [],
+            ["it is the gateway's own, of stack gate"],
+        )
+        assert len(of_eventbridge([(a_rule(), [own, other])], origin).rules) == 1
+        assert len(of_eventbridge([(a_rule(), [])], origin).rules) == 1
 
     @pytest.mark.parametrize(
         ("target", "expected"),
@@ -89,7 +103,7 @@ class TestEventBridge:
             {"Id": name, "RetryPolicy": {"MaximumEventAgeInSeconds": age}}
             for name, age in (("a", 3600), ("b", 60))
         ]
-        assert imported(a_rule(), *policies).rules[0]["maximum_event_age"] == "60s"
+        assert imported(a_rule(), *policies).rules[0]["maximum_event_age"] == "1m"
 
     def test_two_rules_of_one_name(self) -> None:
         """After what an id may not hold is gone; each gets its own."""

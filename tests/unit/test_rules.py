@@ -192,7 +192,14 @@ class TestInvalid:
             ("pattern", ..., "pattern", "write either `pattern`"),
             ("pattern", None, "pattern", "Filter is not an object"),
             ("pattern", "{}", "pattern", "Filter is not an object"),
-            ("pattern", {"a": [{"foo": 1}]}, "pattern", "Unrecognized match type foo"),
+            (
+                "pattern",
+                {"a": [{"foo": 1}]},
+                "pattern.a[0]",
+                "Unrecognized match type foo; known are: exactly",
+            ),
+            ("pattern", {"a": [{"prefx": "x"}]}, "pattern.a[0]", "match type prefx; did you mean 'prefix'?"),
+            ("pattern", {"a": {"prefix": "x"}}, "pattern.a.prefix", "as in [{prefix: orders/}]"),
             ("pattern", {"source": ["a", "mwaa-gateway"]}, "pattern", "the gateway's own events"),
             ("pattern", {"$or": [{"source": ["mwaa-gateway"]}, {"source": ["b"]}]}, "pattern", "own events"),
             ("patern", {}, "patern", "is an unknown field; did you mean 'pattern'?"),
@@ -315,6 +322,23 @@ class TestInvalid:
             ("targets[0].environment", f"'legacy' is not an environment of this gateway; {hint}")
         ]
 
+    def test_every_mistake_of_a_pattern_is_told_with_its_place(self):
+        """As many as there are, in the order they stand in; nothing in it hides the next."""
+        pattern = {
+            "source": "acme",
+            "detail": {"key": ["a", {"prefx": "b"}, {"wildcard": "**"}], "size": [], "ok": [1]},
+            "$or": [{"detail": {"n": [{"numeric": [">", "1"]}]}}, {}],
+        }
+        found = problems(changed("pattern", pattern))
+        assert [(field, message.split(";")[0]) for field, message in found] == [
+            ("pattern.source", '"source" must be an object or an array'),
+            ("pattern.detail.key[1]", "Unrecognized match type prefx"),
+            ("pattern.detail.key[2]", "Consecutive wildcard characters at pos 1"),
+            ("pattern.detail.size", "Empty arrays are not allowed"),
+            ("pattern.$or[0].detail.n[0]", "Value of > must be numeric"),
+            ("pattern.$or[1]", "Empty objects are not allowed"),
+        ]
+
     @pytest.mark.parametrize("uri", ["http://x", "s3://", "s3://a*/b", "s3:///key", 7])
     def test_s3_refused(self, uri: Any):
         """What is no bucket and key says what is."""
@@ -324,7 +348,10 @@ class TestInvalid:
     def test_s3_wildcards_are_eventbridges(self):
         """Two stars in a row are refused as EventBridge does, under the field the author wrote."""
         ((field, message),) = problems(changed("pattern", ...) | {"s3": "s3://acme/a/**/b"})
-        assert (field, message) == ("s3", "Consecutive wildcard characters at pos 3")
+        assert (field, message) == (
+            "s3",
+            "Consecutive wildcard characters at pos 3; one * is any run of characters",
+        )
 
     def test_sugar_is_never_mixed(self):
         """Of `pattern` and `s3`, of `target` and `targets`, one is meant."""

@@ -7,9 +7,7 @@ from functools import cached_property, update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
 import click
-from botocore.config import Config
 from click.core import ParameterSource
 
 from gateway_cli.aws_errors import told_plainly
@@ -19,6 +17,7 @@ from gateway_cli.rules.store import RulesStore
 from mwaa_gateway.namespaces import Namespaces
 
 if TYPE_CHECKING:
+    import boto3
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
@@ -31,9 +30,11 @@ __all__ = ["Connection", "connection_options", "gateway_options"]
 DEFAULT_STACK: Final = "mwaa-gateway"
 STATE_FILE: Final = Path(".local") / "state.json"  # written by `mwaa-gateway local up`
 # A person is waiting: an address that does not answer is told after seconds, not after botocore's minutes.
-_CONFIG: Final = Config(
-    connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3}
-)
+_CLIENTS: Final[Mapping[str, Any]] = {
+    "connect_timeout": 5,
+    "read_timeout": 20,
+    "retries": {"mode": "standard", "total_max_attempts": 3},
+}
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,9 @@ class Connection:
         return self.table or self.stack_output("RulesTableName")
 
     @cached_property
-    def _session(self) -> boto3.Session:
+    def _session(self) -> "boto3.Session":
+        import boto3  # noqa: PLC0415  a quarter of a second, which what needs no AWS account does not pay
+
         if self.local:
             credentials = self._local_state["credentials"]
             return boto3.Session(
@@ -147,20 +150,23 @@ class Connection:
 
     @property
     def _endpoint(self) -> Mapping[str, Any]:
+        from botocore.config import Config  # noqa: PLC0415
+
         url = self._local_state["aws_endpoint_url"] if self.local else self.endpoint_url
-        return {"endpoint_url": url, "config": _CONFIG}
+        return {"endpoint_url": url, "config": Config(**_CLIENTS)}
 
     def stack_output(self, key: str) -> str:
         """Return an output of the gateway's stack; refused where it has none of that name."""
         if key not in self.stack_outputs:
             raise Refused(
-                f"stack {self._stack!r} has no output {key}: is it the gateway's, of this version? Name it with "
+                f"stack {self.stack!r} has no output {key}: is it the gateway's, of this version? Name it with "
                 "--stack-name"
             )
         return self.stack_outputs[key]
 
     @property
-    def _stack(self) -> str:
+    def stack(self) -> str:
+        """The name of the gateway's stack."""
         if self.local:
             return str(self._local_state.get("stack_name", DEFAULT_STACK))
         return self.stack_name or DEFAULT_STACK
@@ -169,7 +175,7 @@ class Connection:
     def stack_outputs(self) -> Mapping[str, str]:
         """Every output of the gateway's stack."""
         client: CloudFormationClient = self._session.client("cloudformation", **self._endpoint)
-        stack = client.describe_stacks(StackName=self._stack)["Stacks"][0]
+        stack = client.describe_stacks(StackName=self.stack)["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     @cached_property
@@ -187,7 +193,9 @@ class Connection:
                 if missing:
                     raise Refused(f"{file} lacks {', '.join(sorted(missing))}: start the local stack again")
                 return state
-        raise Refused(f"no local stack is running here ({STATE_FILE} not found): start it with `make run`")
+        raise Refused(
+            f"no local stack is running here ({STATE_FILE} not found): start it with `make run`, and stay in its checkout"
+        )
 
 
 _STATE_KEYS: Final = frozenset({"aws_endpoint_url", "credentials", "environments", "region", "rules_table"})

@@ -1,41 +1,142 @@
-"""What the dispatchers' catalogs say of the DAGs that rules name: warnings for `rules plan` and `rules apply`."""
+"""What the dispatchers' lists of DAGs say of those that rules name: warnings for `rules plan` and `rules validate`.
 
-from collections.abc import Iterable, Mapping
+A dispatcher lists its environment's DAGs every few minutes in which runs are started (`mwaa_gateway.catalog`), so a list is
+as old as the last run: each warning goes with its age, and decides nothing.
+"""
 
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+from gateway_cli.connection import Connection
+from gateway_cli.output import print_note
+from mwaa_gateway.aws.catalog_item import CatalogItem
 from mwaa_gateway.catalog import DagCatalog
+from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import NotRunnable
-from mwaa_gateway.rules import Rule
+from mwaa_gateway.rules import Rule, Target
 
-__all__ = ["dag_warnings"]
+__all__ = ["DagCheck", "DagWarning", "check_dags", "check_dags_of", "print_dag_check"]
+
+Problem = Literal["paused", "stale", "missing"]
 
 
-def dag_warnings(rules: Iterable[Rule], catalogs: Mapping[str, DagCatalog | None], now: float) -> list[str]:
-    """Return a sentence for each target whose DAG is paused, stale, or not known to its environment.
+@dataclass(frozen=True, slots=True)
+class DagWarning:
+    """A DAG that would not run, or is not there, and the rules that name it."""
 
-    `catalogs` are those of the environments, as `mwaa_gateway.aws.catalog_item.CatalogItem(…).read().catalog` returns them;
-    where there is none, nothing is said. They are as old as the last run that was started, so the sentence says how old.
+    environment: str
+    dag_id: str
+    problem: Problem
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DagCheck:
+    """The warnings, and of each environment that the rules name how old its list is, in seconds: None where there is none.
+
+    `trouble` says why no list could be read at all.
     """
-    return [
-        f"rule {rule.id!r}, target {target.id!r}: {problem}, as of {_age(now - catalog.taken_at)} ago"
-        for rule in rules
-        for target in rule.targets
-        if (catalog := catalogs.get(target.environment)) is not None
-        and (problem := _problem(catalog, target.environment, target.dag_id))
-    ]
+
+    warnings: tuple[DagWarning, ...] = ()
+    ages: Mapping[str, float | None] = field(default_factory=dict)
+    trouble: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "dag_warnings": [asdict(warning) for warning in self.warnings],
+            "dag_list_age_seconds": {
+                name: None if age is None else round(age) for name, age in self.ages.items()
+            },
+        }
 
 
-def _problem(catalog: DagCatalog, environment: str, dag_id: str) -> str:
+def check_dags_of(connection: Connection, rules: Iterable[Rule]) -> DagCheck:
+    """Hold rules against the lists of their environments, as far as the command line says which gateway is meant."""
+    rules = [rule for rule in rules if rule.state != "DISABLED"]
+    environments = sorted({target.environment for rule in rules for target in rule.targets})
+    if connection.names_a_table_alone:
+        return DagCheck(trouble="--table does not say where: give --stack-name or --local")
+    table = connection.stack_outputs.get("LedgerTableName")
+    if table is None:
+        return DagCheck(trouble="the stack is of an older version, and names no ledger")
+    try:
+        catalogs = {
+            name: CatalogItem(connection.dynamodb, table, name).read().catalog for name in environments
+        }
+    except Unavailable as error:
+        return DagCheck(trouble=str(error))
+    return check_dags(rules, catalogs, time.time())
+
+
+def check_dags(rules: Iterable[Rule], catalogs: Mapping[str, DagCatalog | None], now: float) -> DagCheck:
+    """Return a warning for each DAG that a rule names and that is paused, stale, or not listed in its environment."""
+    found: dict[tuple[str, str, Problem], dict[str, None]] = {}
+    for rule in rules:
+        for target in rule.targets:
+            catalog = catalogs.get(target.environment)
+            for dag_id in _dag_ids(target) if catalog else ():
+                problem = catalog and _problem(catalog, dag_id)
+                if problem:
+                    found.setdefault((target.environment, dag_id, problem), {})[rule.id] = None
+    ages = {
+        name: None if catalog is None else max(0.0, now - catalog.taken_at)
+        for name, catalog in catalogs.items()
+    }
+    return DagCheck(tuple(DagWarning(*key, tuple(ids)) for key, ids in found.items()), ages)
+
+
+def _dag_ids(target: Target) -> Iterator[str]:
+    """Yield every DAG that the target is certain to name: of those that events name, the ones written out."""
+    if target.dag_id_template is None:
+        yield target.dag_id
+    else:
+        yield from (dag_id for dag_id in target.allowed_dag_ids if "*" not in dag_id)
+
+
+def _problem(catalog: DagCatalog, dag_id: str) -> Problem | None:
     match catalog.not_runnable(dag_id):
         case NotRunnable.PAUSED:
-            return f"DAG {dag_id!r} is paused in {environment}"
+            return "paused"
         case NotRunnable.STALE:
-            return f"the file of DAG {dag_id!r} is gone or broken in {environment}"
-        case None if "<" in dag_id or catalog.knows(dag_id):  # `<` begins a value of the event
-            return ""
+            return "stale"
+        case None if (
+            catalog.knows(dag_id) or not catalog.runnable
+        ):  # of a list too long to keep, what runs is left out
+            return None
         case None:
-            return f"{environment} lists no DAG {dag_id!r}"
+            return "missing"
+
+
+_WORDS: Final[Mapping[Problem, str]] = {
+    "paused": "DAG {dag!r} is paused in {environment}",
+    "stale": "the file of DAG {dag!r} is gone or broken in {environment}",
+    "missing": "{environment} lists no DAG {dag!r}",
+}
+_FEW: Final = 5  # rules that are named
+
+
+def print_dag_check(check: DagCheck) -> None:
+    """Tell a person: each warning with the age of its list, then what could not be checked."""
+    for warning in check.warnings:
+        what = _WORDS[warning.problem].format(dag=warning.dag_id, environment=warning.environment)
+        more = f" and {len(warning.rules) - _FEW} more" if len(warning.rules) > _FEW else ""
+        age = _age(check.ages[warning.environment] or 0.0)
+        print_note(f"Warning: {what}, by its list of {age} ago: {', '.join(warning.rules[:_FEW])}{more}")
+    if check.trouble:
+        print_note(f"DAGs were not checked: {check.trouble}")
+    for name, known in check.ages.items():
+        if known is None:
+            print_note(
+                f"DAGs of {name} were not checked: there is no list of them yet, the first is made with its first run"
+            )
 
 
 def _age(seconds: float) -> str:
-    minutes = max(0, round(seconds / 60))
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"  # noqa: PLR2004  two hours
+    minutes = round(seconds / 60)
+    if minutes < 120:  # noqa: PLR2004  two hours
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h" if hours < 48 else f"{hours // 24} d"  # noqa: PLR2004  two days

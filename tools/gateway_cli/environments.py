@@ -112,7 +112,7 @@ def resume(connection: Connection, name: str) -> None:
     _known(connection, name)
     connection.dynamodb.delete_item(TableName=connection.stack_output("RulesTableName"), Key=_key(name))
     click.echo(f"{name}: running")
-    summary = release_all(connection, Filters(environment=name, reason=Reason.ENVIRONMENT_PAUSED))
+    summary = release_all(connection, [Filters(environment=name, reason=Reason.ENVIRONMENT_PAUSED)])
     print_note(f"released: {len(summary.done):,}")
 
 

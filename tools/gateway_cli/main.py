@@ -2,7 +2,9 @@
 """`mwaa-gateway`: the operator's command. Each group of commands is imported when it is asked for."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 import click
@@ -11,44 +13,71 @@ from mwaa_gateway import __version__
 
 __all__ = ["cli", "main"]
 
-# Where each group lives: `rules` must not pay for what the local stack imports, nor the other way round.
-_GROUPS: Final[Mapping[str, tuple[str, str]]] = {
-    "claim-check": ("gateway_cli.claim_check.commands", "claim_check"),
-    "dlq": ("gateway_cli.dlq.commands", "dlq"),
-    "environments": ("gateway_cli.environments", "environments"),
-    "held": ("gateway_cli.held.commands", "held"),
-    "local": ("local_stack.command", "local"),
-    "namespaces": ("gateway_cli.namespaces.commands", "namespaces"),
-    "rerun": ("gateway_cli.rerun.commands", "rerun"),
-    "rules": ("gateway_cli.rules.commands", "rules"),
+
+@dataclass(frozen=True, slots=True)
+class _Lazy:
+    """Where a group lives, what the list of commands says of it, and a package that it needs and not everybody has."""
+
+    module: str
+    name: str
+    help: str
+    needs: str = ""
+
+    @property
+    def is_here(self) -> bool:
+        return not self.needs or find_spec(self.needs) is not None
+
+
+# `rules` must not pay for what the local stack imports, nor the other way round; and the list of all for none of them.
+_GROUPS: Final[Mapping[str, _Lazy]] = {
+    "claim-check": _Lazy(
+        "gateway_cli.claim_check.commands",
+        "claim_check",
+        "Let DAGs read confs that are too large to be passed.",
+    ),
+    "dlq": _Lazy("gateway_cli.dlq.commands", "dlq", "See what is dead and why, and send it again."),
+    "environments": _Lazy(
+        "gateway_cli.environments", "environments", "List the environments, pause one, and let it go on."
+    ),
+    "held": _Lazy("gateway_cli.held.commands", "held", "Look at what is held, let it run, or cancel it."),
+    "local": _Lazy(
+        "local_stack.command",
+        "local",
+        "Run the whole gateway on this machine, with real Airflow.",
+        needs="ministack",
+    ),
+    "namespaces": _Lazy(
+        "gateway_cli.namespaces.commands", "namespaces", "Say what the rules of each team may name."
+    ),
+    "rerun": _Lazy("gateway_cli.rerun.commands", "rerun", "Run a rule's events once more, on purpose."),
+    "rules": _Lazy(
+        "gateway_cli.rules.commands", "rules", "Write, try, apply, follow and take back routing rules."
+    ),
 }
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 class _LazyGroups(click.Group):
-    """A group whose subcommands are imported when one of them is run, or when all are listed."""
+    """A group whose subcommands are imported when one of them is run; to list them takes no import."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *_GROUPS})
+        here = (name for name, group in _GROUPS.items() if group.is_here)
+        return sorted({*super().list_commands(ctx), *here})
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _GROUPS[name].help) for name in self.list_commands(ctx)])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _GROUPS:
             return super().get_command(ctx, cmd_name)
-        module, name = _GROUPS[cmd_name]
-        try:
-            command: Any = getattr(import_module(module), name)
-        except ModuleNotFoundError:
-            return None  # left out of the list; told by `resolve_command` to whom asks for it
-        return command if isinstance(command, click.Command) else None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in _GROUPS and self.get_command(ctx, args[0]) is None:
+        group = _GROUPS[cmd_name]
+        if not group.is_here:
             raise click.UsageError(
-                f"`{args[0]}` needs packages that are not installed here: `make run` in a checkout adds them"
+                f"`{cmd_name}` needs packages that are not installed here: `make run` in a checkout adds them"
             )
-        return super().resolve_command(ctx, args)
+        command: Any = getattr(import_module(group.module), group.name)
+        return command if isinstance(command, click.Command) else None
 
 
 @click.group(cls=_LazyGroups, context_settings=_SETTINGS)

@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-__all__ = ["Refused", "output_option", "print_json", "print_note", "print_table", "print_text"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Refused", "output_option", "print_json", "print_note", "print_table", "print_text", "who"]
 
 _WIDE = 10_000  # columns: more than any table needs
 
@@ -33,10 +32,14 @@ class Refused(click.ClickException):
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table to stdout: folded to a terminal's width, but not where it is piped elsewhere."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  a tenth of a second, which -o json and errors do not pay
+    from rich.table import Table  # noqa: PLC0415
+
     console = _console()
-    table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in table.columns:
+    table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    for name, column in zip(columns, table.columns, strict=True):
         column.overflow = "fold"
+        column.no_wrap = name.endswith("(UTC)")  # a date in two is none
     table.columns[0].no_wrap = True  # the id, which people copy
     for row in rows:
         table.add_row(*row)
@@ -45,10 +48,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_text(*parts: str | tuple[str, str], style: str = "") -> None:
     """Print one line to stdout, its parts each with a style; colour only on a terminal, never cut or folded."""
+    from rich.text import Text  # noqa: PLC0415
+
     _console().print(Text.assemble(*parts, style=style), soft_wrap=True)
 
 
-def _console() -> Console:
+def who(arn: str) -> str:
+    """Return who an ARN stands for, as people say it: `user/alice` without the account; other names as they are."""
+    return arn.split(":", 5)[5] if arn.startswith("arn:") and arn.count(":") >= 5 else arn  # noqa: PLR2004
+
+
+def _console() -> "Console":
+    from rich.console import Console  # noqa: PLC0415
+
     console = Console(markup=False, highlight=False, emoji=False)
     if console.is_terminal:
         return console

@@ -1,7 +1,7 @@
 """Held requests released to their queue, or cancelled. Whatever is done twice comes to no second run."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
@@ -72,14 +72,18 @@ def release(
             progress(len(some))
 
 
-def release_all(connection: Connection, filters: Filters) -> Summary:
-    """Release all that a brake has held, after it was let go of.
+def release_all(connection: Connection, filters: Collection[Filters]) -> Summary:
+    """Release all that one of the filters admits: what brakes have held, after they were let go of.
 
     Looks until nothing new is there: the index is a moment late. What is held after that, a dispatcher takes up itself.
     """
     rows, summary = ledger_rows(connection), Summary()
     seen: set[LedgerKey] = set()
-    while new := [row for row in chosen(rows, (), filters) if row.key not in seen]:
+    while new := [
+        row
+        for row in chosen(rows, (), Filters())
+        if row.key not in seen and any(each.admit(row) for each in filters)
+    ]:
         seen |= {row.key for row in new}
         release(connection, rows, new, summary, lambda _: None)
     return summary

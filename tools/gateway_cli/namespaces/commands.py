@@ -2,8 +2,7 @@
 """`mwaa-gateway namespaces`: which sources, environments and DAGs the rules of each team may name."""
 
 import json
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ import click
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.documents.yaml_documents import write_yaml
 from gateway_cli.namespaces.store import StoredNamespace
-from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, who
 from gateway_cli.rules.files import Mistake, read_documents
+from gateway_cli.rules.options import commit_of, commit_option, count, now
 from gateway_cli.rules.store import read_document
 from mwaa_gateway.errors import InvalidNamespace, InvalidRule
-from mwaa_gateway.namespaces import Namespace, Namespaces
+from mwaa_gateway.namespaces import EVERY_NAMESPACE, Namespace, Namespaces
 from mwaa_gateway.rules import Rule, parse_rule
 
 __all__ = ["namespaces"]
@@ -70,7 +70,7 @@ def list_namespaces(connection: Connection, output: str) -> None:
                 namespace.name,
                 *("\n".join(_document(namespace).get(name, ["(unreadable)"])) for name in _LISTS),
                 namespace.updated_at[:19].replace("T", " "),
-                namespace.updated_by,
+                who(namespace.updated_by),
             ]
             for namespace in stored
         ],
@@ -103,13 +103,16 @@ def show(connection: Connection, name: str, output: str) -> None:
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @_yes
 @_by
+@commit_option
 @output_option
 @connection_options
-def apply(connection: Connection, *, file: Path, yes: bool, by: str | None, output: str) -> None:
+def apply(
+    connection: Connection, *, file: Path, yes: bool, by: str | None, commit: str | None, output: str
+) -> None:
     """Write allow-lists from a YAML or JSON file: one, or a list of them.
 
     With one mistake anywhere, nothing is written. Rules of the table that would not be allowed any more are told,
-    and you are asked.
+    and you are asked. Each change is kept, with who made it, when, and from which git commit.
 
     \b
     Example:
@@ -119,7 +122,7 @@ def apply(connection: Connection, *, file: Path, yes: bool, by: str | None, outp
     if mistakes:
         for mistake in mistakes:
             print_note(str(mistake))
-        raise Refused(f"{len(mistakes)} mistakes: nothing was written")
+        raise Refused(f"{count(len(mistakes), 'mistake')}: nothing was written")
     store = connection.namespaces
     stored = store.everything()
     known = dict(store.namespaces().known) | {namespace.name: namespace for namespace in wanted}
@@ -132,7 +135,8 @@ def apply(connection: Connection, *, file: Path, yes: bool, by: str | None, outp
                 namespace,
                 stored.get(namespace.name, StoredNamespace(namespace.name)),
                 by=by or connection.caller,
-                now=datetime.now(UTC),
+                now=now(),
+                commit=commit_of([file]) if commit is None else commit,
             ),
         }
         for namespace in wanted
@@ -146,10 +150,13 @@ def apply(connection: Connection, *, file: Path, yes: bool, by: str | None, outp
 @namespaces.command(short_help="Delete an allow-list.")
 @_name
 @_yes
+@_by
 @output_option
 @connection_options
-def delete(connection: Connection, *, name: str, yes: bool, output: str) -> None:
+def delete(connection: Connection, *, name: str, yes: bool, by: str | None, output: str) -> None:
     """Delete an allow-list: its rules may then do what `*` may, or everything where there is no `*`.
+
+    Its history stays.
 
     \b
     Example:
@@ -158,16 +165,86 @@ def delete(connection: Connection, *, name: str, yes: bool, output: str) -> None
     stored = _existing(connection, name)
     known = dict(connection.namespaces.namespaces().known)
     known.pop(name, None)
-    without = f"without it, rules of {name!r} may name what `*` may, or everything"
+    without = (
+        "without it, rules whose own namespace has no allow-list may name everything"
+        if name == EVERY_NAMESPACE
+        else f"without it, rules of {name!r} may name what `*` may, or everything"
+    )
     _ask_about([without, *_newly_refused(connection, Namespaces(known))], yes=yes)
-    connection.namespaces.delete(stored)
+    connection.namespaces.delete(stored, by=by or connection.caller, now=now())
     if output == "json":
         print_json({"namespace": name, "outcome": "deleted"})
     else:
         click.echo(f"{name}: deleted")
 
 
+@namespaces.command(short_help="List every version of an allow-list.")
+@_name
+@output_option
+@connection_options
+def history(connection: Connection, name: str, output: str) -> None:
+    """List every version that an allow-list ever had, the newest first.
+
+    Of each: what the change was, when it was made, by whom, from which git commit, and what it added (+) and took
+    away (-). One that was deleted keeps its history.
+
+    \b
+    Example:
+      mwaa-gateway namespaces history finance
+    """
+    versions = connection.namespaces.versions(name)
+    if not versions:
+        _existing(connection, name)  # refused, unless it was written before versions were kept
+        print_note(
+            f"the allow-list of {name!r} was last written before versions were kept; the next change is"
+        )
+    changes = [_changes(older, newer) for newer, older in zip(versions, [*versions[1:], None], strict=False)]
+    if output == "json":
+        print_json(
+            [
+                _facts(version) | {"change": version.change, "changes": changed}
+                for version, changed in zip(versions, changes, strict=True)
+            ]
+        )
+        return
+    print_table(
+        ["VERSION", "CHANGE", "WHEN (UTC)", "WHO", "COMMIT", "WHAT"],
+        [
+            [
+                f"v{version.version}",
+                version.change,
+                version.updated_at[:19].replace("T", " "),
+                who(version.updated_by),
+                version.commit,
+                "\n".join(_words(changed)),
+            ]
+            for version, changed in zip(versions, changes, strict=True)
+        ],
+    )
+
+
 _LISTS = ("sources", "environments", "dag_ids")
+
+
+def _changes(before: StoredNamespace | None, after: StoredNamespace) -> dict[str, dict[str, list[str]]]:
+    """Return of each list what was added to it and taken away; of one deletion, nothing."""
+    old, new = (_document(before) if before else {}), _document(after)
+    differing = {}
+    for name in _LISTS if new else ():
+        was, is_now = old.get(name, []), new.get(name, [])
+        added = [entry for entry in is_now if entry not in was]
+        removed = [entry for entry in was if entry not in is_now]
+        if added or removed:
+            differing[name] = {"added": added, "removed": removed}
+    return differing
+
+
+def _words(changed: Mapping[str, Mapping[str, Sequence[str]]]) -> list[str]:
+    return [
+        f"{name} "
+        + " ".join([*(f"+{entry}" for entry in lists["added"]), *(f"-{entry}" for entry in lists["removed"])])
+        for name, lists in changed.items()
+    ]
 
 
 def _read(file: Path) -> tuple[list[Namespace], list[Mistake]]:
@@ -256,4 +333,5 @@ def _facts(namespace: StoredNamespace) -> dict[str, Any]:
         "version": namespace.version,
         "updated_at": namespace.updated_at,
         "updated_by": namespace.updated_by,
+        "commit": namespace.commit or None,
     }

@@ -1,8 +1,12 @@
-"""Allow-lists in the rules table, write side; `mwaa_gateway.aws.rules_table` describes the items."""
+"""Allow-lists in the rules table, write side; `mwaa_gateway.aws.rules_table` describes the items.
+
+Every version is kept for good under a key of its own, written by the transaction that makes it, a deletion too: the count
+goes on where a list of the same name comes back later.
+"""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-__all__ = ["NamespaceChanged", "NamespacesStore", "StoredNamespace"]
+__all__ = ["NamespaceChanged", "NamespacesStore", "StoredNamespace", "history_partition"]
 
 
 class NamespaceChanged(GatewayError):
@@ -26,13 +30,15 @@ class NamespaceChanged(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class StoredNamespace:
-    """An allow-list as the table has it: `document` is JSON text; version 0 is one that is not there."""
+    """A version of an allow-list: `document` is JSON text, "" where it was deleted; version 0 is one that is not there."""
 
     name: str
     document: str = ""
     version: int = 0
     updated_at: str = ""
     updated_by: str = ""
+    change: str = ""  # created, updated or deleted
+    commit: str = ""  # of the file it came from, where that is known
 
 
 class NamespacesStore:
@@ -61,31 +67,56 @@ class NamespacesStore:
         found = (_stored(item) for page in pages for item in page["Items"])
         return {namespace.name: namespace for namespace in found}
 
+    def versions(self, name: str) -> list[StoredNamespace]:
+        """Return all versions of an allow-list, the newest first: none where there never was one."""
+        return [replace(_stored(item), name=name) for item in self._history(name)]
+
     def put(
-        self, namespace: Namespace, read: StoredNamespace, *, by: str, now: datetime
+        self, namespace: Namespace, read: StoredNamespace, *, by: str, now: datetime, commit: str = ""
     ) -> Literal["created", "updated", "unchanged"]:
         """Write an allow-list in place of the one that was read; the same again writes nothing."""
         text = json.dumps(namespace.document(), separators=(",", ":"))
         if read.document == text:
             return "unchanged"
-        item: dict[str, AttributeValueTypeDef] = {
-            **_key(f"{NAMESPACE_PREFIX}{namespace.name}"),
-            "document": {"S": text},
-            "version": {"N": str(read.version + 1)},
-            "updated_at": {"S": now.isoformat(timespec="seconds")},
-            "updated_by": {"S": by},
-        }
-        self._write(
-            {"Put": {"TableName": self._table, "Item": item, **_unchanged_since(read)}}, namespace.name
+        outcome: Literal["created", "updated"] = "updated" if read.version else "created"
+        wanted = StoredNamespace(
+            namespace.name, text, self._next_version(read), _text(now), by, outcome, commit
         )
-        return "updated" if read.version else "created"
+        item = {**_key(f"{NAMESPACE_PREFIX}{namespace.name}"), **_attributes(wanted)}
+        self._write({"Put": {"TableName": self._table, "Item": item, **_unchanged_since(read)}}, wanted)
+        return outcome
 
-    def delete(self, read: StoredNamespace) -> None:
-        """Delete the allow-list that was read."""
+    def delete(self, read: StoredNamespace, *, by: str, now: datetime) -> None:
+        """Delete the allow-list that was read; its versions, and their count, stay behind."""
         key = _key(f"{NAMESPACE_PREFIX}{read.name}")
-        self._write({"Delete": {"TableName": self._table, "Key": key, **_unchanged_since(read)}}, read.name)
+        wanted = StoredNamespace(read.name, "", self._next_version(read), _text(now), by, "deleted")
+        self._write({"Delete": {"TableName": self._table, "Key": key, **_unchanged_since(read)}}, wanted)
 
-    def _write(self, action: Any, name: str) -> None:
+    def _next_version(self, read: StoredNamespace) -> int:
+        newest = next(iter(self._history(read.name)), None)
+        return max(read.version, _stored(newest).version if newest else 0) + 1
+
+    def _history(self, name: str) -> Iterator[Mapping[str, Any]]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="#partition = :history",
+            ExpressionAttributeNames={"#partition": "partition"},
+            ExpressionAttributeValues={":history": {"S": history_partition(name)}},
+            ScanIndexForward=False,
+            ConsistentRead=True,
+        )
+        return (item for page in pages for item in page["Items"])
+
+    def _write(self, action: Any, wanted: StoredNamespace) -> None:
+        """Change the list, keep the version, and raise the head, or do none of it."""
+        version: Any = {
+            "Put": {
+                "TableName": self._table,
+                "Item": {**_version_key(wanted), **_attributes(wanted)},
+                "ConditionExpression": "attribute_not_exists(#version)",
+                "ExpressionAttributeNames": {"#version": "version"},
+            }
+        }
         raise_head: Any = {
             "Update": {
                 "TableName": self._table,
@@ -96,14 +127,42 @@ class NamespacesStore:
             }
         }
         try:
-            self._client.transact_write_items(TransactItems=[action, raise_head])
+            self._client.transact_write_items(TransactItems=[action, version, raise_head])
         except ClientError as error:
             reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
             if not {"ConditionalCheckFailed", "TransactionConflict"} & set(reasons):
                 raise
             raise NamespaceChanged(
-                f"the allow-list of namespace {name!r} was changed by somebody else since it was read: run again"
+                f"the allow-list of namespace {wanted.name!r} was changed by somebody else since it was read: run again"
             ) from error
+
+
+def history_partition(name: str) -> str:
+    """Return the partition of an allow-list's versions; no event's, as those hold a "#" or are "*"."""
+    return f"namespace-history/{name}"
+
+
+def _version_key(namespace: StoredNamespace) -> "dict[str, AttributeValueTypeDef]":
+    # as text, versions sort as the numbers do
+    return {
+        "partition": {"S": history_partition(namespace.name)},
+        "sort": {"S": f"{namespace.version:010}"},
+    }
+
+
+def _attributes(namespace: StoredNamespace) -> "dict[str, AttributeValueTypeDef]":
+    attributes: dict[str, AttributeValueTypeDef] = {
+        "document": {"S": namespace.document},
+        "version": {"N": str(namespace.version)},
+        "updated_at": {"S": namespace.updated_at},
+        "updated_by": {"S": namespace.updated_by},
+        "change": {"S": namespace.change},
+    }
+    return attributes | ({"commit": {"S": namespace.commit}} if namespace.commit else {})
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
 
 
 def _unchanged_since(read: StoredNamespace) -> Mapping[str, Any]:
@@ -127,6 +186,8 @@ def _stored(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredNamespace:
         version=int(version) if version.isdecimal() else 1,
         updated_at=item.get("updated_at", {}).get("S", ""),
         updated_by=item.get("updated_by", {}).get("S", ""),
+        change=item.get("change", {}).get("S", ""),
+        commit=item.get("commit", {}).get("S", ""),
     )
 
 

@@ -5,11 +5,10 @@ from dataclasses import asdict
 
 import click
 
-from gateway_cli.choice import Filters
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.documents.yaml_documents import write_yaml
-from gateway_cli.held.requests import release_all
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.file_commands import apply, plan, validate
 from gateway_cli.rules.new_commands import import_rules, new, schema
 from gateway_cli.rules.options import by_option, now, refuse_unless_allowed, rule_id_argument
@@ -19,7 +18,6 @@ from gateway_cli.rules.stored import document_of, summary, target_names
 from gateway_cli.rules.trial_commands import explain_rule, test
 from gateway_cli.rules.version_commands import diff, history, rollback
 from mwaa_gateway.errors import InvalidRule
-from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.rules import parse_rule
 
 __all__ = ["rules"]
@@ -122,14 +120,7 @@ def enable(connection: Connection, rule_id: str, by: str | None, output: str) ->
     except InvalidRule as error:
         raise Refused(f"{error}: apply its file again, mended") from error
     _set_state(connection, rule_id, "ENABLED", by, output)
-    if connection.names_a_table_alone:
-        print_note(
-            f"what it held is not released: give --stack-name, or `mwaa-gateway held release --rule {rule_id}`"
-        )
-        return
-    summary = release_all(connection, Filters(rule=rule_id, reason=Reason.RULE_DISABLED))
-    if summary.done:
-        print_note(f"released: {len(summary.done):,}")
+    release_held(connection, [rule_id])
 
 
 @rules.command()

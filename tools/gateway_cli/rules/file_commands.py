@@ -1,6 +1,7 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway rules validate | plan | apply`: from files to the table, nothing unseen and nothing by half."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 import click
 
 from gateway_cli.connection import Connection, connection_options
-from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.dag_catalog import DagCheck, check_dags_of, print_dag_check
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, print_text
+from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.event_files import read_events
 from gateway_cli.rules.files import CheckedRule, check_rules
 from gateway_cli.rules.items import StoredRuleItem
@@ -95,8 +98,8 @@ def validate(
 
     Tells every mistake at once, with file, line, rule, field, and what to write instead. Needs no AWS
     account. Environment names are checked where --environment, --stack-name or --local say which there are, and
-    what a namespace allows where --stack-name or --local say which gateway is meant. A folder stands for all
-    *.yaml, *.yml and *.json files below it.
+    what a namespace allows and which DAGs are there where --stack-name or --local say which gateway is meant. A
+    folder stands for all *.yaml, *.yml and *.json files below it.
 
     \b
     Examples:
@@ -112,13 +115,16 @@ def validate(
         claim_check_bucket=connection.claim_check_bucket if connection.names_a_table else "",
         variable_files=variable_files,
     )
+    rules = [checked_rule.rule for checked_rule in checked]
+    check = check_dags_of(connection, rules) if connection.names_a_table and not mistakes else DagCheck()
     if output == "json":
         print_json(
             {
                 "valid": not mistakes,
-                "rules": [checked_rule.rule.id for checked_rule in checked],
+                "rules": [rule.id for rule in rules],
                 "environments_checked": environments is not None,
                 "problems": [asdict(mistake) for mistake in mistakes],
+                **check.document(),
             }
         )
     if mistakes:
@@ -127,6 +133,7 @@ def validate(
     if output == "table":
         files = len({checked_rule.file for checked_rule in checked})
         click.echo(f"{count(len(checked), 'rule')} in {count(files, 'file')}: valid")
+        print_dag_check(check)
         if environments is None:
             print_note("environment names were not checked: give --environment, --stack-name or --local")
 
@@ -157,7 +164,8 @@ def plan(
     """Show what `apply` would do, and do nothing.
 
     Tells which rules would be added, changed (field by field) and deleted, and warns when an event would start
-    one DAG by two rules; tried are events made up from each rule's own pattern, and those of --event.
+    one DAG by two rules; tried are events made up from each rule's own pattern, and those of --event. It warns of DAGs
+    that are paused, gone or unknown in their environment, by the list that its dispatcher made last.
 
     \b
     Exit codes of this command:
@@ -173,16 +181,20 @@ def plan(
     events = read_events(event_files)
     checked, made, stored = _planned(connection, _Files(**files), output)
     changed = {change.rule_id for change in made.changes if change.action != "delete"}
-    warnings = overlaps(_rules_after(checked, made, stored), events, concerning=changed)
+    rules = _rules_after(checked, made, stored)
+    warnings = overlaps(rules, events, concerning=changed)
+    written = {checked_rule.rule.id for checked_rule in checked}
+    check = check_dags_of(connection, [rule for rule in rules if rule.id in written])
     if save is not None:
         write_plan(made, save)
     if output == "json":
-        print_json(
-            _plan_document(made) | {"warnings": [asdict(warning) for warning in warnings], "problems": []}
-        )
+        told = {"warnings": [asdict(warning) for warning in warnings], "problems": []}
+        print_json(_plan_document(made) | told | check.document())
     else:
         print_plan(made, stored)
         _tell_aside(made)
+        _tell_brakes(made)
+        print_dag_check(check)
         for warning in warnings:
             print_note(_sentence(warning))
     if made.changes:
@@ -211,6 +223,9 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
     not start what `rules disable` has stopped. --prune deletes only in the namespaces of the files' rules
     (`finance` of `finance.orders`) and those of --namespace.
 
+    A rule that becomes DISABLED holds what waits, as by `rules disable`; what it held is released when it
+    becomes ENABLED again, as by `rules enable`.
+
     \b
     Examples:
       mwaa-gateway rules apply rules/
@@ -228,6 +243,7 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
     if connection.environments is None:
         print_note("environment names were not checked: give --environment or --stack-name")
     done: list[Applied] = []
+    whole = False
     try:
         for applied in apply_plan(
             store,
@@ -238,9 +254,16 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
             now=now(),
         ):
             done.append(applied)  # noqa: PERF402 - one by one: known also when the next one fails
+        whole = True
     finally:  # what was written before an error is written: it is told first, then the error
-        _print_applied(made, done, output)
+        _print_applied(made, done, output, whole=whole)
+        release_held(connection, [one.rule_id for one in done if _starts_again(made, one.rule_id, one.state)])
     _tell_aside(made)
+
+
+def _starts_again(made: Plan, rule_id: str, state: str) -> bool:
+    """Say whether a rule that there was is enabled now and was not before; a new one can have held nothing."""
+    return state == "ENABLED" != made.states[rule_id] and made.versions[rule_id] > 0
 
 
 def _planned(
@@ -306,19 +329,25 @@ def _plan_document(made: Plan) -> dict[str, Any]:
     }
 
 
-def _print_applied(made: Plan, done: Sequence[Applied], output: str) -> None:
-    unchanged = [
-        Applied(rule_id, "unchanged", made.versions[rule_id], made.states[rule_id])
-        for rule_id in made.unchanged
-    ]
-    told = [*unchanged, *done]
+def _print_applied(made: Plan, done: Sequence[Applied], output: str, *, whole: bool) -> None:
+    """Print what was done; `whole` says that it is all of the plan, so that the rest is what was right already."""
     if output == "json":
-        print_json({"applied": [asdict(applied) for applied in told], "problems": []})
-    else:
+        unchanged = [
+            Applied(rule_id, "unchanged", made.versions[rule_id], made.states[rule_id])
+            for rule_id in made.unchanged
+        ]
+        print_json({"applied": [asdict(applied) for applied in [*unchanged, *done]], "problems": []})
+        return
+    if done:
         print_table(
             ["RULE", "OUTCOME", "VERSION", "STATE"],
-            [(one.rule_id, one.outcome, str(one.version), one.state) for one in told],
+            [(one.rule_id, one.outcome, str(one.version), one.state) for one in done],
         )
+        print_text("")
+    if whole:
+        outcomes = Counter(one.outcome for one in done)
+        counts = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
+        print_text(f"{counts or 'nothing to change'}, {len(made.unchanged)} unchanged", style="bold")
 
 
 def _tell_aside(made: Plan) -> None:
@@ -331,6 +360,17 @@ def _tell_aside(made: Plan) -> None:
         )
     if made.kept:
         print_note(f"in no file, and left alone without --prune: {', '.join(made.kept)}")
+
+
+def _tell_brakes(made: Plan) -> None:
+    """Tell of changes of state what they do to requests that were made before."""
+    for change in made.changes:
+        before = made.states[change.rule_id]
+        match change.document and change.document["state"]:
+            case "DISABLED" if before in ("ENABLED", "SHADOW"):
+                print_note(f"{change.rule_id} is stopped by this: what waits of it is held")
+            case "ENABLED" if _starts_again(made, change.rule_id, "ENABLED"):
+                print_note(f"{change.rule_id} starts again by this: what its brake has held is released")
 
 
 def _sentence(warning: Overlap) -> str:

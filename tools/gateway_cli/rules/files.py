@@ -5,8 +5,9 @@ A document of a file is one rule, a list of rules, or a mapping that holds the l
 """
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,16 +73,21 @@ class WrittenRule:
 
     def line_of(self, field: str) -> int | None:
         """Return the line of a field, or of the nearest field around it that the file has."""
-        for resolved, sugar in (("targets[0]", "target"), ("pattern", "s3")):
-            if field.startswith(resolved) and resolved not in self.lines and sugar in self.lines:
-                field = sugar + field.removeprefix(resolved)
+        field = self._as_written(field)
         while field and field not in self.lines:
             field = field[: max(field.rfind("."), field.rfind("["), 0)]
         return self.lines.get(field)
 
     def mistake(self, field: str, message: str) -> Mistake:
-        """Say what is wrong with one field of this rule."""
-        return Mistake(self.file, self.line_of(field), self.id, field or None, message)
+        """Say what is wrong with one field of this rule, by the name that its author gave it."""
+        written = self._as_written(field)
+        return Mistake(self.file, self.line_of(field), self.id, written or None, message)
+
+    def _as_written(self, field: str) -> str:
+        for resolved, sugar in (("targets[0]", "target"), ("pattern", "s3")):
+            if field.startswith(resolved) and resolved not in self.lines and sugar in self.lines:
+                return sugar if sugar == "s3" else sugar + field.removeprefix(resolved)
+        return field
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +169,8 @@ def check_rules(
                     "id", f"{before.file}:{before.line_of('id')} has this id too: give one of them another"
                 )
             )
-    return checked, _once_for_each_place(mistakes)
+    told = _once_for_each_place(mistakes)
+    return checked, told if variable_files else _once_for_each_variable(told)
 
 
 def _once_for_each_place(mistakes: Sequence[Mistake]) -> list[Mistake]:
@@ -184,6 +191,18 @@ def _once_for_each_place(mistakes: Sequence[Mistake]) -> list[Mistake]:
         else:
             told.append(Mistake(file, line, None, alike[0].field, f"{message} (in {len(rules)} rules)"))
     return sorted(told, key=lambda mistake: (mistake.file, mistake.line or 0))
+
+
+def _once_for_each_variable(mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """Tell of a variable once where no file of values is given: that is the one mistake, whatever lacks it."""
+    places: dict[str, int] = Counter(one.message for one in mistakes if UNRESOLVED in one.message)
+    told: dict[Mistake, None] = {}
+    first: dict[str, Mistake] = {}
+    for mistake in mistakes:
+        number = places.get(mistake.message, 1)
+        where = replace(mistake, message=f"{mistake.message} (and in {number - 1} more places)")
+        told[first.setdefault(mistake.message, where) if number > 1 else mistake] = None
+    return list(told)
 
 
 def files_below(path: Path) -> list[Path]:

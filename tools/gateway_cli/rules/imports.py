@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.events import Event, from_s3_notification
 from mwaa_gateway.rules import parse_rule
+from mwaa_gateway.rules.fields import duration
 
 __all__ = ["Import", "Origin", "Remark", "of_bucket", "of_eventbridge"]
 
@@ -28,6 +29,7 @@ class Origin:
     state: str
     namespace: str = ""
     dag_id: str = ""  # "" names each DAG after what is imported
+    stack: str = ""  # the gateway's own, whose functions and queues need no events by rules
 
     def rule_id(self, name: str) -> str:
         """Return an id for the rule made of something of this name."""
@@ -80,7 +82,7 @@ def of_eventbridge(
     found = Import()
     for rule, targets in rules:
         what = f"rule {rule['Name']}"
-        reason = _no_rule_of_events(rule)
+        reason = _no_rule_of_events(rule) or _rule_of_the_gateway(targets, origin.stack)
         if reason:
             found.not_carried.append(Remark(what, reason))
             continue
@@ -93,9 +95,16 @@ def of_eventbridge(
         _one_or_several(document, list(_targets(what, rule, targets, origin, found)))
         age = min((_age(target) for target in targets if _age(target)), default=0)
         if age:
-            document["maximum_event_age"] = f"{age}s"
+            document["maximum_event_age"] = duration(age)
         found.add(what, document)
     return found
+
+
+def _rule_of_the_gateway(targets: Sequence[Mapping[str, Any]], stack: str) -> str:
+    """Say that the rule is how the gateway itself gets its events, "" where it is not."""
+    arns = [str(target.get("Arn", "")) for target in targets]
+    own = bool(stack and arns) and all(arn.rpartition(":")[2].startswith(f"{stack}-") for arn in arns)
+    return f"it is the gateway's own, of stack {stack}" if own else ""
 
 
 def _no_rule_of_events(rule: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ def _to_option(command: Callable[..., None]) -> Callable[..., None]:
     "source",
     metavar="S3-URI",
     required=True,
-    help="The uploads: s3://bucket/prefix/*.csv; `*` is any run of characters, `/` too.",
+    help="The uploads: s3://bucket/prefix/*.csv; `*` is any run of characters, `/` too; {name} is a piece to pass on.",
 )
 @click.option("--dag", "dag_id", metavar="DAG", required=True, help="The DAG to start for each upload.")
 @_environment_option
@@ -70,6 +70,7 @@ def new(
     Examples:
       mwaa-gateway rules new --from 's3://acme-landing/orders/*.csv' --dag ingest_orders --environment analytics
       mwaa-gateway rules new --from 's3://acme-landing/*' --dag ingest --local --to rules/landing.yaml
+      mwaa-gateway rules new --from 's3://acme-landing/{region}/dt={date}/*' --dag ingest --environment analytics
     """
     made = new_rule(
         source, dag_id=dag_id, environment=environment or _only_environment(connection), rule_id=rule_id
@@ -168,7 +169,7 @@ def import_rules(
     """
     if not bus and not bucket:
         raise click.UsageError("give --bus, --bucket, or both")
-    origin = Origin(environment or _only_environment(connection), state, namespace, dag_id)
+    origin = Origin(environment or _only_environment(connection), state, namespace, dag_id, connection.stack)
     found = Import()
     for part in _found(connection, bus, bucket, origin):
         for rule in part.rules:

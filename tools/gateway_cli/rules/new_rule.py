@@ -22,15 +22,24 @@ class NewRule:
 
 
 def new_rule(source: str, *, dag_id: str, environment: str, rule_id: str | None = None) -> NewRule:
-    """Write a rule file for the uploads to `s3://bucket/prefix/*.csv`; raises InvalidRule where that is no rule."""
+    """Write a rule file for the uploads to `s3://bucket/prefix/*.csv`; raises InvalidRule where that is no rule.
+
+    Pieces that are named, as in `s3://bucket/{region}/{file}.csv`, become the rule's captures, and fields of the conf.
+    """
     rule_id = rule_id or _rule_id(source, dag_id)
+    pieces = re.findall(r"\{([A-Za-z0-9_-]+)\*?\}", source)
+    key = source.removeprefix("s3://").partition("/")[2]
+    form = re.sub(r"(\{[^{}]*\})|\*", lambda match: match[1] or "{_*}", key)
+    uploads = re.sub(r"\{[^{}]*\}", "*", source)
     text = _TEXT.format(
         schema=SCHEMA_NAME,
         id=rule_id,
         description=_quoted(f"Start {dag_id} for each upload to {source}"),
-        source=_quoted(source),
+        source=_quoted(uploads),
+        captures=_CAPTURES.format(form=_quoted(form)) if pieces else "",
         environment=_quoted(environment),
         dag_id=_quoted(dag_id),
+        pieces="".join(f"      {piece}: <{piece}>\n" for piece in pieces if piece != "_"),
     )
     documents, _ = read_yaml(text)
     written: Any = documents[0].value if documents else {}
@@ -42,7 +51,7 @@ _TEXT: Final = """\
 id: {id}  # for good: part of every run_id. What stands before a dot is the namespace
 description: {description}
 s3: {source}  # uploads; `*` is any run of characters, `/` too
-target:
+{captures}target:
   environment: {environment}
   dag_id: {dag_id}
   input_transformer:  # what arrives as conf; without it, the event itself
@@ -53,6 +62,10 @@ target:
     input_template:
       source: s3://<bucket>/<key>
       bytes: <size>
+{pieces}"""
+_CAPTURES: Final = """\
+captures:  # an upload of another form is dead, and told
+  detail.object.key: {form}
 """
 
 

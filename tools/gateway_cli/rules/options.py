@@ -35,7 +35,7 @@ by_option = click.option("--by", metavar="NAME", help="Who makes the change; els
 commit_option = click.option(
     "--commit",
     metavar="SHA",
-    help="The commit of the files, kept in the rule's history; else git is asked.",
+    help="The commit of the files, kept in the history; else git is asked.",
 )
 vars_option = click.option(
     "--vars",

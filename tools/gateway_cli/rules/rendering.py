@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from gateway_cli.documents.yaml_documents import write_yaml
-from gateway_cli.output import print_text
+from gateway_cli.output import print_text, who
 from gateway_cli.rules.changes import ABSENT, FieldChange
 from gateway_cli.rules.event_files import NamedEvent
 from gateway_cli.rules.expectations import Failure
@@ -56,7 +56,7 @@ def _headline(change: PlannedChange, plan: Plan, stored: Mapping[str, StoredRule
         case "change":
             item = stored[change.rule_id]
             unreadable = "" if change.before is not None else ", unreadable in the table"
-            return f"version {version} → {version + 1}, last changed by {item.updated_by}{unreadable}"
+            return f"version {version} → {version + 1}, last changed by {who(item.updated_by)}{unreadable}"
         case "delete":
             return f"version {version}, in no file"
 

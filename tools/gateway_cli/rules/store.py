@@ -21,6 +21,7 @@ from mwaa_gateway.aws.rules_table import RULES_PARTITION
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.rules import Rule, State
+from mwaa_gateway.rules.fields import nearest
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -87,7 +88,7 @@ class RulesStore:
         """Return a rule, or raise `RuleMissing`."""
         stored = self._read(rule_id)
         if not stored.exists:
-            raise _missing(rule_id)
+            raise self._missing(rule_id)
         return stored
 
     def put(
@@ -151,7 +152,7 @@ class RulesStore:
         """Delete a rule and its copies; its versions, and their count, stay behind."""
         stored = self._read(rule_id, read_version)
         if not stored.exists:
-            raise _missing(rule_id)
+            raise self._missing(rule_id)
         wanted = StoredRuleItem.deleted(
             rule_id, version=stored.version + 1, at=_text(now), by=by, commit=commit
         )
@@ -171,7 +172,7 @@ class RulesStore:
         """Return all versions of a rule, the newest first; raises `RuleMissing` where there never was one."""
         versions = [read_item(item) for item in self._query(history_partition(rule_id), newest_first=True)]
         if not versions:
-            raise _missing(rule_id)
+            raise self._missing(rule_id)
         return versions
 
     def version(self, rule_id: str, version: int) -> StoredRuleItem:
@@ -180,11 +181,18 @@ class RulesStore:
             TableName=self._table, Key=version_key(rule_id, version), ConsistentRead=True
         )
         if "Item" not in answer:
+            self.versions(rule_id)  # or there never was such a rule
             raise RuleMissing(
                 f"rule {rule_id!r} has no version {version}: `mwaa-gateway rules history {rule_id}` shows "
                 "those there are"
             )
         return read_item(answer["Item"])
+
+    def _missing(self, rule_id: str) -> RuleMissing:
+        near = nearest(rule_id, [item.id for item in self.list()])
+        return RuleMissing(
+            f"there is no rule {rule_id!r}: {near or '`mwaa-gateway rules list` shows those there are'}"
+        )
 
     def _query(
         self, partition: str, *, newest_first: bool = False
@@ -232,10 +240,6 @@ class RulesStore:
                 self._pause(pause)
             else:
                 return
-
-
-def _missing(rule_id: str) -> RuleMissing:
-    return RuleMissing(f"there is no rule {rule_id!r}: `mwaa-gateway rules list` shows those there are")
 
 
 def kept_state(state: str) -> State:

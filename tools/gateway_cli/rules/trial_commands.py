@@ -20,6 +20,7 @@ from gateway_cli.rules.stored import document_of
 from gateway_cli.rules.trial import Trial, try_events
 from mwaa_gateway.errors import InvalidRule, MalformedEvent
 from mwaa_gateway.rules import Rule, parse_rule
+from mwaa_gateway.rules.fields import nearest
 
 __all__ = ["explain_rule", "test"]
 
@@ -183,7 +184,9 @@ def _rule(
         if checked_rule.rule.id == rule_id:
             return checked_rule.rule
     tell_mistakes(mistakes, "table")
-    raise Refused(f"there is no rule {rule_id!r} that can be used in {', '.join(map(str, paths))}")
+    near = nearest(rule_id, [checked_rule.rule.id for checked_rule in checked])
+    where = ", ".join(map(str, paths))
+    raise Refused(f"there is no rule {rule_id!r} that can be used in {where}{near and ': '}{near}")
 
 
 def _explained(rule: Rule, named: NamedEvent) -> Explanation | None:

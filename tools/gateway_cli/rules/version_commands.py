@@ -9,7 +9,8 @@ from typing import Any, Final
 import click
 
 from gateway_cli.connection import Connection, connection_options
-from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, who
+from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.changes import FieldChange, field_changes
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.options import by_option, count, now, refuse_unless_allowed, rule_id_argument
@@ -69,7 +70,7 @@ def history(connection: Connection, rule_id: str, output: str) -> None:
                 version.change,
                 version.state,
                 version.updated_at[:19].replace("T", " "),
-                version.updated_by,
+                who(version.updated_by),
                 version.commit,
                 ", ".join(change.field for change in changed),
             ]
@@ -124,8 +125,8 @@ def rollback(connection: Connection, rule_id: str, version: int, by: str | None,
     """Bring back an earlier version of a rule, as a new version.
 
     It is checked first, as any change is. The rule keeps the state it has now: going back does not start what
-    `rules disable` has stopped. A rule that was deleted comes back, in the state it had then. The next
-    `rules apply` brings back what the files say: revert them too.
+    `rules disable` has stopped. A rule that was deleted comes back, in the state it had then; where that is ENABLED,
+    what its brake had held is released. The next `rules apply` brings back what the files say: revert them too.
 
     \b
     Example:
@@ -160,14 +161,16 @@ def rollback(connection: Connection, rule_id: str, version: int, by: str | None,
     changes = _changes(current, store.get(rule_id)) if applied.outcome != "unchanged" else []
     if output == "json":
         print_json(asdict(applied) | {"changes": [change.document() for change in changes]})
-        return
-    click.echo(f"{rule_id}: {applied.outcome}, version {applied.version}, {applied.state}")
-    print_field_changes(changes)
+    else:
+        click.echo(f"{rule_id}: {applied.outcome}, version {applied.version}, {applied.state}")
+        print_field_changes(changes)
     if changes:
         print_note(
             f"{count(len(changes), 'field')} as in version {version}; revert its file too, or the next apply "
             "brings the rule forward again"
         )
+    if current.state != "ENABLED" and applied.state == "ENABLED":
+        release_held(connection, [rule_id])
 
 
 def _facts(version: StoredRuleItem) -> dict[str, Any]:

@@ -34,10 +34,6 @@ class MalformedEvent(GatewayError):
     """The payload can never become an event: names the field and what was expected there."""
 
 
-class InvalidPattern(GatewayError):
-    """An event pattern was refused, in EventBridge's words."""
-
-
 class ConfError(GatewayError):
     """An event cannot be turned into what a rule asks for: its captures, dedupe key, dag_id or conf."""
 
@@ -55,6 +51,17 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
+
+
+class InvalidPattern(GatewayError):
+    """An event pattern was refused, in EventBridge's words: those for the first of its `problems`.
+
+    The field of a problem is its place in the pattern, as in `detail.object.key[0]`; "" is the pattern itself.
+    """
+
+    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
+        self.problems = problems or (Problem("", message),)
+        super().__init__(message)
 
 
 class InvalidRule(GatewayError):

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from mwaa_gateway.claim_checks import ClaimCheck, ClaimChecks
 from mwaa_gateway.errors import MalformedEvent, Unavailable
 from mwaa_gateway.events import Event
-from mwaa_gateway.live_rules import BrokenRule, LiveRules, Matches
+from mwaa_gateway.live_rules import BrokenRule, LiveRules
 from mwaa_gateway.resolve import DeadEventReason, Refused, Resolved, resolve
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.shadow import ShadowLedger, ShadowRecord, shadow_of
@@ -88,11 +88,9 @@ def ingest(
     report = IngressReport()
     for event in parsed:
         if isinstance(event, MalformedEvent):
-            report.dead.append(DeadEvent(DeadEventReason.MALFORMED_EVENT, str(event), payload))
+            report.dead.append(_malformed(event, payload))
         else:
-            _route(
-                event, rules.match(event.envelope, now()), payload, report, now(), bucket=claim_check_bucket
-            )
+            _route(event, rules, payload, report, now(), bucket=claim_check_bucket)
     if report.dead:
         dead_letters.bury(report.dead)
     if report.claim_checks:
@@ -110,7 +108,7 @@ def ingest(
 
 def _route(
     event: Event,
-    matches: Matches,
+    rules: LiveRules,
     payload: Mapping[str, Any],
     report: IngressReport,
     now: float,
@@ -118,6 +116,11 @@ def _route(
     bucket: str,
 ) -> None:
     """Add to the report what one event comes to: a request or a dead event for each target that wants it."""
+    try:
+        matches = rules.match(event.envelope, now)
+    except MalformedEvent as error:  # no pattern can be held against it
+        report.dead.append(_malformed(error, payload))
+        return
     report.dead.extend(_broken(event, rule, payload) for rule in matches.broken)
     live = [rule for rule in matches.rules if rule.state != "SHADOW"]
     for rule in live:
@@ -136,6 +139,10 @@ def _route(
         report.matched += 1
     elif not matches.broken:
         report.unmatched.append(event)
+
+
+def _malformed(error: MalformedEvent, payload: Mapping[str, Any]) -> DeadEvent:
+    return DeadEvent(DeadEventReason.MALFORMED_EVENT, str(error), payload)
 
 
 def _refused(event: Event, rule: Rule, refused: Refused, payload: Mapping[str, Any]) -> DeadEvent:

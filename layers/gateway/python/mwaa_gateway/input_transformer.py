@@ -131,13 +131,13 @@ class _Template:
         value: object = template
         try:
             text = template if isinstance(template, str) else json.dumps(template, allow_nan=False)
+            if len(text) > MAXIMUM_TEMPLATE_CHARACTERS:  # before it is searched for placeholders
+                self._refuse(f"has {len(text)} characters; at most {MAXIMUM_TEMPLATE_CHARACTERS} are allowed")
+                return None
             if isinstance(template, str):
                 value = json.loads(_with_marks(template))
         except (ValueError, TypeError, RecursionError) as error:
             self._refuse(f"is not JSON ({error}); quote text, and write a bare <name> only as a whole value")
-            return None
-        if len(text) > MAXIMUM_TEMPLATE_CHARACTERS:
-            self._refuse(f"has {len(text)} characters; at most {MAXIMUM_TEMPLATE_CHARACTERS} are allowed")
             return None
         if is_deeper_than(MAXIMUM_DEPTH, value):
             self._refuse(f"is nested deeper than {MAXIMUM_DEPTH} levels")
@@ -204,7 +204,8 @@ class _Template:
 
 # JSON text may hold a bare <name> where a value stands. It is read as a string that nobody writes by chance.
 _MARK: Final = "\ue000mwaa-gateway-placeholder:"
-_STRING_OR_PLACEHOLDER: Final = re.compile(r'"(?:[^"\\]|\\.)*"|<[A-Za-z0-9_.-]+>', re.DOTALL)
+# A text that does not end is taken to the end: nothing is read twice, whatever stands there.
+_STRING_OR_PLACEHOLDER: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|<[A-Za-z0-9_.-]+>', re.DOTALL)
 
 
 def _with_marks(template: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mwaa_gateway.errors import InvalidPattern
+from mwaa_gateway.pattern_text import NamedTwice
 from mwaa_gateway.value_patterns import (
     IPV4,
     IPV6,
@@ -18,7 +19,6 @@ from mwaa_gateway.value_patterns import (
     IgnoringCase,
     InNetwork,
     NumberIn,
-    NumberSpelled,
     Prefix,
     SameAddress,
     Suffix,
@@ -26,10 +26,11 @@ from mwaa_gateway.value_patterns import (
     Wildcard,
     address_of,
     comparable,
+    spelled,
     spelling_of,
 )
 
-__all__ = ["value_pattern"]
+__all__ = ["OPERATORS", "value_pattern"]
 
 # EventBridge refuses wildcards with more live prefixes than about this; of the two recorded verdicts 7
 # passes, 11 fails.
@@ -50,7 +51,7 @@ def value_pattern(entry: Any) -> ValuePattern:
             return Exactly(entry)
         case int() | float():
             number = comparable(entry)
-            return NumberSpelled(spelling_of(entry)) if number is None else NumberIn(number, number)
+            return spelled(entry) if number is None else NumberIn(number, number)
         case Mapping():
             return _operator(entry)
         case _:
@@ -61,13 +62,17 @@ def _operator(entry: Mapping[str, Any]) -> ValuePattern:
     if not entry:
         raise InvalidPattern("Match expression name not found")
     name, operand = next(iter(entry.items()))
-    reader = _OPERATORS.get(name)
+    reader = _READERS.get(name)
     if reader is None:
         raise InvalidPattern(f"Unrecognized match type {name}")
     pattern = reader(operand)
-    if len(entry) > 1:
+    if _has_another(entry):
         raise InvalidPattern(_TOO_MANY if name in {"numeric", "anything-but"} else _ONE_KEY)
     return pattern
+
+
+def _has_another(entry: Mapping[str, Any]) -> bool:
+    return len(entry) > 1 or isinstance(entry, NamedTwice)
 
 
 _ONE_KEY: Final = "Only one key allowed in match expression"
@@ -107,7 +112,7 @@ def _ignoring_case(operand: Mapping[str, Any], anchor: str) -> ValuePattern:
     if name != "equals-ignore-case":
         raise InvalidPattern(f"Unsupported {anchor} pattern: {name}")
     pattern = IgnoringCase(_string(text, "equals-ignore-case"), anchor)
-    if len(operand) > 1:
+    if _has_another(operand):
         raise InvalidPattern(_ONE_KEY)
     return pattern
 
@@ -208,7 +213,7 @@ def _anything_but(operand: Any) -> ValuePattern:
             "Empty arrays are not allowed"
         )  # event-ruler ends in a NullPointerException here
     excluded = tuple(reader(item) for item in (variant if isinstance(variant, list) else [variant]))
-    if len(operand) > 1:
+    if _has_another(operand):
         raise InvalidPattern(_TOO_MANY)
     return AnythingBut(excluded)
 
@@ -323,7 +328,7 @@ def _complexity(pieces: tuple[str, ...]) -> int:
     return len(later) + max(alive)
 
 
-_OPERATORS: Final[dict[str, Callable[[Any], ValuePattern]]] = {
+_READERS: Final[dict[str, Callable[[Any], ValuePattern]]] = {
     "exactly": _exactly,
     "prefix": _prefix,
     "suffix": _suffix,
@@ -334,6 +339,7 @@ _OPERATORS: Final[dict[str, Callable[[Any], ValuePattern]]] = {
     "exists": _exists,
     "cidr": _cidr,
 }
+OPERATORS: Final = tuple(_READERS)
 _EXCLUSIONS: Final[dict[str, Callable[[Any], ValuePattern]]] = {
     "prefix": lambda item: _excluded_affix(item, Prefix),
     "suffix": lambda item: _excluded_affix(item, Suffix),

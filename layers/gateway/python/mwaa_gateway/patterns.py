@@ -14,12 +14,13 @@ Patterns are immutable and may be shared between threads.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, Self
 
-from mwaa_gateway.errors import InvalidPattern
+from mwaa_gateway.errors import InvalidPattern, MalformedEvent, Problem
 from mwaa_gateway.flat_event import Fields, Leaves, Place, Wanted, merged
 from mwaa_gateway.pattern_operators import value_pattern
-from mwaa_gateway.payloads import is_deeper_than
+from mwaa_gateway.pattern_text import NamedTwice, parsed
+from mwaa_gateway.payloads import is_deeper_than, kind_of
 from mwaa_gateway.value_patterns import Exactly, ValuePattern
 
 __all__ = ["Branch", "Condition", "FieldMatcher", "Pattern", "compile_pattern"]
@@ -27,6 +28,7 @@ __all__ = ["Branch", "Condition", "FieldMatcher", "Pattern", "compile_pattern"]
 MAXIMUM_LEVELS: Final = 100  # ours, below any recursion limit a process may have; an event has 32 at most
 MAXIMUM_PATHS: Final = 256  # EventBridge's, in one branch
 MAXIMUM_BRANCHES: Final = 1_000  # ours: nested $or multiply
+FEW_PAIRS: Final = 10_000  # of an element of a list and a leaf, that are always looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,12 @@ class FieldMatcher:
         others: list[ValuePattern] = []
         absent = False
         for entry in entries:
-            if isinstance(entry, Mapping) and entry.get("exists") is False and len(entry) == 1:
+            if (
+                isinstance(entry, Mapping)
+                and entry.get("exists") is False
+                and len(entry) == 1
+                and not isinstance(entry, NamedTwice)
+            ):
                 absent = True
                 continue
             pattern = value_pattern(entry)
@@ -101,7 +108,7 @@ class Pattern:
     @property
     def document(self) -> dict[str, Any]:
         """The pattern as a mapping, in the order it was written in; a later field of one path overrides an earlier."""
-        document: dict[str, Any] = _parsed(self._text)
+        document: dict[str, Any] = parsed(self._text)
         return document
 
     @property
@@ -112,7 +119,13 @@ class Pattern:
         return self._wanted
 
     def matches(self, event: Mapping[str, Any]) -> bool:
-        """Say whether the event (an envelope) matches."""
+        """Say whether the event (an envelope) matches.
+
+        Raises:
+            MalformedEvent: It is no object, or its lists can be read in too many ways: see `_reached`.
+        """
+        if not isinstance(event, Mapping):
+            raise MalformedEvent(f"the event is {kind_of(event)}; expected a JSON object")
         return self.matches_fields(self.wanted.fields(event))
 
     def matches_fields(self, fields: Fields) -> bool:
@@ -152,13 +165,28 @@ def _branch_matches(branch: Branch, fields: Fields) -> bool:
 
 
 def _reached(places: set[Place], matcher: FieldMatcher, leaves: Leaves) -> set[Place]:
-    """Return each place, narrowed to the leaves beside it that match; as it is, where absence is enough."""
+    """Return each place, narrowed to the leaves beside it that match; as it is, where absence is enough.
+
+    A leaf lies beside one of the places, so this is linear in the leaves. Only where a path has two spellings, each of
+    them with a list (`{"a": [{"b": {"c": 1}}], "a.b": [{"c": 2}]}`), lies every element of the one beside every element
+    of the other: a stranger's few kilobytes would keep the gateway busy for minutes.
+
+    Raises:
+        MalformedEvent: There are too many such pairs to look at.
+    """
     is_match = [matcher.matches(value) for value in leaves.values]
     if places == {()}:
         return {place for place, matches in zip(leaves.places, is_match, strict=True) if matches}
     reached: set[Place] = set()
+    left = max(FEW_PAIRS, 2 * len(leaves.values))
     for place in places:
         beside = list(leaves.beside(place))
+        left -= len(beside)
+        if left < 0:
+            raise MalformedEvent(
+                "the event names the same path with a dot and with an object, each with a long list: there are too many "
+                "ways to read it; send one of the two"
+            )
         if matcher.absent and not beside:
             reached.add(place)
         reached.update(merged(place, leaves.places[index]) for index in beside if is_match[index])
@@ -192,19 +220,22 @@ def compile_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
 
     Raises:
         InvalidPattern: EventBridge refuses the pattern; the text is its own (without the prefix its API puts
-        before).
+        before). It holds every problem.
     """
-    document = _parsed(pattern) if isinstance(pattern, str) else pattern
+    document = parsed(pattern) if isinstance(pattern, str) else pattern
     if not isinstance(document, Mapping):
         raise InvalidPattern("Filter is not an object")
     if is_deeper_than(MAXIMUM_LEVELS, document):
         raise InvalidPattern("Pattern is nested too deeply")
+    reading = _Reading()
     try:
-        branches = _object([{}], "", document, inside_or=False)
+        branches = reading.object([{}], "", "", document, inside_or=False)
         # kept as text: a fifth of the mapping's memory, and nobody can change it
         text = pattern if isinstance(pattern, str) else json.dumps(document, allow_nan=False, default=dict)
     except ValueError as error:
         raise InvalidPattern(f"Pattern is not JSON: {error}") from None
+    if reading.problems:
+        raise reading.refusal()
     if any(len(branch) > MAXIMUM_PATHS for branch in branches):
         raise InvalidPattern(f"Pattern has more than {MAXIMUM_PATHS} fields")
     # event-ruler sorts paths as Java does, by UTF-16 units; absence inside lists depends on it
@@ -217,30 +248,89 @@ def compile_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
     )
 
 
-def _object(
-    branches: list[dict[str, Condition]], path: str, value: Mapping[str, Any], *, inside_or: bool
-) -> list[dict[str, Condition]]:
-    """Add an object's fields to every branch; `$or` makes a branch for each of its alternatives."""
-    if not value:
-        raise InvalidPattern("Empty objects are not allowed")
-    for name, child in value.items():
-        if not isinstance(name, str):
-            raise InvalidPattern(f"Field name {name!r} must be a string")
-        if name == "$or":
-            branches = _alternatives(branches, path, child)
-            continue
-        if inside_or and name in _RESERVED_INSIDE_OR:
-            raise InvalidPattern(f"{name} is Ruler reserved fieldName which cannot be used inside $or.")
-        full = f"{path}.{name}" if path else name
-        if isinstance(child, Mapping):
-            branches = _object(branches, full, child, inside_or=inside_or)
-        elif isinstance(child, list):
-            condition = _condition(full, child)
-            for branch in branches:
-                branch[full] = condition
+_Branches = list[dict[str, Condition]]
+
+
+class _Reading:
+    """One reading of one pattern: what is wrong is added to `problems`, and reading goes on.
+
+    Of an object or a list, `path` is what events are asked for, `where` its place in the pattern: `$or[1]` is part of the
+    latter alone.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def object(
+        self, branches: _Branches, path: str, where: str, value: Mapping[str, Any], *, inside_or: bool
+    ) -> _Branches:
+        """Add an object's fields to every branch; `$or` makes a branch for each of its alternatives."""
+        if not value:
+            self._refuse(where, "Empty objects are not allowed")
+        for name, child in value.items():
+            place = f"{where}.{name}" if where else str(name)
+            if not isinstance(name, str):
+                self._refuse(place, f"Field name {name!r} must be a string")
+            elif name == "$or":
+                branches = self._alternatives(branches, path, place, child)
+            elif inside_or and name in _RESERVED_INSIDE_OR:
+                self._refuse(place, f"{name} is Ruler reserved fieldName which cannot be used inside $or.")
+            else:
+                full = f"{path}.{name}" if path else name
+                if isinstance(child, Mapping):
+                    branches = self.object(branches, full, place, child, inside_or=inside_or)
+                elif isinstance(child, list):
+                    self._list(branches, full, place, child)
+                else:
+                    self._refuse(place, f'"{name}" must be an object or an array')
+        return branches
+
+    def refusal(self) -> InvalidPattern:
+        """Return everything that is wrong as one error."""
+        return InvalidPattern(self.problems[0].message, tuple(self.problems))
+
+    def _list(self, branches: _Branches, path: str, where: str, value: list[Any]) -> None:
+        try:
+            condition = _condition(path, value)
+        except InvalidPattern as error:
+            self._refuse_entries(where, value, str(error))
         else:
-            raise InvalidPattern(f'"{name}" must be an object or an array')
-    return branches
+            for branch in branches:
+                branch[path] = condition
+
+    def _alternatives(self, branches: _Branches, path: str, where: str, value: Any) -> _Branches:
+        if not isinstance(value, list):
+            self._refuse(where, "It must be an Array followed with $or.")
+            return branches
+        forked: _Branches = []
+        for number, alternative in enumerate(value):
+            place = f"{where}[{number}]"
+            if not isinstance(alternative, Mapping):
+                self._refuse(place, "Only JSON object is allowed in array of $or relationship.")
+                continue
+            forked += self.object(
+                [dict(branch) for branch in branches], path, place, alternative, inside_or=True
+            )
+            if len(forked) > MAXIMUM_BRANCHES:
+                self._refuse(where, f"$or gives more than {MAXIMUM_BRANCHES} combinations; split the rule")
+                raise self.refusal()  # at once: the next one would multiply them again
+        if len(value) < 2:  # noqa: PLR2004
+            self._refuse(where, "There must have at least 2 Objects in $or relationship.")
+        return forked or branches
+
+    def _refuse_entries(self, where: str, entries: list[Any], message: str) -> None:
+        """Refuse a field's list, of which something is wrong: each entry by itself."""
+        known = len(self.problems)
+        for number, entry in enumerate(entries):
+            try:
+                value_pattern(entry)
+            except InvalidPattern as error:
+                self._refuse(f"{where}[{number}]", str(error))
+        if len(self.problems) == known:
+            self._refuse(where, message)
+
+    def _refuse(self, where: str, message: str) -> None:
+        self.problems.append(Problem(where, message))
 
 
 _SHARED_MAXIMUM: Final = 10_000
@@ -257,85 +347,3 @@ def _condition(path: str, entries: list[Any]) -> Condition:
             _shared.clear()
         _shared[key] = condition
     return condition
-
-
-def _alternatives(branches: list[dict[str, Condition]], path: str, value: Any) -> list[dict[str, Condition]]:
-    if not isinstance(value, list):
-        raise InvalidPattern("It must be an Array followed with $or.")
-    forked: list[dict[str, Condition]] = []
-    for alternative in value:
-        if not isinstance(alternative, Mapping):
-            raise InvalidPattern("Only JSON object is allowed in array of $or relationship.")
-        forked += _object([dict(branch) for branch in branches], path, alternative, inside_or=True)
-        if len(forked) > MAXIMUM_BRANCHES:
-            raise InvalidPattern(f"$or gives more than {MAXIMUM_BRANCHES} combinations; split the rule")
-    if len(value) < 2:  # noqa: PLR2004
-        raise InvalidPattern("There must have at least 2 Objects in $or relationship.")
-    return forked
-
-
-# --- JSON text ----------------------------------------------------------------------------------------------
-
-
-class _Integer(int):
-    """An integer that remembers how it was written."""
-
-    spelling: str
-
-    def __repr__(self) -> str:
-        return self.spelling
-
-
-class _Float(float):
-    """A float that remembers how it was written: a double cannot hold every number of JSON."""
-
-    spelling: str
-
-    def __repr__(self) -> str:
-        return self.spelling
-
-
-def _integer(text: str) -> _Integer:
-    number = _Integer(text)
-    number.spelling = text
-    return number
-
-
-def _float(text: str) -> _Float:
-    number = _Float(text)
-    number.spelling = text
-    return number
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(
-            text,
-            parse_int=_integer,
-            parse_float=_float,
-            parse_constant=_no_constant,
-            object_pairs_hook=_merging,
-        )
-    except (ValueError, RecursionError) as error:
-        raise InvalidPattern(f"Pattern is not JSON: {error}") from None
-
-
-def _merging(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object; of a name given twice, objects merge, two `$or` both hold, else the last one wins."""
-    merged: dict[str, Any] = {}
-    for name, value in pairs:
-        earlier = merged.get(name)
-        if isinstance(earlier, dict) and isinstance(value, dict):
-            merged[name] = _merging([*earlier.items(), *value.items()])
-        elif name == "$or" and isinstance(earlier, list) and isinstance(value, list):
-            merged[name] = [
-                _merging([*branch.items(), (name, value)]) if isinstance(branch, dict) else branch
-                for branch in earlier
-            ]
-        else:
-            merged[name] = value
-    return merged

@@ -8,6 +8,7 @@ Numbers compare as numbers: 1, 1.0 and 1e0 are one. A number that no double hold
 """
 
 import ipaddress
+import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -30,6 +31,7 @@ __all__ = [
     "Wildcard",
     "address_of",
     "comparable",
+    "spelled",
     "spelling_of",
 ]
 
@@ -246,9 +248,21 @@ def comparable(value: Any) -> float | None:
         return float(value)
     try:
         number = float(value)
+        if not math.isfinite(number):  # 1e400: read as infinity, which equals itself
+            return None
         return number if Decimal(repr(number)) == Decimal(spelling_of(value)) else None
     except (OverflowError, ArithmeticError, ValueError):
         return None
+
+
+def spelled(value: float) -> NumberSpelled:
+    """Return the pattern of a number beyond comparison.
+
+    An event does not keep how its numbers were written: there, all that no double reaches is one infinity.
+    """
+    return NumberSpelled(
+        float.__repr__(value) if isinstance(value, float) and math.isinf(value) else spelling_of(value)
+    )
 
 
 def spelling_of(value: float) -> str:

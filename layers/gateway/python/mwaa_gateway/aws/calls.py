@@ -1,20 +1,14 @@
-"""How every adapter calls AWS: short timeouts, few retries, and one exception for "no answer"."""
+"""How every adapter calls AWS: one exception for "no answer"."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mwaa_gateway.errors import Unavailable
 
-__all__ = ["CLIENT_CONFIG", "refused_item", "unavailable_unless_answered"]
-
-# Three tries within about 20 s: a call that hangs must leave the function time to give its message back.
-CLIENT_CONFIG = Config(
-    connect_timeout=3, read_timeout=6, retries={"mode": "standard", "total_max_attempts": 3}
-)
+__all__ = ["refused_item", "unavailable_unless_answered"]
 
 
 @contextmanager

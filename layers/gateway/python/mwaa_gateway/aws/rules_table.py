@@ -8,6 +8,7 @@
     namespaces           namespace#<name> the allow-list of a namespace
     namespaces           head             as above
     history/<rule id>    <version>        every version of a rule, for the operator's command
+    namespace-history/<name>  <version>   every version of an allow-list, likewise
 
 Read heads first, then the copies of a partition whose head moved, and remember the generation read *before*
 the copies: a change that happens in between is then seen at the next refresh, and none is missed.

@@ -9,6 +9,7 @@ from mwaa_gateway.errors import InvalidPattern, InvalidRule
 from mwaa_gateway.patterns import FieldMatcher, Pattern, compile_pattern
 from mwaa_gateway.payloads import dig
 from mwaa_gateway.rules.fields import Reading, seconds_of
+from mwaa_gateway.rules.pattern_hints import with_hint
 from mwaa_gateway.rules.rule import DedupeKey, Rule, State
 from mwaa_gateway.rules.targets import read_targets
 from mwaa_gateway.text_templates import TextTemplate, parse_text_template
@@ -169,7 +170,9 @@ class _RuleReading(Reading):
         try:
             pattern = compile_pattern(written)
         except InvalidPattern as error:
-            self.refuse(field, str(error))
+            for problem in error.problems:
+                inside = problem.field if field == "pattern" else ""
+                self.refuse(f"{field}.{inside}".removesuffix("."), with_hint(problem))
             return None
         self._refuse_own_events(pattern, field)
         return pattern

@@ -9,8 +9,8 @@ from functools import cache
 import boto3
 
 from mwaa_gateway.aws.brake_items import BrakeItems
-from mwaa_gateway.aws.calls import CLIENT_CONFIG
 from mwaa_gateway.aws.catalog_item import CatalogItem
+from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.gate_items import GateItems
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.queues import TriggerDeadLetterQueue

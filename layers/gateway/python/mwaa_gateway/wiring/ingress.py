@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from mwaa_gateway.aws.calls import CLIENT_CONFIG
 from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
+from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.queues import EventQueues, IngressDeadLetterQueue, TriggerQueues
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.aws.shadow_records import ShadowRecords

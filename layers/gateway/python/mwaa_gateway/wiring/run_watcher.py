@@ -9,7 +9,7 @@ from functools import cache
 
 import boto3
 
-from mwaa_gateway.aws.calls import CLIENT_CONFIG
+from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.queues import VisibilityTimeout, WatchQueues
 from mwaa_gateway.aws.task_tokens import TaskCallbacks
 from mwaa_gateway.errors import Unavailable

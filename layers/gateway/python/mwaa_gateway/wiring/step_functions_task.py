@@ -6,7 +6,7 @@ from functools import cache
 
 import boto3
 
-from mwaa_gateway.aws.calls import CLIENT_CONFIG
+from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.queues import WatchQueues
 from mwaa_gateway.settings import TaskSettings
 from mwaa_gateway.task import TaskStarter

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from mwaa_gateway.aws.calls import CLIENT_CONFIG
+from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.aws.mwaa_rest_runs import RestRuns
 from mwaa_gateway.settings import AirflowSettings, RunWatcherSettings

@@ -4,7 +4,7 @@ import time
 
 import boto3
 
-from mwaa_gateway.aws.calls import CLIENT_CONFIG
+from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.task_tokens import Seal
 from mwaa_gateway.aws.watch_items import WatchItems
 
