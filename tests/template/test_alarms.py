@@ -1,5 +1,7 @@
 """What would go wrong at night, and who hears of it."""
 
+from pathlib import Path
+
 import pytest
 
 from template.expansion import EVERYTHING
@@ -130,3 +132,18 @@ def test_alarms_go_to_the_topic_one_names(expand, topic):
 def _filled(expected, name):
     namespace, metric, dimensions, threshold = expected
     return namespace, metric, {key: value.replace("{}", name) for key, value in dimensions.items()}, threshold
+
+
+def test_the_readme_says_what_an_idle_gateway_is_made_of(expand):
+    """What costs something every month, used or not: alarms and keys, and queues that Lambda keeps asking."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    one, two = (len(expand(*names).of_type("AWS::CloudWatch::Alarm")) for names in (("a",), ("a", "b")))
+    queues = [
+        len(expand(*names).of_type("AWS::Lambda::EventSourceMapping")) for names in (("a",), ("a", "b"))
+    ]
+    keys = len(expand("a").of_type("AWS::KMS::Key"))
+    said = (
+        f"{one} alarms for one environment and {two - one} more for each further one, {keys} KMS key, and {queues[0]} "
+        f"queues that Lambda keeps asking, {queues[1] - queues[0]} more for each further environment"
+    )
+    assert said in " ".join(readme.split()), said

@@ -1,0 +1,208 @@
+"""What an event costs: AWS's calls counted, and held against the table in the README."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from fakes.airflow import FakeAirflow
+from integration.functions import ROOT, Context, Queues, load
+
+DOLLARS_PER_MILLION = {
+    "Lambda invocations": 0.20,
+    "SQS requests": 0.40,
+    "DynamoDB write units": 0.625,
+    "DynamoDB read units": 0.125,
+}
+EVENT = {
+    "version": "0",
+    "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
+    "detail-type": "Object Created",
+    "source": "aws.s3",
+    "account": "123456789012",
+    "time": "2026-11-22T10:00:00Z",
+    "region": "eu-west-1",
+    "resources": ["arn:aws:s3:::acme-landing"],
+    "detail": {
+        "version": "0",
+        "bucket": {"name": "acme-landing"},
+        "object": {
+            "key": "orders/2026-11-22.csv",
+            "size": 1024,
+            "etag": "d41d8cd9",
+            "sequencer": "0055AED6DCD9",
+        },
+        "request-id": "C3D13FE58DE4C810",
+        "requester": "123456789012",
+        "source-ip-address": "10.0.0.1",
+        "reason": "PutObject",
+    },
+}
+QUEUE_ARN = "arn:aws:sqs:eu-west-1:123456789012:collected"
+
+
+@contextmanager
+def billed() -> Iterator[Counter[str]]:
+    """Count what AWS would bill for every call that is made while it lasts."""
+    counted: Counter[str] = Counter()
+    ask = BaseClient._make_api_call
+
+    def call(client: Any, operation: str, params: Any) -> Any:
+        answer = ask(client, operation, params)
+        match operation:
+            case "UpdateItem":  # by the item as it is afterwards, in KB
+                counted["DynamoDB write units"] += math.ceil(item_bytes(answer["Attributes"]) / 1024)
+            case "BatchGetItem":  # half a unit for each item of at most 4 KB, there or not
+                keys = [key for table in params["RequestItems"].values() for key in table["Keys"]]
+                counted["DynamoDB read units"] += len(keys) / 2
+            case "SendMessageBatch":  # a request for each 64 KB
+                size = sum(len(each["MessageBody"]) for each in params["Entries"])
+                counted["SQS requests"] += math.ceil(size / 65_536)
+            case _:
+                raise AssertionError(f"{operation} has no price here")
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", call)
+        yield counted
+
+
+def item_bytes(item: dict[str, dict[str, Any]]) -> int:
+    """What DynamoDB counts: the attributes' names, and their values; a number as its digits, which is more than it takes."""
+    values = [value for attribute in item.values() for value in attribute.values()]
+    texts = [value.encode() if isinstance(value, str) else value for value in values]
+    return sum(map(len, item)) + sum(len(value) if isinstance(value, bytes) else 1 for value in texts)
+
+
+def of_queue(bodies: list[str], arn: str = QUEUE_ARN) -> dict[str, Any]:
+    """A batch as Lambda hands it over."""
+    attributes = {"ApproximateReceiveCount": "1", "SentTimestamp": "1763805600000"}
+    return {
+        "Records": [
+            {
+                "messageId": str(number),
+                "receiptHandle": "r",
+                "body": body,
+                "attributes": attributes,
+                "eventSource": "aws:sqs",
+                "eventSourceARN": arn,
+            }
+            for number, body in enumerate(bodies)
+        ]
+    }
+
+
+@pytest.fixture
+def gateway(deployed, queues: Queues, monkeypatch: pytest.MonkeyPatch):  # noqa: ARG001
+    """The functions as the template sets them up, each invocation finding what it knows of rules and brakes too old."""
+    from mwaa_gateway.wiring.dispatcher import dispatcher  # noqa: PLC0415  after the settings of conftest
+    from mwaa_gateway.wiring.ingress import ingress, queued_events  # noqa: PLC0415
+
+    for name, value in {
+        "RULES_REFRESH_SECONDS": "0",
+        "BRAKE_REFRESH_SECONDS": "0",
+        "DAG_CATALOG_SECONDS": "0",  # a list in five minutes, however many events
+        "INGRESS_RETRY_QUEUE_ARN": "arn:aws:sqs:eu-west-1:123456789012:retry",
+        "EVENT_QUEUE_ARNS": QUEUE_ARN,
+        "ENVIRONMENT": "analytics",
+        "MWAA_ENVIRONMENT_NAME": "analytics",
+        "TRIGGER_DLQ_URL": queues.trigger_dlq,
+    }.items():
+        monkeypatch.setenv(name, value)
+    functions = (ingress, queued_events, dispatcher)
+    for function in functions:
+        function.cache_clear()
+    monkeypatch.setattr("mwaa_gateway.wiring.dispatcher.airflow_of", lambda _: FakeAirflow())
+    ingress(), queued_events()  # with the URL of all queues, before the dispatcher has that of its own
+    monkeypatch.setenv("TRIGGER_QUEUE_URL", queues.trigger)
+    yield dispatcher
+    for function in functions:
+        function.cache_clear()
+
+
+def events(number: int, *, first: int = 0, source: str = "aws.s3") -> list[dict[str, Any]]:
+    """So many uploads, each one another object."""
+    return [
+        EVENT
+        | {
+            "id": f"event-{source}-{first + each}",
+            "source": source,
+            "detail": EVENT["detail"]
+            | {
+                "object": EVENT["detail"]["object"]
+                | {"key": f"orders/{first + each}.csv", "sequencer": f"{first + each:X}"}
+            },
+        }
+        for each in range(number)
+    ]
+
+
+def test_the_costs_in_the_readme_are_those_that_are_counted(gateway, queues: Queues) -> None:  # noqa: ARG001
+    """An event no rule matches, one that becomes a run, and the same ten at a time. The expected table is printed."""
+    eventbridge, collected, dispatch = load("eventbridge_events"), load("queued_events"), load("dispatcher")
+    eventbridge.handler(events(1, first=1_000)[0], Context())  # the sandbox's first: it reads the rules
+    collected.handler(of_queue([json.dumps(events(1, first=1_001)[0])]), Context())
+    dispatch.handler(of_queue(messages(queues)[:1]), Context())
+
+    with billed() as unmatched:
+        eventbridge.handler(events(1, source="mwaa-gateway")[0], Context())
+        unmatched["Lambda invocations"] += 1
+    assert messages(queues) == []
+    columns = {"that no rule matches": unmatched}
+    uploads = of_queue([json.dumps(event) for event in events(10, first=10)])
+    for name, ingress, payload, runs in (
+        ("that becomes a run", eventbridge, events(1)[0], 1),
+        ("of ten from a queue", collected, uploads, 10),
+    ):
+        with billed() as counted:
+            ingress.handler(payload, Context())
+        counted["Lambda invocations"] += 1
+        counted["SQS requests"] += 2 * (
+            ingress is collected
+        )  # Lambda's: ten messages received at once, and deleted
+        requests = messages(queues)
+        assert len(requests) == runs
+        for request in requests:
+            with billed() as one:
+                answer = dispatch.handler(of_queue([request]), Context())
+            assert answer == {"batchItemFailures": []}
+            counted.update(one)
+            counted["Lambda invocations"] += 1
+            counted["SQS requests"] += 2
+        columns[name] = Counter({what: units / runs for what, units in counted.items()})
+
+    assert columns["that becomes a run"]["DynamoDB write units"] <= 4  # two writes, of a row of up to 2 KB
+    expected = table(columns)
+    assert expected in (ROOT / "README.md").read_text(), expected
+
+
+def messages(queues: Queues) -> list[str]:
+    """What is on the trigger queue, taken from it."""
+    import boto3  # noqa: PLC0415
+
+    sqs, taken = boto3.client("sqs"), []
+    while found := sqs.receive_message(QueueUrl=queues.trigger, MaxNumberOfMessages=10).get("Messages"):
+        for message in found:
+            sqs.delete_message(QueueUrl=queues.trigger, ReceiptHandle=message["ReceiptHandle"])
+            taken.append(message["Body"])
+    return taken
+
+
+def table(columns: dict[str, Counter[str]]) -> str:
+    """As the README has it."""
+    rows = [f"| for one event | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
+    for name in DOLLARS_PER_MILLION:
+        cells = [f"{one[name]:,.2f}".removesuffix(".00") if one[name] else "none" for one in columns.values()]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    cells = [f"**${dollars(one):,.2f}**" for one in columns.values()]
+    return "\n".join([*rows, f"| **a million events** | {' | '.join(cells)} |"])
+
+
+def dollars(counted: Counter[str]) -> float:
+    """Of a million such events."""
+    return sum(counted[name] * price for name, price in DOLLARS_PER_MILLION.items())
