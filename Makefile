@@ -57,9 +57,10 @@ simulate: .venv/.ready  ## More seeds: make simulate SEEDS=1000
 baselines: .venv/.ready  ## What other strategies lose and double on the same days: the README's table
 	$(BIN)/python tests/simulation/baselines.py
 
-benchmark: .venv/.ready  ## How fast events find their rules, and what an event costs; about ten minutes
+benchmark: .venv/.ready .venvs/lambda/.ready  ## How fast events find their rules, what an event and a cold start cost; about ten minutes
 	$(BIN)/python -m benchmarks.routing
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.cold_start
 
 TESTS ?= tests/unit tests/integration tests/simulation tests/template tests/local_stack
 guarantees: .venv/.ready .venvs/sam/.ready .venvs/lambda/.ready  ## Run what docs/guarantees.md names, and write it anew; TESTS=tests/simulation runs a part
