@@ -128,6 +128,8 @@ def test_without_its_list_a_namespace_may_do_what_everybody_may(finance: Gateway
     (folder / "namespaces.yaml").write_text(everybody)
     finance("namespaces", "apply", "namespaces.yaml", "--yes")
     assert "namespace '*' allows none" in finance("rules", "apply", "orders.yaml", exit_code=1).stderr
+    told = finance("namespaces", "delete", "*", "--yes").stderr
+    assert "without it, rules whose own namespace has no allow-list may name everything" in told
 
 
 @pytest.mark.parametrize(
