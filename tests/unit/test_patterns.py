@@ -222,6 +222,17 @@ def test_deep_pattern_ends_no_process():
         compile_pattern(pattern)
 
 
+@pytest.mark.parametrize("levels", [150, 450, 900, 5_000])
+def test_deep_text_ends_no_process(levels: int):
+    """Nor where a second value hides it."""
+    deep = '{"a":' * levels + "[1]" + "}" * levels
+    for text in (deep, f'{{"a":{deep},"a":[1]}}'):
+        try:
+            compile_pattern(text)
+        except InvalidPattern as refusal:
+            assert "nested too deeply" in str(refusal) or "not JSON" in str(refusal)  # noqa: PT017 - if it is
+
+
 @pytest.mark.parametrize(
     ("wildcard", "accepted"),
     [
