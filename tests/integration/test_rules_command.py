@@ -611,7 +611,24 @@ class TestHelp:
         groups = cli.list_commands(click.Context(cli))
         assert {"rules", "local"} <= set(groups)
         assert [name for name in groups if f"\n  {name} " not in listed] == []
-        assert "..." not in listed.partition("Commands:")[2]
+
+    def test_what_a_list_of_commands_says_is_said_to_the_end(self) -> None:
+        """On a terminal of 80 columns; click cuts what is longer."""
+        groups = [
+            name
+            for name, command in commands(cli, click.Context(cli), "mwaa-gateway")
+            if isinstance(command, click.Group) and not name.endswith(" local")
+        ]
+        cut = [
+            line
+            for name in groups
+            for line in CliRunner(mix_stderr=False)
+            .invoke(cli, [*name.split()[1:], "--help"], terminal_width=80)
+            .stdout.partition("Commands:")[2]
+            .splitlines()
+            if "..." in line
+        ]
+        assert cut == []
 
     def test_a_group_whose_packages_are_missing_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Left out of the list, and one sentence to whom asks for it."""
