@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 from click.testing import Result
 
-from gateway_cli.namespaces.store import NamespaceChanged, NamespacesStore, history_partition
+from gateway_cli.namespaces.store import (
+    NamespaceChanged,
+    NamespacesStore,
+    StoredNamespace,
+    history_partition,
+)
 from mwaa_gateway.namespaces import Namespace
 
 Gateway = Callable[..., Result]
@@ -128,6 +134,8 @@ def test_without_its_list_a_namespace_may_do_what_everybody_may(finance: Gateway
     (folder / "namespaces.yaml").write_text(everybody)
     finance("namespaces", "apply", "namespaces.yaml", "--yes")
     assert "namespace '*' allows none" in finance("rules", "apply", "orders.yaml", exit_code=1).stderr
+    told = finance("namespaces", "delete", "*", "--yes").stderr
+    assert "without it, rules whose own namespace has no allow-list may name everything" in told
 
 
 @pytest.mark.parametrize(
@@ -224,3 +232,25 @@ def test_the_git_commit_is_found(finance: Gateway, folder: Path) -> None:
     finance("namespaces", "apply", "namespaces.yaml")
     newest = document(finance("namespaces", "history", "finance", "-o", "json"))[0]
     assert newest["commit"].endswith("-dirty")
+
+
+def test_what_was_written_before_an_error_is_told(
+    finance: Gateway, folder: Path, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody changes the second list while the first is written: the first stands, and that is said."""
+    sales = FINANCE.replace("finance", "sales")
+    (folder / "namespaces.yaml").write_text(FINANCE.replace("[analytics]", "[reporting]") + sales)
+    ask = BaseClient._make_api_call
+    bobs = iter([Namespace("sales", ("*",), ("*",), ("*",))])
+
+    def bob_interferes(self: Any, operation: str, params: Any) -> Any:
+        answer = ask(self, operation, params)
+        if operation == "TransactWriteItems" and (theirs := next(bobs, None)):
+            store = NamespacesStore(dynamodb, "rules")
+            store.put(theirs, StoredNamespace("sales"), by="bob", now=datetime(2026, 11, 22, tzinfo=UTC))
+        return answer
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", bob_interferes)
+    told = finance("namespaces", "apply", "namespaces.yaml", "-o", "json", exit_code=1)
+    assert document(told) == {"applied": [{"namespace": "finance", "outcome": "updated"}]}
+    assert "the allow-list of namespace 'sales' was changed by somebody else" in told.stderr

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,36 @@ class TestPlan:
         assert [(warning["rules"], warning["event"]) for warning in told["warnings"]] == [
             (["finance.csv", "finance.orders"], "both.json")
         ]
+
+
+class TestCost:
+    """What a plan and an apply of many rules ask AWS for."""
+
+    def test_a_plan_asks_as_often_for_many_rules_as_for_one_and_an_apply_once_for_each(
+        self, gateway: Gateway, rules: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So a thousand rules are planned in a second or two, and applied in what a thousand transactions take."""
+        asked: list[str] = []
+        ask = BaseClient._make_api_call
+
+        def counted(self: Any, operation: str, params: Any) -> Any:
+            asked.append(operation)
+            return ask(self, operation, params)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+
+        def calls(*words: str, exit_code: int = 0) -> Counter[str]:
+            asked.clear()
+            gateway("rules", *words, "rules", exit_code=exit_code)
+            return Counter(asked)
+
+        one = calls("plan", exit_code=2)
+        rules.write_text("".join(a_rule(f"finance.r{n}", f"{n}/*") for n in range(30)))
+        assert calls("plan", exit_code=2) == one
+        applied = calls("apply")
+        assert applied["TransactWriteItems"] == 30
+        assert sum(applied.values()) - 30 <= sum(one.values()) + 2
+        assert calls("plan") == one
 
 
 class TestDags:

@@ -30,7 +30,7 @@ from moto import mock_aws
 from fakes.rules_table import RULES_TABLE, create_rules_table, rules_table_items
 from gateway_cli.aws_errors import told_plainly
 from gateway_cli.main import cli, main
-from gateway_cli.output import Refused
+from gateway_cli.output import Refused, print_table
 from gateway_cli.rules.apply import apply_folder
 from gateway_cli.rules.commands import rules
 from gateway_cli.rules.files import RulesRefused
@@ -197,6 +197,23 @@ class TestApply:
         assert re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", shown)
         assert "arn:" not in shown
         assert re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run("list").stdout)
+
+    def test_a_table_that_no_terminal_holds_is_blocks(
+        self, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing is left out of it: every field on a line of its own."""
+        for name, value in {"FORCE_COLOR": "1", "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}.items():
+            monkeypatch.setenv(name, value)
+        rows = [("evt__" + "a" * 50, "2026-11-22 12:00:00", "rule_disabled", "one\ntwo")]
+        print_table(["ID", "HELD (UTC)", "REASON", "TARGETS"], rows)
+        assert capsys.readouterr().out.splitlines() == [
+            f"ID          {rows[0][0]}",
+            "HELD (UTC)  2026-11-22 12:00:00",
+            "REASON      rule_disabled",
+            "TARGETS     one",
+            "TARGETS     two",
+            "",
+        ]
 
     def test_who_made_the_change_is_kept(self, run: Run, client: Any) -> None:
         """The caller's ARN, or the name that was given."""
@@ -594,7 +611,24 @@ class TestHelp:
         groups = cli.list_commands(click.Context(cli))
         assert {"rules", "local"} <= set(groups)
         assert [name for name in groups if f"\n  {name} " not in listed] == []
-        assert "..." not in listed.partition("Commands:")[2]
+
+    def test_what_a_list_of_commands_says_is_said_to_the_end(self) -> None:
+        """On a terminal of 80 columns; click cuts what is longer."""
+        groups = [
+            name
+            for name, command in commands(cli, click.Context(cli), "mwaa-gateway")
+            if isinstance(command, click.Group) and not name.endswith(" local")
+        ]
+        cut = [
+            line
+            for name in groups
+            for line in CliRunner(mix_stderr=False)
+            .invoke(cli, [*name.split()[1:], "--help"], terminal_width=80)
+            .stdout.partition("Commands:")[2]
+            .splitlines()
+            if "..." in line
+        ]
+        assert cut == []
 
     def test_a_group_whose_packages_are_missing_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Left out of the list, and one sentence to whom asks for it."""

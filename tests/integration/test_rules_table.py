@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from fakes.rules_table import RULES_TABLE, create_rules_table, rules_table_items
+from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.store import Applied, RuleChanged, RuleMissing, RulesStore, TableBusy
 from mwaa_gateway.aws.rules_table import RulesTable
 from mwaa_gateway.errors import GatewayError, InvalidRule, Unavailable
@@ -364,12 +365,14 @@ class TestWriting:
 
     def test_a_rule_that_is_not_the_one_that_was_read_is_left_alone(self, store: RulesStore) -> None:
         """What was decided on version 1 is not done to version 2, whatever was decided."""
+        never_there = StoredRuleItem.deleted(ORDERS)
         put(store, a_rule())
+        first = store.get(ORDERS)
         store.set_state(ORDERS, "DISABLED", by="bob", now=LATER)
         for change in (
-            lambda: put(store, a_rule(dag_id="other"), read_version=1),
-            lambda: put(store, a_rule(), read_version=0),
-            lambda: store.delete(ORDERS, by="alice", now=NOW, read_version=1),
+            lambda: put(store, a_rule(dag_id="other"), read=first),
+            lambda: put(store, a_rule(), read=never_there),
+            lambda: store.delete(ORDERS, by="alice", now=NOW, read=first),
         ):
             with pytest.raises(RuleChanged, match="changed by bob: it is version 2 now"):
                 change()
@@ -435,7 +438,7 @@ class TestSideBySide:
         theirs = RulesStore(boto3.client("dynamodb"), RULES_TABLE)
         once = iter([lambda: theirs.put(a_rule("bobs"), by="bob", now=NOW)])
         answering(client, "TransactWriteItems", lambda: next(once, lambda: None)() and None)
-        with pytest.raises(RuleChanged, match=f"{ORDERS}.*changed by somebody else.*run again"):
+        with pytest.raises(RuleChanged, match=f"{ORDERS}.*changed by bob: it is version 2 now.*run again"):
             put(store, a_rule("alices"))
         assert (
             store.get(ORDERS).version,

@@ -42,6 +42,18 @@ def test_many_rules_of_one_dag_are_one_line(capsys) -> None:
     assert line.endswith("by its list of 3 d ago: a.r0, a.r1, a.r2, a.r3, a.r4 and 2 more")
 
 
+def test_many_dags_alike_are_a_few_lines(capsys) -> None:
+    """A new environment lists none of them: that is not to hide the plan."""
+    check = check_dags(
+        [rule(*"abcde"), rule(*"fgh", rule_id="a.c"), rule("paused")], {"analytics": CATALOG}, 1_010.0
+    )
+    print_dag_check(check)
+    lines = capsys.readouterr().err.splitlines()
+    assert (len(lines), lines[0]) == (7, "Warning: analytics lists no DAG 'a', by its list of 10 s ago: a.b")
+    assert lines[5] == "Warning: so it is with 3 more DAGs, not listed in analytics: -o json names them all"
+    assert "DAG 'paused' is paused" in lines[6]
+
+
 def test_of_dags_that_events_name_those_written_out_are_checked() -> None:
     """What a star stands for is anybody's guess."""
     named = rule("in_<$.detail.region>", allowed_dag_ids=["paused", "in_*", "runs"])

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mwaa_gateway.errors import InvalidPattern, MalformedEvent
+from mwaa_gateway.pattern_operators import _complexity
 from mwaa_gateway.patterns import compile_pattern
 
 CASES = [
@@ -222,6 +223,17 @@ def test_deep_pattern_ends_no_process():
         compile_pattern(pattern)
 
 
+@pytest.mark.parametrize("levels", [150, 450, 900, 5_000])
+def test_deep_text_ends_no_process(levels: int):
+    """Nor where a second value hides it."""
+    deep = '{"a":' * levels + "[1]" + "}" * levels
+    for text in (deep, f'{{"a":{deep},"a":[1]}}'):
+        try:
+            compile_pattern(text)
+        except InvalidPattern as refusal:
+            assert "nested too deeply" in str(refusal) or "not JSON" in str(refusal)  # noqa: PT017 - if it is
+
+
 @pytest.mark.parametrize(
     ("wildcard", "accepted"),
     [
@@ -295,6 +307,41 @@ def test_a_wildcard_searches_once_for_each_of_its_pieces(wildcard: str):
     key = Counted("a" * 1024)
     assert matcher.matches(key) is (wildcard not in ("*a*a*a*a*b", "a*b*c"))
     assert key.searches <= wildcard.count("*")
+
+
+class Read(str):  # noqa: SLOT000
+    """A string that counts how often one of its characters is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, index: Any) -> str:
+        self.looks += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize(
+    ("piece", "complexity", "looks"),
+    [
+        ("a" * 1023, 11, 10),
+        ("ab" * 511, 11, 19),
+        ("abc" * 341, 11, 28),
+        ("ab" + "c" * 8, 2, 10),
+        ("a" * 8 + "b", 9, 9),
+    ],
+)
+def test_the_complexity_of_a_wildcard_costs_no_more_than_its_length(piece: str, complexity: int, looks: int):
+    """Each character is looked at once; of one that is refused, no more than it takes to know."""
+    text = Read(piece)
+    assert (_complexity(("", text)), text.looks) == (complexity, looks)
+
+
+def test_a_long_wildcard_is_accepted_or_refused_by_what_repeats_in_it():
+    """1,024 characters, as long as a key: all different ones pass, however many they are."""
+    different = "".join(chr(0x4E00 + number) for number in range(1_023))
+    assert matches({"a": [{"wildcard": f"*{different}"}]}, {"a": f"x{different}"})
+    for repeating in ("*" + "a" * 1_023, "*a" * 512, "*" + "ab" * 511):
+        with pytest.raises(InvalidPattern, match="Rule is too complex"):
+            compile_pattern({"a": [{"wildcard": repeating}]})
 
 
 def ambiguous(elements: int) -> dict[str, Any]:

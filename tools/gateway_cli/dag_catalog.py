@@ -115,16 +115,25 @@ _WORDS: Final[Mapping[Problem, str]] = {
     "stale": "the file of DAG {dag!r} is gone or broken in {environment}",
     "missing": "{environment} lists no DAG {dag!r}",
 }
-_FEW: Final = 5  # rules that are named
+_FEW: Final = 5  # rules of a DAG, and DAGs of one environment and problem, that are named
 
 
 def print_dag_check(check: DagCheck) -> None:
     """Tell a person: each warning with the age of its list, then what could not be checked."""
+    alike: dict[tuple[str, Problem], list[DagWarning]] = {}
     for warning in check.warnings:
-        what = _WORDS[warning.problem].format(dag=warning.dag_id, environment=warning.environment)
-        more = f" and {len(warning.rules) - _FEW} more" if len(warning.rules) > _FEW else ""
-        age = _age(check.ages[warning.environment] or 0.0)
-        print_note(f"Warning: {what}, by its list of {age} ago: {', '.join(warning.rules[:_FEW])}{more}")
+        alike.setdefault((warning.environment, warning.problem), []).append(warning)
+    for (environment, problem), warnings in alike.items():
+        age = _age(check.ages[environment] or 0.0)
+        for warning in warnings[:_FEW]:
+            what = _WORDS[problem].format(dag=warning.dag_id, environment=environment)
+            more = f" and {len(warning.rules) - _FEW} more" if len(warning.rules) > _FEW else ""
+            print_note(f"Warning: {what}, by its list of {age} ago: {', '.join(warning.rules[:_FEW])}{more}")
+        if len(warnings) > _FEW:
+            word = {"missing": "not listed"}.get(problem, problem)
+            print_note(
+                f"Warning: so it is with {len(warnings) - _FEW} more DAGs, {word} in {environment}: -o json names them all"
+            )
     if check.trouble:
         print_note(f"DAGs were not checked: {check.trouble}")
     for name, known in check.ages.items():
@@ -136,6 +145,8 @@ def print_dag_check(check: DagCheck) -> None:
 
 def _age(seconds: float) -> str:
     minutes = round(seconds / 60)
+    if not minutes:
+        return f"{seconds:.0f} s"
     if minutes < 120:  # noqa: PLR2004  two hours
         return f"{minutes} min"
     hours = minutes // 60

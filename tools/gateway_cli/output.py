@@ -1,7 +1,7 @@
 """What the commands print: tables for people, JSON for programs; notes and errors go to stderr."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,19 +31,48 @@ class Refused(click.ClickException):
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table to stdout: folded to a terminal's width, but not where it is piped elsewhere."""
+    """Print a table to stdout: folded to a terminal's width, but not where it is piped elsewhere.
+
+    Where a terminal is too narrow to read it, each row is a block of lines.
+    """
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415  a tenth of a second, which -o json and errors do not pay
     from rich.table import Table  # noqa: PLC0415
 
-    console = _console()
+    console, rows = _console(), list(rows)
+    whole = {number for number, name in enumerate(columns) if number == 0 or name.endswith("(UTC)")}
+    if _least_width(columns, rows, whole) > console.width:
+        _print_blocks(columns, rows)
+        return
     table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    for name, column in zip(columns, table.columns, strict=True):
+    for number, column in enumerate(table.columns):
         column.overflow = "fold"
-        column.no_wrap = name.endswith("(UTC)")  # a date in two is none
-    table.columns[0].no_wrap = True  # the id, which people copy
+        column.no_wrap = number in whole  # the id, which people copy, and dates
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+_LEAST = 10  # characters of a column that may be folded
+
+
+def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]], whole: Collection[int]) -> int:
+    """Return the width that a table needs to be read: those columns whole, and something of the others."""
+    widths = [
+        max(len(line) for cell in cells for line in cell.split("\n"))
+        for cells in zip(columns, *rows, strict=True)
+    ]
+    return sum(
+        width if number in whole else min(width, _LEAST) for number, width in enumerate(widths)
+    ) + 2 * (len(widths) - 1)
+
+
+def _print_blocks(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    width = max(map(len, columns))
+    for row in rows:
+        for name, cell in zip(columns, row, strict=True):
+            for line in cell.split("\n"):
+                print_text((f"{name.ljust(width)}  ", "bold"), line)
+        print_text("")
 
 
 def print_text(*parts: str | tuple[str, str], style: str = "") -> None:

@@ -109,7 +109,7 @@ def show(connection: Connection, letter_id: str, output: str) -> None:
         click.echo(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
 
 
-@dlq.command()
+@dlq.command(short_help="Send dead letters again.")
 @ids_argument
 @_filters
 @all_option
@@ -152,7 +152,7 @@ def redrive(
             redrive_letters(connection, found, letters, summary, advance)
 
 
-@dlq.command()
+@dlq.command(short_help="Put dead letters away, after asking.")
 @ids_argument
 @_filters
 @all_option

@@ -70,7 +70,7 @@ def list_held(connection: Connection, filters: Filters, limit: int, output: str)
         print_note(f"{len(rows) - limit:,} more: give filters, or a higher --limit")
 
 
-@held.command()
+@held.command(short_help="Let held requests run.")
 @ids_argument
 @_filters
 @all_option

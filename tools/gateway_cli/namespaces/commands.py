@@ -128,23 +128,18 @@ def apply(
     known = dict(store.namespaces().known) | {namespace.name: namespace for namespace in wanted}
     after = Namespaces(known)
     _ask_about(_newly_refused(connection, after), yes=yes)
-    outcomes = [
-        {
-            "namespace": namespace.name,
-            "outcome": store.put(
-                namespace,
-                stored.get(namespace.name, StoredNamespace(namespace.name)),
-                by=by or connection.caller,
-                now=now(),
-                commit=commit_of([file]) if commit is None else commit,
-            ),
-        }
-        for namespace in wanted
-    ]
-    if output == "json":
-        print_json({"applied": outcomes})
-    else:
-        print_table(["NAMESPACE", "OUTCOME"], [tuple(outcome.values()) for outcome in outcomes])
+    commit = commit_of([file]) if commit is None else commit
+    outcomes: list[dict[str, str]] = []
+    try:
+        for namespace in wanted:
+            read = stored.get(namespace.name, StoredNamespace(namespace.name))
+            outcome = store.put(namespace, read, by=by or connection.caller, now=now(), commit=commit)
+            outcomes.append({"namespace": namespace.name, "outcome": outcome})
+    finally:  # what was written before an error is written: it is told first, then the error
+        if output == "json":
+            print_json({"applied": outcomes})
+        elif outcomes:
+            print_table(["NAMESPACE", "OUTCOME"], [tuple(each.values()) for each in outcomes])
 
 
 @namespaces.command(short_help="Delete an allow-list.")

@@ -123,7 +123,7 @@ def enable(connection: Connection, rule_id: str, by: str | None, output: str) ->
     release_held(connection, [rule_id])
 
 
-@rules.command()
+@rules.command(short_help="Stop a rule within seconds.")
 @rule_id_argument
 @by_option
 @output_option

@@ -144,14 +144,16 @@ def apply_plan(
     for rule in rules.values():
         if problems := namespaces.permits(rule) if namespaces else []:
             raise InvalidRule(rule.id, tuple(problems))
-    _refuse_stale(plan, store.everything())
+    stored = (
+        store.everything()
+    )  # each is written on condition that it is as it was read here: one call a rule
+    _refuse_stale(plan, stored)
     for change in plan.changes:
-        version = plan.versions[change.rule_id]
+        read = stored.get(change.rule_id, StoredRuleItem.deleted(change.rule_id))
         if change.rule_id in rules:
-            rule = rules[change.rule_id]
-            yield store.put(rule, by=by, now=now, commit=plan.commit, read_version=version)
+            yield store.put(rules[change.rule_id], by=by, now=now, commit=plan.commit, read=read)
         else:
-            yield store.delete(change.rule_id, by=by, now=now, commit=plan.commit, read_version=version)
+            yield store.delete(change.rule_id, by=by, now=now, commit=plan.commit, read=read)
 
 
 def _refuse_stale(plan: Plan, stored: Mapping[str, StoredRuleItem]) -> None:

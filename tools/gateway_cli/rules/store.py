@@ -99,16 +99,17 @@ class RulesStore:
         now: datetime,
         commit: str = "",
         keep_state: bool = False,
-        read_version: int | None = None,
+        read: StoredRuleItem | None = None,
         change: str | None = None,
     ) -> Applied:
         """Create or update a rule; one that is the same already is left untouched.
 
         With `keep_state` an existing rule keeps the state it has in the table, whatever `rule.state` says.
-        With `read_version` the rule has to be that version still (0: never have been), or `RuleChanged` is
-        raised. `change` says in the history what this was, where it was more than an edit.
+        With `read`, the rule as the caller has read it, it has to be that version still (0: never have been), or
+        `RuleChanged` is raised; it is not read again. `change` says in the history what this was, where it was more
+        than an edit.
         """
-        stored = self._read(rule.id, read_version)
+        stored = read or self._read(rule.id)
         if keep_state and stored.exists:
             rule = replace(rule, state=kept_state(stored.state))
         wanted = StoredRuleItem(
@@ -147,10 +148,10 @@ class RulesStore:
         return Applied(rule_id, "updated", wanted.version, state)
 
     def delete(
-        self, rule_id: str, *, by: str, now: datetime, commit: str = "", read_version: int | None = None
+        self, rule_id: str, *, by: str, now: datetime, commit: str = "", read: StoredRuleItem | None = None
     ) -> Applied:
-        """Delete a rule and its copies; its versions, and their count, stay behind."""
-        stored = self._read(rule_id, read_version)
+        """Delete a rule and its copies, `read` as for `put`; its versions, and their count, stay behind."""
+        stored = read or self._read(rule_id)
         if not stored.exists:
             raise self._missing(rule_id)
         wanted = StoredRuleItem.deleted(
@@ -207,15 +208,16 @@ class RulesStore:
         )
         return (item for page in pages for item in page["Items"])
 
-    def _read(self, rule_id: str, expected: int | None = None) -> StoredRuleItem:
+    def _read(self, rule_id: str) -> StoredRuleItem:
         answer = self._client.get_item(TableName=self._table, Key=rule_key(rule_id), ConsistentRead=True)
-        stored = read_item(answer["Item"]) if "Item" in answer else StoredRuleItem.deleted(rule_id)
-        if expected is not None and stored.version != expected:
-            raise RuleChanged(
-                f"rule {rule_id!r} was changed by {stored.updated_by or 'somebody else'}: it is version "
-                f"{stored.version} now, and was {expected} when this was decided: run again"
-            )
-        return stored
+        return read_item(answer["Item"]) if "Item" in answer else StoredRuleItem.deleted(rule_id)
+
+    def _changed(self, read: StoredRuleItem) -> RuleChanged:
+        stored = self._read(read.id)
+        return RuleChanged(
+            f"rule {read.id!r} was changed by {stored.updated_by or 'somebody else'}: it is version {stored.version} now, "
+            f"and was {read.version} when this was decided: run again"
+        )
 
     def _write(self, read: StoredRuleItem, wanted: StoredRuleItem) -> None:
         actions = change_actions(self._table, read, wanted)
@@ -228,9 +230,7 @@ class RulesStore:
                     raise
                 reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
                 if "ConditionalCheckFailed" in reasons:
-                    raise RuleChanged(
-                        f"rule {wanted.id!r} was changed by somebody else since it was read: run again"
-                    ) from error
+                    raise self._changed(read) from error
                 if not _PASSING_REASONS.intersection(reasons):
                     raise
                 if pause is None:

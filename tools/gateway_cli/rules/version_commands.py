@@ -155,7 +155,7 @@ def rollback(connection: Connection, rule_id: str, version: int, by: str | None,
         rule,
         by=by or connection.caller,
         now=now(),
-        read_version=current.version,
+        read=current,
         change=f"rolled back to version {version}",
     )
     changes = _changes(current, store.get(rule_id)) if applied.outcome != "unchanged" else []

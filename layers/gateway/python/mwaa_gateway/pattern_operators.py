@@ -5,7 +5,7 @@ Exists false is read by `patterns`: it asks about a field, not about a value.
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from mwaa_gateway.errors import InvalidPattern
@@ -272,6 +272,8 @@ def _wildcard(operand: Any) -> ValuePattern:
 
 def _pieces(text: str) -> tuple[str, ...]:
     r"""Split at each `*`; `\*` and `\\` stand for themselves. Positions are bytes after an opening quote."""
+    if "\\" not in text and "**" not in text:
+        return tuple(text.split("*"))
     pieces = [""]
     position = 0
     while position < len(text):
@@ -297,35 +299,39 @@ def _byte(text: str, position: int) -> int:
 
 
 def _complexity(pieces: tuple[str, ...]) -> int:
-    """Count the prefixes of the pattern that can be alive at once, for the worst value.
+    """Count the prefixes of the pattern that can be alive at once, for the worst value; what is over the maximum is enough.
 
     That is: each `*` once reached, and each beginning of a later piece that is an end of the value read so
     far. The worst such end is itself the beginning of a piece, so an automaton over the pieces (Aho-Corasick)
     holds the answer.
     """
     later = pieces[1:]  # what stands before the first * is dead once that is reached
-    following: list[dict[str, int]] = [{}]
-    alive = [0]  # by node: how many pieces begin this way; then, with what is alive at its longest proper end
-    for piece in later:
-        node = 0
-        for character in piece:
-            if character not in following[node]:
-                following[node][character] = len(following)
-                following.append({})
-                alive.append(0)
-            node = following[node][character]
-            alive[node] += 1
-    shorter = [0] * len(following)
-    queue = list(following[0].values())
-    for node in queue:  # grows while it is read: breadth first
-        alive[node] += alive[shorter[node]]
-        for character, child in following[node].items():
-            end = shorter[node]
-            while end and character not in following[end]:
-                end = shorter[end]
-            shorter[child] = following[end].get(character, 0)
-            queue.append(child)
-    return len(later) + max(alive)
+    stars = worst = len(later)
+    if stars > MAXIMUM_WILDCARD_COMPLEXITY:
+        return stars
+    # Nodes are the beginnings of pieces, the empty one first, shorter ones before longer. Of each: how many are alive
+    # with it, and its longest proper end that is a beginning too.
+    alive, ends, following = [0], [0], dict[tuple[int, str], int]()
+    queue: list[tuple[int, int, Sequence[str]]] = [(0, 0, later)]
+    for node, length, those in queue:  # grows while it is read: breadth first
+        longer: dict[str, list[str]] = {}
+        for piece in those:
+            if length < len(piece):
+                longer.setdefault(piece[length], []).append(piece)
+        for character, members in longer.items():
+            end, found = node, None
+            while end and found is None:
+                end = ends[end]
+                found = following.get((end, character))
+            following[node, character] = child = len(alive)
+            ends.append(found or 0)
+            alive.append(len(members) + alive[found or 0])
+            if alive[child] > worst - stars:
+                worst = stars + alive[child]
+                if worst > MAXIMUM_WILDCARD_COMPLEXITY:
+                    return worst
+            queue.append((child, length + 1, members))
+    return worst
 
 
 _READERS: Final[dict[str, Callable[[Any], ValuePattern]]] = {

@@ -27,10 +27,16 @@ def parsed(text: str) -> Any:
 
 
 class NamedTwice(dict[str, Any]):
-    """An object that had one name twice: fields merge, while an operator may be there only once."""
+    """An object that had one name twice; `pairs` is what stood there, in that order.
+
+    As a mapping it is what a person would take it for. Of fields each path's last list counts; an operator may be there
+    only once.
+    """
+
+    pairs: tuple[tuple[str, Any], ...] = ()
 
     def __repr__(self) -> str:
-        return f"NamedTwice({super().__repr__()})"
+        return f"NamedTwice({self.pairs!r})"
 
 
 class _Integer(int):
@@ -69,7 +75,7 @@ def _no_constant(text: str) -> NoReturn:
 
 def _merging(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build an object; of a name given twice, objects merge, two `$or` both hold, else the last one wins."""
-    merged: dict[str, Any] = {} if len({name for name, _ in pairs}) == len(pairs) else NamedTwice()
+    merged: dict[str, Any] = {}
     for name, value in pairs:
         earlier = merged.get(name)
         if isinstance(earlier, dict) and isinstance(value, dict):
@@ -81,4 +87,8 @@ def _merging(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             ]
         else:
             merged[name] = value
-    return merged
+    if len(merged) == len(pairs):
+        return merged
+    twice = NamedTwice(merged)
+    twice.pairs = tuple(pairs)
+    return twice

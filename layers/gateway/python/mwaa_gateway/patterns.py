@@ -232,6 +232,8 @@ def compile_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
         branches = reading.object([{}], "", "", document, inside_or=False)
         # kept as text: a fifth of the mapping's memory, and nobody can change it
         text = pattern if isinstance(pattern, str) else json.dumps(document, allow_nan=False, default=dict)
+    except RecursionError:  # in what a name's second value has replaced
+        raise InvalidPattern("Pattern is nested too deeply") from None
     except ValueError as error:
         raise InvalidPattern(f"Pattern is not JSON: {error}") from None
     if reading.problems:
@@ -267,7 +269,7 @@ class _Reading:
         """Add an object's fields to every branch; `$or` makes a branch for each of its alternatives."""
         if not value:
             self._refuse(where, "Empty objects are not allowed")
-        for name, child in value.items():
+        for name, child in value.pairs if isinstance(value, NamedTwice) else value.items():
             place = f"{where}.{name}" if where else str(name)
             if not isinstance(name, str):
                 self._refuse(place, f"Field name {name!r} must be a string")
