@@ -261,6 +261,6 @@ FAULTS = (
         32,
         DATA,
         "Any of these with everything logged",
-        "No CLI token and no Authorization header in any log, message, metric, table row or exception",
+        "No CLI token, web login or Authorization header in any log, message, metric, table row or exception",
     ),
 )

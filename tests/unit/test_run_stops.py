@@ -46,8 +46,7 @@ def test_a_run_is_marked_though_the_web_server_is_away_when_its_execution_ends(s
         scene.round()
     assert scene.airflow.asked.count(("fail_run", "load")) < 90  # an hour; further apart the longer it lasts
     scene.airflow.trouble = None
-    while not scene.airflow.failed and made.watched:
-        made = scene.round()
+    made = next(made for _ in range(30) if (made := scene.round()).stopped)
     assert ([one.marked for one in made.stopped], made.watched) == ([True], 0)
     assert closed(scene, run_id) == ["its execution is over; the run was marked failed"]
     scene.airflow.runs[run_id] = RUNNING  # somebody has it run again
