@@ -116,11 +116,13 @@ def test_rows_27_and_28_and_33_two_hundred_items_of_one_millisecond_under_all_fa
     assert waits.world.faults["states answer lost"] > 0
 
 
-@pytest.mark.parametrize(("aborted_at", "words"), [(3.0, 0), (15.0, 1)])
-def test_row_27_where_nobody_waits_any_more_the_watch_ends(aborted_at: float, words: int) -> None:
+@pytest.mark.parametrize(("aborted_at", "heartbeat_seconds", "words"), [(3.0, 15, 0), (15.0, 180, 1)])
+def test_row_27_where_nobody_waits_any_more_the_watch_ends(
+    aborted_at: float, heartbeat_seconds: int, words: int
+) -> None:
     """The first heartbeat is refused, or the run's end: once, and then the watch is closed."""
     waits = Waits()
-    state = WaitingState("Gone")
+    state = WaitingState("Gone", wait={"heartbeat_seconds": heartbeat_seconds})
     waits.enter(state)
     waits.states.abort(state, START + aborted_at)
 

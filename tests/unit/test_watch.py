@@ -205,6 +205,67 @@ def test_heartbeats_come_three_times_as_often_as_they_must(scene):
     assert len(scene.states.heartbeats) == 3
 
 
+def test_who_has_just_begun_to_wait_is_owed_no_heartbeat_yet(scene):
+    """Step Functions counts from the state's entry: two hundred that come at once cost the first round no word."""
+    for n in range(200):
+        scene.wait_for(index=n, token=f"token {n}", wait={"heartbeat_seconds": 30})
+    assert [scene.round(after=after).heartbeats for after in (5, 4, 2, 9, 1)] == [0, 0, 200, 0, 200]
+
+
+def test_the_most_urgent_heartbeat_is_sent_first(scene):
+    """Where a round's time is short: a state that gives up in half a minute, before hundreds that wait for hours."""
+    for n in range(200):
+        scene.wait_for(index=n, token=f"patient {n}", wait={"heartbeat_seconds": 3_600})
+    scene.wait_for(index=200, token="urgent", wait={"heartbeat_seconds": 30})
+    scene.clock += 1_200
+    scene.new_sandbox()
+    send = scene.states.heartbeat
+
+    def slowly(token):
+        scene.clock += 0.5
+        send(token)
+
+    scene.states.heartbeat = slowly
+    for _ in range(3):
+        scene.round()
+    assert scene.states.heartbeats.index("urgent") == 0
+    assert scene.states.heartbeats.count("urgent") == 3
+
+
+def test_a_long_round_is_interrupted_for_heartbeats(scene):
+    """Ten DAGs at five seconds a command, and two hundred ends to tell: nobody is silent for half a minute meanwhile."""
+    for n in range(300):
+        scene.wait_for(f"dag_{n % 10}", index=n, token=f"token {n}", wait={"heartbeat_seconds": 30})
+    heard = {f"token {n}": scene.clock for n in range(300)}
+    silences = []
+    states, send, tell = scene.airflow.states, scene.states.heartbeat, scene.states.send
+
+    def slow_states(*question):
+        scene.clock += 5
+        return states(*question)
+
+    def slow_heartbeat(token):
+        scene.clock += 0.02
+        silences.append(scene.clock - heard[token.text])
+        heard[token.text] = scene.clock
+        send(token)
+
+    def slow_tell(token, ending):
+        scene.clock += 0.2
+        tell(token, ending)
+
+    scene.airflow.states = slow_states
+    scene.states.heartbeat, scene.states.send = slow_heartbeat, slow_tell
+    for _ in range(6):
+        scene.round()
+    for run_id in list(scene.airflow.runs)[:200]:
+        scene.airflow.runs[run_id] = SUCCESS
+    for _ in range(6):
+        scene.round()
+    assert len(scene.states.told) == 200
+    assert max(silences) < 30
+
+
 def test_heartbeats_go_on_while_airflow_is_away(scene):
     """An environment being updated fails no state."""
     scene.wait_for(wait={"heartbeat_seconds": 60})
@@ -218,7 +279,7 @@ def test_nobody_waits_any_more_shows_in_the_heartbeat(scene):
     """The watch ends; the run goes on."""
     scene.wait_for()
     scene.states.closed.add("token-1")
-    made = scene.round()
+    made = scene.round(after=60)
     assert (len(made.abandoned), made.watched) == (1, 0)
     assert scene.store.tokens == {}
 
@@ -326,6 +387,8 @@ def test_heartbeats_leave_time_to_ask_and_all_are_sent_in_a_few_rounds(scene):
     """A new sandbox owes one to each of a thousand who wait, at a tenth of a second each: far more than a round has."""
     for n in range(1_000):
         scene.wait_for(index=n, token=f"token {n}", wait={"heartbeat_seconds": 3_600})
+    scene.clock += 3_000
+    scene.new_sandbox()
     send = scene.states.heartbeat
 
     def slowly(token):

@@ -7,6 +7,7 @@
 
 One round at a time (the watch queue has one message group), so that watching takes one slot of the web server. A DAG
 is asked about again after an eighth of the age of its youngest watch: five seconds at first, a minute at the longest.
+A round that takes long is interrupted, between two commands or two endings, for the heartbeats that have become due.
 What a sandbox knows of earlier rounds only saves questions; a new one asks anew.
 """
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, assert_never
 
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.heartbeats import Heartbeats
 from mwaa_gateway.run_states import RunEnd, RunState, RunsUnknown
 from mwaa_gateway.task_call import Token
 from mwaa_gateway.watches import Ending, Failed, RequestState, Succeeded, TokenClosed, Watch, WatchStore
@@ -26,8 +28,9 @@ __all__ = ["Airflow", "Callbacks", "Round", "Watcher"]
 FIRST_INTERVAL_SECONDS: Final = 5.0
 LONGEST_INTERVAL_SECONDS: Final = 60.0
 AGE_PER_INTERVAL: Final = 8
-HEARTBEATS_PER_TIMEOUT: Final = 3
 HEARING_SECONDS: Final = 8.0  # of a round, after which no further heartbeat is sent before Airflow is asked
+BREAK_EVERY_SECONDS: Final = 5.0  # of asking and telling: then what has become due of heartbeats,
+BREAK_SECONDS: Final = 2.0  # for so long
 ASKING_SECONDS: Final = (
     15.0  # of a round, after which no further DAG is asked about: one command may take 70 s
 )
@@ -98,8 +101,13 @@ class Watcher:
     now: Callable[[], float]
     _asked: dict[str, float] = field(default_factory=dict)
     _started: set[str] = field(default_factory=set)
-    _heard: dict[str, float] = field(default_factory=dict)
+    _heartbeats: Heartbeats = field(init=False)
+    _waiting: dict[str, Watch] = field(default_factory=dict)  # in this round, by token mark
+    _break_at: float = 0.0
     _asks_first: bool = False  # the round before had no time left to ask
+
+    def __post_init__(self) -> None:
+        self._heartbeats = Heartbeats(self.now)
 
     def round(self, *, ended_executions: Sequence[str] = (), ended_runs: Sequence[str] = ()) -> Round:
         """Make one round.
@@ -113,30 +121,32 @@ class Watcher:
         report = Round()
         began = self.now()
         watches = self.store.watched(self.environment)
-        waiting: list[Watch] = []
-        for watch in watches:
-            if watch.execution_arn in ended_executions:
-                self._stop(watch, report)
-            elif watch.ending is None:
-                waiting.append(watch)
-            elif self.now() <= began + TELLING_SECONDS:
+        over = [watch for watch in watches if watch.execution_arn in ended_executions]
+        awaited = [watch for watch in watches if watch.execution_arn not in ended_executions]
+        self._waiting = {watch.token_mark: watch for watch in awaited if watch.ending is None}
+        self._heartbeats.watch_over(self._waiting.values())
+        self._send_heartbeats(report, until=began + (0 if self._asks_first else HEARING_SECONDS))
+        for watch in over:
+            self._break(report)
+            self._stop(watch, report)
+        for watch in awaited:
+            if watch.ending is not None and self.now() <= began + TELLING_SECONDS:
+                self._break(report)
                 self._tell(watch, watch.ending, report)
-        waiting = self._heartbeats(
-            waiting, report, until=began + (0 if self._asks_first else HEARING_SECONDS)
-        )
-        due = self._due(waiting, set(ended_runs))
+        due = self._due([*self._waiting.values()], set(ended_runs))
         by_dag: defaultdict[str, list[Watch]] = defaultdict(list)
-        for watch in self._in_airflow([watch for watch in waiting if watch.dag_id in due], report):
+        for watch in self._in_airflow([one for one in self._waiting.values() if one.dag_id in due], report):
             by_dag[watch.dag_id].append(watch)
         for dag_id in due - by_dag.keys():
             self._asked[dag_id] = self.now()  # the ledger was: none of its runs is in Airflow yet
         self._asks_first = bool(by_dag) and self.now() > began + ASKING_SECONDS
         for dag_id in sorted(by_dag, key=lambda dag_id: self._asked.get(dag_id, 0.0)):
+            self._break(report)
             if self.now() > began + ASKING_SECONDS:
                 break  # the others are due in the next round, and come first there
             self._ask(dag_id, by_dag[dag_id], report, until=began + TELLING_SECONDS)
         report.watched = len(watches) - len(report.told) - len(report.abandoned) - len(report.stopped)
-        self._forget(waiting)
+        self._started &= {watch.run_id for watch in self._waiting.values()}
         return report
 
     def _due(self, waiting: Sequence[Watch], ended_runs: set[str]) -> set[str]:
@@ -182,6 +192,7 @@ class Watcher:
             if self.now() > until:
                 self._asked.pop(dag_id)  # the rest is told in the next round
                 return
+            self._break(report)
             match states.get(watch.run_id):
                 case None:
                     self._missing(watch, report)
@@ -223,6 +234,7 @@ class Watcher:
                 assert_never(end)
 
     def _end(self, watch: Watch, ending: Ending, report: Round) -> None:
+        self._waiting.pop(watch.token_mark, None)
         if self.store.decide(watch, ending):
             self._tell(watch, ending, report)
 
@@ -247,40 +259,32 @@ class Watcher:
             self.store.close(watch, "its execution is over")
         report.stopped.append(watch)
 
-    def _heartbeats(self, waiting: Sequence[Watch], report: Round, *, until: float) -> list[Watch]:
-        """Send those that are due, the longest silent first, as long as there is time; return who is still waited for."""
-        never = float("-inf")
-        silent = sorted(waiting, key=lambda watch: self._heard.get(watch.token_mark, never))
-        gone: set[str] = set()
-        for watch in silent:
-            now = self.now()
-            if now >= until:
-                break  # a new sandbox owes one to everybody; the others are first in the next round
-            interval = watch.wait.heartbeat_seconds / HEARTBEATS_PER_TIMEOUT
-            due_at = self._heard.get(watch.token_mark, never) + interval
-            if now >= due_at and not self._is_awaited(watch, report):
-                gone.add(watch.token_mark)
-        return [watch for watch in waiting if watch.token_mark not in gone]
+    def _break(self, report: Round) -> None:
+        """Interrupt a long round for the heartbeats that have become due in it."""
+        if self.now() >= self._break_at:
+            self._send_heartbeats(report, until=self.now() + BREAK_SECONDS)
 
-    def _is_awaited(self, watch: Watch, report: Round) -> bool:
-        """Send a heartbeat; False where nobody waits for the run any more."""
+    def _send_heartbeats(self, report: Round, *, until: float) -> None:
+        """Send those that are due, as long as there is time; a new sandbox may owe one to everybody."""
+        for watch in self._heartbeats.due(self._waiting.values()):
+            if self.now() >= until:
+                break  # the others are more urgent the next time
+            self._send_heartbeat(watch, report)
+        self._break_at = self.now() + BREAK_EVERY_SECONDS
+
+    def _send_heartbeat(self, watch: Watch, report: Round) -> None:
+        """Send one; where nobody waits for the run any more, the watch ends."""
         try:
             self.callbacks.heartbeat(self.store.token(watch))
         except TokenClosed as closed:
+            self._waiting.pop(watch.token_mark)
             self.store.close(watch, f"nobody waits any more: {closed}")
             report.abandoned.append(watch)
-            return False
         except Unavailable as error:
             report.unclear.append(str(error))
         else:
-            self._heard[watch.token_mark] = self.now()
+            self._heartbeats.sent(watch)
             report.heartbeats += 1
-        return True
-
-    def _forget(self, waiting: Sequence[Watch]) -> None:
-        self._started &= {watch.run_id for watch in waiting}
-        marks = {watch.token_mark for watch in waiting}
-        self._heard = {mark: heard for mark, heard in self._heard.items() if mark in marks}
 
 
 _TRIGGERED: Final = RequestState("triggered")
