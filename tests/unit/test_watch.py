@@ -185,6 +185,20 @@ def test_polling_begins_at_seconds_and_widens_to_a_minute(scene):
     assert len(asked) < 85
 
 
+def test_a_round_says_when_the_next_has_something_to_do(scene):
+    """And it has, whenever that is; between two of them nothing becomes due."""
+    scene.wait_for("a", token="a", state="a")
+    scene.wait_for("b", token="b", state="b", wait={"heartbeat_seconds": 60})
+    made, rounds = scene.round(), 0
+    while scene.clock < 2_800:
+        before = scene.round(after=made.next_at - scene.clock - 1) if made.next_at > scene.clock + 1 else None
+        assert before is None or (before.questions, before.heartbeats) == (0, 0)
+        made = scene.round(after=made.next_at - scene.clock)
+        assert made.questions or made.heartbeats
+        rounds += 1
+    assert 120 < rounds < 200
+
+
 def test_an_end_is_told_within_one_interval(scene):
     """Even one that comes late: an hour after its start within a minute."""
     run_id = scene.wait_for()

@@ -42,6 +42,12 @@ class Heartbeats:
         due = [watch for watch in waiting if now >= self._heard[watch.token_mark] + _interval(watch)]
         return sorted(due, key=lambda watch: self._heard[watch.token_mark] + watch.wait.heartbeat_seconds)
 
+    def next_due(self, waiting: Collection[Watch]) -> float:
+        """Return when the next of them will be owed one, in seconds since the epoch; infinity where nobody waits."""
+        return min(
+            (self._heard[watch.token_mark] + _interval(watch) for watch in waiting), default=float("inf")
+        )
+
     def sent(self, watch: Watch) -> None:
         """Step Functions took one now."""
         self._heard[watch.token_mark] = self.now()

@@ -13,7 +13,7 @@ What a sandbox knows of earlier rounds only saves questions; a new one asks anew
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, assert_never
 
@@ -28,6 +28,7 @@ __all__ = ["Airflow", "Callbacks", "Round", "Watcher"]
 FIRST_INTERVAL_SECONDS: Final = 5.0
 LONGEST_INTERVAL_SECONDS: Final = 60.0
 AGE_PER_INTERVAL: Final = 8
+GRACE_SECONDS: Final = 0.5  # rounds come every few seconds: a little early is better than a whole round late
 HEARING_SECONDS: Final = 8.0  # of a round, after which no further heartbeat is sent before Airflow is asked
 BREAK_EVERY_SECONDS: Final = 5.0  # of asking and telling: then what has become due of heartbeats,
 BREAK_SECONDS: Final = 2.0  # for so long
@@ -79,7 +80,11 @@ class Callbacks(Protocol):
 
 @dataclass(slots=True)
 class Round:
-    """What one round came to. `watched` says how many watches are left: with none, no further round is needed."""
+    """What one round came to.
+
+    `watched` says how many watches are left: with none, no further round is needed. `next_at` is when the next question or
+    heartbeat is due, in seconds since the epoch, as far as is known.
+    """
 
     told: list[tuple[Watch, Ending]] = field(default_factory=list)
     abandoned: list[Watch] = field(default_factory=list)
@@ -88,6 +93,7 @@ class Round:
     heartbeats: int = 0
     questions: int = 0  # to Airflow: commands or calls, but for further pages
     watched: int = 0
+    next_at: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -147,22 +153,29 @@ class Watcher:
             self._ask(dag_id, by_dag[dag_id], report, until=began + TELLING_SECONDS)
         report.watched = len(watches) - len(report.told) - len(report.abandoned) - len(report.stopped)
         self._started &= {watch.run_id for watch in self._waiting.values()}
+        if report.watched == len(self._waiting):  # else there is somebody left to tell
+            asks = self._ask_at(self._waiting.values()).values()
+            report.next_at = min([self._heartbeats.next_due(self._waiting.values()), *asks])
         return report
 
     def _due(self, waiting: Sequence[Watch], ended_runs: set[str]) -> set[str]:
         """Return the DAGs that are to be asked about in this round."""
-        now, youngest = self.now(), dict[str, float]()
+        now = self.now()
+        due = {watch.dag_id for watch in waiting if watch.run_id in ended_runs}
+        return due | {dag_id for dag_id, at in self._ask_at(waiting).items() if now >= at - GRACE_SECONDS}
+
+    def _ask_at(self, waiting: Iterable[Watch]) -> dict[str, float]:
+        """Return when each DAG is to be asked about next."""
+        youngest: dict[str, float] = {}
         for watch in waiting:
             youngest[watch.dag_id] = max(youngest.get(watch.dag_id, 0.0), watch.waiting_since)
-        due = {watch.dag_id for watch in waiting if watch.run_id in ended_runs}
+        ask_at = {}
         for dag_id, since in youngest.items():
-            interval = min(
-                LONGEST_INTERVAL_SECONDS, max(FIRST_INTERVAL_SECONDS, (now - since) / AGE_PER_INTERVAL)
-            )
-            # Rounds come every few seconds: half a second early is better than a whole round late.
-            if now - self._asked.get(dag_id, 0.0) >= interval - 0.5:
-                due.add(dag_id)
-        return due
+            asked = self._asked.get(dag_id, 0.0)
+            # So that the interval is that part of the age when it ends.
+            interval = (asked - since) / (AGE_PER_INTERVAL - 1)
+            ask_at[dag_id] = asked + min(LONGEST_INTERVAL_SECONDS, max(FIRST_INTERVAL_SECONDS, interval))
+        return ask_at
 
     def _in_airflow(self, due: Sequence[Watch], report: Round) -> list[Watch]:
         """Return the watches whose run is in Airflow, as far as the ledger knows; end those whose run will not be."""

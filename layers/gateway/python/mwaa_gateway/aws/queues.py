@@ -14,6 +14,7 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.ingest import DeadEvent
 from mwaa_gateway.outcomes import Rejected
 from mwaa_gateway.trigger_request import TriggerRequest
+from mwaa_gateway.watch_notices import NEXT_ROUND
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -57,7 +58,10 @@ class WatchQueues:
     """Implements `mwaa_gateway.task.WatchQueue`: one FIFO queue per environment, in one message group.
 
     So its messages are taken one batch at a time, and watching takes one slot. Its messages are delayed by the queue, which
-    makes the pause between two rounds. `url` holds `{environment}`, or is that of one environment.
+    makes the pause between two rounds. SQS delays no single message of a FIFO queue: where nothing is due for longer, the
+    watcher gives its message back for later instead (`VisibilityTimeout`), and the group rests with it.
+
+    `url` holds `{environment}`, or is that of one environment.
     """
 
     def __init__(self, client: "SQSClient", url: str) -> None:
@@ -71,7 +75,7 @@ class WatchQueues:
     def next_round(self, environment: str, now: float) -> None:
         """Have it make its next round. However many ask for one in the same five seconds, SQS keeps one of them."""
         slot = int(now // ROUND_SECONDS)
-        self._send(environment, {"round": "next"}, f"round-{slot}", now)
+        self._send(environment, {"round": NEXT_ROUND}, f"round-{slot}", now)
 
     def _send(self, environment: str, document: dict[str, Any], deduplication_id: str, now: float) -> None:
         with unavailable_unless_answered("the watch queue did not take the message"):
