@@ -153,6 +153,9 @@ def test_a_run_that_will_not_run_ends_the_wait_as_the_caller_chose(scene, state,
     if error:
         cause = scene.states.told[0][1].cause
         assert (cause["run_id"], cause["reason"]) == (run_id, state.reason or state.not_runnable)
+        assert cause["text"] == (
+            state.text or "the DAG is paused, and its run starts when somebody unpauses it"
+        )
     assert scene.airflow.asked == []
 
 

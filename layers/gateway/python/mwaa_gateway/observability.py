@@ -12,7 +12,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from mwaa_gateway.dispatch import Dispatched
 from mwaa_gateway.errors import GatewayError, Unavailable
 from mwaa_gateway.ingest import DeadEventReason, IngressReport
-from mwaa_gateway.outcomes import AlreadyTriggered, Held, NotRunnable, Reason, Retryable, Triggered
+from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
 from mwaa_gateway.task_call import TaskCall
 from mwaa_gateway.trigger_request import TriggerRequest
 from mwaa_gateway.watch import Round
@@ -33,11 +33,6 @@ __all__ = [
 # Both read only their own POWERTOOLS_* variables; neither makes a call.
 logger = Logger()
 metrics = Metrics()
-
-_NOT_RUNNABLE = {
-    NotRunnable.PAUSED: "accepted, not runnable: the DAG is paused, and its run starts when somebody unpauses it",
-    NotRunnable.STALE: "accepted, not runnable: the DAG's file is gone or broken, and its run stays queued",
-}
 
 
 def report_ingress(report: IngressReport) -> None:
@@ -131,7 +126,9 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
     well = isinstance(outcome, Triggered | AlreadyTriggered | Held) and not_runnable is None
     log = logger.info if well else logger.warning
     log(
-        (not_runnable and _NOT_RUNNABLE[not_runnable]) or getattr(outcome, "text", "") or "run started",
+        (not_runnable and f"accepted, not runnable: {not_runnable.text}")
+        or getattr(outcome, "text", "")
+        or "run started",
         extra={
             "event_id": request and request.event["id"],
             "rule_id": request and request.rule_id,

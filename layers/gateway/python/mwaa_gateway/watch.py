@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, assert_never
 
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.heartbeats import Heartbeats
+from mwaa_gateway.outcomes import NotRunnable
 from mwaa_gateway.run_states import RunEnd, RunState, RunsUnknown
 from mwaa_gateway.task_call import Token
 from mwaa_gateway.watches import Ending, Failed, RequestState, Succeeded, TokenClosed, Watch, WatchStore
@@ -305,7 +306,8 @@ _TRIGGERED: Final = RequestState("triggered")
 
 def _never_runs(watch: Watch, state: RequestState) -> Ending | None:
     """Return how a wait ends whose run will not be executed, or None: it may still be."""
-    about = _about(watch) | {"reason": state.reason or state.not_runnable, "text": state.text}
+    text = NotRunnable(state.not_runnable).text if state.not_runnable else state.text
+    about = _about(watch) | {"reason": state.reason or state.not_runnable, "text": text}
     if state.state == "dead":
         return Failed("DagRunRejected", about)
     if watch.wait.when_not_runnable == "fail" and (state.state == "held" or state.not_runnable):
