@@ -83,8 +83,8 @@ class Callbacks(Protocol):
 class Round:
     """What one round came to.
 
-    `watched` says how many watches are left: with none, no further round is needed. `next_at` is when the next question or
-    heartbeat is due, in seconds since the epoch, as far as is known.
+    `found` says how many watches there were, `watched` how many are left: with none, no further round is needed.
+    `next_at` is when the next question or heartbeat is due, in seconds since the epoch; 0 where somebody is left to be told.
     """
 
     told: list[tuple[Watch, Ending]] = field(default_factory=list)
@@ -93,6 +93,7 @@ class Round:
     unclear: list[str] = field(default_factory=list)
     heartbeats: int = 0
     questions: int = 0  # to Airflow: commands or calls, but for further pages
+    found: int = 0
     watched: int = 0
     next_at: float = 0.0
 
@@ -125,9 +126,9 @@ class Watcher:
         Raises:
             Unavailable: the watches cannot be read or written; the round is to be made again.
         """
-        report = Round()
         began = self.now()
         watches = self.store.watched(self.environment)
+        report = Round(found=len(watches))
         over = [watch for watch in watches if watch.execution_arn in ended_executions]
         awaited = [watch for watch in watches if watch.execution_arn not in ended_executions]
         self._waiting = {watch.token_mark: watch for watch in awaited if watch.ending is None}
@@ -152,7 +153,7 @@ class Watcher:
             if self.now() > began + ASKING_SECONDS:
                 break  # the others are due in the next round, and come first there
             self._ask(dag_id, by_dag[dag_id], report, until=began + TELLING_SECONDS)
-        report.watched = len(watches) - len(report.told) - len(report.abandoned) - len(report.stopped)
+        report.watched = report.found - len(report.told) - len(report.abandoned) - len(report.stopped)
         self._started &= {watch.run_id for watch in self._waiting.values()}
         if report.watched == len(self._waiting):  # else there is somebody left to tell
             asks = self._ask_at(self._waiting.values()).values()

@@ -14,7 +14,7 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.ingest import DeadEvent
 from mwaa_gateway.outcomes import Rejected
 from mwaa_gateway.trigger_request import TriggerRequest
-from mwaa_gateway.watch_notices import NEXT_ROUND
+from mwaa_gateway.watch_notices import NEXT_ROUND, WAKE
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -68,9 +68,9 @@ class WatchQueues:
         self._client = client
         self._url = url
 
-    def wake(self, environment: str, now: float) -> None:
-        """Have the environment's watcher make a round soon, whatever else is on its way."""
-        self._send(environment, {"round": "wake"}, uuid.uuid4().hex, now)
+    def wake(self, environment: str, now: float, tries: int = 0) -> None:
+        """Have the environment's watcher make a round soon, whatever else is on its way; `tries` of them saw no watch."""
+        self._send(environment, {"round": WAKE, "tries": tries}, uuid.uuid4().hex, now)
 
     def next_round(self, environment: str, now: float) -> None:
         """Have it make its next round. However many ask for one in the same five seconds, SQS keeps one of them."""
