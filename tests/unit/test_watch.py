@@ -214,6 +214,19 @@ def test_an_end_is_told_within_one_interval(scene):
     assert scene.clock - since <= 60
 
 
+def test_after_an_unclear_answer_it_is_asked_sooner_and_ever_more_seldom(scene):
+    """A long run's end is told within a minute or so, though an answer was lost; an Airflow that is away is spared."""
+    scene.wait_for()
+    for _ in range(720):
+        scene.round()
+    scene.airflow.silent = True
+    asked = [scene.clock for _ in range(60) if scene.round().questions]
+    assert [later - earlier for earlier, later in pairwise(asked)] == [10, 20, 40, 60, 60, 60]
+    scene.airflow.silent = False
+    asked = [scene.clock for _ in range(36) if scene.round().questions]
+    assert [later - earlier for earlier, later in pairwise(asked)] == [60, 60]
+
+
 def test_heartbeats_come_three_times_as_often_as_they_must(scene):
     """And only where the run goes on."""
     scene.wait_for(wait={"heartbeat_seconds": 60})

@@ -12,7 +12,7 @@ What a sandbox knows of earlier rounds only saves questions; a new one asks anew
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, assert_never
@@ -108,6 +108,9 @@ class Watcher:
     callbacks: Callbacks
     now: Callable[[], float]
     _asked: dict[str, float] = field(default_factory=dict)
+    _unclear: Counter[str] = field(
+        default_factory=Counter
+    )  # answers about a DAG in a row that told too little
     _started: set[str] = field(default_factory=set)
     _heartbeats: Heartbeats = field(init=False)
     _waiting: dict[str, Watch] = field(default_factory=dict)  # in this round, by token mark
@@ -176,7 +179,10 @@ class Watcher:
             asked = self._asked.get(dag_id, 0.0)
             # So that the interval is that part of the age when it ends.
             interval = (asked - since) / (AGE_PER_INTERVAL - 1)
-            ask_at[dag_id] = asked + min(LONGEST_INTERVAL_SECONDS, max(FIRST_INTERVAL_SECONDS, interval))
+            longest = LONGEST_INTERVAL_SECONDS
+            if unclear := self._unclear[dag_id]:  # a run may have ended by now
+                longest = min(longest, FIRST_INTERVAL_SECONDS * 2 ** min(unclear, 4))
+            ask_at[dag_id] = asked + min(longest, max(FIRST_INTERVAL_SECONDS, interval))
         return ask_at
 
     def _in_airflow(self, due: Sequence[Watch], report: Round) -> list[Watch]:
@@ -202,7 +208,21 @@ class Watcher:
         )
         if isinstance(states, RunsUnknown):
             report.unclear.append(states.text)
+            self._unclear[dag_id] += 1
             return
+        unclear = len(report.unclear)
+        self._tell_ends(dag_id, group, states, report, until=until)
+        self._unclear[dag_id] = self._unclear[dag_id] + 1 if len(report.unclear) > unclear else 0
+
+    def _tell_ends(
+        self,
+        dag_id: str,
+        group: Sequence[Watch],
+        states: Mapping[str, RunState],
+        report: Round,
+        *,
+        until: float,
+    ) -> None:
         for watch in group:
             if self.now() > until:
                 self._asked.pop(dag_id)  # the rest is told in the next round
