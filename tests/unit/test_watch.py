@@ -451,6 +451,6 @@ def test_a_request_that_waits_does_not_put_its_dags_runs_last(scene):
     for name in "ab":
         scene.wait_for(name, token=name, state=name)
     scene.wait_for("a", token="waits", state="waits", in_airflow=False)
-    scene.watcher._asked.update(a=1_000.0, b=1_000.5)
+    scene.watcher._questions._asked.update(a=1_000.0, b=1_000.5)
     scene.round(after=10)
     assert [dag_id for _, dag_id in scene.airflow.asked] == ["a", "b"]

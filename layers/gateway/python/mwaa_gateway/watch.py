@@ -5,31 +5,27 @@
                                     in Airflow ──one question a DAG──▶ ended ──────▶ decide, tell, close
                                                                   └──▶ goes on ────▶ heartbeat, when it is due
 
-One round at a time (the watch queue has one message group), so that watching takes one slot of the web server. A DAG
-is asked about again after an eighth of the age of its youngest watch: five seconds at first, a minute at the longest.
-A round that takes long is interrupted, between two commands or two endings, for the heartbeats that have become due.
+One round at a time (the watch queue has one message group), so that watching takes one slot of the web server. A round
+that takes long is interrupted, between two commands or two endings, for the heartbeats that have become due.
 What a sandbox knows of earlier rounds only saves questions; a new one asks anew.
 """
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, assert_never
 
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.heartbeats import Heartbeats
 from mwaa_gateway.outcomes import NotRunnable
+from mwaa_gateway.questions import Questions
 from mwaa_gateway.run_states import RunEnd, RunState, RunsUnknown
 from mwaa_gateway.task_call import Token
 from mwaa_gateway.watches import Ending, Failed, RequestState, Succeeded, TokenClosed, Watch, WatchStore
 
 __all__ = ["Airflow", "Callbacks", "Round", "Watcher"]
 
-FIRST_INTERVAL_SECONDS: Final = 5.0
-LONGEST_INTERVAL_SECONDS: Final = 60.0
-AGE_PER_INTERVAL: Final = 8
-GRACE_SECONDS: Final = 0.5  # rounds come every few seconds: a little early is better than a whole round late
 HEARING_SECONDS: Final = 8.0  # of a round, after which no further heartbeat is sent before Airflow is asked
 BREAK_EVERY_SECONDS: Final = 5.0  # of asking and telling: then what has become due of heartbeats,
 BREAK_SECONDS: Final = 2.0  # for so long
@@ -107,10 +103,7 @@ class Watcher:
     airflow: Airflow
     callbacks: Callbacks
     now: Callable[[], float]
-    _asked: dict[str, float] = field(default_factory=dict)
-    _unclear: Counter[str] = field(
-        default_factory=Counter
-    )  # answers about a DAG in a row that told too little
+    _questions: Questions = field(init=False)
     _started: set[str] = field(default_factory=set)
     _heartbeats: Heartbeats = field(init=False)
     _waiting: dict[str, Watch] = field(default_factory=dict)  # in this round, by token mark
@@ -118,6 +111,7 @@ class Watcher:
     _asks_first: bool = False  # the round before had no time left to ask
 
     def __post_init__(self) -> None:
+        self._questions = Questions(self.now)
         self._heartbeats = Heartbeats(self.now)
 
     def round(self, *, ended_executions: Sequence[str] = (), ended_runs: Sequence[str] = ()) -> Round:
@@ -144,14 +138,15 @@ class Watcher:
             if watch.ending is not None and self.now() <= began + TELLING_SECONDS:
                 self._break(report)
                 self._tell(watch, watch.ending, report)
-        due = self._due([*self._waiting.values()], set(ended_runs))
+        due = self._questions.due(self._waiting.values())
+        due |= {watch.dag_id for watch in self._waiting.values() if watch.run_id in ended_runs}
         by_dag: defaultdict[str, list[Watch]] = defaultdict(list)
         for watch in self._in_airflow([one for one in self._waiting.values() if one.dag_id in due], report):
             by_dag[watch.dag_id].append(watch)
         for dag_id in due - by_dag.keys():
-            self._asked[dag_id] = self.now()  # the ledger was: none of its runs is in Airflow yet
+            self._questions.asked(dag_id)  # the ledger was: none of its runs is in Airflow yet
         self._asks_first = bool(by_dag) and self.now() > began + ASKING_SECONDS
-        for dag_id in sorted(by_dag, key=lambda dag_id: self._asked.get(dag_id, 0.0)):
+        for dag_id in sorted(by_dag, key=self._questions.asked_at):
             self._break(report)
             if self.now() > began + ASKING_SECONDS:
                 break  # the others are due in the next round, and come first there
@@ -159,31 +154,9 @@ class Watcher:
         report.watched = report.found - len(report.told) - len(report.abandoned) - len(report.stopped)
         self._started &= {watch.run_id for watch in self._waiting.values()}
         if report.watched == len(self._waiting):  # else there is somebody left to tell
-            asks = self._ask_at(self._waiting.values()).values()
-            report.next_at = min([self._heartbeats.next_due(self._waiting.values()), *asks])
+            waiting = self._waiting.values()
+            report.next_at = min(self._heartbeats.next_due(waiting), self._questions.next_due(waiting))
         return report
-
-    def _due(self, waiting: Sequence[Watch], ended_runs: set[str]) -> set[str]:
-        """Return the DAGs that are to be asked about in this round."""
-        now = self.now()
-        due = {watch.dag_id for watch in waiting if watch.run_id in ended_runs}
-        return due | {dag_id for dag_id, at in self._ask_at(waiting).items() if now >= at - GRACE_SECONDS}
-
-    def _ask_at(self, waiting: Iterable[Watch]) -> dict[str, float]:
-        """Return when each DAG is to be asked about next."""
-        youngest: dict[str, float] = {}
-        for watch in waiting:
-            youngest[watch.dag_id] = max(youngest.get(watch.dag_id, 0.0), watch.waiting_since)
-        ask_at = {}
-        for dag_id, since in youngest.items():
-            asked = self._asked.get(dag_id, 0.0)
-            # So that the interval is that part of the age when it ends.
-            interval = (asked - since) / (AGE_PER_INTERVAL - 1)
-            longest = LONGEST_INTERVAL_SECONDS
-            if unclear := self._unclear[dag_id]:  # a run may have ended by now
-                longest = min(longest, FIRST_INTERVAL_SECONDS * 2 ** min(unclear, 4))
-            ask_at[dag_id] = asked + min(longest, max(FIRST_INTERVAL_SECONDS, interval))
-        return ask_at
 
     def _in_airflow(self, due: Sequence[Watch], report: Round) -> list[Watch]:
         """Return the watches whose run is in Airflow, as far as the ledger knows; end those whose run will not be."""
@@ -201,18 +174,18 @@ class Watcher:
         return in_airflow
 
     def _ask(self, dag_id: str, group: Sequence[Watch], report: Round, *, until: float) -> None:
-        self._asked[dag_id] = self.now()
+        self._questions.asked(dag_id)
         report.questions += 1
         states = self.airflow.states(
             dag_id, [watch.run_id for watch in group], min(watch.since for watch in group)
         )
         if isinstance(states, RunsUnknown):
             report.unclear.append(states.text)
-            self._unclear[dag_id] += 1
+            self._questions.answered(dag_id, clear=False)
             return
         unclear = len(report.unclear)
         self._tell_ends(dag_id, group, states, report, until=until)
-        self._unclear[dag_id] = self._unclear[dag_id] + 1 if len(report.unclear) > unclear else 0
+        self._questions.answered(dag_id, clear=len(report.unclear) == unclear)
 
     def _tell_ends(
         self,
@@ -225,7 +198,7 @@ class Watcher:
     ) -> None:
         for watch in group:
             if self.now() > until:
-                self._asked.pop(dag_id)  # the rest is told in the next round
+                self._questions.again(dag_id)  # the rest is told in the next round
                 return
             self._break(report)
             match states.get(watch.run_id):
