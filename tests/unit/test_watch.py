@@ -11,7 +11,7 @@ from fakes.watches import FakeRuns, FakeStepFunctions, FakeWatchStore
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.run_states import RunEnd, RunState
-from mwaa_gateway.task_call import TaskCall, read_task_call
+from mwaa_gateway.task_call import TaskCall, Token, read_task_call
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 from mwaa_gateway.watch import Round, Watcher
 from mwaa_gateway.watches import Failed, IdentityTaken, Opened, RequestState, Succeeded
@@ -61,6 +61,16 @@ class Scene:
             self.store.ledger[run_id] = TRIGGERED
             self.airflow.runs.setdefault(run_id, RUNNING)
         return run_id
+
+    def slow_heartbeats(self, seconds: float) -> None:
+        """Each takes so long from now on, on the scene's clock."""
+        send = self.states.heartbeat
+
+        def slowly(token: Token) -> None:
+            self.clock += seconds
+            send(token)
+
+        self.states.heartbeat = slowly
 
     def round(self, *, after: float = 5.0, **notices) -> Round:
         """A while later."""
@@ -249,13 +259,7 @@ def test_the_most_urgent_heartbeat_is_sent_first(scene):
     scene.wait_for(index=200, token="urgent", wait={"heartbeat_seconds": 30})
     scene.clock += 1_200
     scene.new_sandbox()
-    send = scene.states.heartbeat
-
-    def slowly(token):
-        scene.clock += 0.5
-        send(token)
-
-    scene.states.heartbeat = slowly
+    scene.slow_heartbeats(0.5)
     for _ in range(3):
         scene.round()
     assert scene.states.heartbeats.index("urgent") == 0
@@ -419,13 +423,7 @@ def test_heartbeats_leave_time_to_ask_and_all_are_sent_in_a_few_rounds(scene):
         scene.wait_for(index=n, token=f"token {n}", wait={"heartbeat_seconds": 3_600})
     scene.clock += 3_000
     scene.new_sandbox()
-    send = scene.states.heartbeat
-
-    def slowly(token):
-        scene.clock += 0.1
-        send(token)
-
-    scene.states.heartbeat = slowly  # its time passes on the scene's clock
+    scene.slow_heartbeats(0.1)
 
     rounds = [scene.round() for _ in range(15)]
 
