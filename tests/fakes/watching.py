@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fakes.states import payload
 from fakes.watches import FakeRuns, FakeStepFunctions, FakeWatchStore
 from mwaa_gateway.run_states import RunEnd, RunState
-from mwaa_gateway.task_call import TaskCall, read_task_call
+from mwaa_gateway.task_call import TaskCall, Token, read_task_call
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 from mwaa_gateway.watch import Round, Watcher
 from mwaa_gateway.watches import Opened, RequestState
@@ -55,6 +55,16 @@ class Scene:
             self.store.ledger[run_id] = TRIGGERED
             self.airflow.runs.setdefault(run_id, RUNNING)
         return run_id
+
+    def slow_heartbeats(self, seconds: float) -> None:
+        """Each takes so long from now on, on the scene's clock."""
+        send = self.states.heartbeat
+
+        def slowly(token: Token) -> None:
+            self.clock += seconds
+            send(token)
+
+        self.states.heartbeat = slowly
 
     def round(self, *, after: float = 5.0, **notices) -> Round:
         """A while later."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -17,8 +18,9 @@ from fakes.ledger_table import LEDGER_TABLE
 from fakes.rules import FakeRuleSource
 from fakes.states import payload
 from fakes.watches import FakeRuns
+from integration.functions import Context, load
 from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.queues import ROUND_SECONDS, TriggerQueues, WatchQueues
+from mwaa_gateway.aws.queues import ROUND_SECONDS, TriggerQueues, VisibilityTimeout, WatchQueues
 from mwaa_gateway.aws.task_tokens import Seal, TaskCallbacks
 from mwaa_gateway.aws.watch_items import WatchItems
 from mwaa_gateway.live_rules import LiveRules
@@ -27,6 +29,7 @@ from mwaa_gateway.run_states import RunEnd, RunState
 from mwaa_gateway.task import TaskStarter
 from mwaa_gateway.task_call import read_task_call
 from mwaa_gateway.watch import Watcher
+from mwaa_gateway.wiring.run_watcher import RunWatcherFunction
 
 PAGE = Path(__file__).parents[2] / "docs" / "step-functions.md"
 DOLLARS_PER_MILLION = {
@@ -47,6 +50,7 @@ class Meter:
     """Counts what AWS would bill for every call that is made while it is on."""
 
     billed: Counter[str] = field(default_factory=Counter)
+    rests_for: int = 0  # as last asked of SQS, in seconds
 
     @contextmanager
     def on(self) -> Iterator[None]:
@@ -77,10 +81,22 @@ class Meter:
                 self.billed["DynamoDB read units"] += len(params["RequestItems"][LEDGER_TABLE]["Keys"]) / 2
             case "SendMessage" | "SendMessageBatch":
                 self.billed["SQS requests"] += 1
+            case "ChangeMessageVisibility":
+                self.billed["SQS requests"] += 1
+                self.rests_for = params["VisibilityTimeout"]
             case "Encrypt" | "Decrypt":
                 self.billed["KMS requests"] += 1
             case _:
                 raise AssertionError(f"{operation} has no price here")
+
+
+def _record(message: Any) -> dict[str, str]:
+    """A message as Lambda hands it over."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+    }
 
 
 def _size(found: Any) -> int:
@@ -88,15 +104,17 @@ def _size(found: Any) -> int:
 
 
 @pytest.fixture
-def waited(dynamodb, sqs):
+def waited(dynamodb, sqs, monkeypatch):
     """Have runs of one DAG waited for, all at once and so long; returns what it came to for each of them."""
     trigger = sqs.create_queue(QueueName="trigger-analytics")["QueueUrl"]
     fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     watch = sqs.create_queue(QueueName="watch-analytics.fifo", Attributes=fifo)["QueueUrl"]
     key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
 
+    clock = [1_000_000.0]
+
     def wait(runs: int, minutes: int) -> dict[str, float]:
-        clock, meter, airflow = [1_000_000.0], Meter(), FakeRuns()
+        meter, airflow = Meter(), FakeRuns()
         store = WatchItems(dynamodb, LEDGER_TABLE, Seal(boto3.client("kms"), key), now=lambda: clock[0])
         watch_queue = WatchQueues(sqs, watch.replace("analytics", "{environment}"))
         starter = TaskStarter(
@@ -110,13 +128,21 @@ def waited(dynamodb, sqs):
             watch_queue=watch_queue,
             now=lambda: clock[0],
         )
-        watcher = Watcher(
-            environment="analytics",
-            store=store,
-            airflow=airflow,
-            callbacks=TaskCallbacks(boto3.client("stepfunctions")),
+        function = RunWatcherFunction(
+            settings=SimpleNamespace(environment="analytics"),  # all that the handler reads
+            watcher=Watcher(
+                environment="analytics",
+                store=store,
+                airflow=airflow,
+                callbacks=TaskCallbacks(boto3.client("stepfunctions")),
+                now=lambda: clock[0],
+            ),
+            queue=watch_queue,
+            visibility=VisibilityTimeout(sqs, watch),
             now=lambda: clock[0],
         )
+        monkeypatch.setattr("mwaa_gateway.wiring.run_watcher.run_watcher", lambda: function)
+        handler = load("run_watcher").handler
         requests = []
         with meter.on():
             for index in range(runs):
@@ -129,19 +155,26 @@ def waited(dynamodb, sqs):
         for request in requests:  # the dispatcher's work, which costs the same whoever waits
             ledger.finish(ledger.claim(request, clock[0]), Triggered(), clock[0])
             airflow.runs[request.target.run_id] = RUNNING
-        end, watched = clock[0] + 60 * minutes, True
-        while watched:
-            clock[0] += ROUND_SECONDS  # rounds that take no time: as many as there can be
+        end = clock[0] + 60 * minutes
+        clock[0] += ROUND_SECONDS
+        while messages := sqs.receive_message(QueueUrl=watch, MaxNumberOfMessages=10).get("Messages", []):
             if clock[0] >= end:
                 airflow.runs = dict.fromkeys(airflow.runs, SUCCESS)
             with meter.on():
-                watched = watcher.round().watched > 0
-                if watched:
-                    watch_queue.next_round("analytics", clock[0])
+                answer = handler({"Records": [_record(message) for message in messages]}, Context())
             meter.billed["Lambda invocations"] += 1
-            meter.billed["SQS requests"] += 2  # Lambda's: it receives the message, and deletes it
-            for message in sqs.receive_message(QueueUrl=watch, MaxNumberOfMessages=10).get("Messages", []):
+            meter.billed["SQS requests"] += 1  # Lambda's, which received them
+            if answer["batchItemFailures"]:
+                [message] = messages
+                clock[0] += meter.rests_for
+                sqs.change_message_visibility(
+                    QueueUrl=watch, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+                )
+                continue
+            meter.billed["SQS requests"] += 1  # Lambda's, which deletes them
+            for message in messages:
                 sqs.delete_message(QueueUrl=watch, ReceiptHandle=message["ReceiptHandle"])
+            clock[0] += ROUND_SECONDS  # rounds that take no time: as many as there can be
         meter.billed["questions to Airflow"] = len(airflow.asked)
         return {name: meter.billed[name] / runs for name in COUNTED}
 

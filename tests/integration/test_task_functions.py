@@ -1,6 +1,7 @@
 """The functions of hybrid tasks in AWS (moto's): what a state gets, and how a watcher keeps itself going."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -125,6 +126,57 @@ def test_rounds_go_on_while_anything_is_watched_and_end_with_it(tasks):
     )
     assert tasks.watch(batch({"round": "next"}), Context()) == {"batchItemFailures": []}
     assert tasks.read("gateway-watch-analytics.fifo") == []
+
+
+@pytest.fixture
+def waited_for(tasks, dynamodb, sqs) -> Callable[..., tuple[list[str], int, int]]:
+    """Make a round about a state that has waited so long; returns what comes again, what is there, what rests."""
+    url = sqs.get_queue_url(QueueName="gateway-watch-analytics.fifo")["QueueUrl"]
+
+    def make(
+        *others: Any, since: float = 100, sent: float = 5, handle: str | None = None
+    ) -> tuple[list[str], int, int]:
+        tasks.start(payload(token=CANARY, wait={"heartbeat_seconds": 3_600}), Context())
+        [item] = [one for one in dynamodb.scan(TableName="ledger")["Items"] if "watched_in" in one]
+        item["waiting_since"] = {"N": str(time.time() - since)}
+        dynamodb.put_item(TableName="ledger", Item=item)
+        sqs.purge_queue(QueueUrl=url)
+        message = json.dumps({"round": "next", "sent_at": time.time() - sent})
+        sqs.send_message(QueueUrl=url, MessageBody=message, MessageGroupId="watch")
+        [received] = tasks.read("gateway-watch-analytics.fifo")
+        event = batch(json.loads(message), *others)
+        event["Records"][0]["receiptHandle"] = handle or received["ReceiptHandle"]
+        failed = [each["itemIdentifier"] for each in tasks.watch(event, Context())["batchItemFailures"]]
+        if "0" not in failed:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=received["ReceiptHandle"])
+        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
+        return failed, *(int(found[count]) for count in counts)
+
+    return make
+
+
+def test_where_nothing_is_due_sooner_the_rounds_message_rests(waited_for):
+    """It comes again by itself, instead of another that is sent, received and deleted."""
+    assert waited_for() == (["0"], 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "given"),
+    [
+        ("a young wait is asked about in five seconds", {"since": 0}),
+        ("a message that lives too long would be given up by its queue", {"sent": 100_000}),
+        ("it cannot be given back", {"handle": "unknown"}),
+    ],
+)
+def test_a_round_that_cannot_rest_has_another_one_sent(waited_for, otherwise, given):
+    """One message takes the place of the one before, whatever happens."""
+    assert waited_for(**given) == ([], 1, 0), otherwise
+
+
+def test_where_others_send_word_too_nobody_rests(waited_for):
+    """Fifty executions that are stopped are heard ten by ten, one round after the other."""
+    assert waited_for({"round": "wake"}) == ([], 1, 0)
 
 
 def test_a_round_that_cannot_be_made_comes_again(tasks, dynamodb, capsys):

@@ -13,14 +13,19 @@ from typing import Any
 
 import pytest
 import requests
+from boto3.dynamodb.conditions import Key
 
 from local_stack.airflow_runs import AirflowRuns, DagRun
+from local_stack.mwaa.control import ControlClient
 from local_stack.stack import redeploy
 from local_stack.state import StackState
+from local_stack.state_machines import make_state_machine
 from looking import SECRET
 from polling import until
 
-ITEMS, AT_ONCE = 40, 30
+EXAMPLES = Path(__file__).parents[2] / "examples" / "state_machines"
+ITEMS, AT_ONCE = 30, 30
+SLOTS = 3  # of the web server, by the template
 WITHOUT_TASK = "arn:aws:states:::lambda:invoke"
 WAITS = "arn:aws:states:::lambda:invoke.waitForTaskToken"
 BOTH = pytest.mark.parametrize("environment", ["analytics", "legacy"])
@@ -77,7 +82,7 @@ STATES = {
     "success in legacy": state(("legacy", "two_tasks")),
     "failure in analytics": state(("analytics", "two_tasks"), FAILS),
     "failure in legacy": state(("legacy", "two_tasks"), FAILS),
-    "map": each_item(state(("analytics", "quick"))),
+    "map": each_item(state(("analytics", "gathers"))),
     "parallel": branches(One=state(("analytics", "quick")), Two=state(("legacy", "quick"))),
     "times out": retried(
         state(("analytics", "paused_at_first")) | {"TimeoutSeconds": 12}, "States.Timeout", times=40
@@ -104,44 +109,86 @@ STATES = {
     "one target": state(None, {"kind": "one-target"}),
     "two targets": state(None, {"kind": "two-targets"}),
     "not allowed": state(("elsewhere", "quick")),
-} | {f"one of many {n}": state(("legacy", "quick")) for n in range(AT_ONCE)}
+} | {f"one of many {n}": state(("legacy", "gathers")) for n in range(AT_ONCE)}
 
 
 @pytest.fixture(scope="module")
-def executions(gateway: StackState) -> dict[str, str]:
+def nights(gateway: StackState) -> dict[str, str]:
+    """The example's executions for a night without customers and one without orders; the queue `nights` hears its topic."""
+    sns, sqs = gateway.aws.client("sns"), gateway.aws.client("sqs")
+    topic = sns.create_topic(Name="nights")["TopicArn"]
+    queue = sqs.create_queue(QueueName="nights")["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    publishes = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": attributes["QueueArn"],
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [publishes]})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
+    machine = make_state_machine(gateway, EXAMPLES / "nightly_etl.asl.json", topic_arn=topic)
+    day, fails = {"day": "2026-11-22"}, {"day": "2026-11-22", "fail": True}
+    return {
+        "without customers": machine.start({"orders": day, "customers": fails}),
+        "without orders": machine.start({"orders": fails, "customers": day}),
+    }
+
+
+@pytest.fixture(scope="module")
+def executions(gateway: StackState, nights: dict[str, str]) -> dict[str, str]:
     """One execution of each of STATES, by its name there; all of them are waiting at the same time."""
+    del nights  # which wait as well
     return started(gateway, STATES)
 
 
 @pytest.fixture(scope="module")
 def tokens(gateway: StackState, executions: dict[str, str]) -> set[str]:
-    """Task tokens of the executions, in the clear, as only the watcher may have them."""
+    """Task tokens in the clear, as only the watcher may have them: of all that wait when everybody does.
+
+    Then the DAG that many wait for may run.
+    """
     del executions
-    found: set[str] = set()
 
-    def most() -> bool:
-        found.update(unsealed(gateway))
-        return len(found) >= ITEMS + AT_ONCE
+    def everybody() -> bool:
+        waiting = [watch for watch in open_watches(gateway) if watch["dag_id"] == "gathers"]
+        return len(waiting) == ITEMS + AT_ONCE
 
-    until("tokens that wait", most, seconds=60, every=0.3)
+    until("everybody to wait", everybody, seconds=120, every=0.5)
+    items = [whole(gateway, watch) for watch in open_watches(gateway)]
+    found = {unsealed(gateway, item) for item in items if "sealed_token" in item}
+    for environment in gateway.environments:
+        airflow(gateway, environment, "PATCH", "dags/gathers", {"is_paused": False})
     return found
 
 
 @pytest.mark.guarantee(33)
 def test_nothing_that_waits_is_waited_for_in_vain(gateway, executions, tokens):
-    """Forty items of a Map and thirty executions at once: a run each, an answer each."""
+    """Thirty items of a Map and thirty executions, which all wait at the same time: a run each, an answer each."""
     assert len(tokens) >= ITEMS + AT_ONCE
-    ended = over(gateway, executions["map"], seconds=120)
-    assert ended["status"] == "SUCCEEDED", ended
-    outputs = json.loads(ended["output"])
-    assert len({output["run_id"] for output in outputs}) == len(outputs) == ITEMS
-    assert {run.run_id for run in runs(gateway, "analytics", "quick", executions["map"])} == {
-        output["run_id"] for output in outputs
-    }
-    for name in STATES:
-        if name.startswith("one of many"):
-            [run] = runs(gateway, "legacy", "quick", executions[name])
-            assert output_of(gateway, executions[name])["run_id"] == run.run_id
+    told = [output["run_id"] for output in output_of(gateway, executions["map"])]
+    assert len(told) == len(set(told)) == ITEMS
+    assert {run.run_id for run in runs(gateway, "analytics", "gathers", executions["map"])} == set(told)
+    several = [arn for name, arn in executions.items() if name.startswith("one of many")]
+    answers = {arn: output_of(gateway, arn)["run_id"] for arn in several}
+    started_runs = AirflowRuns(gateway.environments["legacy"]).all("gathers")
+    assert len(started_runs) == AT_ONCE
+    for run in started_runs:
+        assert answers[run.conf["mwaa_gateway"]["execution_arn"]] == run.run_id
+
+
+@pytest.mark.usefixtures("tokens")
+def test_however_many_wait_airflow_is_asked_once_a_dag_and_round_and_within_its_slots(gateway):
+    """Of what the watchers and dispatchers did so far; a question for each run would be thirty in a round."""
+    control = ControlClient(gateway.mwaa_endpoint_url)
+    for environment in gateway.environments:
+        rounds = [one for one in rounds_of(gateway, environment) if one["RunsWatched"] >= AT_ONCE]
+        assert rounds, environment
+        assert max(one.get("WatcherQuestions", 0) for one in rounds) <= 12, rounds
+        statistics = control.statistics(environment=environment)[environment]
+        assert statistics["most_commands_at_once"] <= SLOTS
 
 
 @BOTH
@@ -168,6 +215,25 @@ def test_a_run_that_fails_in_its_second_task_fails_the_state_and_names_the_task(
     cause = cause_of(gateway, executions[f"failure in {environment}"], "DagRunFailed")
 
     assert (cause["state"], cause["failed_tasks"]) == ("failed", ["second"])
+
+
+def test_the_example_goes_on_with_old_customers_and_not_without_orders_and_says_either(gateway, nights):
+    """What its states publish arrives over SNS, with the task that failed."""
+    sqs, heard = gateway.aws.client("sqs"), {}
+    queue = sqs.get_queue_url(QueueName="nights")["QueueUrl"]
+
+    def both() -> bool:
+        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+            notification = json.loads(message["Body"])
+            heard[notification["Subject"]] = json.loads(notification["Message"])
+        return len(heard) > 1
+
+    assert over(gateway, nights["without customers"])["status"] == "SUCCEEDED"
+    assert over(gateway, nights["without orders"])["error"] == "DagRunFailed"
+    until("both notifications", both, seconds=30)
+    assert heard["Nightly ETL: yesterday's customers"]["failed_tasks"] == ["load"]
+    failed = heard["Nightly ETL: failed"]
+    assert (failed["Error"], json.loads(failed["Cause"])["dag_id"]) == ("DagRunFailed", "nightly_orders")
 
 
 def test_branches_wait_each_for_its_own_run(gateway, executions):
@@ -238,9 +304,11 @@ def test_an_execution_that_is_aborted_waits_no_more(gateway, executions):
     """Its end comes over the bus, and the watch goes; the run, with `leave`, stays."""
     [run] = until("the run", lambda: runs(gateway, "legacy", "waiting", executions["aborted"]), seconds=30)
 
+    watch = watch_of(gateway, run.run_id)
+
     gateway.aws.client("stepfunctions").stop_execution(executionArn=executions["aborted"])
 
-    closed = until("the watch's end", lambda: closed_watch(gateway, run.run_id), seconds=30, every=0.3)
+    closed = until("the watch's end", lambda: closed_watch(gateway, watch), seconds=30, every=0.3)
     assert closed["said"] == "its execution is over"
     assert "sealed_token" not in closed
     assert AirflowRuns(gateway.environments["legacy"]).get("waiting", run.run_id) == run
@@ -257,19 +325,21 @@ def test_a_state_gets_what_a_task_returned(gateway, executions, environment):
 @pytest.mark.guarantee(42)
 def test_a_run_ends_with_its_execution_unless_it_has_succeeded(gateway, executions):
     """It is marked failed in Airflow's database. One that succeeds in the moment of the abort stays as it is."""
-    found = {}
+    found, watched = {}, {}
     for environment in gateway.environments:
         for name in ("aborted", "aborted too late"):
             execution = executions[f"{name} in {environment}"]
             [found[environment, name]] = until(
                 "the run", lambda e=environment, x=execution: runs(gateway, e, "waiting", x), seconds=30
             )
+            watched[environment, name] = watch_of(gateway, found[environment, name].run_id)
             gateway.aws.client("stepfunctions").stop_execution(executionArn=execution)
         path = f"dags/waiting/dagRuns/{found[environment, 'aborted too late'].run_id}"
         airflow(gateway, environment, "PATCH", path, {"state": "success"})
 
     for (environment, name), run in found.items():
-        closed = until("the watch's end", lambda r=run: closed_watch(gateway, r.run_id), seconds=30)
+        watch = watched[environment, name]
+        closed = until("the watch's end", lambda w=watch: closed_watch(gateway, w), seconds=30)
         ended = AirflowRuns(gateway.environments[environment]).get("waiting", run.run_id)
         assert ended is not None
         # As it came: the execution's end first, or the run's, which nobody waited for any more.
@@ -333,8 +403,10 @@ def test_over_rest_what_is_too_long_for_invoke_rest_api_goes_by_a_web_login(gate
         for environment in gateway.environments
         for name in ("waits", "waits long")
     }
+    watched = {}
     for environment, waits in waiting:
-        until("the run", lambda e=environment, x=waits: runs(gateway, e, "waiting", x), seconds=60)
+        [run] = until("the run", lambda e=environment, x=waits: runs(gateway, e, "waiting", x), seconds=60)
+        watched[waits] = watch_of(gateway, run.run_id)
         gateway.aws.client("stepfunctions").stop_execution(executionArn=waits)
 
     for environment in gateway.environments:
@@ -344,7 +416,7 @@ def test_over_rest_what_is_too_long_for_invoke_rest_api_goes_by_a_web_login(gate
         assert cause["failed_tasks"] == ["second"]
     for environment, waits in waiting:
         [run] = runs(gateway, environment, "waiting", waits)
-        closed = until("the watch's end", lambda r=run: closed_watch(gateway, r.run_id), seconds=30)
+        closed = until("the watch's end", lambda x=waits: closed_watch(gateway, watched[x]), seconds=30)
         assert closed["said"] == "its execution is over; the run was marked failed"
         ended = AirflowRuns(gateway.environments[environment]).get("waiting", run.run_id)
         assert ended is not None
@@ -364,8 +436,8 @@ def test_no_task_token_is_written_down_anywhere(gateway, executions, tokens):
     assert {place for place, text in written.items() for token in tokens if token in text} == set()
     logs = {place: text for place, text in written.items() if place.startswith("/")}
     assert {place: found[0][:12] for place, text in logs.items() if (found := SECRET.search(text))} == {}
-    waiting = [item for item in watches(gateway) if "watched_in" in item]
-    assert len([item for item in watches(gateway) if "sealed_token" in item]) == len(waiting)
+    sealed = [item for item in items_of(gateway, gateway.ledger_table) if "sealed_token" in item]
+    assert all("watched_in" in item for item in sealed)
 
 
 # --- the state machines ---------------------------------------------------------------------------------------
@@ -469,29 +541,69 @@ def airflow(
         session.request(method, url, json=document, timeout=30).raise_for_status()
 
 
-def watches(gateway: StackState) -> list[dict[str, Any]]:
-    """The items of all watches."""
-    items = gateway.aws.table(gateway.ledger_table).scan(ConsistentRead=True)["Items"]
-    return [item for item in items if str(item["request"]).startswith("watch|")]
+def open_watches(gateway: StackState) -> list[dict[str, Any]]:
+    """Whatever the watchers look after, without the tokens."""
+    table = gateway.aws.table(gateway.ledger_table)
+    return [
+        item
+        for environment in gateway.environments
+        for item in table.query(
+            IndexName="watches", KeyConditionExpression=Key("watched_in").eq(f"watch#{environment}")
+        )["Items"]
+    ]
 
 
-def closed_watch(gateway: StackState, run_id: str) -> dict[str, Any] | None:
-    """The watch of a run once it is closed."""
-    found = (item for item in watches(gateway) if item["run_id"] == run_id and "watched_in" not in item)
-    return next(found, None)
+def items_of(gateway: StackState, table: str) -> list[dict[str, Any]]:
+    """Everything that lies in a table."""
+    found: list[dict[str, Any]] = []
+    page: dict[str, Any] = {}
+    while not page or "LastEvaluatedKey" in page:
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]} if page else {}
+        page = gateway.aws.table(table).scan(ConsistentRead=True, **start)
+        found.extend(page["Items"])
+    return found
 
 
-def unsealed(gateway: StackState) -> set[str]:
-    """The tokens that wait now, opened with the gateway's key."""
-    kms = gateway.aws.client("kms")
-    return {
-        kms.decrypt(
-            CiphertextBlob=bytes(item["sealed_token"]),
-            EncryptionContext={"gateway": "watch", "event": item["event"]},
-        )["Plaintext"].decode()
-        for item in watches(gateway)
-        if "sealed_token" in item
-    }
+def watch_of(gateway: StackState, run_id: str) -> dict[str, Any]:
+    """The watch that follows a run."""
+    [watch] = [one for one in open_watches(gateway) if one["run_id"] == run_id]
+    return watch
+
+
+def whole(gateway: StackState, watch: dict[str, Any]) -> dict[str, Any]:
+    """A watch's item as it is now."""
+    key = {name: watch[name] for name in ("event", "request")}
+    item: dict[str, Any] = gateway.aws.table(gateway.ledger_table).get_item(Key=key, ConsistentRead=True)[
+        "Item"
+    ]
+    return item
+
+
+def rounds_of(gateway: StackState, environment: str) -> list[dict[str, float]]:
+    """What the watcher counted in each of its rounds."""
+    group = f"/aws/lambda/{gateway.stack_name}-run-watcher-{environment}"
+    pages = gateway.aws.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+    messages = [event["message"] for page in pages for event in page["events"]]
+    documents = [json.loads(text) for text in messages if text.startswith("{") and '"_aws"' in text]
+    return [
+        {name: value[0] if isinstance(value, list) else value for name, value in one.items()}
+        for one in documents
+    ]
+
+
+def closed_watch(gateway: StackState, watch: dict[str, Any]) -> dict[str, Any] | None:
+    """The watch once it is closed."""
+    item = whole(gateway, watch)
+    return item if "watched_in" not in item else None
+
+
+def unsealed(gateway: StackState, item: dict[str, Any]) -> str:
+    """A token that waits, opened with the gateway's key."""
+    plain = gateway.aws.client("kms").decrypt(
+        CiphertextBlob=bytes(item["sealed_token"]),
+        EncryptionContext={"gateway": "watch", "event": item["event"]},
+    )
+    return str(plain["Plaintext"].decode())
 
 
 def everything_written(gateway: StackState) -> Iterator[tuple[str, str]]:
@@ -503,10 +615,10 @@ def everything_written(gateway: StackState) -> Iterator[tuple[str, str]]:
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
         yield group["logGroupName"], "\n".join(event["message"] for page in pages for event in page["events"])
     for table in (gateway.rules_table, gateway.ledger_table):
-        yield table, repr(gateway.aws.table(table).scan()["Items"])
+        yield table, repr(items_of(gateway, table))
     sqs = gateway.aws.client("sqs")
     for url in sqs.list_queues().get("QueueUrls", []):
         yield url, repr(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0))
     for name, environment in gateway.environments.items():
-        for dag_id in ("two_tasks", "quick", "waiting", "paused_at_first", "numbers_only"):
+        for dag_id in ("two_tasks", "quick", "gathers", "waiting", "paused_at_first", "numbers_only"):
             yield f"{name}/{dag_id}", repr(AirflowRuns(environment).all(dag_id))

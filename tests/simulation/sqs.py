@@ -175,6 +175,9 @@ class Queue:
         message.visible_at = self._world.scheduler.now + seconds
 
     def _show(self, message: Message) -> None:
+        if message.visible_at > self._world.scheduler.now:  # a late request has changed it meanwhile
+            self._world.scheduler.at(message.visible_at, lambda: self._show(message))
+            return
         self.fair.out_of_flight(message)
         if not message.deleted:
             self._shown += 1

@@ -116,11 +116,24 @@ def test_rows_27_and_28_and_33_two_hundred_items_of_one_millisecond_under_all_fa
     assert waits.world.faults["states answer lost"] > 0
 
 
-@pytest.mark.parametrize(("aborted_at", "words"), [(3.0, 0), (15.0, 1)])
-def test_row_27_where_nobody_waits_any_more_the_watch_ends(aborted_at: float, words: int) -> None:
+def test_an_index_that_lags_for_half_a_minute_leaves_nobody_waiting() -> None:
+    """The watcher lists watches by it: a round that finds none is no sign that nobody has begun to wait."""
+    waits = Waits()
+    waits.table.lag = 30.0
+    waits.enter(WaitingState("Late"))
+
+    assert [] == waits.play()
+
+    assert len(waits.states.taken) == 1
+
+
+@pytest.mark.parametrize(("aborted_at", "heartbeat_seconds", "words"), [(3.0, 15, 0), (15.0, 180, 1)])
+def test_row_27_where_nobody_waits_any_more_the_watch_ends(
+    aborted_at: float, heartbeat_seconds: int, words: int
+) -> None:
     """The first heartbeat is refused, or the run's end: once, and then the watch is closed."""
     waits = Waits()
-    state = WaitingState("Gone")
+    state = WaitingState("Gone", wait={"heartbeat_seconds": heartbeat_seconds})
     waits.enter(state)
     waits.states.abort(state, START + aborted_at)
 

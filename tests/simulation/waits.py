@@ -27,7 +27,7 @@ __all__ = ["Waits"]
 
 TASK_TIMEOUT, WATCHER_TIMEOUT = 30.0, 90.0
 ROUND_DELAY, WATCH_VISIBILITY = 5.0, 120.0
-INDEX_LAG = 1.0  # of DynamoDB's index behind its table, at most
+INDEX_LAG = 1.0  # of DynamoDB's index behind its table, at most, as a rule
 RUN_SECONDS = 20.0
 
 
@@ -101,6 +101,7 @@ class WatchTable:
         self.get_item, self.update_item = self._client.get_item, self._client.update_item
         self.batch_get_item = self._client.batch_get_item
         self.index: dict[Key, Item] = {}
+        self.lag = INDEX_LAG
         self._table.watch = self._written
 
     def put_item(self, **request: Any) -> Any:
@@ -131,7 +132,7 @@ class WatchTable:
                 self.index.pop(key, None)
 
         if key[1].startswith("watch|"):
-            self._world.scheduler.after(INDEX_LAG, seen)
+            self._world.scheduler.after(self.lag, seen)
 
 
 class Runs:

@@ -147,6 +147,9 @@ def test_a_run_that_will_not_run_ends_the_wait_as_the_caller_chose(scene, state,
     if error:
         cause = scene.states.told[0][1].cause
         assert (cause["run_id"], cause["reason"]) == (run_id, state.reason or state.not_runnable)
+        assert cause["text"] == (
+            state.text or "the DAG is paused, and its run starts when somebody unpauses it"
+        )
     assert scene.airflow.asked == []
 
 
@@ -179,6 +182,20 @@ def test_polling_begins_at_seconds_and_widens_to_a_minute(scene):
     assert len(asked) < 85
 
 
+def test_a_round_says_when_the_next_has_something_to_do(scene):
+    """And it has, whenever that is; between two of them nothing becomes due."""
+    scene.wait_for("a", token="a", state="a")
+    scene.wait_for("b", token="b", state="b", wait={"heartbeat_seconds": 60})
+    made, rounds = scene.round(), 0
+    while scene.clock < 2_800:
+        before = scene.round(after=made.next_at - scene.clock - 1) if made.next_at > scene.clock + 1 else None
+        assert before is None or (before.questions, before.heartbeats) == (0, 0)
+        made = scene.round(after=made.next_at - scene.clock)
+        assert made.questions or made.heartbeats
+        rounds += 1
+    assert 120 < rounds < 200
+
+
 def test_an_end_is_told_within_one_interval(scene):
     """Even one that comes late: an hour after its start within a minute."""
     run_id = scene.wait_for()
@@ -191,12 +208,80 @@ def test_an_end_is_told_within_one_interval(scene):
     assert scene.clock - since <= 60
 
 
+def test_after_an_unclear_answer_it_is_asked_sooner_and_ever_more_seldom(scene):
+    """A long run's end is told within a minute or so, though an answer was lost; an Airflow that is away is spared."""
+    scene.wait_for()
+    for _ in range(720):
+        scene.round()
+    scene.airflow.silent = True
+    asked = [scene.clock for _ in range(60) if scene.round().questions]
+    assert [later - earlier for earlier, later in pairwise(asked)] == [10, 20, 40, 60, 60, 60]
+    scene.airflow.silent = False
+    asked = [scene.clock for _ in range(36) if scene.round().questions]
+    assert [later - earlier for earlier, later in pairwise(asked)] == [60, 60]
+
+
 def test_heartbeats_come_three_times_as_often_as_they_must(scene):
     """And only where the run goes on."""
     scene.wait_for(wait={"heartbeat_seconds": 60})
     for _ in range(12):
         scene.round()
     assert len(scene.states.heartbeats) == 3
+
+
+def test_who_has_just_begun_to_wait_is_owed_no_heartbeat_yet(scene):
+    """Step Functions counts from the state's entry: two hundred that come at once cost the first round no word."""
+    for n in range(200):
+        scene.wait_for(index=n, token=f"token {n}", wait={"heartbeat_seconds": 30})
+    assert [scene.round(after=after).heartbeats for after in (5, 4, 2, 9, 1)] == [0, 0, 200, 0, 200]
+
+
+def test_the_most_urgent_heartbeat_is_sent_first(scene):
+    """Where a round's time is short: a state that gives up in half a minute, before hundreds that wait for hours."""
+    for n in range(200):
+        scene.wait_for(index=n, token=f"patient {n}", wait={"heartbeat_seconds": 3_600})
+    scene.wait_for(index=200, token="urgent", wait={"heartbeat_seconds": 30})
+    scene.clock += 1_200
+    scene.new_sandbox()
+    scene.slow_heartbeats(0.5)
+    for _ in range(3):
+        scene.round()
+    assert scene.states.heartbeats.index("urgent") == 0
+    assert scene.states.heartbeats.count("urgent") == 3
+
+
+def test_a_long_round_is_interrupted_for_heartbeats(scene):
+    """Ten DAGs at five seconds a command, and two hundred ends to tell: nobody is silent for half a minute meanwhile."""
+    for n in range(300):
+        scene.wait_for(f"dag_{n % 10}", index=n, token=f"token {n}", wait={"heartbeat_seconds": 30})
+    heard = {f"token {n}": scene.clock for n in range(300)}
+    silences = []
+    states, send, tell = scene.airflow.states, scene.states.heartbeat, scene.states.send
+
+    def slow_states(*question):
+        scene.clock += 5
+        return states(*question)
+
+    def slow_heartbeat(token):
+        scene.clock += 0.02
+        silences.append(scene.clock - heard[token.text])
+        heard[token.text] = scene.clock
+        send(token)
+
+    def slow_tell(token, ending):
+        scene.clock += 0.2
+        tell(token, ending)
+
+    scene.airflow.states = slow_states
+    scene.states.heartbeat, scene.states.send = slow_heartbeat, slow_tell
+    for _ in range(6):
+        scene.round()
+    for run_id in list(scene.airflow.runs)[:200]:
+        scene.airflow.runs[run_id] = SUCCESS
+    for _ in range(6):
+        scene.round()
+    assert len(scene.states.told) == 200
+    assert max(silences) < 30
 
 
 def test_heartbeats_go_on_while_airflow_is_away(scene):
@@ -212,7 +297,7 @@ def test_nobody_waits_any_more_shows_in_the_heartbeat(scene):
     """The watch ends; the run goes on."""
     scene.wait_for()
     scene.states.closed.add("token-1")
-    made = scene.round()
+    made = scene.round(after=60)
     assert (len(made.abandoned), made.watched) == (1, 0)
     assert scene.store.tokens == {}
 
@@ -243,7 +328,8 @@ def test_a_refused_heartbeat_does_not_let_a_run_go_on_that_is_to_end_with_its_ex
     while made.watched and scene.clock < since + 6_000:
         made = scene.round()
     assert [watch.run_id for watch in made.abandoned] == [other]
-    assert 300 <= scene.clock - since <= 310
+    # A minute until the first heartbeat is owed, and five in which the event may come.
+    assert 360 <= scene.clock - since <= 370
     assert other not in scene.airflow.failed
 
 
@@ -351,13 +437,9 @@ def test_heartbeats_leave_time_to_ask_and_all_are_sent_in_a_few_rounds(scene):
     """A new sandbox owes one to each of a thousand who wait, at a tenth of a second each: far more than a round has."""
     for n in range(1_000):
         scene.wait_for(index=n, token=f"token {n}", wait={"heartbeat_seconds": 3_600})
-    send = scene.states.heartbeat
-
-    def slowly(token):
-        scene.clock += 0.1
-        send(token)
-
-    scene.states.heartbeat = slowly  # its time passes on the scene's clock
+    scene.clock += 3_000
+    scene.new_sandbox()
+    scene.slow_heartbeats(0.1)
 
     rounds = [scene.round() for _ in range(15)]
 
@@ -383,6 +465,6 @@ def test_a_request_that_waits_does_not_put_its_dags_runs_last(scene):
     for name in "ab":
         scene.wait_for(name, token=name, state=name)
     scene.wait_for("a", token="waits", state="waits", in_airflow=False)
-    scene.watcher._asked.update(a=1_000.0, b=1_000.5)
+    scene.watcher._questions._asked.update(a=1_000.0, b=1_000.5)
     scene.round(after=10)
     assert [dag_id for _, dag_id in scene.airflow.asked] == ["a", "b"]

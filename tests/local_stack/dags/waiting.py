@@ -20,3 +20,15 @@ with DAG("waiting", schedule=None, start_date=START, catchup=False, is_paused_up
 # Not paused: succeeds within a round of the scheduler.
 with DAG("quick", schedule=None, start_date=START, catchup=False):
     EmptyOperator(task_id="nothing")
+
+# Paused until everybody waits; then its runs succeed within a round of the scheduler, however many they are.
+with DAG(
+    "gathers",
+    schedule=None,
+    start_date=START,
+    catchup=False,
+    is_paused_upon_creation=True,
+    max_active_runs=200,
+    max_active_tasks=200,
+):
+    EmptyOperator(task_id="nothing")

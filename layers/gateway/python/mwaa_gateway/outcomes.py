@@ -65,6 +65,13 @@ class NotRunnable(StrEnum):
     PAUSED = "paused"
     STALE = "stale"
 
+    @property
+    def text(self) -> str:
+        """For people."""
+        if self is NotRunnable.PAUSED:
+            return "the DAG is paused, and its run starts when somebody unpauses it"
+        return "the DAG's file is gone or broken, and its run stays queued"
+
 
 @dataclass(frozen=True, slots=True)
 class Triggered:

@@ -6,8 +6,8 @@
                                                                   └──▶ goes on ────▶ heartbeat, when it is due
                                     execution over ──its run is to end with it─────▶ see `run_stops`
 
-One round at a time (the watch queue has one message group), so that watching takes one slot of the web server. A DAG
-is asked about again after an eighth of the age of its youngest watch: five seconds at first, a minute at the longest.
+One round at a time (the watch queue has one message group), so that watching takes one slot of the web server. A round
+that takes long is interrupted, between two commands or two endings, for the heartbeats that have become due.
 What a sandbox knows of earlier rounds only saves questions; a new one asks anew.
 """
 
@@ -18,6 +18,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, assert_never
 
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.heartbeats import Heartbeats
+from mwaa_gateway.outcomes import NotRunnable
+from mwaa_gateway.questions import Questions
 from mwaa_gateway.run_states import NotToBeHad, ReturnValue, RunEnd, RunState, RunsUnknown
 from mwaa_gateway.run_stops import OVER, RunEnder, RunStops, Stopped
 from mwaa_gateway.task_call import Token
@@ -34,11 +37,9 @@ from mwaa_gateway.watches import (
 
 __all__ = ["Airflow", "Callbacks", "Round", "Watcher"]
 
-FIRST_INTERVAL_SECONDS: Final = 5.0
-LONGEST_INTERVAL_SECONDS: Final = 60.0
-AGE_PER_INTERVAL: Final = 8
-HEARTBEATS_PER_TIMEOUT: Final = 3
 HEARING_SECONDS: Final = 8.0  # of a round, after which no further heartbeat is sent before Airflow is asked
+BREAK_EVERY_SECONDS: Final = 5.0  # of asking and telling: then what has become due of heartbeats,
+BREAK_SECONDS: Final = 2.0  # for so long
 ASKING_SECONDS: Final = (
     15.0  # of a round, after which no further DAG is asked about: one command may take 70 s
 )
@@ -91,7 +92,12 @@ class Callbacks(Protocol):
 
 @dataclass(slots=True)
 class Round:
-    """What one round came to. `watched` says how many watches are left: with none, no further round is needed."""
+    """What one round came to.
+
+    `found` says how many watches there were, `watched` how many are left: with none, no further round is needed.
+    `next_at` is when the next question or heartbeat is due, in seconds since the epoch; 0 where somebody is left to be told,
+    or a run to be ended.
+    """
 
     told: list[tuple[Watch, Told]] = field(default_factory=list)
     abandoned: list[Watch] = field(default_factory=list)
@@ -99,7 +105,9 @@ class Round:
     unclear: list[str] = field(default_factory=list)
     heartbeats: int = 0
     questions: int = 0  # to Airflow: commands or calls, but for further pages
+    found: int = 0
     watched: int = 0
+    next_at: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,17 +119,21 @@ class Watcher:
     airflow: Airflow
     callbacks: Callbacks
     now: Callable[[], float]
-    _asked: dict[str, float] = field(default_factory=dict)
+    _questions: Questions = field(init=False)
     _started: set[str] = field(default_factory=set)
-    _heard: dict[str, float] = field(default_factory=dict)
+    _heartbeats: Heartbeats = field(init=False)
+    _stops: RunStops = field(init=False)
+    _waiting: dict[str, Watch] = field(default_factory=dict)  # in this round, by token mark
     # By token mark, since when heartbeats are refused, and return values asked for in vain.
     _refused: dict[str, float] = field(default_factory=dict)
     _fetching: dict[str, float] = field(default_factory=dict)
     _over: dict[str, float] = field(default_factory=dict)  # when it was heard of an execution that it is over
-    _stops: RunStops = field(init=False)
+    _break_at: float = 0.0
     _asks_first: bool = False  # the round before had no time left to ask
 
     def __post_init__(self) -> None:
+        self._questions = Questions(self.now)
+        self._heartbeats = Heartbeats(self.now)
         self._stops = RunStops(store=self.store, airflow=self.airflow, now=self.now)
 
     def round(self, *, ended_executions: Sequence[str] = (), ended_runs: Sequence[str] = ()) -> Round:
@@ -133,54 +145,46 @@ class Watcher:
         Raises:
             Unavailable: the watches cannot be read or written; the round is to be made again.
         """
-        report = Round()
         began = self.now()
         watches = self.store.watched(self.environment)
+        report = Round(found=len(watches))
         self._over |= dict.fromkeys(ended_executions, began)
-        waiting: list[Watch] = []
-        stopping: list[Watch] = []
-        for watch in watches:
-            if isinstance(watch.ending, ExecutionOver):
-                stopping.append(watch)
-            elif watch.execution_arn in ended_executions or self._was_over(watch):
-                stopping += self._stop(watch, report)
-            elif watch.ending is None:
-                waiting.append(watch)
-            elif self.now() <= began + TELLING_SECONDS:
+        stopping = [watch for watch in watches if isinstance(watch.ending, ExecutionOver)]
+        awaited = [watch for watch in watches if not isinstance(watch.ending, ExecutionOver)]
+        over = [
+            watch for watch in awaited if watch.execution_arn in ended_executions or self._was_over(watch)
+        ]
+        awaited = [watch for watch in awaited if watch not in over]
+        self._waiting = {watch.token_mark: watch for watch in awaited if watch.ending is None}
+        self._heartbeats.watch_over(self._waiting.values())
+        self._send_heartbeats(report, until=began + (0 if self._asks_first else HEARING_SECONDS))
+        for watch in over:
+            self._break(report)
+            stopping += self._stop(watch, report)
+        for watch in awaited:
+            if isinstance(watch.ending, Succeeded | Failed) and self.now() <= began + TELLING_SECONDS:
+                self._break(report)
                 self._tell(watch, watch.ending, report)
-        waiting = self._heartbeats(
-            waiting, report, until=began + (0 if self._asks_first else HEARING_SECONDS)
-        )
         self._end_runs(stopping, report)
-        due = self._due(waiting, set(ended_runs))
+        due = self._questions.due(self._waiting.values())
+        due |= {watch.dag_id for watch in self._waiting.values() if watch.run_id in ended_runs}
         by_dag: defaultdict[str, list[Watch]] = defaultdict(list)
-        for watch in self._in_airflow([watch for watch in waiting if watch.dag_id in due], report):
+        for watch in self._in_airflow([one for one in self._waiting.values() if one.dag_id in due], report):
             by_dag[watch.dag_id].append(watch)
         for dag_id in due - by_dag.keys():
-            self._asked[dag_id] = self.now()  # the ledger was: none of its runs is in Airflow yet
+            self._questions.asked(dag_id)  # the ledger was: none of its runs is in Airflow yet
         self._asks_first = bool(by_dag) and self.now() > began + ASKING_SECONDS
-        for dag_id in sorted(by_dag, key=lambda dag_id: self._asked.get(dag_id, 0.0)):
+        for dag_id in sorted(by_dag, key=self._questions.asked_at):
+            self._break(report)
             if self.now() > began + ASKING_SECONDS:
                 break  # the others are due in the next round, and come first there
             self._ask(dag_id, by_dag[dag_id], report, began=began)
-        report.watched = len(watches) - len(report.told) - len(report.abandoned) - len(report.stopped)
+        report.watched = report.found - len(report.told) - len(report.abandoned) - len(report.stopped)
         self._forget(watches, began)
+        if report.watched == len(self._waiting):  # else there is somebody left to tell, or a run to end
+            waiting = self._waiting.values()
+            report.next_at = min(self._heartbeats.next_due(waiting), self._questions.next_due(waiting))
         return report
-
-    def _due(self, waiting: Sequence[Watch], ended_runs: set[str]) -> set[str]:
-        """Return the DAGs that are to be asked about in this round."""
-        now, youngest = self.now(), dict[str, float]()
-        for watch in waiting:
-            youngest[watch.dag_id] = max(youngest.get(watch.dag_id, 0.0), watch.waiting_since)
-        due = {watch.dag_id for watch in waiting if watch.run_id in ended_runs}
-        for dag_id, since in youngest.items():
-            interval = min(
-                LONGEST_INTERVAL_SECONDS, max(FIRST_INTERVAL_SECONDS, (now - since) / AGE_PER_INTERVAL)
-            )
-            # Rounds come every few seconds: half a second early is better than a whole round late.
-            if now - self._asked.get(dag_id, 0.0) >= interval - 0.5:
-                due.add(dag_id)
-        return due
 
     def _in_airflow(self, due: Sequence[Watch], report: Round) -> list[Watch]:
         """Return the watches whose run is in Airflow, as far as the ledger knows; end those whose run will not be."""
@@ -198,19 +202,34 @@ class Watcher:
         return in_airflow
 
     def _ask(self, dag_id: str, group: Sequence[Watch], report: Round, *, began: float) -> None:
-        self._asked[dag_id] = self.now()
+        self._questions.asked(dag_id)
         report.questions += 1
         states = self.airflow.states(
             dag_id, [watch.run_id for watch in group], min(watch.since for watch in group)
         )
         if isinstance(states, RunsUnknown):
             report.unclear.append(states.text)
+            self._questions.answered(dag_id, clear=False)
             return
+        unclear = len(report.unclear)
+        self._tell_ends(dag_id, group, states, report, began=began)
+        self._questions.answered(dag_id, clear=len(report.unclear) == unclear)
+
+    def _tell_ends(
+        self,
+        dag_id: str,
+        group: Sequence[Watch],
+        states: Mapping[str, RunState],
+        report: Round,
+        *,
+        began: float,
+    ) -> None:
         for watch in group:
             fetches = watch.wait.return_value_of is not None
             if self.now() > began + (FETCHING_SECONDS if fetches else TELLING_SECONDS):
-                self._asked.pop(dag_id, None)  # the rest is told in the next round
+                self._questions.again(dag_id)  # the rest is told in the next round
                 continue
+            self._break(report)
             match states.get(watch.run_id):
                 case None:
                     self._missing(watch, report)
@@ -271,6 +290,7 @@ class Watcher:
                 assert_never(value)
 
     def _end(self, watch: Watch, ending: Told, report: Round) -> None:
+        self._waiting.pop(watch.token_mark, None)
         if self.store.decide(watch, ending):
             self._tell(watch, ending, report)
 
@@ -304,44 +324,41 @@ class Watcher:
         report.unclear += made.unclear
         report.questions += made.questions
 
-    def _heartbeats(self, waiting: Sequence[Watch], report: Round, *, until: float) -> list[Watch]:
-        """Send those that are due, the longest silent first, as long as there is time; return who is still waited for."""
-        never = float("-inf")
-        silent = sorted(waiting, key=lambda watch: self._heard.get(watch.token_mark, never))
-        gone: set[str] = set()
-        for watch in silent:
-            now = self.now()
-            if now >= until:
-                break  # a new sandbox owes one to everybody; the others are first in the next round
-            interval = watch.wait.heartbeat_seconds / HEARTBEATS_PER_TIMEOUT
-            due_at = self._heard.get(watch.token_mark, never) + interval
-            if now >= due_at and not self._is_awaited(watch, report):
-                gone.add(watch.token_mark)
-        return [watch for watch in waiting if watch.token_mark not in gone]
+    def _break(self, report: Round) -> None:
+        """Interrupt a long round for the heartbeats that have become due in it."""
+        if self.now() >= self._break_at:
+            self._send_heartbeats(report, until=self.now() + BREAK_SECONDS)
 
-    def _is_awaited(self, watch: Watch, report: Round) -> bool:
-        """Send a heartbeat; False where nobody waits for the run any more."""
+    def _send_heartbeats(self, report: Round, *, until: float) -> None:
+        """Send those that are due, as long as there is time; a new sandbox may owe one to everybody."""
+        for watch in self._heartbeats.due(self._waiting.values()):
+            if self.now() >= until:
+                break  # the others are more urgent the next time
+            self._send_heartbeat(watch, report)
+        self._break_at = self.now() + BREAK_EVERY_SECONDS
+
+    def _send_heartbeat(self, watch: Watch, report: Round) -> None:
+        """Send one; where nobody waits for the run any more, the watch ends."""
         try:
             self.callbacks.heartbeat(self.store.token(watch))
         except TokenClosed as closed:
+            self._waiting.pop(watch.token_mark)
             refused = self._refused.setdefault(watch.token_mark, self.now())
             # Of a run that is to end with its execution it has to be known whether that is over, or the state alone.
             if watch.wait.on_abort != "fail_run" or self.now() - refused >= EVENT_SECONDS:
                 self.store.close(watch, f"nobody waits any more: {closed}")
                 report.abandoned.append(watch)
-            return False
         except Unavailable as error:
             report.unclear.append(str(error))
         else:
-            self._heard[watch.token_mark] = self.now()
+            self._heartbeats.sent(watch)
             report.heartbeats += 1
-        return True
 
     def _forget(self, watches: Sequence[Watch], began: float) -> None:
         self._over = {arn: heard for arn, heard in self._over.items() if began - heard < EVENT_SECONDS}
         self._started &= {watch.run_id for watch in watches}
         marks = {watch.token_mark for watch in watches}
-        for known in (self._heard, self._refused, self._fetching):
+        for known in (self._refused, self._fetching):
             for mark in known.keys() - marks:
                 del known[mark]
 
@@ -351,7 +368,8 @@ _TRIGGERED: Final = RequestState("triggered")
 
 def _never_runs(watch: Watch, state: RequestState) -> Told | None:
     """Return how a wait ends whose run will not be executed, or None: it may still be."""
-    about = _about(watch) | {"reason": state.reason or state.not_runnable, "text": state.text}
+    text = NotRunnable(state.not_runnable).text if state.not_runnable else state.text
+    about = _about(watch) | {"reason": state.reason or state.not_runnable, "text": text}
     if state.state == "dead":
         return Failed("DagRunRejected", about)
     if watch.wait.when_not_runnable == "fail" and (state.state == "held" or state.not_runnable):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mwaa_gateway.aws.calls import unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.watch_notices import NEXT_ROUND, WAKE
 
 if TYPE_CHECKING:
     # Of one function or another: none has to load all of them at its cold start.
@@ -59,21 +60,24 @@ class WatchQueues:
     """Implements `mwaa_gateway.task.WatchQueue`: one FIFO queue per environment, in one message group.
 
     So its messages are taken one batch at a time, and watching takes one slot. Its messages are delayed by the queue, which
-    makes the pause between two rounds. `url` holds `{environment}`, or is that of one environment.
+    makes the pause between two rounds. SQS delays no single message of a FIFO queue: where nothing is due for longer, the
+    watcher gives its message back for later instead (`VisibilityTimeout`), and the group rests with it.
+
+    `url` holds `{environment}`, or is that of one environment.
     """
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
         self._url = url
 
-    def wake(self, environment: str, now: float) -> None:
-        """Have the environment's watcher make a round soon, whatever else is on its way."""
-        self._send(environment, {"round": "wake"}, uuid.uuid4().hex, now)
+    def wake(self, environment: str, now: float, tries: int = 0) -> None:
+        """Have the environment's watcher make a round soon, whatever else is on its way; `tries` of them saw no watch."""
+        self._send(environment, {"round": WAKE, "tries": tries}, uuid.uuid4().hex, now)
 
     def next_round(self, environment: str, now: float) -> None:
         """Have it make its next round. However many ask for one in the same five seconds, SQS keeps one of them."""
         slot = int(now // ROUND_SECONDS)
-        self._send(environment, {"round": "next"}, f"round-{slot}", now)
+        self._send(environment, {"round": NEXT_ROUND}, f"round-{slot}", now)
 
     def _send(self, environment: str, document: dict[str, Any], deduplication_id: str, now: float) -> None:
         with unavailable_unless_answered("the watch queue did not take the message"):

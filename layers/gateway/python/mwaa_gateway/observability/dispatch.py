@@ -4,14 +4,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from mwaa_gateway.dispatch import Dispatched
 from mwaa_gateway.observability import logger, metrics, publish
-from mwaa_gateway.outcomes import AlreadyTriggered, Held, NotRunnable, Reason, Retryable, Triggered
+from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
 
 __all__ = ["report_dispatch", "report_not_listed"]
-
-_NOT_RUNNABLE = {
-    NotRunnable.PAUSED: "accepted, not runnable: the DAG is paused, and its run starts when somebody unpauses it",
-    NotRunnable.STALE: "accepted, not runnable: the DAG's file is gone or broken, and its run stays queued",
-}
 
 
 def report_dispatch(dispatched: Dispatched, environment: str) -> None:
@@ -29,7 +24,9 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
     well = isinstance(outcome, Triggered | AlreadyTriggered | Held) and not_runnable is None
     log = logger.info if well else logger.warning
     log(
-        (not_runnable and _NOT_RUNNABLE[not_runnable]) or getattr(outcome, "text", "") or "run started",
+        (not_runnable and f"accepted, not runnable: {not_runnable.text}")
+        or getattr(outcome, "text", "")
+        or "run started",
         extra={
             "event_id": request and request.event["id"],
             "rule_id": request and request.rule_id,
