@@ -74,6 +74,10 @@ class Scenario:
         self.gateway.put_rule(CLOSED)
 
     @property
+    def now(self) -> float:
+        return self.world.scheduler.now - START
+
+    @property
     def runs(self) -> list[Run]:
         return [run for airflow in self.gateway.airflows.values() for run in airflow.history]
 
@@ -90,6 +94,19 @@ class Scenario:
         self.expected.keys[n] = key
         self.expected.arrived[n] = START + at
         self.expected.runs[n, "sales.orders", "default"] = frozenset({("legacy", "ingest_orders")})
+
+    def expect_rerun(self, n: int, generation: int = 1) -> None:
+        """A further run of an upload, on purpose."""
+        target = f"default__r{generation}"
+        self.expected.runs[n, "sales.orders", target] = self.expected.runs[n, "sales.orders", "default"]
+
+    def brake(self, rule_id: str, *, pulled: bool) -> None:
+        """What `rules disable` and `rules enable` leave for the dispatchers."""
+        key = "brake", f"rule#{rule_id}"
+        if pulled:
+            self.gateway.rules.put(key, {"partition": {"S": key[0]}, "sort": {"S": key[1]}})
+        else:
+            self.gateway.rules.remove(key)
 
     def close(self, n: int, *, at: float = 0.0) -> None:
         """An event that must become three runs, one in each environment."""
@@ -112,5 +129,7 @@ class Scenario:
 
     def play(self, bounds: Bounds = ANY, *, until: float = 100 * DAY) -> Verdict:
         """Let everything come to its end, and check every promise."""
+        if not self.now:
+            self.gateway.rules.settle()
         self.world.scheduler.run(until=START + until)
         return check(self.gateway, self.expected, self.watch, bounds)

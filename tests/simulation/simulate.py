@@ -15,7 +15,7 @@ __all__ = ["Simulated", "simulate"]
 DAY = 86_400.0
 BEGINS = START + 60
 SECONDS = 2 * 3600.0
-OUTAGES = ("dynamodb", "sqs", "web server legacy", "web server analytics", "mwaa science")
+OUTAGES = ("dynamodb", "sqs", "s3", "web server legacy", "web server analytics", "mwaa science")
 # A little above what seeds were seen to cost with faults as frequent as these: 1.8 to 2.3 commands a run, 1.6 to 1.7
 # deliveries, 8 to 29 s for the run in the middle. The last of a day waits out an outage and its back-off: an hour mostly,
 # two hours and six minutes in the slowest of a hundred days.

@@ -14,24 +14,30 @@ from mwaa_gateway import live_rules
 from mwaa_gateway.aws import ledger_table
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["at_full_speed"]
+__all__ = ["at_full_speed", "rules_read_once"]
 
 
 @contextmanager
 def at_full_speed() -> Iterator[None]:
     """Leave out what takes a third of the time; also a decorator.
 
-    The ledger's rows are not compressed, Powertools looks at each record handler once, a rule's text is compiled once for
-    all sandboxes, and no trigger request is written or read a second time from the same text. The other tests of the
-    simulation have all of that as it is. Python's collector of cycles waits until the day is over.
+    The ledger's rows are not compressed, and no trigger request is written or read a second time from the same text; beside
+    that `rules_read_once`. The tests of single rows have all of that as it is. Python's collector of cycles waits until the
+    day is over.
     """
-    inspect = powertools.inspect
     with ExitStack() as stack:
         stack.enter_context(_instead(ledger_table, zlib=SimpleNamespace(compress=bytes, decompress=bytes)))
-        stack.enter_context(_instead(powertools, inspect=SimpleNamespace(signature=cache(inspect.signature))))
-        stack.enter_context(_instead(live_rules, **_rules_read_once()))
         stack.enter_context(_instead(TriggerRequest, **_requests_read_once()))
+        stack.enter_context(rules_read_once())
         stack.enter_context(_one_collection())
+        yield
+
+
+@contextmanager
+def rules_read_once() -> Iterator[None]:
+    """Compile a rule's text once for all sandboxes, and have Powertools look at each record handler once."""
+    looked = SimpleNamespace(signature=cache(powertools.inspect.signature))
+    with _instead(powertools, inspect=looked), _instead(live_rules, **_rules_read_once()):
         yield
 
 

@@ -6,6 +6,7 @@ import random
 import re
 import zlib
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
@@ -13,6 +14,7 @@ from mwaa_gateway import observability
 from mwaa_gateway.outcomes import Reason
 from simulation.checker import Bounds
 from simulation.mwaa import CANARY
+from simulation.operator_commands import Operator
 from simulation.scenario import AIRFLOW_2, AIRFLOW_3, ANY, NO_TROUBLE, Scenario
 from simulation.sqs import Message
 from simulation.workload import (
@@ -25,6 +27,7 @@ from simulation.workload import (
     a_notification,
     an_event,
     an_upload,
+    orders_when_paused,
     sequencer,
     the_same_upload_through_eventbridge,
 )
@@ -169,15 +172,6 @@ def test_row_10_a_rule_edited_while_its_requests_wait() -> None:
     assert [] == scenario.play(Bounds(1.0, 1.0, 60.0)).problems
 
 
-def brake(scenario: Scenario, rule_id: str, *, pulled: bool) -> None:
-    """What `rules disable` and `rules enable` leave for the dispatchers."""
-    key = "brake", f"rule#{rule_id}"
-    if pulled:
-        scenario.gateway.rules.put(key, {"partition": {"S": key[0]}, "sort": {"S": key[1]}})
-    else:
-        scenario.gateway.rules.items.pop(key, None)
-
-
 def release(scenario: Scenario) -> None:
     """What `held release` sends, given twice."""
     for item in list(scenario.gateway.ledger.items.values()):
@@ -198,10 +192,10 @@ def test_row_10_a_rule_disabled_while_its_requests_wait() -> None:
     for n in range(1, 301):
         scenario.upload(n)
     seen: list[Counter[str]] = []
-    scenario.at(60.0, lambda: brake(scenario, "sales.orders", pulled=True))
+    scenario.at(60.0, lambda: scenario.brake("sales.orders", pulled=True))
     for at in (70.0, 2 * DAY - 1):
         scenario.at(at, lambda: seen.append(states(scenario)))
-    scenario.at(2 * DAY, lambda: brake(scenario, "sales.orders", pulled=False))
+    scenario.at(2 * DAY, lambda: scenario.brake("sales.orders", pulled=False))
     scenario.at(2 * DAY, lambda: release(scenario))
     scenario.at(3 * DAY, lambda: release(scenario))
     # Two messages of one release may overlap: then the second looks the run up.
@@ -218,8 +212,8 @@ def test_row_10_a_brake_pulled_and_let_go_of_under_every_fault() -> None:
     for n in range(1, 201):
         scenario.upload(n, at=n * 5)
     for n in range(0, 2_000, 100):
-        scenario.at(n, lambda: brake(scenario, "sales.orders", pulled=True))
-        scenario.at(n + 40, lambda: brake(scenario, "sales.orders", pulled=False))
+        scenario.at(n, lambda: scenario.brake("sales.orders", pulled=True))
+        scenario.at(n + 40, lambda: scenario.brake("sales.orders", pulled=False))
         scenario.at(n + 41, lambda: release(scenario))
     scenario.at(DAY, lambda: release(scenario))  # what a rival's late write held after all
     assert [] == scenario.play().problems
@@ -512,6 +506,35 @@ def test_row_26_a_dead_letter_redriven_twice_and_again_days_later() -> None:
     assert sent
 
 
+@both_ways
+@both_majors
+def test_row_38_a_days_rerun_given_again_and_again_under_every_fault(version: str, transport: str) -> None:
+    """By two people, who are cut off half way and do it again: one further run of each of the day's events, and no other."""
+    scenario = Scenario(Rates.of_the_promise(), version=version, transport=transport)
+    operator, midnight = Operator(scenario.gateway), datetime(2027, 1, 15, tzinfo=UTC).timestamp()
+    for n in range(1, 61):
+        today = n % 3 > 0
+        upload = an_upload(n, f"orders/{n}.csv")
+        upload["Records"][0]["eventTime"] = f"2027-01-{15 if today else 14}T23:59:59.000Z"
+        scenario.expect_upload(n, f"orders/{n}.csv", at=5 * n)
+        scenario.send("s3_events", upload, at=5 * n)
+        if today:
+            scenario.expect_rerun(n)
+            scenario.expect_rerun(n, generation=2)
+        scenario.close(1000 + n, at=5 * n)
+
+    def rerun(generation: int) -> None:
+        operator.rerun("sales.orders", generation=generation, since=midnight, until=midnight + DAY)
+
+    for generation, day in ((1, 1), (2, 2)):
+        for again in range(12):
+            for seconds in (0.0, 0.1):
+                at = day * DAY + 600 * again + seconds
+                scenario.at(at, lambda generation=generation: rerun(generation))
+    assert [] == scenario.play().problems
+    assert 4 < operator.done < operator.given
+
+
 # --- data ------------------------------------------------------------------------------------------------------
 
 
@@ -650,11 +673,6 @@ def test_row_37_under_every_fault_what_is_told_is_true(version: str, transport: 
     paused = {run.run_id for run in scenario.gateway.airflows["legacy"].history if run.dag_id == "close_b"}
     assert told(scenario) <= {(run_id, "paused") for run_id in paused}
     assert len(told(scenario)) > 0.7 * len(paused)
-
-
-def orders_when_paused(when_paused: str) -> dict:
-    rule = RULES["sales.orders"]
-    return rule | {"targets": [rule["targets"][0] | {"when_paused": when_paused}]}
 
 
 @both_majors
