@@ -1,5 +1,6 @@
 """Fault matrix, rows 6 and 22: killed at every I/O point of ingress, dispatcher and operator, and at every pair of them."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,7 @@ def braked(scenario: Scenario) -> None:
 
 
 def braked_for_a_moment(scenario: Scenario) -> None:
-    """The rule is enabled in the very moment in which its request is held."""
+    """The rule is enabled, and all is released, in the very moment in which its request is held: no index shows it yet."""
     operator, watch = Operator(scenario.gateway), scenario.watch
     scenario.brake("sales.orders", pulled=True)
     scenario.upload()
@@ -84,6 +85,24 @@ def rerun(scenario: Scenario) -> None:
     scenario.expect_rerun(1)
     for operator in (Operator(scenario.gateway), Operator(scenario.gateway)):
         until_done(scenario, operator, lambda it=operator: it.rerun("sales.orders"), at=60 * MINUTE)
+
+
+def dead_and_redriven(scenario: Scenario) -> None:
+    """The DAG is missing, and the request dead; an hour later the DAG is there, and what the bell says is redriven twice."""
+    gateway = scenario.gateway
+    gateway.dispatcher_settings = {"dag_missing_grace_seconds": 0, "dag_catalog_seconds": 0}
+    dags, queue, dead = gateway.airflows["legacy"].dags, "trigger-legacy", "trigger-dlq-legacy"
+    dags.remove("ingest_orders")
+    scenario.upload()
+
+    def redrive() -> None:
+        dags.add("ingest_orders")
+        for letter in [*gateway.queues[dead].messages.values()]:
+            for _ in range(2):
+                gateway.queues[queue].send(json.dumps(json.loads(letter.body)["request"] | {"redrive": 1}))
+            gateway.queues[dead].delete(letter)
+
+    scenario.at(60 * MINUTE, redrive)
 
 
 def until_done(scenario: Scenario, operator: Operator, command: Callable[[], None], *, at: float) -> None:
@@ -155,7 +174,7 @@ INGRESS, DISPATCH = {"BatchGetItem", "Query", "SendMessageBatch"}, {"UpdateItem"
 UPLOADED = Story(uploaded, 1, frozenset(INGRESS | DISPATCH))
 HELD = {
     "braked": Story(braked, 1, frozenset(INGRESS | DISPATCH | {"GetItem"})),
-    "braked for a moment": Story(braked_for_a_moment, 1, frozenset(INGRESS | DISPATCH | {"GetItem"})),
+    "braked for a moment": Story(braked_for_a_moment, 1, frozenset(INGRESS | DISPATCH)),
     "paused": Story(paused, 1, frozenset(INGRESS | DISPATCH | {"ChangeMessageVisibility"})),
 }
 both_ways = pytest.mark.parametrize(
@@ -179,6 +198,12 @@ def test_rows_10_and_22_and_37_killed_around_a_hold(story: str, record_property:
     """Held, let go of and released: one run, and nothing left held."""
     airflow_calls = {"CreateCliToken", "POST /aws_mwaa/cli"}
     record_property("counts", killed_everywhere(HELD[story], AIRFLOW_3, "cli", airflow_calls))
+
+
+def test_rows_22_and_26_killed_around_a_death_and_a_redrive(record_property: Record) -> None:
+    """The bell rings whoever dies before it, and the redrive comes to one run."""
+    story = Story(dead_and_redriven, 1, frozenset(INGRESS | DISPATCH | {"SendMessage"}), since="UpdateItem")
+    record_property("counts", killed_everywhere(story, AIRFLOW_2, "rest", {"InvokeRestApi"}))
 
 
 def test_rows_22_and_38_killed_around_a_rerun(record_property: Record) -> None:
