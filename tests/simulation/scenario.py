@@ -123,6 +123,11 @@ class Scenario:
     def at(self, time: float, action: Any) -> None:
         self.world.scheduler.at(START + time, action)
 
+    def new_sandboxes(self) -> None:
+        """Have the next deliveries made to sandboxes that were just started, as Lambda does now and then."""
+        for mapping in self.gateway.mappings.values():
+            mapping.sandboxes.warm.clear()
+
     @staticmethod
     def number_of(run: Run) -> int:
         return event_of(json.loads(run.conf))

@@ -391,6 +391,8 @@ def test_row_21_an_environment_that_is_away(service: str, minutes: int, events: 
     scenario = Scenario(outages=(Outage(service, 0, minutes * MINUTE),))
     for n in range(1, events + 1):
         scenario.close(n, at=n * 2)
+    for n in range(1, events + 1, 20):
+        scenario.at(n * 2, scenario.new_sandboxes)  # know nothing of the gate, and look at it first
     verdict = scenario.play()
     assert [] == verdict.problems
     began = scenario.world.start
@@ -832,8 +834,7 @@ def test_row_41_an_environment_is_switched_to_the_other_transport(transport: str
 
     def switch() -> None:
         scenario.gateway.rest = frozenset({"legacy"} if to == "rest" else ())
-        for mapping in scenario.gateway.mappings.values():
-            mapping.sandboxes.warm.clear()
+        scenario.new_sandboxes()
 
     scenario.at(60, switch)
     assert [] == scenario.play().problems
