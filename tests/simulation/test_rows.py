@@ -298,6 +298,17 @@ def test_row_15_a_token_that_is_refused(version: str) -> None:
     assert [] == scenario.play(Bounds(1.0, 15.0, longest_delay=HOUR)).problems
 
 
+def test_row_15_a_token_is_renewed_before_it_is_too_old() -> None:
+    """One token a minute, not one a run, and none that the web server refuses."""
+    scenario = Scenario()
+    for n in range(1, 121):
+        scenario.upload(n, at=10 * n)
+    assert [] == scenario.play(NO_TROUBLE).problems
+    server = scenario.gateway.servers["legacy"]
+    assert 0 == server.refused_tokens
+    assert len(server.tokens) <= 1200 / 45 + 2
+
+
 @both_ways
 @both_majors
 @pytest.mark.parametrize(
