@@ -704,6 +704,20 @@ def test_row_37_held_while_the_dag_is_paused(version: str, transport: str) -> No
     assert len(early) < 10  # of those for whom no list could be had within a minute
 
 
+def test_row_37_held_while_the_dag_is_paused_for_days() -> None:
+    """Longer than SQS keeps a message: the one that looks whether the DAG is unpaused is sent anew before that."""
+    days = 5
+    scenario = Scenario(version=AIRFLOW_3)
+    scenario.gateway.put_rule(orders_when_paused("hold"), version=2)
+    airflow = scenario.gateway.airflows["legacy"]
+    airflow.paused.add("ingest_orders")
+    scenario.at(days * DAY, airflow.paused.clear)
+    scenario.upload()
+    assert [] == scenario.play().problems
+    [run] = scenario.runs
+    assert days * DAY < run.created_at - scenario.world.start < days * DAY + 20 * MINUTE
+
+
 @both_majors
 @PER_TRANSPORT
 def test_row_37_rejected_while_the_dag_is_paused(version: str, transport: str) -> None:
