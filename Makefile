@@ -48,7 +48,7 @@ test-fast: .venv/.ready  ## Unit and integration tests, with branch coverage
 	$(BIN)/pytest tests/unit tests/integration -n 2 --cov --cov-report=term --cov-fail-under=90
 
 test-simulation: .venv/.ready  ## The promises under every fault: a hundred seeds, every crash point, every safeguard switched off
-	$(BIN)/pytest tests/simulation -n 2 -q
+	$(BIN)/pytest tests/simulation -n 2 --maxschedchunk 1 -q
 
 SEEDS ?= 1000
 simulate: .venv/.ready  ## More seeds: make simulate SEEDS=1000

@@ -141,15 +141,7 @@ def _too_much(verdict: Verdict, bounds: Bounds) -> Iterator[str]:
 
 
 def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
-    found: defaultdict[RunKey, list[Run]] = defaultdict(list)
-    for airflow in gateway.airflows.values():
-        for run in airflow.history:
-            conf = json.loads(run.conf)
-            origin = conf["mwaa_gateway"]
-            n = event_of(conf)
-            found[n, origin["rule_id"], origin["target_id"]].append(run)
-            if "key" in conf and conf["key"] != expected.keys[n]:
-                verdict.problems.append(f"event {n}: conf has key {conf['key']!r}, not {expected.keys[n]!r}")
+    found = _runs_by_event(gateway, expected, verdict)
     delays = []
     for key, places in expected.runs.items():
         runs = found.pop(key, [])
@@ -180,6 +172,38 @@ def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
         verdict.longest_delay, verdict.median_delay = delays[-1], delays[len(delays) // 2]
 
 
+def _runs_by_event(gateway: Gateway, expected: Expected, verdict: Verdict) -> dict[RunKey, list[Run]]:
+    """All runs, by what they stand for; what they were given is looked at on the way."""
+    found: defaultdict[RunKey, list[Run]] = defaultdict(list)
+    for airflow in gateway.airflows.values():
+        for run in airflow.history:
+            conf = json.loads(run.conf)
+            origin = conf["mwaa_gateway"]
+            if "conf_uri" in origin:
+                verdict.problems += _untimely(gateway, origin["conf_uri"], run)
+                conf |= _large(gateway, origin["conf_uri"])
+            n = event_of(conf)
+            for name, given in (("key", expected.keys), ("files", expected.files)):
+                if name in conf and conf[name] != given[n]:
+                    verdict.problems.append(f"event {n}: conf has {name} {conf[name]!r}, not {given[n]!r}")
+            again = f"__r{origin['generation']}" if origin["generation"] else ""
+            of = expected.stands_for.get(n, n)
+            found[of, origin["rule_id"], origin["target_id"] + again].append(run)
+    return found
+
+
+def _large(gateway: Gateway, uri: str) -> dict:
+    """The conf that lies in the bucket."""
+    body, _ = gateway.s3.objects.get(uri, (b'{"n": "0062000000000"}', 0.0))
+    return json.loads(body)
+
+
+def _untimely(gateway: Gateway, uri: str, run: Run) -> Iterator[str]:
+    """A run that reads its conf as soon as it begins must find it."""
+    if uri not in gateway.s3.objects or gateway.s3.objects[uri][1] > run.created_at:
+        yield f"{run.run_id} was started before its conf was in the bucket"
+
+
 def event_of(conf: dict) -> int:
     if "n" in conf:
         return number(conf["n"])
@@ -197,7 +221,8 @@ def _dead(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
             letter = json.loads(message.body)
             if "request" in letter:
                 request = letter["request"]
-                key = event_of(request["conf"]), request["rule_id"], request["target_id"]
+                n = event_of(request["conf"])
+                key = expected.stands_for.get(n, n), request["rule_id"], request["target_id"]
                 rung[key] = Reason(letter["reason"])
             elif "body" in letter:
                 unreadable.add(letter["body"])

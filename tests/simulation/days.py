@@ -16,7 +16,9 @@ from simulation.workload import (
     ORDERS_IN_ANALYTICS,
     RULES,
     UNWRAPPED_TOPIC,
+    a_manifest,
     a_notification,
+    a_rate,
     an_event,
     an_upload,
     sequencer,
@@ -276,3 +278,35 @@ def gates_that_cannot_be_told() -> list[str]:
         scenario.expected.dead[n, "sales.orders", "default"] = Reason.DAG_MISSING
     scenario.expected.runs.clear()
     return scenario.play().problems
+
+
+def large_confs() -> list[str]:
+    """The bucket for large confs is away for a while."""
+    scenario = Scenario(outages=(Outage("s3", 30, 10 * MINUTE),))
+    scenario.gateway.airflows["analytics"].dags.add("unpack")
+    scenario.gateway.put_rule(RULES["archive.manifests"])
+    for n in range(1, 41):
+        scenario.expected.came(n, scenario.world.start + 2 * n)
+        scenario.expected.files[n] = files = f"{n}/" * 20_000
+        scenario.expected.runs[n, "archive.manifests", "default"] = frozenset({("analytics", "unpack")})
+        scenario.send("eventbridge_events", a_manifest(n, files), at=2 * n)
+    return scenario.play(ANY).problems
+
+
+def shared_keys() -> list[str]:
+    """Events of three desks around the borders of their windows, and all of them again on the next day."""
+    scenario = Scenario()
+    scenario.gateway.airflows["science"].dags.add("price")
+    scenario.gateway.put_rule(RULES["desk.rates"])
+    first: dict[tuple[str, int], int] = {}
+    seconds = (0, 1, 599, 600, 601, 1199, 1200)
+    for n, (desk, second) in enumerate(((desk, second) for second in seconds for desk in "abc"), 1):
+        stands_for = first.setdefault((desk, second // 600), n)
+        if stands_for == n:
+            scenario.expected.runs[n, "desk.rates", "default"] = frozenset({("science", "price")})
+        else:
+            scenario.expected.stands_for[n] = stands_for
+        scenario.expected.came(n, scenario.world.start + n)
+        for at in (float(n), DAY + n):
+            scenario.send("eventbridge_events", a_rate(n, desk, second), at=at)
+    return scenario.play(ANY).problems

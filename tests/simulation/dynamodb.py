@@ -1,8 +1,12 @@
-"""A DynamoDB table in memory that carries out the expressions it is given, one item at a time."""
+"""A DynamoDB table in memory that carries out the expressions it is given, one item at a time.
+
+Reads that do not ask for consistency may find an item as it was a moment ago; an index always does.
+"""
 
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -13,6 +17,8 @@ __all__ = ["ConditionalCheckFailedException", "DynamoDB", "Table"]
 
 Item = dict[str, Any]
 Key = tuple[str, str]
+ITEMS_PER_PAGE = 25
+LAG = 1.0
 
 
 class ConditionalCheckFailedException(ClientError):
@@ -26,8 +32,12 @@ class _Exceptions:
 class Table:
     """Items by partition and sort key. `watch` is told of every write: (key, item before, item after)."""
 
-    def __init__(self, partition_key: str, sort_key: str) -> None:
+    def __init__(self, partition_key: str, sort_key: str, now: Callable[[], float]) -> None:
         self.items: dict[Key, Item] = {}
+        self._now = now
+        self._earlier: dict[
+            Key, tuple[float, Item | None]
+        ] = {}  # when it was last written, and what it was before
         self.watch: Callable[[Key, Item | None, Item], None] | None = None
         self._keys = (partition_key, sort_key)
 
@@ -60,8 +70,20 @@ class Table:
             raise _refused(old, "PutItem")
         self.put(key, request["Item"])
 
+    def a_moment_ago(self, key: Key) -> Item | None:
+        written_at, before = self._earlier.get(key, (0.0, None))
+        return before if self._now() - written_at < LAG else self.items.get(key)
+
+    def settle(self) -> None:
+        """Whatever was written so far was written long ago."""
+        self._earlier.clear()
+
+    def remove(self, key: Key) -> None:
+        self._earlier[key] = self._now(), self.items.pop(key, None)
+
     def put(self, key: Key, item: Item) -> None:
         old = self.items.get(key)
+        self._earlier[key] = self._now(), old
         self.items[key] = item
         if self.watch is not None:
             self.watch(key, old, item)
@@ -84,7 +106,7 @@ class DynamoDB:
         table = self._tables[request["TableName"]]
 
         def read() -> Item:
-            item = table.items.get(table.key(request["Key"]))
+            item = self._found(table, table.key(request["Key"]), request)
             return {} if item is None else {"Item": item}
 
         return self._world.aws_call("dynamodb", "GetItem", read)
@@ -94,16 +116,22 @@ class DynamoDB:
             responses = {}
             for name, wanted in request["RequestItems"].items():
                 table = self._tables[name]
-                found = (table.items.get(table.key(key)) for key in wanted["Keys"])
+                found = [self._found(table, table.key(key), wanted) for key in wanted["Keys"]]
                 responses[name] = [item for item in found if item is not None]
             return {"Responses": responses, "UnprocessedKeys": {}}
 
         return self._world.aws_call("dynamodb", "BatchGetItem", read)
 
+    def _found(self, table: Table, key: Key, read: Item) -> Item | None:
+        if not read.get("ConsistentRead") and self._world.chance(self._world.rates.stale_read, "stale read"):
+            return table.a_moment_ago(key)
+        return table.items.get(key)
+
     def query(self, **request: Any) -> Item:
         table = self._tables[request["TableName"]]
         values = request["ExpressionAttributeValues"]
         partition, prefix = values[":partition"]["S"], values[":prefix"]["S"]
+        assert request["ConsistentRead"]
 
         def read() -> Item:
             return {
@@ -115,6 +143,37 @@ class DynamoDB:
             }
 
         return self._world.aws_call("dynamodb", "Query", read)
+
+    def get_paginator(self, operation: str) -> "Pages":
+        return Pages(self._world, self._tables, {"scan": "Scan", "query": "Query"}[operation])
+
+
+class Pages:
+    """A paginator of a scan with a filter, or of a query by one attribute of an index: each page is a call."""
+
+    def __init__(self, world: World, tables: dict[str, Table], operation: str) -> None:
+        self._world = world
+        self._tables = tables
+        self._operation = operation
+
+    def paginate(self, **request: Any) -> Iterator[Item]:
+        table, of_index = self._tables[request["TableName"]], "IndexName" in request
+        meant = _condition(request.get("FilterExpression") or request["KeyConditionExpression"])
+        values, position = request["ExpressionAttributeValues"], 0
+
+        def read() -> Item:
+            # Rows are never deleted: whatever is added meanwhile is seen later.
+            keys = [*islice(table.items, position, position + ITEMS_PER_PAGE)]
+            page = [table.a_moment_ago(key) if of_index else table.items[key] for key in keys]
+            found = [item for item in page if item is not None and meant(item, {}, values)]
+            return {"Items": found, "ScannedCount": len(keys)}
+
+        while True:
+            page = self._world.aws_call("dynamodb", self._operation, read)
+            yield page
+            position += page["ScannedCount"]
+            if position >= len(table.items):
+                return
 
 
 def _refused(old: Item | None, operation: str) -> ConditionalCheckFailedException:

@@ -47,6 +47,7 @@ from simulation.dynamodb import DynamoDB, Table
 from simulation.invoke_rest_api import InvokeRestApi
 from simulation.lambdas import AsyncInvocations, EventSourceMapping, Sandbox, Sandboxes, on_failure_record
 from simulation.mwaa import Mwaa, Session, WebServer
+from simulation.s3 import LARGE_CONFS, S3
 from simulation.sqs import Queue, Sqs, arn
 from simulation.world import World
 
@@ -90,7 +91,8 @@ class Gateway:
 
     def __post_init__(self) -> None:
         world = self.world
-        self.rules, self.ledger = Table("partition", "sort"), Table("event", "request")
+        self.rules = Table("partition", "sort", world.scheduler.time)
+        self.ledger = Table("event", "request", world.scheduler.time)
         self.dynamodb = DynamoDB(world, {"rules": self.rules, "ledger": self.ledger})
         self.queues: dict[str, Queue] = {"ingress-dlq": Queue(world, "ingress-dlq")}
         self.servers: dict[str, WebServer] = {}
@@ -130,7 +132,7 @@ class Gateway:
         )
         for queue in self.queues.values():
             queue.sent_bodies = self.texts
-        self.sqs = Sqs(world, self.queues)
+        self.sqs, self.s3 = Sqs(world, self.queues), S3(world)
         self.rest_apis = {name: InvokeRestApi(world, server) for name, server in self.servers.items()}
         self.mwaa = Mwaa(world, self.servers, {name: api.invoke for name, api in self.rest_apis.items()})
         self.session = Session({server.host: server for server in self.servers.values()})
@@ -166,11 +168,12 @@ class Gateway:
                 RulesTable(self.dynamodb, "rules", pause=self.world.scheduler.wait),
                 environments=settings.environments,
                 refresh_seconds=settings.rules_refresh_seconds,
+                claim_check_bucket=settings.claim_check_bucket,
             ),
             queues=TriggerQueues(self.sqs, settings.trigger_queue_url),
             dead_letters=IngressDeadLetterQueue(self.sqs, settings.ingress_dlq_url),
             shadows=ShadowRecords(self.dynamodb, settings.ledger_table),
-            claim_checks=ClaimCheckBucket(_no_bucket),
+            claim_checks=ClaimCheckBucket(lambda: self.s3),
             now=self.world.clock(),
         )
 
@@ -180,7 +183,7 @@ class Gateway:
             "trigger_queue_url": "trigger-{environment}",
             "ingress_dlq_url": "ingress-dlq",
             "ledger_table": "ledger",
-            "claim_check_bucket": "",
+            "claim_check_bucket": LARGE_CONFS,
             "environments": frozenset(self.airflows),
             "unwrap_topic_arns": self.unwrap_topics,
         }
@@ -323,10 +326,6 @@ SOURCES = {
     name: compile((FUNCTIONS / name / "app.py").read_text(), str(FUNCTIONS / name / "app.py"), "exec")
     for name in (*INGRESS, "queued_events", "dispatcher", "step_functions_task", "run_watcher")
 }
-
-
-def _no_bucket() -> Any:
-    raise AssertionError("no rule here has large confs")
 
 
 def _load(name: str) -> ModuleType:

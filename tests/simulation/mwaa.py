@@ -65,6 +65,7 @@ class WebServer:
     lists: int = 0  # for the catalog: not of any one run
     refused_busy: int = 0
     refused_away: int = 0
+    refused_tokens: int = 0
     killers: frozenset[str] = frozenset()
 
     @property
@@ -114,6 +115,7 @@ class WebServer:
             world.rates.token_refused, "token refused"
         ):
             self.tokens.pop(token, None)
+            self.refused_tokens += 1
             return _page(403, token)
         if self.running >= self.slots:
             self.refused_busy += 1

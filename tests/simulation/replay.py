@@ -29,7 +29,7 @@ def main() -> int:
     failed, runs, faults = [], 0, Counter[str]()
     with Pool(options.processes) as pool:
         results = pool.imap_unordered(_simulate, seeds) if options.processes > 1 else map(_simulate, seeds)
-        for simulated in results:
+        for played, simulated in enumerate(results, 1):
             faults.update(simulated.faults)
             runs += simulated.verdict.created
             if options.seeds == 1:
@@ -37,6 +37,10 @@ def main() -> int:
             if not simulated.verdict.ok:
                 failed.append(simulated.seed)
                 sys.stdout.write(f"{simulated.explain()}\n")
+            if played % 100 == 0:
+                sys.stderr.write(
+                    f"{played} seeds in {time.monotonic() - began:.0f} s, {len(failed)} broke a promise\n"
+                )
     seconds = time.monotonic() - began
     told = (
         f"{options.seeds} seeds of {options.events} events: {runs} runs, {faults.total()} faults in {seconds:.1f} s; "

@@ -74,6 +74,10 @@ class Scenario:
         self.gateway.put_rule(CLOSED)
 
     @property
+    def now(self) -> float:
+        return self.world.scheduler.now - START
+
+    @property
     def runs(self) -> list[Run]:
         return [run for airflow in self.gateway.airflows.values() for run in airflow.history]
 
@@ -91,6 +95,19 @@ class Scenario:
         self.expected.arrived[n] = START + at
         self.expected.runs[n, "sales.orders", "default"] = frozenset({("legacy", "ingest_orders")})
 
+    def expect_rerun(self, n: int, generation: int = 1) -> None:
+        """A further run of an upload, on purpose."""
+        target = f"default__r{generation}"
+        self.expected.runs[n, "sales.orders", target] = self.expected.runs[n, "sales.orders", "default"]
+
+    def brake(self, rule_id: str, *, pulled: bool) -> None:
+        """What `rules disable` and `rules enable` leave for the dispatchers."""
+        key = "brake", f"rule#{rule_id}"
+        if pulled:
+            self.gateway.rules.put(key, {"partition": {"S": key[0]}, "sort": {"S": key[1]}})
+        else:
+            self.gateway.rules.remove(key)
+
     def close(self, n: int, *, at: float = 0.0) -> None:
         """An event that must become three runs, one in each environment."""
         self.expected.arrived[n] = START + at
@@ -106,11 +123,18 @@ class Scenario:
     def at(self, time: float, action: Any) -> None:
         self.world.scheduler.at(START + time, action)
 
+    def new_sandboxes(self) -> None:
+        """Have the next deliveries made to sandboxes that were just started, as Lambda does now and then."""
+        for mapping in self.gateway.mappings.values():
+            mapping.sandboxes.warm.clear()
+
     @staticmethod
     def number_of(run: Run) -> int:
         return event_of(json.loads(run.conf))
 
     def play(self, bounds: Bounds = ANY, *, until: float = 100 * DAY) -> Verdict:
         """Let everything come to its end, and check every promise."""
+        if not self.now:
+            self.gateway.rules.settle()
         self.world.scheduler.run(until=START + until)
         return check(self.gateway, self.expected, self.watch, bounds)

@@ -37,6 +37,7 @@ class Process(greenlet):
         self.calls = 0
         self.asked = False  # Airflow, for whatever it was
         self.killed = False
+        self.resumed = False  # by the scheduler itself: who started it has gone on
         self._body = body
         self._ended = ended
 
@@ -55,6 +56,7 @@ class Scheduler:
     def __init__(self, start: float) -> None:
         self.now = start
         self.steps = 0
+        self._until = start
         self._heap: list[tuple[float, int, Callable[[], Any]]] = []
 
     def time(self) -> float:
@@ -78,8 +80,13 @@ class Scheduler:
             process.parent.switch()
             self.kill()
         self.steps += 1
-        heappush(self._heap, (wake, self.steps, process.switch))
+        heap = self._heap
+        if process.resumed and wake <= self._until and (not heap or wake < heap[0][0]):
+            self.now = wake  # nobody has anything to do before: it would be the next to go on
+            return
+        heappush(heap, (wake, self.steps, process.switch))
         process.parent.switch()
+        process.resumed = True
 
     @staticmethod
     def kill() -> None:
@@ -89,7 +96,7 @@ class Scheduler:
 
     def run(self, until: float) -> None:
         """Work until nothing is left to do, or until the time is up."""
-        heap = self._heap
+        heap, self._until = self._heap, until
         while heap and heap[0][0] <= until:
             self.now, _, action = heappop(heap)
             action()

@@ -1,20 +1,12 @@
 """One seed from its first event to the last message."""
 
-import gc
 import hashlib
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from types import SimpleNamespace
 
-from aws_lambda_powertools.utilities.batch import base as powertools
-
-from mwaa_gateway.aws import ledger_table
-from mwaa_gateway.trigger_request import TriggerRequest
 from simulation.checker import Bounds, LedgerWatch, Verdict, check
 from simulation.gateway import Gateway, MakeDispatcher
+from simulation.speed import at_full_speed
 from simulation.workload import ENVIRONMENTS, MOVED, RULES, UNWRAPPED_TOPIC, airflows, generate
 from simulation.world import START, Outage, Rates, World
 
@@ -23,7 +15,7 @@ __all__ = ["Simulated", "simulate"]
 DAY = 86_400.0
 BEGINS = START + 60
 SECONDS = 2 * 3600.0
-OUTAGES = ("dynamodb", "sqs", "web server legacy", "web server analytics", "mwaa science")
+OUTAGES = ("dynamodb", "sqs", "s3", "web server legacy", "web server analytics", "mwaa science")
 # A little above what seeds were seen to cost with faults as frequent as these: 1.8 to 2.3 commands a run, 1.6 to 1.7
 # deliveries, 8 to 29 s for the run in the middle. The last of a day waits out an outage and its back-off: an hour mostly,
 # two hours and six minutes in the slowest of a hundred days.
@@ -68,40 +60,7 @@ def replay(seed: int, events: int) -> str:
     return f".venv/bin/python tests/simulation/replay.py {seed} --events {events}"
 
 
-@contextmanager
-def at_full_speed() -> Iterator[None]:
-    """Leave out what takes a third of the time and decides nothing here.
-
-    The ledger's rows are not compressed, Powertools looks at each record handler once, and no trigger request is
-    written or read a second time from the same text. Unit and integration tests have all three as they are. Python's
-    collector of cycles waits until the day is over.
-    """
-    zlib, inspect = ledger_table.zlib, powertools.inspect
-    to_json, from_json = TriggerRequest.to_json, TriggerRequest.__dict__["from_json"]
-    written: dict[
-        int, tuple[TriggerRequest, str]
-    ] = {}  # holds the request too: an id is unique while it lives
-
-    def write(request: TriggerRequest) -> str:
-        known = written.get(id(request))
-        if known is None:
-            known = written[id(request)] = (request, to_json(request))
-        return known[1]
-
-    read = cache(TriggerRequest.from_json)
-    TriggerRequest.to_json = write
-    TriggerRequest.from_json = lambda text: read(text.decode() if isinstance(text, bytes) else text)
-    ledger_table.zlib = SimpleNamespace(compress=bytes, decompress=bytes)
-    powertools.inspect = SimpleNamespace(signature=cache(inspect.signature))
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        ledger_table.zlib, powertools.inspect = zlib, inspect
-        TriggerRequest.to_json, TriggerRequest.from_json = to_json, from_json
-
-
+@at_full_speed()
 def simulate(
     seed: int,
     events: int = 1000,
@@ -153,8 +112,7 @@ def simulate(
         scheduler.at(workload.rule_moved_at, lambda: gateway.put_rule(MOVED, version=2))
     watch = LedgerWatch()
     gateway.ledger.watch = watch
-    with at_full_speed():
-        scheduler.run(until=START + 10 * DAY)
+    scheduler.run(until=START + 10 * DAY)
     verdict = check(gateway, workload.expected, watch, bounds)
     return Simulated(
         seed,

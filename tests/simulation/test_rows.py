@@ -6,6 +6,7 @@ import random
 import re
 import zlib
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
@@ -13,6 +14,7 @@ from mwaa_gateway import observability
 from mwaa_gateway.outcomes import Reason
 from simulation.checker import Bounds
 from simulation.mwaa import CANARY
+from simulation.operator_commands import Operator
 from simulation.scenario import AIRFLOW_2, AIRFLOW_3, ANY, NO_TROUBLE, Scenario
 from simulation.sqs import Message
 from simulation.workload import (
@@ -25,6 +27,7 @@ from simulation.workload import (
     a_notification,
     an_event,
     an_upload,
+    orders_when_paused,
     sequencer,
     the_same_upload_through_eventbridge,
 )
@@ -169,15 +172,6 @@ def test_row_10_a_rule_edited_while_its_requests_wait() -> None:
     assert [] == scenario.play(Bounds(1.0, 1.0, 60.0)).problems
 
 
-def brake(scenario: Scenario, rule_id: str, *, pulled: bool) -> None:
-    """What `rules disable` and `rules enable` leave for the dispatchers."""
-    key = "brake", f"rule#{rule_id}"
-    if pulled:
-        scenario.gateway.rules.put(key, {"partition": {"S": key[0]}, "sort": {"S": key[1]}})
-    else:
-        scenario.gateway.rules.items.pop(key, None)
-
-
 def release(scenario: Scenario) -> None:
     """What `held release` sends, given twice."""
     for item in list(scenario.gateway.ledger.items.values()):
@@ -198,10 +192,10 @@ def test_row_10_a_rule_disabled_while_its_requests_wait() -> None:
     for n in range(1, 301):
         scenario.upload(n)
     seen: list[Counter[str]] = []
-    scenario.at(60.0, lambda: brake(scenario, "sales.orders", pulled=True))
+    scenario.at(60.0, lambda: scenario.brake("sales.orders", pulled=True))
     for at in (70.0, 2 * DAY - 1):
         scenario.at(at, lambda: seen.append(states(scenario)))
-    scenario.at(2 * DAY, lambda: brake(scenario, "sales.orders", pulled=False))
+    scenario.at(2 * DAY, lambda: scenario.brake("sales.orders", pulled=False))
     scenario.at(2 * DAY, lambda: release(scenario))
     scenario.at(3 * DAY, lambda: release(scenario))
     # Two messages of one release may overlap: then the second looks the run up.
@@ -218,8 +212,8 @@ def test_row_10_a_brake_pulled_and_let_go_of_under_every_fault() -> None:
     for n in range(1, 201):
         scenario.upload(n, at=n * 5)
     for n in range(0, 2_000, 100):
-        scenario.at(n, lambda: brake(scenario, "sales.orders", pulled=True))
-        scenario.at(n + 40, lambda: brake(scenario, "sales.orders", pulled=False))
+        scenario.at(n, lambda: scenario.brake("sales.orders", pulled=True))
+        scenario.at(n + 40, lambda: scenario.brake("sales.orders", pulled=False))
         scenario.at(n + 41, lambda: release(scenario))
     scenario.at(DAY, lambda: release(scenario))  # what a rival's late write held after all
     assert [] == scenario.play().problems
@@ -302,6 +296,17 @@ def test_row_15_a_token_that_is_refused(version: str) -> None:
     for n in range(1, 101):
         scenario.upload(n, at=n)
     assert [] == scenario.play(Bounds(1.0, 15.0, longest_delay=HOUR)).problems
+
+
+def test_row_15_a_token_is_renewed_before_it_is_too_old() -> None:
+    """One token a minute, not one a run, and none that the web server refuses."""
+    scenario = Scenario()
+    for n in range(1, 121):
+        scenario.upload(n, at=10 * n)
+    assert [] == scenario.play(NO_TROUBLE).problems
+    server = scenario.gateway.servers["legacy"]
+    assert 0 == server.refused_tokens
+    assert len(server.tokens) <= 1200 / 45 + 2
 
 
 @both_ways
@@ -397,6 +402,8 @@ def test_row_21_an_environment_that_is_away(service: str, minutes: int, events: 
     scenario = Scenario(outages=(Outage(service, 0, minutes * MINUTE),))
     for n in range(1, events + 1):
         scenario.close(n, at=n * 2)
+    for n in range(1, events + 1, 20):
+        scenario.at(n * 2, scenario.new_sandboxes)  # know nothing of the gate, and look at it first
     verdict = scenario.play()
     assert [] == verdict.problems
     began = scenario.world.start
@@ -510,6 +517,35 @@ def test_row_26_a_dead_letter_redriven_twice_and_again_days_later() -> None:
     scenario.at(7 * DAY, lambda: [queue.send(json.dumps(it["request"] | {"redrive": 2})) for it in sent])
     assert [] == scenario.play().problems
     assert sent
+
+
+@both_ways
+@both_majors
+def test_row_38_a_days_rerun_given_again_and_again_under_every_fault(version: str, transport: str) -> None:
+    """By two people, who are cut off half way and do it again: one further run of each of the day's events, and no other."""
+    scenario = Scenario(Rates.of_the_promise(), version=version, transport=transport)
+    operator, midnight = Operator(scenario.gateway), datetime(2027, 1, 15, tzinfo=UTC).timestamp()
+    for n in range(1, 61):
+        today = n % 3 > 0
+        upload = an_upload(n, f"orders/{n}.csv")
+        upload["Records"][0]["eventTime"] = f"2027-01-{15 if today else 14}T23:59:59.000Z"
+        scenario.expect_upload(n, f"orders/{n}.csv", at=5 * n)
+        scenario.send("s3_events", upload, at=5 * n)
+        if today:
+            scenario.expect_rerun(n)
+            scenario.expect_rerun(n, generation=2)
+        scenario.close(1000 + n, at=5 * n)
+
+    def rerun(generation: int) -> None:
+        operator.rerun("sales.orders", generation=generation, since=midnight, until=midnight + DAY)
+
+    for generation, day in ((1, 1), (2, 2)):
+        for again in range(12):
+            for seconds in (0.0, 0.1):
+                at = day * DAY + 600 * again + seconds
+                scenario.at(at, lambda generation=generation: rerun(generation))
+    assert [] == scenario.play().problems
+    assert 4 < operator.done < operator.given
 
 
 # --- data ------------------------------------------------------------------------------------------------------
@@ -652,11 +688,6 @@ def test_row_37_under_every_fault_what_is_told_is_true(version: str, transport: 
     assert len(told(scenario)) > 0.7 * len(paused)
 
 
-def orders_when_paused(when_paused: str) -> dict:
-    rule = RULES["sales.orders"]
-    return rule | {"targets": [rule["targets"][0] | {"when_paused": when_paused}]}
-
-
 @both_majors
 @PER_TRANSPORT
 def test_row_37_held_while_the_dag_is_paused(version: str, transport: str) -> None:
@@ -671,6 +702,20 @@ def test_row_37_held_while_the_dag_is_paused(version: str, transport: str) -> No
     assert [] == scenario.play(Bounds(4.0, 100.0, longest_delay=4 * HOUR)).problems
     early = [run for run in airflow.history if run.created_at < scenario.world.start + 2 * HOUR]
     assert len(early) < 10  # of those for whom no list could be had within a minute
+
+
+def test_row_37_held_while_the_dag_is_paused_for_days() -> None:
+    """Longer than SQS keeps a message: the one that looks whether the DAG is unpaused is sent anew before that."""
+    days = 5
+    scenario = Scenario(version=AIRFLOW_3)
+    scenario.gateway.put_rule(orders_when_paused("hold"), version=2)
+    airflow = scenario.gateway.airflows["legacy"]
+    airflow.paused.add("ingest_orders")
+    scenario.at(days * DAY, airflow.paused.clear)
+    scenario.upload()
+    assert [] == scenario.play().problems
+    [run] = scenario.runs
+    assert days * DAY < run.created_at - scenario.world.start < days * DAY + 20 * MINUTE
 
 
 @both_majors
@@ -814,8 +859,7 @@ def test_row_41_an_environment_is_switched_to_the_other_transport(transport: str
 
     def switch() -> None:
         scenario.gateway.rest = frozenset({"legacy"} if to == "rest" else ())
-        for mapping in scenario.gateway.mappings.values():
-            mapping.sandboxes.warm.clear()
+        scenario.new_sandboxes()
 
     scenario.at(60, switch)
     assert [] == scenario.play().problems

@@ -205,6 +205,23 @@ SAFEGUARDS = {
         days.two_routes,
         "doubled",
     ),
+    "a large conf is in the bucket before its request is sent": Safeguard(
+        (
+            (
+                "ingest",
+                "        claim_checks.put(report.claim_checks)  # before the requests that name them\n",
+                "        queue.enqueue(report.requests)\n        claim_checks.put(report.claim_checks)\n",
+            ),
+        ),
+        days.large_confs,
+        "before its conf was in the bucket",
+    ),
+    "events that share a key are one": Safeguard(
+        (("resolve", "if rule.dedupe_key is not None:", "if False:"),), days.shared_keys, "doubled"
+    ),
+    "a key is one within its window only": Safeguard(
+        (("resolve", "if key.window_seconds is not None:", "if False:"),), days.shared_keys, "lost"
+    ),
     "over REST, a conflict is read by its cause": Safeguard(
         (("airflow_rest", "case 409 if _names_our_run_id(answer, target):", "case 409:"),),
         days.taken_dates_over_rest,

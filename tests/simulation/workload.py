@@ -17,8 +17,11 @@ __all__ = [
     "Delivery",
     "Expected",
     "Workload",
+    "a_manifest",
+    "a_rate",
     "an_upload",
     "generate",
+    "orders_when_paused",
 ]
 
 ACCOUNT = "123456789012"
@@ -28,9 +31,9 @@ TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:notices"
 UNWRAPPED_TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:landing"
 
 ENVIRONMENTS = {
-    "analytics": ("3.3.1", {"audit", "moved_b", "handle_notice", "close_a", "killer"}),
+    "analytics": ("3.3.1", {"audit", "moved_b", "handle_notice", "close_a", "killer", "unpack"}),
     "legacy": ("2.11.2", {"ingest_orders", "index_upload", "moved_a", "close_b"}),
-    "science": ("2.11.2", {"close_c"}),
+    "science": ("2.11.2", {"close_c", "price"}),
 }
 
 _N = {"input_paths": {"n": "$.detail.n"}, "input_template": {"n": "<n>"}}
@@ -102,6 +105,28 @@ RULES: dict[str, dict[str, Any]] = {
             ],
         },
         {
+            "id": "desk.rates",
+            "pattern": {"source": ["acme.desk"], "detail-type": ["Rate Published"]},
+            "dedupe_key": {"key": ["<$.detail.desk>"], "window": "10m"},
+            "targets": [_target("default", "science", "price", _N)],
+        },
+        {
+            "id": "archive.manifests",
+            "pattern": {"source": ["acme.archive"], "detail-type": ["Manifest Written"]},
+            "targets": [
+                _target(
+                    "default",
+                    "analytics",
+                    "unpack",
+                    {
+                        "input_paths": {"n": "$.detail.n", "files": "$.detail.files"},
+                        "input_template": {"n": "<n>", "files": "<files>"},
+                    },
+                )
+                | {"large_conf": "claim_check"}
+            ],
+        },
+        {
             "id": "lab.missing",
             "pattern": {"source": ["acme.lab"], "detail-type": ["Missing"]},
             "targets": [_target("default", "legacy", "no_such_dag", _N)],
@@ -123,7 +148,15 @@ ORDERS_IN_ANALYTICS = RULES["sales.orders"] | {
 }
 MOVED = RULES["sales.moved"] | {"targets": [_target("default", "analytics", "moved_b", _N)]}
 
-RunKey = tuple[int, str, str]  # (event's number, rule, target)
+
+def orders_when_paused(when_paused: str) -> dict[str, Any]:
+    rule = RULES["sales.orders"]
+    return rule | {"targets": [rule["targets"][0] | {"when_paused": when_paused}]}
+
+
+RunKey = tuple[
+    int, str, str
+]  # (event's number, rule, target); of a rerun, the target with its __r<generation>
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +170,10 @@ class Delivery:
 
 @dataclass
 class Expected:
-    """What the events must come to: where each run may lie, what must be dead and why, and when each event came."""
+    """What the events must come to: where each run may lie, what must be dead and why, and when each event came.
+
+    Of the events that share a dedupe_key all but one are in `stands_for`, with the number of that one.
+    """
 
     runs: dict[RunKey, frozenset[tuple[str, str]]] = field(default_factory=dict)
     dead: dict[RunKey, Reason] = field(default_factory=dict)
@@ -145,6 +181,14 @@ class Expected:
     garbage: int = 0
     arrived: dict[int, float] = field(default_factory=dict)
     keys: dict[int, str] = field(default_factory=dict)
+    files: dict[int, str] = field(default_factory=dict)
+    stands_for: dict[int, int] = field(default_factory=dict)
+
+    def came(self, n: int, at: float) -> None:
+        """Note when an event was first delivered; its run may be due since one that it stands beside."""
+        self.arrived[n] = at
+        if (first := self.stands_for.get(n)) is not None:
+            self.arrived[first] = min(self.arrived[first], at)
 
 
 @dataclass
@@ -212,14 +256,20 @@ def the_same_upload_through_eventbridge(n: int, key: str) -> dict[str, Any]:
     return an_event(f"s3-{n}", "aws.s3", "Object Created", detail)
 
 
-def an_event(event_id: str, source: str, detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
+def an_event(
+    event_id: str,
+    source: str,
+    detail_type: str,
+    detail: dict[str, Any],
+    time: str = "2027-01-15T08:00:00Z",
+) -> dict[str, Any]:
     return {
         "version": "0",
         "id": event_id,
         "detail-type": detail_type,
         "source": source,
         "account": ACCOUNT,
-        "time": "2027-01-15T08:00:00Z",
+        "time": time,
         "region": REGION,
         "resources": [],
         "detail": detail,
@@ -236,6 +286,17 @@ def a_notification(n: int, topic: str, message: Any) -> dict[str, Any]:
         "MessageAttributes": {},
     }
     return {"Records": [{"EventSource": "aws:sns", "EventVersion": "1.0", "Sns": sns}]}
+
+
+def a_rate(n: int, desk: str, second: int) -> dict[str, Any]:
+    """Return one desk's rate, of so many seconds after eight o'clock."""
+    time = f"2027-01-15T08:{second // 60:02}:{second % 60:02}Z"
+    return an_event(f"d-{n}", "acme.desk", "Rate Published", {"n": sequencer(n), "desk": desk}, time)
+
+
+def a_manifest(n: int, files: str) -> dict[str, Any]:
+    """Return an event that becomes a conf as large as its text."""
+    return an_event(f"a-{n}", "acme.archive", "Manifest Written", {"n": sequencer(n), "files": files})
 
 
 # --- a seed's day ------------------------------------------------------------------------------------------------
@@ -259,6 +320,7 @@ class _Day:
         self.random = seed
         self.expected = Expected()
         self.keys: list[str] = []
+        self.rates: dict[tuple[str, int], int] = {}
 
     def run(self, n: int, rule: str, target: str, *places: tuple[str, str]) -> None:
         self.expected.runs[n, rule, target] = frozenset(places)
@@ -299,6 +361,23 @@ class _Day:
     def notice(self, n: int) -> Sent:
         self.run(n, "ops.notices", "default", ("analytics", "handle_notice"))
         return [("sns_events", a_notification(n, TOPIC, {"n": sequencer(n), "text": "it's on"}))]
+
+    def rate(self, n: int) -> Sent:
+        """One run for each desk and ten minutes of event time, also at their very beginning and end."""
+        desk, window = self.random.choice("abcdef"), self.random.randrange(5)
+        second = 600 * window + self.random.choice((0, 1, 300, 599))
+        first = self.rates.setdefault((desk, window), n)
+        if first == n:
+            self.run(n, "desk.rates", "default", ("science", "price"))
+        else:
+            self.expected.stands_for[n] = first
+        return [("eventbridge_events", a_rate(n, desk, second))]
+
+    def manifest(self, n: int) -> Sent:
+        files = f"{sequencer(n)}/" * self.random.choice((10, 3_000, 10_000))
+        self.expected.files[n] = files
+        self.run(n, "archive.manifests", "default", ("analytics", "unpack"))
+        return [("eventbridge_events", a_manifest(n, files))]
 
     def of_no_account(self, n: int) -> Sent:
         """What becomes nothing at all: a test event, an event without a rule, a forged upload."""
@@ -360,23 +439,26 @@ def generate(
         day.order,
         day.notice,
         day.of_no_account,
+        day.rate,
+        day.manifest,
     )
     deliveries: list[Delivery] = []
     burst_at, burst_left, burst_kind = 0.0, 0, day.upload
     for n in range(1, events + 1):
         if not burst_left and seed.random() < 0.005:
             burst_left, burst_at = 20, begins + seed.random() * seconds
-            burst_kind = seed.choice((day.upload, day.order, day.finance))
+            burst_kind = seed.choice((day.upload, day.order, day.finance, day.rate))
         if burst_left:
             burst_left -= 1
             at, kind = burst_at + seed.random(), burst_kind
         else:
             at = begins + seed.random() * seconds
-            [kind] = seed.choices(kinds, (62, 5, 18, 13, 2))
+            [kind] = seed.choices(kinds, (58, 5, 17, 12, 2, 5, 1))
         if seed.random() < poison:
             kind = day.poison
-        day.expected.arrived[n] = at
-        deliveries.extend(_with_faults(seed, at, kind(n), duplicated, reordered))
+        sent = kind(n)
+        day.expected.came(n, at)
+        deliveries.extend(_with_faults(seed, at, sent, duplicated, reordered))
     garbage = [
         (begins + seed.random() * seconds, "science", text)
         for text in ("", "{}", '{"format": 99}')[: round(events * poison / 3)]

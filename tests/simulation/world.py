@@ -35,6 +35,7 @@ class Rates:
     duplicated: float = 0.0
     reordered: float = 0.0
     killed: float = 0.0
+    stale_read: float = 0.0  # DynamoDB, where no consistent read was asked for
     throttled: float = 0.0  # DynamoDB; half of the resends too
     answer_lost: float = 0.0  # DynamoDB and SQS: applied, and botocore sends again
     queue_failed: float = 0.0
@@ -53,6 +54,7 @@ class Rates:
             duplicated=0.20,
             reordered=0.30,
             killed=0.05,
+            stale_read=0.50,
             throttled=0.10,
             answer_lost=0.02,
             queue_failed=0.03,

@@ -5,7 +5,7 @@ Whatever is refused here is refused for good, with the name of the field and wha
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from mwaa_gateway.errors import MalformedEvent
@@ -25,6 +25,8 @@ __all__ = [
 
 MAXIMUM_EVENT_BYTES: Final = 256 * 1024  # EventBridge's and SNS's own limit; larger needs a claim check
 MAXIMUM_DEPTH: Final = 32
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def text_of(mapping: Mapping[str, Any], name: str, where: str, default: str | None = None) -> str:
@@ -87,11 +89,7 @@ def refuse_beyond_limits(envelope: Mapping[str, Any]) -> None:
             f"the event is nested deeper than {MAXIMUM_DEPTH} levels; flatten it, or pass a reference to it"
         )
     try:
-        size = len(
-            json.dumps(envelope, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
-                errors="surrogatepass"
-            )
-        )
+        size = len(_ENCODER.encode(envelope).encode(errors="surrogatepass"))
     except (TypeError, ValueError) as error:
         raise MalformedEvent(f"the event is not JSON ({error}); send JSON values only") from None
     if size > MAXIMUM_EVENT_BYTES:
@@ -103,16 +101,23 @@ def refuse_beyond_limits(envelope: Mapping[str, Any]) -> None:
 
 def is_deeper_than(levels: int, value: Any) -> bool:
     """Say whether objects and lists are nested in one another more than so many levels."""
-    containers = [value] if isinstance(value, Mapping | list) else []
+    containers = [value] if _is_container(value) else []
     for _ in range(levels):
-        containers = [child for container in containers for child in _children(container)]
+        if not containers:
+            return False
+        containers = [
+            child for container in containers for child in _members(container) if _is_container(child)
+        ]
     return bool(containers)
 
 
-def _children(value: Any) -> Iterator[Any]:
-    """Yield the containers inside a container."""
-    items: Any = value.values() if isinstance(value, Mapping) else value
-    return (item for item in items if isinstance(item, Mapping | list))
+def _is_container(value: Any) -> bool:
+    # Most values are none, and are told apart without asking whether their class was registered as a Mapping.
+    return type(value) not in _SCALARS and isinstance(value, Mapping | list)
+
+
+def _members(container: Any) -> Iterable[Any]:
+    return container.values() if isinstance(container, Mapping) else container
 
 
 def json_or_text(message: str) -> Any:

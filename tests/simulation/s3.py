@@ -1,0 +1,28 @@
+"""The gateway's bucket for large confs."""
+
+from typing import Any
+
+from simulation.world import World
+
+__all__ = ["LARGE_CONFS", "S3"]
+
+LARGE_CONFS = "acme-gateway-large-confs"
+
+
+class S3:
+    """The part of botocore's S3 client that the adapters use, with one bucket."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.objects: dict[str, tuple[bytes, float]] = {}  # by URI: what it holds, and since when it is there
+
+    def put_object(self, **request: Any) -> dict[str, Any]:
+        assert request["Bucket"] == LARGE_CONFS
+
+        def put() -> dict[str, Any]:
+            uri = f"s3://{LARGE_CONFS}/{request['Key']}"
+            _, since = self.objects.get(uri, (b"", self._world.scheduler.now))
+            self.objects[uri] = (request["Body"], since)
+            return {}
+
+        return self._world.aws_call("s3", "PutObject", put)

@@ -1,0 +1,107 @@
+"""What a seed's day does once, or not at all: it takes a good part of the time, and decides nothing there."""
+
+import gc
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import base as powertools
+
+from mwaa_gateway import live_rules
+from mwaa_gateway.aws import ledger_table
+from mwaa_gateway.trigger_request import TriggerRequest
+
+__all__ = ["at_full_speed", "rules_read_once"]
+
+
+@contextmanager
+def at_full_speed() -> Iterator[None]:
+    """Leave out what takes a third of the time; also a decorator.
+
+    The ledger's rows are not compressed, and no trigger request is written or read a second time from the same text; beside
+    that `rules_read_once`. The tests of single rows have all of that as it is. Python's collector of cycles waits until the
+    day is over.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_instead(ledger_table, zlib=SimpleNamespace(compress=bytes, decompress=bytes)))
+        stack.enter_context(_instead(TriggerRequest, **_requests_read_once()))
+        stack.enter_context(rules_read_once())
+        stack.enter_context(_one_collection())
+        yield
+
+
+@contextmanager
+def rules_read_once() -> Iterator[None]:
+    """Compile a rule's text once for all sandboxes, and have Powertools look at each record handler once."""
+    looked = SimpleNamespace(signature=cache(powertools.inspect.signature))
+    with _instead(powertools, inspect=looked), _instead(live_rules, **_rules_read_once()):
+        yield
+
+
+@contextmanager
+def _instead(owner: Any, **others: Any) -> Iterator[None]:
+    """Put others in the place of an owner's attributes."""
+    ours = {name: vars(owner)[name] for name in others}
+    for name, other in others.items():
+        setattr(owner, name, other)
+    try:
+        yield
+    finally:
+        for name, mine in ours.items():
+            setattr(owner, name, mine)
+
+
+def _rules_read_once() -> dict[str, Any]:
+    # A text is one document for all who read it, so that what is made of a document is known by it.
+    return {
+        "json": SimpleNamespace(loads=cache(json.loads)),
+        "compile_pattern": _once_for_each_document(live_rules.compile_pattern),
+        "parse_rule": _once_for_each_document(live_rules.parse_rule),
+    }
+
+
+def _once_for_each_document(read: Callable[..., Any]) -> Callable[..., Any]:
+    known: dict[
+        tuple[Any, ...], tuple[Any, Any]
+    ] = {}  # holds the document too: an id is unique while it lives
+
+    def once(document: Any, **how: Any) -> Any:
+        key = (id(document), *how.values())
+        if key not in known:
+            known[key] = (document, read(document, **how))
+        return known[key][1]
+
+    return once
+
+
+def _requests_read_once() -> dict[str, Any]:
+    to_json = TriggerRequest.to_json
+    read = cache(TriggerRequest.from_json)
+    written: dict[int, tuple[TriggerRequest, str]] = {}  # as above
+
+    def write(request: TriggerRequest) -> str:
+        known = written.get(id(request))
+        if known is None:
+            known = written[id(request)] = (request, to_json(request))
+        return known[1]
+
+    return {
+        "to_json": write,
+        "from_json": lambda text: read(text.decode() if isinstance(text, bytes) else text),
+    }
+
+
+@contextmanager
+def _one_collection() -> Iterator[None]:
+    """A day's garbage is looked for once, and nothing that was there before it."""
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.unfreeze()
