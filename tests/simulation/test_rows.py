@@ -519,6 +519,26 @@ def test_row_26_a_dead_letter_redriven_twice_and_again_days_later() -> None:
     assert sent
 
 
+def test_row_26_what_died_of_old_age_is_redriven_with_a_fresh_one() -> None:
+    """A permission was missing for a day, and is for twenty minutes of the thirty that the redriven may be tried."""
+    scenario = Scenario(settings={"maximum_event_age_seconds": 1800})
+    denied, dead = scenario.gateway.mwaa.denied, scenario.gateway.queues["trigger-dlq-legacy"]
+    denied.add("legacy")
+    for n in range(1, 11):
+        scenario.upload(n, at=n)
+
+    def redrive() -> None:
+        for letter in list(dead.messages.values()):
+            assert Reason.TOO_OLD == json.loads(letter.body)["reason"]
+            request = json.loads(letter.body)["request"] | {"redrive": 1}
+            scenario.gateway.queues["trigger-legacy"].send(json.dumps(request))
+            dead.delete(letter)
+
+    scenario.at(DAY, redrive)
+    scenario.at(DAY + 20 * MINUTE, denied.clear)
+    assert [] == scenario.play().problems
+
+
 @both_ways
 @both_majors
 def test_row_38_a_days_rerun_given_again_and_again_under_every_fault(version: str, transport: str) -> None:
