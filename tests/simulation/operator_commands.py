@@ -37,7 +37,7 @@ class Operator:
 
     def release(self) -> None:
         """`held release --all`."""
-        self._give(lambda: held.release_all(self._connection, Filters()))
+        self._give(lambda: held.release_all(self._connection, [Filters()]))
 
     def rerun(
         self, rule: str, *, generation: int = 1, since: float | None = None, until: float | None = None

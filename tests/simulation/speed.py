@@ -11,7 +11,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import base as powertools
 
 from mwaa_gateway import live_rules
-from mwaa_gateway.aws import ledger_table
+from mwaa_gateway.aws import ledger_items
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["at_full_speed", "rules_read_once"]
@@ -26,7 +26,7 @@ def at_full_speed() -> Iterator[None]:
     day is over.
     """
     with ExitStack() as stack:
-        stack.enter_context(_instead(ledger_table, zlib=SimpleNamespace(compress=bytes, decompress=bytes)))
+        stack.enter_context(_instead(ledger_items, zlib=SimpleNamespace(compress=bytes, decompress=bytes)))
         stack.enter_context(_instead(TriggerRequest, **_requests_read_once()))
         stack.enter_context(rules_read_once())
         stack.enter_context(_one_collection())
