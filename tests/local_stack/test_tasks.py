@@ -351,7 +351,7 @@ def test_over_rest_a_run_ends_with_its_execution_where_the_path_fits(gateway):
     watched = {}
     for environment in gateway.environments:
         waits = several[f"waits in {environment}"]
-        [run] = until("the run", lambda e=environment, x=waits: runs(gateway, e, "waiting", x), seconds=30)
+        [run] = until("the run", lambda e=environment, x=waits: runs(gateway, e, "waiting", x), seconds=60)
         watched[environment] = watch_of(gateway, run.run_id)
         gateway.aws.client("stepfunctions").stop_execution(executionArn=waits)
 
