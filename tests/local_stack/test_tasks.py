@@ -262,7 +262,7 @@ def test_a_run_ends_with_its_execution_unless_it_has_succeeded(gateway, executio
         for name in ("aborted", "aborted too late"):
             execution = executions[f"{name} in {environment}"]
             [found[environment, name]] = until(
-                "the run", lambda e=environment, x=execution: runs(gateway, e, "waiting", x), seconds=30
+                "the run", lambda e=environment, x=execution: runs(gateway, e, "waiting", x), seconds=90
             )
             gateway.aws.client("stepfunctions").stop_execution(executionArn=execution)
         path = f"dags/waiting/dagRuns/{found[environment, 'aborted too late'].run_id}"
