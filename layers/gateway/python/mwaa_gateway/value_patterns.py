@@ -75,8 +75,13 @@ class NumberIn:
 
     def matches(self, value: Any) -> bool:
         """Compare as numbers; what is not a comparable number lies in no range."""
-        number = comparable(value)
-        if number is None or not self.bottom <= number <= self.top:
+        is_exact = type(value) is int and -_EXACT_INTEGERS <= value <= _EXACT_INTEGERS
+        number = value if is_exact else comparable(value)
+        if number is None:
+            return False
+        if self.bottom < number < self.top:
+            return True
+        if not self.bottom <= number <= self.top:
             return False
         return not (self.open_bottom and number == self.bottom) and not (self.open_top and number == self.top)
 
@@ -176,15 +181,15 @@ class Wildcard:
         """Compare, strings only."""
         if not isinstance(value, str):
             return False
-        head, *middle = self.pieces
-        if not middle:
+        pieces = self.pieces
+        head, tail = pieces[0], pieces[-1]
+        if len(pieces) == 1:
             return value == head
-        tail = middle.pop()
         end = len(value) - len(tail)
         if end < len(head) or not value.startswith(head) or not value.endswith(tail):
             return False
         position = len(head)
-        for piece in middle:
+        for piece in pieces[1:-1]:
             found = value.find(piece, position, end)
             if found < 0:
                 return False
