@@ -232,12 +232,12 @@ def _object(
         if inside_or and name in _RESERVED_INSIDE_OR:
             raise InvalidPattern(f"{name} is Ruler reserved fieldName which cannot be used inside $or.")
         full = f"{path}.{name}" if path else name
-        if isinstance(child, Mapping):
-            branches = _object(branches, full, child, inside_or=inside_or)
-        elif isinstance(child, list):
+        if isinstance(child, list):
             condition = _condition(full, child)
             for branch in branches:
                 branch[full] = condition
+        elif isinstance(child, Mapping):
+            branches = _object(branches, full, child, inside_or=inside_or)
         else:
             raise InvalidPattern(f'"{name}" must be an object or an array')
     return branches
