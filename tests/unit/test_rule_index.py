@@ -206,6 +206,12 @@ def test_dots_in_an_event_s_names_are_steps(event: dict[str, Any]):
     assert expected == RuleIndex(enumerate(patterns)).match(event)
 
 
+def test_a_rule_that_takes_several_of_a_list_s_values_is_found_once():
+    """Each of two values leads to it, by way of different sets of rules."""
+    index = RuleIndex(enumerate(compiled([{"a": ["x", "y"]}, *({"a": [text]} for text in "xyzuvw")])))
+    assert index.match({"a": ["x", "y"]}) == [0, 1, 2]
+
+
 def test_a_way_of_two_hundred_steps():
     """Longer than an event is deep, but a name may hold it: no harm to the others, and found all the same."""
     way = ".".join("a" * 200)
