@@ -139,6 +139,8 @@ class IgnoringCase:
         """Compare without case, strings only, in linear time."""
         if not isinstance(value, str):
             return False
+        if self.text.isascii():
+            return self._matches_plainly(value)
         if self.anchor == "suffix":
             positions = {len(value)}
             for character in reversed(self.text):
@@ -158,6 +160,15 @@ class IgnoringCase:
                 if value.startswith(form, position)
             }
         return bool(positions) if self.anchor == "prefix" else len(value) in positions
+
+    def _matches_plainly(self, value: str) -> bool:
+        """Compare with a text of ASCII, of which each character has forms of ASCII, and of one length."""
+        size = len(self.text)
+        if self.anchor == "both":
+            part = value
+        else:
+            part = value[:size] if self.anchor == "prefix" else value[max(0, len(value) - size) :]
+        return len(part) == size and part.isascii() and part.lower() == self.text.lower()
 
 
 def _forms(character: str) -> tuple[str, ...]:
