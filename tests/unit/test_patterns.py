@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mwaa_gateway.errors import InvalidPattern, MalformedEvent
@@ -451,6 +451,28 @@ def test_wildcard_is_what_trying_everything_finds(parts: list[str], value: str):
     except InvalidPattern:
         return
     assert pattern.matches({"a": value}) is _found_by_trying(parts, value)
+
+
+@settings(deadline=None)
+@given(st.text("aB1kK\u017f", max_size=4), st.text("aAbB1kK\u212a\u017fß", max_size=6))
+@example("k", "\u212a")
+@example("ab", "xAB")
+def test_ignoring_case_is_what_trying_each_form_finds(text: str, value: str):
+    """Lower or upper, character by character: the Kelvin sign and the long s are forms of themselves only."""
+    cut = range(len(value) + 1)
+    for operand, expected in (
+        ({"equals-ignore-case": text}, _is_spelled(text, value)),
+        ({"prefix": {"equals-ignore-case": text}}, any(_is_spelled(text, value[:end]) for end in cut)),
+        ({"suffix": {"equals-ignore-case": text}}, any(_is_spelled(text, value[start:]) for start in cut)),
+    ):
+        assert compile_pattern({"a": [operand]}).matches({"a": value}) is expected
+
+
+def _is_spelled(text: str, value: str) -> bool:
+    if not text:
+        return not value
+    forms = {text[0].lower(), text[0].upper()}
+    return any(value.startswith(form) and _is_spelled(text[1:], value[len(form) :]) for form in forms)
 
 
 def _found_by_trying(parts: list[str], value: str) -> bool:

@@ -2,8 +2,10 @@
 
 import json
 import time
+from collections import UserDict
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from fakes.work import counted_calls
 from mwaa_gateway.errors import InvalidPattern
 from mwaa_gateway.patterns import Pattern, compile_pattern
 from mwaa_gateway.rule_index import RuleIndex
-from mwaa_gateway.rule_index.texts import folded
+from mwaa_gateway.rule_index.text_parts import folded
 
 TEXTS = ["", "a", "b", "ab", "aB", "abc", "abcab", "ba", "straße", "STRASSE", "\u0131"]
 ADDRESSES = ["10.0.0.1", "10.0.0.01", "10.0.9.9", "::1"]
@@ -51,7 +53,39 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 EVENTS = st.dictionaries(NAMES, st.sampled_from(LEAVES) | VALUES, max_size=4)
+FEW_LETTERS = st.text("ab", max_size=6)
 
+
+def is_accepted(entry: Any) -> bool:
+    """Wildcards of one letter soon are too complex."""
+    try:
+        compile_pattern({"key": [entry]})
+    except InvalidPattern:
+        return False
+    return True
+
+
+TEXT_ENTRIES = st.one_of(
+    FEW_LETTERS,
+    *(
+        st.builds(lambda text, operator=operator: {operator: text}, FEW_LETTERS)
+        for operator in ("prefix", "suffix", "equals-ignore-case")
+    ),
+    st.lists(FEW_LETTERS.filter(bool), min_size=1, max_size=4)
+    .map(lambda pieces: {"wildcard": "*".join(pieces)})
+    .filter(is_accepted),
+    st.lists(FEW_LETTERS.filter(bool), max_size=2)
+    .map(lambda pieces: {"wildcard": "*".join(["", *pieces, ""]) if pieces else "*"})
+    .filter(is_accepted),
+    st.builds(lambda text: {"anything-but": {"prefix": text}}, FEW_LETTERS.filter(bool)),
+)
+
+WAYS = ["a", "b", "a.b", "a.c", "a.b.c", "a.b.d", "b.c.d", "a.b.c.d", "a.b.c.d.e", "e.e", "f.e", "g.e", "h.e"]
+COMMON: list[list[Any]] = [
+    *([{"anything-but": "a"}], [{"anything-but": {"prefix": "a"}}], [{"anything-but": ["b", "ab"]}]),
+    *([{"exists": True}], [{"exists": False}], [{"numeric": [">", 0]}], [{"numeric": [">", -3]}]),
+    *(["a", {"numeric": [">=", 1]}], [{"prefix": ""}, {"exists": False}], ["a", "b", "ab", None]),
+]
 SPELLINGS = [
     {"a": {"b": {"c": 1}}},
     {"a.b.c": 1},
@@ -96,6 +130,73 @@ def test_index_agrees_where_many_rules_ask_about_two_fields(rules: list[Any], ma
 
 
 @settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.lists(TEXT_ENTRIES, min_size=1, max_size=3), min_size=5, max_size=120),
+    st.lists(st.text("abA", max_size=10), min_size=1, max_size=20),
+)
+def test_index_agrees_about_texts_of_few_letters(rules: list[Any], texts: list[str]):
+    """Beginnings in beginnings, ends in ends, wildcards that share some parts and not others."""
+    patterns = compiled([{"key": entries} for entries in rules])
+    index = RuleIndex(enumerate(patterns))
+    for text in texts:
+        assert one_by_one(patterns, {"key": text}) == index.match({"key": text})
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.dictionaries(st.sampled_from(WAYS), LISTS, min_size=1, max_size=4), min_size=5, max_size=80),
+    st.lists(st.dictionaries(st.sampled_from(WAYS), st.sampled_from(LEAVES)), min_size=1, max_size=6),
+    st.data(),
+)
+def test_index_agrees_however_an_event_spells_a_way(
+    rules: list[Any], fields: list[dict[str, Any]], data: st.DataObject
+):
+    """Fields of one to five steps, many of them in one node; each step in an object of its own or in a name."""
+    patterns = compiled(rules)
+    index = RuleIndex(enumerate(patterns))
+    for values in fields:
+        event: dict[str, Any] = {}
+        for way, value in values.items():
+            place, names = event, _spelled(way, data)
+            for name in names[:-1]:
+                inner = place.setdefault(name, {})
+                if not isinstance(inner, dict):
+                    break
+                place = inner
+            place[names[-1]] = data.draw(st.sampled_from([value, [value], [value, 1], [{"x": value}]]))
+        assert one_by_one(patterns, event) == index.match(event)
+
+
+def _spelled(way: str, data: st.DataObject) -> list[str]:
+    """Return the names that a way is written with: mostly one for each step."""
+    names = way.split(".")
+    while len(names) > 1 and data.draw(st.integers(0, 7)) == 0:
+        position = data.draw(st.integers(0, len(names) - 2))
+        names[position : position + 2] = [".".join(names[position : position + 2])]
+    return names
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"a": st.sampled_from(COMMON)},
+            optional={"b": st.sampled_from(COMMON), "c.d": st.sampled_from(COMMON)},
+        ),
+        min_size=5,
+        max_size=80,
+    ),
+    st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys("abc", VALUES)), min_size=1, max_size=6),
+)
+def test_index_agrees_where_most_values_meet_most_rules(rules: list[Any], events: list[Any]):
+    """What would not tell the rules apart is asked of all at once, also of fields that the event has not."""
+    patterns = compiled(rules)
+    index = RuleIndex(enumerate(patterns))
+    for event in (*events, *({**event, "c": {"d": 1}} for event in events)):
+        assert one_by_one(patterns, event) == index.match(event)
+
+
+@settings(max_examples=50, deadline=None)
 @given(LISTS, st.lists(OBJECTS, min_size=5, max_size=20), st.lists(EVENTS, min_size=1, max_size=4), VALUES)
 def test_index_agrees_where_all_rules_share_a_condition(
     shared: list[Any], rules: list[Any], events: list[dict[str, Any]], value: Any
@@ -114,6 +215,42 @@ def test_dots_in_an_event_s_names_are_steps(event: dict[str, Any]):
     expected = one_by_one(patterns, event)
     assert expected == ([0] if "c" in json.dumps(event) else [1, 2])
     assert expected == RuleIndex(enumerate(patterns)).match(event)
+
+
+def test_a_rule_that_takes_several_of_a_list_s_values_is_found_once():
+    """Each of two values leads to it, by way of different sets of rules."""
+    index = RuleIndex(enumerate(compiled([{"a": ["x", "y"]}, *({"a": [text]} for text in "xyzuvw")])))
+    assert index.match({"a": ["x", "y"]}) == [0, 1, 2]
+
+
+def test_a_way_of_two_hundred_steps():
+    """Longer than an event is deep, but a name may hold it: no harm to the others, and found all the same."""
+    way = ".".join("a" * 200)
+    patterns = compiled([{way: [number], f"b{number}": ["x"]} for number in range(9)] + [{"a.c": ["x"]}])
+    index = RuleIndex(enumerate(patterns))
+    assert index.match({way: 3, "b3": "x"}) == [3]
+    assert index.match({"a": {way[2:]: 3}, "b3": "x", "a.c": "x"}) == [3, 9]
+    assert index.match({"a": {"c": "x"}, "b4": "x"}) == [9]
+    fields = [way, *(f"b{number}" for number in range(9))]
+    wide = RuleIndex((path, compile_pattern({path: [1], "c": [{"exists": False}]})) for path in fields)
+    assert wide.match({way: 1, "b3": 1}) == [way, "b3"]
+
+
+@pytest.mark.parametrize("kind", [UserDict, MappingProxyType])
+def test_events_of_other_mappings(kind: Any):
+    """An event need not be a dict, nor what is in it."""
+    patterns = compiled(
+        [{"a": ["x"]}, {"a.b": [1]}, {"a.b.c": [1]}, {"a.b.c.d": [1]}, {"e.f": [{"exists": False}]}]
+    )
+    index = RuleIndex(enumerate(patterns))
+    for event in (
+        kind({"a": "x"}),
+        kind({"a": kind({"b": 1})}),
+        {"a": kind({"b.c": 1})},
+        {"a": {"b": kind({"c": kind({"d": 1})})}},
+        {"e": kind({"f": kind({})}), "a": [kind({"b": 1})]},
+    ):
+        assert one_by_one(patterns, event) == index.match(event) != []
 
 
 def test_all_recorded_patterns_in_one_index():

@@ -3,11 +3,11 @@
 `{"a": {"b": 1}}` and `{"a.b": 1}` have the same path. Only the paths that somebody asks about are taken.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-__all__ = ["Fields", "Leaves", "Place", "PlainValues", "Wanted", "merged"]
+__all__ = ["Fields", "Leaves", "Place", "Wanted", "merged"]
 
 # The lists around a leaf, outermost first, each by number with the element's position.
 Place = tuple[tuple[int, int], ...]
@@ -65,8 +65,6 @@ class Leaves:
 
 
 Fields = Mapping[str, Leaves]
-_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-PlainValues = Mapping[str, Sequence[Any]]  # none of them empty
 
 
 def merged(place: Place, other: Place) -> Place:
@@ -74,71 +72,14 @@ def merged(place: Place, other: Place) -> Place:
     return tuple(sorted({*place, *other}))
 
 
-class _Step:
-    """What a name in an object leads to: the end of a wanted path, the way to others, or both.
-
-    `dotted` are the names that would spell several steps from here at once, as "b.c" for `a.b.c`.
-    """
-
-    __slots__ = ("dotted", "following", "path")
-
-    def __init__(self) -> None:
-        self.path: str | None = None
-        self.following: dict[str, _Step] = {}
-        self.dotted: set[str] = set()
-
-
 class Wanted:
     """The paths that somebody asks about; takes exactly these out of an event and walks into nothing else."""
 
-    __slots__ = ("_on_the_way", "_paths", "_root")
+    __slots__ = ("_on_the_way", "_paths")
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = frozenset(paths)
         self._on_the_way = frozenset(prefix for path in self._paths for prefix in _prefixes(path))
-        self._root = _Step()
-        for path in self._paths:
-            step, rest = self._root, path
-            while True:
-                name, dot, following = rest.partition(".")
-                if dot:
-                    step.dotted.update(prefix for prefix in _prefixes(rest) if prefix != name)
-                step = step.following.setdefault(name, _Step())
-                if not dot:
-                    break
-                rest = following
-            step.path = path
-
-    # one loop, as calls would double what every event costs
-    def plain_values(self, event: Mapping[str, Any]) -> PlainValues | None:  # noqa: C901
-        """Return the values at each wanted path that has any, where their places do not matter.
-
-        That is the common case and the fast one: None for an event with objects or lists inside a list on a
-        wanted way, with a wanted way's dot in a name, or of other types than JSON's; `fields` takes any event.
-        """
-        values: dict[str, Sequence[Any]] = {}
-        pending = [(event, self._root)]
-        for inner, step in pending:  # grows while it is read
-            if step.dotted and not step.dotted.isdisjoint(inner):
-                return None
-            steps = step.following
-            for name in steps if len(steps) < len(inner) else filter(steps.__contains__, inner):
-                if name not in inner:
-                    continue
-                value, following = inner[name], steps[name]
-                kind = type(value)
-                if kind is str or kind in _SCALARS:
-                    if following.path is not None:
-                        values[following.path] = (value,)
-                elif kind is dict:
-                    if following.following:
-                        pending.append((value, following))
-                elif kind is list and _SCALARS.issuperset(map(type, value)):
-                    if value and following.path is not None:
-                        values[following.path] = value
-                else:
-                    return None
-        return values
 
     def fields(self, event: Mapping[str, Any]) -> Fields:
         """Return the leaves at each wanted path that has any.

@@ -279,10 +279,10 @@ class _Reading:
                 self._refuse(place, f"{name} is Ruler reserved fieldName which cannot be used inside $or.")
             else:
                 full = f"{path}.{name}" if path else name
-                if isinstance(child, Mapping):
-                    branches = self.object(branches, full, place, child, inside_or=inside_or)
-                elif isinstance(child, list):
+                if isinstance(child, list):
                     self._list(branches, full, place, child)
+                elif isinstance(child, Mapping):
+                    branches = self.object(branches, full, place, child, inside_or=inside_or)
                 else:
                     self._refuse(place, f'"{name}" must be an object or an array')
         return branches

@@ -77,8 +77,13 @@ class NumberIn:
 
     def matches(self, value: Any) -> bool:
         """Compare as numbers; what is not a comparable number lies in no range."""
-        number = comparable(value)
-        if number is None or not self.bottom <= number <= self.top:
+        is_exact = type(value) is int and -_EXACT_INTEGERS <= value <= _EXACT_INTEGERS
+        number = value if is_exact else comparable(value)
+        if number is None:
+            return False
+        if self.bottom < number < self.top:
+            return True
+        if not self.bottom <= number <= self.top:
             return False
         return not (self.open_bottom and number == self.bottom) and not (self.open_top and number == self.top)
 
@@ -136,6 +141,8 @@ class IgnoringCase:
         """Compare without case, strings only, in linear time."""
         if not isinstance(value, str):
             return False
+        if self.text.isascii():
+            return self._matches_plainly(value)
         if self.anchor == "suffix":
             positions = {len(value)}
             for character in reversed(self.text):
@@ -155,6 +162,15 @@ class IgnoringCase:
                 if value.startswith(form, position)
             }
         return bool(positions) if self.anchor == "prefix" else len(value) in positions
+
+    def _matches_plainly(self, value: str) -> bool:
+        """Compare with a text of ASCII, of which each character has forms of ASCII, and of one length."""
+        size = len(self.text)
+        if self.anchor == "both":
+            part = value
+        else:
+            part = value[:size] if self.anchor == "prefix" else value[max(0, len(value) - size) :]
+        return len(part) == size and part.isascii() and part.lower() == self.text.lower()
 
 
 def _forms(character: str) -> tuple[str, ...]:
@@ -178,15 +194,15 @@ class Wildcard:
         """Compare, strings only."""
         if not isinstance(value, str):
             return False
-        head, *middle = self.pieces
-        if not middle:
+        pieces = self.pieces
+        head, tail = pieces[0], pieces[-1]
+        if len(pieces) == 1:
             return value == head
-        tail = middle.pop()
         end = len(value) - len(tail)
         if end < len(head) or not value.startswith(head) or not value.endswith(tail):
             return False
         position = len(head)
-        for piece in middle:
+        for piece in pieces[1:-1]:
             found = value.find(piece, position, end)
             if found < 0:
                 return False

@@ -1,9 +1,11 @@
 """The rules that an event matches, found without asking every rule.
 
-texts, numbers, addresses    which of many entries of one kind a value matches
-values                       the same for entries of all kinds
-common_conditions            rules that nearly every event matches, by what rules them out
-tree                         rules with several conditions
+plain_events                            the values of an event, read as they are asked for
+text_parts, texts, numbers, addresses   which of many entries of one kind a value matches
+values                                  the same for entries of all kinds
+conditions                              one condition of one rule
+common_conditions                       rules that nearly every event matches, by what rules them out
+tree, building                          rules with several conditions
 """
 
 import gc
@@ -13,7 +15,8 @@ from typing import Any, Generic, TypeVar
 
 from mwaa_gateway.flat_event import Wanted
 from mwaa_gateway.patterns import Pattern
-from mwaa_gateway.rule_index.tree import RuleTree
+from mwaa_gateway.rule_index.building import rule_tree
+from mwaa_gateway.rule_index.plain_events import NotPlain
 
 __all__ = ["RuleIndex"]
 
@@ -34,10 +37,9 @@ class RuleIndex(Generic[K]):
             pairs = list(pairs)
             self._keys = tuple(key for key, _ in pairs)
             self._patterns = tuple(pattern for _, pattern in pairs)
-            self._wanted = Wanted(
-                {path for pattern in self._patterns for branch in pattern.branches for path, _ in branch}
-            )
-            self._tree = RuleTree(
+            paths = {path for pattern in self._patterns for branch in pattern.branches for path, _ in branch}
+            self._wanted = Wanted(paths)
+            self._tree = rule_tree(
                 (position, branch)
                 for position, pattern in enumerate(self._patterns)
                 for branch in pattern.branches
@@ -45,19 +47,20 @@ class RuleIndex(Generic[K]):
 
     def match(self, event: Mapping[str, Any]) -> list[K]:
         """Return the keys of the patterns that match, in the order they were given."""
-        if not self._keys:
-            return []
-        values = self._wanted.plain_values(event)
-        found = self._found_in_places(event) if values is None else self._tree.find(values)
-        if len(found) > 1:
-            found = sorted(set(found))
-        return [self._keys[position] for position in found]
+        try:
+            found = self._tree.find(event)
+        except NotPlain:
+            found = self._found_in_places(event)
+        keys = self._keys
+        return [keys[position] for position in found]
 
     def _found_in_places(self, event: Mapping[str, Any]) -> list[int]:
         """Match an event with objects in lists: where values lie decides, and each candidate is asked."""
         fields = self._wanted.fields(event)
         candidates = self._tree.candidates({path: leaves.values for path, leaves in fields.items()})
-        return [position for position in candidates if self._patterns[position].matches_fields(fields)]
+        return [
+            position for position in sorted(candidates) if self._patterns[position].matches_fields(fields)
+        ]
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mwaa_gateway.value_patterns import InNetwork, SameAddress, address_of
 
@@ -28,8 +28,8 @@ class AddressIndex(Generic[P]):
                     table = self._networks.setdefault((network.version, host_bits), {})
                     table.setdefault(int(network.network_address) >> host_bits, []).append(payload)
 
-    def find(self, value: str, found: list[P]) -> None:
-        """Add the payload of each entry that the text matches to `found`."""
+    def find(self, value: Any, found: list[P]) -> None:
+        """Add the payload of each entry that a leaf of an event matches to `found`."""
         address = address_of(value)
         if address is None:
             return

@@ -35,8 +35,10 @@ class NumberIndex(Generic[P]):
                     self._points.setdefault(number, []).append(payload)
         self._ranges = _Middle(ranges) if ranges else None
 
-    def find(self, value: float, found: list[P]) -> None:
-        """Add the payload of each entry that a JSON number meets to `found`."""
+    def find(self, value: Any, found: list[P]) -> None:
+        """Add the payload of each entry that a leaf of an event meets to `found`."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return
         number = comparable(value)
         points: Any = spelling_of(value) if number is None else number
         if points in self._points:

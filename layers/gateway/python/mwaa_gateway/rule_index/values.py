@@ -1,11 +1,12 @@
 """Which of many entries of patterns' lists a value matches, without asking each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from mwaa_gateway.rule_index.addresses import AddressIndex
 from mwaa_gateway.rule_index.numbers import NumberIndex
-from mwaa_gateway.rule_index.texts import TextIndex, folded, text_parts
+from mwaa_gateway.rule_index.text_parts import text_parts
+from mwaa_gateway.rule_index.texts import FoldedIndex, TextIndex
 from mwaa_gateway.value_patterns import (
     AnyValue,
     Exactly,
@@ -27,8 +28,7 @@ Entry = str | ValuePattern  # a string stands for itself
 
 _NOTHING: Final[Mapping[Any, Any]] = {}
 _KINDS: Final[dict[type, str]] = {
-    AnyValue: "any",
-    Exactly: "literal",
+    Exactly: "word",
     IgnoringCase: "folded",
     InNetwork: "address",
     NumberIn: "number",
@@ -43,69 +43,79 @@ _KINDS: Final[dict[type, str]] = {
 class ValueIndex(Generic[P]):
     """Payloads by entry. Each entry comes once: what rules share is decided once for all of them.
 
-    `strings` holds those of exact strings; `others` finds the rest, None where there is none.
+    In parts that `find` goes through; who has many values goes through them itself, which halves what a value costs.
+    A payload is never None.
     """
 
-    __slots__ = ("others", "strings")
+    __slots__ = ("any", "finds", "heads", "strings", "tails")
 
     def __init__(self, items: Iterable[tuple[Entry, P]]) -> None:
+        self.any: P | None = None  # for a value of whatever type
         strings: dict[str, P] = {}
-        others: list[tuple[ValuePattern, P]] = []
+        kinds: dict[str, list[tuple[Any, P]]] = {}
         for entry, payload in items:
             exact = entry.value if isinstance(entry, Exactly) else entry
             if isinstance(exact, str):
                 strings[exact] = payload
+            elif isinstance(entry, AnyValue):
+                self.any = payload
             else:
-                others.append((entry, payload))  # type: ignore[arg-type]  # no string
+                kinds.setdefault(_KINDS.get(type(entry), "asked"), []).append((entry, payload))
         # What is empty is one object for all indexes: a hundred thousand rules then fit the processor's cache better.
         self.strings: Mapping[Any, P] = strings or _NOTHING
-        self.others = _Others(others) if others else None
+        texts = TextIndex(map(text_parts, kinds.pop("text", ())))
+        self.heads = texts.heads
+        self.tails = texts.tails
+        self.finds: tuple[Callable[[Any, list[P]], None], ...] = tuple(
+            [_INDEXES[kind](entries).find for kind, entries in kinds.items()]
+        )
+        if texts.middles is not None:
+            self.finds += (texts.middles.find,)
 
     def find(self, value: Any, found: list[P]) -> None:
         """Add the payload of each entry that matches a leaf of an event to `found`."""
-        if value in self.strings:
-            found.append(self.strings[value])
-        if self.others is not None:
-            self.others.find(value, found)
+        if self.any is not None:
+            found.append(self.any)
+        if isinstance(value, str):
+            if value in self.strings:
+                found.append(self.strings[value])
+            if self.heads is not None:
+                self.heads.search(value, value, found)
+            if self.tails is not None:
+                self.tails.search(value, value, found)
+        for find in self.finds:
+            find(value, found)
 
 
-class _Others(Generic[P]):
-    """Payloads by entries that are no strings.
+class _WordIndex(Generic[P]):
+    """Payloads by true, false and null."""
 
-    `AnythingBut` is asked one by one; see `common_conditions` for many of them.
-    """
+    __slots__ = ("_payloads",)
 
-    __slots__ = ("_addresses", "_any", "_asked", "_folded", "_literals", "_numbers", "_texts")
+    def __init__(self, items: Iterable[tuple[Exactly, P]]) -> None:
+        self._payloads = {entry.value: payload for entry, payload in items}
+
+    def find(self, value: Any, found: list[P]) -> None:
+        if (value is None or value is True or value is False) and value in self._payloads:
+            found.append(self._payloads[value])
+
+
+class _AskedOneByOne(Generic[P]):
+    """Entries that exclude: few, as `common_conditions` takes many."""
+
+    __slots__ = ("_items",)
 
     def __init__(self, items: Iterable[tuple[ValuePattern, P]]) -> None:
-        kinds: dict[str, list[tuple[Any, P]]] = {}
-        for entry, payload in items:
-            kinds.setdefault(_KINDS.get(type(entry), "asked"), []).append((entry, payload))
-        self._literals = {entry.value: payload for entry, payload in kinds.get("literal", ())} or _NOTHING
-        self._any = tuple([payload for _, payload in kinds.get("any", ())])
-        self._asked = tuple(kinds.get("asked", ()))
-        self._texts = TextIndex(map(text_parts, kinds["text"])) if "text" in kinds else None
-        self._folded = TextIndex(map(text_parts, kinds["folded"])) if "folded" in kinds else None
-        self._numbers = NumberIndex(kinds["number"]) if "number" in kinds else None
-        self._addresses = AddressIndex(kinds["address"]) if "address" in kinds else None
+        self._items = tuple(items)
 
-    # one function, as calls would double what every event costs
-    def find(self, value: Any, found: list[P]) -> None:  # noqa: C901
-        """Add the payload of each entry that matches a leaf of an event to `found`."""
-        if self._any:
-            found += self._any
-        if isinstance(value, str):
-            if self._texts is not None:
-                self._texts.find(value, value, found)
-            if self._folded is not None:
-                self._folded.find(folded(value), value, found)
-            if self._addresses is not None:
-                self._addresses.find(value, found)
-        elif isinstance(value, bool) or value is None:
-            if value in self._literals:
-                found.append(self._literals[value])
-        elif self._numbers is not None:
-            self._numbers.find(value, found)
-        for entry, payload in self._asked:
-            if entry.matches(value):
-                found.append(payload)
+    def find(self, value: Any, found: list[P]) -> None:
+        found += [payload for entry, payload in self._items if entry.matches(value)]
+
+
+_INDEXES: Final[dict[str, Any]] = {
+    "word": _WordIndex,
+    "folded": FoldedIndex,
+    "number": NumberIndex,
+    "address": AddressIndex,
+    "asked": _AskedOneByOne,
+}
