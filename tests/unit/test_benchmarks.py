@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks import ingest, routing
 
+pytestmark = pytest.mark.no_cover  # times are measured here
+
 
 @pytest.mark.parametrize("kind", ["standard", "wildcard, no ends"])
 def test_index_is_far_ahead_of_asking_every_rule(kind: str):

@@ -19,6 +19,8 @@ from mwaa_gateway.patterns import Pattern, compile_pattern
 from mwaa_gateway.rule_index import RuleIndex
 from mwaa_gateway.rule_index.text_parts import folded
 
+pytestmark = pytest.mark.no_cover  # thousands of matches, of which measuring coverage would triple the time
+
 TEXTS = ["", "a", "b", "ab", "aB", "abc", "abcab", "ba", "straße", "STRASSE", "\u0131"]
 ADDRESSES = ["10.0.0.1", "10.0.0.01", "10.0.9.9", "::1"]
 NUMBERS = [0, 1, 1.0, 2.5, -3, 7, 2**53 + 1]
