@@ -123,9 +123,12 @@ class DynamoDB:
         return self._world.aws_call("dynamodb", "BatchGetItem", read)
 
     def _found(self, table: Table, key: Key, read: Item) -> Item | None:
-        if not read.get("ConsistentRead") and self._world.chance(self._world.rates.stale_read, "stale read"):
-            return table.a_moment_ago(key)
-        return table.items.get(key)
+        found, rate = table.items.get(key), self._world.rates.stale_read
+        if rate and not read.get("ConsistentRead") and self._world.random.random() < rate:
+            earlier = table.a_moment_ago(key)
+            self._world.faults["stale read"] += earlier is not found
+            return earlier
+        return found
 
     def query(self, **request: Any) -> Item:
         table = self._tables[request["TableName"]]

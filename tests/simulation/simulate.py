@@ -17,9 +17,10 @@ BEGINS = START + 60
 SECONDS = 2 * 3600.0
 OUTAGES = ("dynamodb", "sqs", "s3", "web server legacy", "web server analytics", "mwaa science")
 # A little above what seeds were seen to cost with faults as frequent as these: 1.8 to 2.3 commands a run, 1.6 to 1.7
-# deliveries, 8 to 29 s for the run in the middle. The last of a day waits out an outage and its back-off: an hour mostly,
-# two hours and six minutes in the slowest of a hundred days.
-BOUNDS = Bounds(commands_per_run=2.6, deliveries_per_request=2.0, longest_delay=4 * 3600, median_delay=60)
+# deliveries, 8 to 60 s for the run in the middle: on the slowest of a hundred days half of the events had to wait for
+# Lambda's own first retry, which comes after a minute. The last of a day waits out an outage and its back-off: an hour
+# mostly, two hours and six minutes in the slowest.
+BOUNDS = Bounds(commands_per_run=2.6, deliveries_per_request=2.0, longest_delay=4 * 3600, median_delay=75)
 
 
 @dataclass(frozen=True, slots=True)
