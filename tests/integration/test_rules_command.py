@@ -281,7 +281,7 @@ class TestApply:
         monkeypatch.setattr(BaseClient, "_make_api_call", bob_interferes)
         result = run("apply", "rules", "-o", "json")
         assert (result.exit_code, [rule["rule_id"] for rule in document(result)["applied"]]) == (1, [ORDERS])
-        assert "Error: rule 'finance.refunds' was changed by somebody else" in result.stderr
+        assert "Error: rule 'finance.refunds' was changed by bob" in result.stderr
 
     def test_a_folder_applied_by_a_program(self, client: Any, files: Path) -> None:
         """The local stack's demo does it without a command: the same checks, every mistake in one error."""
