@@ -1,6 +1,5 @@
 """What a seed's day does once, or not at all: it takes a good part of the time, and decides nothing there."""
 
-import gc
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,14 +21,12 @@ def at_full_speed() -> Iterator[None]:
     """Leave out what takes a third of the time; also a decorator.
 
     The ledger's rows are not compressed, and no trigger request is written or read a second time from the same text; beside
-    that `rules_read_once`. The tests of single rows have all of that as it is. Python's collector of cycles waits until the
-    day is over.
+    that `rules_read_once`. The tests of single rows have all of that as it is.
     """
     with ExitStack() as stack:
         stack.enter_context(_instead(ledger_items, zlib=SimpleNamespace(compress=bytes, decompress=bytes)))
         stack.enter_context(_instead(TriggerRequest, **_requests_read_once()))
         stack.enter_context(rules_read_once())
-        stack.enter_context(_one_collection())
         yield
 
 
@@ -92,16 +89,3 @@ def _requests_read_once() -> dict[str, Any]:
         "to_json": write,
         "from_json": lambda text: read(text.decode() if isinstance(text, bytes) else text),
     }
-
-
-@contextmanager
-def _one_collection() -> Iterator[None]:
-    """A day's garbage is looked for once, and nothing that was there before it."""
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.collect()
-        gc.unfreeze()
