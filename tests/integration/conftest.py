@@ -30,11 +30,16 @@ os.environ |= {"POWERTOOLS_SERVICE_NAME": "gateway", "POWERTOOLS_METRICS_NAMESPA
 
 @pytest.fixture(autouse=True, scope="session")
 def _service_models_are_read_once() -> Iterator[None]:
-    """Each client of a new session reads megabytes of JSON again; a command makes a session, and tests run many."""
+    """Each client of a new session reads megabytes of JSON again, and lists hundreds of folders to find them.
+
+    A command makes a session, and tests run many.
+    """
     files = JSONFileLoader()
     once = SimpleNamespace(exists=cache(files.exists), load_file=cache(files.load_file))
+    services = cache(loaders.Loader().list_available_services)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loaders.Loader, "FILE_LOADER_CLASS", staticmethod(lambda: once))
+        patch.setattr(loaders.Loader, "list_available_services", lambda _, type_name: services(type_name))
         yield
 
 
