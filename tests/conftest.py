@@ -1,4 +1,7 @@
-"""`--guarantees`: run only the tests that show a row of the fault table, and keep what became of them."""
+"""`--guarantees`: run only the tests that show a row of the fault table, and keep what became of them.
+
+`--keep-guarantees` keeps the same of a run of all tests.
+"""
 
 from datetime import UTC, datetime
 
@@ -11,24 +14,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--guarantees", action="store_true", help="run what docs/guarantees.md names, and keep the results"
     )
+    parser.addoption("--keep-guarantees", action="store_true", help="run everything, and keep those results")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--guarantees"):
-        config.pluginmanager.register(_Keeper(), "guarantees")
+    alone = config.getoption("--guarantees")
+    if alone or config.getoption("--keep-guarantees"):
+        config.pluginmanager.register(_Keeper(alone=alone), "guarantees")
 
 
 class _Keeper:
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool) -> None:
+        self._alone = alone
         self._showing = {test.node for test in showing_tests()}
         self._results: dict[str, Result] = {}
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        if not self._alone:
+            return
         wanted = [item for item in items if _function(item.nodeid) in self._showing]
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
         items[:] = wanted
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if _function(report.nodeid) not in self._showing:
+            return
         if report.when == "call" or (report.when == "setup" and not report.passed):
             outcome = f"x{report.outcome}" if hasattr(report, "wasxfail") else report.outcome
             outcome = {"xskipped": "xfailed"}.get(outcome, outcome)
