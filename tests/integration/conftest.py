@@ -36,10 +36,18 @@ def _service_models_are_read_once() -> Iterator[None]:
     """
     files = JSONFileLoader()
     once = SimpleNamespace(exists=cache(files.exists), load_file=cache(files.load_file))
-    services = cache(loaders.Loader().list_available_services)
+    listed: dict[tuple[str, ...], list[str]] = {}
+    list_services = loaders.Loader.list_available_services
+
+    def list_once(loader: loaders.Loader, type_name: str) -> list[str]:
+        key = (*loader.search_paths, type_name)  # boto3's resources lie elsewhere than botocore's clients
+        if key not in listed:
+            listed[key] = list_services(loader, type_name)
+        return listed[key]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loaders.Loader, "FILE_LOADER_CLASS", staticmethod(lambda: once))
-        patch.setattr(loaders.Loader, "list_available_services", lambda _, type_name: services(type_name))
+        patch.setattr(loaders.Loader, "list_available_services", list_once)
         yield
 
 
