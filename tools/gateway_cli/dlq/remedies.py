@@ -31,8 +31,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     Reason.CANCELLED: "Somebody cancelled it while it was held, which was no mistake: purge this, or redrive it if it was.",
     Reason.CONF_REFUSED: "Airflow refuses the conf, and a redrive sends the same: loosen the DAG's params, then redrive; or "
     "mend the rule's input_transformer, purge this, and have the source send a new event.",
-    Reason.CRASHED: "The dispatcher was killed on it five times in a row, or ten times in the look-up before it: "
-    "look into its log for memory or time, mend "
+    Reason.CRASHED: "Five attempts in a row, or ten looks-up before one, left no outcome in the ledger: the dispatcher was "
+    "killed on it, or the ledger did not take what became of it. Look into its log for memory, time and DynamoDB, mend "
     "that, then redrive.",
     Reason.DAG_BROKEN: "The DAG's file cannot be imported: mend it, see that the DAG is back in Airflow, then redrive.",
     Reason.DAG_ID_TOO_LONG: "The REST API takes no DAG id of this length: take the environment out of "

@@ -39,8 +39,8 @@ def crashed(attempts: int, text: str, *, in_doubt: bool = False) -> Rejected:
     """Give up a request after so many attempts that ended without an outcome."""
     return Rejected(
         Reason.CRASHED,
-        f"{attempts} attempts in a row ended without an outcome: the dispatcher was killed, or ran out of memory or "
-        f"time, on this request; {text}",
+        f"{attempts} attempts in a row ended without an outcome: the dispatcher was killed, ran out of memory or "
+        f"time, or could not record the end in the ledger; {text}",
         in_doubt,
     )
 
