@@ -213,6 +213,41 @@ def test_a_transaction_is_all_or_nothing_and_says_which_condition_failed(probe):
     assert "Item" not in dynamodb.get_item(TableName=table, Key={"id": {"S": "fresh"}})
 
 
+def test_branches_side_by_side_call_with_their_own_name_and_token(probe):
+    """However many enter at once: none calls in another's name, or is answered for another."""
+    marker = uuid.uuid4().hex
+    states = probe.aws.client("stepfunctions")
+    branches = [_waiting_branch(probe, f"Branch{number}", marker) for number in range(24)]
+    machine = states.create_state_machine(
+        name="side-by-side",
+        roleArn=probe.outputs["StatesRole"],
+        definition=json.dumps(
+            {"StartAt": "All", "States": {"All": {"Type": "Parallel", "Branches": branches, "End": True}}}
+        ),
+    )["stateMachineArn"]
+    execution = states.start_execution(stateMachineArn=machine)["executionArn"]
+
+    told = until("24 calls", lambda: len(seen := probe.seen(marker)) == 24 and seen, seconds=30)
+    states.stop_execution(executionArn=execution)
+
+    calls = [one["event"] for one in told]
+    assert all(call["branch"] == call["context"]["State"]["Name"] for call in calls)
+    assert len({call["context"]["Task"]["Token"] for call in calls}) == 24
+
+
+def _waiting_branch(probe, name, marker):
+    state = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+        "Parameters": {
+            "FunctionName": probe.outputs["Recorder"],
+            "Payload": {"branch": name, "marker": marker, "context.$": "$$"},
+        },
+        "End": True,
+    }
+    return {"StartAt": name, "States": {name: state}}
+
+
 def _work_queue(probe, name):
     return probe.outputs["WorkQueueTemplate"].replace("{name}", name)
 

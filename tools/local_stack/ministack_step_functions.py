@@ -4,6 +4,7 @@
 2. A state that waits fails when the function it calls fails; MiniStack waits on, until the state's time is up.
 3. A state that is tried again gets a new token; MiniStack gives it the old one.
 4. A state that does not wait has no token; MiniStack leaves it that of the state before.
+5. The branches of a Parallel have a context each; MiniStack's share one, so that one calls with the other's state and token.
 """
 
 import threading
@@ -31,6 +32,7 @@ def mend() -> None:
     _pass_the_whole_context()
     _fail_with_the_function()
     _give_each_attempt_its_token()
+    _give_each_branch_its_context()
 
 
 def _pass_the_whole_context() -> None:
@@ -96,3 +98,13 @@ def _renew_token_before(name: str) -> None:
         return apply(state, given, ctx)
 
     setattr(stepfunctions, name, apply_with_new_token)
+
+
+def _give_each_branch_its_context() -> None:
+    run: Callable[..., Any] = stepfunctions._run_sub_machine  # noqa: SLF001
+
+    def run_with_own_context(states: Any, start_at: str, given: Any, execution: Any, ctx: Any) -> Any:
+        # Not a deep copy: the variables within are the whole execution's.
+        return run(states, start_at, given, execution, {**ctx})
+
+    stepfunctions._run_sub_machine = run_with_own_context  # noqa: SLF001
