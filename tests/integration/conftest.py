@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from botocore.client import BaseClient
 from botocore.loaders import JSONFileLoader
 from click.testing import CliRunner, Result
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
 from fakes.rules_table import RULES_TABLE, create_rules_table
@@ -48,6 +50,24 @@ def _service_models_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loaders.Loader, "FILE_LOADER_CLASS", staticmethod(lambda: once))
         patch.setattr(loaders.Loader, "list_available_services", list_once)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _what_moto_does_is_not_measured() -> Iterator[None]:
+    """Coverage would stop at every line of moto to find that it is not ours, which takes as long as moto itself."""
+    answer = BotocoreStubber.__call__
+
+    def answer_unmeasured(stubber: BotocoreStubber, *given: Any, **named: Any) -> Any:
+        measuring = sys.gettrace()
+        sys.settrace(None)
+        try:
+            return answer(stubber, *given, **named)
+        finally:
+            sys.settrace(measuring)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BotocoreStubber, "__call__", answer_unmeasured)
         yield
 
 

@@ -104,7 +104,14 @@ def test_ministack_tells_why_it_does_not_start(tmp_path):
     assert f"port {first.port} of 127.0.0.1 is in use" in result.output
 
 
-def test_ctrl_c_during_the_start_leaves_no_process(tmp_path):
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda starter, _: starter.send_signal(signal.SIGINT), id="Ctrl-C"),
+        pytest.param(lambda _, folder: run("down", "--state-folder", folder), id="down"),
+    ],
+)
+def test_an_end_during_the_start_leaves_no_process(tmp_path, end):
     """However far it had got."""
     starter = subprocess.Popen(
         [
@@ -124,7 +131,7 @@ def test_ctrl_c_during_the_start_leaves_no_process(tmp_path):
     until("the first processes", lambda: len(descendants(starter.pid)) >= 2, seconds=30)
     started = descendants(starter.pid)
 
-    starter.send_signal(signal.SIGINT)
+    end(starter, tmp_path)
     told, _ = starter.communicate(timeout=30)
 
     assert "stopped" in told

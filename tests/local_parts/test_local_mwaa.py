@@ -7,10 +7,7 @@ import base64
 import contextlib
 import json
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +21,6 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local_stack.mwaa import ControlClient, Faults, LocalMwaa
-from local_stack.mwaa.airflow_host import session_members
 from local_stack.mwaa.http_server import Answer, Request
 from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
@@ -477,32 +473,3 @@ def test_over_rest_a_lost_answer_is_settled_by_a_look_up(
     found = rest.look_up(target)
     assert isinstance(found, AlreadyTriggered) is applied
     assert applied or (isinstance(found, Retryable) and found.reason == Reason.RUN_NOT_THERE)
-
-
-def test_nothing_is_left_when_the_parent_is_killed(mwaa: LocalMwaa, tmp_path: Path) -> None:
-    """SIGKILL leaves no time for a `stop()`; scheduler, web server and workers end all the same."""
-    del mwaa  # only so that the Airflow is installed
-    script = f"""
-import sys
-from pathlib import Path
-from local_stack.mwaa.airflow import Airflow
-from local_stack.mwaa.versions import AirflowVersion
-airflow = Airflow(
-    AirflowVersion.parse("3.3.1"),
-    python=Path({str(ROOT)!r}, ".venvs/airflow-3.3.1/bin/python"),
-    home=Path({str(tmp_path)!r}, "home"),
-    dags_folder=Path({str(tmp_path)!r}, "dags"),
-    progress=lambda _: None,
-)
-airflow.start()
-print(airflow.host_pid, flush=True)
-sys.stdin.read()
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as parent:
-        assert parent.stdout is not None
-        host = int(parent.stdout.readline())
-        assert len(session_members(host)) > 5
-        parent.send_signal(signal.SIGKILL)
-    until("the end of all processes", lambda: not session_members(host), seconds=20)

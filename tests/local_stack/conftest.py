@@ -1,6 +1,8 @@
 """One whole local stack for all tests, which ends with them."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,9 @@ import pytest
 from gateway_cli.rules.apply import apply_folder
 from gateway_cli.rules.store import RulesStore
 from local_stack.ports import free_port
+from local_stack.processes import descendants, is_running
 from local_stack.state import StackState
+from polling import until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -36,5 +40,16 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackState]:
         for rules in (ROOT / "examples" / "rules", HERE / "rules"):
             apply_folder(store, rules, set(state.environments), by="tests", now=datetime.now(UTC))
         yield state
+        _nothing_outlives(state)
     finally:
         subprocess.run([*local, "down", "--state-folder", str(folder)], cwd=ROOT, check=True)
+
+
+def _nothing_outlives(state: StackState) -> None:
+    """SIGKILL leaves no time to clean up; MiniStack, functions, scheduler, web server and workers end all the same."""
+    started = descendants(state.pid)
+    assert len(started) > 20, started
+
+    os.kill(state.pid, signal.SIGKILL)
+
+    until("the end of all processes", lambda: not any(map(is_running, started)), seconds=30)

@@ -62,6 +62,7 @@ class Airflow:
         self._host: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._failure = ""
+        self._started = False
 
     def start(self) -> None:
         """Start all processes and wait for the scheduler and the command line. Raises AirflowError."""
@@ -112,12 +113,13 @@ class Airflow:
                 self._control.shutdown(socket.SHUT_RDWR)
             self._control.close()
         self.command_line.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._host.wait(_STOP_SECONDS)
+        if self._started:  # else it does not listen yet, and has nothing to put in order
+            with suppress(subprocess.TimeoutExpired):
+                self._host.wait(_STOP_SECONDS)
         self._host.kill()  # a host that still lives would start again what the next line ends
         airflow_host.end_session(self._host.pid, seconds=1)
         self._host.wait()
-        self._host = None
+        self._host, self._started = None, False
 
     def _wait_until_started(self, control: socket.socket) -> None:
         control.settimeout(_START_SECONDS)
@@ -129,6 +131,7 @@ class Airflow:
                         raise AirflowError(self._explained(str(reason)))
                     case {"started": True}:
                         control.settimeout(None)
+                        self._started = True
                         follower = threading.Thread(target=self._follow, args=(reports,), daemon=True)
                         follower.start()
                         return
