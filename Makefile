@@ -29,12 +29,12 @@ run: .venv/.ready .venvs/lambda/.ready  ## The whole gateway on this machine, sh
 down:  ## Stop a local stack that is still running
 	@$(BIN)/mwaa-gateway local down
 
-test: setup check  ## Every check and every test
-	@echo "Three rows of tests at once: the deployed gateway's and the local parts' wait for Airflow more than they work. Each tells when it is through."
+test: .venv/.ready  ## Every check and every test
+	@echo "Three rows at once: the deployed gateway, the local parts, and the checks with all other tests. Each tells when it is through."
 	@$(MAKE) --jobs=3 --output-sync=target --keep-going test-local-stack test-local-parts test-in-process
 
-test-in-process: .venv/.ready  ## What needs no other process, one after the other
-	@status=0; for tests in test-fast test-simulation test-template test-3.13; do $(MAKE) $$tests || status=1; done; exit $$status
+test-in-process: .venv/.ready  ## The checks, and every test that needs no other process, one after the other
+	@status=0; for tests in check test-fast test-simulation test-template test-3.13; do $(MAKE) $$tests || status=1; done; exit $$status
 
 setup: .venv/.ready .venvs/lambda/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## Make the locked environments
 

@@ -4,16 +4,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
-from botocore import loaders
 from botocore.client import BaseClient
-from botocore.loaders import JSONFileLoader
 from click.testing import CliRunner, Result
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
@@ -23,34 +19,12 @@ from fakes.rules_table import RULES_TABLE, create_rules_table
 from gateway_cli.main import cli
 from integration.functions import RULE, CurrentStdout, Queues
 from integration.operated import operated
+from service_models import service_models_are_read_once
 
-__all__ = ["operated"]
+__all__ = ["operated", "service_models_are_read_once"]
 
 # As the template sets them: Powertools reads its own settings when it is imported.
 os.environ |= {"POWERTOOLS_SERVICE_NAME": "gateway", "POWERTOOLS_METRICS_NAMESPACE": "MwaaTriggerGateway"}
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _service_models_are_read_once() -> Iterator[None]:
-    """Each client of a new session reads megabytes of JSON again, and lists hundreds of folders to find them.
-
-    A command makes a session, and tests run many.
-    """
-    files = JSONFileLoader()
-    once = SimpleNamespace(exists=cache(files.exists), load_file=cache(files.load_file))
-    listed: dict[tuple[str, ...], list[str]] = {}
-    list_services = loaders.Loader.list_available_services
-
-    def list_once(loader: loaders.Loader, type_name: str) -> list[str]:
-        key = (*loader.search_paths, type_name)  # boto3's resources lie elsewhere than botocore's clients
-        if key not in listed:
-            listed[key] = list_services(loader, type_name)
-        return listed[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loaders.Loader, "FILE_LOADER_CLASS", staticmethod(lambda: once))
-        patch.setattr(loaders.Loader, "list_available_services", list_once)
-        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -17,6 +17,9 @@ from local_stack.ports import free_port
 from local_stack.processes import descendants, is_running
 from local_stack.state import StackState
 from polling import until
+from service_models import service_models_are_read_once
+
+__all__ = ["service_models_are_read_once"]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

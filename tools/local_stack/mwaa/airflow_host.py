@@ -211,6 +211,7 @@ class Host:
         import airflow.__main__  # noqa: F401, PLC0415 - here once, so that no child has to
 
         gc.freeze()
+        gc.set_threshold(50_000, 20, 50)  # a fifth of the web server's start is looking for garbage
         self.once("Preparing the database", ["db", "migrate"])
         with contextlib.closing(sqlite3.connect(self.specification["database"])) as database:
             # Readers and the writer do not wait for one another then; the setting stays with the file.
