@@ -272,6 +272,26 @@ def test_how_long_an_environment_has_been_away_is_a_metric(
     assert all(earlier < later for earlier, later in itertools.pairwise(told[2:]))
 
 
+@pytest.mark.parametrize("trouble", ["an answer in between", "no ledger"])
+def test_failures_that_shut_no_gate_are_counted_all_the_same(
+    dispatching: Dispatching, dynamodb, capsys: pytest.CaptureFixture[str], trouble: str
+) -> None:
+    """What AirflowNotReachedAlarm has for itself: EnvironmentAwayAlarm hears nothing of them."""
+    if trouble == "no ledger":
+        dynamodb.delete_table(TableName="ledger")
+    else:
+        dispatching.airflow.answers = [BUSY, Triggered()] * 4
+    failed = 0
+    for number in range(8):
+        body = a_request(str(number)).to_json()
+        dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=body)
+        dispatching.invoke(dispatching.receive())
+        metric = lines(capsys)[-1]
+        assert "EnvironmentAwaySeconds" not in metric
+        failed += "Retryable" in metric
+    assert failed == (8 if trouble == "no ledger" else 4)
+
+
 def test_a_message_sent_anew_is_done_with(dispatching: Dispatching) -> None:
     """Its last receives are near: another message carries the request on, and becomes the run."""
     dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request().to_json())
