@@ -21,8 +21,9 @@ from fakes.rules_table import RULES_TABLE, create_rules_table
 from gateway_cli.main import cli
 from integration.functions import RULE, CurrentStdout, Queues
 from integration.operated import operated
+from integration.scripted_mwaa import control_plane, proxy_and_netrc, server
 
-__all__ = ["operated"]
+__all__ = ["control_plane", "operated", "proxy_and_netrc", "server"]
 
 # As the template sets them: Powertools reads its own settings when it is imported.
 os.environ |= {"POWERTOOLS_SERVICE_NAME": "gateway", "POWERTOOLS_METRICS_NAMESPACE": "MwaaTriggerGateway"}
