@@ -30,7 +30,8 @@ def run(
         check=False,
     )
     if check:
-        assert result.returncode == 0, f"{command} {arguments[0]} said:\n{result.stdout}\n{result.stderr}"
+        said = f"{command} {arguments[0]} ended with {result.returncode} and said:\n{result.stdout}\n{result.stderr}"
+        assert result.returncode == 0, said
     return result
 
 
