@@ -133,7 +133,7 @@ def _key(watch: Watch) -> tuple[str, str]:
 
 @dataclass
 class FakeStepFunctions:
-    """Implements `mwaa_gateway.watch.Callbacks`; `closed` are tokens that nobody waits with any more."""
+    """Implements `mwaa_gateway.watches.Callbacks`; `closed` are tokens that nobody waits with any more."""
 
     told: list[tuple[str, Told]] = field(default_factory=list)
     heartbeats: list[str] = field(default_factory=list)

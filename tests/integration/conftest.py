@@ -10,18 +10,19 @@ from typing import Any
 import boto3
 import pytest
 from botocore.client import BaseClient
-from click.testing import CliRunner, Result
+from click.testing import Result
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
 from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
 from fakes.rules_table import RULES_TABLE, create_rules_table
-from gateway_cli.main import cli
 from integration.functions import RULE, CurrentStdout, Queues
 from integration.operated import operated
+from integration.scripted_mwaa import control_plane, proxy_and_netrc, server
+from integration.shell import shell
 from service_models import service_models_are_read_once
 
-__all__ = ["operated", "service_models_are_read_once"]
+__all__ = ["control_plane", "operated", "proxy_and_netrc", "server", "service_models_are_read_once"]
 
 # As the template sets them: Powertools reads its own settings when it is imported.
 os.environ |= {"POWERTOOLS_SERVICE_NAME": "gateway", "POWERTOOLS_METRICS_NAMESPACE": "MwaaTriggerGateway"}
@@ -160,9 +161,7 @@ def gateway(gateway_outputs: dict[str, str], folder: Path) -> Callable[..., Resu
     """Run `mwaa-gateway` in that account and folder, as a shell would."""
 
     def run(*words: str, typed: str | None = None, exit_code: int = 0) -> Result:
-        result = CliRunner(mix_stderr=False).invoke(cli, words, input=typed, prog_name="mwaa-gateway")
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception  # a traceback on somebody's screen
+        result = shell(*words, typed=typed)
         assert exit_code == result.exit_code, f"{result.stdout}{result.stderr}"
         return result
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from fakes.ledger_table import LEDGER_TABLE
 from fakes.requests import a_request
@@ -20,8 +21,8 @@ from gateway_cli.dlq import held_messages
 from gateway_cli.dlq.commands import dlq
 from gateway_cli.dlq.remedies import REMEDIES, remedy
 from gateway_cli.ledger_rows import LedgerRow, LedgerRows
-from gateway_cli.main import cli
 from integration.operated import NO, Gateway
+from integration.shell import shell
 from mwaa_gateway.ingest import DeadEventReason
 from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, Reason, Rejected, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -40,17 +41,7 @@ def gateway(operated: Gateway) -> Gateway:
 @pytest.fixture
 def run(gateway: Gateway) -> Run:  # noqa: ARG001 - where the command runs
     """Run the command in that account, as a shell would."""
-
-    def run(*words: str, typed: str | None = None) -> Result:
-        result = CliRunner(mix_stderr=False).invoke(
-            cli, ["dlq", *words], input=typed, prog_name="mwaa-gateway"
-        )
-        # Anything but an exit is a traceback on somebody's screen.
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
+    return partial(shell, "dlq")
 
 
 def listed(run: Run, *words: str) -> list[dict[str, Any]]:

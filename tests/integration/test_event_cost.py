@@ -1,24 +1,24 @@
 """What an event costs: AWS's calls counted, and held against the table in the README."""
 
 import json
-import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from botocore.client import BaseClient
 
 from fakes.airflow import FakeAirflow
+from integration.billing import Bill, Meter, PriceList, read_units_of_keys, units
 from integration.functions import ROOT, Context, Queues, load
 
-DOLLARS_PER_MILLION = {
-    "Lambda invocations": 0.20,
-    "SQS requests": 0.40,
-    "DynamoDB write units": 0.625,
-    "DynamoDB read units": 0.125,
-}
+PRICES = PriceList(
+    {
+        "Lambda invocations": 0.20,
+        "SQS requests": 0.40,
+        "DynamoDB write units": 0.625,
+        "DynamoDB read units": 0.125,
+    }
+)
 EVENT = {
     "version": "0",
     "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
@@ -46,30 +46,9 @@ EVENT = {
 QUEUE_ARN = "arn:aws:sqs:eu-west-1:123456789012:collected"
 
 
-@contextmanager
-def billed() -> Iterator[Counter[str]]:
+def billed() -> AbstractContextManager[Counter[str]]:
     """Count what AWS would bill for every call that is made while it lasts."""
-    counted: Counter[str] = Counter()
-    ask = BaseClient._make_api_call
-
-    def call(client: Any, operation: str, params: Any) -> Any:
-        answer = ask(client, operation, params)
-        match operation:
-            case "UpdateItem":  # by the item as it is afterwards, in KB
-                counted["DynamoDB write units"] += math.ceil(item_bytes(answer["Attributes"]) / 1024)
-            case "BatchGetItem":  # half a unit for each item of at most 4 KB, there or not
-                keys = [key for table in params["RequestItems"].values() for key in table["Keys"]]
-                counted["DynamoDB read units"] += len(keys) / 2
-            case "SendMessageBatch":  # a request for each 64 KB
-                size = sum(len(each["MessageBody"]) for each in params["Entries"])
-                counted["SQS requests"] += math.ceil(size / 65_536)
-            case _:
-                raise AssertionError(f"{operation} has no price here")
-        return answer
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseClient, "_make_api_call", call)
-        yield counted
+    return Meter(BILLS).on()
 
 
 def item_bytes(item: dict[str, dict[str, Any]]) -> int:
@@ -77,6 +56,18 @@ def item_bytes(item: dict[str, dict[str, Any]]) -> int:
     values = [value for attribute in item.values() for value in attribute.values()]
     texts = [value.encode() if isinstance(value, str) else value for value in values]
     return sum(map(len, item)) + sum(len(value) if isinstance(value, bytes) else 1 for value in texts)
+
+
+BILLS: dict[str, Bill] = {
+    # By the item as it is afterwards.
+    "UpdateItem": lambda _, answer: ("DynamoDB write units", units(item_bytes(answer["Attributes"]))),
+    "BatchGetItem": read_units_of_keys,
+    # A request for each 64 KB.
+    "SendMessageBatch": lambda params, _: (
+        "SQS requests",
+        units(sum(len(each["MessageBody"]) for each in params["Entries"]), kilobytes=64),
+    ),
+}
 
 
 def of_queue(bodies: list[str], arn: str = QUEUE_ARN) -> dict[str, Any]:
@@ -177,7 +168,7 @@ def test_the_costs_in_the_readme_are_those_that_are_counted(gateway, queues: Que
         columns[name] = Counter({what: units / runs for what, units in counted.items()})
 
     assert columns["that becomes a run"]["DynamoDB write units"] <= 4  # two writes, of a row of up to 2 KB
-    expected = table(columns)
+    expected = PRICES.table("for one event", "a million events", columns, places=2)
     assert expected in (ROOT / "README.md").read_text(), expected
 
 
@@ -191,18 +182,3 @@ def messages(queues: Queues) -> list[str]:
             sqs.delete_message(QueueUrl=queues.trigger, ReceiptHandle=message["ReceiptHandle"])
             taken.append(message["Body"])
     return taken
-
-
-def table(columns: dict[str, Counter[str]]) -> str:
-    """As the README has it."""
-    rows = [f"| for one event | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
-    for name in DOLLARS_PER_MILLION:
-        cells = [f"{one[name]:,.2f}".removesuffix(".00") if one[name] else "none" for one in columns.values()]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
-    cells = [f"**${dollars(one):,.2f}**" for one in columns.values()]
-    return "\n".join([*rows, f"| **a million events** | {' | '.join(cells)} |"])
-
-
-def dollars(counted: Counter[str]) -> float:
-    """Of a million such events."""
-    return sum(counted[name] * price for name, price in DOLLARS_PER_MILLION.items())

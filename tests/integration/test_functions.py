@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -272,6 +272,26 @@ def test_how_long_an_environment_has_been_away_is_a_metric(
     assert all(earlier < later for earlier, later in itertools.pairwise(told[2:]))
 
 
+@pytest.mark.parametrize("trouble", ["an answer in between", "no ledger"])
+def test_failures_that_shut_no_gate_are_counted_all_the_same(
+    dispatching: Dispatching, dynamodb, capsys: pytest.CaptureFixture[str], trouble: str
+) -> None:
+    """What AirflowNotReachedAlarm has for itself: EnvironmentAwayAlarm hears nothing of them."""
+    if trouble == "no ledger":
+        dynamodb.delete_table(TableName="ledger")
+    else:
+        dispatching.airflow.answers = [BUSY, Triggered()] * 4
+    failed = 0
+    for number in range(8):
+        body = a_request(str(number)).to_json()
+        dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=body)
+        dispatching.invoke(dispatching.receive())
+        metric = lines(capsys)[-1]
+        assert "EnvironmentAwaySeconds" not in metric
+        failed += "Retryable" in metric
+    assert failed == (8 if trouble == "no ledger" else 4)
+
+
 def test_a_message_sent_anew_is_done_with(dispatching: Dispatching) -> None:
     """Its last receives are near: another message carries the request on, and becomes the run."""
     dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=a_request().to_json())
@@ -336,24 +356,31 @@ def test_a_mistake_of_ours_is_told_and_the_message_comes_again(
     assert ("ERROR", "ZeroDivisionError") == (log["level"], log["exception_name"])
 
 
-def test_wiring_builds_a_dispatcher_from_its_settings(
-    queues: Queues, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The composition root needs the settings and makes no call."""
-    for name, value in {
-        "ENVIRONMENT": "analytics",
-        "MWAA_ENVIRONMENT_NAME": "acme-analytics",
-        "RULES_TABLE": "rules",
-        "LEDGER_TABLE": "ledger",
-        "TRIGGER_QUEUE_URL": queues.trigger,
-        "TRIGGER_DLQ_URL": queues.trigger_dlq,
-    }.items():
-        monkeypatch.setenv(name, value)
-    dispatcher.cache_clear()
-    try:
-        assert "analytics" == dispatcher().settings.environment
-    finally:
+@pytest.fixture
+def wired(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., DispatcherFunction]]:
+    """Build a dispatcher from the settings it needs, and others."""
+
+    def build(**others: str) -> DispatcherFunction:
+        needed = {
+            "ENVIRONMENT": "analytics",
+            "MWAA_ENVIRONMENT_NAME": "acme-analytics",
+            "RULES_TABLE": "rules",
+            "LEDGER_TABLE": "ledger",
+            "TRIGGER_QUEUE_URL": queues.trigger,
+            "TRIGGER_DLQ_URL": queues.trigger_dlq,
+        }
+        for name, value in (needed | others).items():
+            monkeypatch.setenv(name, value)
         dispatcher.cache_clear()
+        return dispatcher()
+
+    yield build
+    dispatcher.cache_clear()
+
+
+def test_wiring_builds_a_dispatcher_from_its_settings(wired: Callable[..., DispatcherFunction]) -> None:
+    """The composition root needs the settings and makes no call."""
+    assert "analytics" == wired().settings.environment
 
 
 @pytest.mark.parametrize(
@@ -361,25 +388,10 @@ def test_wiring_builds_a_dispatcher_from_its_settings(
     [("", "CliTransport"), ("legacy", "CliTransport"), ("legacy,analytics", "RestTransport")],
 )
 def test_wiring_chooses_the_transport_of_its_environment(
-    queues: Queues, monkeypatch: pytest.MonkeyPatch, rest_environments: str, expected: str
+    wired: Callable[..., DispatcherFunction], rest_environments: str, expected: str
 ) -> None:
     """By the name that rules use; over REST with its share of the calls, and each call made once."""
-    for name, value in {
-        "ENVIRONMENT": "analytics",
-        "MWAA_ENVIRONMENT_NAME": "acme-analytics",
-        "RULES_TABLE": "rules",
-        "LEDGER_TABLE": "ledger",
-        "TRIGGER_QUEUE_URL": queues.trigger,
-        "TRIGGER_DLQ_URL": queues.trigger_dlq,
-        "REST_ENVIRONMENTS": rest_environments,
-        "SLOTS_PER_ENVIRONMENT": "4",
-    }.items():
-        monkeypatch.setenv(name, value)
-    dispatcher.cache_clear()
-    try:
-        airflow = dispatcher().dispatcher.airflow
-    finally:
-        dispatcher.cache_clear()
+    airflow = wired(REST_ENVIRONMENTS=rest_environments, SLOTS_PER_ENVIRONMENT="4").dispatcher.airflow
     assert expected == type(airflow).__name__
     if expected == "RestTransport":
         assert 1 == airflow._client.meta.config.retries["total_max_attempts"]

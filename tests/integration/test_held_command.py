@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from fakes.requests import a_request
 from gateway_cli import ledger_rows
-from gateway_cli.main import cli
 from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
+from integration.shell import shell
 from integration.test_brake_items import NOW, RULE, a_rule
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Rejected, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -30,14 +30,7 @@ def gateway(operated: Gateway) -> Gateway:
 @pytest.fixture
 def run(gateway: Gateway) -> Run:  # noqa: ARG001 - where the command runs
     """Run the command in that account, as a shell would."""
-
-    def run(*words: str, typed: str | None = None) -> Result:
-        result = CliRunner(mix_stderr=False).invoke(cli, words, input=typed, prog_name="mwaa-gateway")
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
+    return shell
 
 
 @pytest.fixture

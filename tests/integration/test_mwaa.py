@@ -6,15 +6,13 @@ import logging
 import shlex
 import socket
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import boto3
 import pytest
 from botocore.stub import Stubber
 
-from fakes.web_server import Answer, WebServerScript, scripted_web_server
+from fakes.web_server import Answer, WebServerScript
+from integration.scripted_mwaa import way_to
 from mwaa_gateway.aws.mwaa import TOKEN_SECONDS, CliTransport
 from mwaa_gateway.aws.web_server import WebServer, is_web_server_host
 from mwaa_gateway.catalog import ListedDag, NotListed
@@ -54,27 +52,14 @@ class Environment:
         )
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServerScript]:
-    with scripted_web_server(tmp_path_factory.mktemp("tls")) as script:
-        yield script
-
-
 @pytest.fixture
-def environment(server: WebServerScript) -> Iterator[Environment]:
+def environment(server: WebServerScript, control_plane: Stubber) -> Environment:
     server.answers, server.received = [Answer(body=CREATED)], []
-    client = boto3.client(
-        "mwaa", region_name="eu-west-1", aws_access_key_id="testing", aws_secret_access_key="testing"
+    environment = Environment(server, control_plane, None)  # type: ignore[arg-type]
+    environment.transport = CliTransport(
+        control_plane.client, "analytics", way_to(server), monotonic=lambda: environment.time
     )
-    with Stubber(client) as stubber:
-        environment = Environment(server, stubber, None)  # type: ignore[arg-type]
-        environment.transport = CliTransport(
-            client,
-            "analytics",
-            WebServer("localhost", server.ca_bundle, connect_timeout_seconds=2, read_timeout_seconds=2),
-            monotonic=lambda: environment.time,
-        )
-        yield environment
+    return environment
 
 
 def test_a_command_is_posted_as_mwaa_documents_it(environment: Environment) -> None:
@@ -283,15 +268,9 @@ def test_an_untrusted_certificate_gets_no_token(environment: Environment, server
     assert [] == server.received
 
 
-def test_environment_variables_change_no_request(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("proxy_and_netrc")
+def test_environment_variables_change_no_request(environment: Environment) -> None:
     """A proxy would see the token, and a netrc entry would replace it."""
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine localhost login a password b\n")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     environment.issue_token()
     assert Triggered() == environment.transport.trigger(TARGET)
     assert f"Bearer {TOKEN}" == environment.server.received[0].headers["Authorization"]

@@ -5,7 +5,6 @@ import logging
 import math
 import socket
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from fakes.web_server import Answer, WebServerScript, scripted_web_server
+from fakes.web_server import Answer, WebServerScript
 from mwaa_gateway.aws.mwaa_rest import CALLS_PER_SECOND, REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
@@ -84,12 +83,6 @@ def client(endpoint: str, ca_bundle: str | None = None, **settings: Any) -> Any:
 
 def unpaced() -> Pace:
     return Pace(1, monotonic=lambda: math.inf, sleep=lambda _: None)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServerScript]:
-    with scripted_web_server(tmp_path_factory.mktemp("tls")) as script:
-        yield script
 
 
 @pytest.fixture

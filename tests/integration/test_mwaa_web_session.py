@@ -3,16 +3,14 @@
 import json
 import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import parse_qs
 
-import boto3
 import pytest
 from botocore.stub import Stubber
 
-from fakes.web_server import Answer, Received, WebServerScript, scripted_web_server
+from fakes.web_server import Answer, Received, WebServerScript
+from integration.scripted_mwaa import way_to
 from mwaa_gateway.airflow_rest import RestAnswer, RestCall
 from mwaa_gateway.aws.mwaa_run_calls import RunCalls
 from mwaa_gateway.aws.mwaa_web_session import LARGEST_ANSWER_BYTES, WebSession
@@ -78,21 +76,11 @@ class Environment:
         return self.server.received[-1]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServerScript]:
-    with scripted_web_server(tmp_path_factory.mktemp("tls")) as script:
-        yield script
-
-
 @pytest.fixture
-def environment(server: WebServerScript) -> Iterator[Environment]:
+def environment(server: WebServerScript, control_plane: Stubber) -> Environment:
     server.answers, server.received = [OK], []
-    client = boto3.client(
-        "mwaa", region_name="eu-west-1", aws_access_key_id="testing", aws_secret_access_key="testing"
-    )
-    with Stubber(client) as stubber:
-        way = WebServer("localhost", server.ca_bundle, connect_timeout_seconds=2, read_timeout_seconds=2)
-        yield Environment(server, stubber, WebSession(client, "analytics", way, "Viewer"))
+    session = WebSession(control_plane.client, "analytics", way_to(server), "Viewer")
+    return Environment(server, control_plane, session)
 
 
 def test_on_airflow_3_the_cookie_of_the_login_is_a_bearer_token(environment: Environment) -> None:
@@ -257,15 +245,9 @@ def test_an_untrusted_certificate_gets_no_token(environment: Environment) -> Non
     assert environment.sent == []
 
 
-def test_environment_variables_change_no_request(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("proxy_and_netrc")
+def test_environment_variables_change_no_request(environment: Environment) -> None:
     """A proxy would see the token, and a netrc entry would replace the session."""
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine localhost login a password b\n")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     environment.answers(logged_in(), OK)
     assert isinstance(environment.session.ask(LOOK), RestAnswer)
     assert environment.last.headers["Authorization"] == f"Bearer {COOKIE}"

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from fakes.requests import a_request
-from gateway_cli.main import cli
 from gateway_cli.rules.store import RulesStore
 from integration.operated import NO, Gateway
+from integration.shell import shell
 from integration.test_brake_items import NOW
 from mwaa_gateway.outcomes import Triggered
 from mwaa_gateway.rules import parse_rule
@@ -19,10 +19,7 @@ RULE = "finance.orders"
 
 
 def run(*words: str) -> Result:
-    result = CliRunner(mix_stderr=False).invoke(cli, ["rerun", *words], prog_name="mwaa-gateway")
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return shell("rerun", *words)
 
 
 def rerun(*words: str) -> list[str]:

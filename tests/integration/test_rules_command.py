@@ -8,11 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
-import boto3
 import click
 import pytest
 import yaml
@@ -25,9 +25,8 @@ from botocore.exceptions import (
     UnknownServiceError,
 )
 from click.testing import CliRunner, Result
-from moto import mock_aws
 
-from fakes.rules_table import RULES_TABLE, create_rules_table, rules_table_items
+from fakes.rules_table import RULES_TABLE, rules_table_items
 from gateway_cli.aws_errors import told_plainly
 from gateway_cli.main import cli, main
 from gateway_cli.output import Refused, print_table
@@ -35,6 +34,7 @@ from gateway_cli.rules.apply import apply_folder
 from gateway_cli.rules.commands import rules
 from gateway_cli.rules.files import RulesRefused
 from gateway_cli.rules.store import Applied, RulesStore
+from integration.shell import shell
 
 ORDERS = "finance.orders"
 RULE = f"""\
@@ -54,27 +54,19 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator:
+def client(dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An AWS account with the gateway's stack in it."""
     for name in ("AWS_PROFILE", "AWS_REGION", "RULES_TABLE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    with mock_aws():
-        client = boto3.client("dynamodb")
-        create_rules_table(client)
-        ask_aws = BaseClient._make_api_call
-        monkeypatch.setattr(
-            BaseClient,
-            "_make_api_call",
-            lambda self, operation, params: (
-                describe_stacks(**params)
-                if operation == "DescribeStacks"
-                else ask_aws(self, operation, params)
-            ),
-        )
-        yield client
+    ask_aws = BaseClient._make_api_call
+    monkeypatch.setattr(
+        BaseClient,
+        "_make_api_call",
+        lambda self, operation, params: (
+            describe_stacks(**params) if operation == "DescribeStacks" else ask_aws(self, operation, params)
+        ),
+    )
+    return dynamodb
 
 
 def describe_stacks(StackName: str) -> dict[str, Any]:  # noqa: N803 - CloudFormation's own name
@@ -98,17 +90,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(client: Any, files: Path) -> Run:  # noqa: ARG001 - both are where the command runs
     """Run the command in that account and folder, as a shell would."""
-
-    def run(*words: str, typed: str | None = None) -> Result:
-        result = CliRunner(mix_stderr=False).invoke(
-            cli, ["rules", *words], input=typed, prog_name="mwaa-gateway"
-        )
-        # Anything but an exit is a traceback on somebody's screen.
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
+    return partial(shell, "rules")
 
 
 def document(result: Result) -> Any:

@@ -18,13 +18,13 @@ def source() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def expand() -> Expand:
+def expand(source: dict[str, Any]) -> Expand:
     """template.yaml for given environments (`analytics` alone unless said otherwise) and parameters."""
 
     @cache
     def expansion(*environments: str, **parameters: str) -> Template:
         names = ",".join(environments or ("analytics",))
-        return expand_template(read_source(), {"Environments": names, **parameters})
+        return expand_template(source, {"Environments": names, **parameters})
 
     return expansion
 

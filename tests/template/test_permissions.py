@@ -3,7 +3,7 @@
 import pytest
 
 from mwaa_gateway.aws.brake_items import BRAKE_PARTITION
-from template.expansion import EVERYTHING, read_source, statements
+from template.expansion import EVERYTHING, statements
 
 INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole", "QueuedEventsRole")
 ACCOUNT = "123456789012"
@@ -197,9 +197,9 @@ def test_a_watcher_is_told_its_web_login_role_and_no_other_function_is(expand):
         assert told == {"watcheranalytics": role}
 
 
-def test_no_role_of_airflows_with_more_than_a_user_can_be_logged_in():
+def test_no_role_of_airflows_with_more_than_a_user_can_be_logged_in(source):
     """Op and Admin see connections and variables; neither is needed."""
-    assert read_source()["Parameters"]["WebLoginRole"]["AllowedValues"] == ["", "Viewer", "User"]
+    assert source["Parameters"]["WebLoginRole"]["AllowedValues"] == ["", "Viewer", "User"]
 
 
 def test_no_action_is_a_pattern_and_everything_is_only_for_what_knows_no_resources(deployed):

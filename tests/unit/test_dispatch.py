@@ -676,26 +676,27 @@ def test_a_few_failures_delay_only_their_own_messages(gated: Gateway) -> None:
         assert Triggered() == gated.deliver(a_request(str(number))).outcome
 
 
-def test_one_probe_asks_for_all_sandboxes(gated: Gateway) -> None:
-    """Three sandboxes, a web server that is down for an hour: one command every half minute, not one a message."""
+def an_hour_away(gated: Gateway) -> list[Gates]:
+    """A message a second, in three sandboxes by turns, and nobody to be reached; returns the sandboxes."""
     sandboxes = [gated.new_sandbox() for _ in range(3)]
     gated.airflow.answers = [UNREACHABLE] * 10_000
     for second in range(3600):
         gated.time += 1
         gated.sandbox = sandboxes[second % 3]
         gated.deliver(a_request(str(second)))
+    return sandboxes
+
+
+def test_one_probe_asks_for_all_sandboxes(gated: Gateway) -> None:
+    """Three sandboxes, a web server that is down for an hour: one command every half minute, not one a message."""
+    an_hour_away(gated)
     assert 3600 / 30 <= len(gated.airflow.commands) <= 3600 / 30 + 10 + 3 * FAILURES_TOLERATED
 
 
 @pytest.mark.guarantee(21)
 def test_the_first_run_is_there_within_a_minute_of_the_environment(gated: Gateway) -> None:
     """However long it was away, and whichever sandbox gets the next message; then everybody goes ahead."""
-    sandboxes = [gated.new_sandbox() for _ in range(3)]
-    gated.airflow.answers = [UNREACHABLE] * 10_000
-    for second in range(3600):
-        gated.time += 1
-        gated.sandbox = sandboxes[second % 3]
-        gated.deliver(a_request(str(second)))
+    sandboxes = an_hour_away(gated)
     gated.airflow.answers.clear()
     before = len(gated.airflow.runs)
     back_at = gated.time

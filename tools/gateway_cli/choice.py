@@ -15,20 +15,20 @@ import click
 from gateway_cli.output import Refused, print_json, print_note
 
 __all__ = [
+    "Choice",
     "Filters",
     "Left",
     "Summary",
-    "all_option",
     "ask",
+    "choice_options",
     "dry_run_option",
     "filter_options",
-    "ids_argument",
-    "limit_option",
     "progress",
-    "refuse_no_choice",
     "timestamp",
     "told",
 ]
+
+_Command = Callable[..., None]
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -75,6 +75,19 @@ class Filters:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which are to be worked on: those named, those that the filters admit, or all; at most `limit`, the oldest.
+
+    With `dry_run` they are shown, and left as they are.
+    """
+
+    ids: Sequence[str]
+    filters: Filters
+    limit: int | None
+    dry_run: bool
+
+
 class _Age(click.ParamType):
     """A span of time: 90s, 15m, 2h, 3d. Its value is in seconds."""
 
@@ -89,13 +102,10 @@ class _Age(click.ParamType):
         return float(int(match[1]) * _UNITS[match[2]])
 
 
-ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
-all_option = click.option("--all", "everything", is_flag=True, help="All there are.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only show which they are.")
-limit_option = click.option("--limit", type=click.IntRange(1), help="At most so many, the oldest.")
 
 
-def filter_options(happened: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def filter_options(happened: str, example: str) -> Callable[[_Command], _Command]:
     """Give a command the filters, as its argument `filters`; `happened` is what did so, `example` a reason."""
     options = (
         click.option("--rule", metavar="ID", help="Only those of this rule."),
@@ -112,7 +122,7 @@ def filter_options(happened: str, example: str) -> Callable[[Callable[..., None]
         ),
     )
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: _Command) -> _Command:
         def filtered(
             rule: str | None,
             environment: str | None,
@@ -131,17 +141,50 @@ def filter_options(happened: str, example: str) -> Callable[[Callable[..., None]
             )
             command(filters=filters, **others)
 
-        update_wrapper(filtered, command)
-        decorated: Callable[..., None] = filtered
-        for option in reversed(options):
-            decorated = option(decorated)
-        return decorated
+        return _with_options(options, update_wrapper(filtered, command))
 
     return decorate
 
 
-def refuse_no_choice(ids: Sequence[str], filters: Filters, *, everything: bool) -> None:
-    """Refuse a command that does not say which, or says it twice."""
+def choice_options(with_filters: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    """Give a command its choice, as its argument `choice`: ids, those filters, --all, --limit and --dry-run.
+
+    It is refused where it does not say which, or says it twice.
+    """
+    options = (
+        click.argument("ids", metavar="[ID]...", nargs=-1),
+        with_filters,
+        click.option("--all", "everything", is_flag=True, help="All there are."),
+        click.option("--limit", type=click.IntRange(1), help="At most so many, the oldest."),
+        dry_run_option,
+    )
+
+    def decorate(command: _Command) -> _Command:
+        def chosen(
+            *,
+            ids: Sequence[str],
+            filters: Filters,
+            everything: bool,
+            limit: int | None,
+            dry_run: bool,
+            **others: Any,
+        ) -> None:
+            _refuse_no_choice(ids, filters, everything=everything)
+            command(choice=Choice(ids, filters, limit, dry_run), **others)
+
+        return _with_options(options, update_wrapper(chosen, command))
+
+    return decorate
+
+
+def _with_options(options: Sequence[Callable[[_Command], _Command]], command: _Command) -> _Command:
+    """Give a command these, as if they stood above it in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _refuse_no_choice(ids: Sequence[str], filters: Filters, *, everything: bool) -> None:
     given = [bool(ids), filters.any_given, everything]
     if not any(given):
         raise click.UsageError("say which: ids, filters such as --rule or --newer-than, or --all")

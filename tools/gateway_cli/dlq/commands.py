@@ -10,15 +10,12 @@ from typing import Any
 import click
 
 from gateway_cli.choice import (
+    Choice,
     Filters,
-    all_option,
     ask,
-    dry_run_option,
+    choice_options,
     filter_options,
-    ids_argument,
-    limit_option,
     progress,
-    refuse_no_choice,
     told,
 )
 from gateway_cli.connection import Connection, gateway_options
@@ -110,23 +107,10 @@ def show(connection: Connection, letter_id: str, output: str) -> None:
 
 
 @dlq.command(short_help="Send dead letters again.")
-@ids_argument
-@_filters
-@all_option
-@limit_option
-@dry_run_option
+@choice_options(_filters)
 @output_option
 @gateway_options
-def redrive(
-    connection: Connection,
-    ids: Sequence[str],
-    filters: Filters,
-    *,
-    everything: bool,
-    limit: int | None,
-    dry_run: bool,
-    output: str,
-) -> None:
+def redrive(connection: Connection, choice: Choice, *, output: str) -> None:
     """Send dead letters again: those named, those that all filters admit, or --all.
 
     A trigger request is tried again as it was made (its DAG and conf are pinned), with a fresh age. An event
@@ -141,10 +125,9 @@ def redrive(
       mwaa-gateway dlq redrive --environment analytics --newer-than 2h
       mwaa-gateway dlq redrive --all
     """
-    refuse_no_choice(ids, filters, everything=everything)
-    with _found(connection, filters.environment) as found:
-        letters = sorted(found.chosen(ids, filters), key=lambda letter: letter.died_at)[:limit]
-        if dry_run:
+    with _found(connection, choice.filters.environment) as found:
+        letters = _chosen(found, choice)
+        if choice.dry_run:
             _print_letters(letters, output)
             print_note(f"{_count(letters)} would be redriven")
             return
@@ -153,25 +136,11 @@ def redrive(
 
 
 @dlq.command(short_help="Put dead letters away, after asking.")
-@ids_argument
-@_filters
-@all_option
-@limit_option
-@dry_run_option
+@choice_options(_filters)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_option
 @gateway_options
-def purge(
-    connection: Connection,
-    ids: Sequence[str],
-    filters: Filters,
-    *,
-    everything: bool,
-    limit: int | None,
-    dry_run: bool,
-    yes: bool,
-    output: str,
-) -> None:
+def purge(connection: Connection, choice: Choice, *, yes: bool, output: str) -> None:
     """Put dead letters away, after asking: they are not listed any more, and cannot be redriven.
 
     Their messages are deleted from the dead-letter queues, so that the alarm ends. The ledger's rows stay: they say
@@ -182,10 +151,9 @@ def purge(
       mwaa-gateway dlq purge --reason malformed_event --older-than 3d
       mwaa-gateway dlq purge --all --yes
     """
-    refuse_no_choice(ids, filters, everything=everything)
-    with _found(connection, filters.environment) as found:
-        letters = sorted(found.chosen(ids, filters), key=lambda letter: letter.died_at)[:limit]
-        if dry_run:
+    with _found(connection, choice.filters.environment) as found:
+        letters = _chosen(found, choice)
+        if choice.dry_run:
             _print_letters(letters, output)
             print_note(f"{_count(letters)} would be purged")
             return
@@ -208,6 +176,11 @@ def _found(connection: Connection, environment: str | None) -> Iterator[DeadLett
         if told:
             click.echo("\r\033[K", nl=False, err=True)
         yield found
+
+
+def _chosen(found: DeadLetters, choice: Choice) -> Sequence[DeadLetter]:
+    letters = sorted(found.chosen(choice.ids, choice.filters), key=lambda letter: letter.died_at)
+    return letters[: choice.limit]
 
 
 def _contents(found: DeadLetters, letter: DeadLetter) -> dict[str, Any]:

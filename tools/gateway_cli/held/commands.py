@@ -7,15 +7,12 @@ from typing import Any
 import click
 
 from gateway_cli.choice import (
+    Choice,
     Filters,
-    all_option,
     ask,
-    dry_run_option,
+    choice_options,
     filter_options,
-    ids_argument,
-    limit_option,
     progress,
-    refuse_no_choice,
     timestamp,
     told,
 )
@@ -71,23 +68,10 @@ def list_held(connection: Connection, filters: Filters, limit: int, output: str)
 
 
 @held.command(short_help="Let held requests run.")
-@ids_argument
-@_filters
-@all_option
-@limit_option
-@dry_run_option
+@choice_options(_filters)
 @output_option
 @gateway_options
-def release(
-    connection: Connection,
-    ids: Sequence[str],
-    filters: Filters,
-    *,
-    everything: bool,
-    limit: int | None,
-    dry_run: bool,
-    output: str,
-) -> None:
+def release(connection: Connection, choice: Choice, *, output: str) -> None:
     """Let held requests run: those named, those that all filters admit, or --all.
 
     Each goes back to its queue as it was made, with a fresh age; where its run may exist already, that is looked up
@@ -98,10 +82,9 @@ def release(
       mwaa-gateway held release --rule finance.orders-landing --dry-run
       mwaa-gateway held release --environment analytics --limit 100
     """
-    refuse_no_choice(ids, filters, everything=everything)
     rows = ledger_rows(connection)
-    found = chosen(rows, ids, filters)[:limit]
-    if dry_run:
+    found = chosen(rows, choice.ids, choice.filters)[: choice.limit]
+    if choice.dry_run:
         _print(found, output)
         print_note(f"{_count(found)} would be released")
         return
@@ -110,27 +93,12 @@ def release(
 
 
 @held.command()
-@ids_argument
-@_filters
-@all_option
-@limit_option
-@dry_run_option
+@choice_options(_filters)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--by", metavar="NAME", help="Who cancels them; else the caller's ARN.")
 @output_option
 @gateway_options
-def cancel(
-    connection: Connection,
-    ids: Sequence[str],
-    filters: Filters,
-    *,
-    everything: bool,
-    limit: int | None,
-    dry_run: bool,
-    yes: bool,
-    by: str | None,
-    output: str,
-) -> None:
+def cancel(connection: Connection, choice: Choice, *, yes: bool, by: str | None, output: str) -> None:
     """Cancel held requests, after asking: they will not run.
 
     They are dead then, with the reason `cancelled` and without an alarm: `mwaa-gateway dlq list --reason cancelled` lists
@@ -141,10 +109,9 @@ def cancel(
       mwaa-gateway held cancel --rule finance.orders-landing --older-than 2d
       mwaa-gateway held cancel --all --yes
     """
-    refuse_no_choice(ids, filters, everything=everything)
     rows = ledger_rows(connection)
-    found = chosen(rows, ids, filters)[:limit]
-    if dry_run:
+    found = chosen(rows, choice.ids, choice.filters)[: choice.limit]
+    if choice.dry_run:
         _print(found, output)
         print_note(f"{_count(found)} would be cancelled")
         return

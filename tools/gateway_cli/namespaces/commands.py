@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from gateway_cli.choice import ask
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.documents.yaml_documents import write_yaml
 from gateway_cli.namespaces.store import StoredNamespace
@@ -302,15 +303,8 @@ def _rules(connection: Connection) -> Iterable[Rule]:
 def _ask_about(sentences: Sequence[str], *, yes: bool) -> None:
     for sentence in sentences:
         print_note(sentence)
-    if not sentences or yes:
-        return
-    try:
-        confirmed = click.confirm("Go on?", err=True)
-    except click.Abort:
-        print_note("")
-        confirmed = False
-    if not confirmed:
-        raise Refused("nothing was changed; give --yes where nobody can be asked")
+    if sentences and not yes:
+        ask("Go on?", "nothing was changed; give --yes where nobody can be asked")
 
 
 def _document(namespace: StoredNamespace) -> dict[str, Any]:

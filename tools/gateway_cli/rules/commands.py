@@ -5,9 +5,10 @@ from dataclasses import asdict
 
 import click
 
+from gateway_cli.choice import ask
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.documents.yaml_documents import write_yaml
-from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.output import Refused, output_option, print_json, print_table
 from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.file_commands import apply, plan, validate
 from gateway_cli.rules.new_commands import import_rules, new, schema
@@ -158,22 +159,15 @@ def delete(connection: Connection, rule_id: str, yes: bool, by: str | None, outp
     """
     item = connection.store.get(rule_id)
     if not yes:
-        _ask(f"Delete rule {rule_id} (version {item.version}, {item.state})?")
+        ask(
+            f"Delete rule {rule_id} (version {item.version}, {item.state})?",
+            "nothing was deleted; give --yes where nobody can be asked",
+        )
     _print_one(connection.store.delete(rule_id, by=by or connection.caller, now=now()), output)
 
 
 def _set_state(connection: Connection, rule_id: str, state: State, by: str | None, output: str) -> None:
     _print_one(connection.store.set_state(rule_id, state, by=by or connection.caller, now=now()), output)
-
-
-def _ask(question: str) -> None:
-    try:
-        yes = click.confirm(question, err=True)
-    except click.Abort:
-        print_note("")  # nobody there to answer: the question's line is ended here
-        yes = False
-    if not yes:
-        raise Refused("nothing was deleted; give --yes where nobody can be asked")
 
 
 def _print_one(applied: Applied, output: str) -> None:

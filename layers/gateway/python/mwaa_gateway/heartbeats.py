@@ -1,31 +1,39 @@
-"""Heartbeats: who is owed word that somebody looks after its run, in time for the state's HeartbeatSeconds.
+"""Heartbeats: word to each state that waits that somebody looks after its run, in time for its HeartbeatSeconds.
 
 Step Functions counts from the state's entry, and from each heartbeat anew. Three are sent in that time, so that one that
-is late or lost fails no state.
+is late or lost fails no state. One that is refused says that nobody waits any more.
 """
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from mwaa_gateway.watches import Watch
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.run_stops import EVENT_SECONDS
+from mwaa_gateway.watch_round import Round
+from mwaa_gateway.watches import Callbacks, TokenClosed, Watch, WatchStore
 
 __all__ = ["Heartbeats"]
 
 HEARTBEATS_PER_TIMEOUT: Final = 3
+BREAK_EVERY_SECONDS: Final = 5.0  # of asking and telling: then what has become due of heartbeats,
+BREAK_SECONDS: Final = 2.0  # for so long
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Heartbeats:
     """What a sandbox knows of the heartbeats of its watches; `now` gives seconds since the epoch."""
 
+    store: WatchStore
+    callbacks: Callbacks
     now: Callable[[], float]
-    _heard: dict[str, float] = field(
-        default_factory=dict
-    )  # by token mark: when Step Functions last heard of it
+    # By token mark: when Step Functions last heard of it, and since when it refuses to.
+    _heard: dict[str, float] = field(default_factory=dict)
+    _refused: dict[str, float] = field(default_factory=dict)
+    _break_at: float = 0.0
 
-    def watch_over(self, waiting: Collection[Watch]) -> None:
-        """These are waited for now, and no others."""
+    def begin(self, made: Round) -> None:
+        """A round begins: these are waited for now, and no others."""
         now = self.now()
         # Who has just begun is owed none yet. Of others that are new here a sandbox before this one sent the last, when is
         # not known: they are due at once.
@@ -33,14 +41,23 @@ class Heartbeats:
             watch.token_mark: self._heard.get(
                 watch.token_mark, max(watch.waiting_since, now - _interval(watch))
             )
-            for watch in waiting
+            for watch in made.waiting.values()
         }
+        marks = {watch.token_mark for watch in made.watches}
+        self._refused = {mark: since for mark, since in self._refused.items() if mark in marks}
 
-    def due(self, waiting: Collection[Watch]) -> list[Watch]:
-        """Return those of them that are owed one now, the most urgent first."""
-        now = self.now()
-        due = [watch for watch in waiting if now >= self._heard[watch.token_mark] + _interval(watch)]
-        return sorted(due, key=lambda watch: self._heard[watch.token_mark] + watch.wait.heartbeat_seconds)
+    def send(self, made: Round, *, until: float) -> None:
+        """Send those that are due, as long as there is time; a new sandbox may owe one to everybody."""
+        for watch in self._due(made.waiting.values()):
+            if self.now() >= until:
+                break  # the others are more urgent the next time
+            self._send(watch, made)
+        self._break_at = self.now() + BREAK_EVERY_SECONDS
+
+    def interrupt(self, made: Round) -> None:
+        """Interrupt a long round for those that have become due in it."""
+        if self.now() >= self._break_at:
+            self.send(made, until=self.now() + BREAK_SECONDS)
 
     def next_due(self, waiting: Collection[Watch]) -> float:
         """Return when the next of them will be owed one, in seconds since the epoch; infinity where nobody waits."""
@@ -48,9 +65,28 @@ class Heartbeats:
             (self._heard[watch.token_mark] + _interval(watch) for watch in waiting), default=float("inf")
         )
 
-    def sent(self, watch: Watch) -> None:
-        """Step Functions took one now."""
-        self._heard[watch.token_mark] = self.now()
+    def _due(self, waiting: Collection[Watch]) -> list[Watch]:
+        """Return those of them that are owed one now, the most urgent first."""
+        now = self.now()
+        due = [watch for watch in waiting if now >= self._heard[watch.token_mark] + _interval(watch)]
+        return sorted(due, key=lambda watch: self._heard[watch.token_mark] + watch.wait.heartbeat_seconds)
+
+    def _send(self, watch: Watch, made: Round) -> None:
+        """Send one; where nobody waits for the run any more, the watch ends."""
+        try:
+            self.callbacks.heartbeat(self.store.token(watch))
+        except TokenClosed as closed:
+            made.waiting.pop(watch.token_mark)
+            refused = self._refused.setdefault(watch.token_mark, self.now())
+            # Of a run that is to end with its execution it has to be known whether that is over, or the state alone.
+            if watch.wait.on_abort != "fail_run" or self.now() - refused >= EVENT_SECONDS:
+                self.store.close(watch, f"nobody waits any more: {closed}")
+                made.abandoned.append(watch)
+        except Unavailable as error:
+            made.unclear.append(str(error))
+        else:
+            self._heard[watch.token_mark] = self.now()
+            made.heartbeats += 1
 
 
 def _interval(watch: Watch) -> float:

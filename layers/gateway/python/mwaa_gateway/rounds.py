@@ -13,8 +13,8 @@ import math
 from typing import Final, Protocol
 
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.watch import Round
 from mwaa_gateway.watch_notices import Notices
+from mwaa_gateway.watch_round import Round
 
 __all__ = ["Resting", "RoundQueue", "have_another"]
 

@@ -1,5 +1,6 @@
-"""Runs that end with their execution: `on_abort: fail_run`, once the execution that waited is over.
+"""Executions that are over, and runs that end with theirs: `on_abort: fail_run`.
 
+    execution over, its run may go on ────────────────────────▶ closed
     execution over ──kept──▶ not in Airflow yet ──────────────▶ looked at again
                              in Airflow ──it goes on───────────▶ marked failed ──▶ closed
                                        └──it is over, or gone──▶ left as it is ──▶ closed
@@ -11,14 +12,18 @@ that was marked is not marked again after somebody has set it going anew, but fo
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, assert_never
 
 from mwaa_gateway.run_states import Marking, NotToBeHad, RunMarkedFailed, RunNotThere, RunState, RunsUnknown
+from mwaa_gateway.watch_round import Round, Stopped
 from mwaa_gateway.watches import ExecutionOver, RequestState, Watch, WatchStore
 
-__all__ = ["RunEnder", "RunStops", "Stopped", "Stops"]
+__all__ = ["EVENT_SECONDS", "RunEnder", "RunStops"]
 
+EVENT_SECONDS: Final = (
+    300.0  # for which the event of an execution's end is waited for, where a run is to end with it
+)
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
 AGE_PER_PAUSE: Final = 8  # as of questions: an eighth of the time it has been tried for
@@ -34,36 +39,36 @@ class RunEnder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """A watch that is closed, as its execution is over. `marked`: its run was marked failed; `goes_on`: why it was not."""
-
-    watch: Watch
-    marked: bool = False
-    goes_on: str = ""
-
-
-@dataclass(slots=True)
-class Stops:
-    """What one round's share of it came to."""
-
-    stopped: list[Stopped] = field(default_factory=list)
-    unclear: list[str] = field(default_factory=list)
-    questions: int = 0
-
-
 @dataclass(slots=True, kw_only=True)
 class RunStops:
-    """One environment's runs that are to end; `now` gives seconds since the epoch."""
+    """One environment's executions that are over, and the runs that are to end; `now` gives seconds since the epoch."""
 
     store: WatchStore
     airflow: RunEnder
     now: Callable[[], float]
+    _over: dict[str, float] = field(default_factory=dict)  # by execution: when it was heard that it is over
     _tried: dict[str, float] = field(default_factory=dict)  # by token mark, of this sandbox
 
-    def go_on(self, watches: Sequence[Watch], *, until: float) -> Stops:
+    def over(self, made: Round, ended_executions: Sequence[str]) -> list[Watch]:
+        """Return the round's watches whose execution is over, but for those of which that is kept already."""
+        self._over |= dict.fromkeys(ended_executions, made.began)
+        awaited = [watch for watch in made.watches if not isinstance(watch.ending, ExecutionOver)]
+        return [
+            watch for watch in awaited if watch.execution_arn in ended_executions or self._was_over(watch)
+        ]
+
+    def stop(self, watch: Watch, made: Round) -> list[Watch]:
+        """Stop watching, or keep that the run is to end, and return the watch: it has ended, or not all at once."""
+        over = ExecutionOver(self.now())
+        if watch.wait.on_abort != "fail_run" or watch.ending is not None:
+            self.store.close(watch, OVER)
+            made.stopped.append(Stopped(watch))
+            return []
+        return [replace(watch, ending=over)] if self.store.decide(watch, over) else []
+
+    def go_on(self, watches: Sequence[Watch], made: Round, *, until: float) -> None:
         """Try those that are due, the longest untried first, and begin none after `until`. Raises Unavailable."""
-        made = Stops()
+        self._over = {arn: heard for arn, heard in self._over.items() if made.began - heard < EVENT_SECONDS}
         marks = {watch.token_mark for watch in watches}
         self._tried = {mark: tried for mark, tried in self._tried.items() if mark in marks}
         due = [watch for watch in watches if self._is_due(watch)]
@@ -73,7 +78,10 @@ class RunStops:
                 break
             self._tried[watch.token_mark] = self.now()
             self._try(watch, states.get(watch.ledger_key), made)
-        return made
+
+    def _was_over(self, watch: Watch) -> bool:
+        """Tell whether its execution was over since it waits: an index may show the watch later than the event came."""
+        return watch.waiting_since < self._over.get(watch.execution_arn, float("-inf"))
 
     def _is_due(self, watch: Watch) -> bool:
         pause = min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, self._age(watch) / AGE_PER_PAUSE))
@@ -82,7 +90,7 @@ class RunStops:
     def _age(self, watch: Watch) -> float:
         return self.now() - watch.ending.since if isinstance(watch.ending, ExecutionOver) else 0.0
 
-    def _try(self, watch: Watch, request: RequestState | None, made: Stops) -> None:
+    def _try(self, watch: Watch, request: RequestState | None, made: Round) -> None:
         if request is None or request.state in ("open", "held"):
             self._later(
                 watch, "it was not in Airflow within a day, and is started when that is possible", made
@@ -107,11 +115,11 @@ class RunStops:
             case never:
                 assert_never(never)
 
-    def _later(self, watch: Watch, text: str, made: Stops) -> None:
+    def _later(self, watch: Watch, text: str, made: Round) -> None:
         """Leave it to a later round, unless it was tried for long enough."""
         if self._age(watch) > TRIED_SECONDS:
             self._close(Stopped(watch, goes_on=text), f"the run goes on: {text}", made)
 
-    def _close(self, stopped: Stopped, said: str, made: Stops) -> None:
+    def _close(self, stopped: Stopped, said: str, made: Round) -> None:
         self.store.close(stopped.watch, f"{OVER}; {said}")
         made.stopped.append(stopped)

@@ -18,6 +18,7 @@ from mwaa_gateway.task_call import TaskCall, Token, Wait
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = [
+    "Callbacks",
     "Ending",
     "ExecutionOver",
     "Failed",
@@ -141,6 +142,18 @@ class WatchStore(Protocol):
 
     def close(self, watch: Watch, said: str) -> None:
         """Forget the token and stop watching, unless the watch has a newer token; `said` is for whoever looks it up."""
+        ...
+
+
+class Callbacks(Protocol):
+    """Step Functions' side. Every call raises TokenClosed or Unavailable."""
+
+    def send(self, token: Token, ending: Told) -> None:
+        """Tell how it ended."""
+        ...
+
+    def heartbeat(self, token: Token) -> None:
+        """Tell that it goes on."""
         ...
 
 

@@ -51,7 +51,7 @@ class Seal:
 
 
 class TaskCallbacks:
-    """Implements `mwaa_gateway.watch.Callbacks`. No error carries Step Functions' text: it may quote the token."""
+    """Implements `mwaa_gateway.watches.Callbacks`. No error carries Step Functions' text: it may quote the token."""
 
     def __init__(self, client: "SFNClient") -> None:
         self._client = client

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from mwaa_gateway.observability import logger, metrics, publish
-from mwaa_gateway.run_stops import Stopped
-from mwaa_gateway.watch import Round
+from mwaa_gateway.watch_round import Round, Stopped
 from mwaa_gateway.watches import Watch
 
 __all__ = ["report_round"]
