@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fakes.states import payload
-from mwaa_gateway import task, task_call, watch
+from mwaa_gateway import endings, task, task_call
 from mwaa_gateway.errors import GatewayError, Unavailable
 from mwaa_gateway.task_call import TaskCall, read_task_call
 
@@ -116,7 +116,7 @@ def test_every_error_is_on_the_page_and_no_other() -> None:
         for name, one in inspect.getmembers(module, inspect.isclass)
         if issubclass(one, GatewayError) and one.__module__ == module.__name__
     }
-    told = set(re.findall(r'Failed\("(\w+)"', inspect.getsource(watch)))
+    told = set(re.findall(r'Failed\("(\w+)"', inspect.getsource(endings)))
     errors = PAGE[PAGE.index("## Errors") : PAGE.index("To copy:")]
     assert set(re.findall(r"^\| `(\w+)`", errors, re.MULTILINE)) == raised | told | {Unavailable.__name__}
 
