@@ -150,6 +150,12 @@ class TestEvent:
         assert "a.csv" not in str(refusal.value)
 
 
+def test_a_rule_may_capture_from_ten_fields():
+    """As many as are promised."""
+    captures, problems = validate_captures({f"f{number}": f"{{a{number}}}" for number in range(10)})
+    assert (len(captures), problems) == (10, [])
+
+
 @pytest.mark.parametrize(
     ("form", "problem"),
     [

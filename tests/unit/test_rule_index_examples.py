@@ -1,15 +1,28 @@
 """What each part of the index is there for, by one example: the properties of `test_rule_index` meet some only by luck."""
 
 import json
+from itertools import product
+from random import Random
 from typing import Any
 
 import pytest
 
+from fakes.work import counted_calls
 from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.rule_index import RuleIndex
 
 MOST_MEET = [{"anything-but": "none"}]  # tells no rules apart
 LETTERS = "uvwxyz"  # more than the few that are asked one by one
+
+
+def spellings(path: str) -> list[list[str]]:
+    """Return the names that lead along a path, each of one step or of several."""
+    first, _, rest = path.partition(".")
+    if not rest:
+        return [[first]]
+    return [
+        way for names in spellings(rest) for way in ([first, *names], [f"{first}.{names[0]}", *names[1:]])
+    ]
 
 
 def found(patterns: list[Any], event: dict[str, Any]) -> list[int]:
@@ -72,11 +85,11 @@ def test_wildcards_found_by_their_end_are_told_apart_by_their_beginning(key: str
 )
 @pytest.mark.parametrize("path", ["a", "a.b", "a.b.c", "a.b.c.d"])
 def test_a_condition_asks_a_field_as_its_pattern_does(matcher: list[Any], met: Any, others: Any, path: str):
-    """Of one rule alone nothing but its conditions is asked, on top or below, of texts and lists and nothing."""
+    """Of one rule alone nothing but its conditions is asked, on top or below, however the way to the value is spelled."""
     for expected, values in (([0], met), ([], others)):
-        for value in values:
+        for value, names in product(values, spellings(path)):
             event = value
-            for name in reversed(path.split(".")):
+            for name in reversed(names):
                 event = {name: event}
             assert expected == found([{path: matcher}], event)
     assert found([{path: matcher}], {}) == ([0] if {"exists": False} in matcher else [])
@@ -122,3 +135,52 @@ def test_a_key_is_turned_round_only_for_an_end_that_it_may_have():
         [7],
     )
     assert [(key.turns, key.ends) for key in (none, one, another)] == [(0, 20), (1, 21), (1, 2)]
+
+
+def test_short_pieces_are_found_among_many():
+    """A piece of one or two characters has no three of them to be looked up by; a piece may stand in a wildcard twice."""
+    pieces = ["q", "zq", *(f"n{number}-" for number in range(30))]
+    index = RuleIndex((piece, compile_pattern({"key": [{"wildcard": f"*{piece}*"}]})) for piece in pieces)
+    assert index.match({"key": "a/n7-q"}) == ["q", "n7-"]
+    assert index.match({"key": "zq"}) == ["q", "zq"]
+    sharing = [
+        "*ab*ab*",
+        *(["h*ab*cd*t", "h*cd*ab*t", "h*ab*cd*ab*t", "h*cd*ab*cd*t", "h*cd*cd*ab*t", "h*cd*t", "h*cd*cd*t"]),
+    ]
+    index = RuleIndex((text, compile_pattern({"key": [{"wildcard": text}]})) for text in sharing)
+    assert index.match({"key": "xab-aby"}) == ["*ab*ab*"]
+    assert index.match({"key": "h-ab-cd-t"}) == ["h*ab*cd*t", "h*cd*t"]
+
+
+def test_many_fields_that_tell_no_rules_apart_are_asked_once_each():
+    """A field that is known to be there is not split on again, and again."""
+    fields = dict.fromkeys("abcdefgh", MOST_MEET)
+    patterns = [{**fields, "a": [{"anything-but": f"x{number}"}]} for number in range(6)]
+    assert found(patterns, {**dict.fromkeys(fields, 1), "a": "x4"}) == [0, 1, 2, 3, 5]
+
+
+def test_long_lists_in_many_fields_are_not_multiplied():
+    """Twenty rules, each below twelve words of five fields: a tree of all the ways to them would be ten times the work."""
+    words, random = [f"w{number}" for number in range(24)], Random(1)
+    patterns = [compile_pattern({name: random.sample(words, 12) for name in "abcde"}) for _ in range(20)]
+    with counted_calls() as calls:
+        RuleIndex(enumerate(patterns))
+    assert calls.count < 20_000
+
+
+def test_rules_below_a_value_that_a_list_repeats_are_asked_once():
+    """A stranger's list may be long, and hold one word."""
+    patterns = [{"a": ["vw"[number % 2]], "c": [{"anything-but": number}]} for number in range(12)]
+    index = RuleIndex(enumerate(map(compile_pattern, patterns)))
+    with counted_calls() as calls:
+        assert index.match({"a": ["w"] * 500, "c": 3}) == [1, 5, 7, 9, 11]
+    assert calls.count < 5 * 500
+
+
+def test_rules_whose_shared_condition_is_not_met_are_no_candidates():
+    """Where objects in lists have each candidate asked, which costs most."""
+    patterns = [{"a": {"z": ["s"], "b": [{"anything-but": f"x{number}"}]}} for number in range(200)]
+    index = RuleIndex(enumerate(map(compile_pattern, patterns)))
+    with counted_calls() as calls:
+        assert index.match({"a": [{"z": "other", "b": 1}]}) == []
+    assert calls.count < 300

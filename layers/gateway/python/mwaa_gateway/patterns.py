@@ -318,7 +318,7 @@ class _Reading:
                 raise self.refusal()  # at once: the next one would multiply them again
         if len(value) < 2:  # noqa: PLR2004
             self._refuse(where, "There must have at least 2 Objects in $or relationship.")
-        return forked or branches
+        return forked
 
     def _refuse_entries(self, where: str, entries: list[Any], message: str) -> None:
         """Refuse a field's list, of which something is wrong: each entry by itself."""
