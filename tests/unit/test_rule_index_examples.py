@@ -1,6 +1,7 @@
 """What each part of the index is there for, by one example: the properties of `test_rule_index` meet some only by luck."""
 
 import json
+import tracemalloc
 from itertools import product
 from random import Random
 from typing import Any
@@ -101,8 +102,9 @@ def test_a_condition_asks_a_field_as_its_pattern_does(matcher: list[Any], met: A
         ([{"a": {"b": [number]}} for number in range(9)], {"a": [{"b": 8}, {"b": 1}]}, [1, 8]),
         ([{"a": [number]} for number in range(9)], {"a": [8, 1]}, [1, 8]),
         ([{"b": ["x"]}, *({"a": [text]} for text in LETTERS)], {"a": "u", "b": "x"}, [0, 1]),
+        ([{f"f{number}.x": ["w"]} for number in range(9)], {"f8": [{"x": "w"}], "f1": {"x": "w"}}, [1, 8]),
     ],
-    ids=["objects in a list", "a list", "two fields"],
+    ids=["objects in a list", "a list", "two fields", "objects in a list of one of many fields"],
 )
 def test_rules_are_found_in_their_order(patterns: list[Any], event: Any, expected: list[int]):
     """Whichever part of the tree comes first; (8 lies before 1 in a set)."""
@@ -184,3 +186,15 @@ def test_rules_whose_shared_condition_is_not_met_are_no_candidates():
     with counted_calls() as calls:
         assert index.match({"a": [{"z": "other", "b": 1}]}) == []
     assert calls.count < 300
+
+
+def test_a_name_of_many_steps_takes_no_memory_of_an_event():
+    """All the ways to spell three thousand steps are megabytes; no event is as deep."""
+    path = ".".join("a" * 3_000)
+    index = RuleIndex([("deep", compile_pattern({path: [1]}))])
+    tracemalloc.start()
+    try:
+        assert (index.match({"a": 1}), index.match({path: 1})) == ([], ["deep"])
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
