@@ -14,12 +14,14 @@ class Calls:
 
 
 @contextmanager
-def counted_calls() -> Iterator[Calls]:
-    """Count the calls inside the block."""
+def counted_calls(at_most: float = float("inf")) -> Iterator[Calls]:
+    """Count the calls inside the block; what takes more than `at_most` is stopped, as it may have no end."""
     calls = Calls()
 
     def count(_frame: object, kind: str, _argument: object) -> None:
         calls.count += kind in {"call", "c_call"}
+        if calls.count > at_most:
+            raise AssertionError(f"more than {at_most} calls")
 
     before = sys.getprofile()
     sys.setprofile(count)

@@ -53,6 +53,14 @@ class TestTaking:
             ("{a*}-{b}.csv", "x-y/z-w.csv", {"a": "x-y/z", "b": "w"}),
             ("{a*}-{b}.csv", "x-y/zw.csv", None),
             ("{a}-{b*}", "x/y-z", None),
+            ("{a*}-{b}.csv", "x-.csv", None),
+            ("{a*}-{b}.csv", "-w.csv", None),
+            ("{a*}-{b}a-a", "a-a", None),
+            ("{a*}-{b}-{c}z-z", "-cz-z", None),
+            ("{a}-{b*}-{c}", "x-y-z", {"a": "x", "b": "y", "c": "z"}),
+            ("{a}-{b*}-{c}", "x-yz", None),
+            ("{a}-{b*}-{c}", "x--z", None),
+            ("ab{a}ba", "aba", None),
             (
                 "t/{x}_{y}-{rest*}-{z}.{kind}/_SUCCESS",
                 "t/1_2-3/4-5/6-7.parquet/_SUCCESS",
@@ -140,6 +148,12 @@ class TestEvent:
             captured(captures, self.ENVELOPE)
         assert str(refusal.value).startswith(reason)
         assert "a.csv" not in str(refusal.value)
+
+
+def test_a_rule_may_capture_from_ten_fields():
+    """As many as are promised."""
+    captures, problems = validate_captures({f"f{number}": f"{{a{number}}}" for number in range(10)})
+    assert (len(captures), problems) == (10, [])
 
 
 @pytest.mark.parametrize(

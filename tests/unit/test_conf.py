@@ -278,6 +278,7 @@ class TestValidation:
 
     def test_too_many_names(self):
         """EventBridge's limit of 100."""
+        assert len(transformer({"v": 1}, {f"p{n}": "$.x" for n in range(100)}).paths) == 100
         assert problems({"v": 1}, {f"p{n}": "$.x" for n in range(101)}) == [
             "t.input_paths: has 101 names; at most 100 are allowed"
         ]

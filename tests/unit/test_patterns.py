@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mwaa_gateway import patterns
 from mwaa_gateway.errors import InvalidPattern, MalformedEvent
 from mwaa_gateway.pattern_operators import _complexity
 from mwaa_gateway.patterns import compile_pattern
@@ -92,6 +93,8 @@ def matches(pattern: Any, event: Any) -> bool:
         ({"a": ["::1"]}, {"a": "0:0::0001"}, True),
         ({"a": ["::1"]}, {"a": "1::"}, False),
         ({"a": ["10.0.0.1"]}, {"a": "10.0.0.1" + "0" * 100}, False),
+        ({"a": ["::1"]}, {"a": "0" * 61 + "::1"}, True),
+        ({"a": ["::1"]}, {"a": "0" * 62 + "::1"}, False),
         ({"a": [{"prefix": 'x"'}]}, {"a": "x"}, False),
         ({"a": [{"suffix": "É"}]}, {"a": "caf\u00e9"}, False),
         ({"a": [{"anything-but": {"suffix": "É"}}]}, {"a": "caf\u00e9"}, True),
@@ -193,6 +196,10 @@ def test_refused_entries(entry: Any, message: str):
         ),
         ({f"f{n}": [1] for n in range(257)}, "Pattern has more than 256 fields"),
         (
+            {"a": [float("nan")]},
+            "Pattern is not JSON: Out of range float values are not JSON compliant",
+        ),
+        (
             {str(n): {"$or": [{"a": [1]}, {"b": [1]}]} for n in range(10)},
             "$or gives more than 1000 combinations; split the rule",
         ),
@@ -212,6 +219,18 @@ def test_refused_text(text: str):
     """What is not JSON, to the last character, is no pattern."""
     with pytest.raises(InvalidPattern, match="not JSON"):
         compile_pattern(text)
+
+
+def test_a_pattern_may_have_as_many_branches_and_levels_as_that():
+    """A thousand and a hundred; what is above is refused."""
+    tens = {f"k{field}": {"$or": [{"a": [number]} for number in range(10)]} for field in range(3)}
+    assert matches(tens, {"k0": {"a": 9}, "k1": {"a": 0}, "k2": {"a": 5}})
+    deep: Any = [1]
+    for _ in range(99):
+        deep = {"a": deep}
+    assert matches(deep, json.loads(json.dumps(deep)))
+    with pytest.raises(InvalidPattern, match="nested too deeply"):
+        compile_pattern({"a": deep})
 
 
 def test_deep_pattern_ends_no_process():
@@ -372,6 +391,29 @@ def test_one_long_list_is_not_too_many_ways():
     """Whatever its length: each element is read once."""
     event = {"a": [{"b": [{"x": 1, "y": 2}] * 10, "c": [{"z": 3}] * 10} for _ in range(2_000)]}
     assert matches({"a": {"b": {"x": [1], "y": [2]}, "c": {"z": [3]}}}, event)
+
+
+class Unread(dict[str, Any]):
+    """An object that nobody may look into."""
+
+    def items(self) -> Any:
+        raise AssertionError("it was read")
+
+
+def test_an_event_is_read_only_where_a_pattern_asks():
+    """What else there is, however large, is neither walked through nor kept."""
+    wanted = compile_pattern({"a": {"b": [1]}}).wanted
+    event = {"a": {"b": 1, "c": Unread(), "d": 2}, "e": Unread(), "f": 3}
+    assert [*wanted.fields(event)] == ["a.b"]
+    assert [*wanted.fields({"a": [5, {"c": 1}]})] == []
+
+
+def test_conditions_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch):
+    """Patterns share them; a process that compiles for weeks does not grow by it."""
+    monkeypatch.setattr(patterns, "_SHARED_MAXIMUM", 10)
+    for number in range(40):
+        compile_pattern({"a": [f"once {number}"]})
+        assert len(patterns._shared) <= 10
 
 
 @pytest.mark.parametrize("event", [[], "a", 1, None, [{"a": 1}]])

@@ -154,9 +154,9 @@ def up(options: StackOptions, detach: bool) -> None:  # noqa: FBT001
     "--once", is_flag=True, help="End when every run has succeeded (exit code 0) or one has not (1)."
 )
 def demo(options: StackOptions, once: bool) -> None:  # noqa: FBT001
-    """Start the local stack, apply examples/rules, show events and a state machine become DAG runs.
+    """Start the local stack and show events become DAG runs.
 
-    This is what `make run` does.
+    It applies examples/rules, sends three events and runs a state machine. This is what `make run` does.
     """
     timeline = Timeline(_console())
     with _reported_errors(), _stack(options, timeline) as stack:
@@ -195,7 +195,7 @@ def status(state_folder: Path, as_json: bool) -> None:  # noqa: FBT001
 @local.command()
 @_state_folder
 def deploy(state_folder: Path) -> None:
-    """Bring the running stack up to date with template.yaml, functions/ and layers/."""
+    """Deploy template.yaml, functions/ and layers/ to the running stack."""
     state = _running_state(state_folder)
     with _reported_errors(), Timeline(_console()).phase("Deploying template.yaml"):
         redeploy(state, state_folder.absolute())
@@ -241,7 +241,7 @@ def down(state_folder: Path) -> None:
 @click.option("--seed", type=int, help="Makes the choice repeatable.")
 @click.option("--off", is_flag=True, help="No faults any more.")
 def faults(state_folder: Path, environment: str | None, off: bool, **wanted: Any) -> None:  # noqa: FBT001
-    """Make the local MWAA misbehave, to see what the gateway makes of it."""
+    """Make the local MWAA misbehave, to see what becomes of runs."""
     control = ControlClient(_running_state(state_folder).mwaa_endpoint_url)
     chosen = {name: value for name, value in wanted.items() if value is not None}
     if off == bool(chosen.keys() - {"seed"}):

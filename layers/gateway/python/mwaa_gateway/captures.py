@@ -74,8 +74,8 @@ class Crossing:
         texts = [self.after.head, *(text_after for _, text_after in self.after.pieces)]
         names = [name for name, _ in self.after.pieces]
         end = len(text) - len(texts[-1])
-        lowest = max(start, text.rfind("/") + 1)
-        if end < start or not text.endswith(texts[-1]):
+        lowest = max(start + 1, text.rfind("/") + 1)  # the crossing piece has one character at least
+        if end <= start or not text.endswith(texts[-1]):
             return False
         for name, text_before in zip(reversed(names), reversed(texts[:-1]), strict=True):
             found = text.rfind(text_before, lowest, end - 1)
@@ -84,7 +84,7 @@ class Crossing:
             pieces[name] = text[found + len(text_before) : end]
             end = found
         pieces[self.name] = text[start:end]
-        return start < end
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _take_forward(
     pieces: dict[str, str],
 ) -> int:
     """Add the pieces after `head`, each ended by its own text before `end`; return where the last ends, -1 if nowhere."""
-    if not text.startswith(head) or len(head) > end:
+    if not text.startswith(head):
         return -1
     position = len(head)
     for name, text_after in inner:

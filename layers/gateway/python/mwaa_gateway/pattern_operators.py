@@ -4,6 +4,7 @@ Exists false is read by `patterns`: it asks about a field, not about a value.
 """
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -61,7 +62,7 @@ def value_pattern(entry: Any) -> ValuePattern:
 def _operator(entry: Mapping[str, Any]) -> ValuePattern:
     if not entry:
         raise InvalidPattern("Match expression name not found")
-    name, operand = next(iter(entry.items()))
+    name, operand = _first(entry)
     reader = _READERS.get(name)
     if reader is None:
         raise InvalidPattern(f"Unrecognized match type {name}")
@@ -69,6 +70,10 @@ def _operator(entry: Mapping[str, Any]) -> ValuePattern:
     if _has_another(entry):
         raise InvalidPattern(_TOO_MANY if name in {"numeric", "anything-but"} else _ONE_KEY)
     return pattern
+
+
+def _first(entry: Mapping[str, Any]) -> tuple[str, Any]:
+    return entry.pairs[0] if isinstance(entry, NamedTwice) else next(iter(entry.items()))
 
 
 def _has_another(entry: Mapping[str, Any]) -> bool:
@@ -108,7 +113,7 @@ def _suffix(operand: Any) -> ValuePattern:
 def _ignoring_case(operand: Mapping[str, Any], anchor: str) -> ValuePattern:
     if not operand:
         raise InvalidPattern(f"{anchor.capitalize()} expression name not found")
-    name, text = next(iter(operand.items()))
+    name, text = _first(operand)
     if name != "equals-ignore-case":
         raise InvalidPattern(f"Unsupported {anchor} pattern: {name}")
     pattern = IgnoringCase(_string(text, "equals-ignore-case"), anchor)
@@ -150,7 +155,7 @@ def _numeric(operand: Any) -> ValuePattern:
         raise InvalidPattern("Value of numeric must be an array.")
     operator, *rest = operand or ["]"]
     if not isinstance(operator, str) or not operand:
-        raise InvalidPattern(f"Invalid member in numeric match: {operator}")
+        raise InvalidPattern(f"Invalid member in numeric match: {_begun(operator)}")
     if operator not in {"=", "<", "<=", ">", ">="}:
         raise InvalidPattern(f"Unrecognized numeric range operator: {operator}")
     word = "equals" if operator == "=" else operator
@@ -173,7 +178,7 @@ def _numeric(operand: Any) -> ValuePattern:
 def _between(operator: str, rest: list[Any]) -> ValuePattern:
     """Read `[">"|">=", a, "<"|"<=", b]`, the lower bound first."""
     if not isinstance(rest[1], str):
-        raise InvalidPattern(f"Bad value in numeric range: {rest[1]}")
+        raise InvalidPattern(f"Bad value in numeric range: {_begun(rest[1])}")
     if rest[1] not in {"<", "<="}:
         raise InvalidPattern(f"Bad numeric range operator: {rest[1]}")
     if len(rest) < 3 or not _is_number(rest[2]):  # noqa: PLR2004
@@ -184,6 +189,21 @@ def _between(operator: str, rest: list[Any]) -> ValuePattern:
     if not bottom < top:
         raise InvalidPattern("Bottom must be less than top")
     return NumberIn(bottom, top, open_bottom=operator == ">", open_top=rest[1] == "<")
+
+
+def _begun(value: Any) -> str:
+    """Return what EventBridge has read of a value's text when it refuses it: of a list or an object the bracket."""
+    match value:
+        case list():
+            return "["
+        case Mapping():
+            return "{"
+        case bool() | None:
+            return json.dumps(value)
+        case int() | float():
+            return spelling_of(value)
+        case _:
+            return str(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -202,7 +222,7 @@ def _anything_but(operand: Any) -> ValuePattern:
         return AnythingBut(_excluded_values(operand))
     if not operand:
         raise InvalidPattern("Anything-But expression name not found")
-    name, variant = next(iter(operand.items()))
+    name, variant = _first(operand)
     reader = _EXCLUSIONS.get(name)
     if reader is None:
         raise InvalidPattern(f"Unsupported anything-but pattern: {name}")

@@ -229,7 +229,7 @@ def compile_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
         raise InvalidPattern("Pattern is nested too deeply")
     reading = _Reading()
     try:
-        branches = reading.object([{}], "", "", document, inside_or=False)
+        branches = reading.object([{}], None, "", document, inside_or=False)
         # kept as text: a fifth of the mapping's memory, and nobody can change it
         text = pattern if isinstance(pattern, str) else json.dumps(document, allow_nan=False, default=dict)
     except RecursionError:  # in what a name's second value has replaced
@@ -256,15 +256,15 @@ _Branches = list[dict[str, Condition]]
 class _Reading:
     """One reading of one pattern: what is wrong is added to `problems`, and reading goes on.
 
-    Of an object or a list, `path` is what events are asked for, `where` its place in the pattern: `$or[1]` is part of the
-    latter alone.
+    Of an object or a list, `path` is what events are asked for (None of the pattern itself), `where` its place in the
+    pattern: `$or[1]` is part of the latter alone.
     """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
     def object(
-        self, branches: _Branches, path: str, where: str, value: Mapping[str, Any], *, inside_or: bool
+        self, branches: _Branches, path: str | None, where: str, value: Mapping[str, Any], *, inside_or: bool
     ) -> _Branches:
         """Add an object's fields to every branch; `$or` makes a branch for each of its alternatives."""
         if not value:
@@ -277,14 +277,14 @@ class _Reading:
                 branches = self._alternatives(branches, path, place, child)
             elif inside_or and name in _RESERVED_INSIDE_OR:
                 self._refuse(place, f"{name} is Ruler reserved fieldName which cannot be used inside $or.")
+            elif isinstance(child, list):
+                # event-ruler forgets a first step without a name, if the list is the second
+                self._list(branches, f"{path}.{name}" if path else name, place, child)
+            elif isinstance(child, Mapping):
+                inner = name if path is None else f"{path}.{name}"
+                branches = self.object(branches, inner, place, child, inside_or=inside_or)
             else:
-                full = f"{path}.{name}" if path else name
-                if isinstance(child, list):
-                    self._list(branches, full, place, child)
-                elif isinstance(child, Mapping):
-                    branches = self.object(branches, full, place, child, inside_or=inside_or)
-                else:
-                    self._refuse(place, f'"{name}" must be an object or an array')
+                self._refuse(place, f'"{name}" must be an object or an array')
         return branches
 
     def refusal(self) -> InvalidPattern:
@@ -300,7 +300,7 @@ class _Reading:
             for branch in branches:
                 branch[path] = condition
 
-    def _alternatives(self, branches: _Branches, path: str, where: str, value: Any) -> _Branches:
+    def _alternatives(self, branches: _Branches, path: str | None, where: str, value: Any) -> _Branches:
         if not isinstance(value, list):
             self._refuse(where, "It must be an Array followed with $or.")
             return branches
@@ -318,7 +318,7 @@ class _Reading:
                 raise self.refusal()  # at once: the next one would multiply them again
         if len(value) < 2:  # noqa: PLR2004
             self._refuse(where, "There must have at least 2 Objects in $or relationship.")
-        return forked or branches
+        return forked
 
     def _refuse_entries(self, where: str, entries: list[Any], message: str) -> None:
         """Refuse a field's list, of which something is wrong: each entry by itself."""

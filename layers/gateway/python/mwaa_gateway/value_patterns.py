@@ -96,11 +96,7 @@ class NumberSpelled:
 
     def matches(self, value: Any) -> bool:
         """Compare the spelling."""
-        return (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and spelling_of(value) == self.spelling
-        )
+        return isinstance(value, int | float) and spelling_of(value) == self.spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +162,15 @@ class IgnoringCase:
     def _matches_plainly(self, value: str) -> bool:
         """Compare with a text of ASCII, of which each character has forms of ASCII, and of one length."""
         size = len(self.text)
-        if self.anchor == "both":
-            part = value
-        else:
-            part = value[:size] if self.anchor == "prefix" else value[max(0, len(value) - size) :]
-        return len(part) == size and part.isascii() and part.lower() == self.text.lower()
+        part = value
+        if self.anchor == "prefix":
+            part = value[:size]
+        elif self.anchor == "suffix":
+            part = value[len(value) - size :]
+        return part.isascii() and part.lower() == self.text.lower()
 
 
 def _forms(character: str) -> tuple[str, ...]:
-    if character.isascii():
-        return (character.lower(), character.upper()) if character.isalpha() else (character,)
     # Java maps UTF-16 units one by one, so nothing beyond the basic plane has case.
     return (character,) if character > "\uffff" else tuple({character.lower(), character.upper()})
 
@@ -260,14 +255,12 @@ def comparable(value: Any) -> float | None:
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if isinstance(value, int) and -_EXACT_INTEGERS <= value <= _EXACT_INTEGERS:
-        return float(value)
     try:
         number = float(value)
         if not math.isfinite(number):  # 1e400: read as infinity, which equals itself
             return None
         return number if Decimal(repr(number)) == Decimal(spelling_of(value)) else None
-    except (OverflowError, ArithmeticError, ValueError):
+    except ArithmeticError:
         return None
 
 

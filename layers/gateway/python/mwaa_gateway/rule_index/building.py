@@ -1,7 +1,7 @@
 """How a tree of rules is built: which fields tell them apart.
 
-Each node splits its rules on the fields that tell most of them apart, until few are left, or none that any field
-tells apart.
+Each node splits its rules on the field that tells most of them apart, and those without it each on its own best
+field, until few are left, or none that any field tells apart.
 """
 
 from collections import Counter
@@ -22,7 +22,6 @@ __all__ = ["Conjunction", "rule_tree"]
 Conjunction = tuple[int, Branch]
 
 _FEW: Final = 4  # so many rules are asked one by one
-_ROUNDS: Final = 4  # fields chosen for all rules of a node; what is left then is split rule by rule
 _COPIES: Final = (
     8  # long lists put a rule below many entries: with more copies than this, it is split no further
 )
@@ -141,24 +140,20 @@ def _grouped(
     left: list[Conjunction] = []
     for rule in rules:
         (left if any(_can_split(condition, present) for condition in rule[1]) else common).append(rule)
-    for _ in range(_ROUNDS):
-        if not left:
-            return groups, common
-        spreads = _spreads(left, present)
-        path = max(spreads, key=lambda path: spreads[path].gain)
-        if len(spreads) <= _FEW and spreads[path].gain[0] < len(left) / 2:
-            return groups, common + left  # most of them would lie below most values
-        limit = max(_FEW, len(left) // 2)
-        on_path = [(rule, spreads[path].reach(rule[1], path)) for rule in left]
-        taken = [rule for rule, reach in on_path if reach is not None and reach <= limit]
-        taken = taken or [rule for rule, reach in on_path if reach is not None]
-        groups.setdefault(path, []).extend(taken)
-        is_taken = set(map(id, taken))
-        left = [rule for rule in left if id(rule) not in is_taken]
+    if not left:
+        return groups, common
     spreads = _spreads(left, present)
+    best = max(spreads, key=lambda path: spreads[path].gain)
+    if len(spreads) <= _FEW and spreads[best].gain[0] < len(left) / 2:
+        return groups, common + left  # most of them would lie below most values
+    rest: list[Conjunction] = []
     for rule in left:
-        paths = [condition[0] for condition in rule[1] if _can_split(condition, present)]
-        path = min(paths, key=lambda path: spreads[path].reach(rule[1], path) or 0)
+        is_told_apart = any(path == best and not matcher.absent for path, matcher in rule[1])
+        (groups.setdefault(best, []) if is_told_apart else rest).append(rule)
+    spreads = _spreads(rest, present)
+    for rule in rest:
+        conditions = [condition for condition in rule[1] if _can_split(condition, present)]
+        path, _ = min(conditions, key=lambda condition: spreads[condition[0]].reach(condition[1]))
         groups.setdefault(path, []).append(rule)
     return groups, common
 
@@ -203,11 +198,8 @@ class _Spread:
         # How many rules an event need not look at: those here, less those that a value like the rules' own meets.
         self.gain = (rules - (self._open + self._depth + met) * copies, -self._open)
 
-    def reach(self, conditions: Branch, path: str) -> float | None:
-        """Return how many rules an event has to look at that meets this one; None for a rule without the field."""
-        matcher = next((matcher for name, matcher in conditions if name == path), None)
-        if matcher is None or matcher.absent:
-            return None
+    def reach(self, matcher: FieldMatcher) -> float:
+        """Return how many rules an event has to look at that meets a rule's condition on the field."""
         if _is_open(matcher):
             return self._open
         return max(self._sizes.get(entry, self._depth) for entry in matcher.entries)

@@ -51,7 +51,7 @@ def _asking(path: str, read: Read, matcher: FieldMatcher) -> Ask:
         only = others[0]
         if isinstance(only, AnythingBut):
             texts = [pattern.text for pattern in only.excluded if isinstance(pattern, Prefix)]
-            if len(texts) == len(only.excluded):
+            if texts:  # what one entry excludes is of one kind
                 return _NoBeginning(read, tuple(texts)).is_met
         return _Matching(read, only.matches, absent=False).is_met
     return _Matching(read, matcher.matches, absent=matcher.absent).is_met

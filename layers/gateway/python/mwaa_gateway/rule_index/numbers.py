@@ -31,13 +31,13 @@ class NumberIndex(Generic[P]):
                     self._points.setdefault(spelling, []).append(payload)
                 case NumberIn(bottom, top) if bottom < top:
                     ranges.append((entry, payload))
-                case NumberIn(number) if entry.matches(number):  # not so for "above infinity"
+                case NumberIn(number):
                     self._points.setdefault(number, []).append(payload)
         self._ranges = _Middle(ranges) if ranges else None
 
     def find(self, value: Any, found: list[P]) -> None:
         """Add the payload of each entry that a leaf of an event meets to `found`."""
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if not isinstance(value, int | float):
             return
         number = comparable(value)
         points: Any = spelling_of(value) if number is None else number
@@ -58,8 +58,8 @@ class _Middle(Generic[P]):
     __slots__ = ("_above", "_below", "_bottoms", "_by_bottom", "_by_top", "_number", "_tops")
 
     def __init__(self, ranges: Sequence[_Range[P]]) -> None:
-        ends = sorted(end for one, _ in ranges for end in (one.bottom, one.top) if abs(end) != float("inf"))
-        self._number = ends[len(ends) // 2] if ends else 0.0
+        ends = sorted(end for one, _ in ranges for end in (one.bottom, one.top))
+        self._number = ends[len(ends) // 2]
         here = [pair for pair in ranges if pair[0].bottom <= self._number <= pair[0].top]
         self._by_bottom = sorted(here, key=lambda pair: _bottom(pair[0]))
         self._bottoms = [_bottom(one) for one, _ in self._by_bottom]

@@ -173,8 +173,7 @@ class PlainFields:
                     continue
                 value, following = inner[name], steps[name]
                 if type(value) is dict:
-                    if following.following:
-                        pending.append((value, following))
+                    pending.append((value, following))
                     continue
                 answer = _answer(value)
                 if following.path is not None and answer is not ABSENT:

@@ -77,7 +77,7 @@ class Rarity:
     def rarest(self, item: Parts[P]) -> tuple[str, str, Parts[P]]:
         """Return the kind of the part to be found by, its literal, and the item without it."""
         if item.whole is not None:
-            return "whole", item.whole, replace(item, whole=None) if item.test else item
+            return "whole", item.whole, item
         if item.test is None:  # one part, and it decides
             if item.pieces:
                 return "pieces", item.pieces[0], item

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from mwaa_gateway.rule_index.text_parts import Parts, Rarity, folded, text_parts
-from mwaa_gateway.value_patterns import ValuePattern, Wildcard
+from mwaa_gateway.value_patterns import ValuePattern
 
 __all__ = ["FoldedIndex", "TextIndex"]
 
@@ -44,7 +44,7 @@ class TextIndex(_Hit[P]):
             part, literal, rest = rarity.rarest(item)
             by_part[part].setdefault(literal, []).append(rest)
         hits = {
-            part: {literal: _hit(part, literal, group) for literal, group in groups.items()}
+            part: {literal: _hit(group) for literal, group in groups.items()}
             for part, groups in by_part.items()
         }
         self.heads = _Heads(hits["head"]) if hits["head"] else None
@@ -92,21 +92,6 @@ class _Tested(_Hit[P]):
             found.append(self._payload)
 
 
-class _Ending(_Hit[P]):
-    """A wildcard of which all but the end was found: it must come after so many characters."""
-
-    __slots__ = ("_payload", "_start", "_tail")
-
-    def __init__(self, tail: str, start: int, payload: P) -> None:
-        self._tail = tail
-        self._start = start
-        self._payload = payload
-
-    def search(self, text: str, value: str, found: list[P]) -> None:  # noqa: ARG002
-        if value.endswith(self._tail, self._start):
-            found.append(self._payload)
-
-
 class _Several(_Hit[P]):
     """Payloads and hits."""
 
@@ -123,7 +108,7 @@ class _Several(_Hit[P]):
                 found.append(item)
 
 
-def _hit(part: str, literal: str, items: Sequence[Parts[P]]) -> P | _Hit[P]:
+def _hit(items: Sequence[Parts[P]]) -> P | _Hit[P]:
     """Return what one literal part leads to; many patterns that share it are told apart by their other parts."""
     hits: list[P | _Hit[P]] = [item.payload for item in items if item.test is None]
     tested = [item for item in items if item.test is not None]
@@ -131,16 +116,8 @@ def _hit(part: str, literal: str, items: Sequence[Parts[P]]) -> P | _Hit[P]:
     if len(further) > _FEW:
         hits.append(TextIndex(further))
         tested = [item for item in tested if item.head is None and item.tail is None and not item.pieces]
-    hits += [_asked(part, literal, item.test, item.payload) for item in tested if item.test is not None]
+    hits += [_Tested(item.test, item.payload) for item in tested if item.test is not None]
     return hits[0] if len(hits) == 1 else _Several(hits)
-
-
-def _asked(part: str, literal: str, test: ValuePattern, payload: P) -> _Hit[P]:
-    match test:
-        case Wildcard((head, tail)) if part == "head" and head == literal:
-            return _Ending(tail, len(head), payload)
-        case _:
-            return _Tested(test, payload)
 
 
 class _Heads(Generic[P]):
