@@ -93,6 +93,7 @@ class Gateway:
         world = self.world
         self.rules = Table("partition", "sort", world.scheduler.time)
         self.ledger = Table("event", "request", world.scheduler.time)
+        self.ledger.watches.append(lambda _key, old, new: world.crashes.written(old, new))
         self.dynamodb = DynamoDB(world, {"rules": self.rules, "ledger": self.ledger})
         self.queues: dict[str, Queue] = {"ingress-dlq": Queue(world, "ingress-dlq")}
         self.servers: dict[str, WebServer] = {}
@@ -249,11 +250,13 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
     """What `wiring.dispatcher` builds, on simulated clients."""
     world = gateway.world
     settings = dispatcher_settings(gateway, environment)
-    airflow, now = _transport(gateway, settings), world.clock()
+    airflow, now, scheduler = _transport(gateway, settings), world.clock(), world.scheduler
     return DispatcherFunction(
         settings=settings,
         dispatcher=Dispatcher(
-            ledger=LedgerTable(gateway.dynamodb, settings.ledger_table),
+            ledger=LedgerTable(
+                gateway.dynamodb, settings.ledger_table, monotonic=scheduler.time, pause=scheduler.wait
+            ),
             airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(gateway.sqs, settings.trigger_dlq_url),
             brake=Brake(

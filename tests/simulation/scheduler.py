@@ -36,6 +36,7 @@ class Process(greenlet):
         self.subject = subject
         self.calls = 0
         self.asked = False  # Airflow, for whatever it was
+        self.claimed = False  # an attempt, in the ledger
         self.killed = False
         self.resumed = False  # by the scheduler itself: who started it has gone on
         self._body = body
