@@ -49,6 +49,8 @@ class Process(greenlet):
         except (Exception, Killed) as raised:  # noqa: BLE001  Lambda catches everything
             error = raised
         self._ended(result, error)
+        # Nothing refers to itself any more, by way of a closure or a traceback: gone at once, and not by garbage collection.
+        del self._body, self._ended, error
 
 
 class Scheduler:

@@ -1,5 +1,6 @@
 """What a seed's day does once, or not at all: it takes a good part of the time, and decides nothing there."""
 
+import gc
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,7 @@ def at_full_speed() -> Iterator[None]:
     that `rules_read_once`. The tests of single rows have all of that as it is.
     """
     with ExitStack() as stack:
+        stack.enter_context(_garbage_left_for_later())
         stack.enter_context(_instead(ledger_items, zlib=SimpleNamespace(compress=bytes, decompress=bytes)))
         stack.enter_context(_instead(TriggerRequest, **_requests_read_once()))
         stack.enter_context(rules_read_once())
@@ -31,10 +33,27 @@ def at_full_speed() -> Iterator[None]:
 
 
 @contextmanager
+def _garbage_left_for_later() -> Iterator[None]:
+    """Collect what a day leaves behind once, at its end, without looking at what was there before it."""
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.unfreeze()
+
+
+@contextmanager
 def rules_read_once() -> Iterator[None]:
     """Compile a rule's text once for all sandboxes, and have Powertools look at each record handler once."""
     looked = SimpleNamespace(signature=cache(powertools.inspect.signature))
-    with _instead(powertools, inspect=looked), _instead(live_rules, **_rules_read_once()):
+    copied = SimpleNamespace(deepcopy=_copied_response)
+    with (
+        _instead(powertools, inspect=looked, copy=copied),
+        _instead(live_rules, **_rules_read_once()),
+    ):
         yield
 
 
@@ -49,6 +68,11 @@ def _instead(owner: Any, **others: Any) -> Iterator[None]:
     finally:
         for name, mine in ours.items():
             setattr(owner, name, mine)
+
+
+def _copied_response(empty: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """In the place of `deepcopy`, which takes ten times as long over `{"batchItemFailures": []}`."""
+    return {name: [*items] for name, items in empty.items()}
 
 
 def _rules_read_once() -> dict[str, Any]:

@@ -194,7 +194,10 @@ class World:
                     self.scheduler.kill()
                 return result
         assert failure is not None
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # or it would hold this frame, which holds it
 
     def _failure(
         self, service: str, operation: str, effect: Callable[[], Any], throttled: float
