@@ -6,6 +6,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -151,7 +152,7 @@ class Gateway:
     def put_rule(self, document: dict[str, Any], version: int = 1) -> None:
         """Store a rule as the operator's command does, in one transaction."""
         text = json.dumps(document)
-        for partition in rule_partitions(document["pattern"]):
+        for partition in _partitions(text):
             key, head = (partition, f"rule#{document['id']}"), (partition, "head")
             named = {"partition": {"S": partition}}
             self.rules.put(
@@ -356,6 +357,11 @@ class _SilentLogger:
 
 def _unreported(*_: object) -> None:
     """In the place of the functions that only log and count."""
+
+
+@cache
+def _partitions(rule: str) -> list[str]:
+    return [*rule_partitions(json.loads(rule)["pattern"])]
 
 
 def _run_named_in(body: str) -> str:

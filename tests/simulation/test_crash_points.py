@@ -10,7 +10,7 @@ import pytest
 from simulation.operator_commands import Operator
 from simulation.scenario import AIRFLOW_2, AIRFLOW_3, Scenario
 from simulation.scheduler import Process
-from simulation.speed import rules_read_once
+from simulation.speed import texts_read_once
 from simulation.workload import orders_when_paused
 from simulation.world import Crash, Rates
 
@@ -33,9 +33,9 @@ class PlannedCrashes:
         pass
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _rules_read_once() -> Iterator[None]:
-    with rules_read_once():
+@pytest.fixture(autouse=True)
+def _texts_read_once() -> Iterator[None]:
+    with texts_read_once():
         yield
 
 
