@@ -3,7 +3,9 @@
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -504,25 +506,85 @@ def test_an_own_end_is_recognised_when_its_answer_was_lost(lost_answers) -> None
     assert table.finish(claimed(table), Triggered(), 1_001.0)
 
 
-@pytest.mark.parametrize("method", ["claim", "finish", "note"])
-def test_no_answer_is_unavailable(dynamodb, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever botocore raises; the text names it and holds no part of the request."""
-    table = LedgerTable(dynamodb, "ledger")
-    claim = claimed(table)
+@dataclass
+class Trouble:
+    """Botocore's client of a table in trouble: the next `refusals` calls fail after `takes` seconds, `applied` or not."""
 
-    def fail(**_):
+    client: Any
+    refusals: int = 0
+    takes: float = 2.0
+    applied: bool = False
+    time: float = 0.0
+    tries_at: list[float] = field(default_factory=list)
+
+    @property
+    def exceptions(self) -> Any:
+        return self.client.exceptions
+
+    def update_item(self, **update: Any) -> Any:
+        self.tries_at.append(self.time)
+        if not self.refusals:
+            return self.client.update_item(**update)
+        self.refusals -= 1
+        self.time += self.takes
+        if self.applied:
+            with suppress(self.client.exceptions.ConditionalCheckFailedException):
+                self.client.update_item(**update)
         raise EndpointConnectionError(endpoint_url="https://dynamodb")
 
-    monkeypatch.setattr(dynamodb, "update_item", fail)
+    def pause(self, seconds: float) -> None:
+        self.time += seconds
+
+    def table(self, name: str = "ledger") -> LedgerTable:
+        return LedgerTable(self, name, monotonic=lambda: self.time, pause=self.pause)
+
+
+@pytest.fixture
+def trouble(dynamodb) -> Trouble:
+    return Trouble(dynamodb)
+
+
+@pytest.mark.parametrize("end", [BUSY, LOST, Triggered(), NO])
+def test_the_end_of_an_attempt_is_recorded_although_it_is_refused_at_first(trouble: Trouble, end) -> None:
+    """Else the attempt would count as one that was killed, and the next would have to look the run up."""
+    table = trouble.table()
+    claim = claimed(table)
+    trouble.refusals = 3
+    assert table.note(claim, end, 1_001.0) if end in (BUSY, LOST) else table.finish(claim, end, 1_001.0)
+    if end in (BUSY, LOST):
+        assert 1 == claimed(table).unanswered
+
+
+def test_a_claim_whose_answers_are_lost_is_one_attempt(trouble: Trouble) -> None:
+    """However often it is sent again: nobody was killed, so nothing is in doubt."""
+    trouble.refusals, trouble.applied = 3, True
+    assert (1, 1) == ((claim := claimed(trouble.table())).attempt, claim.unanswered)
+
+
+@pytest.mark.parametrize(
+    ("takes", "tries_at"),
+    [(0.0, [float(second) for second in range(11)]), (2.0, [0.0, 3.0, 6.0, 9.0]), (9.5, [0.0])],
+    ids=["refused at once", "throttled", "hanging"],
+)
+@pytest.mark.parametrize("method", ["claim", "finish", "note"])
+def test_no_answer_for_ten_seconds_is_unavailable(
+    trouble: Trouble, method: str, takes: float, tries_at: list[float]
+) -> None:
+    """No slot is held for longer. Whatever botocore raises, the text names it and holds no part of the request."""
+    table = trouble.table()
+    claim = claimed(table)
+    trouble.tries_at.clear()
+    trouble.refusals, trouble.takes = 1_000, takes
     with pytest.raises(Unavailable, match="EndpointConnectionError"):
         {
             "claim": lambda: table.claim(a_request(), 1_001.0),
             "finish": lambda: table.finish(claim, Triggered(), 1_001.0),
             "note": lambda: table.note(claim, BUSY, 1_001.0),
         }[method]()
+    assert tries_at == trouble.tries_at
 
 
-def test_a_missing_table_is_unavailable(dynamodb) -> None:
+def test_a_missing_table_is_unavailable(trouble: Trouble) -> None:
     """A wrong deployment keeps the messages in the queue until it is mended."""
     with pytest.raises(Unavailable, match="ResourceNotFoundException"):
-        LedgerTable(dynamodb, "elsewhere").claim(a_request(), 1_000.0)
+        trouble.table("elsewhere").claim(a_request(), 1_000.0)

@@ -155,15 +155,15 @@ class KilledWhileRecording:
     """Who found a DAG missing has told the gate so, and dies with its outcome on the way to the ledger."""
 
     def __init__(self) -> None:
-        self.written: Counter[Process] = Counter()  # since Airflow was asked
+        self.writes: Counter[Process] = Counter()  # since Airflow was asked
 
     def next(self, process: Process, operation: str) -> Crash | None:
         if process.asked and operation == "UpdateItem":
-            self.written[process] += 1
-            return Crash.DURING if self.written[process] == 2 else None
+            self.writes[process] += 1
+            return Crash.DURING if self.writes[process] == 2 else None
         return None
 
-    def survived(self, process: Process) -> None:
+    def written(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         pass
 
 
@@ -277,6 +277,28 @@ def gates_that_cannot_be_told() -> list[str]:
         scenario.upload(n, at=n)
         scenario.expected.dead[n, "sales.orders", "default"] = Reason.DAG_MISSING
     scenario.expected.runs.clear()
+    return scenario.play().problems
+
+
+def ends_that_are_not_taken_at_once() -> list[str]:
+    """Tokens are refused for ten minutes, and what became of an attempt is not taken when DynamoDB is first asked to."""
+    scenario = Scenario(Rates(token_refused=1.0))
+    scenario.at(10 * MINUTE, lambda: setattr(scenario.world, "rates", Rates()))
+    update, asked_before = scenario.gateway.ledger.update, set[str]()
+
+    def throttled(request: dict[str, Any]) -> dict[str, Any]:
+        if "unanswered = :zero" in request["UpdateExpression"] and scenario.now < 10 * MINUTE:
+            end = f"{request['Key']} {request['ExpressionAttributeValues'].get(':attempt')}"
+            if end not in asked_before:
+                asked_before.add(end)
+                raise ClientError(
+                    {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "UpdateItem"
+                )
+        return update(request)
+
+    scenario.gateway.ledger.update = throttled
+    for n in range(1, 11):
+        scenario.upload(n, at=n)
     return scenario.play().problems
 
 

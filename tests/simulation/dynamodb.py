@@ -30,7 +30,7 @@ class _Exceptions:
 
 
 class Table:
-    """Items by partition and sort key. `watch` is told of every write: (key, item before, item after)."""
+    """Items by partition and sort key. `watches` are told of every write: (key, item before, item after)."""
 
     def __init__(self, partition_key: str, sort_key: str, now: Callable[[], float]) -> None:
         self.items: dict[Key, Item] = {}
@@ -38,7 +38,7 @@ class Table:
         self._earlier: dict[
             Key, tuple[float, Item | None]
         ] = {}  # when it was last written, and what it was before
-        self.watch: Callable[[Key, Item | None, Item], None] | None = None
+        self.watches: list[Callable[[Key, Item | None, Item], None]] = []
         self._keys = (partition_key, sort_key)
 
     def key(self, item: Item) -> Key:
@@ -85,8 +85,8 @@ class Table:
         old = self.items.get(key)
         self._earlier[key] = self._now(), old
         self.items[key] = item
-        if self.watch is not None:
-            self.watch(key, old, item)
+        for watch in self.watches:
+            watch(key, old, item)
 
 
 class DynamoDB:

@@ -6,6 +6,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -93,6 +94,7 @@ class Gateway:
         world = self.world
         self.rules = Table("partition", "sort", world.scheduler.time)
         self.ledger = Table("event", "request", world.scheduler.time)
+        self.ledger.watches.append(lambda _key, old, new: world.crashes.written(old, new))
         self.dynamodb = DynamoDB(world, {"rules": self.rules, "ledger": self.ledger})
         self.queues: dict[str, Queue] = {"ingress-dlq": Queue(world, "ingress-dlq")}
         self.servers: dict[str, WebServer] = {}
@@ -150,7 +152,7 @@ class Gateway:
     def put_rule(self, document: dict[str, Any], version: int = 1) -> None:
         """Store a rule as the operator's command does, in one transaction."""
         text = json.dumps(document)
-        for partition in rule_partitions(document["pattern"]):
+        for partition in _partitions(text):
             key, head = (partition, f"rule#{document['id']}"), (partition, "head")
             named = {"partition": {"S": partition}}
             self.rules.put(
@@ -249,11 +251,13 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
     """What `wiring.dispatcher` builds, on simulated clients."""
     world = gateway.world
     settings = dispatcher_settings(gateway, environment)
-    airflow, now = _transport(gateway, settings), world.clock()
+    airflow, now, scheduler = _transport(gateway, settings), world.clock(), world.scheduler
     return DispatcherFunction(
         settings=settings,
         dispatcher=Dispatcher(
-            ledger=LedgerTable(gateway.dynamodb, settings.ledger_table),
+            ledger=LedgerTable(
+                gateway.dynamodb, settings.ledger_table, monotonic=scheduler.time, pause=scheduler.wait
+            ),
             airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(gateway.sqs, settings.trigger_dlq_url),
             brake=Brake(
@@ -353,6 +357,11 @@ class _SilentLogger:
 
 def _unreported(*_: object) -> None:
     """In the place of the functions that only log and count."""
+
+
+@cache
+def _partitions(rule: str) -> list[str]:
+    return [*rule_partitions(json.loads(rule)["pattern"])]
 
 
 def _run_named_in(body: str) -> str:

@@ -63,7 +63,6 @@ class Sandboxes:
                 self.warm.append(sandbox)
                 if error is not None and not isinstance(error, Unavailable):
                     self.world.surprises.append(f"{self.name} raised {error!r}")
-                self.world.crashes.survived(process)
             ended(result, error)
 
         deadline = self.world.scheduler.now + self.timeout

@@ -28,13 +28,16 @@ NORMAL_SECONDS = (1.0, 3.0)
 SLOW_SECONDS = (25.0, 70.0)
 
 
+NO_COOKIES = requests.cookies.RequestsCookieJar()
+
+
 class Response:
     """What `requests` returns for a streamed request, as far as it is read."""
 
     def __init__(self, status: int, body: bytes) -> None:
         self.status_code = status
         self.body = body
-        self.cookies = requests.cookies.RequestsCookieJar()
+        self.cookies = NO_COOKIES
         self.raw = SimpleNamespace(read=lambda _size, decode_content: body)  # noqa: ARG005
 
     def __enter__(self) -> Self:

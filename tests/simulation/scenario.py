@@ -69,7 +69,7 @@ class Scenario:
             dispatcher_settings=settings or {},
             logged=logged,
         )
-        self.gateway.ledger.watch = self.watch
+        self.gateway.ledger.watches.append(self.watch)
         self.gateway.put_rule(ORDERS)
         self.gateway.put_rule(CLOSED)
 

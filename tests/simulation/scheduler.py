@@ -36,6 +36,7 @@ class Process(greenlet):
         self.subject = subject
         self.calls = 0
         self.asked = False  # Airflow, for whatever it was
+        self.claimed = False  # an attempt, in the ledger
         self.killed = False
         self.resumed = False  # by the scheduler itself: who started it has gone on
         self._body = body
@@ -48,6 +49,8 @@ class Process(greenlet):
         except (Exception, Killed) as raised:  # noqa: BLE001  Lambda catches everything
             error = raised
         self._ended(result, error)
+        # Nothing refers to itself any more, by way of a closure or a traceback: gone at once, and not by garbage collection.
+        del self._body, self._ended, error
 
 
 class Scheduler:

@@ -112,7 +112,7 @@ def simulate(
     if workload.rule_moved_at is not None:
         scheduler.at(workload.rule_moved_at, lambda: gateway.put_rule(MOVED, version=2))
     watch = LedgerWatch()
-    gateway.ledger.watch = watch
+    gateway.ledger.watches.append(watch)
     scheduler.run(until=START + 10 * DAY)
     verdict = check(gateway, workload.expected, watch, bounds)
     return Simulated(

@@ -10,7 +10,7 @@ import pytest
 from simulation.operator_commands import Operator
 from simulation.scenario import AIRFLOW_2, AIRFLOW_3, Scenario
 from simulation.scheduler import Process
-from simulation.speed import rules_read_once
+from simulation.speed import texts_read_once
 from simulation.workload import orders_when_paused
 from simulation.world import Crash, Rates
 
@@ -29,13 +29,13 @@ class PlannedCrashes:
         self.calls.append(operation)
         return self.plan.get(len(self.calls) - 1)
 
-    def survived(self, process: Process) -> None:
+    def written(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         pass
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _rules_read_once() -> Iterator[None]:
-    with rules_read_once():
+@pytest.fixture(autouse=True)
+def _texts_read_once() -> Iterator[None]:
+    with texts_read_once():
         yield
 
 
@@ -57,17 +57,16 @@ def braked(scenario: Scenario) -> None:
 
 def braked_for_a_moment(scenario: Scenario) -> None:
     """The rule is enabled, and all is released, in the very moment in which its request is held: no index shows it yet."""
-    operator, watch = Operator(scenario.gateway), scenario.watch
+    operator = Operator(scenario.gateway)
     scenario.brake("sales.orders", pulled=True)
     scenario.upload()
 
-    def written(key: tuple[str, str], old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        watch(key, old, new)
+    def written(_key: tuple[str, str], _old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         if new.get("state") == {"S": "held"} and not operator.given:
             scenario.brake("sales.orders", pulled=False)
             until_done(scenario, operator, operator.release, at=scenario.now)
 
-    scenario.gateway.ledger.watch = written
+    scenario.gateway.ledger.watches.append(written)
 
 
 def paused(scenario: Scenario) -> None:

@@ -145,6 +145,17 @@ SAFEGUARDS = {
         days.gates_that_cannot_be_told,
         "dead without need",
     ),
+    "an attempt's end is worth waiting for": Safeguard(
+        (
+            (
+                "aws.ledger_table",
+                "if self._monotonic() + PAUSE_SECONDS > last_try_at:",
+                "if True:",
+            ),
+        ),
+        days.ends_that_are_not_taken_at_once,
+        "dead without need",
+    ),
     "writes are fenced by the attempt, with a purged run": Safeguard(
         FENCES, days.purged_and_redriven, "doubled"
     ),

@@ -24,7 +24,7 @@ class PlannedCrash:
         self.calls.append(operation)
         return self._crash if len(self.calls) - 1 == self._at else None
 
-    def survived(self, process: Process) -> None:
+    def written(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         pass
 
 

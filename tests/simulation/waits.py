@@ -102,7 +102,7 @@ class WatchTable:
         self.batch_get_item = self._client.batch_get_item
         self.index: dict[Key, Item] = {}
         self.lag = INDEX_LAG
-        self._table.watch = self._written
+        self._table.watches.append(self._written)
 
     def put_item(self, **request: Any) -> Any:
         def put() -> dict[str, Any]:

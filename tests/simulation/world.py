@@ -78,35 +78,45 @@ class Outage:
 
 
 class Crashes(Protocol):
-    """Decides who dies where."""
+    """Decides who dies where; is told of everything that is written to the ledger, and by whom."""
 
     def next(self, process: Process, operation: str) -> Crash | None: ...
 
-    def survived(self, process: Process) -> None: ...
+    def written(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None: ...
 
 
 @dataclass
 class RandomCrashes:
-    """By chance, but never so often in a row that a request is taken for one that kills its process."""
+    """By chance, but never so often in a row that a request is taken for one that kills its process.
+
+    In a row are the attempts since an end was last recorded in the ledger, by whomever: those that were killed, and those
+    whose end, or whose claim's answer, was lost. Kills make a row of three at most; so that of the five which are a
+    request's death two are left, for what is lost although nobody is killed.
+    """
 
     random: random.Random
     rate: float
     longest_row: int = 3
-    row: Counter[str] = field(default_factory=Counter)
+    row: Counter[str] = field(default_factory=Counter)  # by run_id
 
     def next(self, process: Process, operation: str) -> Crash | None:  # noqa: ARG002
         if not self.rate or self.random.random() >= self.rate:
             return None
-        if process.subject:
-            if self.row[process.subject] >= self.longest_row:
-                return None
-            self.row[process.subject] += 1
+        # Killed before its claim, it may be killed in its claim, which arrives all the same.
+        if self.row[process.subject] + (not process.claimed) > self.longest_row:
+            return None
         return self.random.choice((Crash.BEFORE, Crash.DURING, Crash.AFTER))
 
-    def survived(self, process: Process) -> None:
-        # Waiting at a gate is no attempt: the ledger goes on counting.
-        if process.asked:
-            self.row.pop(process.subject, None)
+    def written(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        if "claim_id" not in new:
+            return
+        run_id = new["run_id"]["S"]
+        if new["unanswered"] == {"N": "0"}:
+            self.row.pop(run_id, None)
+        elif old is None or old.get("claim_id") != new["claim_id"]:
+            self.row[run_id] += 1
+            if isinstance(process := getcurrent(), Process):  # else it was killed in this very call
+                process.claimed = True
 
 
 class World:
@@ -184,7 +194,10 @@ class World:
                     self.scheduler.kill()
                 return result
         assert failure is not None
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # or it would hold this frame, which holds it
 
     def _failure(
         self, service: str, operation: str, effect: Callable[[], Any], throttled: float

@@ -20,6 +20,7 @@ __all__ = ["MAXIMUM_CONF_BYTES", "ORIGIN_KEY", "build_conf", "conf_size"]
 # The conf travels as one word of a command; a run whose conf is larger belongs into an object that the run
 # reads.
 MAXIMUM_CONF_BYTES: Final = 32 * 1024
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 class Transforms(Protocol):
@@ -82,7 +83,7 @@ def _iso(seconds: float) -> str:
 
 def conf_size(value: Any) -> int:
     """Return the bytes of a conf, or of a part of one, as the ASCII JSON that travels."""
-    return len(json.dumps(value, separators=(",", ":")))
+    return len(_ENCODER.encode(value))
 
 
 def _too_large(target_id: str, size: str, maximum_bytes: int) -> ConfError:

@@ -69,8 +69,9 @@ def read_claim(item: Item) -> Claim:
         ages_from = float(item["ages_from"]["N"]) if "ages_from" in item else None
     # Rows of versions before this one may have no redrives, and no age.
     pinned = TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))
+    redrives = int(item.get("redrives", {}).get("N", 0))
     return Claim(
-        request=replace(pinned, redrive=int(item.get("redrives", {}).get("N", 0))),
+        request=pinned if pinned.redrive == redrives else replace(pinned, redrive=redrives),
         attempt=int(item["attempt"]["N"]),
         unanswered=int(item["unanswered"]["N"]),
         doubtful=item.get("doubtful", {}).get("BOOL", False),

@@ -15,12 +15,18 @@
 The first hold takes no attempt number. So an attempt that is under way then still ends the row as Airflow answered; and if
 it never answers, `unanswered` goes on counting it, and whoever is released later looks the run up first.
 
+A write that DynamoDB does not take is sent again for some seconds, beyond botocore's own tries: an attempt whose end is
+not recorded counts as one that was killed, and so does a claim that was applied and whose answer is lost. An outage is not
+waited for: the message comes again.
+
 Rows are never deleted; DynamoDB's TTL removes them after 90 days, longer than any source redelivers, but not while they
 are held.
 """
 
+import time
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from mwaa_gateway.aws.calls import refused_item, unavailable_unless_answered
 from mwaa_gateway.aws.ledger_items import (
@@ -34,6 +40,7 @@ from mwaa_gateway.aws.ledger_items import (
     read_finished,
     shard,
 )
+from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -48,8 +55,14 @@ from mwaa_gateway.trigger_request import TriggerRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import UpdateItemInputTypeDef
 
 __all__ = ["LedgerTable"]
+
+# Throttled, botocore's three tries take about two seconds: a write has some ten of them. One that hangs takes all of this
+# time at its first call: no slot is held for a table that is away.
+PATIENCE_SECONDS: Final = 10.0
+PAUSE_SECONDS: Final = 1.0
 
 _MAY_CLAIM = (
     "attribute_not_exists(event) OR (#state = :open AND environment = :environment AND claim_id <> :claim_id)"
@@ -75,11 +88,20 @@ _PINNED = (
 
 
 class LedgerTable:
-    """Implements `mwaa_gateway.ledger.Ledger`."""
+    """Implements `mwaa_gateway.ledger.Ledger`. No try of a write begins later than PATIENCE_SECONDS after its first."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._table = table
+        self._monotonic = monotonic
+        self._pause = pause
 
     def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
         """Pin the request if this is its first attempt, and take the next attempt number."""
@@ -271,20 +293,34 @@ class LedgerTable:
     def _update(
         self, request: TriggerRequest, expression: str, *, condition: str, names: dict[str, str], values: Item
     ) -> tuple[Item | None, Item]:
-        """Return (the new item, {}), or (None, the item that refused) when the condition does not hold."""
+        """Return (the new item, {}), or (None, the item that refused) when the condition does not hold.
+
+        Whatever is written here may be applied twice: the condition knows it again, or the second time changes nothing.
+        """
         event, sort = request.ledger_key
+        update: UpdateItemInputTypeDef = {
+            "TableName": self._table,
+            "Key": {"event": {"S": event}, "request": {"S": sort}},
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        last_try_at = self._monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._sent(update)
+            except Unavailable:
+                if self._monotonic() + PAUSE_SECONDS > last_try_at:
+                    raise
+                self._pause(PAUSE_SECONDS)
+
+    def _sent(self, update: "UpdateItemInputTypeDef") -> tuple[Item | None, Item]:
         with unavailable_unless_answered("the ledger table did not take the write"):
             try:
-                answer = self._client.update_item(
-                    TableName=self._table,
-                    Key={"event": {"S": event}, "request": {"S": sort}},
-                    UpdateExpression=expression,
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames=names,
-                    ExpressionAttributeValues=values,
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
+                answer = self._client.update_item(**update)
             except self._client.exceptions.ConditionalCheckFailedException as refused:
                 return None, refused_item(refused)
         return answer["Attributes"], {}
