@@ -234,8 +234,8 @@ def compile_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
         text = pattern if isinstance(pattern, str) else json.dumps(document, allow_nan=False, default=dict)
     except RecursionError:  # in what a name's second value has replaced
         raise InvalidPattern("Pattern is nested too deeply") from None
-    except ValueError as error:
-        raise InvalidPattern(f"Pattern is not JSON: {error}") from None
+    except ValueError:  # in the words of a Python version
+        raise InvalidPattern("Pattern is not JSON: it has a number that is not finite") from None
     if reading.problems:
         raise reading.refusal()
     if any(len(branch) > MAXIMUM_PATHS for branch in branches):
