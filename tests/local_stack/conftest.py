@@ -1,6 +1,8 @@
 """One whole local stack for all tests, which ends with them."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +15,7 @@ import pytest
 
 from gateway_cli.rules.apply import apply_folder
 from gateway_cli.rules.store import RulesStore
+from local_stack.ministack import ACCOUNT_ID, REGION
 from local_stack.ports import free_port
 from local_stack.processes import descendants, is_running
 from local_stack.state import StackState
@@ -32,6 +35,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackState]:
     dags = folder / "dags"
     shutil.copytree(ROOT / "examples" / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(HERE / "dags", dags, dirs_exist_ok=True)
+    _say_which_state_machine(dags / "start_state_machine.py")
     local = [sys.executable, "-m", "local_stack"]
     environments = ["--environment", "analytics=3.3.1", "--environment", "legacy=2.11.2"]
     places = ["--port", str(free_port()), "--dags-folder", str(dags), "--state-folder", str(folder)]
@@ -48,6 +52,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackState]:
         subprocess.run([*local, "down", "--state-folder", str(folder)], cwd=ROOT, check=True)
 
 
+def _say_which_state_machine(example: Path) -> None:
+    """As whoever copies the example does."""
+    ours = f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:other-direction"
+    example.write_text(re.sub('(?m)^STATE_MACHINE = ".*?"', f'STATE_MACHINE = "{ours}"', example.read_text()))
+
+
 def _nothing_outlives(state: StackState) -> None:
     """SIGKILL leaves no time to clean up; MiniStack, functions, scheduler, web server and workers end all the same."""
     started = descendants(state.pid)
@@ -56,3 +66,25 @@ def _nothing_outlives(state: StackState) -> None:
     os.kill(state.pid, signal.SIGKILL)
 
     until("the end of all processes", lambda: not any(map(is_running, started)), seconds=30)
+
+
+@pytest.fixture(scope="session")
+def state_machine_role(gateway: StackState) -> str:
+    """A role that may call the gateway's function, and nothing else; its ARN."""
+    iam = gateway.aws.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    allowed = {
+        "Effect": "Allow",
+        "Action": "lambda:InvokeFunction",
+        "Resource": gateway.step_functions_task_arn,
+    }
+    role = iam.create_role(
+        RoleName="state-machine", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]})
+    )["Role"]
+    iam.put_role_policy(
+        RoleName="state-machine",
+        PolicyName="call",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}),
+    )
+    arn: str = role["Arn"]
+    return arn

@@ -99,6 +99,7 @@ STATES = {
             "returns": state((environment, "two_tasks"), return_value_of="first"),
             "aborted": state((environment, "waiting"), on_abort="fail_run"),
             "aborted too late": state((environment, "waiting"), on_abort="fail_run"),
+            "tells": state((environment, "tells")),
         }.items()
     },
     "deleted": state(("analytics", "waiting")),
@@ -116,20 +117,10 @@ STATES = {
 @pytest.fixture(scope="module")
 def nights(gateway: StackState) -> dict[str, str]:
     """The example's executions for a night without customers and one without orders; the queue `nights` hears its topic."""
-    sns, sqs = gateway.aws.client("sns"), gateway.aws.client("sqs")
+    sns = gateway.aws.client("sns")
     topic = sns.create_topic(Name="nights")["TopicArn"]
-    queue = sqs.create_queue(QueueName="nights")["QueueUrl"]
-    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
-    publishes = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": attributes["QueueArn"],
-        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [publishes]})
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
+    queue = queue_that_takes(gateway, "nights", "sns.amazonaws.com")
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
     machine = make_state_machine(gateway, EXAMPLES / "nightly_etl.asl.json", topic_arn=topic)
     day, fails = {"day": "2026-11-22"}, {"day": "2026-11-22", "fail": True}
     return {
@@ -139,10 +130,25 @@ def nights(gateway: StackState) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def executions(gateway: StackState, nights: dict[str, str]) -> dict[str, str]:
+def _callbacks_are_heard(gateway: StackState) -> None:
+    """The queue `callbacks` hears what DAGs put on the gateway's bus."""
+    rule = {"EventBusName": gateway.event_bus_name}
+    queue = queue_that_takes(gateway, "callbacks", "events.amazonaws.com")
+    events = gateway.aws.client("events")
+    events.put_rule(Name="callbacks", EventPattern='{"source": ["mwaa-gateway.callbacks"]}', **rule)
+    events.put_targets(Rule="callbacks", Targets=[{"Id": "queue", "Arn": queue}], **rule)
+
+
+@pytest.fixture(scope="module")
+def executions(
+    gateway: StackState,
+    state_machine_role: str,
+    nights: dict[str, str],
+    _callbacks_are_heard: None,
+) -> dict[str, str]:
     """One execution of each of STATES, by its name there; all of them are waiting at the same time."""
     del nights  # which wait as well
-    return started(gateway, STATES)
+    return started(gateway, state_machine_role, STATES)
 
 
 @pytest.fixture(scope="module")
@@ -220,12 +226,10 @@ def test_a_run_that_fails_in_its_second_task_fails_the_state_and_names_the_task(
 
 def test_the_example_goes_on_with_old_customers_and_not_without_orders_and_says_either(gateway, nights):
     """What its states publish arrives over SNS, with the task that failed."""
-    sqs, heard = gateway.aws.client("sqs"), {}
-    queue = sqs.get_queue_url(QueueName="nights")["QueueUrl"]
+    heard: dict[str, Any] = {}
 
     def both() -> bool:
-        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
-            notification = json.loads(message["Body"])
+        for notification in taken(gateway, "nights"):
             heard[notification["Subject"]] = json.loads(notification["Message"])
         return len(heard) > 1
 
@@ -235,6 +239,24 @@ def test_the_example_goes_on_with_old_customers_and_not_without_orders_and_says_
     assert heard["Nightly ETL: yesterday's customers"]["failed_tasks"] == ["load"]
     failed = heard["Nightly ETL: failed"]
     assert (failed["Error"], json.loads(failed["Cause"])["dag_id"]) == ("DagRunFailed", "nightly_orders")
+
+
+def test_a_dags_callback_tells_the_gateway_that_its_run_has_ended(gateway, executions):
+    """The example's, on either Airflow: whose run it was. The gateway's own rule on the bus has its watcher look."""
+    runs_that_ended = {
+        environment: output_of(gateway, executions[f"tells in {environment}"])["run_id"]
+        for environment in gateway.environments
+    }
+    told: dict[str, str] = {}
+
+    def all_told() -> bool:
+        for event in taken(gateway, "callbacks"):
+            assert event["detail"]["dag_id"] == "tells"
+            told[event["detail"]["environment"]] = event["detail"]["run_id"]
+        return len(told) == len(runs_that_ended)
+
+    until("both callbacks", all_told, seconds=30)
+    assert told == runs_that_ended
 
 
 def test_branches_wait_each_for_its_own_run(gateway, executions):
@@ -381,10 +403,11 @@ def test_a_state_with_a_new_token_is_attached_to_its_run(gateway, executions):
 
 
 @pytest.mark.usefixtures("over_rest")
-def test_over_rest_what_is_too_long_for_invoke_rest_api_goes_by_a_web_login(gateway):
+def test_over_rest_what_is_too_long_for_invoke_rest_api_goes_by_a_web_login(gateway, state_machine_role):
     """What a task returned always is; of runs to end only those of the shortest ids fit into its 64 characters."""
     several = started(
         gateway,
+        state_machine_role,
         {
             f"{name} in {environment}": one
             for environment in gateway.environments
@@ -441,10 +464,10 @@ def test_no_task_token_is_written_down_anywhere(gateway, executions, tokens):
 # --- the state machines ---------------------------------------------------------------------------------------
 
 
-def started(gateway: StackState, states: dict[str, dict[str, Any]]) -> dict[str, str]:
+def started(gateway: StackState, role: str, states: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Start an execution of a state machine of each state; returns their ARNs by the states' names."""
     client = gateway.aws.client("stepfunctions")
-    role, function = state_machine_role(gateway), json.dumps(gateway.step_functions_task_arn)
+    function = json.dumps(gateway.step_functions_task_arn)
     arns = {}
     for name, one in states.items():
         definition = json.dumps({"StartAt": "Run", "States": {"Run": one}})
@@ -458,26 +481,6 @@ def started(gateway: StackState, states: dict[str, dict[str, Any]]) -> dict[str,
             "executionArn"
         ]
     return arns
-
-
-def state_machine_role(gateway: StackState) -> str:
-    """A role that may call the gateway's function, and nothing else."""
-    iam = gateway.aws.client("iam")
-    trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    allowed = {
-        "Effect": "Allow",
-        "Action": "lambda:InvokeFunction",
-        "Resource": gateway.step_functions_task_arn,
-    }
-    with suppress(iam.exceptions.EntityAlreadyExistsException):
-        iam.create_role(RoleName="state-machine", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
-        iam.put_role_policy(
-            RoleName="state-machine",
-            PolicyName="call",
-            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}),
-        )
-    arn: str = iam.get_role(RoleName="state-machine")["Role"]["Arn"]
-    return arn
 
 
 @pytest.fixture(scope="module")
@@ -504,6 +507,28 @@ def over(gateway: StackState, execution: str, *, seconds: float = 90) -> dict[st
         return found if found["status"] != "RUNNING" else None
 
     return until("the execution's end", described, seconds=seconds, every=0.3)
+
+
+def queue_that_takes(gateway: StackState, name: str, service: str) -> str:
+    """A new queue that a service may send to; its ARN."""
+    arn = f"arn:aws:sqs:{gateway.region}:{gateway.account_id}:{name}"
+    sends = {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [sends]})
+    gateway.aws.client("sqs").create_queue(QueueName=name, Attributes={"Policy": policy})
+    return arn
+
+
+def taken(gateway: StackState, name: str) -> Iterator[Any]:
+    """What waits in such a queue, from JSON."""
+    sqs = gateway.aws.client("sqs")
+    queue = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+        yield json.loads(message["Body"])
 
 
 def output_of(gateway: StackState, execution: str) -> Any:
@@ -618,5 +643,13 @@ def everything_written(gateway: StackState) -> Iterator[tuple[str, str]]:
     for url in sqs.list_queues().get("QueueUrls", []):
         yield url, repr(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0))
     for name, environment in gateway.environments.items():
-        for dag_id in ("two_tasks", "quick", "gathers", "waiting", "paused_at_first", "numbers_only"):
+        for dag_id in (
+            "two_tasks",
+            "quick",
+            "tells",
+            "gathers",
+            "waiting",
+            "paused_at_first",
+            "numbers_only",
+        ):
             yield f"{name}/{dag_id}", repr(AirflowRuns(environment).all(dag_id))

@@ -79,10 +79,11 @@ def find_python(version: AirflowVersion) -> str:
 def write_lock(version: AirflowVersion, *, uv: Path) -> Path:
     """Resolve the version's dependencies as of its release into its lock file; returns that file's path.
 
+    MWAA's Airflow has boto3, and so has this one: tasks and callbacks of DAGs call AWS with it.
     Of the hashes of a package those are kept that can be needed: on Linux and macOS, on a Python the version runs on.
     """
     lock_file = LOCK_FILES / f"{version.text}.txt"
-    wanted = [f"apache-airflow=={version.text}", *_UNSAID.get(version.text, [])]
+    wanted = [f"apache-airflow=={version.text}", "boto3", *_UNSAID.get(version.text, [])]
     options = [
         "--universal",
         "--python-version=3.11",
