@@ -164,6 +164,8 @@ def tokens(gateway: StackState, executions: dict[str, str]) -> set[str]:
         return len(waiting) == ITEMS + AT_ONCE
 
     until("everybody to wait", everybody, seconds=120, every=0.5)
+    for environment in gateway.environments:
+        until("a round with all of them", lambda name=environment: large_rounds(gateway, name), seconds=60)
     items = [whole(gateway, watch) for watch in open_watches(gateway)]
     found = {unsealed(gateway, item) for item in items if "sealed_token" in item}
     for environment in gateway.environments:
@@ -191,8 +193,7 @@ def test_however_many_wait_airflow_is_asked_once_a_dag_and_round_and_within_its_
     """Of what the watchers and dispatchers did so far; a question for each run would be thirty in a round."""
     control = ControlClient(gateway.mwaa_endpoint_url)
     for environment in gateway.environments:
-        rounds = [one for one in rounds_of(gateway, environment) if one["RunsWatched"] >= AT_ONCE]
-        assert rounds, environment
+        rounds = large_rounds(gateway, environment)
         assert max(one.get("WatcherQuestions", 0) for one in rounds) <= 12, rounds
         statistics = control.statistics(environment=environment)[environment]
         assert statistics["most_commands_at_once"] <= SLOTS
@@ -600,6 +601,11 @@ def whole(gateway: StackState, watch: dict[str, Any]) -> dict[str, Any]:
         "Item"
     ]
     return item
+
+
+def large_rounds(gateway: StackState, environment: str) -> list[dict[str, float]]:
+    """The watcher's rounds in which everybody waited, and went on waiting."""
+    return [one for one in rounds_of(gateway, environment) if one["RunsWatched"] >= AT_ONCE]
 
 
 def rounds_of(gateway: StackState, environment: str) -> list[dict[str, float]]:
