@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -259,20 +260,30 @@ def hostile_keys() -> list[str]:
     return scenario.play(ANY, until=10 * DAY).problems
 
 
-def gates_that_cannot_be_told() -> list[str]:
-    """A DAG is missing, and the gate's item takes no write, as when its key is throttled alone."""
-    scenario = Scenario()
-    scenario.gateway.airflows["legacy"].dags.clear()
+def throttle_writes(scenario: Scenario, refused: Callable[[dict[str, Any]], bool]) -> None:
+    """Have the ledger table refuse the writes that are meant, and no others."""
     update = scenario.gateway.ledger.update
 
     def throttled(request: dict[str, Any]) -> dict[str, Any]:
-        if request["Key"]["request"]["S"] == "gate" and "shut_since" in request["UpdateExpression"]:
+        if refused(request):
             raise ClientError(
                 {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "UpdateItem"
             )
         return update(request)
 
     scenario.gateway.ledger.update = throttled
+
+
+def gates_that_cannot_be_told() -> list[str]:
+    """A DAG is missing, and the gate's item takes no write, as when its key is throttled alone."""
+    scenario = Scenario()
+    scenario.gateway.airflows["legacy"].dags.clear()
+    throttle_writes(
+        scenario,
+        lambda request: (
+            request["Key"]["request"]["S"] == "gate" and "shut_since" in request["UpdateExpression"]
+        ),
+    )
     for n in range(1, 11):
         scenario.upload(n, at=n)
         scenario.expected.dead[n, "sales.orders", "default"] = Reason.DAG_MISSING
@@ -284,19 +295,17 @@ def ends_that_are_not_taken_at_once() -> list[str]:
     """Tokens are refused for ten minutes, and what became of an attempt is not taken when DynamoDB is first asked to."""
     scenario = Scenario(Rates(token_refused=1.0))
     scenario.at(10 * MINUTE, lambda: setattr(scenario.world, "rates", Rates()))
-    update, asked_before = scenario.gateway.ledger.update, set[str]()
+    asked_before: set[str] = set()
 
-    def throttled(request: dict[str, Any]) -> dict[str, Any]:
-        if "unanswered = :zero" in request["UpdateExpression"] and scenario.now < 10 * MINUTE:
-            end = f"{request['Key']} {request['ExpressionAttributeValues'].get(':attempt')}"
-            if end not in asked_before:
-                asked_before.add(end)
-                raise ClientError(
-                    {"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "UpdateItem"
-                )
-        return update(request)
+    def first_of_an_end(request: dict[str, Any]) -> bool:
+        if "unanswered = :zero" not in request["UpdateExpression"] or scenario.now >= 10 * MINUTE:
+            return False
+        end = f"{request['Key']} {request['ExpressionAttributeValues'].get(':attempt')}"
+        is_first = end not in asked_before
+        asked_before.add(end)
+        return is_first
 
-    scenario.gateway.ledger.update = throttled
+    throttle_writes(scenario, first_of_an_end)
     for n in range(1, 11):
         scenario.upload(n, at=n)
     return scenario.play().problems
