@@ -125,6 +125,24 @@ class TestShapes:
         _, mistakes = read_rules([path])
         assert any(expected in str(mistake) for mistake in mistakes), mistakes
 
+    @pytest.mark.parametrize(
+        ("text", "remedy"),
+        [
+            ("id: a\ntarget: {environment: ${var.environment}}\n", "put ${var.name} in quotes"),
+            ("id: a\ntags: [x, ${var.stage}-y]\n", "put ${var.name} in quotes"),
+            ("id: a\n\ttarget: {}\n", "indent with spaces"),
+            ("id: a\npattern: {detail: {key: [{suffix: *.csv}]}}\n", "put text that begins with *"),
+            ("id: a\ndescription: Orders: the daily ones\n", "put text that holds a colon"),
+        ],
+    )
+    def test_what_yaml_reads_in_another_way_has_its_remedy(
+        self, tmp_path: Path, text: str, remedy: str
+    ) -> None:
+        """YAML's own message names the place and not the cause."""
+        (mistake,) = read_rules([written(tmp_path, text)])[1]
+        assert "rules.yaml:2: this is not YAML: " in str(mistake)
+        assert remedy in str(mistake)
+
     def test_a_path_without_rules_is_told(self, tmp_path: Path) -> None:
         """A typing error must not read as "nothing to do"."""
         assert [

@@ -159,6 +159,7 @@ class TestValid:
             ("s3://acme/orders/*.csv", {"wildcard": "orders/*.csv"}),
             ("s3://acme/*/x/*", {"wildcard": "*/x/*"}),
             ("s3://acme/a\\*b", {"wildcard": "a\\*b"}),
+            ("s3://acme/{}/{a b}/{1", "{}/{a b}/{1"),
         ],
     )
     def test_s3_sugar(self, uri: str, key: Any):
@@ -338,6 +339,22 @@ class TestInvalid:
             ("pattern.$or[0].detail.n[0]", "Value of > must be numeric"),
             ("pattern.$or[1]", "Empty objects are not allowed"),
         ]
+
+    @pytest.mark.parametrize(
+        ("uri", "remedy"),
+        [
+            (
+                "s3://acme/{region}/dt={date}/*.csv",
+                'captures: {detail.object.key: "{region}/dt={date}/{_*}.csv"}',
+            ),
+            ("s3://acme/{folder*}/x", 'captures: {detail.object.key: "{folder*}/x"}'),
+        ],
+    )
+    def test_s3_uri_with_named_pieces_is_refused(self, uri: str, remedy: str) -> None:
+        """Taken to the letter, the braces would match no upload, and nobody would hear of it."""
+        ((field, message),) = problems(changed("pattern", ...) | {"s3": uri})
+        assert field == "s3"
+        assert remedy in message
 
     @pytest.mark.parametrize("uri", ["http://x", "s3://", "s3://a*/b", "s3:///key", 7])
     def test_s3_refused(self, uri: Any):

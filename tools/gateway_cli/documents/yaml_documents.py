@@ -19,6 +19,17 @@ __all__ = ["read_yaml", "write_yaml"]
 _JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _EXPONENT: Final = re.compile(r"-?[0-9]+[eE][+-]?[0-9]+")  # text to YAML 1.1, a number to JSON and YAML 1.2
 _BREAKS: Final = re.compile("[\x85\u2028\u2029\ufeff]")
+# What people write most often that YAML reads in another way than they meant, and what to write instead.
+_REMEDIES: Final = (
+    ("did not find expected ','", r"\$\{", "inside {} and [], put ${var.name} in quotes"),
+    ("", r"^ *\t", "indent with spaces, not with tabs"),
+    ("mapping values are not allowed", r": .*: ", "put text that holds a colon and a space in quotes"),
+    (
+        "cannot start any token|expected alphabetic|undefined alias",
+        r"[:\[,-] *[*&!%@`]",
+        "put text that begins with * & ! % @ or ` in quotes",
+    ),
+)
 _MOST_NODES: Final = 200_000  # some 5,000 rules to a document; a few nested aliases are worth billions
 # libyaml reads a thousand rules in a tenth of the time, and is in every wheel of PyYAML.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -36,14 +47,22 @@ def read_yaml(text: str) -> tuple[list[Document], list[Flaw]]:
                 documents.append(Document(value, reading.lines))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        flaws.append(
-            Flaw(mark.line + 1 if mark else 1, f"this is not YAML: {error.problem or error.context}")
-        )
+        line = mark.line if mark else 0
+        problem = str(error.problem or error.context)
+        flaws.append(Flaw(line + 1, f"this is not YAML: {problem}{_remedy(problem, text, line)}"))
     except yaml.YAMLError as error:
         flaws.append(Flaw(1, f"this is not YAML: {error}".replace("\n", " ")))
     except RecursionError:
         flaws.append(Flaw(1, "this is nested too deeply to be read"))
     return documents, flaws
+
+
+def _remedy(problem: str, text: str, line: int) -> str:
+    written = "".join(text.splitlines()[line : line + 1])
+    for words, sign, remedy in _REMEDIES:
+        if re.search(words, problem) and re.search(sign, written):
+            return f"; {remedy}"
+    return ""
 
 
 def write_yaml(value: Any) -> str:

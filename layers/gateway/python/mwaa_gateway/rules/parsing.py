@@ -11,6 +11,7 @@ from mwaa_gateway.payloads import dig
 from mwaa_gateway.rules.fields import Reading, seconds_of
 from mwaa_gateway.rules.pattern_hints import with_hint
 from mwaa_gateway.rules.rule import DedupeKey, Rule, State
+from mwaa_gateway.rules.s3_uris import pattern_of_uploads
 from mwaa_gateway.rules.targets import read_targets
 from mwaa_gateway.text_templates import TextTemplate, parse_text_template
 
@@ -80,7 +81,6 @@ _FIELDS: Final = (
 _FIELDS_LATER: Final = ("collect",)
 
 _RULE_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
-_BUCKET: Final = re.compile(r"[A-Za-z0-9._-]{3,255}")
 
 
 class _RuleReading(Reading):
@@ -178,20 +178,11 @@ class _RuleReading(Reading):
         return pattern
 
     def _s3_pattern(self, written: object) -> dict[str, Any] | None:
-        """Return the event pattern of uploads to `s3://bucket/key`; `*` is any run of characters, `/` too."""
-        match = (
-            re.fullmatch(r"s3://([^/]*)(?:/(.*))?", written, re.DOTALL) if isinstance(written, str) else None
-        )
-        if match is None or not _BUCKET.fullmatch(match[1]):
-            self.refuse(
-                "s3", f"is {written!r}; write s3://bucket/key, where * in the key is any run of characters"
-            )
+        try:
+            return pattern_of_uploads(written)
+        except ValueError as error:
+            self.refuse("s3", str(error))
             return None
-        bucket, key = match[1], match[2] or "*"
-        detail: dict[str, Any] = {"bucket": {"name": [bucket]}}
-        if key != "*":
-            detail["object"] = {"key": [_key_pattern(key)]}
-        return {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": detail}
 
     def _refuse_own_events(self, pattern: Pattern, field: str) -> None:
         """Refuse what names the gateway's own events; what only happens to match them is left out when they come."""
@@ -276,16 +267,3 @@ class _RuleReading(Reading):
             self.refuse("maximum_event_age", f"is {written!r}; write 30s, 15m, 24h or 3d, at most 3d")
             return None
         return seconds
-
-
-def _key_pattern(key: str) -> Any:
-    """Return the simplest pattern for a key with `*` in it."""
-    if "\\" not in key:
-        head, star, tail = key.partition("*")
-        if not star:
-            return key
-        if not tail:
-            return {"prefix": head}
-        if not head and "*" not in tail:
-            return {"suffix": tail}
-    return {"wildcard": key}
