@@ -9,30 +9,26 @@ flattens the event once and asks all compiled patterns; moto asks each pattern w
 event's JSON text with json.loads; two columns beside it tell what a faster decoder reaches, which the gateway does
 not carry, and what is left for an event that is parsed already, as Lambda hands it over.
 
-The last column is no part of the run: event-ruler 2.0.1, the Java engine that EventBridge runs, was measured on rules
-of the same shapes on another machine, JSON text in. It is printed as it was, not scaled.
+`benchmarks.event_ruler` holds the index against event-ruler, the Java engine that EventBridge runs.
 """
 
-import argparse
 import gc
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from benchmarks.measure import latency, per_second, rate, resident_megabytes
-from benchmarks.rule_sets import KINDS, rule_set
+from benchmarks.rule_sets import rule_set
+from benchmarks.table import print_table
 from mwaa_gateway.flat_event import Wanted
 from mwaa_gateway.patterns import Pattern, compile_pattern
 from mwaa_gateway.rule_index import RuleIndex
 
-__all__ = ["measured"]
+__all__ = ["built", "measured"]
 
-SIZES = (10, 1_000, 10_000, 100_000)
 COLUMNS = {
     "kind": "kind",
     "rules": "rules",
@@ -49,28 +45,13 @@ COLUMNS = {
     "megabytes": "MB",
     "times_scan": "times the scan",
     "times_moto": "times moto",
-    "event_ruler": "event-ruler elsewhere: events/s, build s, MB",
-}
-EVENT_RULER = {
-    ("standard", 10): "366,000, -, 0.3",
-    ("standard", 1_000): "167,000, 0.6, 9",
-    ("standard", 10_000): "78,000, 2-6, 88",
-    ("standard", 100_000): "37,000, 28-33, 882",
-    ("one bucket", 1_000): "57,000, 0.4, 7.5",
-    ("one bucket", 10_000): "8,200, 2.6, 73",
 }
 
 
 def measured(kind: str, rules: int, *, events: int = 2_000, seconds: float = 1.0) -> dict[str, Any]:
     """Measure one kind at one size; `seconds` is for each of the slow ones."""
     shape = rule_set(kind, rules, events=events)
-    gc.collect()
-    before = resident_megabytes()
-    begun = time.process_time()
-    index = RuleIndex((number, compile_pattern(text)) for number, text in enumerate(shape.patterns))
-    build = time.process_time() - begun
-    gc.collect()
-    megabytes = resident_megabytes() - before
+    index, build, megabytes = built(shape.patterns)
     found = sum(len(index.match(json.loads(text))) for text in shape.events)
     ours = rate(shape.events, lambda text: index.match(json.loads(text)))
     with_orjson = rate(shape.events, lambda text: index.match(orjson.loads(text)))
@@ -98,8 +79,18 @@ def measured(kind: str, rules: int, *, events: int = 2_000, seconds: float = 1.0
         "megabytes": round(megabytes, 1),
         "times_scan": round(ours / scan, 1),
         "times_moto": round(ours / moto),
-        "event_ruler": EVENT_RULER.get((kind, rules), ""),
     }
+
+
+def built(patterns: Sequence[str]) -> tuple[RuleIndex[int], float, float]:
+    """Return the index of patterns, given as JSON text, with the seconds that it took and the megabytes that it takes."""
+    gc.collect()
+    before = resident_megabytes()
+    begun = time.process_time()
+    index = RuleIndex((number, compile_pattern(text)) for number, text in enumerate(patterns))
+    build = time.process_time() - begun
+    gc.collect()
+    return index, build, resident_megabytes() - before
 
 
 def _scan(patterns: list[Pattern]) -> Any:
@@ -119,40 +110,5 @@ def _moto(texts: tuple[str, ...]) -> Any:
     return lambda event: [number for number, each in enumerate(patterns) if each.matches_event(event)]
 
 
-def main() -> None:
-    """Print a table, one process for each line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--kind", action="append", choices=[*KINDS], help="a shape of rules; more than once")
-    parser.add_argument("--rules", action="append", type=int, help="how many rules; more than once")
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON object, of one kind and size, in this process"
-    )
-    options = parser.parse_args()
-    if options.json:
-        print(json.dumps(measured(options.kind[0], options.rules[0])))
-        return
-    print(
-        f"Python {sys.version.split()[0]}, one thread, JSON text in: json.loads and match, unless a column says otherwise.\n"
-        "event-ruler was not part of this run: its figures are those of another machine, as they were.\n"
-    )
-    print("| " + " | ".join(COLUMNS.values()) + " |\n|" + "---|" * len(COLUMNS))
-    for kind in options.kind or KINDS:
-        for rules in options.rules or (SIZES if kind in {"standard", "one bucket"} else (1_000,)):
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.routing",
-                "--json",
-                "--kind",
-                kind,
-                "--rules",
-                str(rules),
-            ]
-            row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            print("| " + " | ".join(str(row[column]) for column in COLUMNS) + " |", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    print_table("benchmarks.routing", __doc__ or "", COLUMNS, measured)

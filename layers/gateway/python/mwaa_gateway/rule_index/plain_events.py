@@ -62,8 +62,10 @@ def _reader_of_two_steps(outer: str, name: str) -> Read:
 
     def read(event: Mapping[str, Any]) -> Any:
         try:
-            value = event.get(outer, _NOTHING).get(name, ABSENT)
-        except AttributeError:
+            value = event[outer][name]
+        except KeyError:
+            value = ABSENT
+        except TypeError:
             return _read_slowly(event, way)
         if dotted in event:
             raise NotPlain
@@ -78,9 +80,12 @@ def _reader_of_three_steps(outer: str, inner: str, name: str) -> Read:
 
     def read(event: Mapping[str, Any]) -> Any:
         try:
+            between = event[outer]
+            value = between[inner][name]
+        except KeyError:
             between = event.get(outer, _NOTHING)
-            value = between.get(inner, _NOTHING).get(name, ABSENT)
-        except AttributeError:
+            value = ABSENT
+        except TypeError:
             return _read_slowly(event, way)
         if start in event or all_of_it in event or end in between:
             raise NotPlain
