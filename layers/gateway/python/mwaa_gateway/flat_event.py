@@ -4,8 +4,11 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+from mwaa_gateway.payloads import is_container
 
 __all__ = ["Fields", "Leaves", "Place", "Wanted", "merged"]
 
@@ -21,20 +24,54 @@ class _Node:
     following: dict[int, dict[int, "_Node"]] = field(default_factory=dict)  # by list, then by position
 
 
-class Leaves:
-    """The leaves at one path."""
+class Matcher(Protocol):
+    """What leaves are held against."""
 
-    __slots__ = ("_root", "places", "values")
+    def matches(self, value: Any, /) -> bool:
+        """Say whether a leaf is meant."""
+        ...
+
+
+class Leaves:
+    """The leaves at one path. All are added before anything is asked."""
+
+    __slots__ = ("_all_places", "_arounds", "_matched", "_root", "places", "values")
 
     def __init__(self) -> None:
         self.values: list[Any] = []
         self.places: list[Place] = []
+        self._all_places: frozenset[Place] | None = None
+        self._arounds: frozenset[tuple[int, ...]] | None = None
+        self._matched: dict[int, AbstractSet[Place]] = {}
         self._root: _Node | None = None
 
     def add(self, value: Any, place: Place) -> None:
         """Add a leaf."""
         self.values.append(value)
         self.places.append(place)
+
+    @property
+    def all_places(self) -> frozenset[Place]:
+        """The places of all leaves."""
+        if self._all_places is None:
+            self._all_places = frozenset(self.places)
+        return self._all_places
+
+    @property
+    def arounds(self) -> frozenset[tuple[int, ...]]:
+        """The lists, by number, that each of the leaves lies in: nearly always the same for all."""
+        if self._arounds is None:
+            self._arounds = frozenset([tuple([number for number, _ in place]) for place in self.places])
+        return self._arounds
+
+    def matched(self, matcher: Matcher) -> AbstractSet[Place]:
+        """Return the places of the leaves that match. Rules share matchers, and so the work."""
+        if id(matcher) not in self._matched:
+            matches = matcher.matches
+            self._matched[id(matcher)] = {
+                place for value, place in zip(self.values, self.places, strict=True) if matches(value)
+            }
+        return self._matched[id(matcher)]
 
     def beside(self, place: Place) -> Iterator[int]:
         """Yield the index of each leaf that lies in no other element of a list than `place` does.
@@ -94,19 +131,19 @@ class Wanted:
         ]
         while pending:
             path, value, place = pending.pop()
-            if isinstance(value, Mapping):
+            if not is_container(value):
+                if path in self._paths:
+                    fields.setdefault(path, Leaves()).add(value, place)
+            elif isinstance(value, Mapping):
                 for step, child in value.items():
                     name = f"{path}.{step}"
                     if name in self._on_the_way:
                         pending.append((name, child, place))
-            elif isinstance(value, list):
+            else:
                 lists += 1
-                pending.extend(
-                    (path, child, (*place, (lists, position)) if isinstance(child, Mapping | list) else place)
-                    for position, child in enumerate(value)
-                )
-            elif path in self._paths:
-                fields.setdefault(path, Leaves()).add(value, place)
+                for position, child in enumerate(value):
+                    inside = (*place, (lists, position)) if is_container(child) else place
+                    pending.append((path, child, inside))
         return fields
 
 

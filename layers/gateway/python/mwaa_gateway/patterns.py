@@ -13,6 +13,7 @@ Patterns are immutable and may be shared between threads.
 
 import json
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -145,26 +146,35 @@ class Pattern:
 # --- matching -----------------------------------------------------------------------------------------------
 
 
+_EVERYWHERE: Final[AbstractSet[Place]] = frozenset({()})
+
+
 def _branch_matches(branch: Branch, fields: Fields) -> bool:
     """Match the fields in the order of their paths, each in every place that the earlier ones leave open.
 
     Absence is judged within the elements that the earlier fields fixed, as event-ruler does. A place is kept
     only while a later field lies in the same list, or unrelated lists would multiply.
     """
-    places: set[Place] = {()}
+    places = _EVERYWHERE
+    lists: frozenset[int] = frozenset()  # those that the places may lie in
     for position, (path, matcher) in enumerate(branch):
         leaves = fields.get(path)
-        places = _reached(places, matcher, leaves) if leaves else (places if matcher.absent else set())
+        if leaves:
+            places = _reached(places, matcher, leaves)
+            lists = lists.union(*leaves.arounds)
+        elif not matcher.absent:
+            return False
         if not places:
             return False
-        if places != {()}:
-            later = [fields[path] for path, _ in branch[position + 1 :] if path in fields]
-            ahead = {number for leaves in later for place in leaves.places for number, _ in place}
-            places = {tuple(step for step in place if step[0] in ahead) for place in places}
+        if lists:
+            later = [fields[path].arounds for path, _ in branch[position + 1 :] if path in fields]
+            ahead = frozenset(number for arounds in later for around in arounds for number in around)
+            if not lists <= ahead:
+                places = {tuple([step for step in place if step[0] in ahead]) for place in places}
     return True
 
 
-def _reached(places: set[Place], matcher: FieldMatcher, leaves: Leaves) -> set[Place]:
+def _reached(places: AbstractSet[Place], matcher: FieldMatcher, leaves: Leaves) -> AbstractSet[Place]:
     """Return each place, narrowed to the leaves beside it that match; as it is, where absence is enough.
 
     A leaf lies beside one of the places, so this is linear in the leaves. Only where a path has two spellings, each of
@@ -174,9 +184,11 @@ def _reached(places: set[Place], matcher: FieldMatcher, leaves: Leaves) -> set[P
     Raises:
         MalformedEvent: There are too many such pairs to look at.
     """
-    is_match = [matcher.matches(value) for value in leaves.values]
-    if places == {()}:
-        return {place for place, matches in zip(leaves.places, is_match, strict=True) if matches}
+    matched = leaves.matched(matcher)
+    if places == _EVERYWHERE:
+        return matched
+    if len(leaves.arounds) == 1 and places <= leaves.all_places:  # as of the fields of one list's objects
+        return places & matched
     reached: set[Place] = set()
     left = max(FEW_PAIRS, 2 * len(leaves.values))
     for place in places:
@@ -189,7 +201,9 @@ def _reached(places: set[Place], matcher: FieldMatcher, leaves: Leaves) -> set[P
             )
         if matcher.absent and not beside:
             reached.add(place)
-        reached.update(merged(place, leaves.places[index]) for index in beside if is_match[index])
+        reached.update(
+            [merged(place, other) for index in beside if (other := leaves.places[index]) in matched]
+        )
     return reached
 
 

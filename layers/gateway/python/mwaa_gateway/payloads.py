@@ -13,6 +13,7 @@ from mwaa_gateway.errors import MalformedEvent
 __all__ = [
     "MAXIMUM_DEPTH",
     "dig",
+    "is_container",
     "is_deeper_than",
     "is_unicode",
     "json_or_text",
@@ -101,17 +102,18 @@ def refuse_beyond_limits(envelope: Mapping[str, Any]) -> None:
 
 def is_deeper_than(levels: int, value: Any) -> bool:
     """Say whether objects and lists are nested in one another more than so many levels."""
-    containers = [value] if _is_container(value) else []
+    containers = [value] if is_container(value) else []
     for _ in range(levels):
         if not containers:
             return False
         containers = [
-            child for container in containers for child in _members(container) if _is_container(child)
+            child for container in containers for child in _members(container) if is_container(child)
         ]
     return bool(containers)
 
 
-def _is_container(value: Any) -> bool:
+def is_container(value: Any) -> bool:
+    """Say whether a JSON value is an object or a list."""
     # Most values are none, and are told apart without asking whether their class was registered as a Mapping.
     return type(value) not in _SCALARS and isinstance(value, Mapping | list)
 
