@@ -324,6 +324,7 @@ def test_the_fifth_command_at_once_is_a_503(environment: Client, control: Contro
         assert refused.elapsed.total_seconds() < 1
         assert [each.result().status_code for each in running] == [200] * 4
     assert (counted()["most_commands_at_once"], counted()["refused_no_free_slot"]) == (4, 1)
+    assert counted()["seconds_in_slots"] >= 4 * 1.5
 
 
 @pytest.mark.parametrize(("fault", "status"), [("error_503", 503), ("expired_token", 403)])

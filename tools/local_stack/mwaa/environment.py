@@ -76,6 +76,7 @@ class Environment:
             "commands": self.count["command"],
             "commands_in_flight": self.slots.taken,
             "most_commands_at_once": self.slots.most_taken,
+            "seconds_in_slots": round(self.slots.held_seconds, 3),
             "refused_no_free_slot": self.count["no free slot"],
             "refused_token": self.count["bad token"],
             "refused_command": self.count["unsupported"],

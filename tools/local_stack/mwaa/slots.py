@@ -1,6 +1,7 @@
 """The few commands that MWAA's web server runs at once."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -20,6 +21,7 @@ class Slots:
         self._lock = threading.Lock()
         self._taken = 0
         self._most_taken = 0
+        self._held_seconds = 0.0
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -29,11 +31,13 @@ class Slots:
                 raise NoFreeSlot
             self._taken += 1
             self._most_taken = max(self._most_taken, self._taken)
+        begun = time.monotonic()
         try:
             yield
         finally:
             with self._lock:
                 self._taken -= 1
+                self._held_seconds += time.monotonic() - begun
 
     @property
     def taken(self) -> int:
@@ -47,7 +51,14 @@ class Slots:
         with self._lock:
             return self._most_taken
 
+    @property
+    def held_seconds(self) -> float:
+        """How long all commands together, that are over, held their slots since the last `forget`."""
+        with self._lock:
+            return self._held_seconds
+
     def forget(self) -> None:
-        """Count the most anew."""
+        """Count anew."""
         with self._lock:
             self._most_taken = self._taken
+            self._held_seconds = 0.0
