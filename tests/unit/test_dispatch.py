@@ -914,11 +914,18 @@ def test_a_redriven_request_has_a_fresh_age(gateway: Gateway) -> None:
     gateway.time += 5 * DAY
     first = gateway.deliver(redriven())
     assert (Retryable, 98, 2.5) == (type(first.outcome), first.attempt, first.redeliver_after)
-    assert 5.0 == gateway.deliver(redriven()).redeliver_after
+    assert 5.0 == gateway.deliver(redriven(), receive_count=2).redeliver_after
     grows_old(gateway, redriven(), DAY)
     dead = gateway.deliver(redriven())
     assert isinstance(dead.outcome, Rejected)
     assert dead.outcome.text.startswith("tried for 86400 s of 86400 s, 99 times")
+
+
+def test_two_messages_of_one_request_do_not_put_each_other_off(gateway: Gateway) -> None:
+    """An upload that comes by both routes: each message waits as long as it was tried itself, not as both were."""
+    gateway.airflow.answers = [BUSY] * 6
+    waits = [gateway.deliver(receive_count=times).redeliver_after for times in (1, 1, 2, 2, 3, 3)]
+    assert [2.5, 2.5, 5.0, 5.0, 10.0, 10.0] == waits
 
 
 def test_a_request_that_died_in_doubt_is_looked_up_before_it_is_tried_again(gateway: Gateway) -> None:

@@ -119,8 +119,8 @@ class Dispatcher:
         """Bring one delivery of a message as far as it will go, and say whether it must come again.
 
         Never raises for an outage: what cannot be recorded now is delivered again. `receive_count` is the queue's own
-        count, used for the back-off only while the ledger cannot say which attempt this is. `waiting_since` is when the
-        request was put on the queue.
+        count of this message; where it differs from the ledger's count of the request, the lower one makes the back-off.
+        `waiting_since` is when the request was put on the queue.
         """
         try:
             request = TriggerRequest.from_json(body)
@@ -174,7 +174,8 @@ class Dispatcher:
                 outcome = as_far_as_known(outcome, claim.request.target.dag_id, self.catalog)
                 outcome = self._record(claim, outcome)
                 return self._told(
-                    self._finally(claim.request, claim.attempt, outcome, claim.tries),
+                    # Both counts, as in `_attempt`: two messages of one upload must not put each other off.
+                    self._finally(claim.request, claim.attempt, outcome, min(claim.tries, receive_count)),
                     accepted_at=self.now(),
                     began=began,
                 )
