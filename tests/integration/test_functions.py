@@ -276,20 +276,21 @@ def test_how_long_an_environment_has_been_away_is_a_metric(
 def test_failures_that_shut_no_gate_are_counted_all_the_same(
     dispatching: Dispatching, dynamodb, capsys: pytest.CaptureFixture[str], trouble: str
 ) -> None:
-    """What AirflowNotReachedAlarm has for itself: EnvironmentAwayAlarm hears nothing of them."""
+    """What AirflowNotReachedAlarm has for itself, by the share: EnvironmentAwayAlarm hears nothing of them."""
     if trouble == "no ledger":
         dynamodb.delete_table(TableName="ledger")
     else:
-        dispatching.airflow.answers = [BUSY, Triggered()] * 4
-    failed = 0
-    for number in range(8):
+        dispatching.airflow.answers = [BUSY, BUSY, Triggered()] * 3
+    failed: list[float] = []
+    for number in range(9):
         body = a_request(str(number)).to_json()
         dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=body)
         dispatching.invoke(dispatching.receive())
         metric = lines(capsys)[-1]
         assert "EnvironmentAwaySeconds" not in metric
-        failed += "Retryable" in metric
-    assert failed == (8 if trouble == "no ledger" else 4)
+        assert ("Retryable" in metric) == (metric["AttemptFailed"] == [1.0])
+        failed += metric["AttemptFailed"]
+    assert failed == ([1.0] * 9 if trouble == "no ledger" else [1.0, 1.0, 0.0] * 3)
 
 
 def test_a_message_sent_anew_is_done_with(dispatching: Dispatching) -> None:

@@ -31,9 +31,9 @@ PER_ENVIRONMENT = {
     ),
     "AirflowNotReachedAlarm": (
         "MwaaTriggerGateway",
-        "Retryable",
+        "AttemptFailed",
         {"environment": "{}", "service": "<dispatcher{}>"},
-        0,
+        0.5,
     ),
     "AcceptedNotRunnableAlarm": (
         "MwaaTriggerGateway",
@@ -104,6 +104,14 @@ def test_every_alarm_watches_what_it_is_called_after(deployed):
     assert actual == {
         name: _filled(*expected) if len(expected) == 2 else expected for name, expected in EXPECTED.items()
     }
+
+
+@pytest.mark.parametrize("environment", ["analytics", "legacy"])
+def test_a_web_server_that_refuses_some_commands_wakes_nobody(deployed, environment):
+    """Its users keep it busy, and each attempt is repeated: only where most fail, for an hour, somebody has to look."""
+    alarm = deployed.of_type("AWS::CloudWatch::Alarm")[f"AirflowNotReachedAlarm{environment}"]
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Average", 0.5)
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (900, 4)
 
 
 def test_an_outage_that_ends_by_itself_within_the_hour_wakes_nobody_for_the_retry_queue(deployed):

@@ -40,6 +40,8 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
         },
     )
     counts = {type(outcome).__name__: 1} | ({} if not_runnable is None else {"AcceptedNotRunnable": 1})
+    if isinstance(outcome, Triggered | Retryable):
+        counts["AttemptFailed"] = int(isinstance(outcome, Retryable))  # its average is the share
     metrics.add_dimension(name="environment", value=environment)
     if dispatched.away_for is not None:
         # Once for each probe: every half minute or so for as long as anything waits.
