@@ -6,6 +6,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, Protocol
 
 from mwaa_gateway.payloads import is_container
@@ -27,6 +28,11 @@ class _Node:
 class Matcher(Protocol):
     """What leaves are held against."""
 
+    @property
+    def exact_strings(self) -> frozenset[str] | None:
+        """The strings, where nothing but one of them can match; else None."""
+        ...
+
     def matches(self, value: Any, /) -> bool:
         """Say whether a leaf is meant."""
         ...
@@ -35,13 +41,14 @@ class Matcher(Protocol):
 class Leaves:
     """The leaves at one path. All are added before anything is asked."""
 
-    __slots__ = ("_all_places", "_arounds", "_matched", "_root", "places", "values")
+    __slots__ = ("_all_places", "_arounds", "_by_text", "_matched", "_root", "places", "values")
 
     def __init__(self) -> None:
         self.values: list[Any] = []
         self.places: list[Place] = []
         self._all_places: frozenset[Place] | None = None
         self._arounds: frozenset[tuple[int, ...]] | None = None
+        self._by_text: dict[str, list[Place]] | None = None
         self._matched: dict[int, AbstractSet[Place]] = {}
         self._root: _Node | None = None
 
@@ -67,11 +74,23 @@ class Leaves:
     def matched(self, matcher: Matcher) -> AbstractSet[Place]:
         """Return the places of the leaves that match. Rules share matchers, and so the work."""
         if id(matcher) not in self._matched:
-            matches = matcher.matches
-            self._matched[id(matcher)] = {
-                place for value, place in zip(self.values, self.places, strict=True) if matches(value)
-            }
+            strings = matcher.exact_strings
+            if strings is None:
+                self._matched[id(matcher)] = set(compress(self.places, map(matcher.matches, self.values)))
+            else:
+                by_text = self._places_by_text()
+                self._matched[id(matcher)] = set().union(
+                    *[by_text[text] for text in strings if text in by_text]
+                )
         return self._matched[id(matcher)]
+
+    def _places_by_text(self) -> Mapping[str, list[Place]]:
+        if self._by_text is None:
+            self._by_text = {}
+            for value, place in zip(self.values, self.places, strict=True):
+                if isinstance(value, str):
+                    self._by_text.setdefault(value, []).append(place)
+        return self._by_text
 
     def beside(self, place: Place) -> Iterator[int]:
         """Yield the index of each leaf that lies in no other element of a list than `place` does.
