@@ -71,7 +71,7 @@ class Deployed:
         return ids
 
     def statistics(self) -> dict[str, Any]:
-        """What the local MWAA has counted since this was asked for to begin anew."""
+        """What the local MWAA has counted since `clear_statistics`."""
         counted: dict[str, Any] = self.control.statistics(environment=ENVIRONMENT)[ENVIRONMENT]
         return counted
 
@@ -83,10 +83,12 @@ class Deployed:
     def triggered(self, ids: Collection[str]) -> list[LedgerRow]:
         """Wait until all of the events are triggered, and return their rows."""
         while True:
-            rows = [row for row in rows_about(self.state.aws, self.state.ledger_table, "eventbridge")
-                    if any(each in row.identity for each in ids)]  # fmt: skip
-            if len(rows) == len(ids) and all(row.state == "triggered" for row in rows):
-                return rows
+            rows = rows_about(self.state.aws, self.state.ledger_table, "eventbridge")
+            ours = [row for row in rows if any(each in row.identity for each in ids)]
+            if dead := [row.reason for row in ours if row.state == "dead"]:
+                sys.exit(f"{len(dead)} of the events are dead: {dead[0]}")
+            if len(ours) == len(ids) and all(row.state == "triggered" for row in ours):
+                return ours
             time.sleep(0.5)
 
 
@@ -129,9 +131,8 @@ def print_storm(deployed: Deployed, number: int, *, seconds_per_command: float) 
     begun = min(row.first_attempt_at or 0 for row in rows)
     took = max(row.finished_at or 0 for row in rows) - begun
     allowed = counted["seconds_in_slots"] / deployed.share
-    print(
-        f"\nA storm of {number} events, {counted['seconds_in_slots'] / counted['commands']:.2f} s a command\n"
-    )
+    seconds = counted["seconds_in_slots"] / counted["commands"]
+    print(f"\nA storm of {number} events; {seconds:.2f} s a command, {deployed.share} at once at most\n")
     print("| seconds | allowed by the slots | times | most commands at once | 503s | commands too many |")
     print("|--:|--:|--:|--:|--:|--:|")
     print(
