@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.measure import percentile
+from gateway_cli.connection import STATE_FILE
 from local_stack.ledger import LedgerRow, rows_about
 from local_stack.mwaa.control import ControlClient
 from local_stack.mwaa.faults import Faults
@@ -112,7 +114,8 @@ def print_one_by_one(deployed: Deployed, number: int) -> None:
         ("the accepted run, less the command", own),
         ("(the command)", commands),
     ):
-        print(f"| {name} | {_percentile(seconds, 50):.0f} | {_percentile(seconds, 99):.0f} |")
+        p50, p99 = (1000 * percentile(seconds, percent) for percent in (50, 99))
+        print(f"| {name} | {p50:.0f} | {p99:.0f} |")
 
 
 def print_storm(deployed: Deployed, number: int, *, seconds_per_command: float) -> None:
@@ -141,10 +144,6 @@ def print_storm(deployed: Deployed, number: int, *, seconds_per_command: float) 
     )
 
 
-def _percentile(seconds: Sequence[float], percent: int) -> float:
-    return 1000 * sorted(seconds)[min(len(seconds) - 1, len(seconds) * percent // 100)]
-
-
 def _apply_rule() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "rule.json")
@@ -170,7 +169,7 @@ def main() -> None:
         "--seconds", type=float, default=3.0, help="how much longer a command takes in the storm"
     )
     options = parser.parse_args()
-    state = StackState.read(Path(".local/state.json"))
+    state = StackState.read(STATE_FILE)
     if state is None:
         sys.exit("no local stack is running here: start it with `make run` in another terminal")
     _apply_rule()

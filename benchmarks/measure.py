@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Latency", "latency", "per_second", "rate", "resident_megabytes"]
+__all__ = ["Latency", "latency", "per_second", "percentile", "rate", "resident_megabytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,13 @@ def latency(texts: Sequence[str], call: Callable[[str], object], *, rounds: int 
             call(text)
             seconds.append(time.thread_time() - begun)
         best = list(map(min, best, seconds))
-        p50.append(_percentile(seconds, 50))
-        p99.append(_percentile(seconds, 99))
-    return Latency(min(p50) * 1e6, min(p99) * 1e6, _percentile(best, 99) * 1e6)
+        p50.append(percentile(seconds, 50))
+        p99.append(percentile(seconds, 99))
+    return Latency(min(p50) * 1e6, min(p99) * 1e6, percentile(best, 99) * 1e6)
 
 
-def _percentile(seconds: Sequence[float], percent: int) -> float:
+def percentile(seconds: Sequence[float], percent: int) -> float:
+    """Return what so many percent (below 100) stay under."""
     return sorted(seconds)[len(seconds) * percent // 100]
 
 

@@ -25,7 +25,7 @@ from mwaa_gateway.catalog import LiveCatalog
 from mwaa_gateway.dispatch import Dispatched, Dispatcher
 from mwaa_gateway.gates import Gates
 from mwaa_gateway.observability.dispatch import report_dispatch
-from mwaa_gateway.outcomes import NotRunnable, Reason, Rejected, Triggered
+from mwaa_gateway.outcomes import NotRunnable, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.settings import DispatcherSettings
 from mwaa_gateway.trigger_request import TriggerRequest
 from mwaa_gateway.wiring.dispatcher import DispatcherFunction, dispatcher
@@ -291,6 +291,17 @@ def test_failures_that_shut_no_gate_are_counted_all_the_same(
         assert ("Retryable" in metric) == (metric["AttemptFailed"] == [1.0])
         failed += metric["AttemptFailed"]
     assert failed == ([1.0] * 9 if trouble == "no ledger" else [1.0, 1.0, 0.0] * 3)
+
+
+@pytest.mark.parametrize("reason", [Reason.OVERTAKEN, Reason.PINNED_ELSEWHERE, Reason.DAG_CATALOG_AWAITED])
+def test_who_was_overtaken_or_waits_has_not_failed(
+    capsys: pytest.CaptureFixture[str], reason: Reason
+) -> None:
+    """Every other message of an upload that comes by both routes: the alarm must not take it for a failure."""
+    report_dispatch(Dispatched(a_request(), Retryable(reason, "another's"), 1, 5.0), "analytics")
+    metric = lines(capsys)[-1]
+    assert [1.0] == metric["Retryable"]
+    assert "AttemptFailed" not in metric
 
 
 def test_a_message_sent_anew_is_done_with(dispatching: Dispatching) -> None:

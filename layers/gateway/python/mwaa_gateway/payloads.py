@@ -27,6 +27,7 @@ __all__ = [
 MAXIMUM_EVENT_BYTES: Final = 256 * 1024  # EventBridge's and SNS's own limit; larger needs a claim check
 MAXIMUM_DEPTH: Final = 32
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_JSON_WHITESPACE: Final = " \t\n\r"
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -146,6 +147,5 @@ def _finite(text: str) -> float:
     return number
 
 
-_JSON_WHITESPACE: Final = " \t\n\r"
 # One for all, and its raw_decode: json.loads would make a decoder for each message, and takes two thirds longer.
 _DECODER: Final = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)

@@ -1,5 +1,7 @@
 """What dispatchers tell."""
 
+from typing import Final
+
 from aws_lambda_powertools.metrics import MetricUnit
 
 from mwaa_gateway.dispatch import Dispatched
@@ -7,6 +9,9 @@ from mwaa_gateway.observability import logger, metrics, publish
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
 
 __all__ = ["report_dispatch", "report_not_listed"]
+
+# Another attempt has the request, or it waits: an upload that comes by both routes is overtaken every other time.
+_NO_FAILURE: Final = frozenset({Reason.DAG_CATALOG_AWAITED, Reason.OVERTAKEN, Reason.PINNED_ELSEWHERE})
 
 
 def report_dispatch(dispatched: Dispatched, environment: str) -> None:
@@ -40,8 +45,10 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
         },
     )
     counts = {type(outcome).__name__: 1} | ({} if not_runnable is None else {"AcceptedNotRunnable": 1})
-    if isinstance(outcome, Triggered | Retryable):
-        counts["AttemptFailed"] = int(isinstance(outcome, Retryable))  # its average is the share
+    if isinstance(outcome, Triggered):
+        counts["AttemptFailed"] = 0  # the average is the share
+    elif isinstance(outcome, Retryable) and outcome.reason not in _NO_FAILURE:
+        counts["AttemptFailed"] = 1
     metrics.add_dimension(name="environment", value=environment)
     if dispatched.away_for is not None:
         # Once for each probe: every half minute or so for as long as anything waits.
