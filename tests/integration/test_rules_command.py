@@ -48,6 +48,7 @@ STACKS = {
     "mwaa-gateway": {"RulesTableName": RULES_TABLE, "EnvironmentNames": "analytics,reporting"},
     "other": {"Website": "example.org"},
 }
+PARAMETERS: dict[str, str] = {"RestEnvironments": ""}
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ROOT = Path(__file__).parent.parent.parent
 Run = Callable[..., Result]
@@ -75,7 +76,14 @@ def describe_stacks(StackName: str) -> dict[str, Any]:  # noqa: N803 - CloudForm
         error = {"Code": "ValidationError", "Message": f"Stack with id {StackName} does not exist"}
         raise ClientError({"Error": error}, "DescribeStacks")
     outputs = [{"OutputKey": key, "OutputValue": value} for key, value in STACKS[StackName].items()]
-    return {"Stacks": [{"StackName": StackName, "Outputs": outputs}]}
+    parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in PARAMETERS.items()]
+    return {"Stacks": [{"StackName": StackName, "Outputs": outputs, "Parameters": parameters}]}
+
+
+@pytest.fixture
+def over_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack reaches its environment by InvokeRestApi."""
+    monkeypatch.setitem(PARAMETERS, "RestEnvironments", "legacy, analytics")
 
 
 @pytest.fixture
@@ -157,6 +165,54 @@ class TestValidate:
 
 class TestApply:
     """Files become the table's rules, all of them or none."""
+
+    @pytest.mark.parametrize("words", [("apply", "rules"), ("plan", "rules"), ("enable", ORDERS)])
+    def test_an_environment_that_the_stack_lacks_is_no_permission(
+        self, run: Run, files: Path, words: tuple[str, ...]
+    ) -> None:
+        """`--environment` narrows what the stack has, and adds nothing to it: no event of such a rule would run."""
+        run("apply", "rules")
+        run("disable", ORDERS)
+        (files / "rules" / "orders.yaml").write_text(RULE.replace("analytics", "analytic"))
+        result = run(*words, "--environment", "analytic")
+        assert result.exit_code == 1
+        assert "stack 'mwaa-gateway' has no such environment; did you mean 'analytics'?" in result.stderr
+        assert (
+            document(run("show", ORDERS, "-o", "json"))["document"]["targets"][0]["environment"]
+            == "analytics"
+        )
+
+    @pytest.mark.usefixtures("over_rest")
+    def test_a_dag_id_too_long_for_the_environments_transport(self, run: Run, files: Path) -> None:
+        """A rule whose runs the gateway could never ask for is not written, whichever command would."""
+        long = RULE.replace("ingest_orders", "d" * 51)
+        run("apply", "rules")
+        (files / "rules" / "orders.yaml").write_text(long)
+        for words in (
+            ("validate", "rules", "--stack-name", "mwaa-gateway"),
+            ("apply", "rules"),
+            ("plan", "rules"),
+        ):
+            result = run(*words)
+            assert (result.exit_code, "has 51 characters" in result.stderr) == (1, True), words
+        assert (
+            run("validate", "rules", "--environment", "analytics").exit_code == 0
+        )  # nobody said which transport
+
+    def test_a_saved_plan_and_an_old_version_too(
+        self, run: Run, files: Path, request: pytest.FixtureRequest
+    ) -> None:
+        """What was made while the environment had CLI tokens is checked again before it is written."""
+        long = RULE.replace("ingest_orders", "d" * 51)
+        (files / "rules" / "orders.yaml").write_text(long)
+        assert run("apply", "rules").exit_code == 0
+        (files / "rules" / "orders.yaml").write_text(long.replace("Each", "Every"))
+        assert run("plan", "rules", "--save", "plan.json").exit_code == 2
+        run("disable", ORDERS)
+        request.getfixturevalue("over_rest")
+        for words in (("apply", "--plan", "plan.json"), ("enable", ORDERS), ("rollback", ORDERS, "v1")):
+            result = run(*words)
+            assert (result.exit_code, "has 51 characters" in result.stderr) == (1, True), words
 
     def test_created_unchanged_updated(self, run: Run, files: Path) -> None:
         """Told per rule, with the version it has now."""
@@ -406,7 +462,7 @@ class TestConnection:
         assert state["rules_table"] == RULES_TABLE
         assert run("apply", ".", "--local", "--by", "alice").exit_code == 0
         refused = run("validate", ".", "--local", "--environment", "x")
-        assert "known are: x" in refused.stderr or "'analytics' is not an environment" in refused.stderr
+        assert "--environment x: stack 'mwaa-gateway' has no such environment" in refused.stderr
 
     def test_no_local_stack(self, run: Run) -> None:
         """What to do is said."""

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_stack.mwaa.versions import known_versions
+from mwaa_gateway.airflow_ids import LONGEST_REST_PATH
 from mwaa_gateway.airflow_rest import (
-    LONGEST_PATH,
     RestAnswer,
     RestCall,
     list_call,
@@ -58,7 +58,7 @@ def test_a_dag_id_of_fifty_characters_fits() -> None:
     """InvokeRestApi takes 64 characters of path."""
     call = trigger_call(target("d" * 50), logical_date=False)
     assert isinstance(call, RestCall)
-    assert len(call.path) == LONGEST_PATH
+    assert len(call.path) == LONGEST_REST_PATH
 
 
 @pytest.mark.guarantee(41)
@@ -80,7 +80,7 @@ def test_no_path_is_too_long(dag_id: str, run_id: str) -> None:
         *look_up_calls(target(dag_id, run_id)),
     ]
     paths = [call.path for call in calls if isinstance(call, RestCall)]
-    assert max(map(len, paths)) <= LONGEST_PATH
+    assert max(map(len, paths)) <= LONGEST_REST_PATH
     assert paths
 
 

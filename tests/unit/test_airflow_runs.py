@@ -8,7 +8,8 @@ import pytest
 
 from mwaa_gateway import airflow_cli_runs as by_command
 from mwaa_gateway import airflow_rest_runs as by_call
-from mwaa_gateway.airflow_rest import LONGEST_PATH, RestAnswer, RestCall
+from mwaa_gateway.airflow_ids import LONGEST_REST_PATH
+from mwaa_gateway.airflow_rest import RestAnswer, RestCall
 from mwaa_gateway.run_states import (
     NotToBeHad,
     ReturnValue,
@@ -178,9 +179,9 @@ def test_a_return_value_is_asked_for_as_json():
 @pytest.mark.parametrize("fits", [True, False])
 def test_only_short_paths_fit_invoke_rest_api(fits):
     """64 characters."""
-    run_id = "evt__" + "a" * (LONGEST_PATH - len("/dags/tiny/dagRuns/evt__") + (not fits))
+    run_id = "evt__" + "a" * (LONGEST_REST_PATH - len("/dags/tiny/dagRuns/evt__") + (not fits))
     call = by_call.run_call("tiny", run_id)
-    assert len(call.path) == LONGEST_PATH + (not fits)
+    assert len(call.path) == LONGEST_REST_PATH + (not fits)
     assert by_call.fits_invoke_rest_api(call) is fits
 
 

@@ -254,6 +254,8 @@ class TestInvalid:
             ("targets/1/environment", "1st", "targets[1].environment", "the name of an MWAA environment"),
             ("targets/1/dag_id", "a b", "targets[1].dag_id", "letters, digits"),
             ("targets/1/dag_id", "münchen", "targets[1].dag_id", "letters, digits"),
+            ("targets/1/dag_id", "-daily", "targets[1].dag_id", "the first a letter, a digit or '_'"),
+            ("targets/1/dag_id", ".daily", "targets[1].dag_id", "the first a letter, a digit or '_'"),
             ("targets/1/dag_ID", "x", "targets[1].dag_ID", "did you mean 'dag_id'?"),
             ("targets/0/input_transformer", {}, "targets[0].input_transformer.input_template", "is missing"),
             ("maximum_event_age", "4d", "maximum_event_age", "at most 3d"),
@@ -275,8 +277,10 @@ class TestInvalid:
                 "a b_<$.b>",
                 ["a_b"],
                 "dag_id",
-                "letters, digits, '_', '.' and '-', at most 250, around the values",
+                "is 'a b_<$.b>'; around its values, write letters, digits, '_', '.' and '-', at most 250",
             ),
+            ("-<$.b>", ["a_*"], "dag_id", "around its values, write letters"),
+            ("a_<$.b>", ["-a"], "allowed_dag_ids[0]", "is '-a'; write a dag_id"),
             ("a_<$.b[*]>", ["a_b"], "dag_id", "that finds one value"),
             ("a_<$.b>", [], "allowed_dag_ids", "must be a list of 1 to 100 dag_ids"),
             ("a_<$.b>", "a_b", "allowed_dag_ids", "must be a list of 1 to 100 dag_ids"),
@@ -307,6 +311,37 @@ class TestInvalid:
             "targets[0].dag_id",
             "maximum_event_age",
         ]
+
+    @pytest.mark.parametrize(
+        ("dag_id", "allowed", "field"),
+        [
+            ("d" * 51, ..., "dag_id"),
+            ("a_<$.b>", ["a_b", "d" * 51], "allowed_dag_ids"),
+            ("a_<$.b>", ["*" + "d" * 51], "allowed_dag_ids"),
+        ],
+    )
+    def test_a_dag_id_too_long_for_invoke_rest_api(self, dag_id: str, allowed: Any, field: str):
+        """Refused for an environment that is reached by it, and for no other."""
+        target = {"id": "a", "environment": "analytics", "dag_id": dag_id}
+        document = changed("targets", [target | ({} if allowed is ... else {"allowed_dag_ids": allowed})])
+        with pytest.raises(InvalidRule) as refusal:
+            parse_rule(document, environments=None, rest_environments={"analytics"})
+        ((found, text),) = [(problem.field, problem.message) for problem in refusal.value.problems]
+        assert (found, True) == (f"targets[0].{field}", "51 characters" in text and "50 at most" in text)
+        assert parse_rule(document, environments=None, rest_environments={"legacy"})
+
+    def test_fifty_characters_fit(self):
+        """As many as MWAA's path has room for; a `*` stands for none."""
+        target = {"id": "a", "environment": "analytics", "dag_id": "d" * 50}
+        assert parse_rule(changed("targets", [target]), environments=None, rest_environments={"analytics"})
+        target |= {"dag_id": "a_<$.b>", "allowed_dag_ids": ["d" * 50 + "*"]}
+        assert parse_rule(changed("targets", [target]), environments=None, rest_environments={"analytics"})
+
+    @pytest.mark.parametrize("dag_id", ["<$.region>-daily", "<$.region>.daily", "_<$.region>"])
+    def test_a_dag_id_may_begin_with_a_value(self, dag_id: str):
+        """What follows a value begins nothing."""
+        target = {"id": "a", "environment": "e", "dag_id": dag_id, "allowed_dag_ids": ["*-daily"]}
+        assert parse_rule(changed("targets", [target]), environments=None).targets[0].dag_id == dag_id
 
     @pytest.mark.parametrize(
         ("environments", "hint"),

@@ -94,6 +94,7 @@ def _partial(**context):
         (payload(conf={}), "'conf' is no field of a task"),
         (payload(dag={"dag_id": "load"}), "dag has to be"),
         (payload(dag={"environment": "analytics", "dag_id": ""}), "dag.dag_id is text"),
+        (payload(dag={"environment": "analytics", "dag_id": "-daily"}), "dag.dag_id is '-daily'"),
         (payload(request_id=7), "request_id is a number"),
         (payload(wait={"heartbeat": 60}), "wait.heartbeat is not known"),
         (payload(wait={"heartbeat_seconds": 1}), "wait.heartbeat_seconds"),

@@ -15,10 +15,12 @@ from gateway_cli.namespaces.store import NamespacesStore
 from gateway_cli.output import Refused
 from gateway_cli.rules.store import RulesStore
 from mwaa_gateway.namespaces import Namespaces
+from mwaa_gateway.rules.fields import nearest
 
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
@@ -103,21 +105,36 @@ class Connection:
 
     @cached_property
     def environments(self) -> frozenset[str] | None:
-        """The environments' names that rules may use; None where `--table` alone says nothing about them."""
-        if self.environment_names:
-            return frozenset(self.environment_names)
+        """The environments' names that rules may use; None where `--table` alone says nothing about them.
+
+        Raises:
+            Refused: `--environment` names one that the stack does not have.
+        """
+        named = frozenset(self.environment_names)
+        if self.names_a_table_alone:
+            return named or None
         if self.local:
-            return frozenset(self._local_state["environments"])
-        if self.table and not self.stack_name:
-            return None
-        return frozenset(
-            name.strip() for name in self.stack_output("EnvironmentNames").split(",") if name.strip()
-        )
+            known = frozenset[str](self._local_state["environments"])
+        else:
+            known = frozenset(_names(self.stack_output("EnvironmentNames")))
+        if unknown := sorted(named - known):
+            hint = nearest(unknown[0], known) or f"it has {', '.join(sorted(known))}"
+            raise Refused(f"--environment {unknown[0]}: stack {self.stack!r} has no such environment; {hint}")
+        return named or known
 
     @property
-    def names_a_gateway(self) -> bool:
-        """Whether the options name a gateway whose environments can be asked for, other than by default."""
-        return bool(self.environment_names or self.local or self.stack_name)
+    def named_environments(self) -> frozenset[str] | None:
+        """The environments, for a command that needs no AWS account; None where the options say nothing about them."""
+        return self.environments if self.names_a_table else frozenset(self.environment_names) or None
+
+    @cached_property
+    def rest_environments(self) -> frozenset[str]:
+        """The environments that are reached by InvokeRestApi; empty where `--table` alone says nothing about them."""
+        return (
+            frozenset()
+            if self.names_a_table_alone
+            else frozenset(_names(self._stack_parameters.get("RestEnvironments", "")))
+        )
 
     @property
     def names_a_table(self) -> bool:
@@ -174,9 +191,17 @@ class Connection:
     @cached_property
     def stack_outputs(self) -> Mapping[str, str]:
         """Every output of the gateway's stack."""
+        return {output["OutputKey"]: output["OutputValue"] for output in self._stack.get("Outputs", [])}
+
+    @property
+    def _stack_parameters(self) -> Mapping[str, str]:
+        parameters = self._stack.get("Parameters", [])
+        return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in parameters}
+
+    @cached_property
+    def _stack(self) -> "StackTypeDef":
         client: CloudFormationClient = self._session.client("cloudformation", **self._endpoint)
-        stack = client.describe_stacks(StackName=self.stack)["Stacks"][0]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        return client.describe_stacks(StackName=self.stack)["Stacks"][0]
 
     @cached_property
     def _local_state(self) -> Mapping[str, Any]:
@@ -198,6 +223,10 @@ class Connection:
         )
 
 
+def _names(listed: str) -> Iterable[str]:
+    return filter(None, map(str.strip, listed.split(",")))
+
+
 _STATE_KEYS: Final = frozenset({"aws_endpoint_url", "credentials", "environments", "region", "rules_table"})
 
 _RULES_OPTIONS: Final = (
@@ -207,7 +236,7 @@ _RULES_OPTIONS: Final = (
         "environment_names",
         metavar="NAME",
         multiple=True,
-        help="An environment that rules may name, instead of asking the stack; may be repeated.",
+        help="An environment that rules may name; may be repeated. Of a stack that is asked, it has to be one.",
     ),
 )
 _GATEWAY_OPTIONS: Final = (

@@ -106,13 +106,14 @@ def validate(
       mwaa-gateway rules validate rules/ --environment analytics
       mwaa-gateway rules validate rules/ --vars stages/prod.yaml
     """
-    environments = connection.environments if connection.names_a_gateway else None
+    environments = connection.named_environments
     allow_lists = connection.allow_lists if connection.names_a_table else None
     checked, mistakes = check_rules(
         paths,
         environments=environments,
         namespaces=allow_lists,
         claim_check_bucket=connection.claim_check_bucket if connection.names_a_table else "",
+        rest_environments=connection.rest_environments if connection.names_a_table else (),
         variable_files=variable_files,
     )
     rules = [checked_rule.rule for checked_rule in checked]
@@ -250,6 +251,7 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
             made,
             environments=connection.environments,
             namespaces=connection.allow_lists,
+            rest_environments=connection.rest_environments,
             by=by or connection.caller,
             now=now(),
         ):
@@ -275,6 +277,7 @@ def _planned(
         environments=connection.environments,
         namespaces=connection.allow_lists,
         claim_check_bucket=connection.claim_check_bucket,
+        rest_environments=connection.rest_environments,
         variable_files=files.variable_files,
     )
     if mistakes:

@@ -141,12 +141,14 @@ def check_rules(
     environments: Collection[str] | None,
     namespaces: Namespaces | None = None,
     claim_check_bucket: str = "",
+    rest_environments: Collection[str] = (),
     variable_files: Sequence[Path] = (),
 ) -> tuple[list[CheckedRule], list[Mistake]]:
     """Read and check rules; with any mistake at all, none of the rules may be applied.
 
     `environments` are the names the gateway knows, `namespaces` what the rules of each may name; None leaves
-    them unchecked. `claim_check_bucket` is the gateway's own bucket, which no rule may name.
+    them unchecked. `claim_check_bucket` is the gateway's own bucket, which no rule may name; `rest_environments` are
+    those reached by InvokeRestApi, which takes only short DAG ids.
     """
     written, mistakes = read_rules(paths, variable_files=variable_files)
     checked: list[CheckedRule] = []
@@ -154,7 +156,10 @@ def check_rules(
     for rule in written:
         try:
             parsed = parse_rule(
-                rule.document, environments=environments, claim_check_bucket=claim_check_bucket
+                rule.document,
+                environments=environments,
+                claim_check_bucket=claim_check_bucket,
+                rest_environments=rest_environments,
             )
             document_text(parsed)
             problems = namespaces.permits(parsed) if namespaces else []

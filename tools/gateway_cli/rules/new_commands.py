@@ -215,7 +215,7 @@ def _rules_of(
 
 def _only_environment(connection: Connection) -> str:
     """Return the gateway's environment, where it has one and was named."""
-    if not connection.names_a_gateway:
+    if not connection.names_a_table:
         raise click.UsageError("give --environment, or the gateway with --stack-name or --local")
     known = sorted(connection.environments or ())
     if len(known) != 1:

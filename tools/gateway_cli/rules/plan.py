@@ -128,6 +128,7 @@ def apply_plan(
     by: str,
     now: datetime,
     namespaces: Namespaces | None = None,
+    rest_environments: Collection[str] = (),
 ) -> Iterator[Applied]:
     """Do what the plan says, rule by rule, each atomically; what was yielded before an error is done and stays.
 
@@ -137,7 +138,9 @@ def apply_plan(
         InvalidRule: A rule of a saved plan is not valid, or not allowed, any more; nothing was written.
     """
     rules = {
-        change.rule_id: parse_rule(change.document, environments=environments)
+        change.rule_id: parse_rule(
+            change.document, environments=environments, rest_environments=rest_environments
+        )
         for change in plan.changes
         if change.document is not None
     }

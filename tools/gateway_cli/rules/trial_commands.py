@@ -80,7 +80,7 @@ def test(
     """
     if not event_files and not expect_files:
         raise click.UsageError("give events with --event, or cases with --expect")
-    environments = connection.environments if connection.names_a_gateway else None
+    environments = connection.named_environments
     checked, mistakes = check_rules(paths, environments=environments, variable_files=variable_files)
     topics = frozenset(unwrap_topics)
     cases, wrong = read_cases(expect_files, unwrap_topics=topics)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mwaa_gateway.airflow_ids import checked_ids
 from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -28,8 +29,6 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 __all__ = [
     "ColumnsRefused",
     "CommandOutput",
-    "checked_dag_id",
-    "checked_ids",
     "list_command",
     "look_up_command",
     "read_list",
@@ -39,8 +38,6 @@ __all__ = [
     "trigger_command",
 ]
 
-_DAG_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
-_RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:+-]{0,249}")
 _LONGEST_TEXT = 500  # characters of Airflow's own words that a reason carries on
 
 
@@ -52,9 +49,11 @@ def trigger_command(target: ResolvedTarget, logical_date: datetime | None = None
     refuses the word (`refuses_logical_date`). Options take `=` and stand before the DAG id: no value can pass for one.
 
     Raises:
-        ValueError: dag_id or run_id has a character that could end its word, or conf holds NaN or Infinity.
+        InvalidId: dag_id or run_id has a character that could end its word.
+        ValueError: conf holds NaN or Infinity.
     """
-    dag_id, run_id = checked_ids(target.dag_id, target.run_id)
+    dag_id, run_id = target.dag_id, target.run_id
+    checked_ids(dag_id, run_id)
     # Pure ASCII, no newline, no single quote inside: one shell word whatever the event holds.
     conf = json.dumps(target.conf, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace(
         "'", "\\u0027"
@@ -65,8 +64,8 @@ def trigger_command(target: ResolvedTarget, logical_date: datetime | None = None
 
 def look_up_command(target: ResolvedTarget) -> str:
     """Write the one command that finds a run by its run_id on every Airflow from 2.7 to 3.x."""
-    dag_id, run_id = checked_ids(target.dag_id, target.run_id)
-    return f"tasks states-for-dag-run -o json {dag_id} {run_id}"
+    checked_ids(target.dag_id, target.run_id)
+    return f"tasks states-for-dag-run -o json {target.dag_id} {target.run_id}"
 
 
 def list_command(*, columns: bool = True) -> str:
@@ -80,20 +79,6 @@ def list_command(*, columns: bool = True) -> str:
 def refuses_logical_date(outcome: Outcome) -> bool:
     """Tell whether Airflow did not know the option, and so started nothing."""
     return isinstance(outcome, Rejected) and "unrecognized arguments: --logical-date" in outcome.text
-
-
-def checked_ids(dag_id: str, run_id: str) -> tuple[str, str]:
-    """Return both as they are; raises ValueError where a character could end its word."""
-    if not _RUN_ID.fullmatch(run_id):
-        raise ValueError(f"run_id {run_id!r} cannot be sent: it must match {_RUN_ID.pattern}")
-    return checked_dag_id(dag_id), run_id
-
-
-def checked_dag_id(dag_id: str) -> str:
-    """Return it as it is; raises ValueError where a character could end its word."""
-    if not _DAG_ID.fullmatch(dag_id):
-        raise ValueError(f"dag_id {dag_id!r} cannot be sent: it must match {_DAG_ID.pattern}")
-    return dag_id
 
 
 @dataclass(frozen=True, slots=True)

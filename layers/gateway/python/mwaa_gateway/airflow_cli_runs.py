@@ -10,7 +10,8 @@ run that was started by command no logical date, and so would never list it: run
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
-from mwaa_gateway.airflow_cli import CommandOutput, checked_dag_id, checked_ids
+from mwaa_gateway.airflow_cli import CommandOutput
+from mwaa_gateway.airflow_ids import checked_ids
 from mwaa_gateway.run_states import RunState, RunsUnknown, run_state
 
 __all__ = ["list_runs_command", "read_failed_tasks", "read_runs", "tasks_command", "wants_other_form"]
@@ -22,16 +23,17 @@ def list_runs_command(dag_id: str, since: float, *, airflow_2: bool) -> str:
     """Write the command that lists a DAG's runs of `since` (seconds since the epoch) and later, with their states.
 
     Raises:
-        ValueError: dag_id has a character that could end its word.
+        InvalidId: dag_id has a character that could end its word.
     """
+    checked_ids(dag_id)
     date = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
     flag = "-d " if airflow_2 else ""
-    return f"dags list-runs -o json --start-date={date} {flag}{checked_dag_id(dag_id)}"
+    return f"dags list-runs -o json --start-date={date} {flag}{dag_id}"
 
 
 def tasks_command(dag_id: str, run_id: str) -> str:
     """Write the command that tells the state of each task of a run."""
-    dag_id, run_id = checked_ids(dag_id, run_id)
+    checked_ids(dag_id, run_id)
     return f"tasks states-for-dag-run -o json {dag_id} {run_id}"
 
 

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mwaa_gateway.airflow_ids import LONGEST_REST_DAG_ID, InvalidId, checked_ids
 from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -34,9 +35,6 @@ from mwaa_gateway.outcomes import (
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 __all__ = [
-    "DAG_ID",
-    "LONGEST_PATH",
-    "RUN_ID",
     "RestAnswer",
     "RestCall",
     "list_call",
@@ -50,11 +48,6 @@ __all__ = [
 ]
 
 DAGS_PER_PAGE = 100  # Airflow's own maximum, unless its [api] maximum_page_limit is lower
-LONGEST_PATH = 64  # of InvokeRestApi; botocore does not check it
-DAG_ID = re.compile(
-    r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}"
-)  # nothing that could end a piece of a path, nor `..`
-RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:+-]{0,249}")
 _LONGEST_TEXT = 500  # characters of Airflow's own words that a reason carries on
 _TAGS_AND_SPACES = re.compile(r"(?:<[^<>]*>|\s)+")
 
@@ -132,10 +125,10 @@ def trigger_call(target: ResolvedTarget, *, logical_date: bool) -> RestCall | Re
     path = _runs_path(target)
     if isinstance(path, Rejected):
         return path
-    if not RUN_ID.fullmatch(target.run_id):
-        return Rejected(
-            Reason.RUN_ID_REFUSED, f"run_id {target.run_id!r} cannot be sent: it must match {RUN_ID.pattern}"
-        )
+    try:
+        checked_ids(target.dag_id, target.run_id)
+    except InvalidId as error:
+        return Rejected.of_invalid_id(error)
     try:
         json.dumps(target.conf, allow_nan=False)
     except ValueError as error:
@@ -196,20 +189,18 @@ def read_list(answer: RestAnswer) -> tuple[tuple[ListedDag, ...], int] | NotList
 
 
 def _runs_path(target: ResolvedTarget) -> str | Rejected:
-    if not DAG_ID.fullmatch(target.dag_id):
-        return Rejected(
-            Reason.AIRFLOW_REFUSED,
-            f"dag_id {target.dag_id!r} cannot be sent: it must match {DAG_ID.pattern}",
-        )
-    path = f"/dags/{target.dag_id}/dagRuns"
-    if len(path) > LONGEST_PATH:
+    try:
+        checked_ids(target.dag_id)
+    except InvalidId as error:
+        return Rejected.of_invalid_id(error)
+    if len(target.dag_id) > LONGEST_REST_DAG_ID:
         return Rejected(
             Reason.DAG_ID_TOO_LONG,
             f"dag_id {target.dag_id!r} has {len(target.dag_id)} characters, and over InvokeRestApi Airflow can be asked for "
-            f"DAGs of up to {LONGEST_PATH - len(path) + len(target.dag_id)} only: give environment {target.environment!r} "
+            f"DAGs of up to {LONGEST_REST_DAG_ID} only: give environment {target.environment!r} "
             "transport: cli, by taking it out of RestEnvironments, or give the DAG a shorter id",
         )
-    return path
+    return f"/dags/{target.dag_id}/dagRuns"
 
 
 def wants_logical_date(answer: RestAnswer) -> bool | None:

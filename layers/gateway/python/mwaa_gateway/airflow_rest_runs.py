@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
-from mwaa_gateway.airflow_rest import DAG_ID, LONGEST_PATH, RUN_ID, RestAnswer, RestCall
+from mwaa_gateway.airflow_ids import LONGEST_REST_PATH, checked_ids
+from mwaa_gateway.airflow_rest import RestAnswer, RestCall
 from mwaa_gateway.run_states import (
     TASK_ID,
     Marking,
@@ -172,13 +173,11 @@ def read_failed_run(answer: RestAnswer) -> Marking:
 
 def fits_invoke_rest_api(call: RestCall) -> bool:
     """Tell whether InvokeRestApi takes the call's path."""
-    return len(call.path) <= LONGEST_PATH
+    return len(call.path) <= LONGEST_REST_PATH
 
 
 def _run_path(dag_id: str, run_id: str) -> str:
-    for name, value, allowed in (("dag_id", dag_id, DAG_ID), ("run_id", run_id, RUN_ID)):
-        if not allowed.fullmatch(value):
-            raise ValueError(f"{name} {value!r} cannot be sent: it must match {allowed.pattern}")
+    checked_ids(dag_id, run_id)
     return f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Literal, get_args
 
+from mwaa_gateway.airflow_ids import DAG_ID, DAG_ID_WORDS
 from mwaa_gateway.errors import GatewayError, MalformedEvent
 from mwaa_gateway.events.event import Event, derived_id, identity_of
 from mwaa_gateway.payloads import dig, kind_of, refuse_beyond_limits
@@ -228,7 +229,10 @@ def _dag(named: Any) -> NamedDag | None:
         raise InvalidTask(
             'dag has to be {"environment": …, "dag_id": …}; leave it out to have the rules decide'
         )
-    return NamedDag(_text(named["environment"], "dag.environment"), _text(named["dag_id"], "dag.dag_id"))
+    dag_id = _text(named["dag_id"], "dag.dag_id")
+    if not DAG_ID.fullmatch(dag_id):
+        raise InvalidTask(f"dag.dag_id is {dag_id[:200]!r}; expected {DAG_ID_WORDS}")
+    return NamedDag(_text(named["environment"], "dag.environment"), dag_id)
 
 
 def _wait(wait: Any, token: Token | None) -> Wait | None:

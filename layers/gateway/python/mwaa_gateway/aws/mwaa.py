@@ -25,6 +25,7 @@ from mwaa_gateway.airflow_cli import (
     refuses_logical_date,
     trigger_command,
 )
+from mwaa_gateway.airflow_ids import InvalidId
 from mwaa_gateway.aws.calls import unavailable_unless_answered
 from mwaa_gateway.aws.web_server import HttpAnswer, WebServer, WebServerWay
 from mwaa_gateway.catalog import ListedDag, NotListed
@@ -77,6 +78,8 @@ class CliTransport:
         dated = target.watched and self._knows_logical_date
         try:
             command = trigger_command(target, self._utc_now() if dated else None)
+        except InvalidId as error:
+            return Rejected.of_invalid_id(error)
         except ValueError as error:
             return Rejected(Reason.CONF_REFUSED, str(error))
         outcome = self._run(command, lambda status, body: read_trigger(status, body, target))
@@ -89,8 +92,8 @@ class CliTransport:
         """Find the run by its run_id."""
         try:
             command = look_up_command(target)
-        except ValueError as error:
-            return Rejected(Reason.RUN_ID_REFUSED, str(error))
+        except InvalidId as error:
+            return Rejected.of_invalid_id(error)
         return self._run(command, lambda status, body: read_look_up(status, body, target))
 
     def list_dags(self) -> tuple[ListedDag, ...] | NotListed:

@@ -34,17 +34,19 @@ def parse_rule(
     environments: Collection[str] | None,
     version: int = 0,
     claim_check_bucket: str = "",
+    rest_environments: Collection[str] = (),
 ) -> Rule:
     """Check a rule as its author wrote it and resolve what is sugar.
 
     `environments` are the names the gateway knows; None leaves the names unchecked. `claim_check_bucket` is the gateway's
-    own bucket, whose events no rule may ask for; empty where it is not known.
+    own bucket, whose events no rule may ask for; empty where it is not known. `rest_environments` are those reached by
+    InvokeRestApi, which takes only short DAG ids; nothing says so when a stored rule is read, as dispatch then decides.
 
     Raises:
         InvalidRule: The rule cannot be used; holds every problem, each with its field and what to write
         instead.
     """
-    reading = _RuleReading(environments, claim_check_bucket)
+    reading = _RuleReading(environments, claim_check_bucket, rest_environments)
     rule = reading.rule(document, version)
     if reading.problems or rule is None:
         rule_id = document.get("id") if isinstance(document, Mapping) else None
@@ -86,8 +88,14 @@ _RULE_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 class _RuleReading(Reading):
     """One reading of one rule."""
 
-    def __init__(self, environments: Collection[str] | None, claim_check_bucket: str) -> None:
+    def __init__(
+        self,
+        environments: Collection[str] | None,
+        claim_check_bucket: str,
+        rest_environments: Collection[str],
+    ) -> None:
         super().__init__()
+        self._rest_environments = rest_environments
         self._environments = environments
         self._claim_check_bucket = claim_check_bucket
 
@@ -110,7 +118,7 @@ class _RuleReading(Reading):
         captured = [name for capture in captures for name in capture.names]
         dedupe_key = self._dedupe_key(document["dedupe_key"], captured) if "dedupe_key" in document else None
         on_replay = self._on_replay(document.get("on_replay", "dedupe"))
-        targets = read_targets(self, document, self._environments, captured)
+        targets = read_targets(self, document, self._environments, captured, self._rest_environments)
         age = self._age(document["maximum_event_age"]) if "maximum_event_age" in document else None
         if self.problems or pattern is None:
             return None

@@ -1,9 +1,9 @@
 """A rule and its targets, checked: what `parse_rule` returns, and how it is written again."""
 
-import re
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
+from mwaa_gateway.airflow_ids import DAG_ID
 from mwaa_gateway.captures import Capture
 from mwaa_gateway.input_transformer import InputTransformer
 from mwaa_gateway.patterns import Pattern
@@ -11,10 +11,9 @@ from mwaa_gateway.rules.fields import duration
 from mwaa_gateway.text_templates import TextTemplate
 from mwaa_gateway.value_patterns import Wildcard
 
-__all__ = ["DAG_ID", "DedupeKey", "LargeConf", "Rule", "State", "Target", "WhenPaused"]
+__all__ = ["DedupeKey", "LargeConf", "Rule", "State", "Target", "WhenPaused"]
 
 State = Literal["ENABLED", "DISABLED", "SHADOW"]
-DAG_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,250}")
 LargeConf = Literal["reject", "claim_check"]
 WhenPaused = Literal["queue", "hold", "reject"]
 

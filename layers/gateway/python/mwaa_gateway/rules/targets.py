@@ -4,9 +4,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, TypeGuard
 
+from mwaa_gateway.airflow_ids import DAG_ID, DAG_ID_WORDS, LONGEST_REST_DAG_ID
 from mwaa_gateway.input_transformer import InputTransformer, validate_transformer
 from mwaa_gateway.rules.fields import Reading, nearest
-from mwaa_gateway.rules.rule import DAG_ID, LargeConf, Target, WhenPaused
+from mwaa_gateway.rules.rule import LargeConf, Target, WhenPaused
 from mwaa_gateway.text_templates import TextTemplate, parse_text_template
 
 __all__ = ["read_targets"]
@@ -25,8 +26,7 @@ _FIELDS: Final = (
 )
 _TARGET_ID: Final = re.compile(r"[a-z0-9_-]{1,40}")
 _ENVIRONMENT: Final = re.compile(r"[a-zA-Z][0-9a-zA-Z_-]{0,79}")
-_DAG_ID_WORDS: Final = "letters, digits, '_', '.' and '-', at most 250"
-_ALLOWED: Final = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_.*-]{1,250}")
+_ALLOWED: Final = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_*][A-Za-z0-9_.*-]{0,249}")
 
 
 def read_targets(
@@ -34,12 +34,13 @@ def read_targets(
     document: Mapping[str, Any],
     environments: Collection[str] | None,
     captured: Collection[str],
+    rest_environments: Collection[str] = (),
 ) -> tuple[Target, ...]:
     """Read `targets` or `target`; `captured` are the names that the rule's captures bring."""
     if ("targets" in document) == ("target" in document):
         reading.refuse("targets", "write either `targets` (a list) or `target` (one, with the id `default`)")
         return ()
-    of = _TargetReading(reading, environments, captured)
+    of = _TargetReading(reading, environments, captured, rest_environments)
     if "target" in document:
         return (of.target(document["target"], "target", default_id="default"),)
     written = document["targets"]
@@ -63,11 +64,16 @@ class _TargetReading:
     """Reads the targets of one rule."""
 
     def __init__(
-        self, reading: Reading, environments: Collection[str] | None, captured: Collection[str]
+        self,
+        reading: Reading,
+        environments: Collection[str] | None,
+        captured: Collection[str],
+        rest_environments: Collection[str],
     ) -> None:
         self._reading = reading
         self._environments = environments
         self._captured = captured
+        self._rest_environments = rest_environments
 
     def target(self, written: object, field: str, default_id: str | None) -> Target:
         reading = self._reading
@@ -81,6 +87,9 @@ class _TargetReading:
         environment = self._environment(written, field)
         dag_id, template = self._dag_id(written, field)
         allowed = self._allowed(written, field)
+        if environment in self._rest_environments:
+            self._refuse_long(f"{field}.dag_id", [] if template else [dag_id])
+            self._refuse_long(f"{field}.allowed_dag_ids", allowed)
         transformer = self._transformer(written, field, target_id)
         large_conf = self._large_conf(written, field)
         when_paused: WhenPaused = "queue"
@@ -132,15 +141,15 @@ class _TargetReading:
         """Return the dag_id as written, and its template where it takes values from the event."""
         value = written.get("dag_id")
         if not _takes_values(value):
-            return self._reading.text(written, "dag_id", field, DAG_ID, _DAG_ID_WORDS), None
+            return self._reading.text(written, "dag_id", field, DAG_ID, DAG_ID_WORDS), None
         try:
             template = parse_text_template(value, {*self._captured, *_input_names(written)})
         except ValueError as error:
             self._reading.refuse(f"{field}.dag_id", str(error))
             return value, None
-        plain = "".join(part for part in template.parts if isinstance(part, str))
-        if plain and not DAG_ID.fullmatch(plain):
-            self._reading.refuse(f"{field}.dag_id", f"is {value!r}; write {_DAG_ID_WORDS}, around the values")
+        filled = "".join(part if isinstance(part, str) else "x" for part in template.parts)
+        if not DAG_ID.fullmatch(filled):
+            self._reading.refuse(f"{field}.dag_id", f"is {value!r}; around its values, write {DAG_ID_WORDS}")
         return value, template
 
     def _allowed(self, written: Mapping[str, Any], field: str) -> tuple[str, ...]:
@@ -170,6 +179,16 @@ class _TargetReading:
                     f"is {entry!r}; write a dag_id, or one with * for any run of characters, as in ingest_*",
                 )
         return tuple(map(str, allowed))
+
+    def _refuse_long(self, where: str, dag_ids: Iterable[str]) -> None:
+        """Refuse DAG ids that InvokeRestApi has no room for; of a pattern, only what is no `*` counts."""
+        for dag_id in dag_ids:
+            if (length := len(dag_id.replace("*", ""))) > LONGEST_REST_DAG_ID:
+                self._reading.refuse(
+                    where,
+                    f"{dag_id!r} has {length} characters, and the environment is reached by InvokeRestApi, which takes "
+                    f"{LONGEST_REST_DAG_ID} at most: give the DAG a shorter id, or the environment the transport cli",
+                )
 
     def _large_conf(self, written: Mapping[str, Any], field: str) -> LargeConf:
         match written.get("large_conf", "reject"):
