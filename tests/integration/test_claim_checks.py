@@ -37,6 +37,13 @@ def test_a_conf_is_read_back_as_it_was(s3) -> None:
     assert {"rows": ["é", 1, None]} == json.loads(found["Body"].read())
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_conf_that_is_no_json_is_not_put_there(number: float) -> None:
+    """NaN and Infinity are Python's own: the DAG's JSON reader may refuse the whole conf."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        claim_check(CONF | {"n": number}, bucket="large-confs", environment="analytics", run_id="evt__a__0")
+
+
 def test_a_bucket_that_does_not_answer(s3) -> None:
     """Told to ingress, which sends no request then."""
     _, check = claim_check(CONF, bucket="no-such-bucket", environment="analytics", run_id="evt__a__0")

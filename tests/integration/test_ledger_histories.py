@@ -228,6 +228,8 @@ def row_of(row: Row) -> tuple[Any, ...]:
         row.redrives,
         row.reopened_after,
         row.first_attempt_at,
+        row.aged,
+        row.ages_from,
         row.request.target.environment,
         row.request.target.dag_id,
         getattr(row.outcome, "reason", ""),
@@ -246,6 +248,7 @@ def row_of_item(item: dict[str, Any]) -> tuple[Any, ...]:
         int(item["redrives"]["N"]),
         int(item.get("reopened_after", {}).get("N", 0)),
         first_attempt_at(item),
+        *age(item),
         item["environment"]["S"],
         item["dag_id"]["S"],
         item.get("reason", {}).get("S", ""),
@@ -255,6 +258,13 @@ def row_of_item(item: dict[str, Any]) -> tuple[Any, ...]:
 def first_attempt_at(item: dict[str, Any]) -> float | None:
     at = item.get("reopened_at") or item.get("first_attempt_at")
     return None if at is None else float(at["N"])
+
+
+def age(item: dict[str, Any]) -> tuple[float, float | None]:
+    """How old it was when it was last noted, and since when it has aged; None while its environment is away."""
+    if "aged" not in item:
+        return 0.0, first_attempt_at(item)
+    return float(item["aged"]["N"]), float(item["ages_from"]["N"]) if "ages_from" in item else None
 
 
 @pytest.mark.guarantee(12, 13, 23)

@@ -20,6 +20,7 @@ from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
+    NotRunnable,
     OutcomeUnknown,
     Reason,
     Rejected,
@@ -170,6 +171,17 @@ def test_a_dead_request_is_reopened_with_a_fresh_age(ledger: Ledger) -> None:
     assert 1 == claim.tries
 
 
+@pytest.mark.parametrize("ageing", [True, False], ids=["ageing", "away"])
+def test_a_request_that_died_of_old_age_is_redriven_with_no_age(ledger: Ledger, *, ageing: bool) -> None:
+    """Else it would die again at its first 503, whatever the operator has repaired."""
+    ledger.note(claimed(ledger), BUSY, 1_600.0)
+    ledger.note(claimed(ledger, now=2_000.0), BUSY, 2_001.0, ageing=ageing)
+    last = claimed(ledger, now=2_100.0)
+    assert last.age(2_100.0) > 600
+    assert ledger.finish(last, Rejected(Reason.TOO_OLD, "tried for too long"), 2_101.0)
+    assert 0 == claimed(ledger, redriven(), now=FIVE_DAYS).age(FIVE_DAYS)
+
+
 def test_a_redriven_request_is_what_was_pinned(ledger: Ledger) -> None:
     """Whatever the message says."""
     dead(ledger)
@@ -241,6 +253,27 @@ def test_a_redrive_of_what_the_ledger_has_forgotten_is_a_first_attempt(ledger: L
     assert 2 == claimed(ledger, redriven(3)).attempt
 
 
+def test_a_late_message_does_not_lower_the_number_of_redrives(ledger: Ledger) -> None:
+    """The row keeps the highest number it has seen: an old redrive that arrives later reopens nothing."""
+    claimed(ledger, redriven(2))
+    claim = claimed(ledger, now=1_001.0)
+    assert 2 == claim.request.redrive
+    assert ledger.finish(claim, NO, 1_002.0)
+    assert isinstance(ledger.claim(redriven(1), 1_003.0), Finished)
+
+
+def test_an_accepted_run_is_untold_until_the_row_says_that_it_will_not_start(ledger: Ledger) -> None:
+    """A redelivery reads from `untold_since` that it still has to report the run, and since when."""
+    assert ledger.finish(claimed(ledger), Triggered(), 1_001.0)
+    accepted = ledger.claim(a_request(), 1_002.0)
+    assert isinstance(accepted, Finished)
+    assert 1_001.0 == accepted.untold_since
+    ledger.tell(a_request(), NotRunnable.PAUSED)
+    reported = ledger.claim(a_request(), 1_003.0)
+    assert isinstance(reported, Finished)
+    assert reported.untold_since is None
+
+
 # --- held -----------------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +288,13 @@ def test_a_held_request_is_parked_and_pinned(ledger: Ledger) -> None:
     assert Finished(a_request().target.run_id, BRAKE) == held(ledger)
     assert Finished(a_request().target.run_id, BRAKE) == ledger.claim(a_request(dag_id="other"), 1_001.0)
     assert redriven() == claimed(ledger, redriven(dag_id="other")).request
+
+
+def test_a_claimed_request_can_be_held(ledger: Ledger) -> None:
+    """`when_paused: hold` holds what the claim returned, which was read back from the row."""
+    claim = claimed(ledger)
+    ledger.note(claim, Retryable(Reason.DAG_PAUSED, "paused"), 1_001.0)
+    assert Finished(a_request().target.run_id, BRAKE) == held(ledger, claim.request)
 
 
 def test_what_was_never_tried_is_released_as_new(ledger: Ledger) -> None:
@@ -405,8 +445,18 @@ def test_what_is_held_lies_in_the_index_and_is_never_forgotten(dynamodb) -> None
         item(dynamodb)["expires_at"]["N"],
     )
     held(table)
+    assert "expires_at" not in item(dynamodb)
     assert table.finish(claim, Triggered(), FIVE_DAYS)
     assert ([], True) == (indexed(dynamodb), "expires_at" in item(dynamodb))
+
+
+def test_a_redrive_that_is_held_is_never_forgotten(dynamodb) -> None:
+    """It was dead, with an end of its time; DynamoDB must not delete it while somebody may still release it."""
+    table = LedgerTable(dynamodb, "ledger")
+    dead(table)
+    assert "expires_at" in item(dynamodb)
+    held(table, redriven())
+    assert ("held", False) == (item(dynamodb)["state"]["S"], "expires_at" in item(dynamodb))
 
 
 def test_a_cancelled_request_is_dead_and_its_release_on_the_way_opens_nothing(dynamodb) -> None:
@@ -469,7 +519,7 @@ def test_rows_of_the_version_before_are_read_and_redriven(dynamodb) -> None:
         UpdateExpression="SET request_body = :body REMOVE rule_id, rule_version, redrives, stopped_shard, doubtful",
         ExpressionAttributeValues={":body": {"B": zlib.compress(old_body.encode())}},
     )
-    assert isinstance(table.claim(a_request(), 1_002.0), Finished)
+    assert Finished(a_request().target.run_id, NO, redrives=0) == table.claim(a_request(), 1_002.0)
     assert redriven() == claimed(table, redriven()).request
 
 

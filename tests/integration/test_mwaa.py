@@ -6,7 +6,7 @@ import logging
 import shlex
 import socket
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from botocore.stub import Stubber
@@ -71,6 +71,29 @@ def test_a_command_is_posted_as_mwaa_documents_it(environment: Environment) -> N
     assert received.headers["Authorization"] == f"Bearer {TOKEN}"
     assert received.headers["Content-Type"] == "text/plain"
     assert shlex.split(received.body.decode())[-2:] == ['--conf={"key":"it\\u0027s"}', "ingest_orders"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "commands"),
+    [
+        ("airflow.exceptions.DagNotFound: Dag id ingest_orders not found in DagModel", 1),
+        ("airflow dags trigger command error: unrecognized arguments: --logical-date=2026", 2),
+        ("airflow dags trigger command error: argument --conf: not JSON", 1),
+    ],
+    ids=["no DAG", "no such option", "other usage"],
+)
+def test_only_an_airflow_that_does_not_know_the_date_is_asked_again_without_it(
+    environment: Environment, refusal: str, commands: int
+) -> None:
+    """Any other refusal is one command, and the next run that somebody waits for still gets its date."""
+    environment.issue_token()
+    environment.server.answers = [Answer(body=output(stderr=refusal)), Answer(body=CREATED)]
+    watched = replace(TARGET, watched=True)
+    environment.transport.trigger(watched)
+    assert commands == len(environment.server.received)
+    environment.server.answers = [Answer(body=CREATED)]
+    assert Triggered() == environment.transport.trigger(watched)
+    assert (commands == 1) == (b"--logical-date=" in environment.server.received[-1].body)
 
 
 def test_a_look_up_asks_by_run_id(environment: Environment) -> None:

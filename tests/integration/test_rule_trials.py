@@ -302,11 +302,16 @@ def test_a_trial_is_what_ingest_does() -> None:
     """Every rule of a generated set that matches one by one is in the trial, and no other."""
     rules = [parse_rule({**rule, "state": "ENABLED"}, environments=None) for rule in yaml.safe_load(RULES)]
     events = read_events([EVENTS])
+    tried = matched = 0
     for trial in try_events(rules, events, environments=None):
         if isinstance(trial.event.event, MalformedEvent):
             continue
         matching = {rule.id for rule in rules if rule.pattern.matches(trial.event.event.envelope)}
         assert matching == {result.rule_id for result in trial.results}
+        tried, matched = tried + 1, matched + bool(matching)
+    assert 0 < matched < tried
+    readable = [event for event in events if not isinstance(event.event, MalformedEvent)]
+    assert len(readable) == tried
 
 
 class TestExplain:

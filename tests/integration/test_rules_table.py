@@ -449,7 +449,9 @@ class TestSideBySide:
             put(store, a_rule("alices"))
         assert (store.get(ORDERS).version, store.get(ORDERS).updated_by) == (1, "bob")
 
-    @pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError"])
+    @pytest.mark.parametrize(
+        "reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"]
+    )
     def test_a_transaction_that_met_another_one_is_sent_again(
         self, client, store: RulesStore, reason: str
     ) -> None:

@@ -562,7 +562,13 @@ UNREACHABLE = Retryable(Reason.ENVIRONMENT_UNREACHABLE, "no connection")
 
 @pytest.mark.parametrize(
     "failure",
-    [BUSY, UNREACHABLE, Retryable(Reason.TOKEN_UNAVAILABLE, ""), Retryable(Reason.TOKEN_REFUSED, "")],
+    [
+        BUSY,
+        UNREACHABLE,
+        Retryable(Reason.TOKEN_UNAVAILABLE, ""),
+        Retryable(Reason.TOKEN_REFUSED, ""),
+        Retryable(Reason.ACCESS_DENIED, ""),
+    ],
     ids=lambda failure: failure.reason,
 )
 def test_while_the_environment_is_away_the_others_wait_without_asking(
@@ -665,6 +671,14 @@ def test_who_waited_for_two_weeks_is_dead_and_says_so(gated: Gateway) -> None:
     assert all("waited for 14 days for its environment" in outcome.text for outcome in outcomes.values())
     again = gated.deliver(replace(a_request("waits"), redrive=1), waiting_since=gated.time)
     assert waits(again)
+
+
+def test_two_weeks_in_the_queue_are_no_reason_to_die_where_the_environment_answers(gated: Gateway) -> None:
+    """The fourteen days are for an environment that is away: here one 503 is one more try."""
+    gated.airflow.answers = [BUSY]
+    requested_at, gated.time = gated.time, gated.time + 15 * DAY
+    assert isinstance(gated.deliver(a_request("waited"), waiting_since=requested_at).outcome, Retryable)
+    assert Triggered() == gated.deliver(a_request("waited"), waiting_since=requested_at).outcome
 
 
 def test_a_few_failures_delay_only_their_own_messages(gated: Gateway) -> None:
@@ -1018,6 +1032,24 @@ def test_a_hundred_redriven_at_once_wait_for_the_first_of_them(gated: Gateway) -
     assert {Retryable} == {type(dispatched.outcome) for dispatched in others}
     for request in crowd[1:]:
         assert Triggered() == gated.deliver(replace(request, redrive=1)).outcome
+
+
+def test_a_hundred_redriven_for_a_dag_that_is_still_missing_have_their_grace(gated: Gateway) -> None:
+    """One probe after another finds no DAG: the others die with it once their own grace is over, and not before."""
+    missing_for_long(gated)
+    crowd = [redriven(1, f"crowd-{number}", dag_id="late") for number in range(100)]
+    for request in crowd:
+        claim = gated.ledger.claim(replace(request, redrive=0), gated.time)
+        assert isinstance(claim, Claim)
+        gated.ledger.finish(claim, MISSING, gated.time)
+    gated.airflow.answers = [MISSING] * 1_000
+    redriven_at = gated.time
+    while gated.time < redriven_at + GRACE:
+        assert {Retryable} == {type(gated.deliver(request).outcome) for request in crowd}
+        gated.time += 31
+    asked = len(gated.airflow.commands)
+    assert {Rejected} == {type(gated.deliver(request).outcome) for request in crowd}
+    assert len(gated.airflow.commands) <= asked + 1
 
 
 def test_a_redriven_request_gives_its_dag_a_grace_of_its_own(gated: Gateway) -> None:

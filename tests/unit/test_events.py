@@ -107,6 +107,11 @@ EXPECTED = {
     "queued_redriven": [f"{TOPIC}|95df01b4-ee98-5cb9-9903-4c221d41eb5e"],
     "queued_redriven_forged_s3_put": [NOT_BELIEVED],
 }
+WITH_EVENTS = [
+    name
+    for name, results in EXPECTED.items()
+    if any(result.startswith(("s3|", "sns|", "eventbridge|")) for result in results)
+]
 
 
 def sample(name: str) -> Any:
@@ -145,25 +150,26 @@ class TestSamples:
         results = [result.identity if isinstance(result, Event) else str(result) for result in parsed(name)]
         assert results == EXPECTED[name]
 
-    @pytest.mark.parametrize("name", EXPECTED)
+    @pytest.mark.parametrize("name", WITH_EVENTS)
     def test_envelope_is_eventbridges(self, name: str):
         """Whatever arrives, rules and transformers find EventBridge's fields; and it is JSON."""
-        for event in parsed(name):
-            if isinstance(event, Event):
-                required = {
-                    "version",
-                    "id",
-                    "detail-type",
-                    "source",
-                    "account",
-                    "time",
-                    "region",
-                    "resources",
-                    "detail",
-                }
-                assert required <= event.envelope.keys()
-                assert event.id == event.envelope["id"]
-                json.dumps(event.envelope, allow_nan=False)
+        events = [event for event in parsed(name) if isinstance(event, Event)]
+        assert events
+        for event in events:
+            required = {
+                "version",
+                "id",
+                "detail-type",
+                "source",
+                "account",
+                "time",
+                "region",
+                "resources",
+                "detail",
+            }
+            assert required <= event.envelope.keys()
+            assert event.id == event.envelope["id"]
+            json.dumps(event.envelope, allow_nan=False)
 
     @pytest.mark.parametrize("name", EXPECTED)
     def test_again_is_the_same(self, name: str):

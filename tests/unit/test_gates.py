@@ -33,6 +33,20 @@ def test_an_environment_that_is_away_is_away_for_its_own_new_sandboxes_only(stor
     assert isinstance(sandbox(store, "science").admit(target("science"), 3.5), Pass)
 
 
+@pytest.mark.parametrize(
+    "reason", [Reason.AIRFLOW_REFUSED, Reason.RUN_NOT_THERE, Reason.OVERTAKEN, Reason.DAG_CATALOG_AWAITED]
+)
+def test_what_is_not_the_environments_failure_leaves_its_gate_open(
+    store: FakeGateStore, reason: Reason
+) -> None:
+    """Airflow answered, or was not asked: other requests for this environment do not wait."""
+    gates = sandbox(store, "analytics")
+    for now in (1.0, 2.0, 3.0):
+        gates.report(target("analytics"), Retryable(reason, "not the environment's"), now)
+    assert gates.away_for(4.0) is None
+    assert isinstance(sandbox(store, "analytics").admit(target("analytics"), 4.0), Pass)
+
+
 def test_a_dag_that_appears_in_one_environment_is_still_missing_in_the_other(store: FakeGateStore) -> None:
     """There one probe goes on asking for it."""
     here, beside_it, there = (sandbox(store, name) for name in ("analytics", "analytics", "science"))

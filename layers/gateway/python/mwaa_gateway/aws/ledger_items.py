@@ -67,9 +67,8 @@ def read_claim(item: Item) -> Claim:
     ages_from: float | None = first_attempt_at
     if "aged" in item:
         ages_from = float(item["ages_from"]["N"]) if "ages_from" in item else None
-    # Rows of versions before this one may have no redrives, and no age.
     pinned = TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))
-    redrives = int(item.get("redrives", {}).get("N", 0))
+    redrives = int(item["redrives"]["N"])  # each claim writes it where an earlier version has not
     return Claim(
         request=pinned if pinned.redrive == redrives else replace(pinned, redrive=redrives),
         attempt=int(item["attempt"]["N"]),
