@@ -263,4 +263,10 @@ FAULTS = (
         "Any of these with everything logged",
         "No CLI token, web login or Authorization header in any log, message, metric, table row or exception",
     ),
+    Fault(
+        45,
+        DATA,
+        "EventBridge, SNS or Lambda gives up a delivery; the key or permission that stopped it still fails",
+        "The event waits in a queue that does not depend on that key or permission; if that fails too, an alarm says so",
+    ),
 )

@@ -46,8 +46,8 @@ EVERYTHING = {
     "RestEnvironments": "legacy",
     "TaskDags": "analytics/*",
     "UnwrapTopicArns": "arn:aws:sns:eu-central-1:123456789012:s3-uploads",
-    "VpcSecurityGroupIds": "sg-0123",
-    "VpcSubnetIds": "subnet-01,subnet-02",
+    "VpcSecurityGroupIds": "sg-0123456789abcdef0",
+    "VpcSubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
     "WebLoginRole": "Viewer",
     "WebServerCaBundle": "/opt/ca.pem",
     "WebServerHost": "airflow.example.com",
@@ -156,7 +156,9 @@ class _Resolver:
         return {
             "Ref": self._named,
             "Fn::GetAtt": lambda path: f"<{path[0]}.{path[1]}>",
-            "Fn::Sub": lambda text: re.sub(r"\$\{([^}]+)\}", lambda found: str(self._named(found[1])), text),
+            "Fn::Sub": self._substitute,
+            "Fn::Select": lambda given: self._value(given[1])[given[0]],
+            # Delimiters are plain text: CloudFormation documents functions for the list and the source alone.
             "Fn::Join": lambda given: given[0].join(map(str, self._value(given[1]))),
             "Fn::Split": lambda given: self._value(given[1]).split(given[0]),
             "Fn::If": lambda given: self._value(given[1] if self._conditions[given[0]] else given[2]),
@@ -167,6 +169,11 @@ class _Resolver:
                 str(self._value(given[0])) == str(self._value(given[1]))
             ),  # texts to AWS
         }
+
+    def _substitute(self, given: Any) -> str:
+        text, own = given if isinstance(given, list) else (given, {})
+        own = {name: self._value(value) for name, value in own.items()}
+        return re.sub(r"\$\{([^}]+)\}", lambda found: str(own.get(found[1], self._named(found[1]))), text)
 
     def _named(self, name: str) -> Any:
         return _NOTHING if name == "AWS::NoValue" else self._values.get(name, f"<{name}>")

@@ -57,11 +57,15 @@ def test_no_loop_is_left_unfinished(expand, count):
     text = json.dumps(expand(*NAMES[:count]).cloudformation)
     known = "|".join(re.escape(name) for name in PSEUDO_PARAMETERS)
     variables = set(re.findall(r"[$&]\{(?!" + known + r")([^}]*)\}", text))
-    assert variables == {
+    names = {"After", "Before", "Name"}  # of Fn::Sub's own
+    assert variables - names == {
         "ClaimCheckBucket.Arn",
         "LandingBucket.Arn",
         "LandingBucketName",
         "LedgerTable.Arn",
+        "MwaaEnvironmentName",
+        "RestApiRole",
+        "WebLoginRole",
     }
     assert "Fn::ForEach" not in text
 
@@ -98,11 +102,15 @@ def test_names_follow_the_stack_and_the_environment(expand):
         ("{environment}", "analytics"),
         ("acme-{environment}-prod", "acme-analytics-prod"),
         ("acme_prod", "acme_prod"),
+        ("{environment}-prod", "analytics-prod"),
+        ("acme-{environment}", "acme-analytics"),
     ],
 )
 def test_the_name_on_mwaa_may_be_another(expand, pattern, expected):
     """Rules say `analytics` in every stage; the dispatcher asks for, and may only ask for, what MWAA calls it there."""
-    template = expand("analytics", MwaaEnvironmentName=pattern)
+    template = expand(
+        "analytics", MwaaEnvironmentName=pattern, RestEnvironments="analytics", WebLoginRole="User"
+    )
     dispatcher = template.resources["dispatcheranalytics"]["Properties"]
     assert dispatcher["Environment"]["Variables"]["ENVIRONMENT"] == "analytics"
     assert dispatcher["Environment"]["Variables"]["MWAA_ENVIRONMENT_NAME"] == expected
@@ -111,6 +119,27 @@ def test_the_name_on_mwaa_may_be_another(expand, pattern, expected):
     ]
     allowed = [statement["Resource"] for statement in role if statement["Sid"] == "StartRuns"]
     assert allowed == [f"arn:aws:airflow:eu-central-1:123456789012:environment/{expected}"]
+    everywhere = re.findall(
+        r'"(?:arn:aws:airflow:eu-central-1:123456789012:(?:environment|role)/|MWAA_ENVIRONMENT_NAME": ")([^"/]*)',
+        json.dumps(template.resources),
+    )
+    assert everywhere == [expected] * 7
+
+
+@pytest.mark.parametrize(
+    ("pattern", "accepted"),
+    [
+        ("acme-prod", True),
+        ("acme-{environment}-prod", True),
+        ("{environment}", True),
+        ("{environment}-{environment}", False),
+        ("acme-{env}", False),
+        ("acme-{environment", False),
+    ],
+)
+def test_a_name_on_mwaa_with_another_placeholder_is_refused_before_the_deploy(source, pattern, accepted):
+    """Fn::Split takes one {environment} into account; anything else in braces is a slip."""
+    assert bool(re.search(source["Parameters"]["MwaaEnvironmentName"]["AllowedPattern"], pattern)) == accepted
 
 
 @pytest.mark.parametrize(

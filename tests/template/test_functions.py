@@ -291,7 +291,10 @@ def test_only_who_asks_airflow_joins_the_vpc_and_only_when_told(expand):
     """Ingress functions talk to AWS alone; private web servers are the dispatchers' and watchers' matter."""
     inside = expand("analytics", **EVERYTHING).of_type("AWS::Lambda::Function")
     vpc = {name: function["VpcConfig"] for name, function in inside.items() if "VpcConfig" in function}
-    joined = {"SubnetIds": ["subnet-01", "subnet-02"], "SecurityGroupIds": ["sg-0123"]}
+    joined = {
+        "SubnetIds": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+        "SecurityGroupIds": ["sg-0123456789abcdef0"],
+    }
     assert vpc == {"dispatcheranalytics": joined, "watcheranalytics": joined}
     outside = expand("analytics").of_type("AWS::Lambda::Function")
     assert [name for name, function in outside.items() if "VpcConfig" in function] == []

@@ -121,7 +121,7 @@ def test_without_a_key_of_ones_own_sqs_encrypts_with_its_own(expand):
 
 
 def test_ones_own_key_encrypts_everything_that_is_stored(expand):
-    """KmsKeyArn reaches every queue, table, topic, bus, bucket, log group and function, and every role may use it."""
+    """KmsKeyArn reaches every table, topic, bus, bucket, log group, function and queue but two; every role may use it."""
     template = expand("analytics", "legacy", **EVERYTHING)
     stores = {
         "AWS::DynamoDB::Table",
@@ -138,7 +138,8 @@ def test_ones_own_key_encrypts_everything_that_is_stored(expand):
         for name, body in template.resources.items()
         if body["Type"] in stores and EVERYTHING["KmsKeyArn"] not in json.dumps(body)
     ]
-    assert without == []
+    # What AWS could not deliver: test_dead_letter_paths.py says why these two are under SQS's key.
+    assert without == ["IngressDlq", "IngressRetryQueue"]
     assert EVERYTHING["KmsKeyArn"] not in json.dumps(expand("analytics", "legacy").resources)
 
 

@@ -1,5 +1,6 @@
-"""What the tools say that others will run on this template: SAM CLI, cfn-lint, checkov, uv."""
+"""What the tools say that others will run on this template: SAM CLI, cfn-lint, AWS's validator, checkov, uv."""
 
+import copy
 import json
 import shutil
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cloudformation_validate import CompositeEngine, TemplateContent
 
 from local_stack.ministack import REGION
 from template.expansion import EVERYTHING, ROOT
@@ -34,6 +36,46 @@ def test_cfn_lint_finds_nothing(expand, tmp_path):
     rules = ("--append-rules", "cfn_lint_serverless.rules")
     result = run(tool(cfn_lint), *rules, "--template", *_written(templates, tmp_path))
     assert result.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def validator() -> CompositeEngine:
+    """AWS's own offline validator: it knows where CloudFormation documents an intrinsic function, and each schema."""
+    return CompositeEngine()
+
+
+def test_awss_validator_finds_nothing_in_the_source(validator, source):
+    """Loops, conditions and functions as they are written, before any tool has unrolled or translated them."""
+    assert _errors(validator, source) == []
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_awss_validator_finds_nothing_in_what_is_deployed(validator, expand, name):
+    """What CloudFormation is given after the transforms, each parameter with the value that it is expanded for."""
+    template = copy.deepcopy(expand("analytics", "legacy", **PARAMETERS[name]).cloudformation)
+    for parameter, value in PARAMETERS[name].items():
+        template["Parameters"][parameter]["Default"] = value
+    assert _errors(validator, template) == []
+
+
+def test_awss_validator_sees_a_function_where_cloudformation_documents_none(validator, source):
+    """The check can fail: the delimiter of Fn::Join is plain text."""
+    broken = copy.deepcopy(source)
+    broken["Outputs"]["EnvironmentNames"]["Value"] = {
+        "Fn::Join": [{"Ref": "LogLevel"}, {"Ref": "Environments"}]
+    }
+    assert [rule for rule, _ in _errors(validator, broken)] == ["E1022"]
+
+
+def _errors(validator: CompositeEngine, template: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Rule and text of each error, without the empty defaults of parameters that conditions keep out of use."""
+    report = validator.validate_template(TemplateContent(json.dumps(template), "template.json"))
+    return [
+        (one.rule_id, one.message)
+        for one in report.diagnostics
+        if one.severity.name in ("FATAL", "ERROR")
+        and not one.message.startswith(("'' does not match", "length 0 is below"))
+    ]
 
 
 @pytest.fixture(scope="module")
