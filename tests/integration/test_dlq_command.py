@@ -5,9 +5,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import click
 import pytest
@@ -21,10 +23,12 @@ from gateway_cli.dlq import held_messages
 from gateway_cli.dlq.commands import dlq
 from gateway_cli.dlq.remedies import REMEDIES, remedy
 from gateway_cli.ledger_rows import LedgerRow, LedgerRows
+from gateway_cli.rules.store import RulesStore
 from integration.operated import NO, Gateway
 from integration.shell import shell
 from mwaa_gateway.ingest import DeadEventReason
 from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, Reason, Rejected, Triggered
+from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.trigger_request import TriggerRequest
 
 ROOT = Path(__file__).parents[2]
@@ -53,8 +57,10 @@ class TestList:
     """What is dead, wherever it died, under one table."""
 
     def test_nothing_is_dead(self, run: Run) -> None:
-        """An empty list is no error."""
-        assert (0, []) == (run("list").exit_code, listed(run))
+        """An empty list is no error, and no table of nothing."""
+        told = run("list")
+        assert (0, "", "there are no dead letters\n") == (told.exit_code, told.stdout, told.stderr)
+        assert [] == listed(run)
 
     def test_a_dead_request_says_everything(self, run: Run, gateway: Gateway) -> None:
         """By the name that Airflow and the logs know it by, with Airflow's words; its bell is no second entry."""
@@ -164,13 +170,33 @@ class TestList:
 
     @pytest.mark.parametrize("reason", DeadEventReason)
     def test_events_that_were_put_aside(self, run: Run, gateway: Gateway, reason: DeadEventReason) -> None:
-        """A conf that could not be made is not told as one that Airflow refused: it is mended elsewhere."""
+        """By the name that ingress logged; none of them is a reason of Airflow's, whose remedy is another."""
+        assert reason not in set(Reason)
         gateway.bury(reason)
         (letter,) = listed(run)
-        told = "conf_not_made" if reason is DeadEventReason.CONF_REFUSED else reason
-        assert ("ingress", told, "the reason", "e-1", "finance.orders", 3) == tuple(
+        assert remedy(reason) == letter["next"]
+        assert ("ingress", reason, "the reason", "e-1", "finance.orders", 3) == tuple(
             letter[name] for name in ("died_in", "reason", "reason_text", "event", "rule_id", "rule_version")
         )
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            (
+                "rule 'a': the conf of target 'default' would have 40000 bytes; at most 32768 can be passed. Name only …",
+                "conf_too_large",
+            ),
+            ("rule 'a': the event has a field 'mwaa_gateway', where the conf says …", "conf_not_made"),
+        ],
+    )
+    def test_a_conf_that_version_0_1_0_put_aside(
+        self, run: Run, gateway: Gateway, text: str, reason: str
+    ) -> None:
+        """It wrote conf_refused for both, as if Airflow had: listed and found by what it is called now."""
+        body = {"format": 1, "reason": "conf_refused", "reason_text": text, "event_id": "e-1", "payload": {}}
+        gateway.send("ingress-dlq", json.dumps(body))
+        (letter,) = listed(run, "--reason", reason)
+        assert (reason, remedy(reason)) == (letter["reason"], letter["next"])
 
     @pytest.mark.parametrize(
         ("filters", "expected"),
@@ -178,7 +204,6 @@ class TestList:
             ([], "new old other e-1"),
             (["--environment", "legacy"], "other"),
             (["--rule", "finance.orders"], "new old other e-1"),
-            (["--rule", "finance.else"], ""),
             (["--reason", "dag_missing"], "old"),
             (["--newer-than", "2h"], "new other e-1"),
             (["--older-than", "2h"], "old"),
@@ -243,10 +268,67 @@ class TestList:
     def test_an_unknown_environment_is_refused(self, run: Run) -> None:
         """A typing error is no empty list."""
         result = run("list", "--environment", "analytic")
-        assert (1, "the gateway has no environment 'analytic': it has analytics, legacy") == (
+        assert (1, "the gateway has no environment 'analytic'; did you mean 'analytics'?") == (
             result.exit_code,
             result.stderr.strip().removeprefix("Error: "),
         )
+
+    @pytest.mark.parametrize("command", [["list"], ["redrive"], ["purge", "--yes"]], ids=" ".join)
+    @pytest.mark.parametrize(
+        ("filters", "said"),
+        [
+            (["--rule", "finance.ordres"], "there is no such rule; did you mean 'finance.orders'?"),
+            (["--rule", "crm"], "there is no such rule; `mwaa-gateway rules list` shows those there are"),
+            (["--reason", "dag_mising"], "there is no such reason; did you mean 'dag_missing'?"),
+            (["--reason", "?"], "there is no such reason; there are: airflow_refused, "),
+        ],
+    )
+    def test_a_name_that_does_not_exist_is_refused(
+        self, run: Run, gateway: Gateway, command: list[str], filters: list[str], said: str
+    ) -> None:
+        """By every command: nothing was listed, sent or purged by a typing error."""
+        gateway.die()
+        result = run(*command, *filters)
+        assert (1, True) == (result.exit_code, said in result.stderr), result.stderr
+        assert 1 == len(listed(run))
+
+    @pytest.mark.parametrize("state", ["there", "deleted"])
+    def test_a_rule_of_which_nothing_is_dead(self, run: Run, gateway: Gateway, state: str) -> None:
+        """It is known, though it may be deleted: nothing matches, which is said, and is no error."""
+        store = RulesStore(gateway.dynamodb, "rules")
+        rule = parse_rule(
+            {
+                "id": "finance.else",
+                "pattern": {"source": ["x"]},
+                "target": {"environment": "legacy", "dag_id": "a"},
+            },
+            environments=None,
+        )
+        store.put(rule, by="me", now=datetime.now(UTC))
+        if state == "deleted":
+            store.delete(rule.id, by="me", now=datetime.now(UTC))
+        gateway.die()
+        told = run("list", "--rule", rule.id, "--newer-than", "2h")
+        assert (0, "", "nothing matches: there are no dead letters of this rule and age\n") == (
+            told.exit_code,
+            told.stdout,
+            told.stderr,
+        )
+        assert "nothing matches" in run("redrive", "--reason", "dag_missing").stderr
+
+    def test_a_reason_of_a_later_version_is_known_by_what_has_it(self, run: Run, gateway: Gateway) -> None:
+        """Whatever a letter says of itself can be asked for."""
+        gateway.send("ingress-dlq", json.dumps({"reason": "new_reason", "reason_text": "x"}))
+        assert ["new_reason"] == [letter["reason"] for letter in listed(run, "--reason", "new_reason")]
+
+    def test_suggestions_need_no_permission(
+        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The operator's policy reads single rules: what is dead suggests names, and the refusal is the same."""
+        gateway.die()
+        denied = ClientError({"Error": {"Code": "AccessDeniedException"}}, "Query")
+        monkeypatch.setattr(RulesStore, "list", MagicMock(side_effect=denied))
+        assert "did you mean 'finance.orders'?" in run("list", "--rule", "finance.ordres").stderr
 
 
 class TestShow:

@@ -266,6 +266,41 @@ def test_what_is_not_held_any_more_is_left(
     assert [waiting[0].target.run_id] == [left["id"] for left in summary["left"]]
 
 
+@pytest.mark.parametrize("command", [["list"], ["release"], ["cancel", "--yes"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        (["--rule", "finance.ordres"], "there is no such rule; did you mean 'finance.orders'?"),
+        (["--environment", "analytic"], "has no environment 'analytic'; did you mean 'analytics'?"),
+        (["--reason", "rule_disable"], "there is no such reason; did you mean 'rule_disabled'?"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_refused(
+    *,
+    run: Run,
+    gateway: Gateway,
+    waiting: list[TriggerRequest],
+    command: list[str],
+    filters: list[str],
+    said: str,
+) -> None:
+    """A typing error is not an empty list."""
+    held_by_the_rule(run, gateway)
+    result = run("held", *command, *filters)
+    assert (1, True) == (result.exit_code, said in result.stderr), result.stderr
+    assert len(waiting) == len(listed(run))
+
+
+def test_nothing_matches(run: Run) -> None:
+    """Said, and no error."""
+    result = run("held", "list", "--reason", "dag_paused")
+    assert (0, "nothing matches: there are no held requests of this reason\n") == (
+        result.exit_code,
+        result.stderr,
+    )
+    assert "there are no held requests\n" == run("held", "list").stderr
+
+
 def test_unknown_environments_are_refused(run: Run) -> None:
     """With those there are."""
     for words in (("pause", "nowhere"), ("resume", "nowhere")):

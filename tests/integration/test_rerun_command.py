@@ -118,10 +118,24 @@ def test_with_the_rule_as_it_is_now(gateway: Gateway) -> None:
     assert (1, 3, True) == (result.exit_code, len(left), "no target 'default'" in left[0]["why"])
 
 
-def test_an_unknown_rule_is_nothing_to_do_or_refused(gateway: Gateway) -> None:  # noqa: ARG001
-    """Its rows are found by its id alone; as it is now, it has to be there."""
-    assert 0 == run("--rule", "no.such").exit_code
-    assert 1 == run("--rule", "no.such", "--with-current-rule").exit_code
+@pytest.mark.parametrize("more", [(), ("--with-current-rule",)])
+def test_an_unknown_rule_is_refused(gateway: Gateway, more: tuple[str, ...]) -> None:  # noqa: ARG001
+    """A typing error is not an empty list."""
+    result = run("--rule", "no.such", *more)
+    assert (1, True) == (result.exit_code, "there is no " in result.stderr)
+
+
+def test_an_unknown_environment_is_refused(gateway: Gateway) -> None:  # noqa: ARG001
+    """With the one that was probably meant."""
+    result = run("--rule", RULE, "--environment", "analytic")
+    assert (1, True) == (result.exit_code, "did you mean 'analytics'?" in result.stderr)
+
+
+def test_nothing_matches(gateway: Gateway) -> None:  # noqa: ARG001
+    """Said, with how many requests the rule has: the options are why."""
+    result = run("--rule", RULE, "--dag", "another")
+    assert 0 == result.exit_code
+    assert "nothing matches: of 4 requests that the ledger has of rule finance.orders" in result.stderr
 
 
 def test_it_has_help_with_examples() -> None:

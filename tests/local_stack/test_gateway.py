@@ -167,7 +167,7 @@ def test_a_large_conf_waits_in_the_bucket_and_a_rule_in_shadow_starts_nothing(ga
     assert json.loads(found["Body"].read()) == {"rows": rows}
     shadows = ShadowRecords(gateway.aws.client("dynamodb"), gateway.ledger_table)
     [shadow] = until("the shadow", lambda: list(shadows.of_rule("test.large-in-shadow")), seconds=30)
-    assert (shadow.event_id, shadow.dag_id, shadow.reason) == (event_id, "", "conf_refused")
+    assert (shadow.event_id, shadow.dag_id, shadow.reason) == (event_id, "", "conf_too_large")
     assert runs(gateway, "legacy", "test.large-in-shadow") == []
 
 

@@ -384,7 +384,7 @@ def test_row_20_a_conf_that_is_refused_is_dead_at_once() -> None:
     scenario.gateway.put_rule(RULES["lab.large"])
     large = an_event("l-1", "acme.lab", "Large", {"n": sequencer(1), "text": "x" * 40_000})
     scenario.send("eventbridge_events", large)
-    scenario.expected.dead_at_ingress["conf_refused"] = 1
+    scenario.expected.dead_at_ingress["conf_too_large"] = 1
     assert [] == scenario.play(NO_TROUBLE).problems
 
 

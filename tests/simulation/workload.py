@@ -408,7 +408,7 @@ class _Day:
                 self._dead_at_ingress("malformed_event")
                 return [("sns_events", payload)]
             case "large":
-                self._dead_at_ingress("conf_refused")
+                self._dead_at_ingress("conf_too_large")
                 detail = {"n": sequencer(n), "text": "x" * 40_000}
                 return [("eventbridge_events", an_event(f"p-{n}", "acme.lab", "Large", detail))]
             case _:

@@ -187,7 +187,7 @@ def test_a_conf_that_cannot_be_built_is_kept_with_its_rule(ingress: Ingress) -> 
     report = ingress.ingest(upload())
     assert ["finance.orders"] == [request.rule_id for request in ingress.queue.requests]
     (dead,) = report.dead
-    assert (DeadEventReason.CONF_REFUSED, "a.text", PAYLOAD) == (dead.reason, dead.rule_id, dead.payload)
+    assert (DeadEventReason.CONF_NOT_MADE, "a.text", PAYLOAD) == (dead.reason, dead.rule_id, dead.payload)
 
 
 @pytest.mark.guarantee(8)
@@ -365,7 +365,7 @@ def test_a_conf_that_is_too_large_is_kept(
     """Refused with the size, the limit, and what to do; never cut."""
     ingress.source.put(document)
     (dead,) = ingress.ingest(event).dead
-    assert DeadEventReason.CONF_REFUSED == dead.reason
+    assert DeadEventReason.CONF_TOO_LARGE == dead.reason
     assert words in dead.text
 
 

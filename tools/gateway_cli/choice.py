@@ -18,6 +18,7 @@ __all__ = [
     "Choice",
     "Filters",
     "Left",
+    "Stopped",
     "Summary",
     "ask",
     "choice_options",
@@ -33,17 +34,28 @@ _Command = Callable[..., None]
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class _Stopped(Protocol):
+class Stopped(Protocol):
     """What can be chosen: dead or held, since when, and why."""
 
     @property
-    def rule_id(self) -> str | None: ...
+    def rule_id(self) -> str | None:
+        """Its rule; None where that is not known."""
+        ...
+
     @property
-    def environment(self) -> str | None: ...
+    def environment(self) -> str | None:
+        """Where it was to run; None for what never became a request."""
+        ...
+
     @property
-    def reason(self) -> str: ...
+    def reason(self) -> str:
+        """The class of its reason."""
+        ...
+
     @property
-    def stopped_at(self) -> float: ...
+    def stopped_at(self) -> float:
+        """Since when, in seconds since the epoch."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,7 @@ class Filters:
         """Whether there is any filter."""
         return self != Filters()
 
-    def admit(self, one: _Stopped) -> bool:
+    def admit(self, one: Stopped) -> bool:
         """Say whether it is meant. What names no rule or environment is none of a given one."""
         wanted = (
             (self.rule, one.rule_id),

@@ -8,8 +8,9 @@ import click
 
 from gateway_cli.choice import Filters
 from gateway_cli.connection import Connection, gateway_options
+from gateway_cli.filter_names import refuse_unknown_environment
 from gateway_cli.held.requests import release_all
-from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.output import output_option, print_json, print_note, print_table
 from mwaa_gateway.aws.brake_items import BRAKE_PARTITION, environment_sort
 from mwaa_gateway.outcomes import Reason
 
@@ -85,7 +86,7 @@ def pause(connection: Connection, name: str, reason: str | None, by: str | None)
     Example:
       mwaa-gateway environments pause analytics --reason "the warehouse is being moved"
     """
-    _known(connection, name)
+    refuse_unknown_environment(connection, name)
     item: dict[str, Any] = {
         **_key(name),
         "updated_at": {"S": datetime.now(UTC).isoformat(timespec="seconds")},
@@ -109,17 +110,11 @@ def resume(connection: Connection, name: str) -> None:
     Example:
       mwaa-gateway environments resume analytics
     """
-    _known(connection, name)
+    refuse_unknown_environment(connection, name)
     connection.dynamodb.delete_item(TableName=connection.stack_output("RulesTableName"), Key=_key(name))
     click.echo(f"{name}: running")
     summary = release_all(connection, [Filters(environment=name, reason=Reason.ENVIRONMENT_PAUSED)])
     print_note(f"released: {len(summary.done):,}")
-
-
-def _known(connection: Connection, name: str) -> None:
-    known = connection.environments or frozenset()
-    if name not in known:
-        raise Refused(f"the gateway has no environment {name!r}: it has {', '.join(sorted(known))}")
 
 
 def _brake(connection: Connection, name: str) -> dict[str, str] | None:

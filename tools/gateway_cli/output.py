@@ -39,6 +39,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     console, rows = _console(), list(rows)
+    if not rows:
+        return  # the command says what there is none of
     whole = {number for number, name in enumerate(columns) if number == 0 or name.endswith("(UTC)")}
     if _least_width(columns, rows, whole) > console.width:
         _print_blocks(columns, rows)

@@ -23,6 +23,8 @@ from gateway_cli.dlq.dead_letter import DeadLetter
 from gateway_cli.dlq.dead_letters import DeadLetters, dead_letters
 from gateway_cli.dlq.redrive import purge as purge_letters
 from gateway_cli.dlq.redrive import redrive as redrive_letters
+from gateway_cli.dlq.remedies import REMEDIES
+from gateway_cli.filter_names import refuse_unknown_names, say_nothing_matches
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.output import output_option, print_json, print_note, print_table
 
@@ -66,7 +68,7 @@ def list_letters(connection: Connection, filters: Filters, limit: int, output: s
       mwaa-gateway dlq list --local -o json
     """
     with _found(connection, filters.environment) as found:
-        letters, stale = found.chosen((), filters), len(found.stale)
+        letters, stale = _filtered(connection, found, (), filters), len(found.stale)
     _print_letters(letters[:limit], output)
     if len(letters) > limit:
         print_note(f"{len(letters) - limit:,} more: give filters, or a higher --limit")
@@ -126,7 +128,7 @@ def redrive(connection: Connection, choice: Choice, *, output: str) -> None:
       mwaa-gateway dlq redrive --all
     """
     with _found(connection, choice.filters.environment) as found:
-        letters = _chosen(found, choice)
+        letters = _chosen(connection, found, choice)
         if choice.dry_run:
             _print_letters(letters, output)
             print_note(f"{_count(letters)} would be redriven")
@@ -152,7 +154,7 @@ def purge(connection: Connection, choice: Choice, *, yes: bool, output: str) -> 
       mwaa-gateway dlq purge --all --yes
     """
     with _found(connection, choice.filters.environment) as found:
-        letters = _chosen(found, choice)
+        letters = _chosen(connection, found, choice)
         if choice.dry_run:
             _print_letters(letters, output)
             print_note(f"{_count(letters)} would be purged")
@@ -178,9 +180,19 @@ def _found(connection: Connection, environment: str | None) -> Iterator[DeadLett
         yield found
 
 
-def _chosen(found: DeadLetters, choice: Choice) -> Sequence[DeadLetter]:
-    letters = sorted(found.chosen(choice.ids, choice.filters), key=lambda letter: letter.died_at)
-    return letters[: choice.limit]
+def _chosen(connection: Connection, found: DeadLetters, choice: Choice) -> Sequence[DeadLetter]:
+    letters = _filtered(connection, found, choice.ids, choice.filters)
+    return sorted(letters, key=lambda letter: letter.died_at)[: choice.limit]
+
+
+def _filtered(
+    connection: Connection, found: DeadLetters, ids: Sequence[str], filters: Filters
+) -> list[DeadLetter]:
+    letters = found.chosen(ids, filters)
+    if not letters:
+        refuse_unknown_names(connection, filters, found.letters, REMEDIES)
+        say_nothing_matches("dead letters", filters)
+    return letters
 
 
 def _contents(found: DeadLetters, letter: DeadLetter) -> dict[str, Any]:

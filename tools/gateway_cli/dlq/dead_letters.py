@@ -10,8 +10,8 @@ from gateway_cli.connection import Connection
 from gateway_cli.dlq.dead_letter import DeadLetter, letter_of_row
 from gateway_cli.dlq.held_messages import HeldMessage, HeldMessages, held_messages
 from gateway_cli.dlq.queue_letters import key_of_bell, letter_of_ingress, letter_of_trigger_queue
+from gateway_cli.filter_names import refuse_unknown_environment
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
-from gateway_cli.output import Refused
 from mwaa_gateway.errors import GatewayError
 
 __all__ = ["DeadLetters", "NoSuchLetter", "dead_letters"]
@@ -60,8 +60,8 @@ def dead_letters(
 ) -> Iterator[DeadLetters]:
     """Find the dead letters of one environment, or of all and of ingress, and hold their messages meanwhile."""
     known = sorted(connection.environments or ())
-    if environment is not None and environment not in known:
-        raise Refused(f"the gateway has no environment {environment!r}: it has {', '.join(known)}")
+    if environment is not None:
+        refuse_unknown_environment(connection, environment)
     dlq = connection.stack_output("TriggerDlqUrlTemplate")
     trigger_queues = {dlq.replace(_PLACE, name): name for name in ([environment] if environment else known)}
     ingress_queues = [] if environment else [connection.stack_output("IngressDlqUrl")]

@@ -16,7 +16,6 @@ from typing import Any
 from gateway_cli.dlq.dead_letter import DeadLetter
 from gateway_cli.dlq.held_messages import HeldMessage
 from gateway_cli.dlq.remedies import (
-    CONF_NOT_MADE,
     EVENTBRIDGE_GAVE_UP,
     LAMBDA_GAVE_UP,
     RECEIVED_TOO_OFTEN,
@@ -25,6 +24,7 @@ from gateway_cli.dlq.remedies import (
 )
 from gateway_cli.ledger_rows import LedgerKey
 from mwaa_gateway.ingest import DeadEventReason
+from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
 __all__ = ["key_of_bell", "letter_of_ingress", "letter_of_trigger_queue"]
@@ -101,14 +101,8 @@ def letter_of_ingress(message: HeldMessage) -> DeadLetter:
 def _ingress_reason(document: Mapping[str, Any], attributes: Mapping[str, str]) -> tuple[str, str, str, str]:
     """Return where it died, its reason and text, and the event's id."""
     if "reason_text" in document:
-        reason = _text(document, "reason")
-        return (
-            "ingress",
-            # What Airflow refuses has the same name, and is mended elsewhere.
-            CONF_NOT_MADE if reason == DeadEventReason.CONF_REFUSED else reason,
-            _text(document, "reason_text"),
-            _text(document, "event_id"),
-        )
+        text = _text(document, "reason_text")
+        return "ingress", _reason_of_today(_text(document, "reason"), text), text, _text(document, "event_id")
     if "requestPayload" in document:
         context, response = _object(document, "requestContext"), _object(document, "responsePayload")
         said = ": ".join(filter(None, (_text(response, "errorType"), _text(response, "errorMessage"))))
@@ -121,6 +115,13 @@ def _ingress_reason(document: Mapping[str, Any], attributes: Mapping[str, str]) 
         text = ": ".join(filter(None, (attributes.get("ErrorCode"), attributes.get("ErrorMessage"))))
         return "SNS", SNS_GAVE_UP, text, _text(document, "MessageId")
     return "ingress", UNKNOWN, "", ""
+
+
+def _reason_of_today(reason: str, text: str) -> str:
+    """Return today's name of a reason: in v0.1.0 ingress wrote for every conf what is Airflow's refusal only."""
+    if reason != Reason.CONF_REFUSED:
+        return reason
+    return DeadEventReason.CONF_TOO_LARGE if "bytes; at most" in text else DeadEventReason.CONF_NOT_MADE
 
 
 def _document(body: str) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ from mwaa_gateway.ingest import DeadEventReason
 from mwaa_gateway.outcomes import Reason
 
 __all__ = [
-    "CONF_NOT_MADE",
     "EVENTBRIDGE_GAVE_UP",
     "LAMBDA_GAVE_UP",
     "RECEIVED_TOO_OFTEN",
@@ -17,7 +16,6 @@ __all__ = [
     "remedy",
 ]
 
-CONF_NOT_MADE: Final = "conf_not_made"
 LAMBDA_GAVE_UP: Final = "lambda_gave_up"
 EVENTBRIDGE_GAVE_UP: Final = "eventbridge_gave_up"
 SNS_GAVE_UP: Final = "sns_gave_up"
@@ -27,7 +25,8 @@ UNKNOWN: Final = "unknown"
 REMEDIES: Final[Mapping[str, str]] = {
     # Trigger requests: what Airflow, or the way to it, said.
     Reason.AIRFLOW_REFUSED: "Airflow refuses the command itself: compare its version with those the gateway knows, "
-    "update one of the two, then redrive.",
+    "update one of the two, then redrive. Where the text says that the dag_id cannot be sent, a redrive does not help: "
+    "correct it in the rule, purge this, and have the source send a new event.",
     Reason.CANCELLED: "Somebody cancelled it while it was held, which was no mistake: purge this, or redrive it if it was.",
     Reason.CONF_REFUSED: "Airflow refuses the conf, and a redrive sends the same: loosen the DAG's params, then redrive; or "
     "mend the rule's input_transformer, purge this, and have the source send a new event.",
@@ -59,7 +58,11 @@ REMEDIES: Final[Mapping[str, str]] = {
     "narrow its pattern so that it leaves such events out; then redrive.",
     DeadEventReason.DAG_ID_REFUSED: "The event names a DAG that the rule does not allow: if it may, add it to the target's "
     "allowed_dag_ids, apply the rule, then redrive; else see who sent it, and purge this.",
-    CONF_NOT_MADE: "The rule makes no conf of this event: mend its input_transformer, apply it, then redrive.",
+    DeadEventReason.CONF_NOT_MADE: "The rule makes no conf of this event: mend its input_transformer, apply it, then "
+    "redrive.",
+    DeadEventReason.CONF_TOO_LARGE: "The conf has more than the 32 KB that can be passed (1 MB with a claim check): give "
+    "the target large_conf: claim_check, or let its input_template name only what the DAG needs; apply the rule, then "
+    "redrive.",
     LAMBDA_GAVE_UP: "The function failed until Lambda, and after it the ingress retry queue, gave up: mend what its text "
     "and log say, then redrive.",
     EVENTBRIDGE_GAVE_UP: "EventBridge could not call the function, its text says why (mostly a permission that was "

@@ -61,7 +61,7 @@ def list_held(connection: Connection, filters: Filters, limit: int, output: str)
       mwaa-gateway held list
       mwaa-gateway held list --rule finance.orders-landing -o json
     """
-    rows = chosen(ledger_rows(connection), (), filters)
+    rows = chosen(connection, ledger_rows(connection), (), filters)
     _print(rows[:limit], output)
     if len(rows) > limit:
         print_note(f"{len(rows) - limit:,} more: give filters, or a higher --limit")
@@ -83,7 +83,7 @@ def release(connection: Connection, choice: Choice, *, output: str) -> None:
       mwaa-gateway held release --environment analytics --limit 100
     """
     rows = ledger_rows(connection)
-    found = chosen(rows, choice.ids, choice.filters)[: choice.limit]
+    found = chosen(connection, rows, choice.ids, choice.filters)[: choice.limit]
     if choice.dry_run:
         _print(found, output)
         print_note(f"{_count(found)} would be released")
@@ -110,7 +110,7 @@ def cancel(connection: Connection, choice: Choice, *, yes: bool, by: str | None,
       mwaa-gateway held cancel --all --yes
     """
     rows = ledger_rows(connection)
-    found = chosen(rows, choice.ids, choice.filters)[: choice.limit]
+    found = chosen(connection, rows, choice.ids, choice.filters)[: choice.limit]
     if choice.dry_run:
         _print(found, output)
         print_note(f"{_count(found)} would be cancelled")

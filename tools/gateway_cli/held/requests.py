@@ -8,9 +8,11 @@ from typing import Final
 
 from gateway_cli.choice import Filters, Left, Summary
 from gateway_cli.connection import Connection
+from gateway_cli.filter_names import refuse_unknown_names, say_nothing_matches
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from mwaa_gateway.aws.queues import TriggerQueues
 from mwaa_gateway.errors import GatewayError
+from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["NoSuchRequest", "cancel", "chosen", "ledger_rows", "release", "release_all"]
@@ -27,17 +29,30 @@ def ledger_rows(connection: Connection) -> LedgerRows:
     return LedgerRows(connection.dynamodb, connection.stack_output("LedgerTableName"))
 
 
-def chosen(rows: LedgerRows, ids: Sequence[str], filters: Filters) -> list[LedgerRow]:
-    """Return the held requests of these ids (run_ids), or all that the filters admit, the oldest first."""
-    held = sorted(rows.held(), key=lambda row: row.stopped_at)
+def chosen(connection: Connection, rows: LedgerRows, ids: Sequence[str], filters: Filters) -> list[LedgerRow]:
+    """Return the held requests of these ids (run_ids), or all that the filters admit, the oldest first.
+
+    Raises:
+        NoSuchRequest: nothing held has one of the ids.
+        Refused: a filter names what there is not.
+    """
+    held = _held(rows)
     if not ids:
-        return [row for row in held if filters.admit(row)]
+        admitted = [row for row in held if filters.admit(row)]
+        if not admitted:
+            refuse_unknown_names(connection, filters, held, Reason)
+            say_nothing_matches("held requests", filters)
+        return admitted
     by_id = {row.run_id: row for row in held}
     if missing := [each for each in ids if each not in by_id]:
         raise NoSuchRequest(
             f"nothing held has the id {', '.join(missing)}: `mwaa-gateway held list` shows what there is"
         )
     return [by_id[each] for each in dict.fromkeys(ids)]
+
+
+def _held(rows: LedgerRows) -> list[LedgerRow]:
+    return sorted(rows.held(), key=lambda row: row.stopped_at)
 
 
 def release(
@@ -80,9 +95,7 @@ def release_all(connection: Connection, filters: Collection[Filters]) -> Summary
     rows, summary = ledger_rows(connection), Summary()
     seen: set[LedgerKey] = set()
     while new := [
-        row
-        for row in chosen(rows, (), Filters())
-        if row.key not in seen and any(each.admit(row) for each in filters)
+        row for row in _held(rows) if row.key not in seen and any(each.admit(row) for each in filters)
     ]:
         seen |= {row.key for row in new}
         release(connection, rows, new, summary, lambda _: None)

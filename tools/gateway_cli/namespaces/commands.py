@@ -64,6 +64,8 @@ def list_namespaces(connection: Connection, output: str) -> None:
     if output == "json":
         print_json([_facts(namespace) for namespace in stored])
         return
+    if not stored:
+        print_note("there are no allow-lists: every rule may name everything")
     print_table(
         ["NAMESPACE", "SOURCES", "ENVIRONMENTS", "DAGS", "UPDATED (UTC)", "BY"],
         [

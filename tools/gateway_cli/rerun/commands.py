@@ -9,6 +9,7 @@ import click
 
 from gateway_cli.choice import dry_run_option, progress, timestamp, told
 from gateway_cli.connection import Connection, gateway_options
+from gateway_cli.filter_names import refuse_unknown_environment, refuse_unknown_rule
 from gateway_cli.held.requests import ledger_rows
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.rerun.requests import Found, Wanted, event_time, find
@@ -95,7 +96,15 @@ def rerun(
         dag_id=dag_id,
     )
     rule = _current(connection, rule_id) if with_current_rule else None
+    if environment is not None:
+        refuse_unknown_environment(connection, environment)
     found = find(ledger_rows(connection), wanted, _looking)
+    if not found.rows and not found.already:
+        if not found.seen:
+            refuse_unknown_rule(connection, rule_id)
+        print_note(
+            f"nothing matches: of {found.seen:,} requests that the ledger has of rule {rule_id}, these options mean none"
+        )
     if found.already:
         print_note(f"{len(found.already):,} have generation {generation} already: passed over")
     if dry_run:

@@ -49,10 +49,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The requests that are meant, the oldest event first; `already` have the wanted generation."""
+    """The requests that are meant, the oldest event first; `already` have the wanted generation.
+
+    `seen` is how many requests the rule has in the ledger, of which these are some.
+    """
 
     rows: Sequence[LedgerRow]
     already: Sequence[LedgerRow]
+    seen: int
 
 
 def event_time(row: LedgerRow) -> float:
@@ -69,7 +73,9 @@ def find(rows: LedgerRows, wanted: Wanted, progress: Callable[[int], None]) -> F
     """Look through the whole ledger: what ran lies in no index. `progress` is told how many rows it has seen by now."""
     meant: list[LedgerRow] = []
     have: set[LedgerKey] = set()
+    seen = 0
     for row in rows.of_rule(wanted.rule, progress):
+        seen += 1
         generation = row.key[1].rpartition("#")[2]
         if generation == str(wanted.generation):
             have.add(row.key)
@@ -81,7 +87,7 @@ def find(rows: LedgerRows, wanted: Wanted, progress: Callable[[int], None]) -> F
         event, request = row.key
         return (event, f"{request.rpartition('#')[0]}#{wanted.generation}") in have
 
-    return Found([row for row in meant if not has_it(row)], [row for row in meant if has_it(row)])
+    return Found([row for row in meant if not has_it(row)], [row for row in meant if has_it(row)], seen)
 
 
 def rerun(

@@ -8,7 +8,7 @@ import click
 from gateway_cli.choice import ask
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.documents.yaml_documents import write_yaml
-from gateway_cli.output import Refused, output_option, print_json, print_table
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.file_commands import apply, plan, validate
 from gateway_cli.rules.new_commands import import_rules, new, schema
@@ -56,6 +56,8 @@ def list_rules(connection: Connection, output: str) -> None:
     if output == "json":
         print_json([summary(item) for item in items])
         return
+    if not items:
+        print_note("there are no rules yet: `mwaa-gateway rules new` writes a first file")
     print_table(
         ["ID", "STATE", "VERSION", "PARTITIONS", "TARGETS", "UPDATED (UTC)"],
         [

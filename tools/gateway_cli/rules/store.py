@@ -91,6 +91,10 @@ class RulesStore:
             raise self._missing(rule_id)
         return stored
 
+    def knows(self, rule_id: str) -> bool:
+        """Say whether there is a rule of this id, or was one."""
+        return self._read(rule_id).version > 0
+
     def put(
         self,
         rule: Rule,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from mwaa_gateway.errors import ConfError
+from mwaa_gateway.errors import ConfError, ConfTooLarge
 from mwaa_gateway.event_paths import MISSING, follow
 from mwaa_gateway.events import Event
 from mwaa_gateway.input_transformer import ORIGIN_KEY, InputTransformer, Node, Text, Whole
@@ -53,8 +53,8 @@ def build_conf(
     fills `<aws.events.event.ingestion-time>`.
 
     Raises:
-        ConfError: An object or list would have to be written into text, the conf has more than `maximum_bytes` as ASCII
-            JSON, or the event has a field under the reserved key.
+        ConfTooLarge: The conf has more than `maximum_bytes` as ASCII JSON.
+        ConfError: An object or list would have to be written into text, or the event has a field under the reserved key.
     """
     if target.input_transformer is None:
         conf = dict(event.envelope)
@@ -86,9 +86,9 @@ def conf_size(value: Any) -> int:
     return len(_ENCODER.encode(value))
 
 
-def _too_large(target_id: str, size: str, maximum_bytes: int) -> ConfError:
+def _too_large(target_id: str, size: str, maximum_bytes: int) -> ConfTooLarge:
     remedy = ", or let the target say large_conf: claim_check" if maximum_bytes == MAXIMUM_CONF_BYTES else ""
-    return ConfError(
+    return ConfTooLarge(
         f"the conf of target {target_id!r} would have {size} bytes; at most {maximum_bytes} can be "
         f"passed. Name only the fields the DAG needs in its input_transformer{remedy}"
     )

@@ -6,6 +6,7 @@
     ├── InvalidRule      the rule's author's: every problem of one rule, each with its field and remedy
     ├── InvalidNamespace the operator's: an allow-list of a namespace that cannot be read
     ├── ConfError        the rule's author's: this event cannot become the conf the rule asks for
+    │   └── ConfTooLarge     it can, and Airflow's command line has no room for it
     └── Unavailable      nobody's: AWS did not answer; the same call will work later
 
 What became of a trigger request is not an exception but an outcome: see `mwaa_gateway.outcomes`.
@@ -16,6 +17,7 @@ from typing import Self
 
 __all__ = [
     "ConfError",
+    "ConfTooLarge",
     "GatewayError",
     "InvalidNamespace",
     "InvalidPattern",
@@ -36,6 +38,10 @@ class MalformedEvent(GatewayError):
 
 class ConfError(GatewayError):
     """An event cannot be turned into what a rule asks for: its captures, dedupe key, dag_id or conf."""
+
+
+class ConfTooLarge(ConfError):
+    """The conf has more bytes than can be passed: names the limit and the remedies."""
 
 
 class Unavailable(GatewayError):

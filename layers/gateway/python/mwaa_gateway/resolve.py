@@ -17,7 +17,7 @@ from typing import Any, Final
 from mwaa_gateway.captures import captured
 from mwaa_gateway.claim_checks import MAXIMUM_CLAIM_CHECK_BYTES, ClaimCheck, claim_check
 from mwaa_gateway.conf import MAXIMUM_CONF_BYTES, build_conf, conf_size
-from mwaa_gateway.errors import ConfError
+from mwaa_gateway.errors import ConfError, ConfTooLarge
 from mwaa_gateway.events import Event
 from mwaa_gateway.events.event import identity_of
 from mwaa_gateway.rules import DedupeKey, Rule, Target
@@ -37,7 +37,8 @@ class DeadEventReason(StrEnum):
     CAPTURES_REFUSED = "captures_refused"
     DEDUPE_KEY_REFUSED = "dedupe_key_refused"
     DAG_ID_REFUSED = "dag_id_refused"
-    CONF_REFUSED = "conf_refused"
+    CONF_NOT_MADE = "conf_not_made"
+    CONF_TOO_LARGE = "conf_too_large"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,9 @@ def resolve(
                 maximum_bytes=MAXIMUM_CLAIM_CHECK_BYTES if large else MAXIMUM_CONF_BYTES,
             )
         except ConfError as error:
-            yield Refused(DeadEventReason.CONF_REFUSED, str(error), target)
+            too_large = isinstance(error, ConfTooLarge)
+            reason = DeadEventReason.CONF_TOO_LARGE if too_large else DeadEventReason.CONF_NOT_MADE
+            yield Refused(reason, str(error), target)
             continue
         check = None
         if large and conf_size(conf) > MAXIMUM_CONF_BYTES:

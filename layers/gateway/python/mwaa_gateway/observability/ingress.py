@@ -62,7 +62,9 @@ def report_ingress(report: IngressReport) -> None:
         "CapturesRefused": reasons.count(DeadEventReason.CAPTURES_REFUSED),
         "DedupeKeyRefused": reasons.count(DeadEventReason.DEDUPE_KEY_REFUSED),
         "DagIdRefused": reasons.count(DeadEventReason.DAG_ID_REFUSED),
-        "ConfRefused": reasons.count(DeadEventReason.CONF_REFUSED),
+        "ConfRefused": sum(
+            reasons.count(each) for each in (DeadEventReason.CONF_NOT_MADE, DeadEventReason.CONF_TOO_LARGE)
+        ),
         "ShadowMatches": len(report.shadows),
         "ShadowsLost": len(report.shadows) if report.shadows_lost else 0,
     }

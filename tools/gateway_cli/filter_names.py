@@ -1,0 +1,69 @@
+"""Filters that name what does not exist: a typing error is refused, and never looks like an empty list."""
+
+from collections.abc import Collection, Iterable
+
+from botocore.exceptions import ClientError
+
+from gateway_cli.choice import Filters, Stopped
+from gateway_cli.connection import Connection
+from gateway_cli.output import Refused, print_note
+from gateway_cli.rules.store import RulesStore
+from mwaa_gateway.rules.fields import nearest
+from mwaa_gateway.task import TASK_RULE_ID
+
+__all__ = ["refuse_unknown_environment", "refuse_unknown_names", "refuse_unknown_rule", "say_nothing_matches"]
+
+
+def refuse_unknown_names(
+    connection: Connection, filters: Filters, found: Collection[Stopped], reasons: Iterable[str]
+) -> None:
+    """Refuse a rule, environment or reason that neither the gateway knows nor anything in `found` has.
+
+    Raises:
+        Refused: with the name that was probably meant.
+    """
+    if filters.environment is not None:
+        refuse_unknown_environment(
+            connection, filters.environment, {one.environment for one in found if one.environment}
+        )
+    known = {*map(str, reasons), *(one.reason for one in found)}
+    if filters.reason is not None and filters.reason not in known:
+        hint = nearest(filters.reason, known) or f"there are: {', '.join(sorted(known))}"
+        raise Refused(f"--reason {filters.reason}: there is no such reason; {hint}")
+    if filters.rule is not None:
+        refuse_unknown_rule(connection, filters.rule, {one.rule_id for one in found if one.rule_id})
+
+
+def refuse_unknown_environment(connection: Connection, name: str, also: Collection[str] = ()) -> None:
+    """Refuse an environment that the gateway does not have; `also` are names that something has all the same."""
+    known = connection.environments or frozenset()
+    if name not in known and name not in also:
+        hint = nearest(name, known) or f"it has {', '.join(sorted(known))}"
+        raise Refused(f"the gateway has no environment {name!r}; {hint}")
+
+
+def refuse_unknown_rule(connection: Connection, rule_id: str, also: Collection[str] = ()) -> None:
+    """Refuse a rule that the table never had, as `refuse_unknown_environment`; a deleted one is known."""
+    if rule_id == TASK_RULE_ID or rule_id in also:
+        return
+    store = RulesStore(connection.dynamodb, connection.stack_output("RulesTableName"))
+    if store.knows(rule_id):
+        return
+    try:
+        ids = {*also, *(item.id for item in store.list())}
+    except ClientError:  # the operator's policy reads single rules: what was found here has to do
+        ids = {*also}
+    hint = nearest(rule_id, ids) or "`mwaa-gateway rules list` shows those there are"
+    raise Refused(f"--rule {rule_id}: there is no such rule; {hint}")
+
+
+def say_nothing_matches(nouns: str, filters: Filters) -> None:
+    """Say that a list is empty, and whether the filters are why."""
+    given = {
+        "rule": filters.rule,
+        "environment": filters.environment,
+        "reason": filters.reason,
+        "age": filters.before or filters.after,
+    }
+    names = " and ".join(name for name, value in given.items() if value is not None)
+    print_note(f"nothing matches: there are no {nouns} of this {names}" if names else f"there are no {nouns}")
