@@ -12,6 +12,7 @@ import pytest
 from botocore.config import Config
 from click.testing import CliRunner
 
+from commands import commands_with
 from gateway_cli.main import cli
 from local_stack.mwaa import ControlClient, Faults
 from local_stack.state import StackState
@@ -210,17 +211,6 @@ def test_every_command_speaks_to_the_local_stack(operate, tmp_path):
         if not any(words.startswith(name) for words, _ in COMMANDS)
     ]
     assert untried == []
-
-
-def commands_with(option: str, command: click.Command, context: click.Context, *path: str) -> Iterator[str]:
-    """The words of every command that takes an option."""
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            if below is not None:
-                yield from commands_with(option, below, context, *path, name)
-    elif any(option in parameter.opts for parameter in command.params):
-        yield " ".join(path)
 
 
 def an_event(source: str) -> dict[str, Any]:

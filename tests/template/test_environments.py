@@ -176,6 +176,7 @@ def test_outputs_tell_a_client_everything_it_needs(expand):
         "QueuedEventsRoleArn": "<QueuedEventsRole.Arn>",
         "RulesTableName": "<RulesTable>",
         "OperatorPolicyArn": "<OperatorPolicy>",
+        "ReadOnlyPolicyArn": "<ReadOnlyPolicy>",
         "RulesWriterPolicyArn": "<RulesWriterPolicy>",
         "StepFunctionsTaskFunctionArn": "<StepFunctionsTaskFunction.Arn>",
         "TopicArn": "<Topic>",

@@ -1,12 +1,17 @@
 """Who may do what: one role per function, nothing by way of a pattern that is not explained here."""
 
 import pytest
+from ministack.core import iam_evaluator
 
 from mwaa_gateway.aws.brake_items import BRAKE_PARTITION
 from template.expansion import EVERYTHING, statements
 
 INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole", "QueuedEventsRole")
 ACCOUNT = "123456789012"
+TRIGGER_QUEUES = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*"
+TRIGGER_DLQS = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-dlq-*"
+# DescribeStacks by a name is evaluated against this ARN, not against the stack's id.
+STACK_BY_NAME = f"arn:aws:cloudformation:eu-central-1:{ACCOUNT}:stack/mwaa-gateway/*"
 JOIN_VPC = {
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -32,10 +37,10 @@ TRACES = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 def test_what_an_ingress_function_may_do(expand, function):
     """Read rules, enqueue, keep what it cannot use and what Lambda gave up. No writing of rules, no MWAA."""
     assert _allowed(expand("analytics"), f"{function}Role") == {
-        "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
+        "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:Query"},
         "<LedgerTable.Arn>": {"dynamodb:PutItem"},
         "<ClaimCheckBucket.Arn>/*": {"s3:PutObject"},
-        f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*": {"sqs:SendMessage"},
+        TRIGGER_QUEUES: {"sqs:SendMessage"},
         "<IngressDlq.Arn>": {"sqs:SendMessage"},
         "<IngressRetryQueue.Arn>": {"sqs:SendMessage"},
         f"<{function}LogGroup.Arn>": LOGS,
@@ -53,10 +58,10 @@ def test_what_queued_events_may_do(expand, queues):
         "sqs:ReceiveMessage",
     }
     assert _allowed(expand("analytics", EventQueueArns=queues), "QueuedEventsRole") == {
-        "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
+        "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:Query"},
         "<LedgerTable.Arn>": {"dynamodb:PutItem"},
         "<ClaimCheckBucket.Arn>/*": {"s3:PutObject"},
-        f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*": {"sqs:SendMessage"},
+        TRIGGER_QUEUES: {"sqs:SendMessage"},
         "<IngressDlq.Arn>": {"sqs:SendMessage"},
         "<IngressRetryQueue.Arn>": receive,
         **{queue: receive for queue in queues.split(",") if queue},
@@ -69,12 +74,9 @@ def test_what_queued_events_may_do(expand, queues):
 def test_what_a_dispatcher_may_do(expand, environment):
     """Its queue, its DLQ, its environment; of the ledger everything but deleting and scanning."""
     assert _allowed(expand("analytics", "legacy"), f"DispatcherRole{environment}") == {
-        f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/{environment}": {
-            "airflow:CreateCliToken",
-            "airflow:GetEnvironment",
-        },
+        f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/{environment}": {"airflow:CreateCliToken"},
         "<RulesTable.Arn>": {"dynamodb:BatchGetItem"},
-        "<LedgerTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "<LedgerTable.Arn>": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         f"<TriggerQueue{environment}.Arn>": {
             "sqs:ChangeMessageVisibility",
             "sqs:DeleteMessage",
@@ -104,6 +106,74 @@ def test_options_add_these_permissions_and_no_others(expand):
         assert sorted(map(sorted, after.values())) == sorted(map(sorted, before.values()))
 
 
+INGRESS_SERVICES = {"dynamodb", "s3", "sqs"}
+
+
+@pytest.mark.parametrize(
+    ("holder", "services", "opens_directly"),
+    [
+        *((role, INGRESS_SERVICES, False) for role in INGRESS_ROLES),
+        ("StepFunctionsTaskRole", {"dynamodb", "sqs"}, False),
+        ("DispatcherRoleanalytics", {"dynamodb", "sqs"}, False),
+        ("RunWatcherRoleanalytics", {"dynamodb", "sqs"}, True),
+        ("RulesWriterPolicy", {"dynamodb", "sqs"}, False),
+        ("OperatorPolicy", {"dynamodb", "sqs"}, False),
+        ("ReadOnlyPolicy", {"dynamodb", "sqs"}, False),
+    ],
+)
+def test_with_a_key_of_your_own_only_the_watcher_opens_task_tokens(expand, holder, services, opens_directly):
+    """The same key encrypts queues and tables: everybody uses it through those services, the watcher alone directly."""
+    policies = _parsed(expand("analytics", **EVERYTHING), holder)
+
+    def may_decrypt(**context):
+        return _decision(policies, "kms:Decrypt", EVERYTHING["KmsKeyArn"], context) == "Allow"
+
+    assert may_decrypt() == opens_directly
+    through = {
+        service
+        for service in (
+            "dynamodb",
+            "events",
+            "lambda",
+            "logs",
+            "s3",
+            "secretsmanager",
+            "sns",
+            "sqs",
+            "states",
+        )
+        if may_decrypt(**{"kms:ViaService": f"{service}.eu-central-1.amazonaws.com"})
+    }
+    assert through == (services if not opens_directly else through)
+    if not opens_directly:
+        a_token = {"kms:EncryptionContext:identity": "states|one", "kms:EncryptionContextKeys": ["identity"]}
+        assert not may_decrypt(**a_token)
+
+
+def test_functions_can_read_their_own_settings_where_a_key_of_yours_encrypts_them(expand):
+    """Lambda decrypts a function's variables with the function's role, the function's ARN as encryption context."""
+    template = expand("analytics", **EVERYTHING)
+    for function in template.of_type("AWS::Lambda::Function").values():
+        policies = _parsed(template, function["Role"].strip("<>").removesuffix(".Arn"))
+
+        def may_read_settings_of(name, policies=policies):
+            arn = f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:{name}"
+            context = {"kms:EncryptionContext:aws:lambda:FunctionArn": arn}
+            return _decision(policies, "kms:Decrypt", EVERYTHING["KmsKeyArn"], context) == "Allow"
+
+        assert may_read_settings_of(function["FunctionName"])
+        assert may_read_settings_of("another") == ("RunWatcher" in function["Role"])  # may decrypt directly
+
+
+@pytest.mark.parametrize("role", [*INGRESS_ROLES, "StepFunctionsTaskRole"])
+def test_what_enqueues_requests_cannot_write_a_dead_letter(expand, role):
+    """The dead-letter queues' names begin as the trigger queues' do."""
+    policies = _parsed(expand("analytics"), role)
+    queue = TRIGGER_QUEUES.replace("*", "analytics")
+    assert _decision(policies, "sqs:SendMessage", queue) == "Allow"
+    assert _decision(policies, "sqs:SendMessage", TRIGGER_DLQS.replace("*", "analytics")) == "Deny"
+
+
 def test_only_dispatchers_and_watchers_reach_airflow(deployed):
     """A CLI token may run any Airflow command: each has those of its own environment only."""
     holders = {
@@ -126,10 +196,9 @@ def test_what_a_state_may_have_done_and_what_its_watcher_may_do(expand):
     """The one seals tokens and never opens them; the other opens them, and starts nothing."""
     template = expand("analytics")
     assert _allowed(template, "StepFunctionsTaskRole") == {
-        "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
+        "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:Query"},
         "<LedgerTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem"},
-        "<ClaimCheckBucket.Arn>/*": {"s3:PutObject"},
-        f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*": {"sqs:SendMessage"},
+        TRIGGER_QUEUES: {"sqs:SendMessage"},
         f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-watch-*": {"sqs:SendMessage"},
         "<TaskTokenKey.Arn>": {"kms:Encrypt"},
         "<StepFunctionsTaskLogGroup.Arn>": LOGS,
@@ -230,84 +299,97 @@ def test_each_function_has_a_role_of_its_own_without_ready_made_policies(deploye
 
 
 def test_what_a_writer_of_rules_may_do(expand):
-    """What `mwaa-gateway rules` calls, on the rules alone: not the ledger, not a queue."""
-    policy = expand("analytics").of_type("AWS::IAM::ManagedPolicy")["RulesWriterPolicy"]
-    allowed = {}
-    for actions, resources, statement in statements(policy["PolicyDocument"]):
-        assert statement["Effect"] == "Allow"
-        allowed[resources] = actions
-        if resources == frozenset(
-            {"<LedgerTable.Arn>"}
-        ):  # which of its DAGs an environment would run, and no request
-            assert statement["Condition"] == {
-                "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["catalog|*"]}
-            }
-    assert allowed == {
-        frozenset({"<RulesTable.Arn>"}): {
-            "dynamodb:BatchGetItem",
-            "dynamodb:ConditionCheckItem",
-            "dynamodb:DeleteItem",
-            "dynamodb:GetItem",
-            "dynamodb:PutItem",
-            "dynamodb:Query",
-            "dynamodb:UpdateItem",
-        },
-        frozenset({"<LedgerTable.Arn>"}): {"dynamodb:GetItem"},
-        frozenset({"arn:aws:cloudformation:eu-central-1:123456789012:stack/mwaa-gateway/0"}): {
-            "cloudformation:DescribeStacks"
-        },
+    """The rules, and of the ledger and the queues what enabling a rule needs: reading what is held, and sending it."""
+    assert _allowed_by(expand("analytics"), "RulesWriterPolicy") == {
+        "ReadAndWriteRules": (
+            {
+                "dynamodb:BatchGetItem",
+                "dynamodb:ConditionCheckItem",
+                "dynamodb:DeleteItem",
+                "dynamodb:GetItem",
+                "dynamodb:PutItem",
+                "dynamodb:Query",
+                "dynamodb:UpdateItem",
+            },
+            {"<RulesTable.Arn>"},
+            None,
+        ),
+        "ReadRequestsShadowsAndDagCatalogs": (
+            {"dynamodb:GetItem", "dynamodb:Query"},
+            {"<LedgerTable.Arn>"},
+            None,
+        ),
+        "ListHeldRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/stopped"}, None),
+        "ReleaseHeldRequests": ({"sqs:SendMessage"}, {TRIGGER_QUEUES}, None),
+        "ReadWhatIsImported": (
+            {"events:ListRules", "events:ListTargetsByRule", "s3:GetBucketNotification"},
+            {"*"},
+            None,
+        ),
+        "ReadStackOutputs": ({"cloudformation:DescribeStacks"}, {STACK_BY_NAME}, None),
     }
+
+
+def test_who_only_looks_writes_nothing(expand):
+    """Reading, and of SQS what shows a message: receiving it and returning it. No key to encrypt with either."""
+    policy = _allowed_by(expand("analytics", KmsKeyArn=EVERYTHING["KmsKeyArn"]), "ReadOnlyPolicy")
+    assert {action for actions, _, _ in policy.values() for action in actions} == {
+        "cloudformation:DescribeStacks",
+        "dynamodb:BatchGetItem",
+        "dynamodb:GetItem",
+        "dynamodb:Query",
+        "dynamodb:Scan",
+        "kms:Decrypt",
+        "sqs:ChangeMessageVisibility",
+        "sqs:ReceiveMessage",
+    }
+    assert policy["LookIntoDeadLetterQueues"][1] == {"<IngressDlq.Arn>", TRIGGER_DLQS}
+    assert policy["ReadStackOutputs"][1] == {STACK_BY_NAME}
 
 
 def test_what_an_operator_may_do(expand):
     """What the commands call: read requests, send them again, put them away, pull brakes; never what a request is."""
-    policy = expand("analytics").of_type("AWS::IAM::ManagedPolicy")["OperatorPolicy"]
-    found = {statement["Sid"]: statement for _, _, statement in statements(policy["PolicyDocument"])}
-    assert {statement["Effect"] for statement in found.values()} == {"Allow"}
-    assert {
-        sid: (actions, resources)
-        for (actions, resources, _), sid in zip(statements(policy["PolicyDocument"]), found, strict=True)
-    } == {
-        "ListStoppedRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/stopped"}),
-        "ReadRequests": ({"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"}, {"<LedgerTable.Arn>"}),
-        "PutAwayWhatHasStopped": ({"dynamodb:UpdateItem"}, {"<LedgerTable.Arn>"}),
+    assert _allowed_by(expand("analytics"), "OperatorPolicy") == {
+        "ListStoppedRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/stopped"}, None),
+        "ReadRequests": (
+            {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"},
+            {"<LedgerTable.Arn>"},
+            None,
+        ),
+        "PutAwayWhatHasStopped": (
+            {"dynamodb:UpdateItem"},
+            {"<LedgerTable.Arn>"},
+            {
+                "ForAllValues:StringEquals": {
+                    "dynamodb:Attributes": [
+                        "event",
+                        "request",
+                        "state",
+                        "outcome",
+                        "reason",
+                        "reason_text",
+                        "redrives",
+                        "expires_at",
+                        "stopped_shard",
+                        "stopped_at",
+                    ]
+                },
+                "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
+            },
+        ),
         "PullTheBrakes": (
             {"dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"},
             {"<RulesTable.Arn>"},
+            {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [BRAKE_PARTITION]}},
         ),
-        "ReadRules": ({"dynamodb:GetItem"}, {"<RulesTable.Arn>"}),
+        "ReadRules": ({"dynamodb:GetItem"}, {"<RulesTable.Arn>"}, None),
         "LookIntoDeadLetterQueues": (
             {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"},
-            {"<IngressDlq.Arn>", f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-dlq-*"},
+            {"<IngressDlq.Arn>", TRIGGER_DLQS},
+            None,
         ),
-        "SendAgain": (
-            {"sqs:SendMessage"},
-            {"<IngressRetryQueue.Arn>", f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*"},
-        ),
-        "ReadStackOutputs": (
-            {"cloudformation:DescribeStacks"},
-            {f"arn:aws:cloudformation:eu-central-1:{ACCOUNT}:stack/mwaa-gateway/0"},
-        ),
-    }
-    assert found["PutAwayWhatHasStopped"]["Condition"] == {
-        "ForAllValues:StringEquals": {
-            "dynamodb:Attributes": [
-                "event",
-                "request",
-                "state",
-                "outcome",
-                "reason",
-                "reason_text",
-                "redrives",
-                "expires_at",
-                "stopped_shard",
-                "stopped_at",
-            ]
-        },
-        "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
-    }
-    assert found["PullTheBrakes"]["Condition"] == {
-        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [BRAKE_PARTITION]}
+        "SendAgain": ({"sqs:SendMessage"}, {"<IngressRetryQueue.Arn>", TRIGGER_QUEUES}, None),
+        "ReadStackOutputs": ({"cloudformation:DescribeStacks"}, {STACK_BY_NAME}, None),
     }
 
 
@@ -347,19 +429,60 @@ def test_services_may_call_functions_for_one_source_of_this_account(expand):
 
 
 def _allowed(template, role):
-    """Resource -> actions of a role's inline policies, all of which allow without a condition, but for these two."""
+    """Resource -> actions of a role's inline policies, all of which allow without a condition, but for those named here."""
     allowed = {}
     for policy in template.of_type("AWS::IAM::Role")[role]["Policies"]:
         for actions, resources, statement in statements(policy["PolicyDocument"]):
-            assert statement["Effect"] == "Allow"
             assert {"NotAction", "NotResource"}.isdisjoint(statement)
+            if statement["Effect"] == "Deny":
+                assert statement["Sid"] == "NotToTriggerDlqs"
+                continue
             conditions = {
                 # Ingress writes to the ledger only what rules in SHADOW would have run; a request's partition has no "#".
                 "RecordShadows": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["shadow#*"]}},
                 # A dispatcher sees who stopped which rule or environment, and no rule.
                 "LookAtTheBrakes": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [BRAKE_PARTITION]}},
             }
-            assert statement.get("Condition") == conditions.get(statement.get("Sid"))
+            # What these two allow is evaluated above.
+            if statement["Sid"] not in {"UseKeyThroughServices", "ReadOwnSettings"}:
+                assert statement.get("Condition") == conditions.get(statement["Sid"])
             for resource in resources:
                 allowed.setdefault(resource, set()).update(actions)
     return allowed
+
+
+def _allowed_by(template, managed_policy):
+    """Sid -> actions, resources and condition of a managed policy, each statement of which allows."""
+    document = template.of_type("AWS::IAM::ManagedPolicy")[managed_policy]["PolicyDocument"]
+    found = list(statements(document))
+    assert {statement["Effect"] for _, _, statement in found} == {"Allow"}
+    return {
+        statement["Sid"]: (set(actions), set(resources), statement.get("Condition"))
+        for actions, resources, statement in found
+    }
+
+
+def _parsed(template, holder):
+    """The policies of a role, or a managed policy, as MiniStack's evaluator of IAM takes them."""
+    managed = template.of_type("AWS::IAM::ManagedPolicy")
+    documents = (
+        [managed[holder]["PolicyDocument"]]
+        if holder in managed
+        else [each["PolicyDocument"] for each in template.of_type("AWS::IAM::Role")[holder]["Policies"]]
+    )
+    return [iam_evaluator.parse_policy_document(document) for document in documents]
+
+
+def _decision(policies, action, resource, context=None):
+    """Allow, Deny or ImplicitDeny."""
+    request = iam_evaluator.EvalContext(
+        principal_arn=f"arn:aws:iam::{ACCOUNT}:role/any",
+        principal_type="AssumedRole",
+        principal_account=ACCOUNT,
+        action=action,
+        resource_arn=resource,
+        region="eu-central-1",
+        service_context={key.lower(): value for key, value in (context or {}).items()},
+        principal_keys={},
+    )
+    return iam_evaluator.evaluate(request, policies).decision

@@ -41,7 +41,8 @@ def shadow_report(connection: Connection, *, rule_id: str, limit: int, output: s
 
     Of each event that the rule matched in the last 30 days: whether a run of the same DAG happened by another rule,
     and with the same conf. What was never started by the gateway is not known here, nor are events that the rule did
-    not match. Needs the policy in the stack's output OperatorPolicyArn.
+    not match. Needs the policy in the stack's output
+    ReadOnlyPolicyArn or RulesWriterPolicyArn.
 
     \b
     Example:

@@ -1,0 +1,274 @@
+"""The policies of the stack's outputs: each command is run by a user who has that one policy, under enforced IAM."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from commands import commands_with
+from fakes.requests import a_request
+from gateway_cli.dlq import held_messages
+from gateway_cli.main import cli
+from gateway_cli.namespaces.store import NamespacesStore, StoredNamespace
+from gateway_cli.rules.store import RulesStore
+from local_stack.aws import LocalAws
+from local_stack.deploy import deploy
+from local_stack.ministack import REGION, MiniStack
+from local_stack.ports import free_port
+from mwaa_gateway.aws.ledger_table import LedgerTable
+from mwaa_gateway.aws.queues import IngressDeadLetterQueue
+from mwaa_gateway.aws.shadow_records import ShadowRecords
+from mwaa_gateway.ingest import DeadEvent, DeadEventReason
+from mwaa_gateway.ledger import Claim
+from mwaa_gateway.namespaces import Namespace
+from mwaa_gateway.outcomes import Held, Reason, Rejected
+from mwaa_gateway.rules import parse_rule
+from mwaa_gateway.shadow import ShadowRecord
+from mwaa_gateway.trigger_request import TriggerRequest
+
+ROOT = Path(__file__).parents[2]
+STACK = "mwaa-gateway"
+RULE = "finance.orders"  # of `a_request`
+RULES = """\
+- id: finance.orders
+  pattern: {source: [acme.orders]}
+  target: {environment: analytics, dag_id: ingest_orders}
+"""
+ALLOWED = "- {namespace: finance, sources: [acme.orders], environments: [analytics], dag_ids: ['*']}\n"
+EVENT: dict[str, Any] = {
+    "version": "0",
+    "id": "e-1",
+    "source": "acme.orders",
+    "detail-type": "Order Placed",
+    "account": "123456789012",
+    "time": "2026-11-22T10:00:00Z",
+    "region": REGION,
+    "resources": [],
+    "detail": {},
+}
+# Each command with the policy its page names: its words, and what it says when it has done its work. One that a policy
+# holds back says so on stderr and exits with 1. `rules plan` exits with 2 where there is something to apply.
+WRITER, OPERATOR, READER = "RulesWriterPolicyArn", "OperatorPolicyArn", "ReadOnlyPolicyArn"
+LOOKS = [
+    ("rules validate rules.yaml", "1 rule"),
+    ("rules plan rules.yaml", ""),
+    ("rules test rules.yaml --event event.json", RULE),
+    ("rules list", RULE),
+    (f"rules show {RULE}", RULE),
+    (f"rules explain {RULE} --event event.json", RULE),
+    (f"rules history {RULE}", "v1"),
+    (f"rules diff {RULE} v1 v2", ""),
+    (f"rules shadow-report {RULE}", "1"),
+    ("rules new --from s3://acme/{region}/*.csv --dag tried_new --environment analytics", "tried_new"),
+    ("namespaces list", "finance"),
+    ("namespaces show finance", "finance"),
+    ("namespaces history finance", ""),
+]
+WRITES_RULES = [
+    ("namespaces apply allowed.yaml", ""),
+    ("rules apply rules.yaml", ""),
+    (f"rules disable {RULE}", ""),
+    (f"rules enable {RULE}", "released: [1-9]"),
+    (f"rules disable {RULE}", ""),
+    (f"rules rollback {RULE} v1", ""),
+    ("rules import --bus default --environment analytics", ""),
+    ("rules import --bucket acme-uploads --environment analytics --dag tried", ""),
+    (f"rules delete {RULE} --yes", ""),
+    ("namespaces delete finance --yes", ""),
+]
+LISTS = [
+    ("held list", RULE),
+    ("dlq list", "conf_refused"),
+    ("dlq show <dead>", "conf_refused"),
+    (f"rerun --rule {RULE} --state dead --dry-run", "would be rerun"),
+    ("environments list", "analytics"),
+    ("claim-check policy analytics", "s3:GetObject"),
+]
+OPERATES = [
+    ("held release --rule finance.orders", "released: [1-9]"),
+    ("held cancel --rule finance.orders --yes", "cancelled: [1-9]"),
+    ("dlq redrive --rule finance.orders", "redriven: [1-9]"),
+    ("dlq purge --all --yes", "purged: [1-9]"),
+    (f"rerun --rule {RULE} --state dead", "rerun: [1-9]"),
+    ("environments pause analytics", "paused"),
+    ("environments resume analytics", "running"),
+]
+COMMANDS = {WRITER: [*LOOKS, *WRITES_RULES], OPERATOR: [*LISTS, *OPERATES], READER: [*LOOKS, *LISTS]}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """The gateway's stack in a MiniStack of its own that enforces IAM; no Airflow."""
+
+    aws: LocalAws
+    outputs: dict[str, str]
+
+    @property
+    def ledger(self) -> LedgerTable:
+        return LedgerTable(self.aws.client("dynamodb"), self.outputs["LedgerTableName"])
+
+    def a_user_with(self, output: str) -> dict[str, str]:
+        """A new user who has the one policy that an output of the stack names; what signs as that user."""
+        iam, name = self.aws.client("iam"), f"user-{time.monotonic_ns()}"
+        iam.create_user(UserName=name)
+        iam.attach_user_policy(UserName=name, PolicyArn=self.outputs[output])
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.aws.endpoint_url,
+        }
+
+    def hold(self, identity: str) -> TriggerRequest:
+        """A request that waits for its rule."""
+        request = a_request(identity)
+        self.ledger.hold(request, Held(Reason.RULE_DISABLED, "the rule was disabled"), time.time())
+        return request
+
+    def kill(self, identity: str) -> TriggerRequest:
+        """A request that is dead."""
+        request = a_request(identity)
+        claim = self.ledger.claim(request, time.time())
+        assert isinstance(claim, Claim)
+        self.ledger.finish(claim, Rejected(Reason.CONF_REFUSED, "Airflow refused it"), time.time())
+        return request
+
+    def shadow(self) -> None:
+        """What the rule in SHADOW would have run."""
+        record = ShadowRecord(
+            RULE, 1, "default", "0a" * 32, "e-1", EVENT["time"], "acme.orders", "Order Placed", time.time()
+        )
+        ShadowRecords(self.aws.client("dynamodb"), self.outputs["LedgerTableName"]).record([record])
+
+    def put_aside(self) -> None:
+        """An event that nobody could use."""
+        dead = DeadEvent(DeadEventReason.BROKEN_RULE, "the reason", {"id": "e-1"}, "e-1", RULE, 3)
+        IngressDeadLetterQueue(self.aws.client("sqs"), self.outputs["IngressDlqUrl"]).bury([dead])
+
+    def something_of_everything(self) -> TriggerRequest:
+        """Two more versions of a rule, an allow-list, a held request, an event put aside, and a dead request: that one."""
+        dynamodb, rules_table = self.aws.client("dynamodb"), self.outputs["RulesTableName"]
+        rules = RulesStore(dynamodb, rules_table)
+        for version in ("first", "second"):
+            document = {
+                "id": RULE,
+                "description": f"the {version}",
+                "pattern": {"source": ["acme.orders"]},
+                "target": {"environment": "analytics", "dag_id": "ingest_orders"},
+            }
+            rules.put(parse_rule(document, environments={"analytics"}), by="tests", now=datetime.now(UTC))
+        allow_lists, allowed = (
+            NamespacesStore(dynamodb, rules_table),
+            Namespace.parse(yaml.safe_load(ALLOWED)[0]),
+        )
+        stored = allow_lists.everything().get(allowed.name, StoredNamespace(allowed.name))
+        allow_lists.put(allowed, stored, by="tests", now=datetime.now(UTC))
+        self.put_aside()
+        self.shadow()
+        self.hold(f"held {time.monotonic_ns()}")
+        return self.kill(f"dead {time.monotonic_ns()}")
+
+    def everything(self) -> list[Any]:
+        """Every item of both tables."""
+        tables = (self.outputs["RulesTableName"], self.outputs["LedgerTableName"])
+        return [self.aws.client("dynamodb").scan(TableName=table)["Items"] for table in tables]
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """template.yaml itself, with a bucket to import from."""
+    folder = tmp_path_factory.mktemp("policies")
+    ministack = MiniStack(root=ROOT, state_folder=folder, log_folder=folder, port=free_port())
+    ministack.start()
+    try:
+        aws = LocalAws(ministack.endpoint_url)
+        deployment = deploy(
+            aws,
+            template_file=ROOT / "template.yaml",
+            stack_name=STACK,
+            parameters={"Environments": "analytics"},
+            python=ROOT / ".venvs" / "lambda" / "bin" / "python",
+            state_folder=folder,
+            environment={},
+        )
+        aws.client("s3").create_bucket(
+            Bucket="acme-uploads", CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        functions = aws.client("lambda")
+        for source in functions.list_event_source_mappings()["EventSourceMappings"]:
+            functions.update_event_source_mapping(
+                UUID=source["UUID"], Enabled=False
+            )  # what is sent stays there
+        yield Deployed(aws, dict(deployment.outputs))
+    finally:
+        ministack.stop()
+
+
+@pytest.fixture
+def run_as(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str], str], Result]:
+    """Run a command as somebody, by the stack's name, in a folder with a rule, allow-lists and an event."""
+    (tmp_path / "rules.yaml").write_text(RULES)
+    (tmp_path / "allowed.yaml").write_text(ALLOWED.replace("*", "ingest_*"))
+    (tmp_path / "event.json").write_text(json.dumps(EVENT))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(held_messages, "WAIT_SECONDS", 0)
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(user: dict[str, str], words: str) -> Result:
+        for name, value in user.items():
+            monkeypatch.setenv(name, value)
+        names = commands_with("--stack-name", cli, click.Context(cli))
+        of_a_stack = ["--stack-name", STACK] if any(words.startswith(name) for name in names) else []
+        return CliRunner(mix_stderr=False).invoke(cli, [*words.split(), *of_a_stack])
+
+    return run
+
+
+@pytest.mark.parametrize("policy", [WRITER, OPERATOR, READER])
+def test_every_command_runs_with_the_policy_its_page_names_and_nothing_else(deployed, run_as, policy):
+    """By the stack's name, as a user with that one policy; `rules enable` releases what was held, too."""
+    user = deployed.a_user_with(policy)
+    for words, said in COMMANDS[policy]:
+        dead = deployed.something_of_everything()
+        result = run_as(user, words.replace("<dead>", dead.target.run_id))
+        told = f"mwaa-gateway {words}\n{result.output}\n{result.stderr}"
+        assert "not authorized" not in told, told
+        assert result.exit_code == (2 if words.startswith("rules plan") else 0), told
+        assert re.search(said, told.partition("\n")[2]), told
+
+
+@pytest.mark.parametrize(
+    "words", sorted({words for words, _ in (*WRITES_RULES, *OPERATES) if "import" not in words})
+)
+def test_who_may_only_look_changes_nothing(deployed, run_as, words):
+    """Each command that writes is refused by IAM, and says which permission is missing."""
+    deployed.something_of_everything()
+    before = deployed.everything()
+
+    result = run_as(deployed.a_user_with(READER), words)
+
+    assert result.exit_code == 1, result.output
+    assert "AccessDenied" in result.stderr or "not authorized" in result.stderr, result.stderr
+    assert deployed.everything() == before
+
+
+def test_every_command_that_asks_a_stack_is_tried_with_some_policy():
+    """A new command is added above, with the policy its page names."""
+    tried = [words for commands in COMMANDS.values() for words, _ in commands]
+    untried = [
+        name
+        for name in commands_with("--stack-name", cli, click.Context(cli))
+        if not any(words.startswith(name) for words in tried)
+    ]
+    assert untried == []
