@@ -258,6 +258,12 @@ FAULTS = (
         "One run each: what the version before wrote is read, and what this one writes can be read by it",
     ),
     Fault(
+        46,
+        DATA,
+        "A first deployment fails; a parameter changes, an environment or the stack is removed, with requests in flight",
+        "Clean rollback; no request, dead letter or sealed token is lost, or `environments drain` says first what would be",
+    ),
+    Fault(
         32,
         DATA,
         "Any of these with everything logged",

@@ -157,6 +157,16 @@ def test_the_token_lies_sealed_and_in_no_list(items, dynamodb):
     assert int(row["expires_at"]["N"]) == 2_000 + 90 * 86_400
 
 
+@pytest.mark.guarantee(46)
+def test_row_46_a_token_sealed_under_another_key_is_opened_after_the_key_has_changed(items, dynamodb):
+    """As after an upgrade from 0.1.0, which sealed with KmsKeyArn: the ciphertext names its key."""
+    opened(items)
+    key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
+    after = WatchItems(dynamodb, LEDGER_TABLE, Seal(boto3.client("kms"), key), now=lambda: 2_000.0)
+    [watch] = after.watched("analytics")
+    assert "token-1" == after.token(watch).text
+
+
 def test_a_token_is_unsealed_for_its_own_watch_only(items, dynamodb):
     """The context it was sealed with is the event's: copied to another item it opens nothing."""
     opened(items)

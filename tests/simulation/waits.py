@@ -86,9 +86,9 @@ class Kms:
         sealed = json.dumps([KeyId, Plaintext[::-1].decode(), EncryptionContext]).encode()
         return self._world.aws_call("kms", "Encrypt", lambda: {"CiphertextBlob": sealed})
 
-    def decrypt(self, *, KeyId: str, CiphertextBlob: bytes, EncryptionContext: dict[str, str]) -> Any:  # noqa: N803
-        key, text, context = json.loads(CiphertextBlob)
-        assert (key, context) == (KeyId, EncryptionContext)
+    def decrypt(self, *, CiphertextBlob: bytes, EncryptionContext: dict[str, str]) -> Any:  # noqa: N803
+        _key, text, context = json.loads(CiphertextBlob)
+        assert context == EncryptionContext
         return self._world.aws_call("kms", "Decrypt", lambda: {"Plaintext": text[::-1].encode()})
 
 

@@ -71,9 +71,9 @@ class Template:
         }
 
 
-def read_source() -> dict[str, Any]:
-    """Read template.yaml, its short-form functions written out."""
-    return yaml_parse((ROOT / "template.yaml").read_text())
+def read_source(file: Path = ROOT / "template.yaml") -> dict[str, Any]:
+    """Read a template, its short-form functions written out."""
+    return yaml_parse(file.read_text())
 
 
 def expand_template(source: Mapping[str, Any], overrides: Mapping[str, str]) -> Template:

@@ -60,6 +60,7 @@ def test_no_loop_is_left_unfinished(expand, count):
     names = {"After", "Before", "Name"}  # of Fn::Sub's own
     assert variables - names == {
         "ClaimCheckBucket.Arn",
+        "DeadLetterQueueSuffix",
         "LandingBucket.Arn",
         "LandingBucketName",
         "LedgerTable.Arn",

@@ -9,6 +9,7 @@ from template.expansion import EVERYTHING, statements
 INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole", "QueuedEventsRole")
 ACCOUNT = "123456789012"
 TRIGGER_QUEUES = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*"
+INGRESS_DLQS = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-ingress-dlq*"
 TRIGGER_DLQS = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-dlq-*"
 # DescribeStacks by a name is evaluated against this ARN, not against the stack's id.
 STACK_BY_NAME = f"arn:aws:cloudformation:eu-central-1:{ACCOUNT}:stack/mwaa-gateway/*"
@@ -343,7 +344,7 @@ def test_who_only_looks_writes_nothing(expand):
         "sqs:ChangeMessageVisibility",
         "sqs:ReceiveMessage",
     }
-    assert policy["LookIntoDeadLetterQueues"][1] == {"<IngressDlq.Arn>", TRIGGER_DLQS}
+    assert policy["LookIntoDeadLetterQueues"][1] == {INGRESS_DLQS, TRIGGER_DLQS}
     assert policy["ReadStackOutputs"][1] == {STACK_BY_NAME}
 
 
@@ -384,8 +385,13 @@ def test_what_an_operator_may_do(expand):
         ),
         "ReadRules": ({"dynamodb:GetItem"}, {"<RulesTable.Arn>"}, None),
         "LookIntoDeadLetterQueues": (
-            {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"},
-            {"<IngressDlq.Arn>", TRIGGER_DLQS},
+            {
+                "sqs:ChangeMessageVisibility",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "sqs:ReceiveMessage",
+            },
+            {INGRESS_DLQS, TRIGGER_DLQS},
             None,
         ),
         "SendAgain": ({"sqs:SendMessage"}, {"<IngressRetryQueue.Arn>", TRIGGER_QUEUES}, None),

@@ -144,7 +144,7 @@ def test_ones_own_key_encrypts_everything_that_is_stored(expand):
 
 
 def test_tables_outlive_mistakes(deployed):
-    """Point-in-time recovery, deletion protection, and neither a deleted stack nor a replacement takes them along."""
+    """Point-in-time recovery, and neither a deleted stack nor a replacement takes them along."""
     tables = {
         name: body for name, body in deployed.resources.items() if body["Type"] == "AWS::DynamoDB::Table"
     }
@@ -152,15 +152,15 @@ def test_tables_outlive_mistakes(deployed):
     for table in tables.values():
         assert table["DeletionPolicy"] == "RetainExceptOnCreate"
         assert table["UpdateReplacePolicy"] == "Retain"
-        assert table["Properties"]["DeletionProtectionEnabled"] == "true"
         assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
         assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_deletion_protection_can_be_switched_off(expand):
-    """For a stack that is to go away again."""
-    tables = expand("analytics", DeletionProtection="false").of_type("AWS::DynamoDB::Table")
-    assert {table["DeletionProtectionEnabled"] for table in tables.values()} == {"false"}
+@pytest.mark.parametrize("protected", ["true", "false"])
+def test_deletion_protection_is_a_parameter(expand, protected):
+    """Off for the first deployment, which CloudFormation must be able to roll back."""
+    tables = expand("analytics", DeletionProtection=protected).of_type("AWS::DynamoDB::Table")
+    assert {table["DeletionProtectionEnabled"] for table in tables.values()} == {protected}
 
 
 def test_keys_of_the_tables(deployed):

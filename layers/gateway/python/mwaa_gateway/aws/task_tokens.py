@@ -27,7 +27,7 @@ _CLOSED: Final = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
 
 class Seal:
-    """Seals and unseals tokens with one KMS key; the same `context` is needed for both."""
+    """Seals tokens with one KMS key, and unseals them with the key they were sealed with; both need the same `context`."""
 
     def __init__(self, client: "KMSClient", key: str) -> None:
         self._client = client
@@ -42,11 +42,13 @@ class Seal:
         return answer["CiphertextBlob"]
 
     def unseal(self, sealed: bytes, context: Mapping[str, str]) -> Token:
-        """Decrypt; raises Unavailable."""
+        """Decrypt; raises Unavailable.
+
+        The ciphertext names its key, which is another one where a version or a KmsKeyArn before this one sealed it. The
+        caller's role says which keys may be used.
+        """
         with unavailable_unless_answered("the task token could not be unsealed"):
-            answer = self._client.decrypt(
-                KeyId=self._key, CiphertextBlob=sealed, EncryptionContext=dict(context)
-            )
+            answer = self._client.decrypt(CiphertextBlob=sealed, EncryptionContext=dict(context))
         return Token(answer["Plaintext"].decode())
 
 
