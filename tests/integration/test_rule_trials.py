@@ -89,6 +89,27 @@ class TestTest:
         assert "<message> is an object in this event" in notification
         assert custom.splitlines()[1] == "  no rule matches"
 
+    def test_a_disabled_rule_is_named(self, gateway: Gateway, rules: Path, folder: Path) -> None:
+        """It matches and starts nothing, which is not the same as no match."""
+        upload = json.loads((EVENTS / "eventbridge_s3_put.json").read_text())
+        upload["detail"]["bucket"]["name"], upload["detail"]["object"]["key"] = (
+            "acme-landing",
+            "refunds/a.csv",
+        )
+        (folder / "event.json").write_text(json.dumps(upload))
+        words = ("rules", "test", str(rules), "--event", "event.json")
+        told = gateway(*words)
+        assert "○ finance.stopped matches, and is DISABLED: it starts nothing" in told.stdout
+        assert "no rule matches" not in told.stdout
+        [event] = document(gateway(*words, "-o", "json"))["events"]
+        assert ([], ["finance.stopped"]) == (event["results"], event["disabled"])
+
+    def test_where_no_rule_matches_the_next_command_is_named(self, gateway: Gateway, rules: Path) -> None:
+        """It says why."""
+        told = gateway("rules", "test", str(rules), "--event", str(EVENTS / "eventbridge_custom.json"))
+        assert "no rule matches" in told.stdout
+        assert "`mwaa-gateway rules explain ID --event FILE` says why" in told.stderr
+
     def test_it_needs_events(self, gateway: Gateway, rules: Path) -> None:
         """Or cases."""
         assert "--event" in gateway("rules", "test", str(rules), exit_code=2).stderr
@@ -366,10 +387,44 @@ class TestExplain:
         assert "finance.stopped version 1" in told
         assert "the rule is DISABLED" in told
 
+    def test_a_broken_rule_in_the_table(
+        self, gateway: Gateway, gateway_outputs: dict[str, str], rules: Path, folder: Path
+    ) -> None:
+        """Its environment is gone since: the pattern matches, and what is said first is that it starts nothing."""
+        assert rules.exists()
+        gateway("rules", "apply", "rules.yaml")
+        gateway_outputs["EnvironmentNames"] = "reporting"
+        (folder / "event.json").write_text(json.dumps(self.upload("orders/a.csv")))
+        words = ("rules", "explain", "finance.orders", "--event", "event.json")
+        assert "the rule is broken, and starts nothing: target" in gateway(*words).stdout
+        [told] = document(gateway(*words, "-o", "json"))
+        assert (True, True) == (told["matches"], "'analytics' is not an environment" in told["broken"])
+        listed = gateway("rules", "list")
+        assert "(broken)" in listed.stdout
+        assert "finance.orders is broken, and its events go to the ingress DLQ: target" in listed.stderr
+        by_id = {rule["id"]: rule["broken"] for rule in document(gateway("rules", "list", "-o", "json"))}
+        assert (None, True) == (by_id["sales.exports"], "'analytics'" in by_id["finance.orders"])
+
     @pytest.mark.parametrize(
         ("pattern", "event", "hint"),
         [
             ({"detail": {"name": ["Abc"]}}, {"name": "abc"}, "only upper and lower case differ"),
+            ({"detail": {"name": [{"prefix": "Ab"}]}}, {"name": "abc"}, "only upper and lower case differ"),
+            (
+                {"detail": {"name": [{"suffix": ".CSV"}]}},
+                {"name": "a.csv"},
+                "only upper and lower case differ",
+            ),
+            (
+                {"detail": {"name": [{"wildcard": "in/*.CSV"}]}},
+                {"name": "in/a.csv"},
+                "only upper and lower case",
+            ),
+            (
+                {"detail": {"objectKey": ["a"]}},
+                {"ObjectKey": "a"},
+                "the event has detail.ObjectKey: only upper",
+            ),
             ({"detail": {"name": ["a/b"]}}, {"name": "a/b/"}, "only slashes or blanks"),
             ({"detail": {"size": ["1"]}}, {"size": 1}, "the pattern has text: write 1"),
             ({"detail": {"size": [1]}}, {"size": "1"}, "the event has text here"),

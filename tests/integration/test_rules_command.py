@@ -142,6 +142,23 @@ class TestValidate:
             set() if valid else {("rules/more.yaml", "finance.more")}
         )
 
+    @pytest.mark.parametrize("words", [("validate", "rules"), ("plan", "rules"), ("apply", "rules")])
+    def test_a_pattern_that_can_never_match_is_a_warning(
+        self, run: Run, files: Path, words: tuple[str, ...]
+    ) -> None:
+        """By every command that reads the file; it may be meant, so that nothing is refused."""
+        pattern = "pattern: {source: [aws.s3], detail: {bucket: {name: [acme]}, object: {key: ['in/*']}}}"
+        (files / "rules" / "orders.yaml").write_text(RULE.replace("s3: s3://acme-landing/orders/*", pattern))
+        result = run(*words)
+        assert result.exit_code in {0, 2}
+        assert (
+            f"Warning: rules/orders.yaml:3: {ORDERS}: pattern.detail.object.key: 'in/*' matches"
+            in result.stderr
+        )
+        if words[0] != "apply":
+            [warning] = document(run(*words, "-o", "json"))["never_matches"]
+            assert "wildcard" in warning["message"]
+
     @pytest.mark.parametrize(
         ("options", "exit_code"),
         [
@@ -353,6 +370,7 @@ class TestLookingAndStopping:
             "partitions": ["aws.s3#acme-landing"],
             "targets": [{"id": "default", "environment": "analytics", "dag_id": "ingest_orders"}],
             "updated_by": "alice",
+            "broken": None,
         }
 
     def test_a_broken_rule_is_listed_and_can_be_stopped_mended_and_deleted(

@@ -15,7 +15,7 @@ from gateway_cli.rules.new_commands import import_rules, new, schema
 from gateway_cli.rules.options import by_option, now, refuse_unless_allowed, rule_id_argument
 from gateway_cli.rules.shadow_commands import shadow_report
 from gateway_cli.rules.store import Applied, State
-from gateway_cli.rules.stored import document_of, summary, target_names
+from gateway_cli.rules.stored import document_of, summary, target_names, why_broken
 from gateway_cli.rules.trial_commands import explain_rule, test
 from gateway_cli.rules.version_commands import diff, history, rollback
 from mwaa_gateway.errors import InvalidRule
@@ -45,7 +45,8 @@ def rules() -> None:
 def list_rules(connection: Connection, output: str) -> None:
     """List the rules in the table.
 
-    Of each: state, version, the partitions of events that it lies in, its targets, and when it was changed.
+    Of each: state, version, the partitions of events that it lies in, its targets, and when it was changed. Says which
+    are broken, and why: rules that the gateway cannot use, whatever made them so.
 
     \b
     Examples:
@@ -53,8 +54,9 @@ def list_rules(connection: Connection, output: str) -> None:
       mwaa-gateway rules list --local -o json
     """
     items = connection.store.list()
+    broken = {item.id: why for item in items if (why := why_broken(connection, item))}
     if output == "json":
-        print_json([summary(item) for item in items])
+        print_json([summary(item) | {"broken": broken.get(item.id)} for item in items])
         return
     if not items:
         print_note("there are no rules yet: `mwaa-gateway rules new` writes a first file")
@@ -63,7 +65,7 @@ def list_rules(connection: Connection, output: str) -> None:
         [
             [
                 item.id,
-                item.state,
+                f"{item.state}\n(broken)" if item.id in broken else item.state,
                 str(item.version),
                 "\n".join(item.partitions),
                 "\n".join(target_names(item)),
@@ -72,6 +74,10 @@ def list_rules(connection: Connection, output: str) -> None:
             for item in items
         ],
     )
+    for rule_id, why in broken.items():
+        print_note(
+            f"{rule_id} is broken, and its events go to the ingress DLQ: {why}: correct its file and apply it, or delete it"
+        )
 
 
 @rules.command()

@@ -77,13 +77,17 @@ def _verdict(path: str, wanted: list[Any], envelope: Mapping[str, Any]) -> Field
 def _hint(path: str, wanted: list[Any], seen: list[Any], envelope: Mapping[str, Any]) -> str:
     """Say what a person would notice first, "" where nothing strikes."""
     if not seen:
-        near = difflib.get_close_matches(path, _paths("", envelope), n=1, cutoff=0.8)
+        paths = list(_paths("", envelope))
+        alike = next((one for one in paths if one.lower() == path.lower()), "")
+        if alike:
+            return f"the event has {alike}: only upper and lower case differ"
+        near = difflib.get_close_matches(path, paths, n=1, cutoff=0.8)
         return f"the event has {near[0]}: did you mean that?" if near else "the event has no such field"
+    if any(isinstance(value, str) and _matches_in_lower_case(wanted, value) for value in seen):
+        return "only upper and lower case differ: use equals-ignore-case if that is meant"
     texts = [entry for entry in wanted if isinstance(entry, str)]
     for value in seen:
         for text in texts:
-            if isinstance(value, str) and value.lower() == text.lower():
-                return "only upper and lower case differ: use equals-ignore-case if that is meant"
             if isinstance(value, str) and value.strip("/ ") == text.strip("/ "):
                 return "only slashes or blanks at the ends differ"
             if not isinstance(value, str) and str(value) == text:
@@ -91,6 +95,18 @@ def _hint(path: str, wanted: list[Any], seen: list[Any], envelope: Mapping[str, 
     if any(isinstance(value, str) and str(entry) == value for value in seen for entry in wanted):
         return "the event has text here: quote the value in the pattern"
     return ""
+
+
+def _matches_in_lower_case(wanted: list[Any], value: str) -> bool:
+    """Say whether a text, prefix, suffix or wildcard would match the value if neither had capitals."""
+    lowered: list[Any] = []
+    for entry in wanted:
+        match entry:
+            case str(text):
+                lowered.append(text.lower())
+            case {"prefix": str(_)} | {"suffix": str(_)} | {"wildcard": str(_)}:
+                lowered.append({operator: text.lower() for operator, text in entry.items()})
+    return bool(lowered) and compile_pattern({"value": lowered}).matches({"value": value.lower()})
 
 
 def _paths(path: str, value: Any) -> Iterator[str]:

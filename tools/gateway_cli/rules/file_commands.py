@@ -2,7 +2,7 @@
 """`mwaa-gateway rules validate | plan | apply`: from files to the table, nothing unseen and nothing by half."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,7 @@ def validate(
                 "rules": [rule.id for rule in rules],
                 "environments_checked": environments is not None,
                 "problems": [asdict(mistake) for mistake in mistakes],
+                "never_matches": _warnings(checked),
                 **check.document(),
             }
         )
@@ -134,6 +135,7 @@ def validate(
     if output == "table":
         files = len({checked_rule.file for checked_rule in checked})
         click.echo(f"{count(len(checked), 'rule')} in {count(files, 'file')}: valid")
+        _tell_never_matches(checked)
         print_dag_check(check)
         if environments is None:
             print_note("environment names were not checked: give --environment, --stack-name or --local")
@@ -189,12 +191,17 @@ def plan(
     if save is not None:
         write_plan(made, save)
     if output == "json":
-        told = {"warnings": [asdict(warning) for warning in warnings], "problems": []}
+        told = {
+            "warnings": [asdict(warning) for warning in warnings],
+            "problems": [],
+            "never_matches": _warnings(checked),
+        }
         print_json(_plan_document(made) | told | check.document())
     else:
         print_plan(made, stored)
         _tell_aside(made)
         _tell_brakes(made)
+        _tell_never_matches(checked)
         print_dag_check(check)
         for warning in warnings:
             print_note(_sentence(warning))
@@ -237,10 +244,11 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
     if (saved is None) == (not wanted.paths):
         raise click.UsageError("give either files, or a saved plan with --plan")
     store = connection.store
+    checked: Sequence[CheckedRule] = ()
     if saved is not None:
         made = read_plan(saved, store.table)
     else:
-        _, made, _ = _planned(connection, wanted, output)
+        checked, made, _ = _planned(connection, wanted, output)
     if connection.environments is None:
         print_note("environment names were not checked: give --environment or --stack-name")
     done: list[Applied] = []
@@ -261,6 +269,7 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
         _print_applied(made, done, output, whole=whole)
         release_held(connection, [one.rule_id for one in done if _starts_again(made, one.rule_id, one.state)])
     _tell_aside(made)
+    _tell_never_matches(checked)
 
 
 def _starts_again(made: Plan, rule_id: str, state: str) -> bool:
@@ -363,6 +372,17 @@ def _tell_aside(made: Plan) -> None:
         )
     if made.kept:
         print_note(f"in no file, and left alone without --prune: {', '.join(made.kept)}")
+
+
+def _warnings(checked: Iterable[CheckedRule]) -> list[dict[str, Any]]:
+    return [asdict(warning) for one in checked for warning in one.warnings]
+
+
+def _tell_never_matches(checked: Iterable[CheckedRule]) -> None:
+    """Warn of what of the patterns can never match."""
+    for one in checked:
+        for warning in one.warnings:
+            print_note(f"Warning: {warning}")
 
 
 def _tell_brakes(made: Plan) -> None:

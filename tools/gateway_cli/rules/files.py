@@ -15,6 +15,7 @@ from gateway_cli.documents.document import Document, Place
 from gateway_cli.documents.json_documents import read_json
 from gateway_cli.documents.yaml_documents import read_yaml
 from gateway_cli.rules.defaults import filled_in, flaws_of_defaults
+from gateway_cli.rules.never_matches import never_matches
 from gateway_cli.rules.store import document_text
 from gateway_cli.rules.variables import UNRESOLVED, Variables
 from mwaa_gateway.errors import GatewayError, InvalidRule
@@ -92,11 +93,15 @@ class WrittenRule:
 
 @dataclass(frozen=True, slots=True)
 class CheckedRule:
-    """A rule that may be applied, and whether its author wrote down a state or left it to the table."""
+    """A rule that may be applied, and whether its author wrote down a state or left it to the table.
+
+    `warnings` say what of its pattern can never match.
+    """
 
     rule: Rule
     names_state: bool
     file: str
+    warnings: tuple[Mistake, ...] = ()
 
 
 def read_rules(
@@ -164,7 +169,11 @@ def check_rules(
             document_text(parsed)
             problems = namespaces.permits(parsed) if namespaces else []
             mistakes.extend(rule.mistake(problem.field, problem.message) for problem in problems)
-            checked.append(CheckedRule(parsed, "state" in rule.document, rule.file))
+            warnings = tuple(
+                rule.mistake(f"pattern.{problem.field}", problem.message)
+                for problem in never_matches(parsed.pattern)
+            )
+            checked.append(CheckedRule(parsed, "state" in rule.document, rule.file, warnings))
         except InvalidRule as error:
             mistakes.extend(rule.mistake(problem.field, problem.message) for problem in error.problems)
         if rule.id is not None and first.setdefault(rule.id, rule) is not rule:

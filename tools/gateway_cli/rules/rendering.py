@@ -104,10 +104,12 @@ def print_trial(trial: Trial, *, indent: str = "") -> None:
     """Print what an event is, and what it comes to."""
     if not indent:
         print_text((trial.event.name, "bold"), (f"  {_event_words(trial.event)}", "dim"))
-    if not trial.results:
+    if not trial.results and not trial.disabled:
         print_text(f"{indent}  no rule matches", style="yellow")
     for result in trial.results:
         _print_result(result, indent + "  ")
+    for rule_id in trial.disabled:
+        print_text(f"{indent}  ○ {rule_id} matches, and is DISABLED: it starts nothing", style="yellow")
     if not indent:
         print_text("")
 
@@ -155,8 +157,10 @@ def print_case(name: str, place: str, found: Iterable[Failure]) -> None:
 # --- explanations -------------------------------------------------------------------------------------------
 
 
-def print_explanation(rule: Rule, named: NamedEvent, explanation: Explanation | None) -> None:
-    """Print the verdict on an event, and how each field of the pattern came to it."""
+def print_explanation(
+    rule: Rule, named: NamedEvent, explanation: Explanation | None, broken: str = ""
+) -> None:
+    """Print the verdict on an event, and how each field of the pattern came to it; `broken`: why it starts nothing."""
     version = f" version {rule.version}" if rule.version else ""
     print_text((f"{rule.id}{version}", "bold"), (f"  {named.name}: {_event_words(named)}", "dim"))
     if explanation is None:
@@ -173,8 +177,14 @@ def print_explanation(rule: Rule, named: NamedEvent, explanation: Explanation | 
     if explanation.reason:
         print_text(f"  {explanation.reason}", style="yellow")
     _print_verdicts(explanation.fields)
+    if broken:
+        print_text(f"  the rule is broken, and starts nothing: {broken}", style="bold red")
     if rule.state != "ENABLED":
-        print_text(f"  the rule is {rule.state}", style="yellow")
+        means = "it records what it would start" if rule.state == "SHADOW" else "it starts nothing"
+        print_text(
+            f"  the rule is {rule.state}: {means}; `mwaa-gateway rules enable {rule.id}` lets it start runs",
+            style="yellow",
+        )
 
 
 def _print_verdicts(fields: Iterable[FieldVerdict]) -> None:

@@ -3,10 +3,13 @@
 import json
 from typing import Any
 
+from gateway_cli.connection import Connection
 from gateway_cli.output import Refused
 from gateway_cli.rules.items import StoredRuleItem
+from mwaa_gateway.errors import InvalidRule
+from mwaa_gateway.rules import parse_rule
 
-__all__ = ["document_of", "summary", "target_names"]
+__all__ = ["document_of", "summary", "target_names", "why_broken"]
 
 
 def document_of(item: StoredRuleItem) -> dict[str, Any]:
@@ -20,6 +23,24 @@ def document_of(item: StoredRuleItem) -> dict[str, Any]:
             f"rule {item.id!r} is unreadable in the table: apply its file again, or delete the rule"
         )
     return document
+
+
+def why_broken(connection: Connection, item: StoredRuleItem) -> str:
+    """Say why the gateway cannot use a rule as the table has it, "" where it can.
+
+    It is checked as by the functions: an environment may be gone since, or an allow-list narrower.
+    """
+    try:
+        rule = parse_rule(
+            document_of(item),
+            environments=connection.environments,
+            claim_check_bucket=connection.claim_check_bucket,
+        )
+    except Refused:
+        return "its document is no JSON object"
+    except InvalidRule as error:
+        return "; ".join(map(str, error.problems))
+    return "; ".join(map(str, connection.allow_lists.permits(rule)))
 
 
 def _targets(item: StoredRuleItem) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What rules would do with events, by the code that does it: `ingest`, over rules and queues in memory."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -8,6 +9,8 @@ from gateway_cli.rules.event_files import NamedEvent
 from gateway_cli.rules.store import document_text
 from mwaa_gateway.claim_checks import ClaimCheck
 from mwaa_gateway.conf import ORIGIN_KEY
+from mwaa_gateway.errors import MalformedEvent
+from mwaa_gateway.events import Event
 from mwaa_gateway.ingest import DeadEvent, IngressReport, ingest
 from mwaa_gateway.live_rules import LiveRules, StoredRule
 from mwaa_gateway.routing import rule_partitions
@@ -48,10 +51,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one event came to: nothing, where no rule matches it."""
+    """What one event came to: nothing, where no rule matches it.
+
+    `disabled` are the rules that match it, and start nothing because they are DISABLED.
+    """
 
     event: NamedEvent
     results: tuple[Result, ...]
+    disabled: tuple[str, ...] = ()
 
 
 class RulesInMemory:
@@ -88,7 +95,19 @@ def try_events(
     """
     known = environments or {target.environment for rule in rules for target in rule.targets}
     live = LiveRules(RulesInMemory(rules), environments=known, refresh_seconds=1e9)
-    return [Trial(event, tuple(_results(_ingested(event, live)))) for event in events]
+    return [
+        Trial(event, tuple(_results(_ingested(event, live))), tuple(_disabled(rules, event)))
+        for event in events
+    ]
+
+
+def _disabled(rules: Iterable[Rule], named: NamedEvent) -> Iterator[str]:
+    event = named.event
+    if isinstance(event, Event):
+        for rule in rules:
+            with suppress(MalformedEvent):  # which the results say
+                if rule.state == "DISABLED" and rule.pattern.matches(event.envelope):
+                    yield rule.id
 
 
 def _ingested(named: NamedEvent, live: LiveRules) -> IngressReport:

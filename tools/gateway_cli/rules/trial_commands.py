@@ -16,7 +16,7 @@ from gateway_cli.rules.explanation import Explanation, explain
 from gateway_cli.rules.files import check_rules
 from gateway_cli.rules.options import count, paths_argument, rule_id_argument, tell_mistakes, vars_option
 from gateway_cli.rules.rendering import print_case, print_explanation, print_trial
-from gateway_cli.rules.stored import document_of
+from gateway_cli.rules.stored import document_of, why_broken
 from gateway_cli.rules.trial import Trial, try_events
 from mwaa_gateway.errors import InvalidRule, MalformedEvent
 from mwaa_gateway.rules import Rule, parse_rule
@@ -97,6 +97,8 @@ def test(
     else:
         for trial in trials:
             print_trial(trial)
+        if any(not trial.results and not trial.disabled for trial in trials):
+            print_note("`mwaa-gateway rules explain ID --event FILE` says why a rule does not match")
         for case, found in tried:
             print_case(case.name, case.place, found)
     failed = sum(bool(found) for _, found in tried)
@@ -149,7 +151,7 @@ def explain_rule(
       mwaa-gateway rules explain finance.orders-landing --event events/order.json
       mwaa-gateway rules explain finance.orders-landing --event events/order.json --file rules/
     """
-    rule = _rule(connection, rule_id, paths, variable_files)
+    rule, broken = _rule(connection, rule_id, paths, variable_files)
     events = read_events(event_files, unwrap_topics=frozenset(unwrap_topics))
     told = [(named, _explained(rule, named)) for named in events]
     trials = try_events(
@@ -159,30 +161,35 @@ def explain_rule(
         print_json(
             [
                 _explanation_document(rule, named, explanation)
+                | {"broken": broken or None}
                 | {"results": [one.document() for one in trial.results]}
                 for (named, explanation), trial in zip(told, trials, strict=True)
             ]
         )
         return
     for (named, explanation), trial in zip(told, trials, strict=True):
-        print_explanation(rule, named, explanation)
+        print_explanation(rule, named, explanation, broken)
         if explanation is not None and explanation.matches:
             print_trial(trial, indent="  ")
 
 
 def _rule(
     connection: Connection, rule_id: str, paths: Sequence[Path], variable_files: Sequence[Path]
-) -> Rule:
+) -> tuple[Rule, str]:
+    """Return the rule, and why the gateway cannot use it where its pattern at least can be explained."""
     if not paths:
         item = connection.store.get(rule_id)
         try:
-            return parse_rule(document_of(item), environments=None, version=item.version)
+            rule = parse_rule(document_of(item), environments=None, version=item.version)
         except InvalidRule as error:
-            raise Refused(f"{error}: apply its file again, mended") from error
+            raise Refused(
+                f"rule {rule_id} is broken: {error}: correct its file and apply it again"
+            ) from error
+        return rule, why_broken(connection, item)
     checked, mistakes = check_rules(paths, environments=None, variable_files=variable_files)
     for checked_rule in checked:
         if checked_rule.rule.id == rule_id:
-            return checked_rule.rule
+            return checked_rule.rule, ""
     tell_mistakes(mistakes, "table")
     near = nearest(rule_id, [checked_rule.rule.id for checked_rule in checked])
     where = ", ".join(map(str, paths))
@@ -202,7 +209,11 @@ def _failures(case: Case, rules: Sequence[Rule], environments: Any) -> list[Fail
 def _document(trials: Sequence[Trial], tried: Sequence[tuple[Case, Sequence[Failure]]]) -> dict[str, Any]:
     return {
         "events": [
-            {"event": trial.event.name, "results": [result.document() for result in trial.results]}
+            {
+                "event": trial.event.name,
+                "results": [result.document() for result in trial.results],
+                "disabled": list(trial.disabled),
+            }
             for trial in trials
         ],
         "cases": [

@@ -12,7 +12,7 @@ from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events.event import Event, derived_id, each_record, identity_of
 from mwaa_gateway.payloads import dig, object_of, refuse_beyond_limits, text_of
 
-__all__ = ["from_s3_notification", "is_s3_notification", "s3_identity"]
+__all__ = ["DETAIL_TYPES", "from_s3_notification", "is_s3_notification", "s3_identity"]
 
 MAXIMUM_KEY_BYTES: Final = 1024  # S3's limit, in UTF-8
 TEST_EVENT: Final = "s3:TestEvent"
@@ -36,6 +36,7 @@ _DETAIL_TYPES: Final = {
     "ObjectTagging:Delete": "Object Tags Deleted",
     "ObjectAcl:Put": "Object ACL Updated",
 }
+DETAIL_TYPES: Final = frozenset(_DETAIL_TYPES.values())
 _REASONS: Final = {
     "ObjectCreated:Put": "PutObject",
     "ObjectCreated:Post": "POST Object",
