@@ -39,6 +39,7 @@ SETTINGS = {
     "ENVIRONMENTS": "analytics",
     "ENVIRONMENT": "analytics",
     "MWAA_ENVIRONMENT_NAME": "analytics",
+    "TRANSPORTS": "cli",
 }
 
 

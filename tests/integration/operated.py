@@ -46,6 +46,7 @@ class Gateway:
     sqs: Any
     dynamodb: Any
     url: str
+    parameters: dict[str, str]  # of the stack; a test may change them
     airflow: FakeAirflow = field(default_factory=FakeAirflow)
     time: float = field(default_factory=time.time)
 
@@ -139,6 +140,7 @@ def operated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
             for name in QUEUES
         ]
         url = urls[0].removesuffix(QUEUES[0])
+        parameters = {"Transports": "rest"}
         outputs = {
             "EnvironmentNames": "analytics,legacy",
             "LedgerTableName": LEDGER_TABLE,
@@ -153,9 +155,13 @@ def operated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
             BaseClient,
             "_make_api_call",
             lambda self, operation, params: (
-                {"Stacks": [{"Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in outputs.items()]}]}
+                {"Stacks": [{"Outputs": _listed("Output", outputs), "Parameters": _listed("Parameter", parameters)}]}
                 if operation == "DescribeStacks"
                 else ask_aws(self, operation, params)
             ),
         )
-        yield Gateway(sqs, dynamodb, url)
+        yield Gateway(sqs, dynamodb, url, parameters)
+
+
+def _listed(kind: str, values: dict[str, str]) -> list[dict[str, str]]:
+    return [{f"{kind}Key": key, f"{kind}Value": value} for key, value in values.items()]

@@ -102,6 +102,7 @@ def gateway(deployed, queues: Queues, monkeypatch: pytest.MonkeyPatch):  # noqa:
         "EVENT_QUEUE_ARNS": QUEUE_ARN,
         "ENVIRONMENT": "analytics",
         "MWAA_ENVIRONMENT_NAME": "analytics",
+        "TRANSPORTS": "cli",
         "TRIGGER_DLQ_URL": queues.trigger_dlq,
     }.items():
         monkeypatch.setenv(name, value)

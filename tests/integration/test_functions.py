@@ -27,6 +27,7 @@ from mwaa_gateway.gates import Gates
 from mwaa_gateway.observability.dispatch import report_dispatch
 from mwaa_gateway.outcomes import NotRunnable, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.settings import DispatcherSettings
+from mwaa_gateway.transports import Transports
 from mwaa_gateway.trigger_request import TriggerRequest
 from mwaa_gateway.wiring.dispatcher import DispatcherFunction, dispatcher
 
@@ -197,6 +198,7 @@ def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) 
             trigger_queue_url=queues.trigger,
             trigger_dlq_url=queues.trigger_dlq,
             mwaa_environment_name="analytics",
+            transports=Transports.parse("cli"),
         ),
         dispatcher=Dispatcher(
             ledger=LedgerTable(dynamodb, "ledger"),
@@ -376,6 +378,7 @@ def wired(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         needed = {
             "ENVIRONMENT": "analytics",
             "MWAA_ENVIRONMENT_NAME": "acme-analytics",
+            "TRANSPORTS": "cli",
             "RULES_TABLE": "rules",
             "LEDGER_TABLE": "ledger",
             "TRIGGER_QUEUE_URL": queues.trigger,
@@ -396,14 +399,19 @@ def test_wiring_builds_a_dispatcher_from_its_settings(wired: Callable[..., Dispa
 
 
 @pytest.mark.parametrize(
-    ("rest_environments", "expected"),
-    [("", "CliTransport"), ("legacy", "CliTransport"), ("legacy,analytics", "RestTransport")],
+    ("transports", "expected"),
+    [
+        ("cli", "CliTransport"),
+        ("legacy=rest,analytics=cli", "CliTransport"),
+        ("rest", "RestTransport"),
+        ("legacy=cli,analytics=rest", "RestTransport"),
+    ],
 )
 def test_wiring_chooses_the_transport_of_its_environment(
-    wired: Callable[..., DispatcherFunction], rest_environments: str, expected: str
+    wired: Callable[..., DispatcherFunction], transports: str, expected: str
 ) -> None:
     """By the name that rules use; over REST with its share of the calls, and each call made once."""
-    airflow = wired(REST_ENVIRONMENTS=rest_environments, SLOTS_PER_ENVIRONMENT="4").dispatcher.airflow
+    airflow = wired(TRANSPORTS=transports, SLOTS_PER_ENVIRONMENT="4").dispatcher.airflow
     assert expected == type(airflow).__name__
     if expected == "RestTransport":
         assert 1 == airflow._client.meta.config.retries["total_max_attempts"]

@@ -158,6 +158,26 @@ def test_what_cannot_be_released_is_told_with_what_is_left_to_do(
     assert (0, True) == (by_table.exit_code, "is not released: give --stack-name" in by_table.stderr)
 
 
+def test_a_misspelt_environment_in_transports_is_shown_from_both_sides(run: Run, gateway: Gateway) -> None:
+    """Which name is none of the stack's, and which environment therefore stands still; a stack of v0.1.0 says nothing."""
+    gateway.parameters["Transports"] = "analytics=cli,legcay=rest"
+    listed = run("environments", "list", "-o", "json")
+    assert [("analytics", "cli"), ("legacy", None)] == [
+        (each["name"], each["transport"]) for each in json.loads(listed.stdout)
+    ]
+    [unknown, standing] = listed.stderr.splitlines()
+    assert (
+        "Warning: the stack's parameter Transports names 'legcay', which is none of its Environments"
+        == unknown
+    )
+    assert standing.startswith("Warning: nothing starts in legacy: environment 'legacy' has no transport")
+    assert "add legacy=rest or legacy=cli" in standing
+    del gateway.parameters["Transports"]
+    listed = run("environments", "list")
+    assert "" == listed.stderr
+    assert ["analytics  -", "legacy     -"] == [line[:12] for line in listed.stdout.splitlines()[1:3]]
+
+
 def test_a_paused_environment_holds_everything_in_it_and_nothing_else(
     run: Run,
     gateway: Gateway,
@@ -175,6 +195,7 @@ def test_a_paused_environment_holds_everything_in_it_and_nothing_else(
         paused["updated_by"],
         running["paused"],
     )
+    assert ("rest", "rest") == (paused["transport"], running["transport"])
     assert "PAUSED" in run("environments", "list").stdout
     resumed = run("environments", "resume", "analytics")
     assert (0, True) == (resumed.exit_code, f"released: {len(waiting)}" in resumed.stderr)

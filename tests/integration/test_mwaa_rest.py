@@ -293,9 +293,15 @@ def test_an_error_at_odds_with_itself_is_unknown(environment: Environment, answe
         (aws_error("ExpiredTokenException", 403, message="old"), Reason.ENVIRONMENT_UNREACHABLE, "Expired"),
         (
             aws_error("ValidationException", 400, message="Update your environment to use InvokeRestApi"),
-            Reason.AIRFLOW_REFUSED,
-            "Update your environment",
+            Reason.ENVIRONMENT_UNREACHABLE,
+            "update the MWAA environment, or give it CLI tokens",
         ),
+        (
+            aws_error("AccessDeniedException", 403, message="Update your environment to use InvokeRestApi."),
+            Reason.ENVIRONMENT_UNREACHABLE,
+            "update the MWAA environment, or give it CLI tokens",
+        ),
+        (aws_error("ValidationException", 400, message="Path"), Reason.AIRFLOW_REFUSED, "Path"),
         (client_exception(401, {"detail": "Invalid JWT token"}), Reason.TOKEN_REFUSED, "JWT"),
         (client_exception(403, {"detail": "Forbidden"}), Reason.AIRFLOW_REFUSED, "RestApiRole"),
         (client_exception(429, {"detail": "slow down"}), Reason.WEB_SERVER_BUSY, "slow down"),

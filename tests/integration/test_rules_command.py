@@ -48,7 +48,7 @@ STACKS = {
     "mwaa-gateway": {"RulesTableName": RULES_TABLE, "EnvironmentNames": "analytics,reporting"},
     "other": {"Website": "example.org"},
 }
-PARAMETERS: dict[str, str] = {"RestEnvironments": ""}
+PARAMETERS: dict[str, str] = {"Transports": "cli"}
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ROOT = Path(__file__).parent.parent.parent
 Run = Callable[..., Result]
@@ -83,7 +83,7 @@ def describe_stacks(StackName: str) -> dict[str, Any]:  # noqa: N803 - CloudForm
 @pytest.fixture
 def over_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stack reaches its environment by InvokeRestApi."""
-    monkeypatch.setitem(PARAMETERS, "RestEnvironments", "legacy, analytics")
+    monkeypatch.setitem(PARAMETERS, "Transports", "reporting=cli,analytics=rest")
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ def tasks(deployed, sqs, monkeypatch) -> Tasks:  # noqa: ARG001
         "TASK_DAGS": "analytics/*",
         "ENVIRONMENT": "analytics",
         "MWAA_ENVIRONMENT_NAME": "acme-analytics",
+        "TRANSPORTS": "cli",
     }.items():
         monkeypatch.setenv(name, value)
     for built in (step_functions_task, run_watcher):
@@ -188,12 +189,12 @@ def test_a_round_that_cannot_be_made_comes_again(tasks, dynamodb, capsys):
 
 
 @pytest.mark.guarantee(42)
-@pytest.mark.parametrize("environments", ["", "analytics"], ids=["cli", "rest"])
+@pytest.mark.parametrize("transports", ["cli", "rest"])
 def test_a_run_that_could_not_be_ended_with_its_execution_is_told(
-    tasks, dynamodb, capsys, monkeypatch, environments
+    tasks, dynamodb, capsys, monkeypatch, transports
 ):
     """In the log with what would bring it, and in a metric: nobody waits there any more to be told."""
-    monkeypatch.setenv("REST_ENVIRONMENTS", environments)
+    monkeypatch.setenv("TRANSPORTS", transports)
     run_id = tasks.start(payload(wait={"on_abort": "fail_run"}), Context())["run_id"]
     [message] = tasks.read("gateway-trigger-analytics")
     ledger = LedgerTable(dynamodb, LEDGER_TABLE)
@@ -210,16 +211,14 @@ def test_a_run_that_could_not_be_ended_with_its_execution_is_told(
     assert (counted["RunsNotMarkedFailed"], counted["WaitsStopped"]) == ([1.0], [1.0])
 
 
-@pytest.mark.parametrize(
-    ("environments", "over"), [("", CliRuns), ("analytics", RestRuns)], ids=["cli", "rest"]
-)
+@pytest.mark.parametrize(("transports", "over"), [("cli", CliRuns), ("rest", RestRuns)])
 @pytest.mark.parametrize("role", ["", "Viewer"])
-def test_a_watcher_logs_in_over_either_transport_where_it_may(tasks, monkeypatch, environments, over, role):
+def test_a_watcher_logs_in_over_either_transport_where_it_may(tasks, monkeypatch, transports, over, role):
     """And builds nothing for it where it may not."""
     from mwaa_gateway.wiring.run_watcher import run_watcher  # noqa: PLC0415  as above
 
     del tasks
-    monkeypatch.setenv("REST_ENVIRONMENTS", environments)
+    monkeypatch.setenv("TRANSPORTS", transports)
     monkeypatch.setenv("WEB_LOGIN_ROLE", role)
     runs = run_watcher().watcher.airflow
     assert isinstance(runs, over)

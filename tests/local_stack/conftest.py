@@ -40,7 +40,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackState]:
     environments = ["--environment", "analytics=3.3.1", "--environment", "legacy=2.11.2"]
     places = ["--port", str(free_port()), "--dags-folder", str(dags), "--state-folder", str(folder)]
     try:
-        subprocess.run([*local, "up", "--detach", *environments, *places], cwd=ROOT, check=True)
+        subprocess.run(
+            [*local, "up", "--detach", "--transports", "cli", *environments, *places], cwd=ROOT, check=True
+        )
         state = StackState.read(folder / "state.json")
         assert state is not None
         store = RulesStore(state.aws.client("dynamodb"), state.rules_table)

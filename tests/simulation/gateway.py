@@ -41,6 +41,7 @@ from mwaa_gateway.live_rules import LiveRules
 from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
 from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
+from mwaa_gateway.transports import CLI, REST, Transports
 from mwaa_gateway.wiring.dispatcher import DispatcherFunction
 from mwaa_gateway.wiring.ingress import Ingress, QueuedEventsFunction
 from simulation.airflow import Airflow
@@ -293,7 +294,7 @@ def dispatcher_settings(gateway: Gateway, environment: str) -> DispatcherSetting
         trigger_queue_url=f"trigger-{environment}",
         trigger_dlq_url=f"trigger-dlq-{environment}",
         mwaa_environment_name=environment,
-        rest_environments=gateway.rest,
+        transports=Transports(None, dict.fromkeys(gateway.servers, CLI) | dict.fromkeys(gateway.rest, REST)),
         slots_per_environment=gateway.slots,
         **gateway.dispatcher_settings,
     )

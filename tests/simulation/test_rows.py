@@ -856,7 +856,8 @@ def test_row_41_a_dag_id_of_fifty_characters_and_one_of_fifty_one() -> None:
             del scenario.expected.runs[n, "sales.orders", "default"]
     assert [] == scenario.play().problems
     assert all(
-        "transport: cli" in letter["reason_text"] for letter in letters(scenario, "trigger-dlq-legacy")
+        "legacy=cli in the stack's parameter Transports" in letter["reason_text"]
+        for letter in letters(scenario, "trigger-dlq-legacy")
     )
 
 

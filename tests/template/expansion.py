@@ -43,7 +43,7 @@ EVERYTHING = {
     "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/7c1d9a52-5a0e-4f5c-9a49-c54c4c4e5b1b",
     "LandingBucketName": "acme-landing",
     "MwaaEnvironmentName": "acme-prod-{environment}",
-    "RestEnvironments": "legacy",
+    "Transports": "analytics=cli,legacy=rest",
     "TaskDags": "analytics/*",
     "UnwrapTopicArns": "arn:aws:sns:eu-central-1:123456789012:s3-uploads",
     "VpcSecurityGroupIds": "sg-0123456789abcdef0",
@@ -80,7 +80,8 @@ def expand_template(source: Mapping[str, Any], overrides: Mapping[str, str]) -> 
     """Do to a template what CloudFormation does: unroll the loops, translate SAM, resolve."""
     declared = source["Parameters"]
     assert set(overrides) <= set(declared)
-    parameters = {name: overrides.get(name, str(body["Default"])) for name, body in declared.items()}
+    given = {"Transports": "rest", **overrides}  # what new stacks are asked for; it has no default
+    parameters = {name: given.get(name, str(body.get("Default"))) for name, body in declared.items()}
     unrolled = language_extensions.apply(copy.deepcopy(dict(source)), parameters)
     unrolled["Transform"] = "AWS::Serverless-2016-10-31"
     # As `sam package` leaves them: code is in S3.

@@ -11,6 +11,7 @@ from mwaa_gateway.settings import (
     RunWatcherSettings,
     TaskSettings,
 )
+from mwaa_gateway.transports import InvalidTransports, Transports
 from template.expansion import EVERYTHING, ROOT
 
 INVOKED_BY_A_SOURCE = ("S3EventsFunction", "SnsEventsFunction", "EventBridgeEventsFunction")
@@ -41,7 +42,7 @@ OF_DISPATCHER = {
     "CLI_READ_TIMEOUT_SECONDS",
     "WEB_SERVER_HOST",
     "WEB_SERVER_CA_BUNDLE",
-    "REST_ENVIRONMENTS",
+    "TRANSPORTS",
     "SLOTS_PER_ENVIRONMENT",
 }
 
@@ -57,7 +58,7 @@ OF_WATCHER = {
     "CLI_READ_TIMEOUT_SECONDS",
     "WEB_SERVER_HOST",
     "WEB_SERVER_CA_BUNDLE",
-    "REST_ENVIRONMENTS",
+    "TRANSPORTS",
     "SLOTS_PER_ENVIRONMENT",
 }
 
@@ -117,17 +118,59 @@ def _slots(template):
     ]
 
 
-def test_each_environment_has_the_transport_that_was_chosen_for_it(expand):
-    """Every dispatcher gets the whole list and finds itself in it, or not; and its share of the calls."""
-    for given, expected in (("", {"cli"}), ("analytics,legacy", {"rest"}), ("legacy", {"cli", "rest"})):
-        template = expand("analytics", "legacy", RestEnvironments=given, SlotsPerEnvironment="4")
-        settings = [
-            DispatcherSettings.from_environ(_variables(template, f"dispatcher{environment}"))
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("rest", ["rest", "rest"]), ("cli", ["cli", "cli"]), ("analytics=cli,legacy=rest", ["cli", "rest"])],
+)
+def test_each_environment_has_the_transport_that_was_chosen_for_it(expand, given, expected):
+    """Dispatcher and watcher get the whole parameter and find themselves in it; and their share of the calls."""
+    template = expand("analytics", "legacy", Transports=given, SlotsPerEnvironment="4")
+    for function, settings in (("dispatcher", DispatcherSettings), ("watcher", RunWatcherSettings)):
+        read = [
+            settings.from_environ(_variables(template, f"{function}{environment}"))
             for environment in ("analytics", "legacy")
         ]
-        assert {each.transport for each in settings} == expected
-        assert settings[1].transport == ("rest" if "legacy" in given else "cli")
-        assert {each.slots_per_environment for each in settings} == {4}
+        assert [each.transport for each in read] == expected
+        assert {each.slots_per_environment for each in read} == {4}
+
+
+def test_nobody_deploys_without_saying_how_airflow_is_reached(source):
+    """A default would change the transport of a stack of an older version that is updated without naming it."""
+    assert "Default" not in source["Parameters"]["Transports"]
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        ("rest", True),
+        ("cli", True),
+        ("analytics=rest", True),
+        ("analytics=rest,legacy=cli", True),
+        ("analytics=cli,Xanalytics=cli,analytics2=rest", True),
+        (f"{'n' * 32}=cli", True),
+        ("", False),
+        ("web", False),
+        ("analytics=web", False),
+        ("analytics", False),
+        ("analytics=", False),
+        ("rest,legacy=cli", False),
+        ("analytics=rest,legacy", False),
+        ("analytics=rest,analytics=cli", False),
+        ("a=rest,legacy=cli,a=rest", False),
+        (f"{'n' * 33}=cli", False),
+        ("my-env=rest", False),
+        ("REST", False),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_anything_is_deployed(source, text, accepted):
+    """Syntax, unknown transports and duplicates: by CloudFormation. What it lets through, the functions can read."""
+    assert bool(re.fullmatch(source["Parameters"]["Transports"]["AllowedPattern"], text)) == accepted
+    try:
+        Transports.parse(text)
+    except InvalidTransports:
+        assert not accepted
+    else:
+        assert accepted
 
 
 def test_ingress_functions_can_read_every_setting_they_have(deployed):

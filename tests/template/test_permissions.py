@@ -75,7 +75,7 @@ def test_what_queued_events_may_do(expand, queues):
 def test_what_a_dispatcher_may_do(expand, environment):
     """Its queue, its DLQ, its environment; of the ledger everything but deleting and scanning."""
     assert _allowed(expand("analytics", "legacy"), f"DispatcherRole{environment}") == {
-        f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/{environment}": {"airflow:CreateCliToken"},
+        f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/{environment}/User": {"airflow:InvokeRestApi"},
         "<RulesTable.Arn>": {"dynamodb:BatchGetItem"},
         "<LedgerTable.Arn>": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         f"<TriggerQueue{environment}.Arn>": {
@@ -92,7 +92,7 @@ def test_what_a_dispatcher_may_do(expand, environment):
 
 
 def test_options_add_these_permissions_and_no_others(expand):
-    """A key of one's own may be used by every role; the VPC and the REST API concern dispatchers alone."""
+    """A key of one's own may be used by every role; the VPC and the second transport concern dispatchers alone."""
     queues = EVERYTHING["EventQueueArns"]
     plain, everything = expand("analytics", EventQueueArns=queues), expand("analytics", **EVERYTHING)
     for role in (*INGRESS_ROLES, "DispatcherRoleanalytics"):
@@ -101,8 +101,8 @@ def test_options_add_these_permissions_and_no_others(expand):
         assert key == {"kms:Decrypt", "kms:GenerateDataKey"}
         vpc = JOIN_VPC if role.startswith("Dispatcher") else set()
         assert after.pop("*") == before.pop("*") | vpc
-        rest = after.pop(f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/acme-prod-analytics/User", set())
-        assert rest == ({"airflow:InvokeRestApi"} if role.startswith("Dispatcher") else set())
+        cli = after.pop(f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/acme-prod-analytics", set())
+        assert cli == ({"airflow:CreateCliToken"} if role.startswith("Dispatcher") else set())
         # MwaaEnvironmentName is another here: test_environments.py holds that the ARN follows it.
         assert sorted(map(sorted, after.values())) == sorted(map(sorted, before.values()))
 
@@ -206,7 +206,7 @@ def test_what_a_state_may_have_done_and_what_its_watcher_may_do(expand):
         "*": TRACES,
     }
     assert _allowed(template, "RunWatcherRoleanalytics") == {
-        f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/analytics": {"airflow:CreateCliToken"},
+        f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/analytics/User": {"airflow:InvokeRestApi"},
         "<LedgerTable.Arn>/index/watches": {"dynamodb:Query"},
         "<LedgerTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"},
         "<TaskTokenKey.Arn>": {"kms:Decrypt"},
@@ -223,15 +223,35 @@ def test_what_a_state_may_have_done_and_what_its_watcher_may_do(expand):
 
 
 @pytest.mark.parametrize("role", ["User", "Op"])
-def test_what_a_dispatcher_may_do_over_rest(expand, role):
-    """One role of Airflow's in its own environment, and nothing of the kind where no environment needs it."""
-    arn = f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/acme-analytics/{role}"
+@pytest.mark.parametrize(
+    ("transports", "expected"),
+    [
+        ("rest", {"airflow:InvokeRestApi"}),
+        ("cli", {"airflow:CreateCliToken"}),
+        ("analytics=rest,legacy=cli", {"airflow:InvokeRestApi", "airflow:CreateCliToken"}),
+    ],
+)
+def test_a_function_may_use_the_transport_of_its_stack_and_no_other(expand, transports, expected, role):
+    """In its own environment; in a stack that has both, each function may use both: conditions cannot look into a text."""
+    resources = {
+        "airflow:InvokeRestApi": f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/acme-{{}}/{role}",
+        "airflow:CreateCliToken": f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/acme-{{}}",
+    }
     template = expand(
-        "analytics", MwaaEnvironmentName="acme-{environment}", RestEnvironments="analytics", RestApiRole=role
+        "analytics",
+        "legacy",
+        MwaaEnvironmentName="acme-{environment}",
+        Transports=transports,
+        RestApiRole=role,
     )
-    assert _allowed(template, "DispatcherRoleanalytics")[arn] == {"airflow:InvokeRestApi"}
-    without = expand("analytics", MwaaEnvironmentName="acme-{environment}", RestApiRole=role)
-    assert arn not in _allowed(without, "DispatcherRoleanalytics")
+    for environment in ("analytics", "legacy"):
+        for name in ("DispatcherRole", "RunWatcherRole"):
+            allowed = {
+                resource: actions
+                for resource, actions in _allowed(template, f"{name}{environment}").items()
+                if any(action.startswith("airflow:") for action in actions)
+            }
+            assert allowed == {resources[action].format(environment): {action} for action in expected}
 
 
 def test_the_watcher_logs_in_to_airflow_only_where_that_is_switched_on(expand):

@@ -60,6 +60,7 @@ def deployed_by_sam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploy
             ),
             *(
                 "Environments=risk,legacy",
+                "Transports=rest",
                 "MwaaEnvironmentName=acme-prod_{environment}",
                 "LandingBucketName=acme-landing",
                 f"EventQueueArns={','.join(QUEUES)}",

@@ -68,8 +68,8 @@ def test_a_dag_id_of_fifty_one_is_refused_with_the_remedy() -> None:
     assert isinstance(refused, Rejected)
     assert refused.reason == Reason.DAG_ID_TOO_LONG
     assert "51 characters" in refused.text
-    assert "up to 50" in refused.text
-    assert "transport: cli" in refused.text
+    assert "InvokeRestApi takes 50" in refused.text
+    assert "analytics=cli in the stack's parameter Transports" in refused.text
 
 
 @given(st.text(alphabet="abcdefXYZ019_.-", min_size=1, max_size=250), st.text(max_size=250))

@@ -68,6 +68,7 @@ def test_the_dispatchers_defaults() -> None:
         {
             "ENVIRONMENT": "analytics",
             "MWAA_ENVIRONMENT_NAME": "acme-analytics",
+            "TRANSPORTS": "cli",
             "RULES_TABLE": "r",
             "LEDGER_TABLE": "l",
             "TRIGGER_QUEUE_URL": "q",

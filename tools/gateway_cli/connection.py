@@ -16,6 +16,7 @@ from gateway_cli.output import Refused
 from gateway_cli.rules.store import RulesStore
 from mwaa_gateway.namespaces import Namespaces
 from mwaa_gateway.rules.fields import nearest
+from mwaa_gateway.transports import Transports
 
 if TYPE_CHECKING:
     import boto3
@@ -122,6 +123,12 @@ class Connection:
             raise Refused(f"--environment {unknown[0]}: stack {self.stack!r} has no such environment; {hint}")
         return named or known
 
+    @cached_property
+    def transports(self) -> Transports | None:
+        """How each environment is reached; None where the stack does not say: v0.1.0, or `--table` alone."""
+        text = None if self.names_a_table_alone else self._stack_parameters.get("Transports")
+        return None if text is None else Transports.parse(text)
+
     @property
     def named_environments(self) -> frozenset[str] | None:
         """The environments, for a command that needs no AWS account; None where the options say nothing about them."""
@@ -130,11 +137,11 @@ class Connection:
     @cached_property
     def rest_environments(self) -> frozenset[str]:
         """The environments that are reached by InvokeRestApi; empty where `--table` alone says nothing about them."""
-        return (
-            frozenset()
-            if self.names_a_table_alone
-            else frozenset(_names(self._stack_parameters.get("RestEnvironments", "")))
-        )
+        if self.names_a_table_alone:
+            return frozenset()
+        if self.transports is None:
+            return frozenset(_names(self._stack_parameters.get("RestEnvironments", "")))  # of v0.1.0
+        return self.transports.over_rest(self.environments or ())
 
     @property
     def names_a_table(self) -> bool:

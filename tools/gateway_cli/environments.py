@@ -13,6 +13,7 @@ from gateway_cli.held.requests import release_all
 from gateway_cli.output import output_option, print_json, print_note, print_table
 from mwaa_gateway.aws.brake_items import BRAKE_PARTITION, environment_sort
 from mwaa_gateway.outcomes import Reason
+from mwaa_gateway.transports import InvalidTransports, Transports
 
 __all__ = ["environments"]
 
@@ -47,11 +48,13 @@ def list_environments(connection: Connection, output: str) -> None:
     """
     names = sorted(connection.environments or ())
     paused = {name: item for name in names if (item := _brake(connection, name)) is not None}
+    _note_wrong_transports(connection.transports, names)
     if output == "json":
         print_json(
             [
                 {
                     "name": name,
+                    "transport": _transport(connection, name),
                     "paused": name in paused,
                     **{key: paused.get(name, {}).get(key) for key in ("reason", "updated_by", "updated_at")},
                 }
@@ -60,10 +63,11 @@ def list_environments(connection: Connection, output: str) -> None:
         )
         return
     print_table(
-        ["NAME", "STATE", "REASON", "BY", "SINCE (UTC)"],
+        ["NAME", "TRANSPORT", "STATE", "REASON", "BY", "SINCE (UTC)"],
         [
             [
                 name,
+                _transport(connection, name) or "-",
                 "PAUSED" if name in paused else "RUNNING",
                 *(paused.get(name, {}).get(key) or "-" for key in ("reason", "updated_by", "updated_at")),
             ]
@@ -115,6 +119,30 @@ def resume(connection: Connection, name: str) -> None:
     click.echo(f"{name}: running")
     summary = release_all(connection, [Filters(environment=name, reason=Reason.ENVIRONMENT_PAUSED)])
     print_note(f"released: {len(summary.done):,}")
+
+
+def _transport(connection: Connection, name: str) -> str | None:
+    if connection.transports is None:
+        return None
+    try:
+        return connection.transports.of(name)
+    except InvalidTransports:
+        return None
+
+
+def _note_wrong_transports(transports: Transports | None, names: list[str]) -> None:
+    """Say on stderr which entries of the parameter Transports do not fit the parameter Environments."""
+    if transports is None:
+        return
+    for name in transports.unknown(names):
+        print_note(
+            f"Warning: the stack's parameter Transports names {name!r}, which is none of its Environments"
+        )
+    for name in names:
+        try:
+            transports.of(name)
+        except InvalidTransports as error:
+            print_note(f"Warning: nothing starts in {name}: {error}")
 
 
 def _brake(connection: Connection, name: str) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import update_wrapper
 from pathlib import Path
@@ -28,6 +28,7 @@ from local_stack.processes import stop_group
 from local_stack.stack import DEFAULT_AIRFLOW, LocalStack, StackOptions, redeploy
 from local_stack.state import StackState
 from local_stack.timeline import Timeline
+from mwaa_gateway.transports import REST, InvalidTransports, Transports
 
 __all__ = ["local"]
 
@@ -75,20 +76,19 @@ def _start_options(command: Callable[..., None]) -> Callable[..., None]:
         port: int | None,
         dags_folder: Path | None,
         state_folder: Path,
-        rest_environments: tuple[str, ...],
+        transports: str,
         **others: Any,
     ) -> None:
         chosen = environments or (("analytics", os.environ.get("AIRFLOW_VERSION") or DEFAULT_AIRFLOW),)
         if len(dict(chosen)) < len(chosen):
             raise click.UsageError("an environment is named twice")
-        if unknown := sorted(set(rest_environments) - set(dict(chosen))):
-            raise click.UsageError(f"--rest {unknown[0]}: there is no such --environment")
+        _check_transports(transports, dict(chosen))
         options = StackOptions(
             environments=dict(chosen),
             state_folder=state_folder.absolute(),
             port=port,
             dags_folder=dags_folder and dags_folder.absolute(),
-            rest_environments=rest_environments,
+            transports=transports,
         )
         command(options=options, **others)
 
@@ -102,11 +102,12 @@ def _start_options(command: Callable[..., None]) -> Callable[..., None]:
             help="An MWAA environment and its Airflow; repeatable. [default: analytics=$AIRFLOW_VERSION]",
         ),
         click.option(
-            "--rest",
-            "rest_environments",
-            metavar="NAME",
-            multiple=True,
-            help="An environment to reach by InvokeRestApi instead of CLI tokens; repeatable.",
+            "--transports",
+            default=REST,
+            envvar="TRANSPORTS",
+            show_default=True,
+            show_envvar=True,
+            help="How Airflow is reached, as template.yaml's Transports: rest, cli, or analytics=rest,legacy=cli.",
         ),
         click.option(
             "--port", type=click.IntRange(1, 65535), help="Port of the local AWS. [default: 4566, if free]"
@@ -120,6 +121,17 @@ def _start_options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         started = option(started)
     return started
+
+
+def _check_transports(text: str, environments: Mapping[str, str]) -> None:
+    try:
+        transports = Transports.parse(text)
+        for name in environments:
+            transports.of(name)
+    except InvalidTransports as error:
+        raise click.UsageError(f"--transports: {error}") from error
+    if unknown := transports.unknown(environments):
+        raise click.UsageError(f"--transports {unknown[0]}: there is no such --environment")
 
 
 @click.group()

@@ -71,7 +71,7 @@ def deploy_gateway(
     root: Path,
     state_folder: Path,
     environments: tuple[str, ...],
-    rest_environments: tuple[str, ...],
+    transports: str,
     ca_bundle: Path,
     mwaa_endpoint_url: str,
 ) -> Deployment:
@@ -82,7 +82,7 @@ def deploy_gateway(
         stack_name=STACK_NAME,
         parameters={
             "Environments": ",".join(environments),
-            "RestEnvironments": ",".join(rest_environments),
+            "Transports": transports,
             "LandingBucketName": f"{STACK_NAME}-landing",
             "TaskDags": "*/*",
             "WebLoginRole": "User",

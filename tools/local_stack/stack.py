@@ -22,6 +22,7 @@ from local_stack.mwaa.versions import DEFAULT_VERSION as DEFAULT_AIRFLOW
 from local_stack.processes import descendants, kill
 from local_stack.state import EnvironmentState, StackState
 from local_stack.timeline import Timeline
+from mwaa_gateway.transports import REST, Transports
 
 __all__ = ["DEFAULT_AIRFLOW", "LocalStack", "StackOptions", "redeploy"]
 
@@ -32,14 +33,14 @@ _STATE = "state.json"
 class StackOptions:
     """What to start: Airflow versions by environment, the state's folder, AWS's port (None: 4566 if free).
 
-    `rest_environments` are those whose dispatchers use InvokeRestApi instead of CLI tokens.
+    `transports` is the template's parameter `Transports`.
     """
 
     environments: Mapping[str, str]
     state_folder: Path
     port: int | None = None
     dags_folder: Path | None = None  # examples/dags
-    rest_environments: tuple[str, ...] = ()
+    transports: str = REST
 
 
 class LocalStack:
@@ -76,7 +77,7 @@ class LocalStack:
                 root=self._root,
                 state_folder=self._folder,
                 environments=tuple(self._options.environments),
-                rest_environments=self._options.rest_environments,
+                transports=self._options.transports,
                 ca_bundle=mwaa.ca_bundle,
                 mwaa_endpoint_url=mwaa.endpoint_url,
             )
@@ -160,6 +161,7 @@ class LocalStack:
 
     def _state(self, ministack: MiniStack, mwaa: LocalMwaa, names: GatewayNames) -> StackState:
         described = mwaa.describe()
+        transports = Transports.parse(self._options.transports)
         return StackState(
             aws_endpoint_url=ministack.endpoint_url,
             region=REGION,
@@ -180,7 +182,7 @@ class LocalStack:
                     trigger_queue_url=names.trigger_queue_url.replace("{environment}", name),
                     trigger_dlq_url=names.trigger_dlq_url.replace("{environment}", name),
                     dispatcher=f"{STACK_NAME}-dispatcher-{name}",
-                    transport="rest" if name in self._options.rest_environments else "cli",
+                    transport=transports.of(name),
                 )
                 for name, environment in described["environments"].items()
             },
@@ -197,9 +199,7 @@ def redeploy(state: StackState, state_folder: Path) -> None:
         root=project_root(),
         state_folder=state_folder,
         environments=tuple(state.environments),
-        rest_environments=tuple(
-            name for name, environment in state.environments.items() if environment.transport == "rest"
-        ),
+        transports=",".join(f"{name}={each.transport}" for name, each in state.environments.items()),
         ca_bundle=Path(state.ca_bundle),
         mwaa_endpoint_url=state.mwaa_endpoint_url,
     )

@@ -34,8 +34,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "killed on it, or the ledger did not take what became of it. Look into its log for memory, time and DynamoDB, mend "
     "that, then redrive.",
     Reason.DAG_BROKEN: "The DAG's file cannot be imported: mend it, see that the DAG is back in Airflow, then redrive.",
-    Reason.DAG_ID_TOO_LONG: "The REST API takes no DAG id of this length: take the environment out of "
-    "RestEnvironments, then redrive.",
+    Reason.DAG_ID_TOO_LONG: "InvokeRestApi takes no DAG id of this length: give the environment CLI tokens "
+    "(<environment>=cli in the stack's parameter Transports), then redrive.",
     Reason.DAG_MISSING: "Airflow has no such DAG: deploy it, then redrive; or, as a redrive keeps its DAG, mend a rule that "
     "names the wrong one, purge this, and have the source send a new event.",
     Reason.DAG_PAUSED: "Its rule says when_paused: reject, and the DAG was paused: unpause it in Airflow, then redrive.",

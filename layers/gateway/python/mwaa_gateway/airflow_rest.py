@@ -196,9 +196,9 @@ def _runs_path(target: ResolvedTarget) -> str | Rejected:
     if len(target.dag_id) > LONGEST_REST_DAG_ID:
         return Rejected(
             Reason.DAG_ID_TOO_LONG,
-            f"dag_id {target.dag_id!r} has {len(target.dag_id)} characters, and over InvokeRestApi Airflow can be asked for "
-            f"DAGs of up to {LONGEST_REST_DAG_ID} only: give environment {target.environment!r} "
-            "transport: cli, by taking it out of RestEnvironments, or give the DAG a shorter id",
+            f"dag_id {target.dag_id!r} has {len(target.dag_id)} characters, and InvokeRestApi takes {LONGEST_REST_DAG_ID}: "
+            "give the DAG a shorter id, or its environment CLI tokens "
+            f"({target.environment}=cli in the stack's parameter Transports)",
         )
     return f"/dags/{target.dag_id}/dagRuns"
 

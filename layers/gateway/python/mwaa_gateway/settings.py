@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self
 
 from mwaa_gateway.errors import GatewayError
+from mwaa_gateway.transports import InvalidTransports, Transports
 
 __all__ = [
     "AirflowSettings",
@@ -131,10 +132,9 @@ class AirflowSettings(_Settings):
     web_server_ca_bundle: str = _setting(
         "path of the CA certificates the web server is checked against; empty: the public ones", default=""
     )
-    rest_environments: frozenset[str] = _setting(
-        "comma-separated names of the environments that are reached by InvokeRestApi instead of CLI tokens",
-        _names,
-        default=frozenset(),
+    transports: Transports = _setting(  # noqa: RUF009  it returns a dataclass field
+        "rest (InvokeRestApi) or cli (CLI tokens) for every environment, or for each by name: analytics=rest,legacy=cli",
+        Transports.parse,
     )
     slots_per_environment: int = _setting(
         "how many dispatchers of this environment run at once: they share MWAA's ten REST calls a second",
@@ -142,10 +142,17 @@ class AirflowSettings(_Settings):
         default=3,
     )
 
+    def __post_init__(self) -> None:
+        """Refuse to start without a transport for this environment."""
+        try:
+            self.transports.of(self.environment)
+        except InvalidTransports as error:
+            raise InvalidSetting(f"environment variable TRANSPORTS cannot be used: {error}") from error
+
     @property
     def transport(self) -> str:
         """`rest` or `cli`: how this environment is reached."""
-        return "rest" if self.environment in self.rest_environments else "cli"
+        return self.transports.of(self.environment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,9 @@ REST_CLIENT_CONFIG = Config(
     connect_timeout=3, read_timeout=12, retries={"mode": "standard", "total_max_attempts": 1}
 )
 _THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded")
+# MWAA's answer for an environment that has missed the update which brought InvokeRestApi; its error code is not documented.
+# https://docs.aws.amazon.com/mwaa/latest/userguide/access-mwaa-apache-airflow-rest-api.html
+_TOO_OLD = "update your environment to use invokerestapi"
 _UNSENT = (  # no connection, or no request to send over it
     ConnectTimeoutError,
     CredentialRetrievalError,
@@ -193,6 +196,9 @@ def _error_answer(error: ClientError) -> RestAnswer | Retryable | OutcomeUnknown
     code, message = response["Error"].get("Code", ""), response["Error"].get("Message", "")
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     said = f"InvokeRestApi: {code}: {message}"
+    if _TOO_OLD in message.lower():
+        remedy = "update the MWAA environment, or give it CLI tokens (<environment>=cli in the stack's parameter Transports)"
+        return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{said}. Until then its requests wait: {remedy}")
     if code in ("RestApiClientException", "RestApiServerException"):
         return _airflows_error(
             code, RestAnswer(response.get("RestApiStatusCode"), response.get("RestApiResponse"))
@@ -205,10 +211,10 @@ def _error_answer(error: ClientError) -> RestAnswer | Retryable | OutcomeUnknown
     ):
         return OutcomeUnknown(Reason.UNCLEAR_ANSWER, said)
     if code == "ValidationException":
-        # The environment is too old for this API, or this one call is not as AWS wants it: no reason to shut the gate.
+        # This one call is not as AWS wants it: no reason to shut the gate.
         return Retryable(Reason.AIRFLOW_REFUSED, said)
     if code == "AccessDeniedException":
-        needs = "The dispatcher's role needs airflow:InvokeRestApi here: see RestEnvironments and RestApiRole"
+        needs = "The function's role needs airflow:InvokeRestApi here: see the stack's parameters Transports and RestApiRole"
         return Retryable(Reason.ACCESS_DENIED, f"{said}. {needs}")
     return Retryable(Reason.ENVIRONMENT_UNREACHABLE, said)
 

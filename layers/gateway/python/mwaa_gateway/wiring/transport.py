@@ -9,6 +9,7 @@ from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.aws.mwaa_rest_runs import RestRuns
 from mwaa_gateway.settings import AirflowSettings, RunWatcherSettings
+from mwaa_gateway.transports import REST
 
 if TYPE_CHECKING:
     from mwaa_gateway.aws.mwaa import CliTransport
@@ -21,7 +22,7 @@ __all__ = ["airflow_of", "runs_of"]
 
 def airflow_of(settings: AirflowSettings) -> "CliTransport | RestTransport":
     """Build the transport of the function's environment."""
-    if settings.transport == "rest":
+    if settings.transport == REST:
         return RestTransport(
             boto3.client("mwaa", config=REST_CLIENT_CONFIG),
             settings.mwaa_environment_name,

@@ -1,0 +1,77 @@
+"""Which transport reaches each environment: the template's parameter `Transports`.
+
+`rest` is MWAA's InvokeRestApi, `cli` an Airflow command with a CLI token. The parameter names one of them for every
+environment (`rest`), or one for each by name (`analytics=rest,legacy=cli`).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from mwaa_gateway.errors import GatewayError
+
+__all__ = ["CLI", "REST", "InvalidTransports", "Transports"]
+
+REST: Final = "rest"
+CLI: Final = "cli"
+_KNOWN: Final = (REST, CLI)
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,31}")
+_EXAMPLES: Final = (
+    "write rest or cli for every environment, or one for each by name: analytics=rest,legacy=cli"
+)
+
+
+class InvalidTransports(GatewayError, ValueError):
+    """`Transports` cannot be read, or names no transport for an environment; the text says what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transports:
+    """One transport for every environment, or one for each by name.
+
+    Never both: the environment whose name is misspelt then has no transport, and its own functions say so.
+    """
+
+    everywhere: str | None
+    by_environment: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the parameter's text. Raises InvalidTransports."""
+        if text.strip() in _KNOWN:
+            return cls(text.strip(), {})
+        chosen: dict[str, str] = {}
+        for entry in text.split(","):
+            name, separator, transport = (part.strip() for part in entry.partition("="))
+            if not (separator and _NAME.fullmatch(name)):
+                raise InvalidTransports(f"{entry.strip()!r} is not name=transport: {_EXAMPLES}")
+            if transport not in _KNOWN:
+                raise InvalidTransports(f"environment {name!r} has no transport {transport!r}: {_EXAMPLES}")
+            if name in chosen:
+                raise InvalidTransports(f"environment {name!r} is named twice: keep one of the two entries")
+            chosen[name] = transport
+        return cls(None, chosen)
+
+    def of(self, environment: str) -> str:
+        """Return `rest` or `cli`. Raises InvalidTransports where `environment` is not named."""
+        if self.everywhere is not None:
+            return self.everywhere
+        try:
+            return self.by_environment[environment]
+        except KeyError:
+            named = ", ".join(sorted(self.by_environment))
+            raise InvalidTransports(
+                f"environment {environment!r} has no transport, only {named}: set the stack's parameter Transports to rest "
+                f"or cli for all, or add {environment}=rest or {environment}=cli to it"
+            ) from None
+
+    def over_rest(self, environments: Iterable[str]) -> frozenset[str]:
+        """Return those of `environments` that InvokeRestApi reaches."""
+        return frozenset(
+            name for name in environments if REST in (self.everywhere, self.by_environment.get(name))
+        )
+
+    def unknown(self, environments: Iterable[str]) -> list[str]:
+        """Return the names that are none of `environments`."""
+        return sorted(self.by_environment.keys() - set(environments))
