@@ -175,7 +175,7 @@ def test_a_misspelt_environment_in_transports_is_shown_from_both_sides(run: Run,
     del gateway.parameters["Transports"]
     listed = run("environments", "list")
     assert "" == listed.stderr
-    assert ["analytics  -", "legacy     -"] == [line[:12] for line in listed.stdout.splitlines()[1:3]]
+    assert ["analytics  -", "legacy     -"] == [line[:12] for line in listed.stdout.splitlines()[2:]]
 
 
 def test_a_paused_environment_holds_everything_in_it_and_nothing_else(
