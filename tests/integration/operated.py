@@ -155,7 +155,14 @@ def operated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
             BaseClient,
             "_make_api_call",
             lambda self, operation, params: (
-                {"Stacks": [{"Outputs": _listed("Output", outputs), "Parameters": _listed("Parameter", parameters)}]}
+                {
+                    "Stacks": [
+                        {
+                            "Outputs": _listed("Output", outputs),
+                            "Parameters": _listed("Parameter", parameters),
+                        }
+                    ]
+                }
                 if operation == "DescribeStacks"
                 else ask_aws(self, operation, params)
             ),

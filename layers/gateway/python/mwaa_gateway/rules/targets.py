@@ -187,7 +187,8 @@ class _TargetReading:
                 self._reading.refuse(
                     where,
                     f"{dag_id!r} has {length} characters, and the environment is reached by InvokeRestApi, which takes "
-                    f"{LONGEST_REST_DAG_ID} at most: give the DAG a shorter id, or the environment CLI tokens (=cli in the stack's Transports)",
+                    f"{LONGEST_REST_DAG_ID} at most: give the DAG a shorter id, or the environment CLI tokens (=cli in the "
+                    "stack's parameter Transports)",
                 )
 
     def _large_conf(self, written: Mapping[str, Any], field: str) -> LargeConf:
