@@ -22,6 +22,7 @@ __all__ = [
     "PSEUDO_PARAMETERS",
     "ROOT",
     "Template",
+    "default_of",
     "expand_template",
     "read_source",
     "statements",
@@ -76,12 +77,16 @@ def read_source(file: Path = ROOT / "template.yaml") -> dict[str, Any]:
     return yaml_parse(file.read_text())
 
 
+def default_of(source: Mapping[str, Any], parameter: str) -> str:
+    """Return a parameter's default; of one without, what the README recommends."""
+    return {"Transports": "rest"}.get(parameter) or str(source["Parameters"][parameter]["Default"])
+
+
 def expand_template(source: Mapping[str, Any], overrides: Mapping[str, str]) -> Template:
     """Do to a template what CloudFormation does: unroll the loops, translate SAM, resolve."""
     declared = source["Parameters"]
     assert set(overrides) <= set(declared)
-    given = {"Transports": "rest", **overrides}  # what new stacks are asked for; it has no default
-    parameters = {name: given.get(name, str(body.get("Default"))) for name, body in declared.items()}
+    parameters = {name: overrides.get(name, default_of(source, name)) for name in declared}
     unrolled = language_extensions.apply(copy.deepcopy(dict(source)), parameters)
     unrolled["Transform"] = "AWS::Serverless-2016-10-31"
     # As `sam package` leaves them: code is in S3.

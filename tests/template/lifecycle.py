@@ -16,7 +16,15 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 if __name__ == "__main__":
     sys.path.insert(0, str(__import__("pathlib").Path(__file__).parents[1]))
 
-from template.expansion import EVERYTHING, PSEUDO_PARAMETERS, ROOT, Template, expand_template, read_source
+from template.expansion import (
+    EVERYTHING,
+    PSEUDO_PARAMETERS,
+    ROOT,
+    Template,
+    default_of,
+    expand_template,
+    read_source,
+)
 
 __all__ = [
     "ENVIRONMENTS",
@@ -47,9 +55,9 @@ OTHER_VALUES: Mapping[str, str] = {
     "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/0f0e0d0c-5a0e-4f5c-9a49-c54c4c4e5b1b",
     "LandingBucketName": "acme-uploads",
     "MwaaEnvironmentName": "acme-test-{environment}",
-    "RestEnvironments": "analytics",
     "SlotsPerEnvironment": "4",
     "TaskDags": "legacy/*",
+    "Transports": "cli",
     "UnwrapTopicArns": "arn:aws:sns:eu-central-1:123456789012:partner-uploads",
     "VpcSecurityGroupIds": "sg-0456",
     "VpcSubnetIds": "subnet-03",
@@ -142,7 +150,7 @@ def _property(body: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 def values_of(source: Mapping[str, Any], parameter: str) -> tuple[str, ...]:
     """Return the default of a parameter and one or two other values; raises LookupError where none are known."""
     declared = source["Parameters"][parameter]
-    default = ",".join(ENVIRONMENTS) if parameter == "Environments" else str(declared["Default"])
+    default = ",".join(ENVIRONMENTS) if parameter == "Environments" else default_of(source, parameter)
     if allowed := declared.get("AllowedValues"):
         others = [str(value) for value in allowed if str(value) != default][:2]
     else:
@@ -174,11 +182,7 @@ def expander(source: Mapping[str, Any]) -> Callable[[Mapping[str, str]], Templat
     known: dict[frozenset[tuple[str, str]], Template] = {}
 
     def expand(parameters: Mapping[str, str]) -> Template:
-        named = {
-            name: value
-            for name, value in parameters.items()
-            if value != str(source["Parameters"][name]["Default"])
-        }
+        named = {name: value for name, value in parameters.items() if value != default_of(source, name)}
         key = frozenset(named.items())
         if key not in known:
             known[key] = expand_template(source, named)
