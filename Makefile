@@ -16,6 +16,8 @@ UV_VERSION := 0.13.9
 UV := .venvs/uv/bin/uv
 BIN := .venv/bin
 ONCE ?=
+DAGS ?=
+RULES ?=
 export AIRFLOW_VERSION ?= 3.3.1
 
 .PHONY: help run down setup test check test-fast test-simulation simulate guarantees baselines benchmark test-template test-3.13 test-in-process test-local-stack test-local-parts test-airflow-all format lock clean
@@ -23,8 +25,8 @@ export AIRFLOW_VERSION ?= 3.3.1
 help:  ## List the targets
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-run: .venv/.ready .venvs/lambda/.ready  ## The whole gateway on this machine, shown at work; ONCE=1 stops when it is done
-	@$(BIN)/mwaa-gateway local demo $(if $(ONCE),--once)
+run: .venv/.ready .venvs/lambda/.ready  ## The whole gateway on this machine, shown at work; ONCE=1 stops when it is done; DAGS=dags/ RULES=rules/ takes yours
+	@$(BIN)/mwaa-gateway local demo $(if $(ONCE),--once) $(if $(DAGS),--dags-folder "$(DAGS)") $(if $(RULES),--rules "$(RULES)")
 
 down:  ## Stop a local stack that is still running
 	@$(BIN)/mwaa-gateway local down

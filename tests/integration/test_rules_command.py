@@ -253,6 +253,20 @@ class TestApply:
         assert "arn:" not in shown
         assert re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run("list").stdout)
 
+    def test_no_identifier_is_broken_in_two(self, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """At 100 columns: what does not fit word by word is blocks, whichever column it is."""
+        for name, value in {"FORCE_COLOR": "1", "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}.items():
+            monkeypatch.setenv(name, value)
+        target = "analytics:ingest_orders_of_the_north"
+        columns = ["ID", "PARTITIONS", "TARGETS", "REASON"]
+        for rule_id in ("sales.orders", "sales." + "orders" * 8):
+            print_table(
+                columns, [(rule_id, "aws.s3#acme-landing-bucket", target, "words that may be folded " * 3)]
+            )
+            shown = capsys.readouterr().out
+            assert all(len(line) <= 100 for line in shown.splitlines())
+            assert {rule_id, "aws.s3#acme-landing-bucket", target} <= set(shown.split())
+
     def test_a_table_that_no_terminal_holds_is_blocks(
         self, capsys: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -52,6 +53,22 @@ def test_an_environment_that_cannot_be_is_refused(tmp_path, value, said):
 
     assert result.exit_code != 0
     assert said in result.output
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_port_that_somebody_has_is_refused_at_once(tmp_path, command):
+    """Nothing is started, nothing is left; the sentence says what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        result = run(command, "--port", port, "--state-folder", tmp_path)
+
+    assert result.exit_code == 1
+    assert f"Error: port {port} of 127.0.0.1 is in use" in result.output
+    assert f"`lsof -i :{port}` names the process" in result.output
+    assert "MiniStack" not in result.output  # no phase of a start was entered
+    assert not (tmp_path / "state.json").exists()
+    assert StackLock.holder(tmp_path) is None
 
 
 def test_a_folder_holds_one_stack_at_a_time(tmp_path):
@@ -155,14 +172,10 @@ def test_the_demonstration_shows_three_runs_and_leaves_nothing(tmp_path):
     told, _ = demo.communicate(timeout=150)
 
     assert demo.returncode == 0, told
-    rows = [line for line in told.splitlines() if "evt__" in line and "success" in line]
-    assert [
-        source for source in ("S3 upload", "SNS notification", "EventBridge event") if source in "".join(rows)
-    ] == [
-        "S3 upload",
-        "SNS notification",
-        "EventBridge event",
-    ]
+    for source in ("S3 upload", "SNS notification", "EventBridge event"):
+        _, _, row = told.partition(f"  {source} → rule ")
+        _rule, target, run_id = row.splitlines()[:3]
+        assert (target.endswith("  success"), run_id.strip().startswith("evt__")) == (True, True), row
     assert "s3 cp README.md s3://mwaa-gateway-landing/" in told
     assert "from the start to here" in told
     assert started

@@ -42,30 +42,33 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     if not rows:
         return  # the command says what there is none of
     whole = {number for number, name in enumerate(columns) if number == 0 or name.endswith("(UTC)")}
-    if _least_width(columns, rows, whole) > console.width:
+    widths = _least_widths(columns, rows, whole)
+    if sum(widths) + 2 * (len(widths) - 1) > console.width:
         _print_blocks(columns, rows)
         return
     table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    for number, column in enumerate(table.columns):
+    for number, (column, least) in enumerate(zip(table.columns, widths, strict=True)):
         column.overflow = "fold"
         column.no_wrap = number in whole  # the id, which people copy, and dates
+        column.min_width = least
     for row in rows:
         table.add_row(*row)
     console.print(table)
 
 
-_LEAST = 10  # characters of a column that may be folded
+def _least_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], whole: Collection[int]) -> list[int]:
+    """Return the width that each column needs to be read: those whole, and the longest word of the others.
 
-
-def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]], whole: Collection[int]) -> int:
-    """Return the width that a table needs to be read: those columns whole, and something of the others."""
-    widths = [
-        max(len(line) for cell in cells for line in cell.split("\n"))
-        for cells in zip(columns, *rows, strict=True)
+    A word may be an identifier, which nobody can copy when it is broken in two.
+    """
+    return [
+        max(
+            len(part)
+            for cell in cells
+            for part in (cell.split("\n") if number in whole else cell.split() or [""])
+        )
+        for number, cells in enumerate(zip(columns, *rows, strict=True))
     ]
-    return sum(
-        width if number in whole else min(width, _LEAST) for number, width in enumerate(widths)
-    ) + 2 * (len(widths) - 1)
 
 
 def _print_blocks(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -18,7 +18,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from local_stack.demo import run_demo
+from local_stack.demo import apply_own_rules, run_demo
 from local_stack.gateway_stack import project_root
 from local_stack.lock import StackLock, wait_for_end
 from local_stack.ministack import StackError
@@ -163,16 +163,28 @@ def up(options: StackOptions, detach: bool) -> None:  # noqa: FBT001
 @local.command()
 @_start_options
 @click.option(
+    "--rules",
+    type=click.Path(path_type=Path, exists=True),
+    help="Your rule files, applied instead of examples/rules.",
+)
+@click.option(
     "--once", is_flag=True, help="End when every run has succeeded (exit code 0) or one has not (1)."
 )
-def demo(options: StackOptions, once: bool) -> None:  # noqa: FBT001
+def demo(options: StackOptions, rules: Path | None, once: bool) -> None:  # noqa: FBT001
     """Start the local stack and show events become DAG runs.
 
-    It applies examples/rules, sends three events and runs a state machine. This is what `make run` does.
+    It applies examples/rules, sends three events and runs a state machine. This is what `make run` does. With DAGs or rules
+    of your own it sends nothing, applies your rules, and says how to try them: `make run DAGS=dags/ RULES=rules/`.
     """
     timeline = Timeline(_console())
+    own = rules is not None or options.dags_folder is not None
     with _reported_errors(), _stack(options, timeline) as stack:
-        failures = run_demo(stack.start(), timeline, root=project_root())
+        state = stack.start()
+        failures: list[str] = []
+        if own:
+            apply_own_rules(state, timeline, rules)
+        else:
+            failures = run_demo(state, timeline, root=project_root())
         if not once:
             for failure in failures:
                 timeline.tell(f"[red]{escape(failure)}[/]")

@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from rich.markup import escape
-from rich.table import Table
 
 from gateway_cli.rules.apply import apply_folder
 from gateway_cli.rules.files import RulesRefused
@@ -21,7 +21,7 @@ from local_stack.state import StackState
 from local_stack.state_machines import EndedExecution, StateMachine, make_state_machine
 from local_stack.timeline import Timeline
 
-__all__ = ["run_demo"]
+__all__ = ["apply_own_rules", "run_demo"]
 
 _RUN_SECONDS = 120.0
 
@@ -31,8 +31,7 @@ def run_demo(state: StackState, timeline: Timeline, *, root: Path) -> list[str]:
 
     Returns a sentence for each run or execution that has not succeeded; raises StackError when the rules are refused.
     """
-    with timeline.phase("Applying examples/rules"):
-        _apply(state, root / "examples" / "rules", timeline)
+    _apply(state, root / "examples" / "rules", timeline, "examples/rules")
     with timeline.phase("Three events and a state machine, followed"):
         sent_at = time.time()
         machine, execution = _start_execution(state, timeline, root / "examples" / "state_machines")
@@ -40,24 +39,57 @@ def run_demo(state: StackState, timeline: Timeline, *, root: Path) -> list[str]:
         ended = machine.wait(execution, seconds=_RUN_SECONDS)
         events.append(SentEvent(f"state machine {machine.name}", execution.rpartition(":")[2], sent_at))
         followed = follow(state, events, seconds=_RUN_SECONDS)
-    timeline.console.print(_table(followed))
+    _print_runs(followed, timeline)
     _print_execution(machine, ended, timeline)
-    _print_places(state, machine, timeline)
+    _print_commands(state, machine, timeline)
+    _print_places(state, timeline)
     _print_costs(timeline)
     failures = [_failure(each, state) for each in followed if not each.succeeded]
     return failures if ended.succeeded else [_failed_execution(ended), *failures]
 
 
-def _apply(state: StackState, folder: Path, timeline: Timeline) -> None:
-    store = RulesStore(state.aws.client("dynamodb"), state.rules_table)
-    try:
-        applied = apply_folder(
-            store, folder, set(state.environments), by="mwaa-gateway local demo", now=datetime.now(UTC)
+def apply_own_rules(state: StackState, timeline: Timeline, rules: Path | None) -> None:
+    """Apply somebody's own rules instead of the examples, and say where to go from here.
+
+    Raises:
+        StackError: a rule is refused; has every mistake.
+    """
+    if rules is not None:
+        _apply(state, rules, timeline, str(rules))
+    tell = timeline.console.print
+    tell("\n[bold]Try it by hand[/]")
+    for words in (
+        *_BY_HAND[: 0 if rules else 2],
+        *_BY_HAND[2:],
+    ):
+        tell(
+            "  " + words.format(bucket=state.bucket, aws=_aws(state)),
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
         )
-    except RulesRefused as refused:
-        raise StackError(f"the example rules are refused: {refused}") from refused
-    for each in applied:
-        timeline.tell(f"rule {each.rule_id}: {each.outcome}, version {each.version}")
+    _print_places(state, timeline)
+
+
+_BY_HAND: Final = (
+    ".venv/bin/mwaa-gateway rules new --from 's3://{bucket}/*' --dag YOUR_DAG --local --to rules/first.yaml",
+    ".venv/bin/mwaa-gateway rules apply rules/ --local",
+    "{aws} s3 cp README.md s3://{bucket}/by-hand.md",
+    ".venv/bin/mwaa-gateway dlq list --local",
+)
+
+
+def _apply(state: StackState, rules: Path, timeline: Timeline, name: str) -> None:
+    store = RulesStore(state.aws.client("dynamodb"), state.rules_table)
+    with timeline.phase(f"Applying {name}"):
+        try:
+            applied = apply_folder(
+                store, rules, set(state.environments), by="mwaa-gateway local demo", now=datetime.now(UTC)
+            )
+        except RulesRefused as refused:
+            raise StackError(f"{name}: nothing was applied\n{refused}") from refused
+        for each in applied:
+            timeline.tell(f"rule {each.rule_id}: {each.outcome}, version {each.version}")
 
 
 def _upload(state: StackState, timeline: Timeline) -> SentEvent:
@@ -121,35 +153,43 @@ def _failed_execution(ended: EndedExecution) -> str:
     )
 
 
-def _table(followed: Sequence[Followed]) -> Table:
-    table = Table(
-        title="From event to DAG run (the first of each function, cold starts included)", title_justify="left"
-    )
-    for column in ("Event", "Rule", "DAG", "run_id", "State"):
-        table.add_column(column, overflow="fold")
-    for column in ("dispatched", "accepted", "success"):
-        table.add_column(f"ms to\n{column}", justify="right")
-    for each in followed:
-        table.add_row(
-            each.event.name,
-            each.rule_id,
-            each.dag_id and f"{each.environment}:{each.dag_id}",
-            each.run_id,
-            f"[green]{each.state}[/]" if each.succeeded else f"[red]{each.state}[/]",
-            *(
-                "" if ms is None else f"{ms:,}"
-                for ms in (each.dispatched_ms, each.accepted_ms, each.success_ms)
-            ),
-        )
-    return table
-
-
-def _print_places(state: StackState, machine: StateMachine, timeline: Timeline) -> None:
+def _print_runs(followed: Sequence[Followed], timeline: Timeline) -> None:
+    """Print each event and what it became; a line for each identifier, so that none is broken in two."""
     tell = timeline.console.print
-    tell("\n[bold]Try it by hand[/]")
+    tell("\n[bold]From event to DAG run[/] (the first of each function, cold starts included)")
+    for each in followed:
+        colour = "green" if each.succeeded else "red"
+        times = ", ".join(
+            f"{name} {ms:,}"
+            for name, ms in (
+                ("dispatched", each.dispatched_ms),
+                ("accepted", each.accepted_ms),
+                ("success", each.success_ms),
+            )
+            if ms is not None
+        )
+        target = f"{each.environment}:{each.dag_id}" if each.dag_id else "-"
+        for line in (
+            f"  [bold]{each.event.name}[/] → rule {each.rule_id or '-'}",
+            f"      {target}  [{colour}]{each.state}[/]",
+            f"      {each.run_id or 'no run'}",
+            f"      [dim]milliseconds since the event:[/] {times or '-'}",
+        ):
+            tell(line, highlight=False, soft_wrap=True)
+    tell("")
+
+
+def _aws(state: StackState) -> str:
+    """The AWS command of the local stack, with its credentials."""
     credentials = " ".join(
         f"{name}={value}" for name, value in state.settings.items() if "ACCESS_KEY" in name
     )
+    return f"{credentials} aws --endpoint-url {state.aws_endpoint_url} --region {state.region}"
+
+
+def _print_commands(state: StackState, machine: StateMachine, timeline: Timeline) -> None:
+    tell = timeline.console.print
+    tell("\n[bold]Try it by hand[/]")
     day = f'{{"day": "{datetime.now(UTC):%Y-%m-%d}"}}'
     given = f'{{"orders": {day}, "customers": {day[:-1]}, "fail": true}}}}'
     for words in (
@@ -157,11 +197,15 @@ def _print_places(state: StackState, machine: StateMachine, timeline: Timeline) 
         f"stepfunctions start-execution --state-machine-arn {machine.arn} --input '{given}'",
     ):
         tell(
-            f"  {credentials} aws --endpoint-url {state.aws_endpoint_url} --region {state.region} {words}",
+            f"  {_aws(state)} {words}",
             soft_wrap=True,
             highlight=False,
             markup=False,
         )
+
+
+def _print_places(state: StackState, timeline: Timeline) -> None:
+    tell = timeline.console.print
     tell("\n[bold]Look at it[/]")
     places = {
         f"Airflow {environment.airflow_version} of {name}": environment.airflow_url

@@ -19,6 +19,7 @@ from local_stack.mwaa.airflow import AirflowError
 from local_stack.mwaa.airflow_install import InstallError
 from local_stack.mwaa.permissions import MiniStackPermission
 from local_stack.mwaa.versions import DEFAULT_VERSION as DEFAULT_AIRFLOW
+from local_stack.ports import LOOPBACK, free_port
 from local_stack.processes import descendants, kill
 from local_stack.state import EnvironmentState, StackState
 from local_stack.timeline import Timeline
@@ -60,6 +61,7 @@ class LocalStack:
     def start(self) -> StackState:
         """Bring everything up. Raises StackError with the reason; call `stop()` in either case."""
         self._claim_folder()
+        self._refuse_busy_port()
         ministack = self._ministack = MiniStack(
             root=self._root,
             state_folder=self._folder,
@@ -123,6 +125,15 @@ class LocalStack:
         for leftover in ("logs", "layers", "tmp"):  # of the last start; Airflow clears its own folders
             shutil.rmtree(self._folder / leftover, ignore_errors=True)
         self._log_folder.mkdir(parents=True)
+
+    def _refuse_busy_port(self) -> None:
+        """Refuse a port that somebody listens on before anything is started."""
+        port = self._options.port
+        if port is not None and free_port(port) != port:
+            raise StackError(
+                f"port {port} of {LOOPBACK} is in use, perhaps by another local stack or another emulator of AWS: "
+                f"`lsof -i :{port}` names the process. End it, give another --port, or none to have a free one chosen"
+            )
 
     def _local_mwaa(self, ministack: MiniStack) -> LocalMwaa:
         try:

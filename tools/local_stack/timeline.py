@@ -40,7 +40,7 @@ class Timeline:
 
     def tell(self, text: str) -> None:
         """One line."""
-        self.console.print(f"[dim]{self.now():6.1f} s[/]  {text}", highlight=False)
+        self.console.print(f"[dim]{self.now():6.1f} s[/]  {text}", highlight=False, soft_wrap=True)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
