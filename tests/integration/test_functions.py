@@ -114,6 +114,10 @@ def test_an_event_of_each_source_becomes_a_request(
         log["dag_id"],
         log["event_id"],
     )
+    assert (source, request.event["detail-type"]) == (log["source"], log["detail_type"])
+    detail = request.event["detail"]
+    uri = f"s3://{detail['bucket']['name']}/{detail['object']['key']}" if source == "aws.s3" else None
+    assert uri == log.get("s3_uri")
     assert ([1.0], [1.0]) == (metric["EventsMatched"], metric["RequestsEnqueued"])
 
 

@@ -132,6 +132,9 @@ def test_return_values_leave_time_to_tell_the_rest_in_the_next_rounds(scene):
     ("state", "choice", "error"),
     [
         (RequestState("dead", Reason.DAG_MISSING, "no such DAG"), "wait", "DagRunRejected"),
+        (RequestState("dead", Reason.DAG_MISSING, "no such DAG"), "fail", "DagRunNotRunnable"),
+        (RequestState("dead", Reason.DAG_BROKEN, "import errors"), "fail", "DagRunNotRunnable"),
+        (RequestState("dead", Reason.CONF_REFUSED, "no"), "fail", "DagRunRejected"),
         (RequestState("held", Reason.RULE_DISABLED, "stopped"), "fail", "DagRunNotRunnable"),
         (RequestState("triggered", None, "", "paused"), "fail", "DagRunNotRunnable"),
         (RequestState("held", Reason.RULE_DISABLED, "stopped"), "wait", None),

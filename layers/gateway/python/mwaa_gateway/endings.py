@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, assert_never
 
-from mwaa_gateway.outcomes import NotRunnable
+from mwaa_gateway.outcomes import NotRunnable, Reason
 from mwaa_gateway.run_states import NotToBeHad, ReturnValue, RunEnd, RunState, RunsUnknown
 from mwaa_gateway.watch_round import Round
 from mwaa_gateway.watches import Failed, RequestState, Succeeded, Told, Watch
@@ -107,15 +107,19 @@ class Endings:
                 assert_never(value)
 
 
+# What concerns the DAG, and not this run of it, of the reasons to be dead.
+_OF_THE_DAG: Final = frozenset({Reason.DAG_BROKEN, Reason.DAG_MISSING, Reason.DAG_PAUSED})
+
+
 def never_runs(watch: Watch, state: RequestState) -> Told | None:
     """Return how a wait ends whose run will not be executed, or None: it may still be."""
     text = NotRunnable(state.not_runnable).text if state.not_runnable else state.text
     about = _about(watch) | {"reason": state.reason or state.not_runnable, "text": text}
-    if state.state == "dead":
-        return Failed("DagRunRejected", about)
-    if watch.wait.when_not_runnable == "fail" and (state.state == "held" or state.not_runnable):
+    if watch.wait.when_not_runnable == "fail" and (
+        state.state == "held" or state.not_runnable or (state.state == "dead" and state.reason in _OF_THE_DAG)
+    ):
         return Failed("DagRunNotRunnable", about)
-    return None
+    return Failed("DagRunRejected", about) if state.state == "dead" else None
 
 
 def _return_value(value: Any) -> dict[str, Any]:

@@ -1,8 +1,12 @@
 """What ingress functions tell."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.ingest import DeadEventReason, IngressReport
 from mwaa_gateway.observability import logger, publish
+from mwaa_gateway.payloads import dig
 
 __all__ = ["report_given_back", "report_ingress"]
 
@@ -13,7 +17,7 @@ def report_ingress(report: IngressReport) -> None:
         logger.info(
             "requested",
             extra={
-                "event_id": request.event["id"],
+                **_about(request.event),
                 "rule_id": request.rule_id,
                 "environment": request.target.environment,
                 "dag_id": request.target.dag_id,
@@ -22,7 +26,7 @@ def report_ingress(report: IngressReport) -> None:
             },
         )
     for event in report.unmatched:
-        logger.info("no rule matches", extra={"event_id": event.id, "outcome": "Unmatched"})
+        logger.info("no rule matches", extra={**_about(event.envelope), "outcome": "Unmatched"})
     for shadow in report.shadows:
         logger.info(
             "would have been requested" if shadow.run_id else "would have been dead",
@@ -73,6 +77,15 @@ def report_ingress(report: IngressReport) -> None:
     else:
         # S3's test event, for one: acknowledged, and said so.
         logger.info("nothing to do", extra={"outcome": "Ignored"})
+
+
+def _about(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Say which event it is in the words that people look for: an upload by its URI."""
+    about = {"event_id": event["id"], "source": event["source"], "detail_type": event["detail-type"]}
+    if event["source"] != "aws.s3":
+        return about
+    bucket, key = dig(event, ("detail", "bucket", "name")), dig(event, ("detail", "object", "key"))
+    return about | ({"s3_uri": f"s3://{bucket}/{key}"} if bucket and key else {})
 
 
 def report_given_back(error: Exception, attempt: int, seconds: float) -> None:
