@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -49,13 +50,15 @@ class WebServerScript:
 
 
 @contextmanager
-def scripted_web_server(folder: Path) -> Iterator[WebServerScript]:
-    """Serve on a free port of 127.0.0.1 under a certificate for `localhost`."""
+def scripted_web_server(folder: Path, *, expired: bool = False) -> Iterator[WebServerScript]:
+    """Serve on a free port of 127.0.0.1 under a certificate for `localhost`, of long ago where it is to have expired."""
     authority = trustme.CA()
     ca_bundle = folder / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_bundle))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
+    long_ago = (datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC))
+    not_before, not_after = long_ago if expired else (None, None)
+    authority.issue_cert("localhost", not_before=not_before, not_after=not_after).configure_cert(context)
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     script = WebServerScript(f"localhost:{server.server_address[1]}", str(ca_bundle))
     server.RequestHandlerClass = _handler(script)
@@ -85,7 +88,7 @@ def _handler(script: WebServerScript) -> type[BaseHTTPRequestHandler]:
             if answer.silent:
                 self.close_connection = True
                 return
-            self.send_response(answer.status)
+            (self.send_response_only if "Date" in answer.headers else self.send_response)(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.close_connection = not answer.keeps_open

@@ -6,6 +6,7 @@ import pytest
 
 from mwaa_gateway.settings import (
     DispatcherSettings,
+    DoctorSettings,
     IngressSettings,
     QueuedEventsSettings,
     RunWatcherSettings,
@@ -46,6 +47,16 @@ OF_DISPATCHER = {
     "SLOTS_PER_ENVIRONMENT",
 }
 
+OF_DOCTOR = {
+    "ENVIRONMENTS",
+    "MWAA_ENVIRONMENT_NAME",
+    "STEP_FUNCTIONS_TASKS",
+    "CLI_CONNECT_TIMEOUT_SECONDS",
+    "CLI_READ_TIMEOUT_SECONDS",
+    "WEB_SERVER_HOST",
+    "WEB_SERVER_CA_BUNDLE",
+    "TRANSPORTS",
+}
 OF_TASK = OF_INGRESS | {"WATCH_QUEUE_URL", "TASK_TOKEN_KEY", "TASK_DAGS"}
 OF_WATCHER = {
     "ENVIRONMENT",
@@ -72,6 +83,7 @@ OF_WATCHER = {
         ("QueuedEventsFunction", OF_QUEUED_EVENTS),
         ("StepFunctionsTaskFunction", OF_TASK),
         ("watcheranalytics", OF_WATCHER),
+        ("DoctorFunction", OF_DOCTOR),
         ("dispatcheranalytics", OF_DISPATCHER),
         ("dispatcherlegacy", OF_DISPATCHER),
     ],
@@ -90,6 +102,17 @@ def test_dispatchers_can_read_every_setting_they_have(deployed):
         assert settings.environment == environment
         assert settings.trigger_queue_url == f"<TriggerQueue{environment}>"
         assert settings.trigger_dlq_url == f"<TriggerDlq{environment}>"
+
+
+def test_the_doctor_reaches_airflow_as_the_dispatchers_do(deployed):
+    """Every setting parses, and what it makes of them for an environment is what that environment's dispatcher has."""
+    assert {name.upper() for name in DoctorSettings.__dataclass_fields__} == OF_DOCTOR
+    doctor = DoctorSettings.from_environ(_variables(deployed, "DoctorFunction"))
+    for environment in ("analytics", "legacy"):
+        dispatcher = DispatcherSettings.from_environ(_variables(deployed, f"dispatcher{environment}"))
+        seen = doctor.of(environment)
+        for setting in sorted(OF_DOCTOR & OF_DISPATCHER | {"ENVIRONMENT", "TRANSPORT"}):
+            assert getattr(seen, setting.lower()) == getattr(dispatcher, setting.lower()), setting
 
 
 def test_what_waits_for_runs_can_read_every_setting_it_has(deployed):
@@ -272,7 +295,8 @@ def test_timeouts(deployed):
                 float(function["Environment"]["Variables"][f"CLI_{part}_TIMEOUT_SECONDS"])
                 for part in ("CONNECT", "READ")
             )
-            assert function["Timeout"] == 90 > 2 * command
+            # The doctor also connects to AWS, and may have to ask for a second token.
+            assert function["Timeout"] == (120 if name == "DoctorFunction" else 90) > 2 * command
 
 
 def test_each_function_has_a_log_group_of_its_own_that_forgets(expand):
@@ -338,7 +362,7 @@ def test_only_who_asks_airflow_joins_the_vpc_and_only_when_told(expand):
         "SubnetIds": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
         "SecurityGroupIds": ["sg-0123456789abcdef0"],
     }
-    assert vpc == {"dispatcheranalytics": joined, "watcheranalytics": joined}
+    assert vpc == {"DoctorFunction": joined, "dispatcheranalytics": joined, "watcheranalytics": joined}
     outside = expand("analytics").of_type("AWS::Lambda::Function")
     assert [name for name, function in outside.items() if "VpcConfig" in function] == []
 

@@ -3,6 +3,7 @@
 import pytest
 from ministack.core import iam_evaluator
 
+from gateway_cli.check.findings import Expected, needed_permissions
 from mwaa_gateway.aws.brake_items import BRAKE_PARTITION
 from template.expansion import EVERYTHING, statements
 
@@ -191,6 +192,74 @@ def test_only_dispatchers_and_watchers_reach_airflow(deployed):
     for resource, role in holders:
         assert role.partition("Role")[2] in resource
         assert "*" not in resource
+
+
+@pytest.mark.parametrize("transport", ["cli", "rest"])
+def test_what_check_asks_of_a_dispatchers_role_is_what_it_needs(expand, transport):
+    """`environments check` simulates each action that the role has, but for logs and traces."""
+    template = expand("analytics", Transports=transport)
+    needed = needed_permissions(
+        Expected("analytics", "analytics", "eu-central-1", ACCOUNT, in_vpc=False),
+        transport,
+        partition="aws",
+        stack="mwaa-gateway",
+        outputs={"LedgerTableName": "ledger", "RulesTableName": "rules"},
+        rest_role="User",
+    )
+    table = f"arn:aws:dynamodb:eu-central-1:{ACCOUNT}:table"
+    queue = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger"
+    named = {
+        "<LedgerTable.Arn>": f"{table}/ledger",
+        "<RulesTable.Arn>": f"{table}/rules",
+        "<TriggerQueueanalytics.Arn>": f"{queue}-analytics",
+        "<TriggerDlqanalytics.Arn>": f"{queue}-dlq-analytics",
+    }
+    allowed = {
+        (action, named.get(resource, resource))
+        for resource, actions in _allowed(template, "DispatcherRoleanalytics").items()
+        for action in actions - LOGS - TRACES
+    }
+    assert {(action, each.resource) for each in needed for action in each.actions} == allowed
+
+
+def test_what_the_doctor_may_do(expand):
+    """Write its log, and of each environment get a CLI token, or be Airflow's Viewer: no queue, table or key."""
+    template = expand("analytics", "legacy", Transports="analytics=cli,legacy=rest")
+    assert _allowed(template, "DoctorRole") == {"<DoctorLogGroup.Arn>": LOGS, "*": TRACES}
+    everything = _allowed(expand("analytics", **EVERYTHING), "DoctorRole")
+    assert everything == {
+        "<DoctorLogGroup.Arn>": LOGS,
+        "*": TRACES | JOIN_VPC,
+        EVERYTHING["KmsKeyArn"]: {"kms:Decrypt"},
+    }
+    of_mwaa = {}
+    for policy in template.of_type("AWS::IAM::Policy").values():
+        assert policy["Roles"] == ["<DoctorRole>"]
+        for actions, resources, statement in statements(policy["PolicyDocument"]):
+            assert statement["Effect"] == "Allow"
+            of_mwaa |= dict.fromkeys(resources, actions)
+    mwaa = f"arn:aws:airflow:eu-central-1:{ACCOUNT}"
+    assert of_mwaa == {
+        f"{mwaa}:environment/analytics": {"airflow:CreateCliToken"},
+        f"{mwaa}:environment/legacy": {"airflow:CreateCliToken"},
+        f"{mwaa}:role/analytics/Viewer": {"airflow:InvokeRestApi"},
+        f"{mwaa}:role/legacy/Viewer": {"airflow:InvokeRestApi"},
+    }
+
+
+def test_nobody_may_invoke_a_dispatcher(deployed):
+    """Its input is a trigger request: who may invoke one starts any DAG. The doctor is the one function of operators."""
+    invoked = {
+        resource
+        for kind in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Role", "AWS::IAM::Policy")
+        for body in deployed.of_type(kind).values()
+        for document in (body.get("PolicyDocument"), *(p["PolicyDocument"] for p in body.get("Policies", [])))
+        if document
+        for actions, resources, _ in statements(document)
+        if any(action.startswith(("lambda:Invoke", "lambda:*")) for action in actions)
+        for resource in resources
+    }
+    assert invoked == {"<DoctorFunction.Arn>"}
 
 
 def test_what_a_state_may_have_done_and_what_its_watcher_may_do(expand):
@@ -403,7 +472,7 @@ def test_what_an_operator_may_do(expand):
             {"<RulesTable.Arn>"},
             {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [BRAKE_PARTITION]}},
         ),
-        "ReadRules": ({"dynamodb:GetItem"}, {"<RulesTable.Arn>"}, None),
+        "ReadRules": ({"dynamodb:GetItem", "dynamodb:Query"}, {"<RulesTable.Arn>"}, None),
         "LookIntoDeadLetterQueues": (
             {
                 "sqs:ChangeMessageVisibility",
@@ -415,6 +484,22 @@ def test_what_an_operator_may_do(expand):
             None,
         ),
         "SendAgain": ({"sqs:SendMessage"}, {"<IngressRetryQueue.Arn>", TRIGGER_QUEUES}, None),
+        "AskTheDoctor": ({"lambda:InvokeFunction"}, {"<DoctorFunction.Arn>"}, None),
+        "SeeEnvironments": (
+            {"airflow:GetEnvironment"},
+            {f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/*"},
+            None,
+        ),
+        "SeeDispatchers": (
+            {"lambda:GetFunctionConfiguration"},
+            {f"arn:aws:lambda:eu-central-1:{ACCOUNT}:function:mwaa-gateway-dispatcher-*"},
+            None,
+        ),
+        "SeeWhatDispatchersMay": (
+            {"iam:SimulatePrincipalPolicy"},
+            {f"arn:aws:iam::{ACCOUNT}:role/*mwaa-gateway-Dispatcher*"},
+            None,
+        ),
         "ReadStackOutputs": ({"cloudformation:DescribeStacks"}, {STACK_BY_NAME}, None),
     }
 

@@ -82,6 +82,7 @@ def test_sam_builds_functions_and_layer_for_the_runtime(deployed_by_sam):
     """Each function's code, and wheels of the layer for Python 3.13 on arm64, whatever the machine that builds."""
     build = deployed_by_sam.build
     assert sorted(path.parent.name for path in build.glob("*/app.py")) == [
+        "DoctorFunction",
         "EventBridgeEventsFunction",
         "QueuedEventsFunction",
         "S3EventsFunction",
@@ -106,6 +107,7 @@ def test_sam_deploys_every_environment_with_its_code(deployed_by_sam):
     assert sorted(functions) == [
         "mwaa-gateway-dispatcher-legacy",
         "mwaa-gateway-dispatcher-risk",
+        "mwaa-gateway-doctor",
         "mwaa-gateway-eventbridge-events",
         "mwaa-gateway-queued-events",
         "mwaa-gateway-run-watcher-legacy",

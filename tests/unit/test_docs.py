@@ -17,6 +17,7 @@ from mwaa_gateway.namespaces import Namespace
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.settings import (
     DispatcherSettings,
+    DoctorSettings,
     IngressSettings,
     QueuedEventsSettings,
     RunWatcherSettings,
@@ -55,7 +56,15 @@ def settings_table(settings: type) -> str:
 
 
 @pytest.mark.parametrize(
-    "settings", [IngressSettings, QueuedEventsSettings, TaskSettings, DispatcherSettings, RunWatcherSettings]
+    "settings",
+    [
+        IngressSettings,
+        QueuedEventsSettings,
+        TaskSettings,
+        DispatcherSettings,
+        RunWatcherSettings,
+        DoctorSettings,
+    ],
 )
 def test_the_settings_page_is_the_code(settings: type) -> None:
     """A setting that is added, changed or removed shows here; the expected table is printed."""

@@ -98,6 +98,17 @@ class Connection:
         client: S3Client = self._session.client("s3", **self._endpoint)
         return client
 
+    def client(self, service: str, **settings: Any) -> Any:
+        """Build a client of any service, its botocore settings (time-outs, retries) these where given."""
+        from botocore.config import Config  # noqa: PLC0415  as below
+
+        options = {**self._endpoint, "config": Config(**{**_CLIENTS, **settings})}
+        if self.local and service == "mwaa":  # another server there, whose host name takes no prefix
+            options["endpoint_url"] = self._local_state["mwaa_endpoint_url"]
+            options["config"] = options["config"].merge(Config(inject_host_prefix=False))
+        client: Any = self._session.client(service, **options)
+        return client
+
     @cached_property
     def caller(self) -> str:
         """The ARN that AWS knows the caller by; it is written to each rule that is changed."""
@@ -126,7 +137,7 @@ class Connection:
     @cached_property
     def transports(self) -> Transports | None:
         """How each environment is reached; None where the stack does not say: v0.1.0, or `--table` alone."""
-        text = None if self.names_a_table_alone else self._stack_parameters.get("Transports")
+        text = None if self.names_a_table_alone else self.stack_parameters.get("Transports")
         return None if text is None else Transports.parse(text)
 
     @property
@@ -140,7 +151,7 @@ class Connection:
         if self.names_a_table_alone:
             return frozenset()
         if self.transports is None:
-            return frozenset(_names(self._stack_parameters.get("RestEnvironments", "")))  # of v0.1.0
+            return frozenset(_names(self.stack_parameters.get("RestEnvironments", "")))  # of v0.1.0
         return self.transports.over_rest(self.environments or ())
 
     @property
@@ -201,7 +212,8 @@ class Connection:
         return {output["OutputKey"]: output["OutputValue"] for output in self._stack.get("Outputs", [])}
 
     @property
-    def _stack_parameters(self) -> Mapping[str, str]:
+    def stack_parameters(self) -> Mapping[str, str]:
+        """Every parameter the gateway's stack was deployed with."""
         parameters = self._stack.get("Parameters", [])
         return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in parameters}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gateway_cli.check.commands import check
 from gateway_cli.choice import Filters
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.filter_names import refuse_unknown_environment
@@ -119,6 +120,9 @@ def resume(connection: Connection, name: str) -> None:
     click.echo(f"{name}: running")
     summary = release_all(connection, [Filters(environment=name, reason=Reason.ENVIRONMENT_PAUSED)])
     print_note(f"released: {len(summary.done):,}")
+
+
+environments.add_command(check)
 
 
 def _transport(connection: Connection, name: str) -> str | None:

@@ -5,7 +5,7 @@ prefix injection. The control paths are not MWAA's; `control.py` is their client
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -111,7 +111,7 @@ class MwaaApi:
                 "Environment": {
                     "Name": name,
                     "Arn": environment.arn,
-                    "Status": "AVAILABLE",
+                    "Status": environment.status,
                     "AirflowVersion": environment.version.text,
                     "WebserverUrl": environment.web_server_hostname,
                     "WebserverAccessMode": "PUBLIC_ONLY",
@@ -138,15 +138,14 @@ class MwaaApi:
                 case "DELETE", ["faults"]:
                     for environment in chosen:
                         environment.schedule = FaultSchedule(Faults())
-                case "GET", ["statistics"]:
-                    return Answer.json(HTTPStatus.OK, {each.name: each.statistics() for each in chosen})
-                case "DELETE", ["statistics"]:
-                    for environment in chosen:
-                        environment.forget()
-                    return Answer.json(HTTPStatus.OK, {each.name: each.statistics() for each in chosen})
+                case "PUT", ["status"]:
+                    return _set_status(chosen, _json_object(request.body))
+                case "GET" | "DELETE", ["statistics"]:
+                    return _statistics(chosen, forget=method == "DELETE")
                 case _:
                     return Answer.text(
-                        HTTPStatus.NOT_FOUND, "There are /control/faults and /control/statistics"
+                        HTTPStatus.NOT_FOUND,
+                        "There are /control/faults, /control/statistics and /control/status",
                     )
         except ValueError as error:
             return Answer.json(HTTPStatus.BAD_REQUEST, {"message": str(error)})
@@ -160,6 +159,19 @@ class MwaaApi:
                 f"There is no environment {unknown[0]!r}; there are {', '.join(self._environments)}"
             )
         return [self._environments[name] for name in names]
+
+
+def _set_status(chosen: Sequence[Environment], document: Mapping[str, Any]) -> Answer:
+    for environment in chosen:
+        environment.status = str(document.get("status", "AVAILABLE"))
+    return Answer.json(HTTPStatus.OK, {each.name: {"status": each.status} for each in chosen})
+
+
+def _statistics(chosen: Sequence[Environment], *, forget: bool) -> Answer:
+    if forget:
+        for environment in chosen:
+            environment.forget()
+    return Answer.json(HTTPStatus.OK, {each.name: each.statistics() for each in chosen})
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

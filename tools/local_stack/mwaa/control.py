@@ -1,5 +1,6 @@
 """The client of the local MWAA's control paths: faults on and off, and what was counted."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -31,6 +32,10 @@ class ControlClient:
         """Return the faults switched on, by environment."""
         return self._ask("GET", "faults", environment)
 
+    def set_status(self, status: str, *, environment: str | None = None) -> dict[str, Any]:
+        """Have GetEnvironment say this status for one environment or all."""
+        return self._ask("PUT", "status", environment, {"status": status})
+
     def statistics(self, *, environment: str | None = None) -> dict[str, Any]:
         """Return what was counted, by environment; see `Environment.statistics`."""
         return self._ask("GET", "statistics", environment)
@@ -40,7 +45,7 @@ class ControlClient:
         return self._ask("DELETE", "statistics", environment)
 
     def _ask(
-        self, method: str, what: str, environment: str | None, document: dict[str, float] | None = None
+        self, method: str, what: str, environment: str | None, document: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         query = {} if environment is None else {"environment": environment}
         with requests.Session() as session:

@@ -55,6 +55,7 @@ class Environment:
     status_on_error: int = 400
     web_server_hostname: str = ""
     airflow_url: str = ""
+    status: str = "AVAILABLE"  # what GetEnvironment says; nothing else here depends on it
     slots: Slots = field(default_factory=Slots)
     throttle: Throttle = field(default_factory=Throttle)
     # Airflow 3 writes its audit log in a transaction beside the call's own: two calls at once lock each other out of

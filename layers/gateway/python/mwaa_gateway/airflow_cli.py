@@ -204,7 +204,7 @@ class ColumnsRefused(NotListed):
     """This Airflow, older than 2.9, lists what it lists: it takes no `--columns`."""
 
 
-def read_list(status: int, body: bytes) -> tuple[ListedDag, ...] | NotListed:
+def read_list(status: int, body: bytes) -> tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown:
     """Say what an answer to `list_command()` holds.
 
     Values are words: "True", "False", and "None" for a DAG that was never stored. Before 2.9 the column is `paused`.
@@ -212,7 +212,7 @@ def read_list(status: int, body: bytes) -> tuple[ListedDag, ...] | NotListed:
     """
     output = CommandOutput.decode(body)
     if output is None:
-        return NotListed(f"`dags list` was answered with HTTP {status} and no output")
+        return _without_output(status)
     rows = output.rows()
     if rows is None or not all(isinstance(row, dict) and isinstance(row.get("dag_id"), str) for row in rows):
         match output.failure():
@@ -230,7 +230,7 @@ def read_list(status: int, body: bytes) -> tuple[ListedDag, ...] | NotListed:
     )
 
 
-def _without_output(status: int) -> Outcome:
+def _without_output(status: int) -> Retryable | OutcomeUnknown:
     """Judge an answer that is not a command's output: by who sent it, the web server or something before it."""
     match status:
         case 401 | 403:

@@ -175,7 +175,7 @@ def read_list(answer: RestAnswer) -> tuple[tuple[ListedDag, ...], int] | NotList
     rows = answer.rows("dags")
     total = answer.document.get("total_entries") if rows is not None else None
     if rows is None or not isinstance(total, int):
-        return NotListed(f"the list of DAGs: {answer.said()}")
+        return NotListed(f"the list of DAGs: {answer.said()}", answer.status)
     dags = tuple(
         ListedDag(
             row["dag_id"],

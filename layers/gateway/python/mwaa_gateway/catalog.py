@@ -49,9 +49,10 @@ class ListedDag:
 
 @dataclass(frozen=True, slots=True)
 class NotListed:
-    """Airflow could not be asked, or its answer is no list; the text says why."""
+    """Airflow could not be asked, or its answer is no list: why, and the HTTP status if there was one."""
 
     text: str
+    status: int | None = None
 
 
 class DagLister(Protocol):

@@ -10,6 +10,7 @@ from mwaa_gateway.transports import InvalidTransports, Transports
 __all__ = [
     "AirflowSettings",
     "DispatcherSettings",
+    "DoctorSettings",
     "IngressSettings",
     "InvalidSetting",
     "QueuedEventsSettings",
@@ -190,3 +191,47 @@ class RunWatcherSettings(AirflowSettings):
         "the Airflow role with which the watcher logs in to read return values and to end runs; empty: it does neither",
         default="",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorSettings(_Settings):
+    """Settings of the doctor, of which there is one: what the dispatchers of all environments have."""
+
+    environments: frozenset[str] = _setting(
+        "comma-separated names of the environments it may look at", _names
+    )
+    mwaa_environment_name: str = _setting(
+        "what an environment is called on MWAA; {environment} stands for its name"
+    )
+    step_functions_tasks: bool = _setting(
+        "whether run watchers are deployed, which need more AWS endpoints", lambda text: text == "true"
+    )
+    cli_connect_timeout_seconds: float = _setting(
+        "how long, in seconds, to wait for a connection to the web server", float, default=5.0
+    )
+    cli_read_timeout_seconds: float = _setting(
+        "how long, in seconds, to wait for the answer to a command", float, default=30.0
+    )
+    web_server_host: str = _setting(
+        "the only host[:port] a CLI token may be sent to; empty: MWAA's own host names", default=""
+    )
+    web_server_ca_bundle: str = _setting(
+        "path of the CA certificates the web server is checked against; empty: the public ones", default=""
+    )
+    transports: Transports = _setting(  # noqa: RUF009  it returns a dataclass field
+        "rest (InvokeRestApi) or cli (CLI tokens) for every environment, or for each by name: analytics=rest,legacy=cli",
+        Transports.parse,
+    )
+
+    def of(self, environment: str) -> AirflowSettings:
+        """Return how one environment is reached. Raises InvalidSetting where `transports` does not say."""
+        return AirflowSettings(
+            environment=environment,
+            ledger_table="",  # the doctor knows none
+            mwaa_environment_name=self.mwaa_environment_name.replace("{environment}", environment),
+            cli_connect_timeout_seconds=self.cli_connect_timeout_seconds,
+            cli_read_timeout_seconds=self.cli_read_timeout_seconds,
+            web_server_host=self.web_server_host,
+            web_server_ca_bundle=self.web_server_ca_bundle,
+            transports=self.transports,
+        )

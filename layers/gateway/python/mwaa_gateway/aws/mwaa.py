@@ -72,6 +72,7 @@ class CliTransport:
         self._knows_logical_date = True  # until this Airflow, of major version 2, says that it does not
         self._token: _Token | None = None
         self._columns = True
+        self.server_date = ""  # the Date header of the last answer
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
         """Start the run with `dags trigger`; a run that is waited for, with the date by which its state is found."""
@@ -97,16 +98,28 @@ class CliTransport:
         return self._run(command, lambda status, body: read_look_up(status, body, target))
 
     def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
-        """List the DAGs with `dags list`; an Airflow that is too old for its columns is asked again without them, once."""
-        listed = self._list()
+        """List the DAGs with `dags list`."""
+        listed = self.ask_for_list()
+        return NotListed(listed.text) if isinstance(listed, Retryable | OutcomeUnknown) else listed
+
+    def ask_for_list(self) -> tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown:
+        """The same, with the reason where Airflow was not reached.
+
+        An Airflow that is too old for the command's columns is asked again without them, once.
+        """
+        listed = self._run(list_command(columns=self._columns), read_list)
         if isinstance(listed, ColumnsRefused) and self._columns:
             self._columns = False
-            listed = self._list()
+            listed = self._run(list_command(columns=False), read_list)
         return listed
 
-    def _list(self) -> tuple[ListedDag, ...] | NotListed:
-        listed = self._run(list_command(columns=self._columns), read_list)
-        return NotListed(listed.text) if isinstance(listed, Retryable | OutcomeUnknown) else listed
+    def sign_in(self) -> str | Retryable:
+        """Get a CLI token unless there is a fresh one; the web server's host name, or why there is no token."""
+        try:
+            token = self._fresh_token()
+        except Unavailable as error:
+            return _no_token(error)
+        return self._way.no_way(token.host) or token.host
 
     def ask(self, command: str) -> HttpAnswer | Retryable | OutcomeUnknown:
         """Send a command that changes nothing; its answer, or why there is none."""
@@ -135,6 +148,8 @@ class CliTransport:
             {"Authorization": f"Bearer {token.text}", "Content-Type": "text/plain"},
             body=command.encode("ascii"),
         )
+        if isinstance(answer, HttpAnswer):
+            self.server_date = answer.date
         if isinstance(answer, HttpAnswer) and answer.status in (
             HTTPStatus.UNAUTHORIZED,
             HTTPStatus.FORBIDDEN,

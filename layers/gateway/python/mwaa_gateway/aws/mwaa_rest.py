@@ -111,6 +111,7 @@ class RestTransport:
         self._monotonic = monotonic
         self._logical_date = False
         self._exclude_stale = True
+        self.server_date = ""  # the Date header of MWAA's last answer
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
         """Start the run."""
@@ -135,13 +136,18 @@ class RestTransport:
 
     def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
         """List the DAGs page by page; `NotListed` if any page cannot be had, or it takes too long."""
+        listed = self.ask_for_list()
+        return NotListed(listed.text) if isinstance(listed, Retryable | OutcomeUnknown) else listed
+
+    def ask_for_list(self) -> tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown:
+        """The same, with the reason where Airflow was not reached."""
         until = self._monotonic() + LISTED_WITHIN_SECONDS
         dags: list[ListedDag] = []
         while self._monotonic() < until:
             page = self._list_page(len(dags))
-            if isinstance(page, NotListed):
+            if not isinstance(page, tuple):
                 page = self._list_page(len(dags))  # it changes nothing
-            if isinstance(page, NotListed):
+            if not isinstance(page, tuple):
                 return page
             listed, total = page
             dags += listed
@@ -151,14 +157,16 @@ class RestTransport:
             f"{len(dags)} DAGs were listed in {LISTED_WITHIN_SECONDS:.0f} s, and not all of them"
         )
 
-    def _list_page(self, offset: int) -> tuple[tuple[ListedDag, ...], int] | NotListed:
+    def _list_page(
+        self, offset: int
+    ) -> tuple[tuple[ListedDag, ...], int] | NotListed | Retryable | OutcomeUnknown:
         answer = self._invoke(list_call(offset, exclude_stale=self._exclude_stale))
         if isinstance(answer, RestAnswer):
             wanted = wants_exclude_stale(answer)
             if wanted is not None and wanted != self._exclude_stale:
                 self._exclude_stale = wanted
                 answer = self._invoke(list_call(offset, exclude_stale=wanted))
-        return read_list(answer) if isinstance(answer, RestAnswer) else NotListed(answer.text)
+        return read_list(answer) if isinstance(answer, RestAnswer) else answer
 
     def ask(self, call: RestCall) -> RestAnswer | Retryable | OutcomeUnknown:
         """Make a call that starts nothing; Airflow's answer, or why there is none."""
@@ -184,10 +192,15 @@ class RestTransport:
                 **given,
             )
         except ClientError as error:
+            self._keep_date(error.response)
             return _error_answer(error)
         except Exception as error:  # noqa: BLE001  botocore's parser raises what is no BotoCoreError
             return _no_answer(error)
+        self._keep_date(answer)
         return RestAnswer(answer.get("RestApiStatusCode"), answer.get("RestApiResponse"))
+
+    def _keep_date(self, response: Any) -> None:
+        self.server_date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
 
 
 def _error_answer(error: ClientError) -> RestAnswer | Retryable | OutcomeUnknown:

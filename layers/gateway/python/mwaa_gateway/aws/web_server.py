@@ -48,11 +48,12 @@ class WebServer:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What the web server answered: the HTTP status, the body as it came, and the cookies it set, by name."""
+    """What the web server answered: the HTTP status, the body as it came, the cookies it set, by name, its Date header."""
 
     status: int
     body: bytes = field(repr=False)
     cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    date: str = ""
 
 
 class WebServerWay:
@@ -112,7 +113,7 @@ class WebServerWay:
             return _failed_request(error)
         finally:
             self._session.close()  # a server that does not repeat our "close" would have the connection kept for the next
-        return HttpAnswer(response.status_code, read, cookies)
+        return HttpAnswer(response.status_code, read, cookies, response.headers.get("Date", ""))
 
 
 # Of a handshake that failed: no request was on its way yet.

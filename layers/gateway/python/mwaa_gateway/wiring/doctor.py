@@ -1,0 +1,69 @@
+"""The doctor: one function a stack, in the dispatchers' network, with fixed read-only calls."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import boto3
+
+from mwaa_gateway.aws.airflow_asked import AskedOverCli, AskedOverRest
+from mwaa_gateway.aws.mwaa_rest import RestTransport
+from mwaa_gateway.aws.network import SubnetNetwork
+from mwaa_gateway.doctor import FORMAT, NEEDED_ENDPOINTS, Doctor, Endpoint, NeededEndpoint
+from mwaa_gateway.settings import DoctorSettings, InvalidSetting
+from mwaa_gateway.wiring.transport import airflow_of
+
+__all__ = ["DoctorFunction", "doctor"]
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorFunction:
+    """A doctor for each environment of the stack; an environment's transport is built anew for every look."""
+
+    settings: DoctorSettings
+    endpoints: tuple[Endpoint, ...]
+
+    def examine(self, environment: object) -> Mapping[str, Any]:
+        """Look at an environment of this stack. Any other name is answered with those there are."""
+        if not isinstance(environment, str) or environment not in self.settings.environments:
+            return {"format": FORMAT, "environments": sorted(self.settings.environments)}
+        try:
+            transport = airflow_of(self.settings.of(environment))
+        except InvalidSetting as error:
+            return {"format": FORMAT, "environment": environment, "problem": str(error)}
+        return Doctor(
+            endpoints=self.endpoints,
+            network=SubnetNetwork(),
+            airflow=(
+                AskedOverRest(transport) if isinstance(transport, RestTransport) else AskedOverCli(transport)
+            ),
+            ca_bundle=self.settings.web_server_ca_bundle,
+            monotonic=time.monotonic,
+            now=time.time,
+        ).examine(environment)
+
+
+@cache
+def doctor() -> DoctorFunction:
+    """Build the doctor of this sandbox, once."""
+    settings = DoctorSettings.from_environ(os.environ)
+    return DoctorFunction(
+        settings=settings,
+        endpoints=tuple(
+            Endpoint(needed.service, _url(needed))
+            for needed in NEEDED_ENDPOINTS
+            if settings.step_functions_tasks or not needed.tasks_only
+        ),
+    )
+
+
+def _url(needed: NeededEndpoint) -> str:
+    """Return where this function's SDK goes: the region's host, or what AWS_ENDPOINT_URL says."""
+    client = boto3.client(needed.client)
+    url: str = client.meta.endpoint_url
+    if needed.host_prefix and client.meta.config.inject_host_prefix:
+        return url.replace("://", f"://{needed.host_prefix}", 1)
+    return url

@@ -1,0 +1,179 @@
+"""The command `environments check`: what it asks with the operator's credentials, what it prints, and its exit code."""
+
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from click.testing import CliRunner, Result
+
+from fakes.rules_table import RULES_TABLE
+from gateway_cli.main import cli
+from gateway_cli.rules.store import RulesStore
+from integration.operated import Gateway
+from mwaa_gateway.rules import parse_rule
+
+ANSWER: dict[str, Any] = {
+    "format": 1,
+    "environment": "analytics",
+    "transport": "cli",
+    "endpoints": [
+        {"service": name, "outcome": "reached", "text": "", "milliseconds": 3}
+        for name in ("airflow.env", "sqs")
+    ],
+    "token": {"outcome": "ok", "text": "", "milliseconds": 210},
+    "web_server": {"outcome": "reached", "text": "", "milliseconds": 9},
+    "airflow": {"outcome": "ok", "text": "", "milliseconds": 4100},
+    "dags": {"taken_at": 0.0, "runnable": ["ingest_orders"], "paused": ["refunds"], "stale": [], "count": 2},
+}
+
+
+@pytest.fixture
+def answers(operated: Gateway, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:  # noqa: ARG001  AWS is there first
+    """What MWAA, Lambda and IAM answer; moto has neither the doctor nor MWAA. A text is an error's code."""
+    answers: dict[str, Any] = {
+        "GetEnvironment": {"Environment": {"Status": "AVAILABLE", "AirflowVersion": "2.10.3"}},
+        "ListEnvironments": {"Environments": ["acme"]},
+        "GetFunctionConfiguration": {"Role": "arn:aws:iam::123456789012:role/dispatcher"},
+        "Invoke": ANSWER,
+        "SimulatePrincipalPolicy": "allowed",
+        "asked": [],
+    }
+    ask_aws = BaseClient._make_api_call
+
+    def ask(self: BaseClient, operation: str, params: dict[str, Any]) -> Any:
+        if operation == "DescribeStacks":
+            described = ask_aws(self, operation, params)
+            outputs = described["Stacks"][0]["Outputs"]
+            outputs.append({"OutputKey": "DoctorFunctionName", "OutputValue": "mwaa-gateway-doctor"})
+            described["Stacks"][0]["Parameters"] = [
+                {"ParameterKey": "MwaaEnvironmentName", "ParameterValue": "acme-{environment}"}
+            ]
+            return described
+        if operation not in answers:
+            return ask_aws(self, operation, params)
+        answers["asked"].append((operation, params))
+        answer = answers[operation]
+        if isinstance(answer, str):
+            raise ClientError({"Error": {"Code": answer, "Message": "no"}}, operation)
+        if operation == "Invoke":
+            return {"Payload": io.BytesIO(json.dumps(answer).encode())}
+        return answer
+
+    def simulate(self: BaseClient, operation: str, params: dict[str, Any]) -> Any:
+        if operation == "SimulatePrincipalPolicy" and answers[operation] in ("allowed", "implicitDeny"):
+            answers["asked"].append((operation, params))
+            return {
+                "EvaluationResults": [
+                    {
+                        "EvalActionName": action,
+                        "EvalResourceName": params["ResourceArns"][0],
+                        "EvalDecision": answers[operation],
+                    }
+                    for action in params["ActionNames"]
+                ]
+            }
+        return ask(self, operation, params)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", simulate)
+    return answers
+
+
+@pytest.fixture
+def check(answers: dict[str, Any]) -> Callable[..., Result]:  # noqa: ARG001  AWS is there first
+    """Run the command for `analytics`."""
+    return lambda *words: CliRunner(mix_stderr=False).invoke(
+        cli, ["environments", "check", "analytics", *words], catch_exceptions=False
+    )
+
+
+def put_rule(operated: Gateway, dag_id: str) -> None:
+    document = {
+        "id": f"finance.{dag_id}",
+        "pattern": {"source": ["acme"]},
+        "target": {"environment": "analytics", "dag_id": dag_id},
+    }
+    RulesStore(operated.dynamodb, RULES_TABLE).put(
+        parse_rule(document, environments=None), by="a test", now=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+
+
+def test_all_is_well(operated: Gateway, answers: dict[str, Any], check: Callable[..., Result]) -> None:
+    """Exit code 0; nothing but reads was asked for, of exactly this environment, and only the doctor is invoked."""
+    put_rule(operated, "ingest_orders")
+    result = check()
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    assert "✗" not in result.stdout
+    assert "✓ airflow" in result.stdout
+    asked = dict(answers["asked"])
+    assert asked["GetEnvironment"] == {"Name": "acme-analytics"}
+    assert asked["Invoke"]["FunctionName"] == "mwaa-gateway-doctor"
+    assert json.loads(asked["Invoke"]["Payload"]) == {"environment": "analytics"}
+    assert asked["GetFunctionConfiguration"] == {"FunctionName": "mwaa-gateway-dispatcher-analytics"}
+    assert set(asked) == {
+        "GetEnvironment",
+        "Invoke",
+        "GetFunctionConfiguration",
+        "SimulatePrincipalPolicy",
+    }
+
+
+def test_each_cross_has_its_remedy_and_the_exit_code_is_1(
+    operated: Gateway, answers: dict[str, Any], check: Callable[..., Result]
+) -> None:
+    """Rules that name a paused DAG and one that is not there; a role that lost everything."""
+    put_rule(operated, "refunds")
+    put_rule(operated, "gone")
+    answers["SimulatePrincipalPolicy"] = "implicitDeny"
+    result = check("-o", "json")
+    assert result.exit_code == 1
+    [found] = json.loads(result.stdout)["environments"].values()
+    crosses = [each for each in found if each["status"] == "failed"]
+    assert all(each["remedy"] for each in crosses)
+    assert {each["check"] for each in crosses} == {"permissions", "rules"}
+    assert [each["text"] for each in crosses if each["check"] == "rules"] == [
+        "DAGs missing: gone (finance.gone)",
+        "DAGs paused: refunds (finance.refunds)",
+    ]
+
+
+def test_a_wrong_name_is_one_cross(answers: dict[str, Any], check: Callable[..., Result]) -> None:
+    """MWAA gives no token for it either: that is a consequence, and not known."""
+    answers["GetEnvironment"] = "ResourceNotFoundException"
+    missing = {
+        "outcome": "token_unavailable",
+        "text": "MWAA has no environment of this name",
+        "milliseconds": 1,
+    }
+    answers["Invoke"] = {k: v for k, v in ANSWER.items() if k not in ("web_server", "airflow", "dags")} | {
+        "token": missing
+    }
+    result = check("-o", "json")
+    assert result.exit_code == 1
+    [found] = json.loads(result.stdout)["environments"].values()
+    [cross] = [each for each in found if each["status"] == "failed"]
+    assert (cross["check"], "it has acme" in cross["text"]) == ("environment", True)
+
+
+def test_what_may_not_be_asked_is_not_known(answers: dict[str, Any], check: Callable[..., Result]) -> None:
+    """Exit code 3, and no cross; the doctor's refusal is a cross, as without it nothing is known of the network."""
+    answers["GetEnvironment"] = answers["GetFunctionConfiguration"] = "AccessDeniedException"
+    result = check()
+    assert (result.exit_code, "✗" in result.stdout) == (3, False)
+    answers["Invoke"] = "AccessDeniedException"
+    result = check()
+    assert result.exit_code == 1
+    assert "✗ doctor" in result.stdout
+    assert "OperatorPolicy" in result.stdout
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_name_that_is_none() -> None:
+    """With those there are."""
+    result = CliRunner(mix_stderr=False).invoke(cli, ["environments", "check", "nowhere"])
+    assert result.exit_code == 1
+    assert "analytics, legacy" in result.stderr

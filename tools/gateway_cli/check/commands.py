@@ -1,0 +1,172 @@
+# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
+"""The command `environments check`."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+import click
+
+from gateway_cli.check.findings import (
+    Expected,
+    Failed,
+    Finding,
+    judge_answer,
+    judge_environment,
+    judge_invocation,
+    judge_permissions,
+    judge_rules,
+    needed_permissions,
+)
+from gateway_cli.check.looking import Looking, asked
+from gateway_cli.connection import Connection, gateway_options
+from gateway_cli.dag_catalog import check_dags
+from gateway_cli.filter_names import refuse_unknown_environment
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_text
+from gateway_cli.rules.stored import document_of
+from mwaa_gateway.catalog import DagCatalog
+from mwaa_gateway.errors import InvalidRule
+from mwaa_gateway.rules import parse_rule
+
+__all__ = ["check"]
+
+_NOT_KNOWN: Final = 3
+_MARKS: Final = {"ok": ("✓", "green"), "failed": ("✗", "bold red"), "unknown": ("?", "yellow")}
+_PLAIN: Final = {"ok": "ok", "failed": "FAILED", "unknown": "?"}
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@output_option
+@gateway_options
+@click.pass_context
+def check(context: click.Context, connection: Connection, names: tuple[str, ...], output: str) -> None:
+    """Check what stands between an event and its DAG run, and say what to do about it.
+
+    It looks and changes nothing: credentials, the environment on MWAA, the dispatcher's permissions, and from the
+    dispatchers' subnets the network, the web server and the DAGs. Over CLI tokens it runs one Airflow command, in one of the
+    web server's slots. Without NAME it checks every environment.
+
+    \b
+    Examples:
+      mwaa-gateway environments check
+      mwaa-gateway environments check analytics -o json
+
+    \b
+    Exit codes:
+      0  everything is as it should be
+      1  something is not: the lines with a cross
+      2  the command line itself is wrong
+      3  nothing is wrong, but something is not known: the lines with a question mark
+    """
+    looking = Looking(connection)
+    account = looking.caller["Account"]
+    known = connection.environments or frozenset()
+    for name in names:
+        refuse_unknown_environment(connection, name)
+    findings = {name: list(_findings(looking, name)) for name in names or sorted(known)}
+    if output == "json":
+        print_json(
+            {
+                "account": account,
+                "caller": looking.caller["Arn"],
+                "environments": {name: [asdict(each) for each in found] for name, found in findings.items()},
+            }
+        )
+    else:
+        print_text(f"Account {account}, as {looking.caller['Arn']}")
+        for name, found in findings.items():
+            _print(name, found)
+    statuses = {each.status for found in findings.values() for each in found}
+    if "failed" in statuses:
+        context.exit(1)
+    if "unknown" in statuses:
+        print_note("Nothing is wrong as far as was seen; what has a question mark is not known.")
+        context.exit(_NOT_KNOWN)
+
+
+def _findings(looking: Looking, name: str) -> Iterator[Finding]:
+    expected = looking.expected(name)
+    described = looking.described(expected.mwaa_name)
+    missing = isinstance(described, Failed) and described.code == "ResourceNotFoundException"
+    yield from judge_environment(expected, described, looking.names() if missing else None)
+    found = looking.examined(name)
+    yield from _permissions(looking, expected, {} if isinstance(found, Failed) else found)
+    if isinstance(found, Failed):
+        yield judge_invocation(found)
+    else:
+        for finding in judge_answer(expected, found):
+            # MWAA gives no token for an environment that it does not have: one cross says so.
+            consequence = missing and finding.check in ("token", "airflow") and finding.status == "failed"
+            yield (
+                Finding(finding.check, "unknown", "not tried, as environment failed")
+                if consequence
+                else finding
+            )
+    yield from _rules(looking.connection, name, {} if isinstance(found, Failed) else found)
+
+
+def _permissions(looking: Looking, expected: Expected, found: Mapping[str, Any]) -> Iterator[Finding]:
+    connection = looking.connection
+    needed = needed_permissions(
+        expected,
+        found.get("transport", ""),
+        partition=looking.caller["Arn"].split(":")[1],
+        stack=connection.stack,
+        outputs=connection.stack_outputs,
+        rest_role=connection.stack_parameters.get("RestApiRole", "User"),
+    )
+    yield from judge_permissions(looking.allowed(expected.environment, needed))
+
+
+def _rules(connection: Connection, name: str, found: Mapping[str, Any]) -> Iterator[Finding]:
+    stored = asked("the rules", connection.store.list)
+    if isinstance(stored, Failed):
+        yield Finding("rules", "unknown", str(stored), "Attach OperatorPolicy, or RulesWriterPolicy")
+        return
+    rules, broken = [], []
+    for item in stored:
+        try:
+            rule = parse_rule(document_of(item), environments=None, version=item.version)
+        except (InvalidRule, Refused):
+            broken.append(item.id)
+            continue
+        if item.state != "DISABLED" and any(target.environment == name for target in rule.targets):
+            rules.append(rule)
+    catalog = _catalog(found.get("dags"))
+    warnings = [
+        each for each in check_dags(rules, {name: catalog}, time.time()).warnings if each.environment == name
+    ]
+    yield from judge_rules(len(rules), broken, warnings if catalog is not None else None)
+
+
+def _catalog(dags: Mapping[str, Any] | None) -> DagCatalog | None:
+    if dags is None:
+        return None
+    return DagCatalog(
+        dags["taken_at"], frozenset(dags["runnable"]), frozenset(dags["paused"]), frozenset(dags["stale"])
+    )
+
+
+def _print(name: str, findings: Sequence[Finding]) -> None:
+    plain = not _can_print("✓✗")
+    width = max(len(each.check) for each in findings)
+    print_text("")
+    print_text((name, "bold"))
+    for each in findings:
+        mark, style = _MARKS[each.status]
+        print_text(
+            "  ", (_PLAIN[each.status] if plain else mark, style), f" {each.check.ljust(width)}  {each.text}"
+        )
+        if each.remedy:
+            print_text(f"    {' ' * width}  ", (each.remedy, "italic"))
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

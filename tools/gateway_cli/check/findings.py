@@ -1,0 +1,464 @@
+"""What the doctor and AWS say of an environment, judged: each finding is true, false with its remedy, or not known.
+
+A step that could not be tried because an earlier one failed is "not known", so that each fault shows as one failed line.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final, Literal
+
+from gateway_cli.dag_catalog import DagWarning
+
+__all__ = [
+    "OLDEST_AIRFLOW",
+    "Expected",
+    "Failed",
+    "Finding",
+    "Needed",
+    "judge_answer",
+    "judge_environment",
+    "judge_invocation",
+    "judge_permissions",
+    "judge_rules",
+    "needed_permissions",
+]
+
+OLDEST_AIRFLOW: Final = (2, 7)
+CLOCK_SECONDS: Final = 30  # a CLI token lives 60 s
+PAGE: Final = "docs/private-network.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was checked, whether it is as it should be, and if not, what to do."""
+
+    check: str
+    status: Literal["ok", "failed", "unknown"]
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An AWS call that gave no answer: its error code ("" where nothing came back) and what AWS said."""
+
+    call: str
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.call}: {self.code}: {self.message}" if self.code else f"{self.call}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Which environment is meant, and where."""
+
+    environment: str
+    mwaa_name: str
+    region: str
+    account: str
+    in_vpc: bool
+
+
+def _ok(check: str, text: str) -> Finding:
+    return Finding(check, "ok", text)
+
+
+def _failed(check: str, text: str, remedy: str) -> Finding:
+    return Finding(check, "failed", text, remedy)
+
+
+def _unknown(check: str, text: str, remedy: str = "") -> Finding:
+    return Finding(check, "unknown", text, remedy)
+
+
+# ---------------------------------------------------------------------------------------------------- MWAA's own words
+def judge_environment(
+    expected: Expected, described: Mapping[str, Any] | Failed, names: Sequence[str] | None
+) -> Iterator[Finding]:
+    """Judge GetEnvironment's answer; `names` are the environments that MWAA lists, None where that is not known."""
+    if isinstance(described, Failed):
+        if described.code == "ResourceNotFoundException":
+            yield _failed(
+                "environment",
+                f"MWAA has no environment {expected.mwaa_name!r} in {expected.region} of account {expected.account}"
+                + _those_there_are(expected.mwaa_name, names),
+                "Set MwaaEnvironmentName so that it gives the name on MWAA, or create the environment",
+            )
+        else:
+            yield _unknown(
+                "environment", str(described), "Attach OperatorPolicy, or allow airflow:GetEnvironment"
+            )
+        return
+    yield _ok("environment", f"{expected.mwaa_name} in {expected.region}")
+    yield _status(described.get("Status", ""))
+    yield _version(described.get("AirflowVersion", ""))
+    if described.get("WebserverAccessMode") == "PRIVATE_ONLY" and not expected.in_vpc:
+        yield _failed(
+            "access mode",
+            "the web server is private, and the functions are in no VPC",
+            f"Set VpcSubnetIds and VpcSecurityGroupIds to subnets that reach it: {PAGE}",
+        )
+
+
+def _those_there_are(wanted: str, names: Sequence[str] | None) -> str:
+    if names is None:
+        return ""
+    if not names:
+        return ": it has none there"
+    near = get_close_matches(wanted, names, n=1)
+    return f": did you mean {near[0]!r}?" if near else f": it has {', '.join(sorted(names)[:10])}"
+
+
+def _status(status: str) -> Finding:
+    if status == "AVAILABLE":
+        return _ok("status", status)
+    if status in ("CREATING", "CREATING_SNAPSHOT", "MAINTENANCE", "PENDING", "ROLLING_BACK", "UPDATING"):
+        return _failed(
+            "status",
+            status,
+            "Wait until MWAA says AVAILABLE: until then the dispatcher holds requests back and loses none",
+        )
+    return _failed("status", status, "See the environment in the MWAA console: it runs no DAG in this state")
+
+
+def _version(version: str) -> Finding:
+    try:
+        major, minor = (int(part) for part in version.split(".")[:2])
+    except ValueError:
+        return _unknown("version", f"MWAA names the Airflow version {version!r}")
+    if (major, minor) < OLDEST_AIRFLOW:
+        oldest = ".".join(map(str, OLDEST_AIRFLOW))
+        return _failed(
+            "version",
+            f"Airflow {version}",
+            f"Upgrade the environment: the gateway supports Airflow {oldest} and later",
+        )
+    return _ok("version", f"Airflow {version}")
+
+
+# ---------------------------------------------------------------------------------------- what the dispatcher's role may
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """Actions that a dispatcher's role needs on one resource; `leading_key` where its policy opens one partition alone."""
+
+    actions: tuple[str, ...]
+    resource: str
+    leading_key: str = ""
+
+
+def needed_permissions(
+    expected: Expected,
+    transport: str,
+    *,
+    partition: str,
+    stack: str,
+    outputs: Mapping[str, str],
+    rest_role: str,
+) -> list[Needed]:
+    """Return what the dispatcher of an environment needs to get from a message to a run."""
+    here = f"{expected.region}:{expected.account}"
+    mwaa = f"arn:{partition}:airflow:{here}"
+    queue = f"arn:{partition}:sqs:{here}:{stack}-trigger"
+    table = f"arn:{partition}:dynamodb:{here}:table"
+    start = {
+        "cli": Needed(("airflow:CreateCliToken",), f"{mwaa}:environment/{expected.mwaa_name}"),
+        "rest": Needed(("airflow:InvokeRestApi",), f"{mwaa}:role/{expected.mwaa_name}/{rest_role}"),
+    }
+    return [
+        *([start[transport]] if transport in start else []),
+        Needed(
+            ("dynamodb:GetItem", "dynamodb:UpdateItem"),
+            f"{table}/{outputs['LedgerTableName']}",
+        ),
+        Needed(("dynamodb:BatchGetItem",), f"{table}/{outputs['RulesTableName']}", leading_key="brake"),
+        Needed(
+            (
+                "sqs:ChangeMessageVisibility",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "sqs:ReceiveMessage",
+                "sqs:SendMessage",
+            ),
+            f"{queue}-{expected.environment}",
+        ),
+        Needed(("sqs:SendMessage",), f"{queue}-dlq-{expected.environment}"),
+    ]
+
+
+def judge_permissions(results: Iterable[Mapping[str, Any]] | Failed) -> Iterator[Finding]:
+    """Judge what SimulatePrincipalPolicy says of the dispatcher's role; a finding for each resource that it is refused."""
+    if isinstance(results, Failed):
+        yield _unknown(
+            "permissions",
+            f"what the dispatcher's role may do was not told: {results}",
+            "Attach OperatorPolicy, or allow iam:SimulatePrincipalPolicy and lambda:GetFunctionConfiguration",
+        )
+        return
+    results = list(results)
+    refused: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        if result["EvalDecision"] != "allowed":
+            refused.setdefault((result["EvalResourceName"], _refused_by(result)), []).append(
+                result["EvalActionName"]
+            )
+    for (resource, by), actions in refused.items():
+        yield _failed(
+            "permissions",
+            f"the dispatcher's role may not {', '.join(sorted(actions))} on {resource} ({by})",
+            "See who changed the role; deploying the stack again restores its own policies, not what others deny",
+        )
+    if not refused:
+        yield _ok("permissions", f"the dispatcher's role allows {len(results)} of {len(results)} actions")
+
+
+def _refused_by(result: Mapping[str, Any]) -> str:
+    if result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations") is False:
+        return "a service control policy of the organization"
+    if result.get("PermissionsBoundaryDecisionDetail", {}).get("AllowedByPermissionsBoundary") is False:
+        return "the role's permissions boundary"
+    return "an explicit Deny" if result["EvalDecision"] == "explicitDeny" else "no policy allows it"
+
+
+# --------------------------------------------------------------------------------------------------------- the doctor
+_NETWORK_OF_FUNCTION: Final = (
+    "See VpcSubnetIds and VpcSecurityGroupIds: subnets that exist, with free addresses"
+)
+_INVOKE_REMEDIES: Final[Mapping[str, str]] = {
+    "AccessDeniedException": "Attach OperatorPolicy, or allow lambda:InvokeFunction on the doctor",
+    "ResourceNotFoundException": "Deploy this version of the gateway: the stack has no such function",
+    "EC2AccessDeniedException": "Deploy the stack again: the doctor's role may not join the VPC",
+    "EC2ThrottledException": "Run it again in a minute: EC2 throttles the creation of network interfaces",
+    "EC2UnexpectedException": _NETWORK_OF_FUNCTION,
+    "ENILimitReachedException": "Raise the VPC's quota of network interfaces",
+    "InvalidSecurityGroupIDException": _NETWORK_OF_FUNCTION,
+    "InvalidSubnetIDException": _NETWORK_OF_FUNCTION,
+    "SubnetIPAddressLimitReachedException": _NETWORK_OF_FUNCTION,
+    # Lambda gives up the interfaces of a function in a VPC that was idle for weeks, and makes new ones at the next call.
+    "ResourceConflictException": "Run it again in a minute: Lambda prepares the function",
+    "ResourceNotReadyException": "Run it again in a minute: Lambda prepares the function after weeks without a call",
+    "KMSAccessDeniedException": "Allow the doctor's role to use KmsKeyArn: SECURITY.md has the key's policy",
+    "KMSDisabledException": "Enable the key KmsKeyArn",
+    "TooManyRequestsException": "Run it again: the account's concurrency is used up",
+}
+
+
+def judge_invocation(failed: Failed) -> Finding:
+    """Judge an invocation of the doctor that gave no answer."""
+    remedy = _INVOKE_REMEDIES.get(failed.code, "")
+    if not remedy and "timed out" in failed.message.lower():
+        remedy = "See its log group /aws/lambda/<stack>-doctor: a step hangs longer than its own time-out"
+    return _failed("doctor", str(failed), remedy or "See its log group /aws/lambda/<stack>-doctor")
+
+
+def judge_answer(expected: Expected, found: Mapping[str, Any]) -> Iterator[Finding]:
+    """Judge what the doctor saw, in the order in which a dispatcher needs it."""
+    if "problem" in found:
+        yield _failed("transport", found["problem"], "Correct the stack's parameter Transports and deploy it")
+        return
+    if "transport" not in found:
+        yield _failed(
+            "doctor",
+            f"the deployed doctor knows {', '.join(found.get('environments', ()))}, and no {expected.environment!r}",
+            "Deploy the stack with this environment in Environments",
+        )
+        return
+    yield from _endpoints(expected, found["endpoints"])
+    steps = ["token", "web server", "airflow"] if found["transport"] == "cli" else ["airflow"]
+    judged = {"token": _token, "web server": _web_server, "airflow": _airflow}
+    behind = ""
+    for step in steps:
+        seen = found.get(step.replace(" ", "_"))
+        if seen is None:
+            yield _unknown(step, f"not tried, as {behind or 'airflow.env was not reached'}")
+            continue
+        finding = judged[step](expected, seen, found)
+        behind = behind or (f"{step} failed" if finding.status == "failed" else "")
+        yield finding
+    yield from _clock(found)
+
+
+def _endpoints(expected: Expected, endpoints: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    missing = [each for each in endpoints if each["outcome"] != "reached"]
+    if len(missing) == len(endpoints) > 0 and {each["outcome"] for each in missing} <= {"timeout", "dns"}:
+        names = ", ".join(each["service"] for each in endpoints)
+        yield _failed(
+            "network",
+            f"no AWS service is reached from the functions' subnets ({names})",
+            "The subnets need a route: VPC endpoints, or a NAT gateway, and a security group that lets port 443 out. "
+            f"{PAGE} has a template",
+        )
+        return
+    if not missing:
+        slowest = max((each["milliseconds"] for each in endpoints), default=0)
+        names = ", ".join(each["service"] for each in endpoints)
+        yield _ok("network", f"{names} reached, the slowest in {slowest} ms")
+    for each in missing:
+        service = each["service"]
+        kind = "gateway endpoint" if service == "dynamodb" else "interface endpoint"
+        remedy = (
+            f"Add the {kind} com.amazonaws.{expected.region}.{service} to the VPC"
+            + ("" if service == "dynamodb" else " with private DNS, and let its security group take port 443")
+            + f", or a NAT route: {PAGE}"
+        )
+        if each["outcome"] in ("certificate", "tls"):
+            remedy = (
+                "Something on the way answers in the place of AWS: see proxies and firewalls that inspect TLS"
+            )
+        yield _failed(f"endpoint {service}", _how(each), remedy)
+
+
+_OUTCOMES: Final[Mapping[str, str]] = {
+    "dns": "its name is not in DNS",
+    "timeout": "no connection within the time",
+    "refused": "the connection is refused",
+    "certificate": "its certificate is not trusted",
+    "tls": "no TLS handshake",
+    "failed": "no connection",
+}
+
+
+def _how(seen: Mapping[str, Any]) -> str:
+    text = _OUTCOMES.get(seen["outcome"], seen["outcome"])
+    return f"{text} ({seen['text']})" if seen["text"] else text
+
+
+def _token(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:  # noqa: ARG001
+    match seen["outcome"]:
+        case "ok":
+            return _ok("token", f"CLI token in {seen['milliseconds']} ms")
+        case "access_denied":
+            remedy = (
+                "Deploy the stack again; if it stays, a service control policy, a permissions boundary or the policy of the "
+                "endpoint airflow.env denies airflow:CreateCliToken"
+            )
+            return _failed("token", "the doctor's role may not create a CLI token", remedy)
+        case "environment_unreachable":
+            return _failed(
+                "token", seen["text"], "Set WebServerHost if that is where the web server really is"
+            )
+        case _ if "no environment of this name" in seen["text"]:
+            return _failed(
+                "token",
+                f"MWAA has no environment {expected.mwaa_name!r}",
+                "Set MwaaEnvironmentName so that it gives the name on MWAA",
+            )
+        case _:
+            return _failed(
+                "token", seen["text"], "Run it again: MWAA gave no token, and nothing says it never will"
+            )
+
+
+def _web_server(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:  # noqa: ARG001
+    match seen["outcome"]:
+        case "reached":
+            return _ok("web server", f"connected in {seen['milliseconds']} ms")
+        case "dns":
+            remedy = f"Switch on DNS support of the VPC; with endpoints of your own, add their private zone: {PAGE}"
+        case "certificate" | "tls":
+            remedy = (
+                "Set WebServerCaBundle if the certificate is yours; else see what inspects TLS on the way"
+            )
+        case _ if not expected.in_vpc:
+            remedy = f"If the web server is private, set VpcSubnetIds and VpcSecurityGroupIds: {PAGE}"
+        case _:
+            remedy = (
+                "Let the environment's security group take port 443 from the functions' group, and that one let it out; "
+                f"the subnets need a route to the web server's endpoint: {PAGE}"
+            )
+    return _failed("web server", _how(seen), remedy)
+
+
+def _airflow(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:
+    over_rest = found["transport"] == "rest"
+    match seen["outcome"]:
+        case "ok":
+            dags = found["dags"]
+            took = "InvokeRestApi" if over_rest else "one CLI command, in one slot"
+            return _ok("airflow", f"{dags['count']} DAGs listed in {seen['milliseconds']} ms ({took})")
+        case "token_refused":
+            return _failed(
+                "airflow",
+                "the web server refuses a fresh token (HTTP 403)",
+                "Run it again in a minute; if it stays, see the web server's log: custom auth settings, or an environment "
+                "that was made anew under the same name",
+            )
+        case "access_denied" | "http_401" | "http_403" if over_rest:
+            return _failed(
+                "airflow",
+                f"no Airflow role: {seen['text']}",
+                f"The doctor's role needs airflow:InvokeRestApi on role/{expected.mwaa_name}/Viewer, and in Airflow that "
+                "role has to exist and to read DAGs: deploy the stack again, then see Airflow's roles",
+            )
+        case "web_server_busy":
+            remedy = (
+                "Others use the ten calls a second: run it again"
+                if over_rest
+                else "Other CLI commands take all its slots: run it again, lower SlotsPerEnvironment, or take `rest`"
+            )
+            return _failed("airflow", seen["text"], remedy)
+        case "airflow_refused" if over_rest:
+            return _failed(
+                "airflow", seen["text"], "Update the environment, or take the transport `cli` for it"
+            )
+        case "unclear_answer":
+            return _failed(
+                "airflow",
+                f"no usable answer: {seen['text']}",
+                "See the web server's load and log: more web servers or a larger environment class; with thousands of DAGs, "
+                "DagCatalogSeconds=0 does without the list",
+            )
+        case _:
+            return _failed("airflow", seen["text"], "See the web server's log in CloudWatch")
+
+
+def _clock(found: Mapping[str, Any]) -> Iterator[Finding]:
+    offset = found.get("server_time_offset_seconds")
+    if offset is None:
+        return
+    if abs(offset) > CLOCK_SECONDS:
+        yield _failed(
+            "clock",
+            f"the server's clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the function's",
+            "Tokens live 60 s, and signed requests five minutes: see whose clock is wrong; Lambda's is AWS's",
+        )
+    else:
+        yield _ok("clock", f"within {max(1.0, abs(offset)):.0f} s")
+
+
+# ------------------------------------------------------------------------------------------------------------ the rules
+_FEW: Final = 5
+
+
+def judge_rules(
+    count: int, broken: Sequence[str], warnings: Sequence[DagWarning] | None
+) -> Iterator[Finding]:
+    """Judge the rules of an environment: those that are broken, and the DAGs they name; None where no list was had."""
+    if broken:
+        yield _failed(
+            "rules",
+            f"broken, and matching nothing: {_some(broken)}",
+            "`mwaa-gateway rules show ID` says why; apply it again",
+        )
+    if warnings is None:
+        yield _unknown("rules", "their DAGs were not compared: the list of DAGs is missing")
+        return
+    remedies = {
+        "missing": "Deploy the DAG, or correct dag_id: events that match die after 15 minutes",
+        "paused": "Unpause the DAG: its runs are accepted and wait (when_paused says what the gateway does)",
+        "stale": "See the DAG's import errors: its runs are accepted and never start",
+    }
+    for problem, remedy in remedies.items():
+        found = [each for each in warnings if each.problem == problem]
+        if found:
+            names = _some([f"{each.dag_id} ({', '.join(each.rules[:_FEW])})" for each in found])
+            yield _failed("rules", f"DAGs {problem}: {names}", remedy)
+    if not warnings and not broken:
+        yield _ok("rules", f"{count} rules name DAGs that run" if count else "no rule names this environment")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _FEW
+    return ", ".join(names[:_FEW]) + (f" and {more} more" if more > 0 else "")

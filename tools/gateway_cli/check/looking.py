@@ -1,0 +1,131 @@
+"""What `environments check` asks: AWS with the operator's credentials, and the doctor from inside the network."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from gateway_cli.check.findings import Expected, Failed, Needed
+from gateway_cli.connection import Connection
+
+__all__ = ["Looking"]
+
+Answer = TypeVar("Answer")
+# The doctor has 120 s. Asked once: a second try would only make a second look, and find the first one still at work.
+_DOCTOR_CLIENT: Final[Mapping[str, Any]] = {
+    "read_timeout": 125,
+    "retries": {"mode": "standard", "total_max_attempts": 1},
+}
+
+
+def asked(call: str, ask: Callable[[], Answer]) -> Answer | Failed:
+    """Return an AWS call's answer, or why there is none."""
+    try:
+        return ask()
+    except ClientError as error:
+        told = error.response["Error"]
+        return Failed(call, told.get("Code", ""), told.get("Message", ""))
+    except BotoCoreError as error:
+        return Failed(call, "", str(error))
+
+
+@dataclass(frozen=True)
+class Looking:
+    """One gateway's environments, looked at; changes nothing."""
+
+    connection: Connection
+
+    @cached_property
+    def caller(self) -> Mapping[str, Any]:
+        """Account and ARN of who asks; raises what botocore raises."""
+        caller: Mapping[str, Any] = self.connection.client("sts").get_caller_identity()
+        return caller
+
+    def expected(self, environment: str) -> Expected:
+        """Return which environment is meant."""
+        parameters = self.connection.stack_parameters
+        return Expected(
+            environment=environment,
+            mwaa_name=parameters.get("MwaaEnvironmentName", "{environment}").replace(
+                "{environment}", environment
+            ),
+            region=self._mwaa.meta.region_name,
+            account=self.caller["Account"],
+            in_vpc=bool(parameters.get("VpcSubnetIds")),
+        )
+
+    def described(self, mwaa_name: str) -> Mapping[str, Any] | Failed:
+        """Ask MWAA about an environment."""
+        return asked("GetEnvironment", lambda: self._mwaa.get_environment(Name=mwaa_name)["Environment"])
+
+    def names(self) -> Sequence[str] | None:
+        """Ask MWAA for the names of all environments; None where it does not say."""
+        answer = asked(
+            "ListEnvironments",
+            lambda: [
+                name
+                for page in self._mwaa.get_paginator("list_environments").paginate()
+                for name in page["Environments"]
+            ],
+        )
+        return None if isinstance(answer, Failed) else answer
+
+    def examined(self, environment: str) -> Mapping[str, Any] | Failed:
+        """Have the doctor look at an environment."""
+        client = self.connection.client("lambda", **_DOCTOR_CLIENT)
+        answer: Any = asked(
+            "the doctor",
+            lambda: client.invoke(
+                FunctionName=self.connection.stack_output("DoctorFunctionName"),
+                Payload=json.dumps({"environment": environment}).encode(),
+            ),
+        )
+        if isinstance(answer, Failed):
+            return answer
+        payload: Any = json.loads(answer["Payload"].read() or b"null")
+        if "FunctionError" in answer or not isinstance(payload, dict):
+            said = payload if isinstance(payload, dict) else {}
+            return Failed(
+                "the doctor", str(said.get("errorType", "")), str(said.get("errorMessage", "no answer"))
+            )
+        return payload
+
+    def allowed(self, environment: str, needed: Sequence[Needed]) -> list[Mapping[str, Any]] | Failed:
+        """Ask IAM what the role of an environment's dispatcher may do; nothing of it is done."""
+        name = f"{self.connection.stack}-dispatcher-{environment}"
+        role = asked(
+            "GetFunctionConfiguration",
+            lambda: self.connection.client("lambda").get_function_configuration(FunctionName=name)["Role"],
+        )
+        if isinstance(role, Failed):
+            return role
+        return asked("SimulatePrincipalPolicy", lambda: list(self._simulated(str(role), needed)))
+
+    def _simulated(self, role: str, needed: Sequence[Needed]) -> Iterator[Mapping[str, Any]]:
+        for each in needed:
+            context = [
+                {
+                    "ContextKeyName": "dynamodb:LeadingKeys",
+                    "ContextKeyValues": [each.leading_key],
+                    "ContextKeyType": "stringList",
+                }
+            ]
+            pages = (
+                self.connection.client("iam")
+                .get_paginator("simulate_principal_policy")
+                .paginate(
+                    PolicySourceArn=role,
+                    ActionNames=list(each.actions),
+                    ResourceArns=[each.resource],
+                    **({"ContextEntries": context} if each.leading_key else {}),
+                )
+            )
+            for page in pages:
+                yield from page["EvaluationResults"]
+
+    @cached_property
+    def _mwaa(self) -> Any:
+        return self.connection.client("mwaa")
