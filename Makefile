@@ -18,9 +18,11 @@ BIN := .venv/bin
 ONCE ?=
 DAGS ?=
 RULES ?=
+FULL ?=
+SCENES := $(if $(FULL),-m "full or not full" --hypothesis-profile full)
 export AIRFLOW_VERSION ?= 3.3.1
 
-.PHONY: help run down setup test check test-fast test-simulation simulate guarantees baselines benchmark test-template test-3.13 test-in-process test-local-stack test-local-parts test-airflow-all format lock clean
+.PHONY: help run down setup test test-full check test-fast test-simulation simulate guarantees baselines benchmark test-template test-3.13 test-in-process test-local-stack test-local-parts test-airflow-all format lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -31,12 +33,15 @@ run: .venv/.ready .venvs/lambda/.ready  ## The whole gateway on this machine, sh
 down:  ## Stop a local stack that is still running
 	@$(BIN)/mwaa-gateway local down
 
-test: .venv/.ready  ## Every check and every test
+test: .venv/.ready  ## Every check, and every promise at a small size: ten minutes
 	@echo "Three rows at once: the deployed gateway, the local parts, and the checks with all other tests. Each tells when it is through."
 	@$(MAKE) --jobs=3 --output-sync=target --keep-going test-local-stack test-local-parts test-in-process
 
+test-full:  ## The same at full size, with new examples, on Python 3.13 as well: for before a release
+	@$(MAKE) test FULL=1
+
 test-in-process: .venv/.ready  ## The checks, and every test that needs no other process, one after the other
-	@status=0; for tests in check test-fast test-simulation test-template test-3.13; do $(MAKE) $$tests || status=1; done; exit $$status
+	@status=0; for tests in check test-fast test-simulation test-template $(if $(FULL),test-3.13); do $(MAKE) $$tests || status=1; done; exit $$status
 
 setup: .venv/.ready .venvs/lambda/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## Make the locked environments
 
@@ -47,10 +52,10 @@ check: .venv/.ready  ## Style, types, and the rings of the architecture
 	$(BIN)/lint-imports
 
 test-fast: .venv/.ready  ## Unit and integration tests, with branch coverage
-	$(BIN)/pytest tests/unit tests/integration -n 2 --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/pytest tests/unit tests/integration -n 2 $(SCENES) --cov --cov-report=term --cov-fail-under=90
 
-test-simulation: .venv/.ready  ## The promises under every fault: a hundred seeds, every crash point, every safeguard switched off
-	$(BIN)/pytest tests/simulation -n 2 --maxschedchunk 1 -q
+test-simulation: .venv/.ready  ## The promises under every fault: twenty seeds (FULL=1: a hundred), every crash point, every safeguard switched off
+	$(BIN)/pytest tests/simulation -n 2 --maxschedchunk 1 -q $(SCENES)
 
 SEEDS ?= 1000
 simulate: .venv/.ready  ## More seeds: make simulate SEEDS=1000
@@ -67,25 +72,25 @@ benchmark: .venv/.ready .venvs/lambda/.ready  ## How fast events find their rule
 TESTS ?= tests/unit tests/integration tests/simulation tests/template tests/local_stack
 guarantees: .venv/.ready .venvs/sam/.ready .venvs/lambda/.ready  ## Run what docs/guarantees.md names, and write it anew; TESTS=tests/simulation runs a part
 	@status=0; for tests in $(TESTS); do \
-		$(BIN)/pytest $$tests --guarantees -q $$([[ $$tests == *local_stack* ]] || printf -- '-n 2') || status=1; done; \
+		$(BIN)/pytest $$tests --guarantees -m "full or not full" -q $$([[ $$tests == *local_stack* ]] || printf -- '-n 2') || status=1; done; \
 	$(BIN)/python tests/guarantees/page.py; exit $$status
 
 test-template: .venv/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## What template.yaml deploys: lint, expanded checks, permissions
-	$(BIN)/pytest tests/template -n 2 --dist loadfile
+	$(BIN)/pytest tests/template -n 2 --dist loadfile $(SCENES)
 
 ifneq ($(PYTHON313),)
 test-3.13: .venvs/python3.13/.ready  ## Unit and integration tests on the Lambda runtime's Python, where it is found
-	.venvs/python3.13/bin/pytest tests/unit tests/integration -n 2
+	.venvs/python3.13/bin/pytest tests/unit tests/integration -n 2 $(SCENES)
 else
 test-3.13:
 	@echo "Python 3.13, the Lambda runtime's version, was not found: its test run is left out."
 endif
 
 test-local-stack: .venv/.ready .venvs/lambda/.ready  ## The deployed gateway against real Airflow
-	$(BIN)/pytest tests/local_stack
+	$(BIN)/pytest tests/local_stack $(SCENES)
 
 test-local-parts: .venv/.ready .venvs/lambda/.ready  ## What the local stack is made of: MiniStack's contract, Airflow behind MWAA's API, its command
-	$(BIN)/pytest tests/local_parts
+	$(BIN)/pytest tests/local_parts $(SCENES)
 
 AIRFLOW_VERSIONS ?=
 KEEP_AIRFLOW ?=

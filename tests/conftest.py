@@ -6,8 +6,15 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import settings
 
 from guarantees.tests import Result, Results, showing_tests
+
+# `make test` draws the same examples everywhere, and no example is red because the machine is busy. `make test-full` draws
+# new ones each time (--hypothesis-profile=full) and prints how to repeat the one that fails.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("full", deadline=None, print_blob=True)
+settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 4  # on a machine that is busy with other things: waiting longer costs nothing where all is well
+PATIENCE = 10  # on a machine that is busy with other things: waiting longer costs nothing where all is well
 
 
 def until(what: str, probe: Callable[[], T | None], *, seconds: float, every: float = 0.1) -> T:

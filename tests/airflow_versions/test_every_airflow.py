@@ -17,6 +17,7 @@ from airflow_versions.story import Story
 from fakes.requests import a_request
 from local_stack.mwaa import Faults
 from mwaa_gateway.airflow_cli import trigger_command
+from mwaa_gateway.dispatch import Airflow
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -57,9 +58,14 @@ def reason(outcome: Outcome) -> Reason | None:
 
 def test_twenty_runs_of_one_second(airflow: RealAirflow, transport: str) -> None:
     """Airflow 2 takes runs of one logical date for one another; ours are all there, however many share a second."""
-    prefix = f"evt__burst-{transport}__"
-    targets = [target(run_id=f"{prefix}{number}", n=number) for number in range(20)]
     sandboxes = [airflow.transport(transport, beside=SANDBOXES) for _ in range(SANDBOXES)]
+    # On a slow machine no two runs of a burst may share a second; then another burst is needed.
+    assert any(_burst(airflow, sandboxes, f"evt__burst-{transport}-{number}__") for number in range(50))
+
+
+def _burst(airflow: RealAirflow, sandboxes: list[Airflow], prefix: str) -> bool:
+    """Start twenty runs at once, all of which must be there; whether two of them share a second."""
+    targets = [target(run_id=f"{prefix}{number}", n=number) for number in range(20)]
     with ThreadPoolExecutor(SANDBOXES) as threads:
         turns = [
             threads.submit(lambda s, mine: [s.trigger(each) for each in mine], sandbox, targets[n::SANDBOXES])
@@ -69,8 +75,7 @@ def test_twenty_runs_of_one_second(airflow: RealAirflow, transport: str) -> None
     assert Counter(map(type, outcomes)) == {Triggered: 20}, outcomes
     runs = airflow.runs("waiting", prefix)
     assert sorted(run.conf["n"] for run in runs) == list(range(20))
-    [(_, most)] = Counter(run.second for run in runs).most_common(1)
-    assert most > 1, "this machine is too slow to show anything: no two runs fell into one second"
+    return len({run.second for run in runs}) < len(runs)
 
 
 def test_duplicates_at_once(airflow: RealAirflow, transport: str) -> None:

@@ -1,16 +1,20 @@
 """Work counted instead of timed: the same on every machine, however busy."""
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
+from typing import Any
 
 
 @dataclass
 class Calls:
-    """Calls of Python's and of C's functions."""
+    """Calls of Python's and of C's functions, and of regular expressions among them."""
 
     count: int = 0
+    regular_expressions: int = 0
 
 
 @contextmanager
@@ -18,8 +22,11 @@ def counted_calls(at_most: float = float("inf")) -> Iterator[Calls]:
     """Count the calls inside the block; what takes more than `at_most` is stopped, as it may have no end."""
     calls = Calls()
 
-    def count(_frame: object, kind: str, _argument: object) -> None:
+    def count(_frame: object, kind: str, argument: object) -> None:
         calls.count += kind in {"call", "c_call"}
+        calls.regular_expressions += kind == "c_call" and isinstance(
+            getattr(argument, "__self__", None), re.Pattern
+        )
         if calls.count > at_most:
             raise AssertionError(f"more than {at_most} calls")
 
@@ -29,3 +36,44 @@ def counted_calls(at_most: float = float("inf")) -> Iterator[Calls]:
         yield calls
     finally:
         sys.setprofile(before)
+
+
+@dataclass
+class Steps:
+    """Instructions of Python's interpreter: each turn of a loop counts, which calls nothing."""
+
+    count: int = 0
+
+
+@contextmanager
+def counted_steps(at_most: float = float("inf")) -> Iterator[Steps]:
+    """Count the interpreter's steps inside the block; what takes more than `at_most` is stopped.
+
+    How many a piece of code takes differs from one Python to the next: compare two counts. A call of a C function is one
+    step, however long it takes; `counted_calls`, or a string that counts its searches, shows those.
+    """
+    steps = Steps()
+
+    def follow(frame: FrameType, _kind: str, _argument: object) -> Any:
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        return count
+
+    def count(_frame: FrameType, kind: str, _argument: object) -> Any:
+        steps.count += kind == "opcode"
+        if steps.count > at_most:
+            raise AssertionError(f"more than {at_most} steps")
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(follow)
+    try:
+        yield steps
+    finally:
+        sys.settrace(before)
+
+
+def steps_of(work: Callable[[], object]) -> int:
+    """Return the steps that `work` takes; it is stopped after those of half a minute, as it may have no end."""
+    with counted_steps(at_most=50_000_000) as steps:
+        work()
+    return steps.count

@@ -18,6 +18,7 @@ from mwaa_gateway.aws.mwaa_rest import CALLS_PER_SECOND, REST_CLIENT_CONFIG, Pac
 from mwaa_gateway.catalog import ListedDag, NotListed
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
+from polling import until
 
 RUN_ID = "evt__a__1"
 TARGET = ResolvedTarget("analytics", "ingest_orders", RUN_ID, {"key": "it's €"})
@@ -361,6 +362,7 @@ def test_a_slow_call_is_unknown(environment: Environment) -> None:
     environment.server.answers = [Answer(wait=waiting), CREATED]
     try:
         outcome = RestTransport(slow, "analytics", unpaced()).trigger(TARGET)
+        until("the call at the server", lambda: environment.server.received, seconds=30)
     finally:
         waiting.set()
     assert isinstance(outcome, OutcomeUnknown)

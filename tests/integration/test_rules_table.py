@@ -504,7 +504,7 @@ class TestBothSides:
         store.set_state(ORDERS, "DISABLED", by="bob", now=NOW)
         assert matched() == []
 
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.lists(
             st.one_of(

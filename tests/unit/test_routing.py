@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mwaa_gateway.patterns import compile_pattern
@@ -114,7 +114,6 @@ EVENTS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(PATTERNS, EVENTS)
 def test_a_matching_event_finds_the_rule(pattern: dict[str, Any], event: dict[str, Any]):
     """An event that a pattern matches has at least one partition in common with it."""
@@ -125,7 +124,6 @@ def test_a_matching_event_finds_the_rule(pattern: dict[str, Any], event: dict[st
         assert set(partitions) & set(event_partitions(event))
 
 
-@settings(deadline=None)
 @given(st.lists(PATTERNS, max_size=5), EVENTS)
 def test_index_says_what_the_patterns_say(patterns: list[dict[str, Any]], event: dict[str, Any]):
     """The keys of exactly those patterns that match by themselves, in their order."""
