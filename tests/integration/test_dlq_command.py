@@ -647,3 +647,33 @@ class TestHelpAndRemedies:
         page = (ROOT / "docs" / "dead-letters.md").read_text()
         for reason, words in REMEDIES.items():
             assert f"| `{reason}` | {words} |" in page
+
+
+@pytest.mark.guarantee(46)
+class TestRetainedQueues:
+    """A dead-letter queue outlives its environment, and keeps its name when the stack's queues get another suffix."""
+
+    @pytest.fixture
+    def retained(self, gateway: Gateway) -> Gateway:
+        """Queues of an earlier suffix, of a removed environment and of another stack, with a request in each."""
+        for name in ("trigger-dlq-analytics-2", "trigger-dlq-risk", "ingress-dlq-2", "ingress-dlq-of-others"):
+            gateway.sqs.create_queue(QueueName=name)
+        gateway.send("trigger-dlq-analytics-2", a_request("old suffix").to_json())
+        gateway.send("trigger-dlq-risk", a_request("removed", environment="risk").to_json())
+        gateway.send("ingress-dlq-2", "{}")
+        gateway.send("ingress-dlq-of-others", "{}")
+        return gateway
+
+    def test_their_messages_are_listed(self, run: Run, retained: Gateway) -> None:  # noqa: ARG002
+        """With the environment they are of; what belongs to somebody else is left alone."""
+        found = json.loads(run("list", "-o", "json").stdout)
+        assert [None, "analytics", "risk"] == sorted((each["environment"] for each in found), key=str)
+        assert 1 == len(json.loads(run("list", "--environment", "risk", "-o", "json").stdout))
+
+    def test_they_are_redriven_where_their_environment_is(self, run: Run, retained: Gateway) -> None:
+        """What has no environment any more is left where it is, and named."""
+        result = run("redrive", "--all")
+        assert (1, True) == (result.exit_code, "no environment 'risk' any more" in result.stderr)
+        assert (1, 1) == (retained.visible("trigger-analytics"), retained.visible("ingress-retry"))
+        left = ("trigger-dlq-analytics-2", "trigger-dlq-risk", "ingress-dlq-2", "ingress-dlq-of-others")
+        assert [0, 1, 0, 1] == [retained.visible(name) for name in left]

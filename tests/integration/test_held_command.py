@@ -330,7 +330,14 @@ def test_unknown_environments_are_refused(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["held", "list"], ["held", "release"], ["held", "cancel"], ["environments", "pause"]]
+    "words",
+    [
+        ["held", "list"],
+        ["held", "release"],
+        ["held", "cancel"],
+        ["environments", "pause"],
+        ["environments", "drain"],
+    ],
 )
 def test_every_command_has_help_with_an_example(run: Run, words: list[str]) -> None:
     """And it names itself."""

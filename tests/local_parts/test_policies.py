@@ -56,7 +56,8 @@ EVENT: dict[str, Any] = {
     "detail": {},
 }
 # Each command with the policy its page names: its words, and what it says when it has done its work. One that a policy
-# holds back says so on stderr and exits with 1. `rules plan` exits with 2 where there is something to apply.
+# holds back says so on stderr and exits with 1. `rules plan` exits with 2 where there is something to apply,
+# `environments drain` with 1 where something is left.
 WRITER, OPERATOR, READER = "RulesWriterPolicyArn", "OperatorPolicyArn", "ReadOnlyPolicyArn"
 LOOKS = [
     ("rules validate rules.yaml", "1 rule"),
@@ -91,6 +92,7 @@ LISTS = [
     ("dlq show <dead>", "conf_refused"),
     (f"rerun --rule {RULE} --state dead --dry-run", "would be rerun"),
     ("environments list", "analytics"),
+    ("environments drain analytics --timeout 0s", "enabled rules"),
     ("claim-check policy analytics", "s3:GetObject"),
 ]
 OPERATES = [
@@ -102,6 +104,7 @@ OPERATES = [
     ("environments pause analytics", "paused"),
     ("environments resume analytics", "running"),
 ]
+EXIT_CODES = {"rules plan": 2, "environments drain": 1}
 COMMANDS = {WRITER: [*LOOKS, *WRITES_RULES], OPERATOR: [*LISTS, *OPERATES], READER: [*LOOKS, *LISTS]}
 
 
@@ -244,7 +247,7 @@ def test_every_command_runs_with_the_policy_its_page_names_and_nothing_else(depl
         result = run_as(user, words.replace("<dead>", dead.target.run_id))
         told = f"mwaa-gateway {words}\n{result.output}\n{result.stderr}"
         assert "not authorized" not in told, told
-        assert result.exit_code == (2 if words.startswith("rules plan") else 0), told
+        assert result.exit_code == EXIT_CODES.get(" ".join(words.split()[:2]), 0), told
         assert re.search(said, told.partition("\n")[2]), told
 
 

@@ -10,6 +10,7 @@ from template.expansion import EVERYTHING, statements
 INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole", "QueuedEventsRole")
 ACCOUNT = "123456789012"
 TRIGGER_QUEUES = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-*"
+LEDGER_LISTS = {"<LedgerTable.Arn>/index/stopped", "<LedgerTable.Arn>/index/watches"}
 INGRESS_DLQS = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-ingress-dlq*"
 TRIGGER_DLQS = f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-trigger-dlq-*"
 # DescribeStacks by a name is evaluated against this ARN, not against the stack's id.
@@ -431,6 +432,8 @@ def test_who_only_looks_writes_nothing(expand):
         "dynamodb:Scan",
         "kms:Decrypt",
         "sqs:ChangeMessageVisibility",
+        "sqs:GetQueueAttributes",
+        "sqs:ListQueues",
         "sqs:ReceiveMessage",
     }
     assert policy["LookIntoDeadLetterQueues"][1] == {INGRESS_DLQS, TRIGGER_DLQS}
@@ -440,7 +443,7 @@ def test_who_only_looks_writes_nothing(expand):
 def test_what_an_operator_may_do(expand):
     """What the commands call: read requests, send them again, put them away, pull brakes; never what a request is."""
     assert _allowed_by(expand("analytics"), "OperatorPolicy") == {
-        "ListStoppedRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/stopped"}, None),
+        "ListStoppedRequests": ({"dynamodb:Query"}, LEDGER_LISTS, None),
         "ReadRequests": (
             {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"},
             {"<LedgerTable.Arn>"},
@@ -474,15 +477,16 @@ def test_what_an_operator_may_do(expand):
         ),
         "ReadRules": ({"dynamodb:GetItem", "dynamodb:Query"}, {"<RulesTable.Arn>"}, None),
         "LookIntoDeadLetterQueues": (
-            {
-                "sqs:ChangeMessageVisibility",
-                "sqs:DeleteMessage",
-                "sqs:GetQueueAttributes",
-                "sqs:ReceiveMessage",
-            },
+            {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"},
             {INGRESS_DLQS, TRIGGER_DLQS},
             None,
         ),
+        "CountWhatWaits": (
+            {"sqs:GetQueueAttributes"},
+            {"<IngressRetryQueue.Arn>", INGRESS_DLQS, TRIGGER_QUEUES},
+            None,
+        ),
+        "FindRetainedQueues": ({"sqs:ListQueues"}, {"*"}, None),
         "SendAgain": ({"sqs:SendMessage"}, {"<IngressRetryQueue.Arn>", TRIGGER_QUEUES}, None),
         "AskTheDoctor": ({"lambda:InvokeFunction"}, {"<DoctorFunction.Arn>"}, None),
         "SeeEnvironments": (

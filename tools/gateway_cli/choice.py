@@ -15,6 +15,7 @@ import click
 from gateway_cli.output import Refused, print_json, print_note
 
 __all__ = [
+    "Age",
     "Choice",
     "Filters",
     "Left",
@@ -100,12 +101,13 @@ class Choice:
     dry_run: bool
 
 
-class _Age(click.ParamType):
+class Age(click.ParamType):
     """A span of time: 90s, 15m, 2h, 3d. Its value is in seconds."""
 
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds; refused where the text is no span of time."""
         if isinstance(value, int | float):
             return float(value)
         match = re.fullmatch(r"(\d{1,6})([smhd])", value)
@@ -125,12 +127,12 @@ def filter_options(happened: str, example: str) -> Callable[[_Command], _Command
         click.option("--reason", metavar="CLASS", help=f"Only those of this reason, such as {example}."),
         click.option(
             "--older-than",
-            type=_Age(),
+            type=Age(),
             metavar="AGE",
             help=f"Only those that {happened} longer ago: 15m, 2h, 3d.",
         ),
         click.option(
-            "--newer-than", type=_Age(), metavar="AGE", help=f"Only those that {happened} since then."
+            "--newer-than", type=Age(), metavar="AGE", help=f"Only those that {happened} since then."
         ),
     )
 

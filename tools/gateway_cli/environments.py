@@ -1,22 +1,30 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
-"""`mwaa-gateway environments`: a brake for everything that is to run in one environment."""
+"""`mwaa-gateway environments`: pause everything that is to run in an environment, and empty it before it is removed."""
 
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from gateway_cli.check.commands import check
-from gateway_cli.choice import Filters
+from gateway_cli.choice import Age, Filters
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.filter_names import refuse_unknown_environment
 from gateway_cli.held.requests import release_all
-from gateway_cli.output import output_option, print_json, print_note, print_table
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.remainders import Remainder, remainders, waiting_states
 from mwaa_gateway.aws.brake_items import BRAKE_PARTITION, environment_sort
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.transports import InvalidTransports, Transports
 
 __all__ = ["environments"]
+
+LOOK_SECONDS = 10.0
+# SQS counts approximately: a queue is taken for empty once a minute's looks in a row have found nothing in it.
+_EMPTY_LOOKS: Final = 7
 
 _name = click.argument("name", metavar="NAME")
 _by = click.option("--by", metavar="NAME", help="Who does it; else the caller's ARN.")
@@ -24,7 +32,7 @@ _by = click.option("--by", metavar="NAME", help="Who does it; else the caller's 
 
 @click.group()
 def environments() -> None:
-    """List the environments, pause one, and let it go on.
+    """List the environments, pause and resume one, or drain it before it is removed.
 
     While an environment is paused, its trigger requests are held: they leave the queue within seconds, and wait in the
     ledger. Events are taken in as ever, and other environments are not concerned.
@@ -123,6 +131,100 @@ def resume(connection: Connection, name: str) -> None:
 
 
 environments.add_command(check)
+
+
+@environments.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every environment, and the ingress queues.")
+@click.option("--tasks", is_flag=True, help="Only states of state machines that wait for a run.")
+@click.option(
+    "--timeout",
+    type=Age(),
+    default="15m",
+    show_default=True,
+    help="How long to wait for what the gateway works off by itself; 0s looks once.",
+)
+@click.option(
+    "--allow-stopped", is_flag=True, help="Exit with 0 although held requests or dead letters are left."
+)
+@output_option
+@gateway_options
+def drain(
+    connection: Connection,
+    names: Sequence[str],
+    *,
+    everything: bool,
+    tasks: bool,
+    timeout: float,
+    allow_stopped: bool,
+    output: str,
+) -> None:
+    """Wait until nothing is left in an environment, before it is removed.
+
+    CloudFormation deletes queues with all their messages. So before you take an environment out of the parameter
+    Environments, set StepFunctionsTasks to false or delete the stack: disable the rules that start DAGs there, then drain.
+
+    Drain changes nothing. It waits until trigger queues are empty and no state waits for a run, and lists what is
+    left and what to do with it. Held requests and dead letters wait for your decision; they are kept when the environment
+    is removed.
+
+    \b
+    Examples:
+      mwaa-gateway environments drain analytics
+      mwaa-gateway environments drain --all --timeout 2h
+      mwaa-gateway environments drain --all --tasks
+    """
+    if bool(names) == everything:
+        raise click.UsageError("say which: names of environments, or --all")
+    for name in names:
+        refuse_unknown_environment(connection, name)
+    those = sorted(names or connection.environments or ())
+
+    def look() -> list[Remainder]:
+        if tasks:
+            return [one for name in those if (one := waiting_states(connection, name)).count]
+        return remainders(connection, those, ingress=everything)
+
+    left = _drained(look, timeout)
+    blocking = [one for one in left if not (one.kept and allow_stopped)]
+    if output == "json":
+        print_json({"drained": not blocking, "left": [asdict(one) for one in left]})
+    else:
+        print_table(
+            ["ENVIRONMENT", "LEFT", "COUNT", "WHAT TO DO"],
+            [[one.environment, one.what, f"{one.count:,}", one.remedy] for one in left],
+        )
+    if blocking:
+        raise Refused(
+            f"not drained: {', '.join(f'{one.count:,} {one.what} ({one.environment})' for one in blocking)}"
+        )
+    if tasks:
+        print_note(f"drained: no state waits for a run in {', '.join(those)}")
+        return
+    print_note(f"drained: {', '.join(those)}")
+    print_note("The dead-letter queues stay when an environment or the stack is removed. To delete one:")
+    template = connection.stack_output("TriggerDlqUrlTemplate")
+    queues = [template.replace("{environment}", name) for name in those]
+    for queue in [*queues, *([connection.stack_output("IngressDlqUrl")] if everything else [])]:
+        print_note(f"  aws sqs delete-queue --queue-url {queue}")
+
+
+def _drained(look: Callable[[], list[Remainder]], timeout: float) -> list[Remainder]:
+    """Look again and again until nothing is left that passes by itself, or for as long as that; return what is left."""
+    end, empty, shown = time.monotonic() + timeout, 0, ""
+    while True:
+        left = look()
+        passing = [one for one in left if one.passes]
+        empty = 0 if passing else empty + 1
+        if empty == _EMPTY_LOOKS or time.monotonic() + LOOK_SECONDS > end:
+            return left
+        progress = ", ".join(f"{one.count:,} {one.what} ({one.environment})" for one in passing)
+        if progress != shown:
+            print_note(
+                f"waiting for {progress}" if passing else "nothing waits any more; looking for another minute"
+            )
+            shown = progress
+        time.sleep(LOOK_SECONDS)
 
 
 def _transport(connection: Connection, name: str) -> str | None:

@@ -3,20 +3,18 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from gateway_cli.choice import Filters
 from gateway_cli.connection import Connection
 from gateway_cli.dlq.dead_letter import DeadLetter, letter_of_row
 from gateway_cli.dlq.held_messages import HeldMessage, HeldMessages, held_messages
 from gateway_cli.dlq.queue_letters import key_of_bell, letter_of_ingress, letter_of_trigger_queue
+from gateway_cli.dlq.queues import dead_letter_queues
 from gateway_cli.filter_names import refuse_unknown_environment
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from mwaa_gateway.errors import GatewayError
 
 __all__ = ["DeadLetters", "NoSuchLetter", "dead_letters"]
-
-_PLACE: Final = "{environment}"
 
 
 class NoSuchLetter(GatewayError):
@@ -59,12 +57,16 @@ def dead_letters(
     connection: Connection, environment: str | None, progress: Callable[[int], None] = lambda _: None
 ) -> Iterator[DeadLetters]:
     """Find the dead letters of one environment, or of all and of ingress, and hold their messages meanwhile."""
-    known = sorted(connection.environments or ())
+    queues = dead_letter_queues(
+        connection.sqs,
+        connection.environments or frozenset(),
+        connection.stack_output("TriggerDlqUrlTemplate"),
+        connection.stack_output("IngressDlqUrl"),
+    )
     if environment is not None:
-        refuse_unknown_environment(connection, environment)
-    dlq = connection.stack_output("TriggerDlqUrlTemplate")
-    trigger_queues = {dlq.replace(_PLACE, name): name for name in ([environment] if environment else known)}
-    ingress_queues = [] if environment else [connection.stack_output("IngressDlqUrl")]
+        refuse_unknown_environment(connection, environment, set(queues.trigger.values()))
+    trigger_queues = {url: name for url, name in queues.trigger.items() if environment in {None, name}}
+    ingress_queues = () if environment else queues.ingress
     rows = LedgerRows(connection.dynamodb, connection.stack_output("LedgerTableName"))
     with held_messages(connection.sqs, [*trigger_queues, *ingress_queues], progress) as held:
         # After the messages: a request that dies meanwhile is seen in the index, or at the next look.
