@@ -8,17 +8,18 @@ def a_request(
     *,
     environment: str = "analytics",
     dag_id: str = "ingest_orders",
+    rule_id: str = "finance.orders",
     maximum_event_age_seconds: int | None = None,
 ) -> TriggerRequest:
     """One upload and the target of one rule."""
     return TriggerRequest(
         identity=identity,
         event={"id": "e-1", "source": "aws.s3", "detail-type": "Object Created", "detail": {}},
-        rule_id="finance.orders",
+        rule_id=rule_id,
         rule_version=3,
         target_id="default",
         target=ResolvedTarget(
-            environment, dag_id, derive_run_id(identity, "finance.orders", "default"), {"key": "orders/1.csv"}
+            environment, dag_id, derive_run_id(identity, rule_id, "default"), {"key": "orders/1.csv"}
         ),
         maximum_event_age_seconds=maximum_event_age_seconds,
         requested_at=1_000.0,

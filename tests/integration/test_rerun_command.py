@@ -91,6 +91,60 @@ def test_only_what_is_meant(gateway: Gateway, words: tuple[str, ...], days: list
     assert len(days) == len(rerun(*words))
 
 
+class TestOneEvent:
+    """By whatever name an operator knows it."""
+
+    @pytest.fixture
+    def events(self, operated: Gateway) -> Gateway:
+        """An upload for two rules, another upload to the same key, and a state's request."""
+        upload = {
+            "id": "e-1",
+            "source": "aws.s3",
+            "time": "2026-11-22T12:00:00Z",
+            "detail": {"bucket": {"name": "acme"}, "object": {"key": "in/a.csv"}},
+        }
+        state = {**upload, "id": "e-3", "source": "aws.states", "detail": {"requestId": "orders-2026-11-22"}}
+        for request in (
+            replace(a_request("one", rule_id="finance.orders"), event=upload),
+            replace(a_request("one", rule_id="crm.audit"), event=upload),
+            replace(a_request("two", rule_id="finance.orders"), event={**upload, "id": "e-2"}),
+            replace(a_request("three", rule_id="step-functions"), event=state),
+        ):
+            assert Triggered() == operated.dispatch(request.to_json())
+        return operated
+
+    @pytest.mark.parametrize(
+        ("name", "count"),
+        [
+            ("e-1", 2),
+            ("e-2", 1),
+            ("s3://acme/in/a.csv", 3),
+            ("s3://acme/in/b.csv", 0),
+            ("orders-2026-11-22", 1),
+            (a_request("two", rule_id="finance.orders").target.run_id, 1),
+            (a_request("two", rule_id="finance.orders").target.run_id + "__r1", 1),
+            (a_request("two", rule_id="finance.orders").identity, 1),
+        ],
+    )
+    def test_every_name(self, events: Gateway, name: str, count: int) -> None:
+        """Its id, a run_id of any generation, an upload's URI, a state's request_id: one further run of each request."""
+        told = run("--event", name, "-o", "json")
+        assert (0, count) == (told.exit_code, len(json.loads(told.stdout)["rerun"]))
+        assert count == events.visible("trigger-analytics")
+        assert (count == 0) == ("nothing matches: of 0 requests" in told.stderr)
+
+    def test_of_one_rule(self, events: Gateway) -> None:
+        """Both options together: what both mean."""
+        told = run("--event", "e-1", "--rule", "crm.audit", "-o", "json")
+        assert 1 == len(json.loads(told.stdout)["rerun"]) == events.visible("trigger-analytics")
+
+    @pytest.mark.parametrize("words", [(), ("--event", "e-1", "--with-current-rule")])
+    def test_which_has_to_be_said(self, events: Gateway, words: tuple[str, ...]) -> None:
+        """And a rule as it is now is one rule's."""
+        assert 2 == run(*words).exit_code
+        assert 0 == events.visible("trigger-analytics")
+
+
 def test_with_the_rule_as_it_is_now(gateway: Gateway) -> None:
     """A wrong dag_id or conf is mended by it, which a redrive cannot do; a target that is gone is told."""
     document: dict[str, Any] = {

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click.testing
 import pytest
 from botocore.client import BaseClient
 from click.testing import Result
@@ -245,6 +246,55 @@ class TestPrune:
             "nobodys-other",
             "sales.leads",
         ]
+
+    @pytest.mark.parametrize(
+        ("words", "typed", "exit_code", "asked"),
+        [
+            ((), "y\n", 0, True),
+            ((), "n\n", 1, True),
+            ((), "", 1, True),
+            (("--yes",), None, 0, False),
+            (("-o", "json"), "y\n", 0, True),
+        ],
+    )
+    @pytest.mark.usefixtures("terminal")
+    def test_on_a_terminal_it_asks(
+        self,
+        gateway: Gateway,
+        rules: Path,
+        *,
+        words: tuple[str, ...],
+        typed: str,
+        exit_code: int,
+        asked: bool,
+    ) -> None:
+        """With the names of what would be deleted; no means that nothing at all is applied."""
+        rules.write_text(rules.read_text() + a_rule("finance.old", "old/*"))
+        gateway("rules", "apply", "rules")
+        rules.write_text(a_rule("finance.orders", "other/*"))
+        told = gateway("rules", "apply", "rules", "--prune", *words, typed=typed, exit_code=exit_code)
+        assert asked == ("in no file, and deleted by --prune: finance.old" in told.stderr)
+        by_id = {rule["id"]: rule["version"] for rule in document(gateway("rules", "list", "-o", "json"))}
+        assert (exit_code == 1) == ("finance.old" in by_id)
+        assert by_id["finance.orders"] == (1 if exit_code else 2)
+
+    @pytest.mark.usefixtures("terminal")
+    def test_what_deletes_nothing_asks_nothing(self, gateway: Gateway, rules: Path) -> None:
+        """Nor does a saved plan, which somebody has looked at."""
+        assert "Delete" not in gateway("rules", "apply", "rules", "--prune").stderr
+        rules.write_text(a_rule("finance.orders"))
+        gateway(
+            "rules", "plan", "rules", "--prune", "--namespace", "sales", "--save", "plan.json", exit_code=2
+        )
+        gateway("rules", "apply", "--plan", "plan.json")
+        assert ["finance.orders"] == [one["id"] for one in document(gateway("rules", "list", "-o", "json"))]
+
+    @pytest.fixture
+    def terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Somebody sits before it: the stream that stands for stdin says so."""
+        monkeypatch.setattr(
+            click.testing._NamedTextIOWrapper, "isatty", lambda stream: stream.name == "<stdin>"
+        )
 
     def test_a_namespace_that_has_no_rule_left_is_named(self, gateway: Gateway, rules: Path) -> None:
         """The last rule of a namespace was taken out of the files: only its name says that it is meant."""

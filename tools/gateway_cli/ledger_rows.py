@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mwaa_gateway.aws.ledger_items import DEAD_SHARDS, HELD_SHARDS, REMEMBERED_SECONDS, STOPPED_INDEX
 from mwaa_gateway.outcomes import Reason, Rejected
@@ -65,13 +65,16 @@ class LedgerRows:
             ):
                 yield from (_row(item, state) for item in page["Items"])
 
-    def of_rule(self, rule_id: str, progress: Callable[[int], None]) -> Iterator[LedgerRow]:
-        """Return every row of a rule with its request; `progress` is told how many rows of the table it has read."""
+    def requests(self, rule_id: str | None, progress: Callable[[int], None]) -> Iterator[LedgerRow]:
+        """Return every row with its request, of one rule or of all; `progress` is called with the rows read so far."""
         read = 0
+        of_rule: dict[str, Any] = {"ExpressionAttributeValues": {":rule": {"S": rule_id}}} if rule_id else {}
         for page in self._client.get_paginator("scan").paginate(
             TableName=self._table,
-            FilterExpression="rule_id = :rule AND attribute_exists(request_body)",
-            ExpressionAttributeValues={":rule": {"S": rule_id}},
+            FilterExpression="rule_id = :rule AND attribute_exists(request_body)"
+            if rule_id
+            else "attribute_exists(request_body)",
+            **of_rule,
         ):
             read += page["ScannedCount"]
             progress(read)

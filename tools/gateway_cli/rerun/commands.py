@@ -31,8 +31,11 @@ _STATES = {
 
 @click.command()
 @click.option(
-    "--rule", "rule_id", metavar="ID", required=True, help="The rule whose events are to run again."
+    "--event",
+    metavar="NAME",
+    help="One event, by its event_id, a run_id, an upload's s3:// URI or a state's request_id, as log lines name it.",
 )
+@click.option("--rule", "rule_id", metavar="ID", help="The rule whose events are to run again.")
 @click.option("--since", type=_MOMENT, metavar="TIME", help="Only events of this time (UTC) or later.")
 @click.option("--until", type=_MOMENT, metavar="TIME", help="Only events before this time (UTC).")
 @click.option("--environment", metavar="NAME", help="Only what ran in this environment.")
@@ -62,7 +65,8 @@ _STATES = {
 def rerun(
     *,
     connection: Connection,
-    rule_id: str,
+    event: str | None,
+    rule_id: str | None,
     since: datetime | None,
     until: datetime | None,
     environment: str | None,
@@ -73,7 +77,9 @@ def rerun(
     dry_run: bool,
     output: str,
 ) -> None:
-    """Run a rule's events once more: exactly one further run of each.
+    """Run a rule's events, or one event, once more: exactly one further run of each.
+
+    One event runs again for every rule that it ran for, or for the one of --rule.
 
     The same rerun given twice adds nothing: an event that has this generation is passed over. The further run has a
     run_id of its own, which ends with __r1, and stands in the ledger beside the first one.
@@ -82,12 +88,18 @@ def rerun(
 
     \b
     Examples:
+      mwaa-gateway rerun --event s3://acme-landing/orders/2026-11-22.csv --dry-run
       mwaa-gateway rerun --rule finance.orders-landing --since 2026-11-22 --until 2026-11-23 --dry-run
       mwaa-gateway rerun --rule finance.orders-landing --since 2026-11-22 --generation 2
       mwaa-gateway rerun --rule finance.orders-landing --state dead --with-current-rule
     """
+    if event is None and rule_id is None:
+        raise click.UsageError("say which: one event with --event, or a rule's with --rule")
+    if with_current_rule and rule_id is None:
+        raise click.UsageError("--with-current-rule takes one rule: name it with --rule")
     wanted = Wanted(
         rule=rule_id,
+        event=event,
         states=_STATES[state],
         generation=generation,
         since=_seconds(since),
@@ -95,15 +107,16 @@ def rerun(
         environment=environment,
         dag_id=dag_id,
     )
-    rule = _current(connection, rule_id) if with_current_rule else None
+    rule = _current(connection, rule_id) if with_current_rule and rule_id is not None else None
     if environment is not None:
         refuse_unknown_environment(connection, environment)
     found = find(ledger_rows(connection), wanted, _looking)
     if not found.rows and not found.already:
-        if not found.seen:
+        if not found.seen and rule_id is not None:
             refuse_unknown_rule(connection, rule_id)
+        of = " and ".join(filter(None, (event and f"event {event}", rule_id and f"rule {rule_id}")))
         print_note(
-            f"nothing matches: of {found.seen:,} requests that the ledger has of rule {rule_id}, these options mean none"
+            f"nothing matches: of {found.seen:,} requests that the ledger has of {of}, these options mean none"
         )
     if found.already:
         print_note(f"{len(found.already):,} have generation {generation} already: passed over")

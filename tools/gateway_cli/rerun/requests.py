@@ -1,5 +1,6 @@
 """Requests that ran (or died) made into their next generation: the same event, one further run, of its own run_id."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,29 +12,32 @@ from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from mwaa_gateway.aws.queues import TriggerQueues
 from mwaa_gateway.conf import ORIGIN_KEY
 from mwaa_gateway.events import Event
+from mwaa_gateway.payloads import dig
 from mwaa_gateway.resolve import Refused, resolve
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
 
-__all__ = ["Found", "Wanted", "event_time", "find", "rerun"]
+__all__ = ["Found", "Wanted", "event_time", "find", "names_event", "rerun"]
 
 _AT_ONCE: Final = 10  # what one SendMessageBatch takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which requests are to run once more: those of one rule whose event's time lies in [since, until).
+    """Which requests are to run once more: those of one rule or one event whose event's time lies in [since, until).
 
-    `states` are the ledger's, of the first generation; times are in seconds since the epoch.
+    `states` are the ledger's, of the first generation; times are in seconds since the epoch. `event` is any name that
+    `names_event` knows.
     """
 
-    rule: str
+    rule: str | None
     states: frozenset[str]
     generation: int
     since: float | None = None
     until: float | None = None
     environment: str | None = None
     dag_id: str | None = None
+    event: str | None = None
 
     def admits(self, row: LedgerRow) -> bool:
         """Say whether a request of the first generation is meant."""
@@ -51,12 +55,32 @@ class Wanted:
 class Found:
     """The requests that are meant, the oldest event first; `already` have the wanted generation.
 
-    `seen` is how many requests the rule has in the ledger, of which these are some.
+    `seen` is how many requests the rule or the event has in the ledger, of which these are some.
     """
 
     rows: Sequence[LedgerRow]
     already: Sequence[LedgerRow]
     seen: int
+
+
+_RERUN: Final = re.compile(r"__r\d+$")  # the end of a run_id of a later generation
+
+
+def names_event(row: LedgerRow, name: str) -> bool:
+    """Say whether this is a name of the request's event, as an operator meets it.
+
+    Known are the event's id, the run_id of any generation, an upload's s3:// URI (of every upload to that key), and the
+    request_id that a state gave.
+    """
+    if _RERUN.sub("", row.run_id) == _RERUN.sub("", name):
+        return True
+    event = row.request.event if row.request is not None else {}
+    if name == event.get("id") or name == row.identity:
+        return True
+    if name.startswith("s3://"):
+        bucket, key = dig(event, ("detail", "bucket", "name")), dig(event, ("detail", "object", "key"))
+        return event.get("source") == "aws.s3" and name == f"s3://{bucket}/{key}"
+    return event.get("source") == "aws.states" and name == dig(event, ("detail", "requestId"))
 
 
 def event_time(row: LedgerRow) -> float:
@@ -74,7 +98,9 @@ def find(rows: LedgerRows, wanted: Wanted, progress: Callable[[int], None]) -> F
     meant: list[LedgerRow] = []
     have: set[LedgerKey] = set()
     seen = 0
-    for row in rows.of_rule(wanted.rule, progress):
+    for row in rows.requests(wanted.rule, progress):
+        if wanted.event is not None and not names_event(row, wanted.event):
+            continue
         seen += 1
         generation = row.key[1].rpartition("#")[2]
         if generation == str(wanted.generation):

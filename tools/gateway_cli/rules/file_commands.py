@@ -1,6 +1,7 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway rules validate | plan | apply`: from files to the table, nothing unseen and nothing by half."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from gateway_cli.choice import ask
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.dag_catalog import DagCheck, check_dags_of, print_dag_check
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, print_text
@@ -219,17 +221,23 @@ def plan(
     type=click.Path(path_type=Path),
     help="Apply this plan, as `plan --save` kept it, instead of files.",
 )
+@click.option(
+    "--yes", is_flag=True, help="Do not ask before --prune deletes rules; asked is on a terminal only."
+)
 @by_option
 @output_option
 @connection_options
-def apply(connection: Connection, saved: Path | None, by: str | None, output: str, **files: Any) -> None:
+def apply(
+    connection: Connection, saved: Path | None, *, yes: bool, by: str | None, output: str, **files: Any
+) -> None:
     """Create and update rules from files; with --prune delete those that are in no file.
 
     Does what `plan` shows, or a saved plan to the letter. With one mistake anywhere, or when somebody changed
     one of the rules since the plan was made, nothing is written. Rules that are the same already are left
     alone. A rule whose file names no `state` keeps the state it has in the table: applying files again does
     not start what `rules disable` has stopped. --prune deletes only in the namespaces of the files' rules
-    (`finance` of `finance.orders`) and those of --namespace.
+    (`finance` of `finance.orders`) and those of --namespace; on a terminal it asks first, but not for
+    a saved plan.
 
     A rule that becomes DISABLED holds what waits, as by `rules disable`; what it held is released when it
     becomes ENABLED again, as by `rules enable`.
@@ -249,6 +257,13 @@ def apply(connection: Connection, saved: Path | None, by: str | None, output: st
         made = read_plan(saved, store.table)
     else:
         checked, made, _ = _planned(connection, wanted, output)
+        deleted = [change.rule_id for change in made.of("delete")]
+        if deleted and not yes and sys.stdin.isatty():
+            print_note(f"in no file, and deleted by --prune: {', '.join(deleted)}")
+            ask(
+                f"Delete {count(len(deleted), 'rule')}?",
+                "nothing was applied; `rules plan` shows what would be",
+            )
     if connection.environments is None:
         print_note("environment names were not checked: give --environment or --stack-name")
     done: list[Applied] = []
