@@ -149,6 +149,7 @@ class TestImport:
         told = account("rules", "import", "--bus", "acme", "--bucket", "acme-landing", *words)
         assert told.stdout == "2 rules → all.yaml\n"
         assert "Look at: rule Closed, target 1: went to arn:aws:lambda" in told.stderr
+        assert "Never fires as it is: rule Closed: the gateway takes nothing from the bus acme" in told.stderr
         account("rules", "apply", "all.yaml")
         rules = json.loads(account("rules", "list", "-o", "json").stdout)
         assert [(rule["id"], rule["state"], rule["partitions"]) for rule in rules] == [

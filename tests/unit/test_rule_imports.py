@@ -42,6 +42,41 @@ class TestEventBridge:
             ("rule Day Closed!, target 1", True)
         ]
 
+    @pytest.mark.parametrize(
+        ("bus", "pattern", "lost"),
+        [
+            (
+                "default",
+                {"source": ["aws.glue"], "detail-type": ["Glue Job State Change"]},
+                "source aws.glue",
+            ),
+            ("default", {"source": ["aws.s3", "aws.emr"]}, "source aws.emr"),
+            ("default", {"$or": [{"source": ["aws.s3"]}, {"source": ["acme"]}]}, "source acme"),
+            ("default", {"source": [{"prefix": "aws.glue"}]}, "other sources"),
+            (
+                "default",
+                {"source": ["aws.s3"], "detail-type": ["AWS API Call via CloudTrail"]},
+                "detail-type 'AWS API Call via CloudTrail'",
+            ),
+            ("orders", {"source": ["acme.ledger"]}, "takes nothing from the bus orders"),
+            ("default", {"source": ["aws.s3"], "detail-type": ["Object Created"]}, ""),
+            ("default", {"source": ["aws.s3"]}, ""),
+            ("default", {"detail": {"bucket": {"name": ["acme"]}}}, ""),
+            ("gate-events", {"source": ["acme.ledger"]}, ""),
+            ("arn:aws:events:eu-west-1:1:event-bus/gate-events", {"source": ["aws.glue"]}, ""),
+        ],
+    )
+    def test_what_never_reaches_the_gateway(self, bus: str, pattern: dict[str, Any], lost: str) -> None:
+        """It is carried over, and said to fire never as it is: with what brings its events."""
+        rule = a_rule(EventPattern=json.dumps(pattern))
+        found = of_eventbridge([(rule, [])], replace(ORIGIN, stack="gate"), bus)
+        assert 1 == len(found.rules)
+        if not lost:
+            assert [] == found.unreachable
+            return
+        [remark] = found.unreachable
+        assert (True, True) == (lost in remark.why, "whose target is the bus gate-events" in remark.why)
+
     def test_the_gateways_own_rules_are_left_where_they_are(self) -> None:
         """They bring it the events; as rules of the gateway they would start a DAG of their name for each."""
         own = {"Id": "1", "Arn": "arn:aws:lambda:eu-west-1:1:function:gate-eventbridge-events"}

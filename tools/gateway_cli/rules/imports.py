@@ -13,12 +13,15 @@ from urllib.parse import unquote_plus
 
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.events import Event, from_s3_notification
+from mwaa_gateway.events.s3 import DETAIL_TYPES
+from mwaa_gateway.patterns import FieldMatcher, compile_pattern
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.fields import duration
 
 __all__ = ["Import", "Origin", "Remark", "of_bucket", "of_eventbridge"]
 
 MAXIMUM_TARGETS: Final = 5
+DEFAULT_BUS: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,11 @@ class Import:
 
     rules: list[dict[str, Any]] = field(default_factory=list)
     not_carried: list[Remark] = field(default_factory=list)
+    unreachable: list[Remark] = field(default_factory=list)  # carried over, and no event of theirs comes
     notes: list[Remark] = field(default_factory=list)
 
-    def add(self, what: str, document: dict[str, Any]) -> None:
-        """Add a rule if the gateway takes it; else say why it does not."""
+    def add(self, what: str, document: dict[str, Any]) -> bool:
+        """Add a rule if the gateway takes it; else say why it does not. Returns whether it was added."""
         taken = {rule["id"] for rule in self.rules}
         number = 2
         rule_id = document["id"]
@@ -65,15 +69,18 @@ class Import:
             parse_rule(document, environments=None)
         except InvalidRule as error:
             self.not_carried.append(Remark(what, "; ".join(map(str, error.problems))))
-        else:
-            self.rules.append(document)
+            return False
+        self.rules.append(document)
+        return True
 
 
 # --- EventBridge --------------------------------------------------------------------------------------------
 
 
 def of_eventbridge(
-    rules: Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]], origin: Origin
+    rules: Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]],
+    origin: Origin,
+    bus: str = DEFAULT_BUS,
 ) -> Import:
     """Turn EventBridge rules, each with its targets (as the API lists them), into rules of the gateway.
 
@@ -96,8 +103,38 @@ def of_eventbridge(
         age = min((_age(target) for target in targets if _age(target)), default=0)
         if age:
             document["maximum_event_age"] = duration(age)
-        found.add(what, document)
+        if found.add(what, document) and (why := _unreachable(document["pattern"], bus, origin.stack)):
+            found.unreachable.append(Remark(what, why))
     return found
+
+
+def _unreachable(pattern: Mapping[str, Any], bus: str, stack: str) -> str:
+    """Say what of a rule's events never reaches the gateway as it is deployed, "" where all may."""
+    own = f"{stack or 'mwaa-gateway'}-events"
+    if bus.rpartition("/")[2] == own:
+        return ""
+    remedy = f"add a rule of this pattern to the bus {bus} whose target is the bus {own}"
+    if bus != DEFAULT_BUS:
+        return f"the gateway takes nothing from the bus {bus}: {remedy}, or have the senders put their events there"
+    lost = sorted({lost for branch in compile_pattern(pattern).branches for lost in _not_of_s3(dict(branch))})
+    if not lost:
+        return ""
+    return (
+        f"of the default bus the gateway takes S3's object events only, and not {', '.join(lost)}: {remedy}"
+    )
+
+
+def _not_of_s3(fields: Mapping[str, FieldMatcher]) -> Iterator[str]:
+    """Yield what of one branch of a pattern is no object event of S3."""
+    source, kind = fields.get("source"), fields.get("detail-type")
+    if source is not None:
+        yield from (f"source {name}" for name in source.strings - {"aws.s3"})
+        if not source.matches("aws.s3"):
+            if not source.strings:
+                yield "other sources"
+            return
+    if kind is not None:
+        yield from (f"detail-type {name!r}" for name in kind.strings - DETAIL_TYPES)
 
 
 def _rule_of_the_gateway(targets: Sequence[Mapping[str, Any]], stack: str) -> str:

@@ -160,7 +160,9 @@ def import_rules(
     """Turn EventBridge rules, or a bucket's notifications, into a rule file.
 
     Reads only; nothing changes in the account. What cannot be carried over is listed with why, and so is what has
-    to be looked at. Needs events:ListRules and events:ListTargetsByRule, or s3:GetBucketNotification.
+    to be looked at, and which rules are for events that do not reach the gateway.
+
+    Needs events:ListRules and events:ListTargetsByRule, or s3:GetBucketNotification.
 
     \b
     Examples:
@@ -175,6 +177,7 @@ def import_rules(
         for rule in part.rules:
             found.add(f"rule {rule['id']}", rule)
         found.not_carried += part.not_carried
+        found.unreachable += part.unreachable
         found.notes += part.notes
     text = f"# Imported from {' and '.join(filter(None, [bus and f'bus {bus}', bucket and f'bucket {bucket}']))}.\n"
     text += write_yaml({"rules": found.rules})
@@ -189,13 +192,15 @@ def import_rules(
         click.echo(f"{count(len(found.rules), 'rule')} → {to}" if found.rules else "no rule was found")
     for note in found.notes:
         print_note(f"Look at: {note.what}: {note.why}")
+    for lost in found.unreachable:
+        print_note(f"Never fires as it is: {lost.what}: {lost.why}")
     for left in found.not_carried:
         print_note(f"Not carried over: {left.what}: {left.why}")
 
 
 def _found(connection: Connection, bus: str | None, bucket: str | None, origin: Origin) -> Iterator[Import]:
     if bus:
-        yield of_eventbridge(list(_rules_of(connection, bus)), origin)
+        yield of_eventbridge(list(_rules_of(connection, bus)), origin, bus)
     if bucket:
         answer = connection.s3.get_bucket_notification_configuration(Bucket=bucket)
         yield of_bucket(bucket, dict(answer), origin)
