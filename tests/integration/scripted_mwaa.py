@@ -42,4 +42,4 @@ def proxy_and_netrc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def way_to(server: WebServerScript) -> WebServer:
     """As the settings lead to it: its host alone, under its own CA, in two seconds or not at all."""
-    return WebServer("localhost", server.ca_bundle, connect_timeout_seconds=2, read_timeout_seconds=2)
+    return WebServer("localhost", server.ca_bundle, connect_timeout_seconds=60, read_timeout_seconds=60)

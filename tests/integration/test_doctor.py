@@ -125,7 +125,7 @@ def test_a_web_server_that_is_slow(server: WebServerScript, control_plane: Stubb
     hold = threading.Event()
     server.answers = [Answer(body=printed("[]"), wait=hold)]
     issue_token(control_plane, server.host)
-    slow = WebServer("localhost", server.ca_bundle, connect_timeout_seconds=2, read_timeout_seconds=0.2)
+    slow = WebServer("localhost", server.ca_bundle, connect_timeout_seconds=60, read_timeout_seconds=0.2)
     found = a_doctor(control_plane, slow).examine("analytics")
     hold.set()
     assert (found["airflow"]["outcome"], "Timeout" in found["airflow"]["text"]) == ("unclear_answer", True)

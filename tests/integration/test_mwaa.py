@@ -225,7 +225,7 @@ def test_an_answer_lost_on_the_way_is_unknown(environment: Environment, answer: 
 def test_a_slow_command_is_unknown(environment: Environment) -> None:
     """A read timeout says nothing about the command, which may still be running."""
     environment.issue_token()
-    environment.transport._way.web_server = WebServer("localhost", environment.server.ca_bundle, 2, 0.1)
+    environment.transport._way.web_server = WebServer("localhost", environment.server.ca_bundle, 60, 0.1)
     waiting = threading.Event()
     environment.server.answers = [Answer(body=CREATED, wait=waiting)]
     try:

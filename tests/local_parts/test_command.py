@@ -149,7 +149,7 @@ def test_an_end_during_the_start_leaves_no_process(tmp_path, end):
     started = descendants(starter.pid)
 
     end(starter, tmp_path)
-    told, _ = starter.communicate(timeout=30)
+    told, _ = starter.communicate(timeout=300)
 
     assert "stopped" in told
     assert [pid for pid in started if is_running(pid)] == []
@@ -169,7 +169,7 @@ def test_the_demonstration_shows_three_runs_and_leaves_nothing(tmp_path):
     until("the deployment", (tmp_path / "state.json").exists, seconds=120)
     started = descendants(demo.pid)
 
-    told, _ = demo.communicate(timeout=150)
+    told, _ = demo.communicate(timeout=900)
 
     assert demo.returncode == 0, told
     for source in ("S3 upload", "SNS notification", "EventBridge event"):

@@ -150,7 +150,7 @@ def test_who_is_not_known_gets_nothing(endpoint_url: str) -> None:
     assert refusal(unknown.create_cli_token, Name="analytics")[:2] == ("UnrecognizedClientException", 403)
     with requests.Session() as session:
         session.trust_env = False
-        unsigned = session.post(f"{endpoint_url}/clitoken/analytics", timeout=10)
+        unsigned = session.post(f"{endpoint_url}/clitoken/analytics", timeout=60)
     assert unsigned.status_code == 403
     assert unsigned.headers["x-amzn-errortype"] == "MissingAuthenticationTokenException"
 

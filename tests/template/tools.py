@@ -26,7 +26,7 @@ def run(
         env={**inherited, **quiet, **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     if check:
