@@ -1,4 +1,4 @@
-"""MiniStack with six things mended: `python -m local_stack.ministack_server`.
+"""MiniStack as strict as AWS where the gateway relies on it: `python -m local_stack.ministack_server`.
 
 1. MiniStack 1.5.33 starts a sandbox for every invocation that finds none idle: 200 uploads in one second
    would be 200 Python processes (12 GB), and its only alternative is a throttle, which it counts as a failed
@@ -9,8 +9,9 @@
 3. In IAM a batch of SQS messages is allowed by the action of a single one; `sqs:SendMessageBatch` is none.
    MiniStack asks for it.
 4. A policy may open single partitions of a DynamoDB table; MiniStack does not tell it which ones a request is about.
-5. What concerns states that wait with a task token: `ministack_step_functions`.
-6. It ends, with every function it runs, when the process that started it has ended, however that came about.
+5. States that wait with a task token: `ministack_step_functions`.
+6. Whose policy a delivery needs, and where a refused one ends up: `ministack_deliveries`.
+7. It ends, with every function it runs, when the process that started it has ended, however that came about.
 
 Everything else is MiniStack as published.
 """
@@ -28,7 +29,7 @@ from ministack import app  # type: ignore[import-untyped]
 from ministack.core import iam_actions  # type: ignore[import-untyped]
 from ministack.services import lambda_svc  # type: ignore[import-untyped]
 
-from local_stack import ministack_step_functions
+from local_stack import ministack_deliveries, ministack_step_functions
 
 __all__ = ["SANDBOXES_PER_FUNCTION"]
 
@@ -115,4 +116,5 @@ if __name__ == "__main__":
     _name_batches_as_iam_does()
     _tell_leading_keys()
     ministack_step_functions.mend()
+    ministack_deliveries.extend()
     app.main()
