@@ -126,6 +126,42 @@ def test_an_event_whose_rule_was_broken_is_redriven_to_one_run(gateway):
     store.delete("test.mended", by="tests", now=datetime.now(UTC))  # other tests send such events, too
 
 
+@pytest.mark.guarantee(45)
+def test_an_event_that_eventbridge_could_not_deliver_is_redriven_to_one_run(gateway):
+    """The function's permission is gone for a while: EventBridge writes to the ingress DLQ, by that queue's own policy."""
+    lambda_, function = gateway.aws.client("lambda"), f"{gateway.stack_name}-eventbridge-events"
+    bus_rule = f":rule/{gateway.event_bus_name}/"
+    permissions = [
+        one
+        for one in json.loads(lambda_.get_policy(FunctionName=function)["Policy"])["Statement"]
+        if bus_rule in json.dumps(one)
+    ]
+    for permission in permissions:
+        lambda_.remove_permission(FunctionName=function, StatementId=permission["Sid"])
+    try:
+        event_id = put_event(gateway, "acme.undelivered", {})
+        [letter] = until(
+            "the dead letter",
+            lambda: [each for each in dlq(gateway, "list") if each["died_in"] == "EventBridge"],
+            seconds=60,
+        )
+    finally:
+        for permission in permissions:
+            lambda_.add_permission(
+                FunctionName=function,
+                StatementId=permission["Sid"],
+                Action=permission["Action"],
+                Principal=permission["Principal"]["Service"],
+                SourceArn=permission["Condition"]["ArnLike"]["AWS:SourceArn"],
+            )
+    assert (letter["died_in"], letter["event"]) == ("EventBridge", event_id)
+    assert "NO_PERMISSIONS" in letter["reason_text"]
+    assert dlq(gateway, "redrive", letter["id"])["redriven"] == [letter["id"]]
+    until("the run", lambda: state_of(gateway, event_id) == "triggered", seconds=60)
+    assert len(runs(gateway, "analytics", "test.undelivered")) == 1
+    assert messages_in(gateway, gateway.ingress_dlq_url) == 0
+
+
 def test_the_stack_that_runs_here_is_meant_by_local(gateway, tmp_path, monkeypatch):
     """`--local` needs no name and no credentials: the state file knows the stack, and the stack its queues."""
     (tmp_path / ".local").symlink_to(Path(gateway.log_folder).parent)

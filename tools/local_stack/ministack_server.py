@@ -11,7 +11,9 @@
 4. A policy may open single partitions of a DynamoDB table; MiniStack does not tell it which ones a request is about.
 5. States that wait with a task token: `ministack_step_functions`.
 6. Whose policy a delivery needs, and where a refused one ends up: `ministack_deliveries`.
-7. It ends, with every function it runs, when the process that started it has ended, however that came about.
+7. Which invocations are a recursive loop: `ministack_recursion`.
+8. Which payloads, settings and outputs are too large: `ministack_limits`.
+9. It ends, with every function it runs, when the process that started it has ended, however that came about.
 
 Everything else is MiniStack as published.
 """
@@ -29,7 +31,12 @@ from ministack import app  # type: ignore[import-untyped]
 from ministack.core import iam_actions  # type: ignore[import-untyped]
 from ministack.services import lambda_svc  # type: ignore[import-untyped]
 
-from local_stack import ministack_deliveries, ministack_step_functions
+from local_stack import (
+    ministack_deliveries,
+    ministack_limits,
+    ministack_recursion,
+    ministack_step_functions,
+)
 
 __all__ = ["SANDBOXES_PER_FUNCTION"]
 
@@ -117,4 +124,6 @@ if __name__ == "__main__":
     _tell_leading_keys()
     ministack_step_functions.mend()
     ministack_deliveries.extend()
+    ministack_recursion.extend()
+    ministack_limits.extend()
     app.main()

@@ -4,10 +4,13 @@
 2. A state that waits fails when the function it calls fails; MiniStack waits on, until the state's time is up.
 3. A state that is tried again gets a new token; MiniStack gives it the old one.
 4. A state that does not wait has no token; MiniStack leaves it that of the state before.
-5. The branches of a Parallel have a context each; MiniStack's share one, so that one calls with the other's state and token.
+5. A state without a heartbeat for HeartbeatSeconds fails with States.HeartbeatTimeout, which a Retry or Catch for
+   States.Timeout takes as well; MiniStack does not look at heartbeats.
+6. The branches of a Parallel have a context each; MiniStack's share one, so that one calls with the other's state and token.
 """
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,6 +19,7 @@ from ministack.services import stepfunctions  # type: ignore[import-untyped]
 
 __all__ = ["mend"]
 
+_HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"
 _CONTEXT = ("Execution", "Map", "State", "StateMachine", "Task")
 
 
@@ -31,6 +35,7 @@ def mend() -> None:
     """Patch the module, before MiniStack serves anything."""
     _pass_the_whole_context()
     _fail_with_the_function()
+    _expire_heartbeats()
     _give_each_attempt_its_token()
     _give_each_branch_its_context()
 
@@ -75,6 +80,44 @@ def _fail_with_the_function() -> None:
 
     stepfunctions._call_lambda = call_or_fail  # noqa: SLF001
     stepfunctions._invoke_with_callback = wait_or_fail  # noqa: SLF001
+
+
+def _expire_heartbeats() -> None:
+    wait: Callable[..., Any] = stepfunctions._invoke_with_callback  # noqa: SLF001
+    beat: Callable[..., Any] = stepfunctions._send_task_heartbeat  # noqa: SLF001
+    matches: Callable[..., bool] = stepfunctions._error_matches  # noqa: SLF001
+
+    def wait_with_heartbeats(resource: str, effective: Any, token: str, state: Any) -> Any:
+        if seconds := state.get("HeartbeatSeconds"):
+            threading.Thread(target=_expire_without_heartbeat, args=(token, seconds), daemon=True).start()
+        return wait(resource, effective, token, state)
+
+    def note_heartbeat(data: Mapping[str, Any]) -> Any:
+        if task := stepfunctions._task_tokens.get(data.get("taskToken")):  # noqa: SLF001
+            task["beat_at"] = time.monotonic()
+        return beat(data)
+
+    def matches_as_timeout(error_equals: list[str], error: str) -> bool:
+        if error == _HEARTBEAT_TIMEOUT and "States.Timeout" in error_equals:
+            return True
+        return matches(error_equals, error)
+
+    stepfunctions._invoke_with_callback = wait_with_heartbeats  # noqa: SLF001
+    stepfunctions._send_task_heartbeat = note_heartbeat  # noqa: SLF001
+    stepfunctions._error_matches = matches_as_timeout  # noqa: SLF001
+
+
+def _expire_without_heartbeat(token: str, seconds: float) -> None:
+    last, pause = time.monotonic(), seconds
+    while pause > 0:
+        time.sleep(pause)
+        task = stepfunctions._task_tokens.get(token)  # noqa: SLF001
+        if task is None or task["event"].is_set():
+            return
+        last = max(last, task.get("beat_at", last))
+        pause = last + seconds - time.monotonic()
+    task["error"] = {"Error": _HEARTBEAT_TIMEOUT, "Cause": f"no heartbeat for {seconds} seconds"}
+    task["event"].set()
 
 
 def _give_each_attempt_its_token() -> None:

@@ -1,0 +1,232 @@
+"""What AWS stops or refuses and MiniStack as published does not: loops, silent tasks, and what is too large."""
+
+import json
+import uuid
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local_stack.aws import LocalAws
+from polling import until
+
+HOPS = 16  # the invocations of one function in a chain that Lambda runs
+
+
+@pytest.mark.guarantee(42)
+@pytest.mark.parametrize("through", ["queue", "topic", "bucket"])
+def test_the_17th_invocation_of_a_chain_is_not_run_and_its_event_put_aside(probe, through):
+    """A message goes to its queue's dead-letter queue, an event of a topic or bucket to the on-failure destination."""
+    chain = uuid.uuid4().hex
+    _begin(probe, "Terminate", through, chain)
+    letter = until("the event put aside", lambda: _put_aside(probe, chain), seconds=60)
+    assert _hops(probe, chain) == list(range(1, HOPS + 1))
+    assert _dropped(probe)
+    assert "17" in letter
+
+
+@pytest.mark.guarantee(42)
+def test_a_function_that_says_so_may_run_in_a_loop(probe):
+    """`RecursiveLoop: Allow`, as a property of the function in the template."""
+    chain = uuid.uuid4().hex
+    _begin(probe, "Allow", "queue", chain)
+    until("20 hops", lambda: len(_hops(probe, chain)) == 20, seconds=60)
+    assert _put_aside(probe, chain) is None
+
+
+def test_a_stack_by_name_is_authorised_by_an_arn_that_ends_in_anything(probe):
+    """DescribeStacks by name: a policy for the stack's full id refuses it, one for stack/<name>/* allows it."""
+    cloudformation = probe.aws.client("cloudformation")
+    stack_id = cloudformation.describe_stacks(StackName="probe")["Stacks"][0]["StackId"]
+    assert _describe_as(probe, stack_id, "probe") == "AccessDenied"
+    assert _describe_as(probe, f"{stack_id.rpartition('/')[0]}/*", "probe") == "probe"
+
+
+def test_a_state_without_a_heartbeat_fails_as_timed_out(probe):
+    """A Catch for States.Timeout takes it; its error says that it was the heartbeat."""
+    name, marker, state = f"silent-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex, _waiting(probe)
+    state |= {"HeartbeatSeconds": 1, "Catch": [{"ErrorEquals": ["States.Timeout"], "Next": "Caught"}]}
+    execution = _started(probe, name, marker, state)
+    description = until("the end", lambda: _ended(probe, execution), seconds=30)
+    assert json.loads(description["output"])["Error"] == "States.HeartbeatTimeout"
+
+
+def test_a_state_with_heartbeats_waits_on(probe):
+    """Three of them, each within HeartbeatSeconds, outlast it; without the next one it fails."""
+    name, marker, state = f"beating-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex, _waiting(probe)
+    state |= {
+        "HeartbeatSeconds": 2,
+        "Catch": [{"ErrorEquals": ["States.HeartbeatTimeout"], "Next": "Caught"}],
+    }
+    execution = _started(probe, name, marker, state)
+    [told] = until("the call", lambda: probe.seen(marker), seconds=20)
+    token = told["event"]["context"]["Task"]["Token"]
+    states = probe.aws.client("stepfunctions")
+    beats = iter(range(1000))
+
+    def beat():
+        states.send_task_heartbeat(taskToken=token)
+        return next(beats) >= 30  # ten a second: longer than HeartbeatSeconds
+
+    until("30 heartbeats", beat, seconds=60)
+    assert _ended(probe, execution) is None
+    states.send_task_success(taskToken=token, output="{}")
+    assert until("the end", lambda: _ended(probe, execution), seconds=30)["status"] == "SUCCEEDED"
+
+
+def test_settings_of_more_than_four_kilobytes_are_refused(probe):
+    """All environment variables of a function together, as Lambda measures them: as JSON."""
+    assert _deploy_function(probe, "fits", "x" * (4096 - len('{"A":""}'))) == "CREATE_COMPLETE"
+    assert _deploy_function(probe, "large", "x" * (4097 - len('{"A":""}'))).startswith("ROLLBACK")
+
+
+def _code(call):
+    with pytest.raises(ClientError) as refused:
+        call()
+    return refused.value.response["Error"]["Code"]
+
+
+def test_payloads_that_are_too_large_are_refused(probe):
+    """Each limit as AWS documents it, by AWS's own error; a byte or an entry less is taken elsewhere in these tests."""
+    lambda_, sqs = probe.aws.client("lambda"), probe.aws.client("sqs")
+    events, dynamodb = probe.aws.client("events"), probe.aws.client("dynamodb")
+    function, queue, table = probe.outputs["Recorder"], probe.outputs["Dead"], probe.outputs["Table"]
+    megabyte, entry = "x" * 1024 * 1024, {"Source": "quiet", "DetailType": "Test"}
+    keys = [{"id": {"S": str(number)}} for number in range(101)]
+    small = [{"Id": str(number), "MessageBody": "x"} for number in range(11)]
+    halves = [{"Id": str(number), "MessageBody": megabyte[: 1024 * 512 + 1]} for number in range(2)]
+    writes = [{"Put": {"TableName": table, "Item": key}} for key in keys]
+    assert [
+        _code(lambda: lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=f'"{megabyte}"')),
+        _code(lambda: lambda_.invoke(FunctionName=function, Payload=f'"{megabyte * 6}"')),
+        _code(lambda: sqs.send_message(QueueUrl=queue, MessageBody=megabyte + "x")),
+        _code(lambda: sqs.send_message_batch(QueueUrl=queue, Entries=halves)),
+        _code(lambda: sqs.send_message_batch(QueueUrl=queue, Entries=small)),
+        _code(lambda: events.put_events(Entries=[entry | {"Detail": json.dumps({"x": megabyte})}])),
+        _code(lambda: dynamodb.put_item(TableName=table, Item=keys[0] | {"x": {"S": "x" * 400 * 1024}})),
+        _code(lambda: dynamodb.batch_get_item(RequestItems={table: {"Keys": keys}})),
+        _code(lambda: dynamodb.transact_write_items(TransactItems=writes)),
+    ] == [
+        "RequestTooLargeException",
+        "RequestTooLargeException",
+        "InvalidParameterValue",
+        "AWS.SimpleQueueService.BatchRequestTooLong",
+        "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
+        "ValidationException",
+        "ValidationException",
+        "ValidationException",
+        "ValidationException",
+    ]
+
+
+def test_answers_for_a_task_that_are_too_large_are_refused(probe):
+    """262,144 bytes of output, 32,768 of a cause: refused before the token is looked at."""
+    states = probe.aws.client("stepfunctions")
+    output = json.dumps("x" * 262_142)
+    assert _code(lambda: states.send_task_success(taskToken="none", output=output)) == "TaskDoesNotExist"
+    assert (
+        _code(lambda: states.send_task_success(taskToken="none", output=f"{output} "))
+        == "ValidationException"
+    )
+    cause = "x" * 32_769
+    assert _code(lambda: states.send_task_failure(taskToken="none", cause=cause)) == "ValidationException"
+
+
+def _begin(probe, kind, through, chain):
+    told = {"chain": chain, "hop": 1}
+    match through:
+        case "queue":
+            url = probe.outputs["WorkQueueTemplate"].replace("work-{name}", f"loop-{kind}")
+            probe.aws.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(told))
+        case "topic":
+            arn = probe.outputs["Topic"].rpartition(":")[0] + f":probe-loop-{kind}"
+            probe.aws.client("sns").publish(TopicArn=arn, Message=json.dumps(told))
+        case "bucket":
+            probe.aws.client("s3").put_object(Bucket=probe.outputs["LoopBucket"], Key=f"{chain}/1", Body=b"")
+
+
+def _hops(probe, chain):
+    return sorted(told["hop"] for told in probe.seen(chain))
+
+
+def _put_aside(probe, chain):
+    return next((one["Body"] for one in probe.take(probe.outputs["Dead"]) if chain in one["Body"]), None)
+
+
+def _dropped(probe):
+    metrics = probe.aws.client("cloudwatch").list_metrics(
+        Namespace="AWS/Lambda", MetricName="RecursiveInvocationsDropped"
+    )["Metrics"]
+    return [
+        one
+        for one in metrics
+        if {"Name": "FunctionName", "Value": "probe-looper-Terminate"} in one["Dimensions"]
+    ]
+
+
+def _describe_as(probe, resource, stack):
+    """What a user with this one permission is answered: the stack's name, or the error's."""
+    iam, name = probe.aws.client("iam"), f"user-{uuid.uuid4().hex[:8]}"
+    statement = {"Effect": "Allow", "Action": "cloudformation:DescribeStacks", "Resource": resource}
+    iam.create_user(UserName=name)
+    iam.put_user_policy(
+        UserName=name,
+        PolicyName="only",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    credentials = (key["AccessKeyId"], key["SecretAccessKey"])
+    client = LocalAws(probe.aws.endpoint_url, credentials=credentials).client("cloudformation")
+    try:
+        return client.describe_stacks(StackName=stack)["Stacks"][0]["StackName"]
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+
+
+def _waiting(probe):
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+        "Parameters": {
+            "FunctionName": probe.outputs["Recorder"],
+            "Payload": {"marker.$": "$.marker", "context.$": "$$"},
+        },
+        "End": True,
+    }
+
+
+def _started(probe, name, marker, state):
+    states = probe.aws.client("stepfunctions")
+    definition = {"StartAt": "Wait", "States": {"Wait": state, "Caught": {"Type": "Pass", "End": True}}}
+    machine = states.create_state_machine(
+        name=name, roleArn=probe.outputs["StatesRole"], definition=json.dumps(definition)
+    )["stateMachineArn"]
+    started = states.start_execution(stateMachineArn=machine, input=json.dumps({"marker": marker}))
+    return started["executionArn"]
+
+
+def _ended(probe, execution):
+    description = probe.aws.client("stepfunctions").describe_execution(executionArn=execution)
+    return description if description["status"] != "RUNNING" else None
+
+
+def _deploy_function(probe, name, value):
+    cloudformation = probe.aws.client("cloudformation")
+    function = {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "Runtime": "python3.13",
+            "Handler": "index.handler",
+            "Role": "arn:aws:iam::000000000000:role/any",
+            "Code": {"ZipFile": "def handler(event, context): pass"},
+            "Environment": {"Variables": {"A": value}},
+        },
+    }
+    cloudformation.create_stack(
+        StackName=name, TemplateBody=json.dumps({"Resources": {"Function": function}})
+    )
+
+    def status():
+        found = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+        return None if found.endswith("_IN_PROGRESS") else found
+
+    return until("the stack", status, seconds=30)
