@@ -13,6 +13,7 @@ from gateway_cli.check.commands import check
 from gateway_cli.choice import Age, Filters
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.filter_names import refuse_unknown_environment
+from gateway_cli.groups import Group
 from gateway_cli.held.requests import release_all
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.remainders import Remainder, remainders, waiting_states
@@ -30,7 +31,7 @@ _name = click.argument("name", metavar="NAME")
 _by = click.option("--by", metavar="NAME", help="Who does it; else the caller's ARN.")
 
 
-@click.group()
+@click.group(cls=Group)
 def environments() -> None:
     """List the environments, pause and resume one, or drain it before it is removed.
 

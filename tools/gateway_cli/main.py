@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from gateway_cli.groups import Group
 from mwaa_gateway import __version__
 
 __all__ = ["cli", "main"]
@@ -57,7 +58,7 @@ _GROUPS: Final[Mapping[str, _Lazy]] = {
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-class _LazyGroups(click.Group):
+class _LazyGroups(Group):
     """A group whose subcommands are imported when one of them is run; to list them takes no import."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

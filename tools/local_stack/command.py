@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from gateway_cli.groups import Group
 from local_stack.demo import apply_own_rules, run_demo
 from local_stack.gateway_stack import project_root
 from local_stack.lock import StackLock, wait_for_end
@@ -134,7 +135,7 @@ def _check_transports(text: str, environments: Mapping[str, str]) -> None:
         raise click.UsageError(f"--transports {unknown[0]}: there is no such --environment")
 
 
-@click.group()
+@click.group(cls=Group)
 def local() -> None:
     """Run the whole gateway on this machine: template.yaml itself, AWS by MiniStack, and real Airflow."""
 

@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from gateway_cli.connection import Connection, gateway_options
+from gateway_cli.groups import Group
 from gateway_cli.output import Refused, print_json
 
 __all__ = ["claim_check"]
 
 
-@click.group("claim-check")
+@click.group("claim-check", cls=Group)
 def claim_check() -> None:
     """Give DAGs access to confs that are too large to be passed.
 

@@ -25,6 +25,7 @@ from gateway_cli.dlq.redrive import purge as purge_letters
 from gateway_cli.dlq.redrive import redrive as redrive_letters
 from gateway_cli.dlq.remedies import REMEDIES
 from gateway_cli.filter_names import refuse_unknown_names, say_nothing_matches
+from gateway_cli.groups import Group
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.output import output_option, print_json, print_note, print_table
 
@@ -33,7 +34,7 @@ __all__ = ["dlq"]
 _filters = filter_options("died", "dag_missing")
 
 
-@click.group()
+@click.group(cls=Group)
 def dlq() -> None:
     """Look at what is dead, send it again once its cause is mended, or put it away.
 

@@ -17,6 +17,7 @@ from gateway_cli.choice import (
     told,
 )
 from gateway_cli.connection import Connection, gateway_options
+from gateway_cli.groups import Group
 from gateway_cli.held.requests import cancel as cancel_requests
 from gateway_cli.held.requests import chosen, ledger_rows
 from gateway_cli.held.requests import release as release_requests
@@ -28,7 +29,7 @@ __all__ = ["held"]
 _filters = filter_options("were held", "rule_disabled")
 
 
-@click.group()
+@click.group(cls=Group)
 def held() -> None:
     """Look at what is held, let it run, or cancel it.
 

@@ -11,6 +11,7 @@ import click
 from gateway_cli.choice import ask
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.documents.yaml_documents import write_yaml
+from gateway_cli.groups import Group
 from gateway_cli.namespaces.store import StoredNamespace
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, who
 from gateway_cli.rules.files import Mistake, read_documents
@@ -27,7 +28,7 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask, though rules stop m
 _name = click.argument("name", metavar="NAMESPACE")
 
 
-@click.group()
+@click.group(cls=Group)
 def namespaces() -> None:
     """Say which sources, environments and DAGs the rules of each team may name.
 

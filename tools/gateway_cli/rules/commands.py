@@ -8,6 +8,7 @@ import click
 from gateway_cli.choice import ask
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.documents.yaml_documents import write_yaml
+from gateway_cli.groups import Group
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.file_commands import apply, plan, validate
@@ -24,7 +25,7 @@ from mwaa_gateway.rules import parse_rule
 __all__ = ["rules"]
 
 
-@click.group()
+@click.group(cls=Group)
 def rules() -> None:
     """Write, try, apply, follow and take back the rules that turn events into DAG runs.
 

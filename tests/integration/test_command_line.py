@@ -1,0 +1,56 @@
+"""The command line as a shell meets it: misspelt words, and completion."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from integration.shell import shell
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("rule list", "No such command 'rule'. Did you mean 'rules'?"),
+        ("rules lst", "No such command 'lst'. Did you mean 'list'?"),
+        ("dlq redriv --all", "Did you mean 'redrive'?"),
+        ("held relese", "Did you mean 'release'?"),
+        ("environments puase x", "Did you mean 'pause'?"),
+        ("namespaces lists", "Did you mean 'list'?"),
+        ("local dem", "Did you mean 'demo'?"),
+        ("dlq list --enviroment x", "Did you mean --environment?"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_the_one_that_was_meant(words: str, said: str) -> None:
+    """In every group, and for options; nothing is run, and the exit code is that of a wrong command line."""
+    told = shell(*words.split())
+    assert (2, True) == (told.exit_code, said in told.stderr), told.stderr
+
+
+def test_what_is_near_nothing_suggests_nothing() -> None:
+    """A wrong suggestion is worse than none."""
+    told = shell("rules", "xyzzy")
+    assert (2, False) == (told.exit_code, "Did you mean" in told.stderr)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_bash_completes_commands_and_options() -> None:
+    """By the line that the README gives; bash itself asks."""
+    script = """
+    eval "$(_MWAA_GATEWAY_COMPLETE=bash_source mwaa-gateway)"
+    COMP_WORDS=(mwaa-gateway dlq red); COMP_CWORD=2; _mwaa_gateway_completion mwaa-gateway; echo "${COMPREPLY[@]}"
+    COMPREPLY=(); COMP_WORDS=(mwaa-gateway rules list --out); COMP_CWORD=3
+    _mwaa_gateway_completion mwaa-gateway; echo "${COMPREPLY[@]}"
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    told = subprocess.run(
+        ["bash", "-c", script],  # noqa: S607 - the bash that the person uses
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ["redrive", "--output"] == told.stdout.split()
