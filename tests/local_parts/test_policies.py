@@ -199,7 +199,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             aws,
             template_file=ROOT / "template.yaml",
             stack_name=STACK,
-            parameters={"Environments": "analytics"},
+            parameters={"Environments": "analytics", "Transports": "cli"},
             python=ROOT / ".venvs" / "lambda" / "bin" / "python",
             state_folder=folder,
             environment={},

@@ -40,6 +40,12 @@ PSEUDO_PARAMETERS = {
 # A value for every optional parameter.
 EVERYTHING = {
     "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:on-call",
+    "IngressConcurrency": "50",
+    "PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
+    "RolePath": "/teams/data/",
+    "S3Events": "acme-landing,acme-uploads",
+    "StateMachines": "arn:aws:states:eu-central-1:123456789012:stateMachine:nightly",
+    "TopicPublishers": "s3.amazonaws.com,cloudwatch.amazonaws.com",
     "EventQueueArns": "arn:aws:sqs:eu-central-1:123456789012:s3-uploads,arn:aws:sqs:eu-central-1:123456789012:partner_files",
     "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/7c1d9a52-5a0e-4f5c-9a49-c54c4c4e5b1b",
     "LandingBucketName": "acme-landing",
@@ -124,6 +130,12 @@ def _as_set(one_or_many: Any) -> frozenset[str]:
     return frozenset([one_or_many] if isinstance(one_or_many, str) else one_or_many)
 
 
+def _part(values: list[str], index: int) -> str:
+    """One of several; of what only AWS knows, such as the parts of an ARN, say which."""
+    only_aws_knows = len(values) == 1 and values[0].startswith("<")
+    return f"{values[0]}[{index}]" if only_aws_knows else values[index]
+
+
 _NOTHING = object()
 
 
@@ -163,7 +175,7 @@ class _Resolver:
             "Ref": self._named,
             "Fn::GetAtt": lambda path: f"<{path[0]}.{path[1]}>",
             "Fn::Sub": self._substitute,
-            "Fn::Select": lambda given: self._value(given[1])[given[0]],
+            "Fn::Select": lambda given: _part(self._value(given[1]), given[0]),
             # Delimiters are plain text: CloudFormation documents functions for the list and the source alone.
             "Fn::Join": lambda given: given[0].join(map(str, self._value(given[1]))),
             "Fn::Split": lambda given: self._value(given[1]).split(given[0]),

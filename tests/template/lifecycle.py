@@ -55,6 +55,8 @@ OTHER_VALUES: Mapping[str, str] = {
     "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/0f0e0d0c-5a0e-4f5c-9a49-c54c4c4e5b1b",
     "LandingBucketName": "acme-uploads",
     "MwaaEnvironmentName": "acme-test-{environment}",
+    "RolePath": "/platform/",
+    "S3Events": "none",
     "SlotsPerEnvironment": "4",
     "TaskDags": "legacy/*",
     "Transports": "cli",
@@ -80,6 +82,14 @@ REVIEWED: Mapping[str, str] = {
     "LandingBucketName": (
         "The old bucket stays with its objects, without its policy and the right to invoke the gateway: uploads to it start "
         "nothing any more."
+    ),
+    "RolePath": (
+        "New roles and policies, under the new path. A policy that somebody has attached cannot be deleted: detach the "
+        "three policies of the outputs first, and attach the new ones afterwards."
+    ),
+    "S3Events": (
+        "`none` takes no S3 event from the default bus any more: what happens meanwhile starts nothing, and does not come "
+        "later."
     ),
     "StepFunctionsTasks": (
         "`false` deletes the watch queues, so nobody answers the states that wait: run "

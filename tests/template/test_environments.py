@@ -19,6 +19,7 @@ PARTS = {
     "DoctorPolicy",
     "AcceptedNotRunnableAlarm",
     "CallbacksRule",
+    "ExecutionsFailedAlarm",
     "ExecutionsRule",
     "OutcomeUnknownAlarm",
     "RunWatcherErrorsAlarm",

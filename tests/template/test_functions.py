@@ -348,10 +348,42 @@ def test_the_share_of_slots_leaves_room_for_people(source):
     assert (slots["MinValue"], slots["Default"], slots["MaxValue"]) == (2, 3, 4)
 
 
-def test_no_concurrency_is_reserved(deployed):
+def test_no_concurrency_is_reserved(expand):
     """The poller does not know about it: throttled messages burn their receives and end in the DLQ unread."""
-    for function in deployed.of_type("AWS::Lambda::Function").values():
+    for function in expand("analytics").of_type("AWS::Lambda::Function").values():
         assert "ReservedConcurrentExecutions" not in function
+
+
+def test_ingress_may_be_kept_from_the_accounts_concurrency(expand):
+    """What a source invokes, each function by itself; a queue's poller does not know reserved concurrency."""
+    functions = expand("analytics", IngressConcurrency="50").of_type("AWS::Lambda::Function")
+    reserved = {
+        name: function["ReservedConcurrentExecutions"]
+        for name, function in functions.items()
+        if "ReservedConcurrentExecutions" in function
+    }
+    assert reserved == dict.fromkeys(INVOKED_BY_A_SOURCE, 50)
+
+
+def test_how_long_dispatchers_try_and_wait(deployed):
+    """A day from the first attempt, a quarter of an hour for a DAG that is not there, and pauses seen within seconds."""
+    variables = _variables(deployed, "dispatcheranalytics")
+    assert {
+        name: variables[name]
+        for name in ("MAXIMUM_EVENT_AGE_SECONDS", "DAG_MISSING_GRACE_SECONDS", "BRAKE_REFRESH_SECONDS")
+    } == {
+        "MAXIMUM_EVENT_AGE_SECONDS": "86400",
+        "DAG_MISSING_GRACE_SECONDS": "900",
+        "BRAKE_REFRESH_SECONDS": "5",
+    }
+
+
+def test_without_tracing_nothing_may_be_traced(expand):
+    """PassThrough is what Lambda does by itself: it makes no trace of its own."""
+    template = expand("analytics", XRayTracing="false")
+    for function in template.of_type("AWS::Lambda::Function").values():
+        assert function["TracingConfig"] == {"Mode": "PassThrough"}
+    assert "xray:" not in str(template.resources)
 
 
 def test_only_who_asks_airflow_joins_the_vpc_and_only_when_told(expand):

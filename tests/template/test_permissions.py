@@ -508,6 +508,23 @@ def test_what_an_operator_may_do(expand):
     }
 
 
+@pytest.mark.parametrize(
+    ("boundary", "path"), [("", "/"), (EVERYTHING["PermissionsBoundary"], "/teams/data/")]
+)
+def test_roles_are_bounded_and_lie_where_an_account_asks_for_it(expand, boundary, path):
+    """Many accounts let a deployer make such roles only. A policy has a path, and no boundary."""
+    template = expand("analytics", "legacy", PermissionsBoundary=boundary, RolePath=path)
+    roles = template.of_type("AWS::IAM::Role")
+    assert len(roles) >= 9
+    for role in roles.values():
+        assert role.get("PermissionsBoundary", "") == boundary
+        assert role.get("Path", "/") == path
+    policies = template.of_type("AWS::IAM::ManagedPolicy").values()
+    assert {policy.get("Path", "/") for policy in policies} == {path}
+    # A path that is not changed is not written: CloudFormation would replace what an older version made without one.
+    assert ("Path" in str(template.resources["OperatorPolicy"])) == (path != "/")
+
+
 def test_services_may_call_functions_for_one_source_of_this_account(expand):
     """The confused deputy: each permission names one source. The account stands beside a bucket's ARN, which has none."""
     permissions = expand("analytics", LandingBucketName="acme-landing").of_type("AWS::Lambda::Permission")

@@ -1,8 +1,13 @@
 """Where events come from, and what happens to those that cannot be delivered."""
 
+import re
+
 import pytest
+from ministack.core import iam_evaluator
 
 from template.expansion import EVERYTHING
+
+ACCOUNT, OTHER = "123456789012", "999999999999"
 
 
 def test_the_gateways_bus_delivers_everything_of_this_account_but_its_own(deployed):
@@ -22,6 +27,109 @@ def test_the_default_bus_delivers_what_s3_says(deployed):
     assert rule["EventPattern"]["source"] == ["aws.s3"]
     assert rule["EventPattern"]["account"] == ["123456789012"]
     assert {"Object Created", "Object Deleted"} <= set(rule["EventPattern"]["detail-type"])
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [("all", None), ("acme-landing", ["acme-landing"]), ("one-a,two-b", ["one-a", "two-b"])],
+)
+def test_s3s_events_are_taken_of_all_buckets_or_of_those_named(expand, given, names):
+    """EventBridge itself leaves the others out: an event that matches no rule costs nothing."""
+    pattern = expand("analytics", S3Events=given).of_type("AWS::Events::Rule")["DefaultBusRule"][
+        "EventPattern"
+    ]
+    assert pattern.get("detail") == ({"bucket": {"name": names}} if names else None)
+
+
+def test_s3s_events_need_not_be_taken_from_the_default_bus_at_all(expand):
+    """Then neither rule nor permission, nor an alarm, nor a mention of them is there."""
+    template = expand("analytics", S3Events="none")
+    assert [name for name in template.resources if name.startswith("DefaultBus")] == []
+    assert "<DefaultBus" not in str(template.resources)
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted"),
+    [("all", True), ("none", True), ("acme-landing", True), ("", False), ("Acme", False), ("acme-*", False)],
+)
+def test_what_is_no_bucket_is_refused_before_the_deploy(source, given, accepted):
+    """An event pattern takes a name as it is: a `*` in it would match no bucket."""
+    assert bool(re.search(source["Parameters"]["S3Events"]["AllowedPattern"], given)) == accepted
+
+
+def test_watchers_hear_of_the_ends_of_the_executions_they_are_to(expand):
+    """Of all state machines of the account, or of those named; in the ARN's very words."""
+    machine = EVERYTHING["StateMachines"]
+    for given, expected in (("all", None), (machine, [machine])):
+        rules = expand("analytics", "legacy", StateMachines=given).of_type("AWS::Events::Rule")
+        for environment in ("analytics", "legacy"):
+            pattern = rules[f"ExecutionsRule{environment}"]["EventPattern"]
+            assert pattern["detail"]["status"] == ["ABORTED", "FAILED", "TIMED_OUT"]
+            assert pattern["detail"].get("stateMachineArn") == expected
+
+
+SERVICES = "s3.amazonaws.com,cloudwatch.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("publishers", "service", "sent", "allowed"),
+    [
+        # S3 sends the account, as a bucket's ARN holds none; CloudWatch sends both; some services the ARN alone.
+        (
+            SERVICES,
+            "s3.amazonaws.com",
+            {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": "arn:aws:s3:::acme"},
+            True,
+        ),
+        (
+            SERVICES,
+            "s3.amazonaws.com",
+            {"aws:SourceAccount": OTHER, "aws:SourceArn": "arn:aws:s3:::acme"},
+            False,
+        ),
+        (SERVICES, "s3.amazonaws.com", {"aws:SourceArn": "arn:aws:s3:::acme"}, False),
+        (
+            SERVICES,
+            "cloudwatch.amazonaws.com",
+            {"aws:SourceArn": f"arn:aws:cloudwatch:eu-central-1:{ACCOUNT}:alarm:a"},
+            True,
+        ),
+        (
+            SERVICES,
+            "cloudwatch.amazonaws.com",
+            {"aws:SourceArn": f"arn:aws:cloudwatch:eu-central-1:{OTHER}:alarm:a"},
+            False,
+        ),
+        (
+            SERVICES,
+            "events.amazonaws.com",
+            {"aws:SourceArn": f"arn:aws:events:eu-central-1:{ACCOUNT}:rule/a"},
+            False,
+        ),
+        ("", "s3.amazonaws.com", {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": "arn:aws:s3:::acme"}, False),
+    ],
+)
+def test_services_that_are_named_may_publish_to_the_topic_for_this_account(
+    expand, publishers, service, sent, allowed
+):
+    """Whether they say so by their resource's ARN or by the account; others may not."""
+    policy = expand("analytics", TopicPublishers=publishers).of_type("AWS::SNS::TopicPolicy")["TopicPolicy"]
+    allowing = [
+        {**statement, "Resource": "topic"}
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow" and service in statement["Principal"]["Service"]
+    ]
+    request = iam_evaluator.EvalContext(
+        principal_arn=service,
+        principal_type="Service",
+        principal_account="",
+        action="sns:Publish",
+        resource_arn="topic",
+        region="eu-central-1",
+        service_context={key.lower(): value for key, value in sent.items()},
+    )
+    parsed = iam_evaluator.parse_policy_document({"Statement": allowing})
+    assert (iam_evaluator.evaluate(request, [parsed]).decision == "Allow") == allowed
 
 
 @pytest.mark.parametrize("rule", ["EventBusRule", "DefaultBusRule"])
