@@ -3,7 +3,7 @@
 It checks messages and batches of SQS and SNS, and items, reads and transactions of DynamoDB. Not these:
 
 1. Lambda: 4 KB for all environment variables of a function; 1 MB for an asynchronous payload, 6 MB for a synchronous one.
-2. EventBridge: 1 MB for the entries of a request.
+2. EventBridge: 1 MB for the entries of a request (older pages of its guide say 256 KB, which is the gateway's own limit).
 3. Step Functions: 262,144 bytes of a task's output, 32,768 of a failure's cause, 256 of its error.
 """
 

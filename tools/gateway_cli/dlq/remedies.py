@@ -66,8 +66,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "redrive.",
     LAMBDA_GAVE_UP: "The function failed until Lambda, and after it the ingress retry queue, gave up: mend what its text "
     "and log say, then redrive.",
-    EVENTBRIDGE_GAVE_UP: "EventBridge could not call the function, its text says why (mostly a permission that was "
-    "removed): deploy the stack again, then redrive.",
+    EVENTBRIDGE_GAVE_UP: "EventBridge could not call the function, or the bus could not use your KMS key; the text says "
+    "which. Deploy the stack again if a permission is missing, or let events.amazonaws.com use the key; then redrive.",
     SNS_GAVE_UP: "SNS could not call the function, its text says why (mostly a permission that was removed): deploy the "
     "stack again, then redrive.",
     UNKNOWN: "Nothing of the gateway writes such a message: see who may write to this queue, and purge this.",
