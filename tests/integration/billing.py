@@ -2,15 +2,16 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
-__all__ = ["Bill", "Meter", "PriceList", "read_units_of_keys", "units"]
+__all__ = ["Bill", "Meter", "PriceList", "log_bytes", "read_units_of_keys", "units"]
 
 # What one call comes to, of its parameters and its answer: units of what, and how many.
 Bill = Callable[[Any, Any], tuple[str, float]]
@@ -35,16 +36,30 @@ class Meter:
         def call(client: Any, operation: str, params: Any) -> Any:
             if operation in self.free:
                 return {}
-            answer = ask(client, operation, params)
             assert operation in self.bills, f"{operation} has no price here"
-            what, number = self.bills[operation](params, answer)
-            self.billed[what] += number
             self.asked[operation] = params
+            try:
+                answer = ask(client, operation, params)
+            except ClientError as error:
+                # A conditional write that is refused is billed, too, by the item that refused it.
+                if "Item" in error.response:
+                    self._bill(operation, params, {"Attributes": error.response["Item"]})
+                raise
+            self._bill(operation, params, answer)
             return answer
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(BaseClient, "_make_api_call", call)
             yield self.billed
+
+    def _bill(self, operation: str, params: Any, answer: Any) -> None:
+        what, number = self.bills[operation](params, answer)
+        self.billed[what] += number
+
+
+def log_bytes(lines: Iterable[str]) -> int:
+    """What CloudWatch Logs counts of log lines: their bytes, and 26 for each."""
+    return sum(len(line.encode()) + 26 for line in lines)
 
 
 def read_units_of_keys(params: Any, _answer: Any) -> tuple[str, float]:
@@ -80,7 +95,8 @@ class PriceList:
         rows = [f"| {of_one} | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
         for name in self.counted:
             cells = [
-                f"{one[name]:,.2f}".removesuffix(".00") if one[name] else "none" for one in columns.values()
+                f"{one[name]:,.{0 if one[name] >= 100 else 2}f}".removesuffix(".00") if one[name] else "none"
+                for one in columns.values()
             ]
             rows.append(f"| {name} | {' | '.join(cells)} |")
         cells = [f"**${self.dollars(one):,.{places}f}**" for one in columns.values()]

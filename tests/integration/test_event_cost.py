@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fakes.airflow import FakeAirflow
-from integration.billing import Bill, Meter, PriceList, read_units_of_keys, units
+from integration.billing import Bill, Meter, PriceList, log_bytes, read_units_of_keys, units
 from integration.functions import ROOT, Context, Queues, load
 
 PRICES = PriceList(
@@ -17,6 +17,7 @@ PRICES = PriceList(
         "SQS requests": 0.40,
         "DynamoDB write units": 0.625,
         "DynamoDB read units": 0.125,
+        "log bytes": 0.0005,  # 0.50 a GB
     }
 )
 EVENT = {
@@ -43,6 +44,35 @@ EVENT = {
         "reason": "PutObject",
     },
 }
+UPLOAD = EVENT["detail"]["object"]
+# The same upload as S3 tells a function directly.
+NOTIFICATION = {
+    "eventVersion": "2.1",
+    "eventSource": "aws:s3",
+    "awsRegion": EVENT["region"],
+    "eventTime": EVENT["time"],
+    "eventName": "ObjectCreated:Put",
+    "s3": {
+        "bucket": {"name": "acme-landing", "arn": EVENT["resources"][0]},
+        "object": {
+            "key": "both/routes.csv",
+            "size": UPLOAD["size"],
+            "eTag": UPLOAD["etag"],
+            "sequencer": UPLOAD["sequencer"],
+        },
+    },
+}
+# What Lambda itself writes to the log of a function that is traced, for each invocation.
+REQUEST_ID = "6a7e8feb-b491-4cf7-a9f1-bf3703467718"
+LAMBDAS_LINES = (
+    f"START RequestId: {REQUEST_ID} Version: $LATEST\n",
+    f"END RequestId: {REQUEST_ID}\n",
+    (
+        f"REPORT RequestId: {REQUEST_ID}\tDuration: 123.45 ms\tBilled Duration: 124 ms\tMemory Size: 512 MB\t"
+        "Max Memory Used: 128 MB\t\nXRAY TraceId: 1-674a1e2c-0123456789abcdef01234567\tSegmentId: 0123456789abcdef\t"
+        "Sampled: true\t\n"
+    ),
+)
 QUEUE_ARN = "arn:aws:sqs:eu-west-1:123456789012:collected"
 
 
@@ -134,43 +164,67 @@ def events(number: int, *, first: int = 0, source: str = "aws.s3") -> list[dict[
     ]
 
 
-def test_the_costs_in_the_readme_are_those_that_are_counted(gateway, queues: Queues) -> None:  # noqa: ARG001
-    """An event no rule matches, one that becomes a run, and the same ten at a time. The expected table is printed."""
+@pytest.mark.usefixtures("gateway")
+def test_the_costs_in_the_readme_are_those_that_are_counted(
+    queues: Queues, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An event no rule matches, one that becomes a run, one that comes twice, and ten at a time. Prints what is expected."""
     eventbridge, collected, dispatch = load("eventbridge_events"), load("queued_events"), load("dispatcher")
-    eventbridge.handler(events(1, first=1_000)[0], Context())  # the sandbox's first: it reads the rules
-    collected.handler(of_queue([json.dumps(events(1, first=1_001)[0])]), Context())
-    dispatch.handler(of_queue(messages(queues)[:1]), Context())
+    s3 = load("s3_events")
 
-    with billed() as unmatched:
-        eventbridge.handler(events(1, source="mwaa-gateway")[0], Context())
-        unmatched["Lambda invocations"] += 1
-    assert messages(queues) == []
-    columns = {"that no rule matches": unmatched}
-    uploads = of_queue([json.dumps(event) for event in events(10, first=10)])
-    for name, ingress, payload, runs in (
-        ("that becomes a run", eventbridge, events(1)[0], 1),
-        ("of ten from a queue", collected, uploads, 10),
-    ):
+    def invoked(function: Any, payload: dict[str, Any], polled: int = 0) -> Counter[str]:
+        """One invocation: its calls, its log, and so many requests of Lambda's to the queue it comes from."""
+        capsys.readouterr()
         with billed() as counted:
-            ingress.handler(payload, Context())
+            assert function.handler(payload, Context()) in (None, {"batchItemFailures": []})
         counted["Lambda invocations"] += 1
-        counted["SQS requests"] += 2 * (
-            ingress is collected
-        )  # Lambda's: ten messages received at once, and deleted
-        requests = messages(queues)
-        assert len(requests) == runs
-        for request in requests:
-            with billed() as one:
-                answer = dispatch.handler(of_queue([request]), Context())
-            assert answer == {"batchItemFailures": []}
-            counted.update(one)
-            counted["Lambda invocations"] += 1
-            counted["SQS requests"] += 2
-        columns[name] = Counter({what: units / runs for what, units in counted.items()})
+        counted["SQS requests"] += polled
+        counted["log bytes"] += log_bytes(
+            [*LAMBDAS_LINES, *capsys.readouterr().out.splitlines(keepends=True)]
+        )
+        return counted
 
-    assert columns["that becomes a run"]["DynamoDB write units"] <= 4  # two writes, of a row of up to 2 KB
+    def dispatched(expected: int) -> Counter[str]:
+        """Every request on the trigger queue, each received, dispatched and deleted."""
+        counted: Counter[str] = Counter()
+        requests = messages(queues)
+        assert len(requests) == expected
+        for request in requests:
+            counted.update(invoked(dispatch, of_queue([request]), polled=2))
+        return counted
+
+    eventbridge.handler(events(1, first=1_000)[0], Context())  # the sandbox's first: it reads the rules
+    s3.handler({"Records": [NOTIFICATION]}, Context())
+    collected.handler(of_queue([json.dumps(events(1, first=1_001)[0])]), Context())
+    for request in messages(queues):
+        dispatch.handler(of_queue([request]), Context())
+
+    both = events(1, first=2_000)[0]
+    both["detail"]["object"] |= {"key": "both/ways.csv", "sequencer": UPLOAD["sequencer"]}
+    direct = NOTIFICATION | {
+        "s3": NOTIFICATION["s3"] | {"object": NOTIFICATION["s3"]["object"] | {"key": "both/ways.csv"}}
+    }
+    uploads = of_queue([json.dumps(event) for event in events(10, first=10)])
+    unmatched = invoked(eventbridge, events(1, source="mwaa-gateway")[0])
+    assert messages(queues) == []
+    run = invoked(eventbridge, events(1)[0]) + dispatched(1)
+    two_routes = invoked(eventbridge, both) + invoked(s3, {"Records": [direct]}) + dispatched(2)
+    ten = invoked(collected, uploads, polled=2) + dispatched(10)  # received at once, and deleted
+
+    columns = {
+        "that no rule matches": unmatched,
+        "that becomes a run": run,
+        "an upload by both routes": two_routes,
+        "of ten from a queue": Counter({what: number / 10 for what, number in ten.items()}),
+    }
+    for counted in columns.values():
+        counted["log bytes"] = round(counted["log bytes"], -2)  # a word more in a line is no news
+    assert run["DynamoDB write units"] <= 4  # two writes, of a row of up to 2 KB
+    readme = (ROOT / "README.md").read_text()
     expected = PRICES.table("for one event", "a million events", columns, places=2)
-    assert expected in (ROOT / "README.md").read_text(), expected
+    assert expected in readme, expected
+    foreign = f"ten million such events cost ${10 * PRICES.dollars(unmatched):,.2f} a month"
+    assert foreign in " ".join(readme.split()), foreign
 
 
 def messages(queues: Queues) -> list[str]:
