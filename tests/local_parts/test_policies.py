@@ -104,8 +104,9 @@ OPERATES = [
     ("environments pause analytics", "paused"),
     ("environments resume analytics", "running"),
 ]
-EXIT_CODES = {"rules plan": 2, "environments drain": 1}
-COMMANDS = {WRITER: [*LOOKS, *WRITES_RULES], OPERATOR: [*LISTS, *OPERATES], READER: [*LOOKS, *LISTS]}
+CHECKS = [("environments check", "analytics")]  # there is no MWAA here: it finds that
+EXIT_CODES = {"rules plan": 2, "environments drain": 1, "environments check": 1}
+COMMANDS = {WRITER: [*LOOKS, *WRITES_RULES], OPERATOR: [*LISTS, *OPERATES, *CHECKS], READER: [*LOOKS, *LISTS]}
 
 
 @dataclass(frozen=True, slots=True)

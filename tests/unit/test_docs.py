@@ -108,6 +108,21 @@ def test_the_conf_shown_to_dag_authors_has_every_key_of_its_origin() -> None:
     assert written == set(shown["mwaa_gateway"])
 
 
+def test_the_security_page_says_what_holders_of_a_policy_may_do() -> None:
+    """A row for each policy of the stack's outputs, and as many attributes of a request as an operator may change."""
+    template, page = ((ROOT / name).read_text() for name in ("template.yaml", "SECURITY.md"))
+    policies = re.findall(r"^  (\w+Policy)Arn:$", template, re.MULTILINE)
+    assert len(policies) == 3
+    for policy in policies:
+        assert f"| whoever holds `{policy}` |" in page
+    [attributes] = re.findall(r'"dynamodb:Attributes":\n((?: +- \w+\n)+)', template)
+    changed = attributes.replace("-", "").split()
+    keys = {"event", "request"}
+    assert keys < set(changed)
+    numbers = {8: "eight", 9: "nine", 10: "ten", 11: "eleven"}
+    assert f"the {numbers[len(set(changed) - keys)]} attributes that say how it stands" in page
+
+
 def commands(group: click.Group, *path: str) -> Iterator[str]:
     """Every command of a group, by its words."""
     for name, command in group.commands.items():
