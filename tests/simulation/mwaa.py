@@ -38,6 +38,7 @@ class Response:
         self.status_code = status
         self.body = body
         self.cookies = NO_COOKIES
+        self.headers: dict[str, str] = {}
         self.raw = SimpleNamespace(read=lambda _size, decode_content: body)  # noqa: ARG005
 
     def __enter__(self) -> Self:
