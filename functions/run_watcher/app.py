@@ -1,4 +1,4 @@
-"""One environment's watch queue: each batch is a round among the runs that somebody waits for."""
+"""One environment's watch queue: each batch starts a round among the runs that states wait for."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.observability import logger
-from mwaa_gateway.observability.rounds import report_round
-from mwaa_gateway.rounds import have_another
+from mwaa_gateway.observability.rounds import report_round, report_unreadable
+from mwaa_gateway.rounds import rests_after
 from mwaa_gateway.watch_notices import read_notices
 from mwaa_gateway.wiring.run_watcher import run_watcher
 
@@ -16,27 +16,23 @@ RETRY_SECONDS = 10
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001  Lambda passes both
-    """Make a round, and have another one made while anything is watched; the batch comes again when that fails."""
+    """Make a round, and let a message rest for the next one while a state waits; if it fails, the batch comes again."""
     function = run_watcher()
     records = event["Records"]
-    notices = read_notices([record["body"] for record in records])
+    notices = read_notices(records)
+    report_unreadable(notices, function.settings.environment)
     try:
         made = function.watcher.round(
             ended_executions=notices.ended_executions, ended_runs=notices.ended_runs
         )
-        comes_again = have_another(
-            made,
-            notices,
-            environment=function.settings.environment,
-            now=function.now(),
-            queue=function.queue,
-            resting=function.visibility,
-            receipt_handle=records[0]["receiptHandle"],
-        )
     except Unavailable as error:
-        logger.warning("the round is made again: %s", error)
+        logger.warning("the round failed and is made again in %s seconds: %s", RETRY_SECONDS, error)
         for record in records:
             function.give_back(record["receiptHandle"], RETRY_SECONDS)
         return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
     report_round(made, function.settings.environment)
-    return {"batchItemFailures": [{"itemIdentifier": records[0]["messageId"]}] if comes_again else []}
+    failed = []
+    for place, seconds in rests_after(made, notices, function.now()).items():
+        function.give_back(records[place]["receiptHandle"], seconds)
+        failed.append({"itemIdentifier": records[place]["messageId"]})
+    return {"batchItemFailures": failed}

@@ -1,6 +1,7 @@
 """Watches in a dict, a Step Functions that remembers what it was told, and an Airflow that counts its questions."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from mwaa_gateway.task_call import TaskCall, Token
 from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
 from mwaa_gateway.watches import (
     Ending,
+    ExecutionOver,
     Failed,
     IdentityTaken,
     Opened,
@@ -26,6 +28,7 @@ from mwaa_gateway.watches import (
     Succeeded,
     TokenClosed,
     Told,
+    UnreadableWatch,
     Watch,
 )
 
@@ -39,6 +42,8 @@ class FakeWatchStore:
     tokens: dict[str, Token] = field(default_factory=dict)  # of those that still wait, by mark
     said: list[tuple[str, str]] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
+    now: Callable[[], float] = lambda: 2_000.0
+    unreadable: list[UnreadableWatch] = field(default_factory=list)
 
     def open(self, call: TaskCall, request: TriggerRequest, now: float) -> Opened | IdentityTaken:
         self.failures.raise_if_due("open")
@@ -68,6 +73,7 @@ class FakeWatchStore:
                     waiting_since=now,
                     execution_arn=call.execution_arn,
                     ending=kept,
+                    decided_at=old.decided_at if kept else None,
                 )
             self.tokens.pop(old.token_mark, None)
         else:
@@ -76,9 +82,9 @@ class FakeWatchStore:
         self.tokens[call.token.mark] = call.token
         return Opened(generation, fresh.environment, fresh.dag_id)
 
-    def watched(self, environment: str) -> list[Watch]:
+    def watched(self, environment: str) -> list[Watch | UnreadableWatch]:
         self.failures.raise_if_due("watched")
-        return [
+        return self.unreadable + [
             watch
             for watch, _ in self.items.values()
             if watch.environment == environment and watch.token_mark in self.tokens
@@ -95,12 +101,14 @@ class FakeWatchStore:
         now, generation = self.items[key]
         if now.token_mark != watch.token_mark or now.token_mark not in self.tokens or now.ending is not None:
             return False
-        self.items[key] = (replace(now, ending=ending), generation)
+        decided_at = None if isinstance(ending, ExecutionOver) else self.now()
+        self.items[key] = (replace(now, ending=ending, decided_at=decided_at), generation)
         return True
 
     def token(self, watch: Watch) -> Token:
         if watch.token_mark not in self.tokens:
             raise TokenClosed("the watch was closed")
+        self.failures.raise_if_due(f"token {self.tokens[watch.token_mark].text}")
         return self.tokens[watch.token_mark]
 
     def close(self, watch: Watch, said: str) -> None:
@@ -133,14 +141,22 @@ def _key(watch: Watch) -> tuple[str, str]:
 
 @dataclass
 class FakeStepFunctions:
-    """Implements `mwaa_gateway.watches.Callbacks`; `closed` are tokens that nobody waits with any more."""
+    """Implements `mwaa_gateway.watches.Callbacks`; `closed` are tokens that nobody waits with any more.
+
+    `refuses` has an exception for each token that is answered with nothing else.
+    """
 
     told: list[tuple[str, Told]] = field(default_factory=list)
     heartbeats: list[str] = field(default_factory=list)
     closed: set[str] = field(default_factory=set)
+    refuses: dict[str, Exception] = field(default_factory=dict)
+    tries: Counter[str] = field(default_factory=Counter)  # answers by token, taken or not
     failures: Failures = field(default_factory=Failures)
 
     def send(self, token: Token, ending: Told) -> None:
+        self.tries[token.text] += 1
+        if token.text in self.refuses:
+            raise self.refuses[token.text]
         if token.text in self.closed:
             raise TokenClosed("TaskTimedOut")
         self.told.append((token.text, ending))

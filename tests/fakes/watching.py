@@ -30,6 +30,7 @@ class Scene:
     store: FakeWatchStore = field(default_factory=FakeWatchStore)
     airflow: FakeRuns = field(default_factory=FakeRuns)
     states: FakeStepFunctions = field(default_factory=FakeStepFunctions)
+    mistakes_expected: bool = False
     watcher: Watcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -37,6 +38,7 @@ class Scene:
 
     def new_sandbox(self) -> None:
         """A watcher that knows nothing of earlier rounds."""
+        self.store.now = lambda: self.clock
         self.watcher = Watcher(
             environment="analytics",
             store=self.store,
@@ -68,9 +70,12 @@ class Scene:
         self.states.heartbeat = slowly
 
     def round(self, *, after: float = 5.0, **notices) -> Round:
-        """A while later."""
+        """A while later. A mistake in the gateway, which a round survives, survives no test."""
         self.clock += after
-        return self.watcher.round(**notices)
+        made = self.watcher.round(**notices)
+        mistakes = [failure.text for failure in made.failures] + made.mistakes
+        assert self.mistakes_expected or not [text for text in mistakes if "a mistake" in text], mistakes
+        return made
 
 
 def request_of(call: TaskCall, dag_id: str = "load") -> TriggerRequest:

@@ -214,6 +214,13 @@ FAULTS = (
         "Told as such, and `when_paused` is obeyed",
     ),
     Fault(
+        53,
+        QUEUES,
+        "Lambda's recursive-loop detection: a request that is sent anew for days, a watcher that makes rounds for days",
+        "Rounds form no chain of events, and a lost one is made up for within a minute; a request waits for 14 days, or, "
+        "where the account forbids loops, is dead-lettered after eight",
+    ),
+    Fault(
         26,
         PEOPLE,
         "A dead letter is redriven twice, days later, or while the original is in flight",
@@ -231,6 +238,12 @@ FAULTS = (
         PEOPLE,
         "Step Functions retries the state with a new token",
         "The same run is re-attached; the newest token is answered once",
+    ),
+    Fault(
+        43,
+        PEOPLE,
+        "A state that waits cannot be answered: its KMS key refuses, an unknown error code, an item nobody can read",
+        "Every other state is answered in the same round; this one is reported, alarmed, tried again, given up after a day",
     ),
     Fault(
         42,

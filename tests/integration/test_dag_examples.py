@@ -82,7 +82,8 @@ def test_a_callback_is_what_the_template_sends_to_the_watcher_and_the_watcher_re
         "detail": {"environment": ["analytics"]},
     }
     assert compile_pattern(pattern).matches(event)
-    assert read_notices([json.dumps(event)]).ended_runs == ("evt__a__1",)
+    record = {"messageId": "1", "body": json.dumps(event), "attributes": {"ApproximateReceiveCount": "1"}}
+    assert read_notices([record]).ended_runs == ("evt__a__1",)
     assert entry["EventBusName"] == "gateway-events"
 
 

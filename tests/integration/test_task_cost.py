@@ -1,6 +1,7 @@
 """What a run that a state waits for costs: AWS's calls counted, and held against the table in docs/step-functions.md."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from fakes.watches import FakeRuns
 from integration.billing import Bill, Meter, PriceList, read_units_of_keys, units
 from integration.functions import Context, load
 from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.queues import ROUND_SECONDS, TriggerQueues, VisibilityTimeout, WatchQueues
+from mwaa_gateway.aws.queues import TriggerQueues, VisibilityTimeout, WatchQueues
 from mwaa_gateway.aws.task_tokens import Seal, TaskCallbacks
 from mwaa_gateway.aws.watch_items import WatchItems
 from mwaa_gateway.live_rules import LiveRules
@@ -39,6 +40,7 @@ PRICES = PriceList(
     counted_too=("questions to Airflow",),
 )
 POLL_SECONDS = 30
+DELAY_SECONDS = 5  # of the watch queue
 RUNNING, SUCCESS = RunState(None, started=True), RunState(RunEnd.SUCCESS, started=True)
 
 
@@ -71,13 +73,30 @@ BILLS: dict[str, Bill] = {
 FREE = ("SendTaskHeartbeat", "SendTaskSuccess", "SendTaskFailure")
 
 
-def _record(message: Any) -> dict[str, str]:
+def _record(message: Any) -> dict[str, Any]:
     """A message as Lambda hands it over."""
     return {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],
         "body": message["Body"],
+        "attributes": {"ApproximateReceiveCount": "1"},
     }
+
+
+def watcher_of(store: WatchItems, airflow: FakeRuns, sqs: Any, url: str, now: Callable[[], float]) -> Any:
+    """Build the function as its wiring does, with another Airflow and clock."""
+    return RunWatcherFunction(
+        settings=SimpleNamespace(environment="analytics"),  # type: ignore[arg-type]  # all that the handler reads
+        watcher=Watcher(
+            environment="analytics",
+            store=store,
+            airflow=airflow,
+            callbacks=TaskCallbacks(boto3.client("stepfunctions")),
+            now=now,
+        ),
+        visibility=VisibilityTimeout(sqs, url),
+        now=now,
+    )
 
 
 @pytest.fixture
@@ -105,19 +124,7 @@ def waited(dynamodb, sqs, monkeypatch):
             watch_queue=watch_queue,
             now=lambda: clock[0],
         )
-        function = RunWatcherFunction(
-            settings=SimpleNamespace(environment="analytics"),  # all that the handler reads
-            watcher=Watcher(
-                environment="analytics",
-                store=store,
-                airflow=airflow,
-                callbacks=TaskCallbacks(boto3.client("stepfunctions")),
-                now=lambda: clock[0],
-            ),
-            queue=watch_queue,
-            visibility=VisibilityTimeout(sqs, watch),
-            now=lambda: clock[0],
-        )
+        function = watcher_of(store, airflow, sqs, watch, lambda: clock[0])
         monkeypatch.setattr("mwaa_gateway.wiring.run_watcher.run_watcher", lambda: function)
         handler = load("run_watcher").handler
         requests = []
@@ -133,7 +140,7 @@ def waited(dynamodb, sqs, monkeypatch):
             ledger.finish(ledger.claim(request, clock[0]), Triggered(), clock[0])
             airflow.runs[request.target.run_id] = RUNNING
         end = clock[0] + 60 * minutes
-        clock[0] += ROUND_SECONDS
+        clock[0] += DELAY_SECONDS
         while messages := sqs.receive_message(QueueUrl=watch, MaxNumberOfMessages=10).get("Messages", []):
             if clock[0] >= end:
                 airflow.runs = dict.fromkeys(airflow.runs, SUCCESS)
@@ -141,17 +148,16 @@ def waited(dynamodb, sqs, monkeypatch):
                 answer = handler({"Records": [_record(message) for message in messages]}, Context())
             meter.billed["Lambda invocations"] += 1
             meter.billed["SQS requests"] += 1  # Lambda's, which received them
-            if answer["batchItemFailures"]:
-                [message] = messages
-                clock[0] += meter.asked["ChangeMessageVisibility"]["VisibilityTimeout"]
-                sqs.change_message_visibility(
-                    QueueUrl=watch, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-                )
-                continue
-            meter.billed["SQS requests"] += 1  # Lambda's, which deletes them
+            resting = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
             for message in messages:
-                sqs.delete_message(QueueUrl=watch, ReceiptHandle=message["ReceiptHandle"])
-            clock[0] += ROUND_SECONDS  # rounds that take no time: as many as there can be
+                receipt = {"QueueUrl": watch, "ReceiptHandle": message["ReceiptHandle"]}
+                if message["MessageId"] in resting:
+                    clock[0] += meter.asked["ChangeMessageVisibility"]["VisibilityTimeout"]
+                    sqs.change_message_visibility(**receipt, VisibilityTimeout=0)
+                else:
+                    sqs.delete_message(**receipt)
+            if len(resting) < len(messages):
+                meter.billed["SQS requests"] += 1  # Lambda's, which deletes them
         meter.billed["questions to Airflow"] = len(airflow.asked)
         return {name: meter.billed[name] / runs for name in PRICES.counted}
 
@@ -174,3 +180,23 @@ def test_the_costs_on_the_page_are_those_that_are_counted(waited) -> None:
     assert expected in PAGE.read_text(), expected
     assert PRICES.dollars(together) < PRICES.dollars(alone) < PRICES.dollars(loop)
     assert together["questions to Airflow"] < loop["questions to Airflow"] / 2
+
+
+def test_what_the_ticks_of_a_month_cost(dynamodb, sqs, monkeypatch) -> None:
+    """Where nobody waits: the message that EventBridge sends, and Lambda receives and deletes, and one look at the index."""
+    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    url = sqs.create_queue(QueueName="watch-analytics.fifo", Attributes=fifo)["QueueUrl"]
+    store = WatchItems(dynamodb, LEDGER_TABLE, Seal(boto3.client("kms"), "key"), now=lambda: 1.0)
+    function = watcher_of(store, FakeRuns(), sqs, url, lambda: 1.0)
+    monkeypatch.setattr("mwaa_gateway.wiring.run_watcher.run_watcher", lambda: function)
+    tick = json.dumps({"source": "aws.events", "detail-type": "Scheduled Event"})
+    meter = Meter(BILLS, FREE)
+    with meter.on():
+        record = _record({"MessageId": "1", "ReceiptHandle": "1", "Body": tick})
+        assert load("run_watcher").handler({"Records": [record]}, Context()) == {"batchItemFailures": []}
+    meter.billed["SQS requests"] += 3
+    meter.billed["Lambda invocations"] += 1
+    said = "3 SQS requests, 1 invocation and half a read unit"
+    assert dict(meter.billed) == {"SQS requests": 3, "Lambda invocations": 1, "DynamoDB read units": 0.5}
+    dollars = PRICES.dollars({name: meter.billed[name] for name in PRICES.counted}) * 60 * 24 * 30 / 1e6
+    assert f"{said} each, ${dollars:.2f} a month" in " ".join(PAGE.read_text().split()), dollars

@@ -1,13 +1,13 @@
-"""The functions of hybrid tasks in AWS (moto's): what a state gets, and how a watcher keeps itself going."""
+"""The functions of hybrid tasks in AWS (moto's): what a state gets, and how the watcher's rounds follow from one another."""
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
 from fakes.ledger_table import LEDGER_TABLE
 from fakes.states import EXECUTION, payload
@@ -16,7 +16,7 @@ from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.aws.mwaa_cli_runs import CliRuns
 from mwaa_gateway.aws.mwaa_rest_runs import RestRuns
 from mwaa_gateway.aws.mwaa_web_session import ANSWER_SECONDS, WebSession
-from mwaa_gateway.outcomes import Triggered
+from mwaa_gateway.outcomes import Reason, Rejected, Triggered
 from mwaa_gateway.task_call import InvalidTask
 from mwaa_gateway.trigger_request import TriggerRequest
 
@@ -26,6 +26,16 @@ ABORTED = {
     "detail-type": "Step Functions Execution Status Change",
     "detail": {"executionArn": EXECUTION, "status": "ABORTED"},
 }
+
+
+TICK = {"source": "aws.events", "detail-type": "Scheduled Event"}
+
+
+def in_the_queue(sqs, url: str) -> tuple[int, int]:
+    """How many messages are visible, and how many are in flight or rest."""
+    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
+    return int(found[counts[0]]), int(found[counts[1]])
 
 
 @dataclass
@@ -79,7 +89,12 @@ def batch(*bodies: Any) -> dict:
     """What Lambda hands over of a queue."""
     return {
         "Records": [
-            {"messageId": str(n), "receiptHandle": f"handle-{n}", "body": json.dumps(body)}
+            {
+                "messageId": str(n),
+                "receiptHandle": f"handle-{n}",
+                "body": json.dumps(body),
+                "attributes": {"ApproximateReceiveCount": "1"},
+            }
             for n, body in enumerate(bodies)
         ]
     }
@@ -116,76 +131,47 @@ def test_rules_choose_the_dag_where_the_state_names_none(tasks):
     assert tasks.start(payload(token=None, dag=None), Context())["dag_id"] == "ingest_orders"
 
 
-def test_rounds_go_on_while_anything_is_watched_and_end_with_it(tasks):
-    """Whatever asks for a round: SQS keeps one of those asked for within five seconds."""
-    tasks.start(payload(token=CANARY), Context())
-    tasks.read("gateway-watch-analytics.fifo")
-    assert tasks.watch(batch({"round": "wake"}, "no round"), Context()) == {"batchItemFailures": []}
-    assert tasks.watch(batch(ABORTED), Context()) == {"batchItemFailures": []}
-    boto3.client("sqs").purge_queue(
-        QueueUrl=boto3.client("sqs").get_queue_url(QueueName="gateway-watch-analytics.fifo")["QueueUrl"]
-    )
-    assert tasks.watch(batch({"round": "next"}), Context()) == {"batchItemFailures": []}
-    assert tasks.read("gateway-watch-analytics.fifo") == []
-
-
-@pytest.fixture
-def waited_for(tasks, dynamodb, sqs) -> Callable[..., tuple[list[str], int, int]]:
-    """Make a round about a state that has waited so long; returns what comes again, what is there, what rests."""
+def test_rounds_follow_while_a_state_waits_and_end_with_it(tasks, sqs):
+    """By the newest message of the batch, which rests in the queue; nothing is ever sent there."""
     url = sqs.get_queue_url(QueueName="gateway-watch-analytics.fifo")["QueueUrl"]
+    tasks.start(payload(token=CANARY), Context())
+    [wake] = tasks.read("gateway-watch-analytics.fifo")
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps(TICK), MessageGroupId="watch")
 
-    def make(
-        *others: Any, since: float = 100, sent: float = 5, handle: str | None = None
-    ) -> tuple[list[str], int, int]:
-        tasks.start(payload(token=CANARY, wait={"heartbeat_seconds": 3_600}), Context())
-        [item] = [one for one in dynamodb.scan(TableName="ledger")["Items"] if "watched_in" in one]
-        item["waiting_since"] = {"N": str(time.time() - since)}
-        dynamodb.put_item(TableName="ledger", Item=item)
-        sqs.purge_queue(QueueUrl=url)
-        message = json.dumps({"round": "next", "sent_at": time.time() - sent})
-        sqs.send_message(QueueUrl=url, MessageBody=message, MessageGroupId="watch")
-        [received] = tasks.read("gateway-watch-analytics.fifo")
-        event = batch(json.loads(message), *others)
-        event["Records"][0]["receiptHandle"] = handle or received["ReceiptHandle"]
-        failed = [each["itemIdentifier"] for each in tasks.watch(event, Context())["batchItemFailures"]]
-        if "0" not in failed:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=received["ReceiptHandle"])
-        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
-        return failed, *(int(found[count]) for count in counts)
+    event = batch(TICK, {"round": "wake"})
+    event["Records"][1]["receiptHandle"] = wake["ReceiptHandle"]
+    assert tasks.watch(event, Context()) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert in_the_queue(sqs, url) == (1, 1)  # the tick that was sent above; the wake that rests
 
-    return make
+    assert tasks.watch(batch(ABORTED, TICK), Context()) == {"batchItemFailures": []}
+    assert in_the_queue(sqs, url) == (1, 1)
 
 
-def test_where_nothing_is_due_sooner_the_rounds_message_rests(waited_for):
-    """It comes again by itself, instead of another that is sent, received and deleted."""
-    assert waited_for() == (["0"], 0, 1)
+def test_a_message_that_cannot_be_given_back_comes_when_its_visibility_timeout_ends(tasks):
+    """Then the next round is late, and still made."""
+    tasks.start(payload(token=CANARY), Context())
+    assert tasks.watch(batch(TICK), Context()) == {"batchItemFailures": [{"itemIdentifier": "0"}]}
 
 
-@pytest.mark.parametrize(
-    ("otherwise", "given"),
-    [
-        ("a young wait is asked about in five seconds", {"since": 0}),
-        ("a message that lives too long would be given up by its queue", {"sent": 100_000}),
-        ("it cannot be given back", {"handle": "unknown"}),
-    ],
-)
-def test_a_round_that_cannot_rest_has_another_one_sent(waited_for, otherwise, given):
-    """One message takes the place of the one before, whatever happens."""
-    assert waited_for(**given) == ([], 1, 0), otherwise
-
-
-def test_where_others_send_word_too_nobody_rests(waited_for):
-    """Fifty executions that are stopped are heard ten by ten, one round after the other."""
-    assert waited_for({"round": "wake"}) == ([], 1, 0)
+def test_a_message_that_is_no_notice_is_reported_and_stops_no_round(tasks, capsys):
+    """With its id; its text may be anybody's."""
+    tasks.start(payload(token=CANARY), Context())
+    lines(capsys)
+    answer = tasks.watch(batch({"hello": CANARY}, ABORTED), Context())
+    assert answer == {"batchItemFailures": []}
+    written = lines(capsys)
+    [ignored] = [line for line in written if "message_id" in line]
+    assert (ignored["level"], ignored["message_id"]) == ("WARNING", "0")
+    assert [line["outcome"] for line in written if "outcome" in line] == ["Stopped"]
+    assert CANARY not in json.dumps(written)
 
 
 def test_a_round_that_cannot_be_made_comes_again(tasks, dynamodb, capsys):
     """An outage loses no notice and ends no watching."""
     dynamodb.delete_table(TableName="ledger")
-    answer = tasks.watch(batch({"round": "next"}, {"round": "next"}), Context())
+    answer = tasks.watch(batch(ABORTED, TICK), Context())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}, {"itemIdentifier": "1"}]}
-    assert "the round is made again" in lines(capsys)[0]["message"]
+    assert "the round failed and is made again" in lines(capsys)[0]["message"]
 
 
 @pytest.mark.guarantee(42)
@@ -225,3 +211,39 @@ def test_a_watcher_logs_in_over_either_transport_where_it_may(tasks, monkeypatch
     assert isinstance(runs._calls.session, WebSession if role else type(None))
     if role:
         assert runs._calls.session._way.web_server.read_timeout_seconds == ANSWER_SECONDS
+
+
+@pytest.mark.guarantee(43)
+def test_a_state_that_cannot_be_answered_is_in_the_log_and_in_a_metric(tasks, dynamodb, capsys):
+    """With its run, the reason and the remedy; and nothing of its token."""
+    from mwaa_gateway.wiring.run_watcher import run_watcher  # noqa: PLC0415  as above
+
+    tasks.watch(batch(TICK), Context())  # builds the watcher
+    run_id = tasks.start(payload(token=CANARY), Context())["run_id"]
+    [message] = tasks.read("gateway-trigger-analytics")
+    ledger = LedgerTable(dynamodb, LEDGER_TABLE)
+    ledger.finish(
+        ledger.claim(TriggerRequest.from_json(message["Body"]), 1.0),
+        Rejected(Reason.DAG_MISSING, "gone"),
+        2.0,
+    )
+    client = run_watcher().watcher.callbacks._client
+    lines(capsys)
+    with Stubber(client) as stubber:
+        stubber.add_client_error("send_task_failure", "KmsAccessDeniedException", f"Value {CANARY!r}")
+        answer = tasks.watch(batch(TICK), Context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}]}
+    written = lines(capsys)
+    [told] = [line for line in written if line.get("outcome") == "StepFailed"]
+    assert (told["level"], told["run_id"], told["reason"]) == ("WARNING", run_id, "answer the state")
+    assert "KmsAccessDeniedException; the KMS key of the state machine must let" in told["message"]
+    [counted] = [line for line in written if "WaitsUnanswered" in line]
+    assert (counted["WaitsUnanswered"], counted["RunsWatched"]) == ([1.0], [1.0])
+    assert CANARY not in json.dumps(written)
+
+
+def test_an_idle_watcher_publishes_nothing(tasks, capsys):
+    """A metric costs as much a month as the ticks of four."""
+    tasks.watch(batch(TICK), Context())
+    assert [line for line in lines(capsys) if "_aws" in line] == []

@@ -1,14 +1,18 @@
 """A trigger queue's messages: given back for later, and sent anew before SQS would give them up."""
 
 import time
+from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mwaa_gateway.aws.trigger_messages import (
     BACKLOG_SECONDS,
     LAST_RECEIVE,
     LONGEST_STAY_SECONDS,
     REJOIN_EVERY_SECONDS,
+    SHORTEST_STAY_SECONDS,
     TriggerMessage,
     TriggerMessages,
 )
@@ -59,7 +63,9 @@ def test_a_message_given_back_comes_again(sqs, url: str) -> None:
 def test_what_sqs_would_soon_give_up_is_sent_anew(sqs, url: str, receives: int, later: float) -> None:
     """By the count of receives, or by the time it has been there; the new message knows since when it all waits."""
     message = received(sqs, url, receives=receives)
-    assert TriggerMessages(sqs, url, lambda: time.time() + later).give_back(message, 0.0)
+    assert TriggerMessages(sqs, url, lambda: time.time() + SHORTEST_STAY_SECONDS + later).give_back(
+        message, 0.0
+    )
     record = receive(sqs, url)
     assert record is not None
     anew = TriggerMessage.from_record(record)
@@ -72,11 +78,52 @@ def test_a_message_sent_anew_is_delayed_as_one_given_back(sqs, url: str, monkeyp
     """Up to the quarter of an hour that SQS allows."""
     sent: list[dict] = []
     monkeypatch.setattr(sqs, "send_message", lambda **given: sent.append(given))
-    message = TriggerMessage("a request", "handle", LAST_RECEIVE, 1_000.0, 500.0)
+    message = TriggerMessage("a request", "handle", LAST_RECEIVE, 940.0, 500.0)
     for seconds in (50.4, 900.0):
         assert TriggerMessages(sqs, url, lambda: 1_000.0).give_back(message, seconds)
     assert [50, 900] == [given["DelaySeconds"] for given in sent]
     assert {"500.000"} == {given["MessageAttributes"]["FirstSentAt"]["StringValue"] for given in sent}
+
+
+@pytest.mark.guarantee(53)
+@given(
+    receives=st.integers(1, 1_000),
+    stay=st.floats(0, SHORTEST_STAY_SECONDS, exclude_max=True),
+    seconds=st.floats(0, 43_200),
+    group=st.sampled_from(["", "sales.orders"]),
+)
+def test_no_message_is_sent_anew_within_its_first_minute(receives, stay, seconds, group) -> None:
+    """However often it was received: a chain of messages grows by one a minute at most, in whatever state it is."""
+    client = CountingClient()
+    messages = TriggerMessages(client, "url", lambda: 1_000_000.0)  # type: ignore[arg-type]
+    message = TriggerMessage("a request", "handle", receives, 1_000_000.0 - stay, 0.0, group)
+    assert not messages.rejoin(message)
+    messages.give_back(message, seconds)
+    assert client.sent == 0
+
+
+@pytest.mark.guarantee(53)
+@given(receives=st.integers(1, 1_000), stay=st.floats(0, 14 * 86_400), group=st.sampled_from(["", "r"]))
+def test_one_delivery_sends_one_message_at_most(receives, stay, group) -> None:
+    """And where it did, the delivery is done with: a message never becomes two."""
+    client = CountingClient()
+    messages = TriggerMessages(client, "url", lambda: 2_000_000.0)  # type: ignore[arg-type]
+    message = TriggerMessage("a request", "handle", receives, 2_000_000.0 - stay, 0.0, group)
+    done_with = messages.rejoin(message) or messages.give_back(message, 5.0)  # as the handler does
+    assert client.sent == int(done_with)
+
+
+@dataclass
+class CountingClient:
+    """Counts what is sent."""
+
+    sent: int = 0
+
+    def send_message(self, **_: object) -> None:
+        self.sent += 1
+
+    def change_message_visibility(self, **_: object) -> None:
+        pass
 
 
 @pytest.mark.parametrize("receives", [1, LAST_RECEIVE])

@@ -16,7 +16,16 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason, Rejected, Triggered
 from mwaa_gateway.task_call import Token, read_task_call
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
-from mwaa_gateway.watches import ExecutionOver, Failed, IdentityTaken, Opened, Succeeded, TokenClosed
+from mwaa_gateway.watches import (
+    ExecutionOver,
+    Failed,
+    IdentityTaken,
+    Opened,
+    Succeeded,
+    TokenClosed,
+    UnreadableWatch,
+    Watch,
+)
 
 ENDED = Succeeded({"state": "success"})
 OPENED = Opened(0, "analytics", "load")
@@ -78,11 +87,101 @@ def test_an_end_is_kept_once_and_only_for_the_token_it_is_about(store):
     assert store.decide(old, ENDED) is False
     [watch] = store.watched("analytics")
     assert store.decide(watch, ENDED) is True
-    assert store.watched("analytics") == [replace(watch, ending=ENDED)]
+    assert store.watched("analytics") == [replace(watch, ending=ENDED, decided_at=2_000.0)]
     store.close(old, "late")
     assert len(store.watched("analytics")) == 1
     store.close(watch, "told")
     assert store.decide(watch, ENDED) is False
+
+
+def test_the_first_end_that_is_recorded_stays(store):
+    """A watcher that saw another end, late, is refused; the same end once more, as its own write, is not."""
+    opened(store)
+    [watch] = store.watched("analytics")
+    assert store.decide(watch, ENDED) is True
+    assert store.decide(watch, Failed("DagRunFailed", {})) is False
+    assert [one.ending for one in store.watched("analytics")] == [ENDED]
+
+
+def test_no_end_is_recorded_for_a_watch_that_is_closed(store):
+    """Nobody waits there."""
+    opened(store)
+    [watch] = store.watched("analytics")
+    store.close(watch, "nobody waits any more")
+    assert store.decide(watch, ENDED) is False
+
+
+def test_the_token_of_an_older_wait_is_not_to_be_had(store):
+    """A list may still show the old wait: its end must not be sent with the newer token."""
+    opened(store)
+    [old] = store.watched("analytics")
+    opened(store, token="token-2", retry_count=1)
+    with pytest.raises(TokenClosed):
+        store.token(old)
+    [watch] = store.watched("analytics")
+    assert store.token(watch).text == "token-2"
+
+
+def test_a_watch_is_read_consistently(items, monkeypatch):
+    """An older state of it would open a watch that is closed, or close one that waits."""
+    opened(items)
+    [watch] = items.watched("analytics")
+    reads, read = [], items._client.get_item
+
+    def get_item(**request):
+        reads.append(request["ConsistentRead"])
+        return read(**request)
+
+    monkeypatch.setattr(items._client, "get_item", get_item)
+    items.token(watch)
+    opened(items, token="token-2", retry_count=1)
+    assert reads == [True, True]
+
+
+@pytest.mark.guarantee(43)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("wait", {"S": "[]"}),
+        ("run_id", {"BOOL": True}),
+        ("wait", {"S": '{"heartbeat_seconds": 60, "of_a_newer_version": 1}'}),
+        ("ending", {"S": "no JSON"}),
+        ("ending", {"S": '{"neither": 1}'}),
+        ("waiting_since", {"S": "not a number"}),
+    ],
+)
+def test_an_item_that_cannot_be_read_hides_no_other(items, dynamodb, name, value):
+    """It is named by its key, without its content."""
+    opened(items, 1_000.0)
+    opened(items, 1_001.0, token="token-2", index=5)
+    [row, other] = sorted(dynamodb.scan(TableName=LEDGER_TABLE)["Items"], key=lambda row: row["since"]["N"])
+    dynamodb.put_item(TableName=LEDGER_TABLE, Item=row | {name: value})
+    unreadable, watch = sorted(items.watched("analytics"), key=lambda one: isinstance(one, Watch))
+    assert isinstance(unreadable, UnreadableWatch)
+    assert (unreadable.key, watch.run_id) == (
+        f"{row['event']['S']} {row['request']['S']}",
+        other["run_id"]["S"],
+    )
+    assert "token" not in unreadable.text
+
+
+@pytest.mark.guarantee(43)
+@pytest.mark.parametrize("change", [{"state": {"N": "1"}}, {"reason": {"S": "of_a_newer_version"}}])
+def test_a_row_of_the_ledger_that_cannot_be_read_hides_no_other(items, dynamodb, change):
+    """It is said of its request alone."""
+    ledger = LedgerTable(dynamodb, LEDGER_TABLE)
+    for index in range(2):
+        call, request = asked(token=f"token-{index}", index=index)
+        items.open(call, request, 1_000.0 + index)
+        ledger.finish(ledger.claim(request, 1_000.0), Triggered(), 1_001.0)
+    watches = items.watched("analytics")
+    event, sort = watches[0].ledger_key
+    key = {"event": {"S": event}, "request": {"S": sort}}
+    row = dynamodb.get_item(TableName=LEDGER_TABLE, Key=key)["Item"] | change
+    dynamodb.put_item(TableName=LEDGER_TABLE, Item=row)
+    states = items.requests(watches)
+    assert [states[watch.ledger_key].state for watch in watches] == ["unreadable", "triggered"]
+    assert "cannot be read" in states[watches[0].ledger_key].text
 
 
 def test_that_a_run_is_to_end_is_kept_for_whichever_watcher_comes_next(store):
@@ -208,6 +307,11 @@ def test_the_ledger_is_read_for_many_watches_at_once(items, dynamodb):
         ("TaskTimedOut", TokenClosed),
         ("TaskDoesNotExist", TokenClosed),
         ("InvalidToken", TokenClosed),
+        ("KmsAccessDeniedException", Unavailable),
+        ("KmsInvalidStateException", Unavailable),
+        ("KmsThrottlingException", Unavailable),
+        ("AccessDeniedException", Unavailable),
+        ("SomethingNobodyKnows", Unavailable),
         ("ThrottlingException", Unavailable),
         ("ValidationException", Unavailable),
     ],
@@ -246,3 +350,4 @@ def test_step_functions_is_told_the_output_and_the_cause_as_json():
         callbacks = TaskCallbacks(client)
         callbacks.send(Token("t"), ENDED)
         callbacks.send(Token("t"), Failed("DagRunFailed", {"text": "x" * 40_000}))
+        stubber.assert_no_pending_responses()

@@ -85,6 +85,7 @@ class Gateway:
     dispatcher_settings: Mapping[str, Any] = field(default_factory=dict)
     make_dispatcher: MakeDispatcher | None = None
     logged: bool = False
+    recursive_loop: str = "Allow"  # of the dispatchers, as the template's default is
     untold: int = 0  # messages of finished runs that came again for the catalog
     not_runnable: Counter[tuple[str, str]] = field(
         default_factory=Counter
@@ -119,6 +120,7 @@ class Gateway:
                 f"dispatcher-{name}",
                 DISPATCHER_TIMEOUT,
                 lambda name=name: self._dispatcher_sandbox(name),
+                may_loop=self.recursive_loop == "Allow",
             )
             self.mappings[name] = EventSourceMapping(world, queue, sandboxes, self.slots, _run_named_in)
         retry = self.queues["ingress-retry"] = Queue(
@@ -224,7 +226,8 @@ class Gateway:
         module.logger = _SilentLogger(self.world, self.texts)
         module.report_dispatch, module.report_ingress = self._dispatched, _unreported
         module.report_given_back = self._given_back
-        module.report_task = module.report_refused_task = module.report_round = _unreported
+        module.report_task = module.report_refused_task = _unreported
+        module.report_round = module.report_unreadable = _unreported
         return Sandbox(module.handler.__wrapped__, lambda: self._modules[name].append(module))
 
     def _dispatched(self, dispatched: Any, _environment: str) -> None:

@@ -1,7 +1,13 @@
-"""How Lambda calls functions: asynchronously with two retries, and from a queue with partial batch responses."""
+"""How Lambda calls functions: asynchronously with two retries, and from a queue with partial batch responses.
+
+It counts how often a function is invoked in one chain of events, by the trace header that botocore passes on with every
+message. The seventeenth invocation is dropped to the queue's dead-letter queue, unless the function's `RecursiveLoop` is
+Allow.
+"""
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +19,7 @@ from simulation.world import World
 __all__ = ["AsyncInvocations", "EventSourceMapping", "Sandbox", "Sandboxes"]
 
 ASYNC_RETRIES_AFTER = (60.0, 120.0)
+LONGEST_CHAIN = 16  # "approximately", says AWS
 
 Handler = Callable[[dict[str, Any], object], Any]
 
@@ -39,7 +46,10 @@ _CONTEXT = Context()
 
 @dataclass
 class Sandboxes:
-    """A function's warm sandboxes: one invocation at a time each, and gone when their process dies."""
+    """A function's warm sandboxes: one invocation at a time each, and gone when their process dies.
+
+    `may_loop`: its RecursiveLoop is Allow.
+    """
 
     world: World
     name: str
@@ -47,10 +57,19 @@ class Sandboxes:
     make: Callable[[], Sandbox]
     warm: list[Sandbox] = field(default_factory=list)
     made: int = 0
+    may_loop: bool = False
+    longest_chain: int = 0
 
     def invoke(
-        self, event: dict[str, Any], subject: str, ended: Callable[[Any, BaseException | None], None]
+        self,
+        event: dict[str, Any],
+        subject: str,
+        ended: Callable[[Any, BaseException | None], None],
+        chain: Mapping[str, int] | None = None,
     ) -> None:
+        chain = chain or {}
+        chain = {**chain, self.name: chain.get(self.name, 0) + 1}
+        self.longest_chain = max(self.longest_chain, chain[self.name])
         if not self.warm:
             self.made += 1
             self.warm.append(self.make())
@@ -66,7 +85,9 @@ class Sandboxes:
             ended(result, error)
 
         deadline = self.world.scheduler.now + self.timeout
-        process = Process(lambda: sandbox.handler(event, _CONTEXT), done, deadline=deadline, subject=subject)
+        process = Process(
+            lambda: sandbox.handler(event, _CONTEXT), done, deadline=deadline, subject=subject, chain=chain
+        )
         process.switch()
 
 
@@ -130,7 +151,21 @@ class EventSourceMapping:
                 return
             self._invoke(batch)
 
+    def _drop(self, batch: list[Message]) -> None:
+        for message in batch:
+            self.world.faults["recursive invocation dropped"] += 1
+            self.queue.delete(message)
+            if self.queue.dead is not None:
+                self.queue.dead.send(message.body)
+
     def _invoke(self, batch: list[Message]) -> None:
+        chain: Counter[str] = Counter()
+        for message in batch:
+            chain |= Counter(message.chain)  # of several messages the longest: AWS does not say
+        if chain[self.sandboxes.name] >= LONGEST_CHAIN and not self.sandboxes.may_loop:
+            self._drop(batch)
+            self._poll_soon()
+            return
         self.running += 1
         receipts = {message.id: message.receipt for message in batch}
 
@@ -149,7 +184,7 @@ class EventSourceMapping:
 
         source = arn(self.queue.name)
         records = [_record(message, source) for message in batch]
-        self.sandboxes.invoke({"Records": records}, self.subject(batch[0].body), ended)
+        self.sandboxes.invoke({"Records": records}, self.subject(batch[0].body), ended, chain)
 
 
 def _record(message: Message, source: str) -> dict[str, Any]:

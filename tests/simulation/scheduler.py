@@ -4,7 +4,7 @@ The flows are ordinary synchronous code. Each invocation runs in a greenlet of i
 the control back to the scheduler in the middle of a call and get it back later, at another time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from typing import Any
 
@@ -20,7 +20,8 @@ class Killed(BaseException):
 class Process(greenlet):
     """One invocation: killed at its deadline, and never heard of again after it was killed.
 
-    `subject` is what is being worked on. `ended` gets the body's result, or the exception that ended it.
+    `subject` is what is being worked on. `ended` gets the body's result, or the exception that ended it. `chain` is how
+    often each function was invoked in the chain of events that led here, this invocation included.
     """
 
     def __init__(
@@ -30,8 +31,10 @@ class Process(greenlet):
         *,
         deadline: float,
         subject: str = "",
+        chain: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
+        self.chain = chain or {}
         self.deadline = deadline
         self.subject = subject
         self.calls = 0

@@ -7,12 +7,14 @@ of the one with the fewest in flight.
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
+from greenlet import getcurrent
 
+from simulation.scheduler import Process
 from simulation.world import World
 
 __all__ = ["Message", "Queue", "Sqs", "arn"]
@@ -31,6 +33,7 @@ class Message:
     __slots__ = (
         "attributes",
         "body",
+        "chain",
         "deleted",
         "group",
         "id",
@@ -46,6 +49,9 @@ class Message:
     ) -> None:
         self.id = message_id
         self.body = body
+        # AWSTraceHeader: how often each function was invoked in the chain of events that sent it.
+        sender = getcurrent()
+        self.chain: Mapping[str, int] = sender.chain if isinstance(sender, Process) else {}
         self.group = group
         self.in_flight = False
         self.received_at: float | None = None

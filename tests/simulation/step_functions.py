@@ -38,6 +38,7 @@ class WaitingState:
     ended: Word | None = None
     refused: BaseException | None = None
     gone: bool = False
+    refuses: str = ""  # the code with which its answers are refused, for ever
 
 
 @dataclass
@@ -142,6 +143,9 @@ class StepFunctions:
         word = (end, json.dumps(document, sort_keys=True))
         self.said.append((token, word))
         state = self._state_of(token)
+        if state.refuses:
+            refused: Any = {"Error": {"Code": state.refuses, "Message": token}}
+            raise ClientError(refused, "SendTask")
         del self.open[token]
         self.taken.append((token, word))
         if end == "DagRunFailed" and state.retries_after_failure:

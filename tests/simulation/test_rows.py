@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mwaa_gateway import observability
+from mwaa_gateway.aws import trigger_messages
 from mwaa_gateway.outcomes import Reason
 from simulation.checker import Bounds
 from simulation.mwaa import CANARY
@@ -446,6 +447,49 @@ def test_row_21_an_environment_that_is_away_for_days(rates: Rates) -> None:
     first, last = (60.0, 2 * MINUTE) if rates == Rates() else (10 * MINUTE, 20 * MINUTE)
     assert min(back) <= first
     assert max(back) <= last
+
+
+def away_for(hours: float, recursive_loop: str) -> tuple[Scenario, list[str]]:
+    """One request whose environment is away for so long, and what is not as promised."""
+    scenario = Scenario(outages=(Outage("mwaa legacy", 0, hours * HOUR),))
+    scenario.gateway.mappings["legacy"].sandboxes.may_loop = recursive_loop == "Allow"
+    scenario.upload(1, at=1)
+    return scenario, scenario.play(until=14 * DAY).problems
+
+
+# Receives after which a message is sent anew, and hours: a twentieth of the real ones, and the real ones.
+AT_ANY_SIZE = pytest.mark.parametrize(
+    ("receives", "hour"), [(45, 1.0), pytest.param(900, 20.0, marks=pytest.mark.full)]
+)
+
+
+@pytest.mark.guarantee(53)
+@AT_ANY_SIZE
+def test_row_53_a_message_that_waits_for_nearly_a_fortnight_is_no_recursive_loop(
+    monkeypatch: pytest.MonkeyPatch, receives: int, hour: float
+) -> None:
+    """Sent anew twice a day: in time more often than Lambda allows without `RecursiveLoop: Allow`."""
+    monkeypatch.setattr(trigger_messages, "LAST_RECEIVE", receives)
+    scenario, problems = away_for(14 * hour, "Allow")
+    assert [] == problems
+    assert 16 < scenario.gateway.mappings["legacy"].sandboxes.longest_chain <= 28
+    assert scenario.world.faults["recursive invocation dropped"] == 0
+
+
+@pytest.mark.guarantee(53)
+@AT_ANY_SIZE
+def test_row_53_where_the_account_forbids_it_the_message_is_a_dead_letter_after_a_week(
+    monkeypatch: pytest.MonkeyPatch, receives: int, hour: float
+) -> None:
+    """`Terminate`: seven days are no trouble; after eight and a half the request waits for its operator."""
+    monkeypatch.setattr(trigger_messages, "LAST_RECEIVE", receives)
+    scenario, problems = away_for(8.4 * hour, "Terminate")
+    assert [] == problems
+    assert scenario.world.faults["recursive invocation dropped"] == 0
+    scenario, _ = away_for(12 * hour, "Terminate")
+    assert scenario.world.faults["recursive invocation dropped"] == 1
+    assert len(scenario.gateway.queues["trigger-dlq-legacy"].messages) == 1
+    assert scenario.gateway.mappings["legacy"].sandboxes.longest_chain == 16
 
 
 def test_row_23_a_late_attempt_cannot_change_what_is_finished() -> None:

@@ -116,6 +116,81 @@ def test_rows_27_and_28_and_33_two_hundred_items_of_one_millisecond_under_all_fa
     assert waits.world.faults["states answer lost"] > 0
 
 
+def waited_for(hours: float) -> Waits:
+    """A state whose run takes so long; it is told so when nothing stops the rounds."""
+    waits = Waits()
+    waits.runs.seconds = hours * 3_600
+    waits.enter(WaitingState("Long", wait={"heartbeat_seconds": 60}))
+    return waits
+
+
+@pytest.mark.guarantee(53)
+def test_row_53_rounds_follow_from_one_another_for_hours_and_make_no_chain() -> None:
+    """Lambda stops a function that sends to its own queue; a message that rests is no link of a chain."""
+    waits = waited_for(hours=3)
+
+    assert [] == waits.play()
+
+    assert waits.watcher.sandboxes.longest_chain == 1
+    assert waits.watcher.queue.deliveries > 1_000
+    assert waits.states.heartbeats >= 3 * 60 * 3 * 0.9
+
+
+def rounds_lost_midway(*, ticks: bool) -> list[str]:
+    """Every message of the watch queue vanishes while a state waits; what is not as promised then."""
+    waits = waited_for(hours=1)
+    if ticks:
+        waits.tick(until=2 * 3_600)
+
+    def lose_everything() -> None:
+        for message in list(waits.queue.messages.values()):
+            waits.queue.delete(message)
+
+    waits.world.scheduler.at(START + 1_000.0, lose_everything)
+    return waits.play()
+
+
+@pytest.mark.guarantee(53)
+def test_row_53_a_tick_starts_the_rounds_again_when_their_message_is_lost() -> None:
+    """Whatever loses it: within a minute, and the state never notices. Without ticks it would wait for ever."""
+    assert [] == rounds_lost_midway(ticks=True)
+    assert "Long[None] is stuck" in rounds_lost_midway(ticks=False)
+
+
+def one_cannot_be_answered(
+    code: str, rates: Rates | None = None
+) -> tuple[Waits, WaitingState, list[WaitingState]]:
+    """Ten states whose runs end at once; the answer to the first, whose watch is the oldest, is refused for ever."""
+    waits = Waits(rates, seed=43)
+    bad = WaitingState("Bad", wait={"heartbeat_seconds": 60}, refuses=code)
+    good = [WaitingState("Good", index=n, wait={"heartbeat_seconds": 60}) for n in range(9)]
+    waits.enter(bad, *good)
+    return waits, bad, good
+
+
+@pytest.mark.parametrize("code", ["KmsAccessDeniedException", "SomethingNobodyKnows"])
+def test_row_43_a_state_that_cannot_be_answered_stops_nobody(code: str) -> None:
+    """All others within the minute, its heartbeats for a day; then it is given up with the reason, and the watcher rests."""
+    waits, bad, good = one_cannot_be_answered(code)
+    waits.world.scheduler.run(until=START + 60)
+    assert [state.ended is not None for state in good] == [True] * 9
+
+    assert [] == waits.play(days=1.1)
+
+    assert bad.ended is None
+    assert waits.states.heartbeats > 0.9 * 86_400 / 20
+    words = [word for token, word in waits.states.said if token == bad.tokens[0]]
+    assert len(words) < 13 + 6 * 24
+
+
+def test_row_43_a_state_that_cannot_be_answered_stops_nobody_under_all_faults() -> None:
+    """As before, while calls fail, answers are lost and watchers are killed."""
+    waits, bad, good = one_cannot_be_answered("KmsAccessDeniedException", Rates.of_the_promise())
+    assert [] == waits.play(days=2)
+    assert {state.ended[0] for state in good if state.ended} == {"success"}
+    assert bad.ended is None
+
+
 def test_an_index_that_lags_for_half_a_minute_leaves_nobody_waiting() -> None:
     """The watcher lists watches by it: a round that finds none is no sign that nobody has begun to wait."""
     waits = Waits()
@@ -181,7 +256,18 @@ def test_row_33_two_items_of_one_identity_are_not_taken_for_one() -> None:
 
 # --- safeguards ------------------------------------------------------------------------------------------------
 
+SENDS_TO_ITS_OWN_QUEUE: Off = (
+    "run_watcher",
+    """        function.give_back(records[place]["receiptHandle"], seconds)
+        failed.append({"itemIdentifier": records[place]["messageId"]})
+""",
+    """        sent = {"MessageBody": '{"round": "next"}', "MessageDeduplicationId": str(function.now() + seconds)}
+        function.visibility.client.send_message(QueueUrl=function.visibility.url, **sent)
+""",
+)
+
 NOT_KEPT: Off = ("watch", "if self.store.decide(watch, ending):", "if True:")
+NOT_APART: Off = ("watch_failures", "except Exception as error:", "except ZeroDivisionError as error:")
 CLOSES_WHATEVER_IS_THERE: Off = (
     "aws.watch_items",
     'ConditionExpression="token_mark = :mark",',
@@ -211,6 +297,30 @@ def calls_without_checks() -> list[str]:
     waits, _, _ = failed_and_timed_out(crashes := PlannedCrash())
     waits.play()
     return crashes.calls
+
+
+@pytest.mark.guarantee(53)
+def test_a_watcher_that_sends_to_its_own_queue_is_stopped_by_lambda(
+    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, dict[str, str]], None]
+) -> None:
+    """As version 0.1.0 did: the seventeenth invocation is dropped after a minute and a half, and the state hears nothing."""
+    switch_off(monkeypatch, SENDS_TO_ITS_OWN_QUEUE)
+    waits = waited_for(hours=1)
+    assert "Long[None] is stuck" in waits.play()
+    assert waits.world.faults["recursive invocation dropped"] == 1
+    record_property("red", {"a watcher sends nothing to its own queue": "stuck"})
+
+
+@pytest.mark.guarantee(43)
+def test_without_the_boundary_around_each_watch_one_that_cannot_be_answered_stops_all(
+    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, dict[str, str]], None]
+) -> None:
+    """As in version 0.1.0: every round begins with the oldest watch, and ends there."""
+    switch_off(monkeypatch, NOT_APART)
+    waits, _, good = one_cannot_be_answered("KmsAccessDeniedException")
+    waits.world.scheduler.run(until=START + 3_600)
+    assert [state.ended for state in good] == [None] * 9
+    record_property("red", {"what fails for one watch is kept apart": "stuck"})
 
 
 @pytest.mark.guarantee(28)

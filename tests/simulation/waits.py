@@ -29,6 +29,8 @@ TASK_TIMEOUT, WATCHER_TIMEOUT = 30.0, 90.0
 ROUND_DELAY, WATCH_VISIBILITY = 5.0, 120.0
 INDEX_LAG = 1.0  # of DynamoDB's index behind its table, at most, as a rule
 RUN_SECONDS = 20.0
+TICK_SECONDS = 60.0
+TICK = {"source": "aws.events", "detail-type": "Scheduled Event"}
 
 
 class FifoQueue(Queue):
@@ -141,13 +143,14 @@ class Runs:
     def __init__(self, world: World, airflow: Airflow) -> None:
         self._world, self._airflow = world, airflow
         self.fails: Callable[[dict[str, Any]], bool] = lambda _: False
+        self.seconds = RUN_SECONDS
 
     def state(self, dag_id: str, run_id: str) -> RunState | None:
         run = self._airflow.find(dag_id, run_id, self._world.scheduler.now)
         if run is None:
             return None
         age = self._world.scheduler.now - run.created_at
-        if age < RUN_SECONDS:
+        if age < self.seconds:
             return RunState(None, started=age > 1)
         failed = self.fails(json.loads(run.conf))
         return RunState(RunEnd.FAILED if failed else RunEnd.SUCCESS, started=True)
@@ -211,9 +214,17 @@ class Waits:
         for state in states:
             self.states.enter(state, START + at)
 
-    def play(self) -> list[str]:
+    def tick(self, until: float) -> None:
+        """Have the schedule start a round once a minute, for so many seconds."""
+        for n in range(1, int(until / TICK_SECONDS) + 1):
+            body = json.dumps({**TICK, "id": n})
+            self.world.scheduler.at(
+                START + n * TICK_SECONDS, lambda body=body: self.queue.send_once(body, body)
+            )
+
+    def play(self, days: float = 1) -> list[str]:
         """Let everything come to its end, and say what is not as promised."""
-        self.world.scheduler.run(until=START + 86_400)
+        self.world.scheduler.run(until=START + days * 86_400)
         return list(self._problems())
 
     def _problems(self) -> Iterator[str]:
@@ -226,6 +237,7 @@ class Waits:
         for state in self.states.states:
             yield from self._problems_of(state, runs)
         words = set(self.states.said)
+        yield from self._problems_of_the_refused()
         if len(words) != len({token for token, _ in words}):
             yield "one token was told different things"
         for item in self.gateway.ledger.items.values():
@@ -236,6 +248,16 @@ class Waits:
         tokens = {token for state in self.states.states for token in state.tokens}
         yield from (f"token {token} is written down" for token in tokens if token in written)
 
+    def _problems_of_the_refused(self) -> Iterator[str]:
+        refused = [state for state in self.states.states if state.refuses]
+        closed = [item["said"]["S"] for item in self.gateway.ledger.items.values() if "said" in item]
+        given_up = [said for said in closed if said.startswith("given up")]
+        if len(given_up) != len(refused):
+            yield f"{len(refused)} states cannot be answered, and {len(given_up)} were given up"
+        yield from (
+            f"given up without the reason: {said}" for said in given_up if refused[0].refuses not in said
+        )
+
     def _problems_of(self, state: WaitingState, runs: AbstractSet[str]) -> Iterator[str]:
         name = f"{state.name}[{state.index}]"
         if state.ended is not None:
@@ -243,7 +265,7 @@ class Waits:
                 yield f"{name} was told of a run that is not there: {state.ended}"
             if state.tokens[-1] not in {token for token, _ in self.states.taken}:
                 yield f"{name}: the newest token was told nothing"
-        elif state.refused is None and not state.gone:
+        elif state.refused is None and not state.gone and not state.refuses:
             yield f"{name} is stuck"
 
     # --- functions ---------------------------------------------------------------------------------------------
@@ -287,7 +309,6 @@ class Waits:
                 callbacks=TaskCallbacks(states),
                 now=self.world.clock(),
             ),
-            queue=self._queues(),
             visibility=VisibilityTimeout(client, "watch-legacy"),
             now=self.world.clock(),
         )

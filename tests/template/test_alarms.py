@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mwaa_gateway.rounds import LONGEST_REST_SECONDS
 from template.expansion import EVERYTHING
 
 
@@ -29,6 +30,7 @@ class Watched:
 
 LAMBDA, SQS, EVENTS, SNS, OWN = "AWS/Lambda", "AWS/SQS", "AWS/Events", "AWS/SNS", "MwaaTriggerGateway"
 OF_DISPATCHER = {"environment": "{}", "service": "<dispatcher{}>"}
+OF_WATCHER = {"environment": "{}", "service": "<watcher{}>"}
 DISPATCHER, WATCHER, INGRESS = (
     {"FunctionName": name} for name in ("<dispatcher{}>", "<watcher{}>", "<{}Function>")
 )
@@ -54,7 +56,24 @@ PER_ENVIRONMENT = {
     ),
     "DispatcherErrorsAlarm": fails("Errors", DISPATCHER),
     "DispatcherThrottlesAlarm": fails("Throttles", DISPATCHER),
+    # Also where loops are allowed: somebody may change the function by hand.
+    "DispatcherRecursionAlarm": Watched(
+        f"{LAMBDA} RecursiveInvocationsDropped", DISPATCHER, "Sum", 0, period=300
+    ),
     "RunWatcherErrorsAlarm": fails("Errors", WATCHER),
+    "RunWatcherThrottlesAlarm": fails("Throttles", WATCHER),
+    "WatchQueueAgeAlarm": Watched(
+        f"{SQS} ApproximateAgeOfOldestMessage",
+        {"QueueName": "<WatchQueue{}.QueueName>"},
+        "Maximum",
+        300,
+        periods=3,
+    ),
+    "TicksFailedAlarm": Watched(f"{EVENTS} FailedInvocations", {"RuleName": "<TicksRule{}>"}, "Sum", 0),
+    # The watcher publishes the count in every round: the least of five minutes is what lasted that long.
+    "WaitsUnansweredAlarm": Watched(
+        f"{OWN} WaitsUnanswered", OF_WATCHER, "Minimum", 0, period=300, periods=3
+    ),
     "EnvironmentAwayAlarm": Watched(
         f"{OWN} EnvironmentAwaySeconds", OF_DISPATCHER, "Maximum", 900, period=300
     ),
@@ -129,6 +148,15 @@ def test_every_alarm_watches_what_it_is_called_after(deployed):
         for name, alarm in deployed.of_type("AWS::CloudWatch::Alarm").items()
     }
     assert actual == EXPECTED
+
+
+@pytest.mark.parametrize("environment", ["analytics", "legacy"])
+def test_a_watcher_that_makes_no_round_is_noticed_after_five_minutes(deployed, environment):
+    """One that was killed is back sooner: its message is away for two, and a tick, its delay and a rest come after that."""
+    alarm = deployed.of_type("AWS::CloudWatch::Alarm")[f"WatchQueueAgeAlarm{environment}"]
+    queue = deployed.resources[f"WatchQueue{environment}"]["Properties"]
+    longest_round = queue["VisibilityTimeout"] + 60 + queue["DelaySeconds"] + LONGEST_REST_SECONDS
+    assert longest_round < alarm["Threshold"] == 300
 
 
 def test_silence_is_no_alarm_and_more_than_the_threshold_is(deployed):

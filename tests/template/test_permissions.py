@@ -285,7 +285,6 @@ def test_what_a_state_may_have_done_and_what_its_watcher_may_do(expand):
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
             "sqs:ReceiveMessage",
-            "sqs:SendMessage",
         },
         "<RunWatcherLogGroupanalytics.Arn>": LOGS,
         "*": TRACES | {"states:SendTaskFailure", "states:SendTaskHeartbeat", "states:SendTaskSuccess"},

@@ -115,8 +115,9 @@ def test_a_watcher_that_dies_in_between_marks_it_once(scene, fault):
     """Kept before anything is done; and a run that is marked is seen to be over."""
     run_id = scene.wait_for(wait={"on_abort": "fail_run"})
     scene.store.failures.coming[fault] = 1
-    with pytest.raises(Unavailable):
-        scene.round(ended_executions=[EXECUTION])
+    made = scene.round(ended_executions=[EXECUTION])
+    assert (len(made.failures), made.watched) == (1, 1)
+    assert made.unstopped == ({EXECUTION} if fault == "decide" else set())  # then its notice comes again
     scene.new_sandbox()
     made = scene.round(ended_executions=[EXECUTION] if fault == "decide" else [])
     assert (scene.airflow.failed, made.watched) == ([run_id], 0)
@@ -157,3 +158,15 @@ def test_a_state_that_is_tried_again_keeps_its_run(scene):
     scene.airflow.runs[run_id] = SUCCESS
     scene.round(after=60)
     assert [token for token, _ in scene.states.told] == ["token-2"]
+
+
+def test_a_wait_whose_answer_was_refused_ends_with_its_execution(scene):
+    """Its run has ended by itself: there is nothing to mark, and nobody to answer."""
+    run_id = scene.wait_for(wait={"on_abort": "fail_run"})
+    scene.airflow.runs[run_id] = SUCCESS
+    scene.states.refuses["token-1"] = Unavailable("KmsAccessDeniedException")
+    assert scene.round().watched == 1
+    made = scene.round(ended_executions=[EXECUTION])
+    assert ([one.marked for one in made.stopped], made.watched) == ([False], 0)
+    assert (scene.airflow.failed, scene.store.tokens) == ([], {})
+    assert closed(scene, run_id) == ["its execution is over"]

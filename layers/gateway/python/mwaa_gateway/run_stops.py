@@ -9,13 +9,16 @@
 
 What is kept outlives the watcher, and a run is looked at before it is marked. So one that is over is never changed, and one
 that was marked is not marked again after somebody has set it going anew, but for a watcher that dies between the two.
+What fails for one of them stops no other: see `watch_failures`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, assert_never
 
+from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.run_states import Marking, NotToBeHad, RunMarkedFailed, RunNotThere, RunState, RunsUnknown
+from mwaa_gateway.watch_failures import Step, WatchFailures
 from mwaa_gateway.watch_round import Round, Stopped
 from mwaa_gateway.watches import ExecutionOver, RequestState, Watch, WatchStore
 
@@ -45,6 +48,7 @@ class RunStops:
 
     store: WatchStore
     airflow: RunEnder
+    failures: WatchFailures
     now: Callable[[], float]
     _over: dict[str, float] = field(default_factory=dict)  # by execution: when it was heard that it is over
     _tried: dict[str, float] = field(default_factory=dict)  # by token mark, of this sandbox
@@ -58,26 +62,42 @@ class RunStops:
         ]
 
     def stop(self, watch: Watch, made: Round) -> list[Watch]:
-        """Stop watching, or keep that the run is to end, and return the watch: it has ended, or not all at once."""
-        over = ExecutionOver(self.now())
+        """Stop watching, or record that the run is to end, and return the watch: that takes more than one round."""
+        if self.failures.is_due(watch, Step.STOP):
+            with self.failures.apart(watch, Step.STOP, made):
+                return self._stop(watch, made)
+        made.unstopped.add(watch.execution_arn)
+        return []
+
+    def _stop(self, watch: Watch, made: Round) -> list[Watch]:
         if watch.wait.on_abort != "fail_run" or watch.ending is not None:
             self.store.close(watch, OVER)
             made.stopped.append(Stopped(watch))
             return []
+        over = ExecutionOver(self.now())
         return [replace(watch, ending=over)] if self.store.decide(watch, over) else []
 
     def go_on(self, watches: Sequence[Watch], made: Round, *, until: float) -> None:
-        """Try those that are due, the longest untried first, and begin none after `until`. Raises Unavailable."""
-        self._over = {arn: heard for arn, heard in self._over.items() if made.began - heard < EVENT_SECONDS}
+        """Try those that are due, the longest untried first, and begin none after `until`."""
+        self._over = {
+            arn: heard
+            for arn, heard in self._over.items()
+            if made.began - heard < EVENT_SECONDS or arn in made.unstopped
+        }
         marks = {watch.token_mark for watch in watches}
         self._tried = {mark: tried for mark, tried in self._tried.items() if mark in marks}
         due = [watch for watch in watches if self._is_due(watch)]
-        states = self.store.requests(due) if due else {}
+        try:
+            states = self.store.requests(due) if due else {}
+        except Unavailable as error:
+            made.unclear.append(str(error))
+            return
         for watch in sorted(due, key=lambda watch: self._tried.get(watch.token_mark, 0.0)):
             if self.now() > until:
                 break
             self._tried[watch.token_mark] = self.now()
-            self._try(watch, states.get(watch.ledger_key), made)
+            with self.failures.apart(watch, Step.END_RUN, made):
+                self._try(watch, states.get(watch.ledger_key), made)
 
     def _was_over(self, watch: Watch) -> bool:
         """Tell whether its execution was over since it waits: an index may show the watch later than the event came."""
@@ -95,6 +115,10 @@ class RunStops:
             self._later(
                 watch, "it was not in Airflow within a day, and is started when that is possible", made
             )
+            return
+        if request.state == "unreadable":
+            made.unclear.append(request.text)
+            self._later(watch, request.text, made)
             return
         if request.state != "triggered":
             self._close(Stopped(watch), f"its request is {request.state}: there is no run", made)

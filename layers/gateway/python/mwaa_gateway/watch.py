@@ -10,6 +10,9 @@ One round at a time (the watch queue has one message group), so that watching ta
 that takes long is interrupted, between two commands or two endings, for the heartbeats that have become due.
 What a sandbox knows of earlier rounds only saves questions; a new one asks anew.
 
+Whatever fails for one watch, or for one DAG, stops no other: see `watch_failures`. A round fails as a whole only where the
+watches cannot be listed, or the ledger cannot be read.
+
 When a DAG is asked about is `questions`; what is told of a run that ended, `endings`; who is owed a heartbeat, `heartbeats`.
 """
 
@@ -19,10 +22,12 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from mwaa_gateway.endings import Endings, RunDetails, never_runs
+from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.heartbeats import Heartbeats
 from mwaa_gateway.questions import Questions
 from mwaa_gateway.run_states import RunEnd, RunState, RunsUnknown
 from mwaa_gateway.run_stops import RunEnder, RunStops
+from mwaa_gateway.watch_failures import GIVEN_UP_SECONDS, Step, WatchFailures, described
 from mwaa_gateway.watch_round import Round
 from mwaa_gateway.watches import (
     Callbacks,
@@ -32,6 +37,7 @@ from mwaa_gateway.watches import (
     Succeeded,
     TokenClosed,
     Told,
+    UnreadableWatch,
     Watch,
     WatchStore,
 )
@@ -69,6 +75,7 @@ class Watcher:
     airflow: Airflow
     callbacks: Callbacks
     now: Callable[[], float]
+    _failures: WatchFailures = field(init=False)
     _heartbeats: Heartbeats = field(init=False)
     _stops: RunStops = field(init=False)
     _questions: Questions = field(init=False)
@@ -79,8 +86,11 @@ class Watcher:
     _asks_first: bool = False  # the round before had no time left to ask
 
     def __post_init__(self) -> None:
-        self._heartbeats = Heartbeats(store=self.store, callbacks=self.callbacks, now=self.now)
-        self._stops = RunStops(store=self.store, airflow=self.airflow, now=self.now)
+        self._failures = WatchFailures(self.now)
+        self._heartbeats = Heartbeats(
+            store=self.store, callbacks=self.callbacks, failures=self._failures, now=self.now
+        )
+        self._stops = RunStops(store=self.store, airflow=self.airflow, failures=self._failures, now=self.now)
         self._questions = Questions(self.now)
         self._endings = Endings(airflow=self.airflow, now=self.now)
 
@@ -91,12 +101,19 @@ class Watcher:
         say they have ended: those are asked about at once, and believed only when Airflow says so too.
 
         Raises:
-            Unavailable: the watches cannot be read or written; the round is to be made again.
+            Unavailable: the watches cannot be listed, or the ledger cannot be read; the round is to be made again.
         """
-        made = Round(began=self.now(), watches=self.store.watched(self.environment))
+        began, listed = self.now(), self.store.watched(self.environment)
+        made = Round(began=began, watches=[watch for watch in listed if isinstance(watch, Watch)])
+        unreadable = [watch for watch in listed if isinstance(watch, UnreadableWatch)]
+        made.unreadable = self._failures.to_report(unreadable)
+        self._failures.begin(made)
         over = self._stops.over(made, ended_executions)
         awaited = [watch for watch in made.watches if watch not in over]
         made.waiting = {watch.token_mark: watch for watch in awaited if watch.ending is None}
+        made.untold = {
+            watch.token_mark: watch for watch in awaited if isinstance(watch.ending, Succeeded | Failed)
+        }
         self._started &= {watch.run_id for watch in made.watches}
         self._endings.begin(made)
         self._heartbeats.begin(made)
@@ -105,17 +122,28 @@ class Watcher:
         for watch in over:
             self._heartbeats.interrupt(made)
             stopping += self._stops.stop(watch, made)
-        self._tell_decided(awaited, made)
+        self._tell_decided(made)
         self._stops.go_on(stopping, made, until=self.now() + STOPPING_SECONDS)
         self._ask(self._due(made, ended_runs), made)
-        if made.watched == len(made.waiting):  # else there is somebody left to tell, or a run to end
-            waiting = made.waiting.values()
-            made.next_at = min(self._heartbeats.next_due(waiting), self._questions.next_due(waiting))
+        made.next_at = self._next_at(made)
+        made.unanswered = self._failures.count() + len(unreadable) + len(made.mistakes)
         return made
 
-    def _tell_decided(self, awaited: Sequence[Watch], made: Round) -> None:
-        """Tell those whose watcher died in between, or had no time left."""
-        for watch in awaited:
+    def _next_at(self, made: Round) -> float:
+        """Return when there is something to do; 0, which is at once, where somebody is left to tell, or a run to end."""
+        waiting, untold = made.waiting.values(), made.untold.values()
+        told_at_once = any(self._failures.is_due(watch, Step.ANSWER) for watch in untold)
+        if told_at_once or made.watched > len(waiting) + len(untold):
+            return 0.0
+        heartbeat_at = self._heartbeats.next_due([*waiting, *untold])
+        return min(heartbeat_at, self._questions.next_due(waiting), self._failures.next_due())
+
+    def _tell_decided(self, made: Round) -> None:
+        """Tell those whose watcher died in between, or had no time left; last those that could not be answered before."""
+        untold = sorted(
+            made.untold.values(), key=lambda watch: self._failures.again_at(watch, Step.ANSWER) > 0
+        )
+        for watch in untold:
             if isinstance(watch.ending, Succeeded | Failed) and self.now() <= made.began + TELLING_SECONDS:
                 self._heartbeats.interrupt(made)
                 self._tell(watch, watch.ending, made)
@@ -150,18 +178,25 @@ class Watcher:
             state = _TRIGGERED if watch.run_id in self._started else states.get(watch.ledger_key)
             if state is None:
                 continue
-            if (ending := never_runs(watch, state)) is not None:
-                self._end(watch, ending, made)
-            elif state.state == "triggered":
-                in_airflow.append(watch)
+            if self._failures.is_due(watch, Step.LOOK_UP):
+                with self._failures.apart(watch, Step.LOOK_UP, made):
+                    if self._is_in_airflow(watch, state, made):
+                        in_airflow.append(watch)
         return in_airflow
+
+    def _is_in_airflow(self, watch: Watch, state: RequestState, made: Round) -> bool:
+        """Say whether the run was started; end the wait of one that never will be."""
+        if state.state == "unreadable":
+            raise Unavailable(state.text)
+        if (ending := never_runs(watch, state)) is not None:
+            self._end(watch, ending, made)
+            return False
+        return state.state == "triggered"
 
     def _ask_airflow(self, dag_id: str, group: Sequence[Watch], made: Round) -> None:
         self._questions.asked(dag_id)
         made.questions += 1
-        states = self.airflow.states(
-            dag_id, [watch.run_id for watch in group], min(watch.since for watch in group)
-        )
+        states = self._states(dag_id, group, made)
         if isinstance(states, RunsUnknown):
             made.unclear.append(states.text)
             self._questions.answered(dag_id, clear=False)
@@ -169,6 +204,18 @@ class Watcher:
         unclear = len(made.unclear)
         self._tell_ends(dag_id, group, states, made)
         self._questions.answered(dag_id, clear=len(made.unclear) == unclear)
+
+    def _states(
+        self, dag_id: str, group: Sequence[Watch], made: Round
+    ) -> Mapping[str, RunState] | RunsUnknown:
+        """Ask about one DAG's runs; a mistake of ours in that is no answer, and costs the other DAGs none."""
+        try:
+            return self.airflow.states(
+                dag_id, [watch.run_id for watch in group], min(watch.since for watch in group)
+            )
+        except Exception as error:  # noqa: BLE001  as of one watch: one DAG stops no other
+            made.mistakes.append(f"DAG {dag_id}: {described(error)}")
+            return RunsUnknown(made.mistakes[-1])
 
     def _tell_ends(
         self, dag_id: str, group: Sequence[Watch], states: Mapping[str, RunState], made: Round
@@ -178,9 +225,12 @@ class Watcher:
             if self.now() > made.began + (FETCHING_SECONDS if fetches else TELLING_SECONDS):
                 self._questions.again(dag_id)  # the rest is told in the next round
                 continue
+            if not self._failures.is_due(watch, Step.RECORD):
+                continue
             self._heartbeats.interrupt(made)
-            if (ending := self._ending(watch, states.get(watch.run_id), made)) is not None:
-                self._end(watch, ending, made)
+            with self._failures.apart(watch, Step.RECORD, made):
+                if (ending := self._ending(watch, states.get(watch.run_id), made)) is not None:
+                    self._end(watch, ending, made)
 
     def _ending(self, watch: Watch, state: RunState | None, made: Round) -> Told | None:
         """Return how the run ended, if it did and that is known."""
@@ -194,17 +244,36 @@ class Watcher:
         return None
 
     def _end(self, watch: Watch, ending: Told, made: Round) -> None:
+        recorded = self.store.decide(watch, ending)
         made.waiting.pop(watch.token_mark, None)
-        if self.store.decide(watch, ending):
+        if recorded:
+            made.untold[watch.token_mark] = watch
             self._tell(watch, ending, made)
 
     def _tell(self, watch: Watch, ending: Told, made: Round) -> None:
-        """Tell what is decided. A token that takes no answer had it already, or nobody waits there any more."""
+        """Tell what is recorded, if that has not failed a moment ago; give it up after it has failed for a day."""
+        if not self._failures.is_due(watch, Step.ANSWER):
+            return
+        with self._failures.apart(watch, Step.ANSWER, made):
+            self._answer(watch, ending, made)
+            return
+        since = max(watch.decided_at or self._failures.since(watch, Step.ANSWER), watch.waiting_since)
+        if self.now() - since >= GIVEN_UP_SECONDS:
+            with self._failures.apart(watch, Step.ANSWER, made):
+                text = made.failures[-1].text
+                self.store.close(watch, f"given up, the state could not be answered: {text}")
+                made.waits_no_more(watch)
+                made.given_up.append((watch, text))
+
+    def _answer(self, watch: Watch, ending: Told, made: Round) -> None:
+        """Answer the state. A token that takes no answer had it already, or nobody waits there any more."""
         try:
             self.callbacks.send(self.store.token(watch), ending)
         except TokenClosed as closed:
             self.store.close(watch, f"not taken: {closed}")
+            made.waits_no_more(watch)
             made.abandoned.append(watch)
             return
         self.store.close(watch, "told")
+        made.waits_no_more(watch)
         made.told.append((watch, ending))

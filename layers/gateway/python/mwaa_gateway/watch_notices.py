@@ -1,68 +1,105 @@
-"""What comes over a watch queue: word that there is something to watch, or that something has ended.
+"""What comes over a watch queue: that there is something to watch, that something has ended, or that a minute has passed.
 
-    {"round": "wake", "tries": …}                         a state has begun to wait: make a round, until its watch is seen
-    {"round": "next"}                                     the watcher's own: make a round, and another after that
+    {"round": "wake"}                                     a state has begun to wait: make rounds until its watch is seen
+    Scheduled Event (aws.events)                          once a minute: make a round, whatever became of the one before
     Step Functions Execution Status Change (aws.states)   an execution is over: nobody waits there any more
     DAG Run Ended (mwaa-gateway.callbacks)                a DAG's callback says that its run has ended: look at once
+    {"round": "next"}                                     of version 0.1.0, whose watcher asked itself for the next round
 
-Nothing here is believed of a run: a notice has the watcher ask sooner, and Airflow says how it ended.
+A notice only makes the watcher ask Airflow sooner; how a run ended, Airflow says. A message that is none of these is
+reported, and starts a round like any other.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mwaa_gateway.payloads import dig
 
-__all__ = ["CALLBACK_DETAIL_TYPE", "CALLBACK_SOURCE", "NEXT_ROUND", "WAKE", "Notices", "read_notices"]
+__all__ = [
+    "CALLBACK_DETAIL_TYPE",
+    "CALLBACK_SOURCE",
+    "WAKE",
+    "ExecutionEnd",
+    "Notices",
+    "Wake",
+    "read_notices",
+]
 
-NEXT_ROUND: Final = "next"
 WAKE: Final = "wake"
 CALLBACK_SOURCE: Final = "mwaa-gateway.callbacks"
 CALLBACK_DETAIL_TYPE: Final = "DAG Run Ended"
+_STATUS_CHANGE: Final = ("aws.states", "Step Functions Execution Status Change")
+_CALLBACK: Final = (CALLBACK_SOURCE, CALLBACK_DETAIL_TYPE)
+_TICK: Final = ("aws.events", "Scheduled Event")
+_NEXT: Final = "next"
 _OVER: Final = ("ABORTED", "FAILED", "SUCCEEDED", "TIMED_OUT")
 
 
 @dataclass(frozen=True, slots=True)
-class Notices:
-    """ARNs of executions that are over, and run_ids of runs that are said to have ended.
+class Wake:
+    """A state has begun to wait; `message` is the notice's place in the batch, `deliveries` how often SQS delivered it."""
 
-    `wakes` is how often word of a state that has begun to wait came before, where it came: 0 the first time, else None.
-    `alone_since` is when the watcher's own message was sent, in seconds since the epoch, where there is no other; else None.
+    message: int
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionEnd:
+    """An execution is over; `message` and `deliveries` as of a wake."""
+
+    message: int
+    deliveries: int
+    execution_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """One batch: ends of executions, run_ids of runs that may have ended, and the newest wake.
+
+    `unreadable` says of each message that is no notice what is wrong with it, by its message id.
     """
 
-    ended_executions: tuple[str, ...] = ()
+    messages: int
+    ends: tuple[ExecutionEnd, ...] = ()
     ended_runs: tuple[str, ...] = ()
-    wakes: int | None = None
-    alone_since: float | None = None
+    wake: Wake | None = None
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def ended_executions(self) -> tuple[str, ...]:
+        """ARNs of the executions that are over."""
+        return tuple(end.execution_arn for end in self.ends)
 
 
-def read_notices(bodies: Sequence[str]) -> Notices:
-    """Read the messages of one batch; what cannot be read is a round like any other."""
-    executions: list[str] = []
+def read_notices(records: Sequence[Mapping[str, Any]]) -> Notices:
+    """Read the records of one SQS event."""
+    ends: list[ExecutionEnd] = []
     runs: list[str] = []
-    wakes: int | None = None
-    alone_since: float | None = None
-    for body in bodies:
+    wake: Wake | None = None
+    unreadable: list[tuple[str, str]] = []
+    for place, record in enumerate(records):
         try:
-            document = json.loads(body)
+            document = json.loads(record["body"])
         except (ValueError, RecursionError):
+            unreadable.append((record["messageId"], "it is not JSON"))
             continue
-        if dig(document, ("round",)) == WAKE:
-            tries = dig(document, ("tries",))
-            tries = tries if isinstance(tries, int) else 0
-            wakes = tries if wakes is None else min(wakes, tries)
-        elif len(bodies) == 1 and dig(document, ("round",)) == NEXT_ROUND:
-            sent_at = dig(document, ("sent_at",))
-            alone_since = float(sent_at) if isinstance(sent_at, int | float) else None
-        kind = (dig(document, ("source",)), dig(document, ("detail-type",)))
-        if kind == ("aws.states", "Step Functions Execution Status Change"):
-            arn = dig(document, ("detail", "executionArn"))
-            if isinstance(arn, str) and dig(document, ("detail", "status")) in _OVER:
-                executions.append(arn)
-        elif kind == (CALLBACK_SOURCE, CALLBACK_DETAIL_TYPE):
-            run_id = dig(document, ("detail", "run_id"))
-            if isinstance(run_id, str):
-                runs.append(run_id)
-    return Notices(tuple(executions), tuple(runs), wakes, alone_since)
+        deliveries = int(record["attributes"]["ApproximateReceiveCount"])
+        kind, round_ = (
+            (dig(document, ("source",)), dig(document, ("detail-type",))),
+            dig(document, ("round",)),
+        )
+        arn, run_id = dig(document, ("detail", "executionArn")), dig(document, ("detail", "run_id"))
+        if kind == _STATUS_CHANGE and isinstance(arn, str):
+            if dig(document, ("detail", "status")) in _OVER:
+                ends.append(ExecutionEnd(place, deliveries, arn))
+        elif kind == _CALLBACK and isinstance(run_id, str):
+            runs.append(run_id)
+        elif round_ == WAKE:
+            wake = Wake(place, deliveries)
+        elif kind in (_STATUS_CHANGE, _CALLBACK):
+            unreadable.append((record["messageId"], f"{kind[1]}: it does not name what has ended"))
+        elif kind != _TICK and round_ != _NEXT:
+            unreadable.append((record["messageId"], "it is no kind of notice that the watcher knows"))
+    return Notices(len(records), tuple(ends), tuple(runs), wake, tuple(unreadable))

@@ -28,6 +28,7 @@ __all__ = [
     "Succeeded",
     "TokenClosed",
     "Told",
+    "UnreadableWatch",
     "Watch",
     "WatchStore",
 ]
@@ -75,7 +76,8 @@ class Watch:
     """One wait for one run.
 
     `ledger_key` is its trigger request's; `since` is when the watch was first opened, in seconds since the epoch;
-    `waiting_since` when the token it has now began to wait. `ending` is None while the run goes on.
+    `waiting_since` when the token it has now began to wait. `ending` is None while the run goes on; `decided_at` is when it
+    was recorded, where a version that notes this did so.
     """
 
     ledger_key: tuple[str, str]
@@ -88,6 +90,15 @@ class Watch:
     since: float
     waiting_since: float
     ending: Ending | None = None
+    decided_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableWatch:
+    """An item among the watches that this version cannot read: its `key` in the table, and what is wrong with it."""
+
+    key: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +120,10 @@ class IdentityTaken:
 
 @dataclass(frozen=True, slots=True)
 class RequestState:
-    """What the ledger says of a trigger request: `open`, `triggered`, `held` or `dead`, and why."""
+    """What the ledger says of a trigger request: `open`, `triggered`, `held` or `dead`, and why.
+
+    `unreadable`: its row cannot be read; `text` says what is wrong with it.
+    """
 
     state: str
     reason: Reason | None = None
@@ -124,8 +138,8 @@ class WatchStore(Protocol):
         """Begin to wait, or go on with a new token, for the run of this request or of a later generation of it."""
         ...
 
-    def watched(self, environment: str) -> Sequence[Watch]:
-        """Return every watch that is not closed, oldest first."""
+    def watched(self, environment: str) -> Sequence[Watch | UnreadableWatch]:
+        """Return every watch that is not closed, oldest first; one that cannot be read hides no other."""
         ...
 
     def requests(self, watches: Sequence[Watch]) -> Mapping[tuple[str, str], RequestState]:

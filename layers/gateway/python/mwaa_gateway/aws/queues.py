@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mwaa_gateway.aws.calls import unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.watch_notices import NEXT_ROUND, WAKE
+from mwaa_gateway.watch_notices import WAKE
 
 if TYPE_CHECKING:
     # Of one function or another: none has to load all of them at its cold start.
@@ -33,7 +33,6 @@ __all__ = [
 
 LARGEST_MESSAGE_BYTES = 1_048_576  # SQS's limit for one message and for one SendMessageBatch alike
 MESSAGES_PER_BATCH = 10
-ROUND_SECONDS = 5  # between two rounds of a watcher: the watch queue's delay
 SENDS = 3  # of the entries that a batch reports as failed
 
 
@@ -59,33 +58,24 @@ class TriggerQueues:
 class WatchQueues:
     """Implements `mwaa_gateway.task.WatchQueue`: one FIFO queue per environment, in one message group.
 
-    So its messages are taken one batch at a time, and watching takes one slot. Its messages are delayed by the queue, which
-    makes the pause between two rounds. SQS delays no single message of a FIFO queue: where nothing is due for longer, the
-    watcher gives its message back for later instead (`VisibilityTimeout`), and the group rests with it.
+    SQS delivers one batch of a message group at a time, so that watching takes one slot. The queue delays each message by
+    five seconds: by then DynamoDB's index shows the new watch, as a rule.
 
-    `url` holds `{environment}`, or is that of one environment.
+    `url` holds `{environment}`.
     """
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
         self._url = url
 
-    def wake(self, environment: str, now: float, tries: int = 0) -> None:
-        """Have the environment's watcher make a round soon, whatever else is on its way; `tries` of them saw no watch."""
-        self._send(environment, {"round": WAKE, "tries": tries}, uuid.uuid4().hex, now)
-
-    def next_round(self, environment: str, now: float) -> None:
-        """Have it make its next round. However many ask for one in the same five seconds, SQS keeps one of them."""
-        slot = int(now // ROUND_SECONDS)
-        self._send(environment, {"round": NEXT_ROUND}, f"round-{slot}", now)
-
-    def _send(self, environment: str, document: dict[str, Any], deduplication_id: str, now: float) -> None:
+    def wake(self, environment: str, now: float) -> None:
+        """Have the environment's watcher make a round soon; each call is a message of its own."""
         with unavailable_unless_answered("the watch queue did not take the message"):
             self._client.send_message(
                 QueueUrl=self._url.replace("{environment}", environment),
-                MessageBody=json.dumps(document | {"sent_at": round(now, 3)}),
+                MessageBody=json.dumps({"round": WAKE, "sent_at": round(now, 3)}),
                 MessageGroupId="watch",
-                MessageDeduplicationId=deduplication_id,
+                MessageDeduplicationId=uuid.uuid4().hex,
             )
 
 

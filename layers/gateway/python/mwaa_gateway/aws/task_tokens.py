@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Seal", "TaskCallbacks"]
 
 LONGEST_CAUSE: Final = 32_768  # characters, by Step Functions' API
+KMS_REMEDY: Final = (
+    "the KMS key of the state machine must let the run watcher's role use it, see docs/step-functions.md"
+)
 _CLOSED: Final = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
 
@@ -85,6 +88,7 @@ def _told_apart(what: str) -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "unknown error")
         if code in _CLOSED:
             raise TokenClosed(code) from None
-        raise Unavailable(f"{what}: {code}") from None
+        remedy = f"; {KMS_REMEDY}" if code.startswith("Kms") else ""
+        raise Unavailable(f"{what}: {code}{remedy}") from None
     except BotoCoreError as error:
         raise Unavailable(f"{what}: {type(error).__name__}") from None

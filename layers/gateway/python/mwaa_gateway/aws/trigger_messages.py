@@ -4,6 +4,10 @@ SQS delivers a message 1,000 times at most and keeps it for four days. What wait
 sent anew: a new message of the same request, and then the old one is deleted. Who dies in between leaves two messages of
 one request, as any duplicate delivery does, and the ledger lets one of them start the run.
 
+A function that sends to its own queue is a recursive loop to Lambda, which stops it after some sixteen invocations; so the
+dispatcher's `RecursiveLoop` is Allow (docs/adr/0015-*.md). The loop is bounded: one delivery sends one message at most, and
+no message is sent anew before it has been in the queue for a minute.
+
 A message's group is its rule: a rule that takes more than its share of the slots is received last (SQS's fair queues,
 `docs/adr/0006-*.md`). SQS forgets that of a rule that has sent nothing for five minutes, although its backlog may last for
 hours; so now and then a message of a backlog is sent anew, to the end of the queue.
@@ -23,9 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["TriggerMessage", "TriggerMessages"]
 
 LAST_RECEIVE: Final = 900  # of 1,000: room for a queue that cannot be written to for a while
+SHORTEST_STAY_SECONDS: Final = 60  # in the queue, before a message is sent anew, whatever for
 LONGEST_STAY_SECONDS: Final = 2 * 86_400  # of four days
 LONGEST_DELAY_SECONDS: Final = 900  # SQS's, of a message that is sent
-BACKLOG_SECONDS: Final = 60  # waiting so long for its first receive, a message is one of a backlog
+BACKLOG_SECONDS: Final = (
+    SHORTEST_STAY_SECONDS  # waiting so long for its first receive, a message is one of a backlog
+)
 REJOIN_EVERY_SECONDS: Final = 120  # for each rule and sandbox; SQS forgets after 300
 
 _FIRST_SENT_AT: Final = "FirstSentAt"
@@ -75,7 +82,9 @@ class TriggerMessages:
 
         True when that is by a new message, so that this one is done with.
         """
-        if message.receive_count >= LAST_RECEIVE or self.now() - message.sent_at >= LONGEST_STAY_SECONDS:
+        stay = self.now() - message.sent_at
+        received_too_often = message.receive_count >= LAST_RECEIVE and stay >= SHORTEST_STAY_SECONDS
+        if received_too_often or stay >= LONGEST_STAY_SECONDS:
             self._send_anew(message, seconds)
             return True
         with unavailable_unless_answered("the message could not be given back early"):

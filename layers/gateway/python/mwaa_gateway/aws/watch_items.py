@@ -2,7 +2,7 @@
 
     key       event = the request's, request = "watch|<rule>#<target>"; `ledger_request` is the sort key of the request's row
     waiting   watched_in = "watch#<environment>", so that it lies in the index `watches`, which has every field but the token
-    decided   `ending` is there as well
+    decided   `ending` is there as well, and in it when
     closed    no watched_in and no sealed_token; `said` tells why; DynamoDB's TTL removes it after 90 days
 
 Every change names the token it is about: what was meant for an older one changes nothing.
@@ -30,6 +30,7 @@ from mwaa_gateway.watches import (
     RequestState,
     Succeeded,
     TokenClosed,
+    UnreadableWatch,
     Watch,
 )
 
@@ -44,6 +45,9 @@ _EXECUTION_OVER: Final = "ExecutionOver"
 _RACES: Final = 5  # lost in a row against other calls for the same watch
 _KEYS_PER_READ: Final = 100  # DynamoDB's limit
 _TOKENS_IN_MEMORY: Final = 2_000
+
+# What an item raises that somebody edited, or a newer version wrote.
+_UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError)
 
 Item = dict[str, Any]
 
@@ -82,9 +86,9 @@ class WatchItems:
                 return _opened(followed)
         raise Unavailable("the watch is being changed by others at every try")
 
-    def watched(self, environment: str) -> list[Watch]:
-        """Return every watch that is not closed, oldest first."""
-        found: list[Watch] = []
+    def watched(self, environment: str) -> list[Watch | UnreadableWatch]:
+        """Return every watch that is not closed, oldest first; one that cannot be read hides no other."""
+        found: list[Watch | UnreadableWatch] = []
         with unavailable_unless_answered("the watches could not be listed"):
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
@@ -93,7 +97,7 @@ class WatchItems:
                 ExpressionAttributeValues={":watched_in": {"S": f"watch#{environment}"}},
             )
             for page in pages:
-                found.extend(_watch(item) for item in page["Items"])
+                found.extend(_watch_or_why_not(item) for item in page["Items"])
         return found
 
     def requests(self, watches: Sequence[Watch]) -> Mapping[tuple[str, str], RequestState]:
@@ -101,13 +105,7 @@ class WatchItems:
         states: dict[tuple[str, str], RequestState] = {}
         for keys in _batches([watch.ledger_key for watch in watches]):
             for item in self._rows(keys):
-                reason = item.get("reason", {}).get("S", "")
-                states[item["event"]["S"], item["request"]["S"]] = RequestState(
-                    state=item["state"]["S"],
-                    reason=Reason(reason) if reason else None,
-                    text=item.get("reason_text", {}).get("S", ""),
-                    not_runnable=item.get("not_runnable", {}).get("S", ""),
-                )
+                states[item["event"]["S"], item["request"]["S"]] = _request_state(item)
         return states
 
     def _rows(self, keys: Sequence[tuple[str, str]]) -> Iterator[Any]:
@@ -125,7 +123,7 @@ class WatchItems:
 
     def decide(self, watch: Watch, ending: Ending) -> bool:
         """Keep how it ended, before anybody is told."""
-        text = _ending_text(ending)
+        text = _ending_text(ending, self._now())
         with unavailable_unless_answered("the run's end could not be kept"):
             try:
                 self._client.update_item(
@@ -274,7 +272,34 @@ def _watch(item: Item) -> Watch:
         since=float(item["since"]["N"]),
         waiting_since=float(item["waiting_since"]["N"]),
         ending=_ending(item),
+        decided_at=_decided_at(item),
     )
+
+
+def _watch_or_why_not(item: Item) -> Watch | UnreadableWatch:
+    try:
+        return _watch(item)
+    except _UNREADABLE as error:
+        key = f"{item['event']['S']} {item['request']['S']}"
+        return UnreadableWatch(key, f"{type(error).__name__}: {error}")
+
+
+def _request_state(item: Item) -> RequestState:
+    try:
+        reason = item.get("reason", {}).get("S", "")
+        return RequestState(
+            state=item["state"]["S"],
+            reason=Reason(reason) if reason else None,
+            text=item.get("reason_text", {}).get("S", ""),
+            not_runnable=item.get("not_runnable", {}).get("S", ""),
+        )
+    except _UNREADABLE as error:
+        return RequestState("unreadable", text=f"the request's row in the ledger cannot be read: {error!r}")
+
+
+def _decided_at(item: Item) -> float | None:
+    decided_at = json.loads(item["ending"]["S"]).get("decided_at") if "ending" in item else None
+    return float(decided_at) if decided_at is not None else None
 
 
 def _ending(item: Item) -> Ending | None:
@@ -288,10 +313,11 @@ def _ending(item: Item) -> Ending | None:
     return Failed(document["error"], document["cause"])
 
 
-def _ending_text(ending: Ending) -> str:
-    if isinstance(ending, ExecutionOver):  # in the form of a failure, which an older version can read
-        ending = Failed(_EXECUTION_OVER, asdict(ending))
-    return json.dumps(asdict(ending), sort_keys=True)
+def _ending_text(ending: Ending, now: float) -> str:
+    """Write it down in a form that an older version can read, which leaves out `decided_at`."""
+    if isinstance(ending, ExecutionOver):  # in the form of a failure
+        return json.dumps(asdict(Failed(_EXECUTION_OVER, asdict(ending))), sort_keys=True)
+    return json.dumps(asdict(ending) | {"decided_at": round(now, 3)}, sort_keys=True)
 
 
 def _batches(keys: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:

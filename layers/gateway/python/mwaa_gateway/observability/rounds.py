@@ -1,12 +1,22 @@
 """What run watchers tell."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from mwaa_gateway.observability import logger, metrics, publish
+from mwaa_gateway.watch_failures import GIVEN_UP_SECONDS
+from mwaa_gateway.watch_notices import Notices
 from mwaa_gateway.watch_round import Round, Stopped
 from mwaa_gateway.watches import Watch
 
-__all__ = ["report_round"]
+__all__ = ["report_round", "report_unreadable"]
+
+
+def report_unreadable(notices: Notices, environment: str) -> None:
+    """Log the messages of a batch that are no notices; SQS deletes them."""
+    for message_id, text in notices.unreadable:
+        said = f"a message of the watch queue is ignored and deleted, as nobody can use it: {text}"
+        logger.warning(said, extra={"environment": environment, "message_id": message_id})
 
 
 def report_round(made: Round, environment: str) -> None:
@@ -20,6 +30,7 @@ def report_round(made: Round, environment: str) -> None:
         _log_watch(said, watch, "Abandoned", None, log=log)
     for stopped in made.stopped:
         _log_stopped(stopped)
+    _log_failures(made, environment)
     for text in made.unclear:
         logger.warning("asked again in the next rounds: %s", text, extra={"environment": environment})
     # A run that is to end with its execution, and that nobody knows to be over.
@@ -33,10 +44,33 @@ def report_round(made: Round, environment: str) -> None:
         "RunsNotMarkedFailed": len(go_on),
         "WatcherQuestions": made.questions,
         "WatcherUnclear": len(made.unclear),
-        "RunsWatched": made.watched,
+        "WaitsGivenUp": len(made.given_up),
     }
-    metrics.add_dimension(name="environment", value=environment)
-    publish({name: count for name, count in counts.items() if count or name == "RunsWatched"})
+    # Of every round, so that an alarm can tell what lasts from what passes; an idle gateway publishes nothing.
+    gauges = {"RunsWatched": made.watched, "WaitsUnanswered": made.unanswered}
+    counted = {name: count for name, count in counts.items() if count}
+    if made.found or made.unanswered:
+        metrics.add_dimension(name="environment", value=environment)
+        publish(counted | gauges)
+
+
+def _log_failures(made: Round, environment: str) -> None:
+    for failed in made.failures:
+        again = datetime.fromtimestamp(failed.again_at, UTC).isoformat(timespec="seconds")
+        said = f"the run watcher could not {failed.step}, and tries again at {again}: {failed.text}"
+        _log_watch(said, failed.watch, "StepFailed", failed.step, log=logger.warning)
+    for watch, text in made.given_up:
+        said = (
+            f"given up after {GIVEN_UP_SECONDS / 3600:.0f} hours, the state ends by its own timeouts: {text}"
+        )
+        _log_watch(said, watch, "GivenUp", None, log=logger.error)
+    for text in made.mistakes:
+        logger.error("asked again in the next rounds: %s", text, extra={"environment": environment})
+    for item in made.unreadable:
+        said = (
+            f"an item among the watches cannot be read; if no newer version wrote it, delete it: {item.text}"
+        )
+        logger.error(said, extra={"environment": environment, "key": item.key})
 
 
 def _log_stopped(stopped: Stopped) -> None:

@@ -10,7 +10,7 @@ from functools import cache
 import boto3
 
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
-from mwaa_gateway.aws.queues import VisibilityTimeout, WatchQueues
+from mwaa_gateway.aws.queues import VisibilityTimeout
 from mwaa_gateway.aws.task_tokens import TaskCallbacks
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.settings import RunWatcherSettings
@@ -23,16 +23,15 @@ __all__ = ["RunWatcherFunction", "run_watcher"]
 
 @dataclass(frozen=True, slots=True)
 class RunWatcherFunction:
-    """A run watcher: the flow, and its queue."""
+    """A run watcher: the flow, and the messages it gives back to its queue."""
 
     settings: RunWatcherSettings
     watcher: Watcher
-    queue: WatchQueues
     visibility: VisibilityTimeout
     now: Callable[[], float]
 
     def give_back(self, receipt_handle: str, seconds: float) -> None:
-        """Have the message delivered again soon; if that cannot be said, it comes when its visibility timeout ends."""
+        """Have the message delivered again in so many seconds; if SQS refuses, when its visibility timeout ends."""
         with suppress(Unavailable):
             self.visibility.give_back(receipt_handle, seconds)
 
@@ -41,7 +40,6 @@ class RunWatcherFunction:
 def run_watcher() -> RunWatcherFunction:
     """Build the run watcher of this sandbox, once."""
     settings = RunWatcherSettings.from_environ(os.environ)
-    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
     return RunWatcherFunction(
         settings=settings,
         watcher=Watcher(
@@ -51,7 +49,6 @@ def run_watcher() -> RunWatcherFunction:
             callbacks=TaskCallbacks(boto3.client("stepfunctions", config=CLIENT_CONFIG)),
             now=time.time,
         ),
-        queue=WatchQueues(sqs, settings.watch_queue_url),
-        visibility=VisibilityTimeout(sqs, settings.watch_queue_url),
+        visibility=VisibilityTimeout(boto3.client("sqs", config=CLIENT_CONFIG), settings.watch_queue_url),
         now=time.time,
     )
