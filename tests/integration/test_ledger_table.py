@@ -16,7 +16,7 @@ from gateway_cli.ledger_rows import LedgerRows
 from mwaa_gateway.aws.ledger_items import DEAD_SHARDS, HELD_SHARDS, REMEMBERED_SECONDS
 from mwaa_gateway.aws.ledger_table import LedgerTable
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
+from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere, UnreadableRow
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
@@ -632,6 +632,43 @@ def test_no_answer_for_ten_seconds_is_unavailable(
             "note": lambda: table.note(claim, BUSY, 1_001.0),
         }[method]()
     assert tries_at == trouble.tries_at
+
+
+@pytest.mark.parametrize("state", ["open", "dead", "triggered"])
+@pytest.mark.parametrize("broken", ["request_body", "attempt", "state", "run_id"])
+def test_a_row_that_was_changed_by_hand_is_named(dynamodb, state: str, broken: str) -> None:
+    """One request's trouble: its message is put aside with the row to repair, and no other is touched."""
+    table = LedgerTable(dynamodb, "ledger")
+    claim = claimed(table)
+    if state != "open":
+        table.finish(claim, NO if state == "dead" else Triggered(), 1_001.0)
+    key = {name: item(dynamodb)[name] for name in ("event", "request")}
+    dynamodb.update_item(
+        TableName="ledger",
+        Key=key,
+        UpdateExpression="SET #broken = :nonsense",
+        ExpressionAttributeNames={"#broken": broken},
+        ExpressionAttributeValues={":nonsense": {"BOOL": True}},
+    )
+    if broken == "attempt" and state == "open":
+        with pytest.raises(Unavailable, match="ValidationException"):  # DynamoDB cannot add to it
+            table.claim(a_request(), 2_000.0)
+    elif (state == "open" and broken != "run_id") or (state != "open" and broken in ("state", "run_id")):
+        with pytest.raises(UnreadableRow, match=f"{key['event']['S']}.*repair it"):
+            table.claim(a_request(), 2_000.0)
+    claimed(table, a_request("another"))
+
+
+def test_a_row_that_is_deleted_during_an_attempt_is_looked_for_again(dynamodb) -> None:
+    """By TTL, say: DynamoDB then has no row to show for its refusal, and the next attempt is a first one."""
+    table = LedgerTable(dynamodb, "ledger")
+    claim = claimed(table)
+    key = {name: item(dynamodb)[name] for name in ("event", "request")}
+    dynamodb.delete_item(TableName="ledger", Key=key)
+    with pytest.raises(Unavailable, match="deleted during the attempt"):
+        table.finish(claim, Triggered(), 1_001.0)
+    assert not table.note(claim, BUSY, 1_001.0)
+    assert 1 == claimed(table).attempt
 
 
 def test_a_missing_table_is_unavailable(trouble: Trouble) -> None:

@@ -17,8 +17,8 @@ from fakes.rules_table import RULES_TABLE, create_rules_table, rules_table_items
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.store import Applied, RuleChanged, RuleMissing, RulesStore, TableBusy
 from mwaa_gateway.aws.rules_table import RulesTable
-from mwaa_gateway.errors import GatewayError, InvalidRule, Unavailable
-from mwaa_gateway.live_rules import LiveRules, StoredRule
+from mwaa_gateway.errors import InvalidRule, Unavailable
+from mwaa_gateway.live_rules import UNREADABLE_HEAD, LiveRules, StoredRule
 from mwaa_gateway.rules import Rule, parse_rule
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -162,11 +162,14 @@ class TestReading:
         broken, good = table.copies("aws.s3#landing")
         assert (StoredRule("broken", 0, ""), ORDERS) == (broken, good.id)
 
-    def test_a_head_broken_by_hand_is_told(self, client, table: RulesTable) -> None:
-        """It never reads as generation 0: that would say that no rule lies there."""
-        client.put_item(TableName=RULES_TABLE, Item={"partition": {"S": "*"}, "sort": {"S": "head"}})
-        with pytest.raises(GatewayError, match=r"'\*'.*delete that item"):
-            table.heads(["*"])
+    @pytest.mark.parametrize("attributes", [{}, {"generation": {"S": "3"}}])
+    def test_a_head_broken_by_hand_stops_nobody(
+        self, client, table: RulesTable, attributes: dict[str, Any]
+    ) -> None:
+        """It never reads as generation 0: that would say that no rule lies there. Other heads are read all the same."""
+        item = {"partition": {"S": "*"}, "sort": {"S": "head"}} | attributes
+        client.put_item(TableName=RULES_TABLE, Item=item)
+        assert {"*": UNREADABLE_HEAD, "aws.s3#a": 0} == table.heads(["*", "aws.s3#a"])
 
     def test_keys_left_unprocessed_are_asked_for_again(
         self, client, store: RulesStore, table: RulesTable

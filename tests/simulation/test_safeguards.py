@@ -220,8 +220,8 @@ SAFEGUARDS = {
         (
             (
                 "ingest",
-                "        claim_checks.put(report.claim_checks)  # before the requests that name them\n",
-                "        queue.enqueue(report.requests)\n        claim_checks.put(report.claim_checks)\n",
+                "                claim_checks.put([check])  # before the request that names it\n",
+                "                queue.enqueue([request])\n                claim_checks.put([check])\n",
             ),
         ),
         days.large_confs,

@@ -14,7 +14,7 @@ from fakes.shadows import FakeShadowLedger
 from mwaa_gateway.errors import MalformedEvent, Unavailable
 from mwaa_gateway.events import Event
 from mwaa_gateway.ingest import DeadEventReason, IngressReport, ingest
-from mwaa_gateway.live_rules import LiveRules
+from mwaa_gateway.live_rules import UNREADABLE_HEAD, LiveRules
 from mwaa_gateway.trigger_request import derive_run_id
 
 PAYLOAD = {"what": "the source sent"}
@@ -210,7 +210,52 @@ def test_queues_that_do_not_answer_fail_the_invocation(ingress: Ingress) -> None
         with pytest.raises(Unavailable):
             ingress.ingest(upload(), MalformedEvent("x"))
     ingress.ingest(upload(), MalformedEvent("x"))
+    assert 1 == len({request.ledger_key for request in ingress.queue.requests})
+    assert 1 == len(ingress.dead_letters.dead)
+
+
+def test_a_conf_that_cannot_be_stored_delays_its_own_request_only(ingress: Ingress) -> None:
+    """The others are sent before the invocation fails; the repeated one sends it, and the ledger knows the others."""
+    template = {"input_paths": {"key": "$.detail.object.key"}, "input_template": {"keys": "<key>" * 40}}
+    target = {"id": "default", "environment": "analytics", "dag_id": "a", "input_transformer": template}
+    ingress.source.put(rule(targets=[target | {"large_conf": "claim_check"}]))
+    large, small = upload(f"orders/{'x' * 990}"), upload("orders/2.csv")
+    ingress.claim_checks.failures.coming["put"] = 1
+    with pytest.raises(Unavailable):
+        ingress.ingest(large, small)
+    assert [small.identity] == [request.identity for request in ingress.queue.requests]
+    ingress.ingest(large, small)
+    assert {large.identity, small.identity} == {request.identity for request in ingress.queue.requests}
+
+
+def test_rules_that_cannot_be_read_for_one_event_delay_no_other(ingress: Ingress) -> None:
+    """The second event's partitions can be read again."""
+    ingress.source.put(rule())
+    ingress.source.failures.coming["heads"] = 1
+    with pytest.raises(Unavailable):
+        ingress.ingest(upload("orders/1.csv"), upload("orders/2.csv"))
+    assert ["s3|acme-landing|orders/2.csv|Object Created|0A"] == [
+        request.identity for request in ingress.queue.requests
+    ]
+
+
+def test_a_mistake_of_ours_about_one_event_delays_no_other(ingress: Ingress) -> None:
+    """It comes out as it is, for its traceback; the other event has been sent by then."""
+    ingress.source.put(rule())
+    broken = upload("orders/1.csv")
+    del broken.envelope["time"]
+    with pytest.raises(KeyError, match="time"):
+        ingress.ingest(broken, upload("orders/2.csv"))
     assert 1 == len(ingress.queue.requests)
+
+
+def test_an_unreadable_head_hides_no_rule_and_is_reported(ingress: Ingress) -> None:
+    """Whether its rules have changed is not known: they are read again each time, and used."""
+    ingress.source.put(rule())
+    (partition,) = ingress.source.partitions
+    ingress.source.generations[partition] = UNREADABLE_HEAD
+    report = ingress.ingest(upload())
+    assert ({partition}, 1) == (report.unreadable_heads, len(ingress.queue.requests))
 
 
 def test_a_repeated_invocation_asks_for_the_same_run(ingress: Ingress) -> None:

@@ -22,7 +22,7 @@ from mwaa_gateway.brake import Brake
 from mwaa_gateway.catalog import LiveCatalog
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.gates import Gates, Gone, Pass, Wait
-from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere
+from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere, UnreadableRow
 from mwaa_gateway.limits import (
     CRASHES_UNTIL_DEAD,
     crashed,
@@ -132,6 +132,9 @@ class Dispatcher:
             return self._at_the_gates(request, receive_count, waiting_since)
         except Unavailable as error:
             return self._answer(request, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(error)))
+        except UnreadableRow as error:
+            self._report(request.target, None)
+            return self._keep_unreadable(body, receive_count, Rejected(Reason.MESSAGE_UNREADABLE, str(error)))
 
     def _braked(
         self, request: TriggerRequest, receive_count: int, held: Held, waiting_since: float | None

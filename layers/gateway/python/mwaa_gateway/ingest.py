@@ -1,6 +1,6 @@
 """From what a source sent to trigger requests on the queue: normalised, matched, resolved, enqueued."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -57,11 +57,30 @@ class IngressReport:
 
     matched: int = 0
     unmatched: list[Event] = field(default_factory=list)
-    requests: list[TriggerRequest] = field(default_factory=list)
-    claim_checks: list[ClaimCheck] = field(default_factory=list)
+    resolved: list[tuple[TriggerRequest, ClaimCheck | None]] = field(default_factory=list)
     dead: list[DeadEvent] = field(default_factory=list)
     shadows: list[ShadowRecord] = field(default_factory=list)
     shadows_lost: str = ""  # why they could not be recorded
+    unreadable_heads: set[str] = field(default_factory=set)  # partitions of the rules table
+
+    @property
+    def requests(self) -> list[TriggerRequest]:
+        """The requests, without the large confs that some of them name."""
+        return [request for request, _ in self.resolved]
+
+    @property
+    def claim_checks(self) -> list[ClaimCheck]:
+        """The large confs."""
+        return [check for _, check in self.resolved if check is not None]
+
+    def add(self, other: "IngressReport") -> None:
+        """Add what became of another event."""
+        self.matched += other.matched
+        self.unmatched += other.unmatched
+        self.resolved += other.resolved
+        self.dead += other.dead
+        self.shadows += other.shadows
+        self.unreadable_heads |= other.unreadable_heads
 
 
 def ingest(
@@ -78,57 +97,81 @@ def ingest(
 ) -> IngressReport:
     """Turn one invocation's events into trigger requests.
 
-    Everything is decided first and sent last, so that an outage in the middle sends nothing; an invocation that is
-    repeated sends the same requests again, which end as duplicates in the ledger. `payload` is what the source sent,
-    kept whole with a dead event; `now` gives seconds since the epoch; `claim_check_bucket` is where large confs are put.
+    What fails for one event, environment or large conf keeps no other request from being sent; then the invocation fails
+    and is repeated. A repeated invocation sends the same requests again, which end as duplicates in the ledger. Dead
+    events are kept once nothing has failed: each repetition would keep them once more.
+    `payload` is what the source sent, kept whole with a dead event; `now` gives seconds since the epoch;
+    `claim_check_bucket` is where large confs are put.
 
     Raises:
-        Unavailable: rules or queues do not answer; the whole invocation is to be repeated.
+        Unavailable: the rules, a queue or the bucket did not answer; the whole invocation is to be repeated.
+        Exception: a mistake of the gateway met one event; likewise.
     """
     report = IngressReport()
+    failures: list[Exception] = []
     for event in parsed:
         if isinstance(event, MalformedEvent):
             report.dead.append(_malformed(event, payload))
-        else:
-            _route(event, rules, payload, report, now(), bucket=claim_check_bucket)
+            continue
+        try:
+            report.add(_route(event, rules, payload, now(), bucket=claim_check_bucket))
+        except Exception as error:  # noqa: BLE001  a mistake of ours about one event does not stop the others
+            failures.append(error)
+    failures += _sent(report, queue, claim_checks)
+    if failures:
+        raise _together(failures)
     if report.dead:
         dead_letters.bury(report.dead)
-    if report.claim_checks:
-        claim_checks.put(report.claim_checks)  # before the requests that name them
-    if report.requests:
-        queue.enqueue(report.requests)
     if report.shadows:
         try:
             shadows.record(report.shadows)
         except Unavailable as error:
-            # A rule on trial never has real events delivered again: told and counted, and its report has a gap.
+            # A rule on trial never has real events delivered again: logged and counted, and its report has a gap.
             report.shadows_lost = str(error)
     return report
 
 
+def _sent(report: IngressReport, queue: TriggerQueue, claim_checks: ClaimChecks) -> Iterator[Unavailable]:
+    """Send the requests; yield why some of them were not sent."""
+    stored: list[TriggerRequest] = []
+    for request, check in report.resolved:
+        try:
+            if check is not None:
+                claim_checks.put([check])  # before the request that names it
+            stored.append(request)
+        except Unavailable as error:
+            yield error
+    if stored:
+        try:
+            queue.enqueue(stored)
+        except Unavailable as error:
+            yield error
+
+
+def _together(failures: Sequence[Exception]) -> Exception:
+    """Return one error for all: a mistake of the gateway as it is, for its traceback; else every outage by its text."""
+    mistakes = [error for error in failures if not isinstance(error, Unavailable)]
+    return mistakes[0] if mistakes else Unavailable("; ".join(dict.fromkeys(map(str, failures))))
+
+
 def _route(
-    event: Event,
-    rules: LiveRules,
-    payload: Mapping[str, Any],
-    report: IngressReport,
-    now: float,
-    *,
-    bucket: str,
-) -> None:
-    """Add to the report what one event comes to: a request or a dead event for each target that wants it."""
+    event: Event, rules: LiveRules, payload: Mapping[str, Any], now: float, *, bucket: str
+) -> IngressReport:
+    """Return what one event comes to: a request or a dead event for each target that wants it."""
+    report = IngressReport()
     try:
         matches = rules.match(event.envelope, now)
     except MalformedEvent as error:  # no pattern can be held against it
         report.dead.append(_malformed(error, payload))
-        return
+        return report
+    report.unreadable_heads |= matches.unreadable_heads
     report.dead.extend(_broken(event, rule, payload) for rule in matches.broken)
     live = [rule for rule in matches.rules if rule.state != "SHADOW"]
     for rule in live:
         for found in resolve(event, rule, now=now, claim_check_bucket=bucket):
             match found:
                 case Resolved(request=request, claim_check=check):
-                    report.requests.append(request)
-                    report.claim_checks.extend([check] if check else [])
+                    report.resolved.append((request, check))
                 case Refused() as refused:
                     report.dead.append(_refused(event, rule, refused, payload))
     for rule in matches.rules:
@@ -139,6 +182,7 @@ def _route(
         report.matched += 1
     elif not matches.broken:
         report.unmatched.append(event)
+    return report
 
 
 def _malformed(error: MalformedEvent, payload: Mapping[str, Any]) -> DeadEvent:

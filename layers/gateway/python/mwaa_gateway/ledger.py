@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mwaa_gateway.backoff import LONGEST_BACKOFF_SECONDS
+from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
@@ -15,7 +16,11 @@ from mwaa_gateway.outcomes import (
 )
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["Claim", "Finished", "Ledger", "PinnedElsewhere"]
+__all__ = ["Claim", "Finished", "Ledger", "PinnedElsewhere", "UnreadableRow"]
+
+
+class UnreadableRow(GatewayError):
+    """A row of the ledger cannot be read: somebody changed it by hand. The text names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class Ledger(Protocol):
 
         A dead or held request is reopened by a `redrive` number it has not seen before, once for each number. So two
         messages of one redrive, one that comes late, and one that finds the request open or triggered, come to no
-        second run.
+        second run. Raises UnreadableRow, as `hold` does.
         """
         ...
 

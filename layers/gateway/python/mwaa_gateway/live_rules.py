@@ -12,11 +12,21 @@ from mwaa_gateway.patterns import Pattern, compile_pattern
 from mwaa_gateway.routing import RuleIndex, event_partitions
 from mwaa_gateway.rules import Rule, is_own_event, parse_rule
 
-__all__ = ["NAMESPACES_PARTITION", "BrokenRule", "LiveRules", "Matches", "RuleSource", "StoredRule"]
+__all__ = [
+    "NAMESPACES_PARTITION",
+    "UNREADABLE_HEAD",
+    "BrokenRule",
+    "LiveRules",
+    "Matches",
+    "RuleSource",
+    "StoredRule",
+]
 
 # A sandbox that lives for hours meets the buckets and detail-types of many senders: those asked about longest ago go.
 MAXIMUM_PARTITIONS_HELD: Final = 1_000
 
+
+UNREADABLE_HEAD: Final = -1  # a generation: whether the partition's rules have changed is not known
 
 NAMESPACES_PARTITION: Final = "namespaces"  # of the rules table; no event's, as those hold a "#" or are "*"
 
@@ -34,7 +44,10 @@ class RuleSource(Protocol):
     """Where the rules lie. Both calls raise when they cannot answer: no answer never reads as "no rule"."""
 
     def heads(self, partitions: Sequence[str]) -> Mapping[str, int]:
-        """Return the generation of each partition, 0 where it has none; one call however many partitions."""
+        """Return the generation of each partition, 0 where it has no head, UNREADABLE_HEAD where that holds no number.
+
+        One call however many partitions.
+        """
         ...
 
     def copies(self, partition: str) -> Sequence[StoredRule]:
@@ -57,10 +70,14 @@ class BrokenRule:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The rules an event is meant for, and the broken ones it may have been meant for."""
+    """The rules an event is meant for, and the broken ones it may have been meant for.
+
+    `unreadable_heads` are partitions whose rules had to be read although they may not have changed.
+    """
 
     rules: tuple[Rule, ...]
     broken: tuple[BrokenRule, ...]
+    unreadable_heads: frozenset[str] = frozenset()
 
 
 class _Copy:
@@ -160,6 +177,9 @@ class LiveRules:
         return Matches(
             rules=tuple(rule for rule in matched.values() if isinstance(rule, Rule) and not own),
             broken=tuple(rule for rule in matched.values() if isinstance(rule, BrokenRule)),
+            unreadable_heads=frozenset(
+                name for name in partitions if self._partitions[name].generation == UNREADABLE_HEAD
+            ),
         )
 
     def _refresh(self, partitions: Sequence[str], now: float) -> None:
@@ -175,7 +195,7 @@ class LiveRules:
         self._refresh_namespaces(generations.pop(NAMESPACES_PARTITION))
         for name, generation in generations.items():
             partition = known.pop(name, None)  # the last asked about are the last in the dict
-            if partition is None or partition.generation != generation:
+            if partition is None or generation == UNREADABLE_HEAD or partition.generation != generation:
                 rules = self._source.copies(name) if generation else ()
                 partition = _compiled(rules, generation, partition)
             partition.checked_at = now
@@ -185,7 +205,7 @@ class LiveRules:
                 del known[name]
 
     def _refresh_namespaces(self, generation: int) -> None:
-        if generation != self._namespaces_generation:
+        if generation == UNREADABLE_HEAD or generation != self._namespaces_generation:
             self._namespaces = Namespaces.from_items(self._source.namespaces())
             self._namespaces_generation = generation
 

@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from mwaa_gateway.errors import Unavailable
 
@@ -11,9 +12,10 @@ __all__ = ["refused_item", "unavailable_unless_answered"]
 
 
 class unavailable_unless_answered:  # noqa: N801  read as a verb, after `with`
-    """Turn everything that botocore raises into Unavailable: refused, throttled or unreachable, the work is not done.
+    """Turn everything that botocore raises into Unavailable: refused, throttled, unreachable, or an unreadable answer.
 
-    A missing permission or table is no different here: the message stays where it is until somebody mends it.
+    A missing permission or table is no different: the message stays where it is until somebody repairs that. Whether a
+    call without an answer was carried out is not known: every write here may be sent again.
     """
 
     __slots__ = ("_what",)
@@ -31,7 +33,7 @@ class unavailable_unless_answered:  # noqa: N801  read as a verb, after `with`
             told = error.response.get("Error", {})
             text = f"{told.get('Code', 'unknown error')}: {told.get('Message', '')}"
             raise Unavailable(f"{self._what}: {text}") from error
-        if isinstance(error, BotoCoreError):
+        if isinstance(error, BotoCoreError | ResponseParserError):
             raise Unavailable(f"{self._what}: {type(error).__name__}: {error}") from error
 
 

@@ -90,13 +90,19 @@ def _number(seconds: float) -> dict[str, Any]:
 
 
 def _record(item: dict[str, Any]) -> CatalogRecord:
-    catalog = None
-    if "dags" in item:
-        dags = json.loads(zlib.decompress(item["dags"]["B"]))
-        sets = {name: frozenset(dags.get(name, ())) for name in ("runnable", "paused", "stale")}
-        catalog = DagCatalog(float(item["taken_at"]["N"]), **sets)
     return CatalogRecord(
-        catalog,
+        _catalog(item),
         float(item.get("leased_until", {}).get("N", 0)),
         int(item.get("failures", {}).get("N", 0)),
     )
+
+
+def _catalog(item: dict[str, Any]) -> DagCatalog | None:
+    if "dags" not in item:
+        return None
+    try:
+        dags = json.loads(zlib.decompress(item["dags"]["B"]))
+        sets = {name: frozenset(dags.get(name, ())) for name in ("runnable", "paused", "stale")}
+        return DagCatalog(float(item["taken_at"]["N"]), **sets)
+    except (KeyError, TypeError, ValueError, AttributeError, zlib.error):
+        return None  # somebody changed it by hand: the next list overwrites it

@@ -5,12 +5,14 @@ well is never written to an index, and a storm of deaths is spread over eight ke
 """
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from mwaa_gateway.ledger import Claim, Finished
+from mwaa_gateway.ledger import Claim, Finished, UnreadableRow
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Outcome, Reason, Rejected
-from mwaa_gateway.trigger_request import TriggerRequest
+from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
 __all__ = [
     "DEAD_SHARDS",
@@ -61,8 +63,26 @@ def pinned_values(request: TriggerRequest) -> Item:
     }
 
 
+@contextmanager
+def _readable(item: Item) -> Iterator[None]:
+    """Raise UnreadableRow for a row that lacks something, or holds what is not what it should be."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, zlib.error, UnreadableRequest) as error:
+        key = {name: item.get(name, {}).get("S") for name in ("event", "request")}
+        raise UnreadableRow(
+            f"the ledger's row {key} cannot be read ({type(error).__name__}: {error}): repair it, or restore it from a "
+            "backup, then redrive this message"
+        ) from error
+
+
 def read_claim(item: Item) -> Claim:
-    """Read an open row as the right of the attempt that it counted last."""
+    """Read an open row as the right of the attempt that it counted last; raises UnreadableRow."""
+    with _readable(item):
+        return _claim(item)
+
+
+def _claim(item: Item) -> Claim:
     first_attempt_at = float(item["reopened_at" if "reopened_at" in item else "first_attempt_at"]["N"])
     ages_from: float | None = first_attempt_at
     if "aged" in item:
@@ -82,7 +102,12 @@ def read_claim(item: Item) -> Claim:
 
 
 def read_finished(item: Item) -> Finished:
-    """Read a row that is triggered, dead or held."""
+    """Read a row that is triggered, dead or held; raises UnreadableRow."""
+    with _readable(item):
+        return _finished(item)
+
+
+def _finished(item: Item) -> Finished:
     run_id, redrives = item["run_id"]["S"], int(item.get("redrives", {}).get("N", 0))
     outcome: AlreadyTriggered | Rejected | Held
     untold_since = None
@@ -92,6 +117,8 @@ def read_finished(item: Item) -> Finished:
             outcome = Rejected(Reason(item["reason"]["S"]), item["reason_text"]["S"], in_doubt)
         case "held":
             outcome = Held(Reason(item["reason"]["S"]), item["reason_text"]["S"])
+        case "open":
+            raise ValueError("it is open in this environment, and was not to be claimed")
         case _:
             outcome = AlreadyTriggered(f"the ledger says that {run_id} was started before")
             untold_since = None if "not_runnable" in item else float(item["finished_at"]["N"])

@@ -130,11 +130,11 @@ class LedgerTable:
         if new is not None:
             return read_claim(new)
         # Refused: the row as it was when it refused says why.
-        if old["state"]["S"] != "open":
-            return read_finished(old)
-        if old["claim_id"]["S"] == claim_id:
+        if (elsewhere := _pinned_elsewhere(request, old)) is not None:
+            return elsewhere
+        if _text(old, "claim_id") == claim_id:
             return read_claim(old)  # our own write, whose answer was lost and which botocore sent again
-        return PinnedElsewhere(old["environment"]["S"])
+        return read_finished(old)
 
     def _reopen(self, request: TriggerRequest, claim_id: str, now: float) -> Claim | None:
         """Claim a dead or held row for a redrive it has not seen; None when it is neither, not here, or has seen it."""
@@ -188,7 +188,7 @@ class LedgerTable:
         )
         row = old if new is None else new
         # Refused as open, it is another environment's; refused as held, it was held before, perhaps by this very write.
-        return PinnedElsewhere(row["environment"]["S"]) if row["state"]["S"] == "open" else read_finished(row)
+        return _pinned_elsewhere(request, row) or read_finished(row)
 
     def _hold_again(self, request: TriggerRequest, expression: str, parked: Item) -> Finished | None:
         """Hold what a redrive would reopen; None as for `_reopen`."""
@@ -238,6 +238,8 @@ class LedgerTable:
         )
         if new is not None:
             return True
+        if not old:
+            raise Unavailable("the ledger's row was deleted during the attempt")
         # Our own write, whose answer was lost and which botocore sent again, stands under our attempt number.
         if int(old["attempt"]["N"]) == claim.attempt and old["state"]["S"] == state:
             return True
@@ -281,7 +283,7 @@ class LedgerTable:
 
     def _end_unanswered(self, request: TriggerRequest, row: Item) -> None:
         """Count an overtaken attempt as answered: duplicates that overlap are no message that kills its process."""
-        if row["state"]["S"] == "open":
+        if _text(row, "state") == "open":
             self._update(
                 request,
                 "SET unanswered = :zero",
@@ -324,3 +326,16 @@ class LedgerTable:
             except self._client.exceptions.ConditionalCheckFailedException as refused:
                 return None, refused_item(refused)
         return answer["Attributes"], {}
+
+
+def _pinned_elsewhere(request: TriggerRequest, row: Item) -> PinnedElsewhere | None:
+    """Return whose it is, for an open row of another environment."""
+    environment = _text(row, "environment")
+    if _text(row, "state") == "open" and environment and environment != request.target.environment:
+        return PinnedElsewhere(environment)
+    return None
+
+
+def _text(item: Item, name: str) -> str:
+    """Read an attribute that somebody may have removed by hand."""
+    return str(item.get(name, {}).get("S", ""))

@@ -47,12 +47,22 @@ class TriggerQueues:
         self._url = url
 
     def enqueue(self, requests: "Sequence[TriggerRequest]") -> None:
-        """Send every request to its environment's queue, ten at a time, in the group of its rule."""
+        """Send every request to its environment's queue, ten at a time, in the group of its rule.
+
+        Raises:
+            Unavailable: a queue did not take its requests; those of the other environments are sent all the same.
+        """
         messages: defaultdict[str, list[_Message]] = defaultdict(list)
         for request in requests:
             messages[request.target.environment].append(_Message(request.to_json(), request.rule_id))
+        failures: list[str] = []
         for environment, some in messages.items():
-            _send_all(self._client, self._url.replace("{environment}", environment), some)
+            try:
+                _send_all(self._client, self._url.replace("{environment}", environment), some)
+            except Unavailable as error:
+                failures.append(f"environment {environment!r}: {error}")
+        if failures:
+            raise Unavailable("; ".join(failures))
 
 
 class WatchQueues:
@@ -180,7 +190,11 @@ class _Message:
 
 
 def _send_all(client: "SQSClient", url: str, messages: Sequence[_Message]) -> None:
-    """Send every message or raise Unavailable; what was sent by then is sent again later and ends as a duplicate."""
+    """Send every message or raise Unavailable; what was sent by then is sent again later and ends as a duplicate.
+
+    Messages that the queue refuses one by one keep no later ones from being sent.
+    """
+    refused: list[str] = []
     for batch in _batches(messages):
         waiting = dict(enumerate(batch))
         for _ in range(SENDS):
@@ -194,7 +208,9 @@ def _send_all(client: "SQSClient", url: str, messages: Sequence[_Message]) -> No
                 break
         else:
             codes = ", ".join(sorted({entry["Code"] for entry in failed}))
-            raise Unavailable(f"{len(waiting)} of {len(batch)} messages were refused {SENDS} times: {codes}")
+            refused.append(f"{len(waiting)} of {len(batch)} messages were refused {SENDS} times: {codes}")
+    if refused:
+        raise Unavailable("; ".join(refused))
 
 
 def _batches(messages: Sequence[_Message]) -> Iterator[list[_Message]]:

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mwaa_gateway.aws.calls import unavailable_unless_answered
-from mwaa_gateway.errors import GatewayError, Unavailable
-from mwaa_gateway.live_rules import NAMESPACES_PARTITION, StoredRule
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.live_rules import NAMESPACES_PARTITION, UNREADABLE_HEAD, StoredRule
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -120,11 +120,8 @@ class RulesTable:
 def _generation(head: Mapping[str, "AttributeValueTypeDef"]) -> int:
     try:
         return int(head["generation"]["N"])
-    except (KeyError, ValueError) as error:
-        raise GatewayError(
-            f"the head of partition {head['partition']['S']!r} in the rules table holds no generation: "
-            "delete that item and apply a rule of the partition again"
-        ) from error
+    except (KeyError, ValueError):
+        return UNREADABLE_HEAD  # somebody changed it by hand; the rules themselves can still be read
 
 
 def _stored_rule(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRule:

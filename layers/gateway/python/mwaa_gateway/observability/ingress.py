@@ -44,6 +44,13 @@ def report_ingress(report: IngressReport) -> None:
         logger.warning(
             "%s; the rule's report has a gap", report.shadows_lost, extra={"outcome": "ShadowLost"}
         )
+    for partition in sorted(report.unreadable_heads):
+        logger.error(
+            "the head of partition %r in the rules table holds no generation: its rules are in use, but are read again "
+            "every few seconds. Delete that item and apply a rule of the partition again",
+            partition,
+            extra={"outcome": "UnreadableHead"},
+        )
     for dead in report.dead:
         logger.error(
             "kept in the ingress dead-letter queue: %s",
@@ -62,7 +69,7 @@ def report_ingress(report: IngressReport) -> None:
         "RequestsEnqueued": len(report.requests),
         "ClaimChecks": len(report.claim_checks),
         "EventsMalformed": reasons.count(DeadEventReason.MALFORMED_EVENT),
-        "BrokenRules": reasons.count(DeadEventReason.BROKEN_RULE),
+        "BrokenRules": reasons.count(DeadEventReason.BROKEN_RULE) + len(report.unreadable_heads),
         "CapturesRefused": reasons.count(DeadEventReason.CAPTURES_REFUSED),
         "DedupeKeyRefused": reasons.count(DeadEventReason.DEDUPE_KEY_REFUSED),
         "DagIdRefused": reasons.count(DeadEventReason.DAG_ID_REFUSED),

@@ -1,0 +1,87 @@
+"""What AWS can answer instead of doing its work, for any operation of any service: read from botocore's models."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from botocore.model import OperationModel, ServiceModel
+from botocore.session import get_session
+
+__all__ = ["Fault", "Kind", "faults_of", "representatives_of"]
+
+
+class Kind(StrEnum):
+    """How a call ends."""
+
+    ERROR = "error"  # an answer with an error code; nothing was done
+    UNREACHABLE = "connect time-out"  # nothing was sent
+    SILENT = "read time-out"  # nothing was done
+    LOST = "read time-out after it was done"
+    GARBLED = "an answer that is no answer"
+    PARTIAL = "partial success"  # `Failed` entries, `UnprocessedKeys`
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way for a call to fail; `code` and `status` are an ERROR's."""
+
+    kind: Kind
+    code: str = ""
+    status: int = 400
+
+    def __str__(self) -> str:
+        return self.code or self.kind.value
+
+
+# What no service model lists, and every service answers.
+_OF_EVERY_SERVICE = (
+    Fault(Kind.ERROR, "AccessDeniedException"),
+    Fault(Kind.ERROR, "AccessDenied", 403),
+    Fault(Kind.ERROR, "ThrottlingException"),
+    Fault(Kind.ERROR, "ExpiredTokenException", 403),
+    Fault(Kind.ERROR, "UnrecognizedClientException"),
+    Fault(Kind.ERROR, "InternalServerError", 500),
+    Fault(Kind.ERROR, "ServiceUnavailable", 503),
+    Fault(Kind.ERROR, "AnUnknownCode"),
+)
+_WITHOUT_AN_ANSWER = tuple(Fault(kind) for kind in Kind if kind not in (Kind.ERROR, Kind.PARTIAL))
+_PARTIAL = frozenset({"SendMessageBatch", "BatchGetItem"})
+# Answers of a condition that the gateway itself set: not errors, but what the ledger's tests are about.
+_CONDITION = "ConditionalCheckFailedException"
+
+
+def faults_of(service: str, operation: str) -> Iterator[Fault]:
+    """Every fault of an operation: the codes of its model, those of every service, no answer, partial success."""
+    yield from _modelled(service, operation)
+    yield from _OF_EVERY_SERVICE
+    yield from representatives_of(operation, (*_WITHOUT_AN_ANSWER,))
+
+
+def representatives_of(operation: str, among: tuple[Fault, ...] | None = None) -> Iterator[Fault]:
+    """One fault for each class: refused, throttled, broken, unknown, no answer, partial success."""
+    classes = ("AccessDeniedException", "ThrottlingException", "InternalServerError", "AnUnknownCode")
+    if among is None:
+        among = (
+            *(fault for fault in _OF_EVERY_SERVICE if fault.code in classes),
+            *(fault for fault in _WITHOUT_AN_ANSWER if fault.kind in (Kind.UNREACHABLE, Kind.LOST)),
+        )
+    yield from among
+    if operation in _PARTIAL:
+        yield Fault(Kind.PARTIAL)
+
+
+def _modelled(service: str, operation: str) -> Iterator[Fault]:
+    model: OperationModel = _service_model(service).operation_model(operation)
+    for shape in model.error_shapes:
+        error = shape.metadata.get("error", {})
+        code = error.get("code", shape.name)
+        if code != _CONDITION:
+            yield Fault(
+                Kind.ERROR, code, error.get("httpStatusCode", 500 if shape.metadata.get("fault") else 400)
+            )
+
+
+@cache
+def _service_model(service: str) -> ServiceModel:
+    return get_session().get_service_model(service)

@@ -1,0 +1,200 @@
+"""What happens in the sweep: for each function, work for a victim, whose calls fail, and for others."""
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from fakes.requests import a_request
+from fakes.states import EXECUTION, payload
+from mwaa_gateway.trigger_request import ResolvedTarget
+from sweep.deployed import OWN_QUEUE, Deployed
+from sweep.faults import Fault, Kind
+from sweep.wire import Trouble
+
+__all__ = ["RULES", "SCENES", "TOKEN", "VICTIM"]
+
+VICTIM = "victim"
+OTHERS = ("one", "two")
+TOKEN = "canary-task-token"
+_LONG = "x" * 990  # forty times this is too large for a conf
+
+_WAYS = {
+    "s3": ({"object": {"key": [{"prefix": "{}/"}]}}, "$.detail.object.key"),
+    "sns": ({"message": {"who": ["{}"]}}, "$.detail.message.long"),
+    "bus": ({"who": ["{}"]}, "$.detail.long"),
+    "states": ({"input": {"who": ["{}"]}}, ""),
+}
+
+
+def _rule(way: str, who: str, environment: str) -> dict[str, Any]:
+    """A rule for the events of one way and one of those: a run with a large conf."""
+    detail, path = _WAYS[way]
+    target: dict[str, Any] = {"id": "default", "environment": environment, "dag_id": "load"}
+    if path:
+        conf = {"input_paths": {"long": path}, "input_template": {"long": "<long>" * 40}}
+        target |= {"large_conf": "claim_check", "input_transformer": conf}
+    pattern = {"detail": json.loads(json.dumps(detail).replace("{}", who))}
+    return {"id": f"{who}.{way}", "pattern": pattern, "targets": [target]}
+
+
+_RUN = [
+    _rule(way, who, "legacy" if who == VICTIM else "analytics") for way in _WAYS for who in (VICTIM, *OTHERS)
+]
+RULES = _RUN + [
+    rule | {"id": f"{rule['id']}-trial", "state": "SHADOW"} for rule in _RUN if "states" not in rule["id"]
+]
+
+
+def _upload(who: str) -> dict[str, Any]:
+    return {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": "eu-west-1",
+        "eventTime": "2026-11-22T10:00:00.000Z",
+        "eventName": "ObjectCreated:Put",
+        "userIdentity": {"principalId": "AWS:X"},
+        "requestParameters": {"sourceIPAddress": "10.0.0.1"},
+        "responseElements": {"x-amz-request-id": "C3D13FE58DE4C810"},
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "bucket": {"name": "acme-landing", "arn": "arn:aws:s3:::acme-landing"},
+            "object": {"key": f"{who}/{_LONG}", "size": 1, "eTag": "d4", "sequencer": "0055AED6DCD90281E5"},
+        },
+    }
+
+
+def _notification(who: str) -> dict[str, Any]:
+    return {
+        "EventSource": "aws:sns",
+        "EventVersion": "1.0",
+        "EventSubscriptionArn": "arn:aws:sns:eu-west-1:123456789012:topic:1",
+        "Sns": {
+            "Type": "Notification",
+            "MessageId": f"{who}-95df01b4-ee98-5cb9-9903-4c221d41eb5e",
+            "TopicArn": "arn:aws:sns:eu-west-1:123456789012:topic",
+            "Subject": None,
+            "Message": json.dumps({"who": who, "long": _LONG}),
+            "Timestamp": "2026-11-22T10:00:00.000Z",
+            "MessageAttributes": {},
+        },
+    }
+
+
+def _event(who: str) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": f"{who}-6a7e8feb-b491-4cf7-a9f1-bf3703467718",
+        "detail-type": "Invoice Period Closed",
+        "source": "acme.billing",
+        "account": "123456789012",
+        "time": "2026-11-22T10:00:00Z",
+        "region": "eu-west-1",
+        "resources": [],
+        "detail": {"who": who, "long": _LONG},
+    }
+
+
+def _s3(gateway: Deployed) -> None:
+    """One notification with a record that is no event."""
+    records = [_upload(OTHERS[0]), _upload(VICTIM), {"eventSource": "aws:s3"}, _upload(OTHERS[1])]
+    gateway.invoke_later("s3_events", {"Records": records})
+
+
+def _sns(gateway: Deployed) -> None:
+    broken = copy.deepcopy(_notification(OTHERS[0]))
+    del broken["Sns"]["MessageId"]
+    records = [_notification(OTHERS[0]), _notification(VICTIM), broken, _notification(OTHERS[1])]
+    gateway.invoke_later("sns_events", {"Records": records})
+
+
+def _bus(gateway: Deployed) -> None:
+    """EventBridge delivers each event by itself."""
+    for event in (_event(VICTIM), *map(_event, OTHERS), {"id": "no event"}):
+        gateway.invoke_later("eventbridge_events", event)
+
+
+def _queued(gateway: Deployed) -> None:
+    bodies = [json.dumps({"Records": [_upload(who)]}) for who in (VICTIM, *OTHERS)]
+    for body in (*bodies, "no event"):
+        gateway.sqs.send_message(QueueUrl=gateway.urls[OWN_QUEUE], MessageBody=body)
+
+
+def _given_back(gateway: Deployed) -> None:
+    """The same, and the victim's message has to be given back once."""
+    broken = Fault(Kind.ERROR, "ServiceUnavailable", 503)
+    hiccup = Trouble("queued_events", "SendMessageBatch", broken, frozenset({VICTIM}), times=3)
+    gateway.wire.troubles.append(hiccup)
+    _queued(gateway)
+
+
+def _dispatch(environment: str) -> Callable[[Deployed], None]:
+    """Requests to be run, one for a DAG that is not there, and a message that is no request."""
+
+    def begin(gateway: Deployed) -> None:
+        bodies = ["no request", _request("gone", environment, "no_such_dag")]
+        bodies += [_request(who, environment, "load") for who in (VICTIM, *OTHERS)]
+        for number, body in enumerate(bodies):
+            gateway.sqs.send_message(
+                QueueUrl=gateway.urls[f"trigger-{environment}"],
+                MessageBody=body,
+                MessageGroupId=f"rule-{number}",
+            )
+        gateway.clock.now += 120  # what is received for the first time has waited in a backlog
+
+    return begin
+
+
+def _request(who: str, environment: str, dag_id: str) -> str:
+    request = a_request(who, environment=environment, dag_id=dag_id)
+    target = ResolvedTarget(environment, dag_id, request.target.run_id, {"who": who})
+    return replace(request, target=target, rule_id=f"{who}.rule").to_json()
+
+
+def _tasks(environment: str) -> Callable[[Deployed], None]:
+    """States that wait: for a run that succeeds, one that fails, and one that takes long."""
+
+    def begin(gateway: Deployed) -> None:
+        ends = {VICTIM: {}, OTHERS[0]: {"ends": "failed"}, OTHERS[1]: {"after": 1_000}}
+        for who, conf in ends.items():
+            gateway.calls.append(
+                payload(
+                    state=who,
+                    execution=f"{EXECUTION}-{who}",
+                    token=f"{TOKEN}-{who}",
+                    dag={"environment": environment, "dag_id": "load"},
+                    input={"who": who, **conf},
+                    wait={"return_value_of": "last"} if who == VICTIM else {},
+                )
+            )
+
+    return begin
+
+
+def _asked(gateway: Deployed) -> None:
+    """States that leave the DAG to the rules."""
+    for who in (VICTIM, *OTHERS):
+        task = payload(
+            state=who,
+            execution=f"{EXECUTION}-{who}",
+            token=f"{TOKEN}-{who}",
+            input={"who": who, "long": _LONG},
+        )
+        del task["dag"]
+        gateway.calls.append(task)
+
+
+# By the function whose calls fail in it, and by the call where that needs a scene of its own.
+SCENES: dict[str, Callable[[Deployed], None]] = {
+    "s3_events": _s3,
+    "sns_events": _sns,
+    "eventbridge_events": _bus,
+    "queued_events": _queued,
+    "queued_events ChangeMessageVisibility": _given_back,
+    "dispatcher analytics": _dispatch("analytics"),
+    "dispatcher legacy": _dispatch("legacy"),
+    "run_watcher analytics": _tasks("analytics"),
+    "run_watcher legacy": _tasks("legacy"),
+    "step_functions_task": _asked,
+}
