@@ -54,8 +54,8 @@ check: .venv/.ready  ## Style, types, and the rings of the architecture
 test-fast: .venv/.ready  ## Unit and integration tests, with branch coverage
 	$(BIN)/pytest tests/unit tests/integration -n 2 $(SCENES) --cov --cov-report=term --cov-fail-under=90
 
-test-simulation: .venv/.ready  ## The promises under every fault: twenty seeds (FULL=1: a hundred), every crash point, every safeguard switched off
-	$(BIN)/pytest tests/simulation -n 2 --maxschedchunk 1 -q $(SCENES)
+test-simulation: .venv/.ready  ## The promises under every fault: twenty seeds (FULL=1: a hundred), every crash point, every safeguard switched off, every AWS error
+	$(BIN)/pytest tests/simulation tests/sweep -n 2 --maxschedchunk 1 -q $(SCENES)
 
 SEEDS ?= 1000
 simulate: .venv/.ready  ## More seeds: make simulate SEEDS=1000
@@ -69,7 +69,7 @@ benchmark: .venv/.ready .venvs/lambda/.ready  ## How fast events find their rule
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.cold_start
 
-TESTS ?= tests/unit tests/integration tests/simulation tests/template tests/local_stack
+TESTS ?= tests/unit tests/integration tests/simulation tests/sweep tests/template tests/local_stack
 guarantees: .venv/.ready .venvs/sam/.ready .venvs/lambda/.ready  ## Run what docs/guarantees.md names, and write it anew; TESTS=tests/simulation runs a part
 	@status=0; for tests in $(TESTS); do \
 		$(BIN)/pytest $$tests --guarantees -m "full or not full" -q $$([[ $$tests == *local_stack* ]] || printf -- '-n 2') || status=1; done; \

@@ -11,7 +11,7 @@ from mwaa_gateway.aws.trigger_messages import TriggerMessage
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.dispatch import report_dispatch
-from mwaa_gateway.wiring.dispatcher import dispatcher
+from mwaa_gateway.wiring.dispatcher import DispatcherFunction, dispatcher
 
 # A batch of one that is given back is no failed invocation: it would slow the queue's polling and raise the alarm.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -21,12 +21,21 @@ class GivenBack(Exception):
     """The message is to be delivered again; tells the batch processor not to delete it."""
 
 
+def rejoined(function: DispatcherFunction, message: TriggerMessage) -> bool:
+    """Send a message of a backlog to the end of its queue, if it is its turn; where that fails it is dispatched now."""
+    try:
+        return function.messages.rejoin(message)
+    except Unavailable as error:
+        logger.warning("a rule with a long backlog may overtake the others: %s", error)
+        return False
+
+
 def deliver(record: SQSRecord) -> None:
     """Dispatch one message, and give it back with its own delay when it must come again."""
     try:
         function = dispatcher()
         message = TriggerMessage.from_record(record.raw_event)
-        if function.messages.rejoin(message):
+        if rejoined(function, message):
             return
         dispatched = function.dispatcher.dispatch(message.body, message.receive_count, message.first_sent_at)
     except Exception:

@@ -283,6 +283,12 @@ FAULTS = (
         "No CLI token, web login or Authorization header in any log, message, metric, table row or exception",
     ),
     Fault(
+        44,
+        DATA,
+        "Any AWS call of any function: every error code, a time-out before or after it was done, a partial success",
+        "Other work proceeds; nothing is lost or doubled once it ends; meanwhile an alarm rings",
+    ),
+    Fault(
         45,
         DATA,
         "EventBridge, SNS or Lambda gives up a delivery; the key or permission that stopped it still fails",

@@ -175,6 +175,9 @@ def test_only_a_backlog_is_sent_to_the_end_of_the_queue(backlog: tuple[TriggerMe
 
 
 def test_a_message_that_cannot_be_sent_anew_is_worked_on(sqs, url: str) -> None:
-    """The backlog is no reason to wait."""
+    """The backlog is no reason to wait: the message is still there, and the next one is tried two minutes later."""
     messages = TriggerMessages(sqs, url + "-gone", lambda: 1_000.0)
-    assert not messages.rejoin(TriggerMessage("a request", "handle", 1, 500.0, 500.0, "sales.orders"))
+    backlogged = TriggerMessage("a request", "handle", 1, 500.0, 500.0, "sales.orders")
+    with pytest.raises(Unavailable, match="could not be sent anew"):
+        messages.rejoin(backlogged)
+    assert not messages.rejoin(backlogged)

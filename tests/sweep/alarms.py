@@ -9,7 +9,7 @@ from typing import Any
 from sweep.deployed import ENVIRONMENTS, Deployed
 from template.expansion import Template, expand_template, read_source
 
-__all__ = ["ringing", "template"]
+__all__ = ["function_resource", "ringing", "template"]
 
 Metric = tuple[str, str, frozenset[tuple[str, str]]]
 
@@ -32,11 +32,11 @@ _QUEUES = {"ingress-dlq": "IngressDlq", "mwaa-gateway-ingress-retry": "IngressRe
 
 
 @cache
-def template() -> Template:
+def template(transports: str = "analytics=cli,legacy=rest") -> Template:
     """What is deployed: two environments, one over each transport, and states that wait."""
     parameters = {
         "Environments": ",".join(ENVIRONMENTS),
-        "RestEnvironments": "legacy",
+        "Transports": transports,
         "EventQueueArns": "arn:aws:sqs:eu-central-1:123456789012:uploads",
         "TaskDags": "*",
         "WebLoginRole": "Viewer",

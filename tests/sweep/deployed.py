@@ -179,8 +179,7 @@ class Deployed:
 
     def _invoke(self, function: str, event: Any) -> tuple[Any] | None:
         """Call a handler as Lambda does; its answer, or None where it raises."""
-        name, _, environment = function.partition(" ")
-        for setting, value in self._settings(name, environment).items():
+        for setting, value in self._settings(function.partition(" ")[2]).items():
             self.patch.setenv(setting, value)
         module, text = self._sandbox(function), io.StringIO()
         self.wire.function = function
@@ -212,7 +211,7 @@ class Deployed:
             self.built.add(function)
         return module
 
-    def _settings(self, name: str, environment: str) -> dict[str, str]:
+    def _settings(self, environment: str) -> dict[str, str]:
         arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:"
         per_environment = {
             setting: self.urls[queue].replace("analytics", environment or "{environment}")
@@ -234,7 +233,7 @@ class Deployed:
             "TASK_DAGS": "*",
             "ENVIRONMENT": environment,
             "MWAA_ENVIRONMENT_NAME": environment,
-            "REST_ENVIRONMENTS": "legacy",
+            "TRANSPORTS": "analytics=cli,legacy=rest",
             "DAG_MISSING_GRACE_SECONDS": "0",
             "WEB_LOGIN_ROLE": "Viewer",
         }

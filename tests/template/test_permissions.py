@@ -79,7 +79,7 @@ def test_what_a_dispatcher_may_do(expand, environment):
     assert _allowed(expand("analytics", "legacy"), f"DispatcherRole{environment}") == {
         f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/{environment}/User": {"airflow:InvokeRestApi"},
         "<RulesTable.Arn>": {"dynamodb:BatchGetItem"},
-        "<LedgerTable.Arn>": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "<LedgerTable.Arn>": {"dynamodb:UpdateItem"},
         f"<TriggerQueue{environment}.Arn>": {
             "sqs:ChangeMessageVisibility",
             "sqs:DeleteMessage",

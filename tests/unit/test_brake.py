@@ -73,6 +73,16 @@ def test_an_outage_keeps_what_was_known_last(brake: Brake, store: FakeBrakeStore
     assert 4 == store.calls
 
 
+def test_an_outage_is_reported(store: FakeBrakeStore) -> None:
+    """While it lasts, a rule that somebody disables may still start runs: the one on call has to know."""
+    reported: list[str] = []
+    brake = Brake("analytics", store, refresh_seconds=5.0, report=reported.append)
+    store.failures.coming["pulled"] = 2
+    for now in (100.0, 101.0, 105.0, 110.0):
+        brake.pulled(RULE, now)
+    assert 2 == len(reported)
+
+
 def test_whether_it_was_lifted_is_looked_up_anew(brake: Brake, store: FakeBrakeStore) -> None:
     """Now, and not as of five seconds ago; no answer is no."""
     store.rules.add(RULE)

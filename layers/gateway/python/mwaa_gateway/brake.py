@@ -4,7 +4,7 @@ It is asked before every attempt, and looked at anew every few seconds. Nothing 
 what was known last counts, and a new sandbox that knows nothing goes ahead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -34,8 +34,16 @@ class _Known:
 class Brake:
     """One environment's brake and those of its rules, as one sandbox knows them: at most `refresh_seconds` old."""
 
-    def __init__(self, environment: str, store: BrakeStore, *, refresh_seconds: float) -> None:
+    def __init__(
+        self,
+        environment: str,
+        store: BrakeStore,
+        *,
+        refresh_seconds: float,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._environment = environment
+        self._report = report
         self._store = store
         self._refresh_seconds = refresh_seconds
         self._known: dict[str, _Known] = {}
@@ -63,6 +71,7 @@ class Brake:
         known.checked_at = now
         try:
             known.pulled = self._store.pulled(self._environment, rule_id)
-        except Unavailable:
+        except Unavailable as error:
+            self._report(str(error))
             return False
         return True

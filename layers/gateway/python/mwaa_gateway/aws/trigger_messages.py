@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from mwaa_gateway.aws.calls import unavailable_unless_answered
-from mwaa_gateway.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -94,17 +93,17 @@ class TriggerMessages:
         return False
 
     def rejoin(self, message: TriggerMessage) -> bool:
-        """Send one message of a backlog to the end of the queue, every other minute; True when this one is done with."""
+        """Send one message of a backlog to the end of the queue, every other minute; True when this one is done with.
+
+        Raises Unavailable: then this message is still there, and the next is tried in two minutes.
+        """
         now = self.now()
         if not message.group or message.receive_count > 1 or now - message.sent_at < BACKLOG_SECONDS:
             return False
         if now - self._rejoined.get(message.group, message.sent_at) < REJOIN_EVERY_SECONDS:
             return False
         self._rejoined[message.group] = now
-        try:
-            self._send_anew(message, 0)
-        except Unavailable:
-            return False
+        self._send_anew(message, 0)
         return True
 
     def _send_anew(self, message: TriggerMessage, seconds: float) -> None:

@@ -8,7 +8,7 @@ from mwaa_gateway.dispatch import Dispatched
 from mwaa_gateway.observability import logger, metrics, publish
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
 
-__all__ = ["report_dispatch", "report_not_listed"]
+__all__ = ["report_dispatch", "report_not_listed", "report_pauses_not_read"]
 
 # Another attempt has the request, or it waits: an upload that comes by both routes is overtaken every other time.
 _NO_FAILURE: Final = frozenset({Reason.DAG_CATALOG_AWAITED, Reason.OVERTAKEN, Reason.PINNED_ELSEWHERE})
@@ -61,3 +61,14 @@ def report_not_listed(text: str, environment: str) -> None:
     logger.warning("the DAGs could not be listed: %s", text, extra={"environment": environment})
     metrics.add_dimension(name="environment", value=environment)
     publish({"DagsNotListed": 1})
+
+
+def report_pauses_not_read(text: str, environment: str) -> None:
+    """Log and count that a dispatcher could not read who is paused: a rule disabled meanwhile may still start runs."""
+    logger.warning(
+        "a rule or environment that is paused now may still start runs: %s",
+        text,
+        extra={"environment": environment},
+    )
+    metrics.add_dimension(name="environment", value=environment)
+    publish({"PausesNotRead": 1})

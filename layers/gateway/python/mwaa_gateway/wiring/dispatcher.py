@@ -19,7 +19,7 @@ from mwaa_gateway.brake import Brake
 from mwaa_gateway.catalog import LiveCatalog
 from mwaa_gateway.dispatch import Dispatcher
 from mwaa_gateway.gates import Gates
-from mwaa_gateway.observability.dispatch import report_not_listed
+from mwaa_gateway.observability.dispatch import report_not_listed, report_pauses_not_read
 from mwaa_gateway.settings import DispatcherSettings
 from mwaa_gateway.wiring.transport import airflow_of
 
@@ -52,6 +52,7 @@ def dispatcher() -> DispatcherFunction:
                 settings.environment,
                 BrakeItems(dynamodb, settings.rules_table),
                 refresh_seconds=settings.brake_refresh_seconds,
+                report=lambda text: report_pauses_not_read(text, settings.environment),
             ),
             gates=Gates(
                 settings.environment,
