@@ -65,7 +65,8 @@ NEVER_MADE = {
     "SnsEventsRole": BY_QUEUED_EVENTS,
     "EventBridgeEventsRole": BY_QUEUED_EVENTS,
     "StepFunctionsTaskRole": BY_QUEUED_EVENTS | {"s3:PutObject"},  # a state's input is small: no claim checks
-    "DispatcherRoleanalytics": {"airflow:CreateWebLoginToken"},  # WebSession is the watcher's
+    # WebSession is the watcher's, and reading the DAG catalog without renewing it the operator's command's.
+    "DispatcherRoleanalytics": {"airflow:CreateWebLoginToken", "dynamodb:GetItem"},
     "RunWatcherRoleanalytics": {
         "dynamodb:PutItem",
         "kms:Encrypt",

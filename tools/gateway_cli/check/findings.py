@@ -169,10 +169,7 @@ def needed_permissions(
     }
     return [
         *([start[transport]] if transport in start else []),
-        Needed(
-            ("dynamodb:GetItem", "dynamodb:UpdateItem"),
-            f"{table}/{outputs['LedgerTableName']}",
-        ),
+        Needed(("dynamodb:UpdateItem",), f"{table}/{outputs['LedgerTableName']}"),
         Needed(("dynamodb:BatchGetItem",), f"{table}/{outputs['RulesTableName']}", leading_key="brake"),
         Needed(
             (
