@@ -47,6 +47,7 @@ class Gateway:
     dynamodb: Any
     url: str
     parameters: dict[str, str]  # of the stack; a test may change them
+    outputs: dict[str, str]
     airflow: FakeAirflow = field(default_factory=FakeAirflow)
     time: float = field(default_factory=time.time)
 
@@ -167,7 +168,7 @@ def operated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
                 else ask_aws(self, operation, params)
             ),
         )
-        yield Gateway(sqs, dynamodb, url, parameters)
+        yield Gateway(sqs, dynamodb, url, parameters, outputs)
 
 
 def _listed(kind: str, values: dict[str, str]) -> list[dict[str, str]]:

@@ -530,7 +530,7 @@ class TestRedrive:
     def test_a_send_that_fails_leaves_the_rest_dead(
         self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What was done is told, then the error; what was not sent still rings."""
+        """Each with the reason; what was not sent is still in its dead-letter queue."""
         for number in range(15):
             gateway.die(f"{number}", ago=number)
         ask_aws = BaseClient._make_api_call
@@ -544,9 +544,86 @@ class TestRedrive:
         monkeypatch.setattr(BaseClient, "_make_api_call", failing)
         result = run("redrive", "--all")
         monkeypatch.setattr(BaseClient, "_make_api_call", ask_aws)
-        assert (1, "redriven: 10, left as they are: 0\n") == (result.exit_code, result.stdout)
-        assert "AccessDenied" in result.stderr
+        assert (1, "redriven: 10, left as they are: 5\n") == (result.exit_code, result.stdout)
+        assert 5 == result.stderr.count("AccessDenied")
         assert (10, 5) == (gateway.visible("trigger-analytics"), gateway.visible("trigger-dlq-analytics"))
+
+    def test_a_request_of_a_removed_environment_stops_no_other(self, run: Run, gateway: Gateway) -> None:
+        """It is left with the reason, and the exit code says that something was; the others are sent."""
+        gateway.die("one", ago=3)
+        removed = gateway.die("two", environment="legacy", ago=2)
+        gateway.die("three", ago=1)
+        gateway.outputs["EnvironmentNames"] = "analytics"
+        result = run("redrive", "--all")
+        assert (1, "redriven: 2, left as they are: 1\n") == (result.exit_code, result.stdout)
+        assert f"{removed.target.run_id}: the gateway has no environment 'legacy' any more" in result.stderr
+        assert 2 == gateway.visible("trigger-analytics")
+
+    def test_an_environment_whose_queue_refuses_stops_no_other(
+        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Seven of its requests are older than all others: five are tried, and every one is named."""
+        for number in range(7):
+            gateway.die(f"l{number}", environment="legacy", ago=100 - number)
+        for number in range(12):
+            gateway.die(f"a{number}", ago=number)
+        event = gateway.bury()
+        ask_aws = BaseClient._make_api_call
+        alone: list[int] = []
+
+        def failing(self: Any, operation: str, params: Any) -> Any:
+            if operation == "SendMessageBatch" and params["QueueUrl"].endswith("legacy"):
+                alone.append(len(params["Entries"]))
+                raise ClientError({"Error": {"Code": "KmsDisabled", "Message": "no"}}, operation)
+            return ask_aws(self, operation, params)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(BaseClient, "_make_api_call", failing)
+            told = run("redrive", "--all", "-o", "json")
+        document = json.loads(told.stdout)
+        assert (1, 13, 7) == (told.exit_code, len(document["redriven"]), len(document["left"]))
+        assert all("KmsDisabled" in left["why"] for left in document["left"])
+        assert [7, 1, 1, 1, 1, 1] == alone
+        assert (12, 1) == (gateway.visible("trigger-analytics"), gateway.visible("ingress-retry"))
+        assert event is not None
+
+    def test_a_row_that_was_changed_by_hand_stops_no_other(self, run: Run, gateway: Gateway) -> None:
+        """Its request cannot be read any more: it stays dead, and is named."""
+        broken = gateway.die("one", ago=1)
+        gateway.die("two")
+        event, request = broken.ledger_key
+        gateway.dynamodb.update_item(
+            TableName=LEDGER_TABLE,
+            Key={"event": {"S": event}, "request": {"S": request}},
+            UpdateExpression="SET request_body = :nonsense",
+            ExpressionAttributeValues={":nonsense": {"B": b"nonsense"}},
+        )
+        result = run("redrive", "--all")
+        assert (1, "redriven: 1, left as they are: 1\n") == (result.exit_code, result.stdout)
+        assert (
+            f"{broken.target.run_id}: its row in the ledger holds no request that can be read"
+            in result.stderr
+        )
+
+    def test_a_row_that_cannot_be_read_now_stops_no_other(
+        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """DynamoDB refuses one of three."""
+        for number in range(3):
+            gateway.die(f"{number}", ago=number)
+        ask_aws = BaseClient._make_api_call
+        refused = iter([True])
+
+        def failing(self: Any, operation: str, params: Any) -> Any:
+            if operation == "GetItem" and params["TableName"] == LEDGER_TABLE and next(refused, False):
+                raise ClientError({"Error": {"Code": "InternalServerError", "Message": "no"}}, operation)
+            return ask_aws(self, operation, params)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(BaseClient, "_make_api_call", failing)
+            result = run("redrive", "--all")
+        assert (1, "redriven: 2, left as they are: 1\n") == (result.exit_code, result.stdout)
+        assert "GetItem failed with InternalServerError" in result.stderr
 
     def test_a_message_that_is_not_deleted_is_told(
         self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mwaa_gateway.aws.ledger_items import DEAD_SHARDS, HELD_SHARDS, REMEMBERED_SECONDS, STOPPED_INDEX
 from mwaa_gateway.outcomes import Reason, Rejected
-from mwaa_gateway.trigger_request import TriggerRequest
+from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -154,7 +154,6 @@ def _row(item: "Mapping[str, AttributeValueTypeDef]", state: str) -> LedgerRow:
     def number(name: str) -> float:
         return float(item.get(name, {}).get("N", "0"))
 
-    body = item.get("request_body", {}).get("B")
     version = int(number("rule_version"))
     return LedgerRow(
         key=(item["event"]["S"], item["request"]["S"]),
@@ -171,5 +170,13 @@ def _row(item: "Mapping[str, AttributeValueTypeDef]", state: str) -> LedgerRow:
         redrives=int(number("redrives")),
         first_attempt_at=number("first_attempt_at") or None,  # held before it was ever tried
         stopped_at=number("stopped_at"),
-        request=None if body is None else TriggerRequest.from_json(zlib.decompress(body)),
+        request=_request(item),
     )
+
+
+def _request(item: "Mapping[str, AttributeValueTypeDef]") -> TriggerRequest | None:
+    """Read a row's request; None where there is none, or somebody changed it by hand: the other rows can still be read."""
+    try:
+        return TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))
+    except (KeyError, TypeError, zlib.error, UnreadableRequest):
+        return None

@@ -6,6 +6,7 @@ still rings. A bell is deleted with its request's redrive: should the request di
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from gateway_cli.choice import Left, Summary
@@ -14,6 +15,7 @@ from gateway_cli.dlq.dead_letter import DeadLetter
 from gateway_cli.dlq.dead_letters import DeadLetters
 from gateway_cli.dlq.held_messages import HeldMessage
 from gateway_cli.ledger_rows import LedgerRow
+from gateway_cli.one_by_one import OneByOne, Unread
 from mwaa_gateway.aws.queues import TriggerQueues
 from mwaa_gateway.trigger_request import TriggerRequest
 
@@ -31,15 +33,17 @@ def redrive(
 ) -> None:
     """Send letters again, the oldest first: requests to their environment's trigger queue, events to ingress.
 
-    Raises what botocore raises, and Unavailable or NotDeleted where SQS did not do its part; `summary` has what was done.
+    What cannot be sent is left with its reason, and stays where it is. Raises NotDeleted, or what botocore raises, where a
+    message that was sent could not be deleted; `summary` has what was done.
     """
     template = connection.stack_output("TriggerQueueUrlTemplate")
     queues = TriggerQueues(connection.sqs, template)
     known = connection.environments or frozenset()
+    one_by_one = OneByOne(summary)
     oldest_first = sorted(letters, key=lambda letter: letter.died_at)
     for start in range(0, len(oldest_first), _AT_ONCE):
         some = oldest_first[start : start + _AT_ONCE]
-        requests: list[TriggerRequest] = []
+        requests: dict[str, TriggerRequest] = {}
         sent: list[DeadLetter] = []
         for letter in some:
             if letter.environment is not None and letter.environment not in known:
@@ -47,18 +51,26 @@ def redrive(
                     Left(letter.id, f"the gateway has no environment {letter.environment!r} any more")
                 )
             elif isinstance(letter.origin, LedgerRow):
-                # As it is now: its number of redrives decides whether this one counts.
-                row = found.rows.read(letter.origin.key)
-                if row is None or row.state != "dead" or row.request is None:
-                    state = "forgotten" if row is None else row.state
-                    summary.left.append(Left(letter.id, f"it is not dead any more, but {state}"))
-                else:
-                    requests.append(replace(row.request, redrive=row.redrives + 1))
-                    sent.append(letter)
+                row = one_by_one.read(letter.id, partial(found.rows.read, letter.origin.key))
+                match row:
+                    case Unread():
+                        pass  # left, with the reason
+                    case LedgerRow(state="dead", request=None):
+                        summary.left.append(
+                            Left(letter.id, "its row in the ledger holds no request that can be read")
+                        )
+                    case LedgerRow(state="dead", request=TriggerRequest() as request):
+                        # As it is now: its number of redrives decides whether this one counts.
+                        requests[letter.id] = replace(request, redrive=row.redrives + 1)
+                    case _:
+                        state = "forgotten" if row is None else row.state
+                        summary.left.append(Left(letter.id, f"it is not dead any more, but {state}"))
             else:
-                _send(connection, letter.origin, letter.environment)
-                sent.append(letter)
-        queues.enqueue(requests)
+                step = partial(_send, connection, letter.origin, letter.environment)
+                if one_by_one.do(letter.environment or "ingress", letter.id, step):
+                    sent.append(letter)
+        enqueued = one_by_one.enqueue(queues, requests)
+        sent += [letter for letter in some if letter.id in enqueued]
         found.held.delete([message for letter in sent for message in found.messages_of(letter)])
         summary.done += [letter.id for letter in sent]
         progress(len(some))
@@ -79,12 +91,16 @@ def purge(
     found: DeadLetters, letters: Sequence[DeadLetter], summary: Summary, progress: Callable[[int], None]
 ) -> None:
     """Put letters away: their messages are deleted, and requests leave the list; their rows stay, and stay dead."""
+    one_by_one = OneByOne(summary)
     for start in range(0, len(letters), _AT_ONCE):
         some = letters[start : start + _AT_ONCE]
-        for letter in some:
-            if isinstance(letter.origin, LedgerRow):
-                found.rows.take_off_the_list(letter.origin)
-        found.held.delete([message for letter in some for message in found.messages_of(letter)])
-        summary.done += [letter.id for letter in some]
+        done = [
+            letter
+            for letter in some
+            if not isinstance(letter.origin, LedgerRow)
+            or one_by_one.do("ledger", letter.id, partial(found.rows.take_off_the_list, letter.origin))
+        ]
+        found.held.delete([message for letter in done for message in found.messages_of(letter)])
+        summary.done += [letter.id for letter in done]
         progress(len(some))
     found.held.delete(found.stale)

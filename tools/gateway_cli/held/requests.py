@@ -10,6 +10,7 @@ from gateway_cli.choice import Filters, Left, Summary
 from gateway_cli.connection import Connection
 from gateway_cli.filter_names import refuse_unknown_names, say_nothing_matches
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
+from gateway_cli.one_by_one import OneByOne, Unread
 from mwaa_gateway.aws.queues import TriggerQueues
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.outcomes import Reason
@@ -64,26 +65,34 @@ def release(
 ) -> None:
     """Send held requests to their environment's trigger queue, each with the next redrive number of its row.
 
-    Raises what botocore raises, and Unavailable where SQS did not do its part; `summary` has what was done.
+    What cannot be read or sent is left with its reason, and stays held.
     """
+    one_by_one = OneByOne(summary)
     queues = TriggerQueues(connection.sqs, connection.stack_output("TriggerQueueUrlTemplate"))
     known = connection.environments or frozenset()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for start in range(0, len(held), _AT_ONCE):
             some = held[start : start + _AT_ONCE]
-            requests: list[TriggerRequest] = []
+            requests: dict[str, TriggerRequest] = {}
+            reads = [pool.submit(rows.read, row.key) for row in some]
             # As they are now: a row's number of redrives decides whether this release counts.
-            for was, row in zip(some, pool.map(rows.read, [row.key for row in some]), strict=True):
-                if row is None or row.state != "held" or row.request is None:
+            for was, read in zip(some, reads, strict=True):
+                row = one_by_one.read(was.run_id, read.result)
+                if isinstance(row, Unread):
+                    continue  # left, with the reason
+                if row is not None and row.state == "held" and row.request is None:
+                    summary.left.append(
+                        Left(was.run_id, "its row in the ledger holds no request that can be read")
+                    )
+                elif row is None or row.state != "held" or row.request is None:
                     state = "forgotten" if row is None else row.state
                     summary.left.append(Left(was.run_id, f"it is not held any more, but {state}"))
                 elif row.environment not in known:
                     text = f"the gateway has no environment {row.environment!r} any more"
                     summary.left.append(Left(was.run_id, text))
                 else:
-                    requests.append(replace(row.request, redrive=row.redrives + 1))
-            queues.enqueue(requests)
-            summary.done += [request.target.run_id for request in requests]
+                    requests[was.run_id] = replace(row.request, redrive=row.redrives + 1)
+            summary.done += one_by_one.enqueue(queues, requests)
             progress(len(some))
 
 
@@ -114,10 +123,15 @@ def cancel(
     def cancel_one(row: LedgerRow) -> bool:
         return rows.cancel(row, f"cancelled by {by}; it was held: {row.text}", time.time())
 
+    one_by_one = OneByOne(summary)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for row, done in zip(held, pool.map(cancel_one, held), strict=True):
-            if done:
-                summary.done.append(row.run_id)
-            else:
-                summary.left.append(Left(row.run_id, "it is not held any more, or was released meanwhile"))
-            progress(1)
+        for start in range(0, len(held), _AT_ONCE):
+            some = held[start : start + _AT_ONCE]
+            for row, cancelled in zip(some, [pool.submit(cancel_one, row) for row in some], strict=True):
+                match one_by_one.read(row.run_id, cancelled.result):
+                    case True:
+                        summary.done.append(row.run_id)
+                    case False:
+                        why = "it is not held any more, or was released meanwhile"
+                        summary.left.append(Left(row.run_id, why))
+                progress(1)

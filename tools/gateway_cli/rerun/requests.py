@@ -9,6 +9,7 @@ from typing import Final
 from gateway_cli.choice import Left, Summary
 from gateway_cli.connection import Connection
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
+from gateway_cli.one_by_one import OneByOne
 from mwaa_gateway.aws.queues import TriggerQueues
 from mwaa_gateway.conf import ORIGIN_KEY
 from mwaa_gateway.events import Event
@@ -128,13 +129,15 @@ def rerun(
 ) -> None:
     """Send the next generation of each request, with what `rule` makes of its event now, or else as it was pinned.
 
-    Given twice, it sends twice what the ledger does not have yet: one run each, as for any duplicate.
+    Given twice, it sends twice what the ledger does not have yet: one run each, as for any duplicate. What cannot be sent
+    is left with its reason.
     """
+    one_by_one = OneByOne(summary)
     queues = TriggerQueues(connection.sqs, connection.stack_output("TriggerQueueUrlTemplate"))
     known = connection.environments or frozenset()
     for start in range(0, len(found.rows), _AT_ONCE):
         some = found.rows[start : start + _AT_ONCE]
-        requests: list[TriggerRequest] = []
+        requests: dict[str, TriggerRequest] = {}
         for row in some:
             match _next(row, generation, rule, now):
                 case str() as why:
@@ -143,9 +146,9 @@ def rerun(
                     gone = f"the gateway has no environment {request.target.environment!r} any more"
                     summary.left.append(Left(row.run_id, gone))
                 case request:
-                    requests.append(request)
-        queues.enqueue(requests)
-        summary.done += [request.target.run_id for request in requests]
+                    requests[row.run_id] = request
+        sent = one_by_one.enqueue(queues, requests)
+        summary.done += [requests[name].target.run_id for name in sent]
         progress(len(some))
 
 
@@ -153,7 +156,7 @@ def _next(row: LedgerRow, generation: int, rule: Rule | None, now: float) -> Tri
     """Return a request's next generation, or why there is none."""
     pinned = row.request
     if pinned is None:
-        return "its row holds no request"
+        return "its row in the ledger holds no request that can be read"
     made: TriggerRequest | str = pinned if rule is None else _as_the_rule_is_now(pinned, rule, now)
     if isinstance(made, str):
         return made
