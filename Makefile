@@ -69,7 +69,7 @@ benchmark: .venv/.ready .venvs/lambda/.ready  ## How fast events find their rule
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.cold_start
 
-TESTS ?= tests/unit tests/integration tests/simulation tests/sweep tests/template tests/local_stack
+TESTS ?= tests/unit tests/integration tests/simulation tests/sweep tests/template tests/local_parts tests/local_stack
 guarantees: .venv/.ready .venvs/sam/.ready .venvs/lambda/.ready  ## Run what docs/guarantees.md names, and write it anew; TESTS=tests/simulation runs a part
 	@status=0; for tests in $(TESTS); do \
 		$(BIN)/pytest $$tests --guarantees -m "full or not full" -q $$([[ $$tests == *local_stack* ]] || printf -- '-n 2') || status=1; done; \

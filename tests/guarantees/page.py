@@ -15,7 +15,7 @@ __all__ = ["PAGE", "page"]
 
 PAGE = ROOT / "docs" / "guarantees.md"
 TEMPLATE = Path(__file__).parent / "page.md"
-LAYERS = ("unit", "simulation", "integration", "template", "local_stack")
+LAYERS = ("unit", "simulation", "sweep", "integration", "template", "local_parts", "local_stack")
 
 
 def page(tests: list[ShowingTest], results: Results) -> str:

@@ -160,7 +160,7 @@ def drain(
     allow_stopped: bool,
     output: str,
 ) -> None:
-    """Wait until nothing is left in an environment, before it is removed.
+    """Wait until an environment is empty, to remove it.
 
     CloudFormation deletes queues with all their messages. So before you take an environment out of the parameter
     Environments, set StepFunctionsTasks to false or delete the stack: disable the rules that start DAGs there, then drain.

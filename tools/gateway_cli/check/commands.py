@@ -43,7 +43,7 @@ _PLAIN: Final = {"ok": "ok", "failed": "FAILED", "unknown": "?"}
 @gateway_options
 @click.pass_context
 def check(context: click.Context, connection: Connection, names: tuple[str, ...], output: str) -> None:
-    """Check what stands between an event and its DAG run, and say what to do about it.
+    """Check what stands between an event and its DAG run.
 
     It looks and changes nothing: credentials, the environment on MWAA, the dispatcher's permissions, and from the
     dispatchers' subnets the network, the web server and the DAGs. Over CLI tokens it runs one Airflow command, in one of the
