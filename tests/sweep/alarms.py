@@ -68,6 +68,8 @@ def _statistic(name: str, values: list[float]) -> float:
             return sum(values)
         case "Maximum":
             return max(values)
+        case "Minimum":
+            return min(values)
         case "Average":
             return sum(values) / len(values)
     raise AssertionError(f"teach the sweep the statistic {name}")

@@ -45,7 +45,6 @@ _WATCHER = (
     "kms Decrypt",
     "mwaa CreateWebLoginToken",
     "sqs ChangeMessageVisibility",
-    "sqs SendMessage",
     "stepfunctions SendTaskFailure",
     "stepfunctions SendTaskHeartbeat",
     "stepfunctions SendTaskSuccess",
@@ -69,20 +68,8 @@ CALLS = {
         "sqs SendMessageBatch",
     ),
 }
-# Of the watcher: what one state's error keeps from the others, and what wakes nobody.
-_NOT_YET = {
-    "BatchGetItem",
-    "ChangeMessageVisibility",
-    "CreateCliToken",
-    "Decrypt",
-    "GetItem",
-    "InvokeRestApi",
-    "Query",
-    "SendTaskFailure",
-    "SendTaskHeartbeat",
-    "SendTaskSuccess",
-    "UpdateItem",
-}
+# Of the watcher: an error of one key of a BatchGetItem is one of the whole batch; the other two are logged in other words.
+_NOT_YET = {"BatchGetItem", "ChangeMessageVisibility", "SendTaskHeartbeat"}
 PAIRS = [(function, *call.split()) for function, calls in CALLS.items() for call in calls]
 
 
@@ -200,7 +187,7 @@ def assert_no_secret(gateway: Deployed) -> None:
     [
         pytest.param(
             *pair,
-            marks=[pytest.mark.xfail(reason="one state's error stops the watcher's round")]
+            marks=[pytest.mark.xfail(reason="see _NOT_YET", strict=False)]
             if pair[0].startswith("run_watcher") and pair[2] in _NOT_YET
             else [],
         )
