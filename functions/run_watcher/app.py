@@ -28,11 +28,21 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     except Unavailable as error:
         logger.warning("the round failed and is made again in %s seconds: %s", RETRY_SECONDS, error)
         for record in records:
-            function.give_back(record["receiptHandle"], RETRY_SECONDS)
+            give_back(record, RETRY_SECONDS)
         return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
     report_round(made, function.settings.environment)
     failed = []
     for place, seconds in rests_after(made, notices, function.now()).items():
-        function.give_back(records[place]["receiptHandle"], seconds)
+        give_back(records[place], seconds)
         failed.append({"itemIdentifier": records[place]["messageId"]})
     return {"batchItemFailures": failed}
+
+
+def give_back(record: dict[str, Any], seconds: int) -> None:
+    """Have the message delivered again in so many seconds; if SQS refuses, when its visibility timeout ends."""
+    try:
+        run_watcher().visibility.give_back(record["receiptHandle"], seconds)
+    except Unavailable as error:
+        logger.warning(
+            "the next round is late, it begins when the message's visibility timeout ends: %s", error
+        )

@@ -147,10 +147,14 @@ def test_rounds_follow_while_a_state_waits_and_end_with_it(tasks, sqs):
     assert in_the_queue(sqs, url) == (1, 1)
 
 
-def test_a_message_that_cannot_be_given_back_comes_when_its_visibility_timeout_ends(tasks):
-    """Then the next round is late, and still made."""
+def test_a_message_that_cannot_be_given_back_comes_when_its_visibility_timeout_ends(tasks, capsys):
+    """Then the next round is late, and still made; the log says so."""
     tasks.start(payload(token=CANARY), Context())
+    lines(capsys)
     assert tasks.watch(batch(TICK), Context()) == {"batchItemFailures": [{"itemIdentifier": "0"}]}
+    [late] = [line for line in lines(capsys) if line.get("level") == "WARNING"]
+    assert "the next round is late" in late["message"]
+    assert "ReceiptHandleIsInvalid" in late["message"]
 
 
 def test_a_message_that_is_no_notice_is_reported_and_stops_no_round(tasks, capsys):

@@ -258,7 +258,7 @@ def test_row_33_two_items_of_one_identity_are_not_taken_for_one() -> None:
 
 SENDS_TO_ITS_OWN_QUEUE: Off = (
     "run_watcher",
-    """        function.give_back(records[place]["receiptHandle"], seconds)
+    """        give_back(records[place], seconds)
         failed.append({"itemIdentifier": records[place]["messageId"]})
 """,
     """        sent = {"MessageBody": '{"round": "next"}', "MessageDeduplicationId": str(function.now() + seconds)}

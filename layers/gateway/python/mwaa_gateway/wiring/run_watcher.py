@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,7 +11,6 @@ import boto3
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.queues import VisibilityTimeout
 from mwaa_gateway.aws.task_tokens import TaskCallbacks
-from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.settings import RunWatcherSettings
 from mwaa_gateway.watch import Watcher
 from mwaa_gateway.wiring.transport import runs_of
@@ -29,11 +27,6 @@ class RunWatcherFunction:
     watcher: Watcher
     visibility: VisibilityTimeout
     now: Callable[[], float]
-
-    def give_back(self, receipt_handle: str, seconds: float) -> None:
-        """Have the message delivered again in so many seconds; if SQS refuses, when its visibility timeout ends."""
-        with suppress(Unavailable):
-            self.visibility.give_back(receipt_handle, seconds)
 
 
 @cache
