@@ -35,23 +35,13 @@ class MiniStack:
         state_folder: for temporary files, the unpacked functions among them.
         log_folder: where `ministack.log` is written.
         port: the port wanted; None takes 4566 if it is free, else any.
-        stops_loops: whether recursive loops are stopped, as on AWS.
     """
 
-    def __init__(
-        self,
-        *,
-        root: Path,
-        state_folder: Path,
-        log_folder: Path,
-        port: int | None = None,
-        stops_loops: bool = True,
-    ) -> None:
+    def __init__(self, *, root: Path, state_folder: Path, log_folder: Path, port: int | None = None) -> None:
         self._root = root
         self._state_folder = state_folder
         self._log_file = log_folder / "ministack.log"
         self.port = free_port(_USUAL_PORT) if port is None else port
-        self._stops_loops = stops_loops
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -114,7 +104,6 @@ class MiniStack:
             "AWS_EC2_METADATA_DISABLED": "true",
             "LAMBDA_ACCOUNT_CONCURRENCY": "0",  # invocations wait for a sandbox instead: see ministack_server
             "LAMBDA_WARM_TTL_SECONDS": "120",
-            "LOCAL_STACK_STOPS_LOOPS": str(self._stops_loops).lower(),
         }
 
     def _is_healthy(self) -> bool:

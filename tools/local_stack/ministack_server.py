@@ -124,7 +124,6 @@ if __name__ == "__main__":
     _tell_leading_keys()
     ministack_step_functions.mend()
     ministack_deliveries.extend()
-    if os.environ["LOCAL_STACK_STOPS_LOOPS"] == "true":
-        ministack_recursion.extend()
+    ministack_recursion.extend()
     ministack_limits.extend()
     app.main()

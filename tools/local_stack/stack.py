@@ -67,7 +67,6 @@ class LocalStack:
             state_folder=self._folder,
             log_folder=self._log_folder,
             port=self._options.port,
-            stops_loops=False,  # the run watcher still sends its next round to its own queue
         )
         aws = LocalAws(ministack.endpoint_url)
         mwaa = self._mwaa = self._local_mwaa(ministack)
