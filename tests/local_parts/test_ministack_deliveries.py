@@ -155,7 +155,7 @@ def test_an_event_whose_dead_letter_queue_refuses_it_is_lost_and_counted(probe, 
 
 
 def test_s3_calls_no_function_that_does_not_name_the_bucket(probe):
-    """An upload to another bucket than the permission's is not told to the function."""
+    """An upload to another bucket than the permission's does not invoke the function."""
     s3, lambda_ = probe.aws.client("s3"), probe.aws.client("lambda")
     arn = lambda_.get_function(FunctionName=probe.outputs["Recorder"])["Configuration"]["FunctionArn"]
     for bucket in ("probe-stranger", probe.outputs["Bucket"]):

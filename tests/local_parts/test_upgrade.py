@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from local_stack.ports import free_port
 from mwaa_gateway.aws.task_tokens import Seal
 from mwaa_gateway.aws.watch_items import WatchItems
 from mwaa_gateway.rules import parse_rule
+from polling import until
 from released import unpack_release
 
 ROOT = Path(__file__).parents[2]
@@ -97,14 +98,6 @@ def served(mwaa: CountingMwaa) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def until(what: Callable[[], bool], why: str) -> None:
-    """Wait until it is so; a machine that is busy only makes this longer."""
-    end = time.monotonic() + 240
-    while not what():
-        assert time.monotonic() < end, why
-        time.sleep(0.1)
 
 
 @dataclass
@@ -238,14 +231,14 @@ def test_row_31_an_upgrade_from_version_0_1_0_loses_and_doubles_nothing(
     # Version 0.1.0 at work: one run, one dead request, one that is held.
     stack.event(1, "acme.orders")
     stack.event(2, "acme.refused")
-    until(lambda: stack.in_state("triggered", "acme.orders") == 1, "version 0.1.0 starts no run")
-    until(lambda: stack.in_state("dead", "acme.refused") == 1, "version 0.1.0 gives up no request")
+    until("a run of version 0.1.0", lambda: stack.in_state("triggered", "acme.orders") == 1, seconds=24)
+    until("a dead request", lambda: stack.in_state("dead", "acme.refused") == 1, seconds=24)
     stack.dispatches(enabled=False)
     stack.event(3, "acme.held")
-    until(lambda: stack.queued("TriggerQueueUrlTemplate") == 1, "the event to be held is not enqueued")
+    until("the event to be held", lambda: stack.queued("TriggerQueueUrlTemplate") == 1, seconds=24)
     stack.rules.set_state("acme.held", "DISABLED", by="tests", now=datetime.now(UTC))
     stack.dispatches(enabled=True)
-    until(lambda: stack.in_state("held", "acme.held") == 1, "version 0.1.0 holds no request")
+    until("a held request", lambda: stack.in_state("held", "acme.held") == 1, seconds=24)
     stack.dispatches(enabled=False)
     # And now in the middle of it: what the fixture has, five events more, a state that waits, an event at ingress.
     for row in rows_of_the_fixture(time.time()):
@@ -262,9 +255,8 @@ def test_row_31_an_upgrade_from_version_0_1_0_loses_and_doubles_nothing(
         FunctionName=stack.outputs["StepFunctionsTaskFunctionArn"], Payload=json.dumps(call)
     )
     assert "FunctionError" not in task, task["Payload"].read()
-    until(
-        lambda: stack.queued("TriggerQueueUrlTemplate") == len(BEFORE["messages"]) + 6, "not all is enqueued"
-    )
+    waiting = len(BEFORE["messages"]) + 6
+    until("all requests in the queue", lambda: stack.queued("TriggerQueueUrlTemplate") == waiting, seconds=24)
     at_ingress = {
         "version": "0",
         "id": "at-ingress",
@@ -292,10 +284,8 @@ def test_row_31_an_upgrade_from_version_0_1_0_loses_and_doubles_nothing(
     assert before == {name: after.get(name) for name in before}
     stack.dispatches(enabled=True)
     expected = 1 + 5 + 1 + 1 + len(BEFORE["messages"]) - 1  # the fixture's dead one stays dead
-    until(
-        lambda: len(mwaa.started) >= expected, f"only {sorted(mwaa.started)} of {expected} runs are started"
-    )
-    until(lambda: stack.queued("TriggerQueueUrlTemplate") == 0, "the trigger queue is not worked off")
+    until(f"{expected} runs", lambda: len(mwaa.started) >= expected, seconds=24)
+    until("an empty trigger queue", lambda: stack.queued("TriggerQueueUrlTemplate") == 0, seconds=24)
     assert len(mwaa.started) == expected
     assert set(mwaa.started.values()) == {1}
     assert BEFORE["messages"][DEAD]["run_id"] not in mwaa.started

@@ -84,7 +84,7 @@ def test_an_environment_that_is_updated(gateway, check):
     ids=["403", "503", "reset"],
 )
 def test_a_web_server_that_refuses(gateway, check, faults, text):
-    """It is reached, and its refusal is told by its name."""
+    """`check` reaches it and names its refusal."""
     control = ControlClient(gateway.mwaa_endpoint_url)
     environment = next(name for name, each in gateway.environments.items() if each.transport == "cli")
     control.set_faults(faults, environment=environment)

@@ -117,7 +117,7 @@ def test_rows_27_and_28_and_33_two_hundred_items_of_one_millisecond_under_all_fa
 
 
 def waited_for(hours: float) -> Waits:
-    """A state whose run takes so long; it is told so when nothing stops the rounds."""
+    """A state whose run takes so long gets its answer when nothing stops the rounds."""
     waits = Waits()
     waits.runs.seconds = hours * 3_600
     waits.enter(WaitingState("Long", wait={"heartbeat_seconds": 60}))

@@ -51,7 +51,7 @@ def function_resource(function: str) -> str:
 
 
 def ringing(gateway: Deployed) -> set[str]:
-    """The alarms that ring if everything goes on as it has until now."""
+    """The alarms that ring if nothing changes."""
     shown = _shown(gateway)
     found = set()
     for name, alarm in template().of_type("AWS::CloudWatch::Alarm").items():

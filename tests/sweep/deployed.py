@@ -57,7 +57,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of everything: runs, dead letters by reason and what is in them, and what waiting states were told."""
+    """What became of everything: runs, dead letters by reason and what is in them, and how waiting states were answered."""
 
     runs: Counter[str]
     dead: frozenset[tuple[str, str]]

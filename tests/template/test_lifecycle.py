@@ -87,7 +87,7 @@ def written() -> str:
 
 
 def test_the_page_of_parameter_changes_is_what_the_template_does(written: str) -> None:
-    """Written anew by `python tests/template/lifecycle.py`, and then read by whoever changed the template."""
+    """`python tests/template/lifecycle.py` writes it; the author of the change reviews it."""
     _, generated, _ = sections(PAGE.read_text(encoding="utf-8"))
     assert generated == written, (
         "docs/operations.md does not say what a change of a parameter replaces and deletes: run "
@@ -207,7 +207,7 @@ def most(source) -> int:
 
 
 def test_a_stack_holds_as_many_environments_as_is_said(source, most: int) -> None:
-    """In the README, decision 1 and the parameter: whoever adds resources to environments says the new number there."""
+    """In the README, decision 1 and the parameter: a change that adds resources states the new number."""
     assert len(of_environments(source, most + 1).cloudformation["Resources"]) > MOST_RESOURCES
     said = f"at most {most} environments"
     for text in (

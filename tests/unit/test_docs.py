@@ -114,7 +114,7 @@ def test_the_security_page_says_what_holders_of_a_policy_may_do() -> None:
     policies = re.findall(r"^  (\w+Policy)Arn:$", template, re.MULTILINE)
     assert len(policies) == 3
     for policy in policies:
-        assert f"| whoever holds `{policy}` |" in page
+        assert f"| a holder of `{policy}` |" in page
     [attributes] = re.findall(r'"dynamodb:Attributes":\n((?: +- \w+\n)+)', template)
     changed = attributes.replace("-", "").split()
     keys = {"event", "request"}

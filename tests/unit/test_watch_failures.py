@@ -337,7 +337,7 @@ def test_answers_that_fail_come_after_those_that_were_never_tried(scene):
 
 
 def test_a_round_rests_while_only_what_failed_is_left(scene):
-    """Until the next heartbeat, or the next try; not at once, as where somebody is left to be told."""
+    """Until the next heartbeat, or the next try; not at once, as where a state is still to be answered."""
     bad, _ = two(scene, wait={"heartbeat_seconds": 3_600})
     scene.airflow.runs[bad] = SUCCESS
     scene.states.refuses["bad"] = REFUSALS[0]

@@ -37,8 +37,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     Reason.DAG_ID_TOO_LONG: "InvokeRestApi takes no DAG id of this length: give the environment CLI tokens "
     "(<environment>=cli in the stack's parameter Transports), then redrive.",
     Reason.DAG_MISSING: "Airflow has no such DAG: deploy it, or correct its file where `airflow dags list-import-errors` "
-    "names that, then redrive; or, as a redrive keeps its DAG, mend a rule that names the wrong one, purge this, and have "
-    "the source send a new event.",
+    "names that, then redrive; or, as a redrive keeps its DAG, correct a rule that names the wrong one, purge this, and "
+    "have the source send a new event.",
     Reason.DAG_PAUSED: "Its rule says when_paused: reject, and the DAG was paused: unpause it in Airflow, then redrive.",
     Reason.MESSAGE_UNREADABLE: "A message on the trigger queue is no request that this version can read: deploy the "
     "version that wrote it, then redrive; if nothing of yours did, see who may write to that queue, and purge this.",
@@ -59,7 +59,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "narrow its pattern so that it leaves such events out; then redrive.",
     DeadEventReason.DAG_ID_REFUSED: "The event names a DAG that the rule does not allow: if it may, add it to the target's "
     "allowed_dag_ids, apply the rule, then redrive; else see who sent it, and purge this.",
-    DeadEventReason.CONF_NOT_MADE: "The rule makes no conf of this event: mend its input_transformer, apply it, then "
+    DeadEventReason.CONF_NOT_MADE: "The rule makes no conf of this event: correct its input_transformer, apply it, then "
     "redrive.",
     DeadEventReason.CONF_TOO_LARGE: "The conf has more than the 32 KB that can be passed (1 MB with a claim check): give "
     "the target large_conf: claim_check, or let its input_template name only what the DAG needs; apply the rule, then "

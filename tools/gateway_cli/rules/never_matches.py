@@ -1,6 +1,6 @@
 """Patterns that are valid and match nothing: what a person meant otherwise than a pattern is read.
 
-Each is a warning: a key may hold a `*`, and whoever forwards other events to the gateway's bus knows of them.
+Each is a warning: a key may hold a `*`, and a user may forward other events to the gateway's bus.
 """
 
 from collections.abc import Iterator, Mapping

@@ -35,7 +35,7 @@ class Round:
     `untold` those whose end is recorded and not answered yet, by token mark. `failures` are the steps that failed in this
     round, `mistakes` the questions about a whole DAG that did, `unreadable` the items to report; `unanswered` counts the
     watches that something fails for. `next_at` is when the next question or heartbeat is due, in seconds since the epoch; 0
-    where somebody is left to be told, or a run to be ended.
+    where a state is still to be answered, or a run to be ended.
     """
 
     began: float
