@@ -158,6 +158,32 @@ def test_what_cannot_be_released_is_told_with_what_is_left_to_do(
     assert (0, True) == (by_table.exit_code, "is not released: give --stack-name" in by_table.stderr)
 
 
+@pytest.mark.parametrize(
+    ("stop", "start"),
+    [
+        (
+            f"rules disable {RULE} --stack-name mwaa-gateway --by me",
+            f"rules enable {RULE} --stack-name mwaa-gateway",
+        ),
+        ("environments pause analytics", "environments resume analytics"),
+    ],
+)
+def test_what_its_queue_does_not_take_is_not_called_released(
+    run: Run,
+    gateway: Gateway,
+    waiting: list[TriggerRequest],
+    stop: str,
+    start: str,
+) -> None:
+    """One that fails stops no other, and the command fails with the number, the first and the reason."""
+    run(*stop.split())
+    assert {Held} == {type(outcome) for outcome in gateway.deliver_all()}
+    gateway.sqs.delete_queue(QueueUrl=gateway.queue("trigger-analytics"))
+    started = run(*start.split())
+    assert (1, True) == (started.exit_code, "12 held requests were not released, 0 were" in started.stderr)
+    assert len(waiting) == len(listed(run))
+
+
 def test_a_misspelt_environment_in_transports_is_shown_from_both_sides(run: Run, gateway: Gateway) -> None:
     """Which name is none of the stack's, and which environment therefore stands still; a stack of v0.1.0 says nothing."""
     gateway.parameters["Transports"] = "analytics=cli,legcay=rest"

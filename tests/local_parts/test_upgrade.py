@@ -100,6 +100,20 @@ def served(mwaa: CountingMwaa) -> Iterator[str]:
         thread.join()
 
 
+def an_event(identity: str, source: str, number: int) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": identity,
+        "source": source,
+        "detail-type": "x",
+        "account": "000000000000",
+        "time": "2026-11-22T10:00:00Z",
+        "region": REGION,
+        "resources": [],
+        "detail": {"n": number},
+    }
+
+
 @dataclass
 class Stack:
     """The gateway's stack, of whichever version."""
@@ -151,9 +165,10 @@ class Stack:
                 functions.update_event_source_mapping(UUID=source["UUID"], Enabled=enabled)
 
     def event(self, number: int, source: str) -> None:
-        entry = {"Source": source, "DetailType": "x", "Detail": json.dumps({"n": number})}
-        self.aws.client("events").put_events(
-            Entries=[{**entry, "EventBusName": self.outputs["EventBusName"]}]
+        """As EventBridge invokes the function. Not through the bus: there version 0.1.0 asks for aws:SourceAccount."""
+        event = an_event(f"event-{number}", source, number)
+        self.aws.client("lambda").invoke(
+            FunctionName=f"{STACK}-eventbridge-events", InvocationType="Event", Payload=json.dumps(event)
         )
 
     def rows(self) -> list[dict[str, Any]]:
@@ -257,17 +272,7 @@ def test_row_31_an_upgrade_from_version_0_1_0_loses_and_doubles_nothing(
     assert "FunctionError" not in task, task["Payload"].read()
     waiting = len(BEFORE["messages"]) + 6
     until("all requests in the queue", lambda: stack.queued("TriggerQueueUrlTemplate") == waiting, seconds=24)
-    at_ingress = {
-        "version": "0",
-        "id": "at-ingress",
-        "source": "acme.orders",
-        "detail-type": "x",
-        "account": "000000000000",
-        "time": "2026-11-22T10:00:00Z",
-        "region": REGION,
-        "resources": [],
-        "detail": {"n": 20},
-    }
+    at_ingress = an_event("at-ingress", "acme.orders", 20)
     gave_up = {
         "version": "1.0",
         "timestamp": "2026-11-22T10:00:00Z",

@@ -33,6 +33,7 @@ class OneByOne:
 
     def __init__(self, summary: Summary) -> None:
         self._summary = summary
+        self.failures: list[Left] = []  # those of `summary.left` that should have been done
         self._failed: Counter[str] = Counter()
         self._why: dict[str, str] = {}
 
@@ -68,15 +69,20 @@ class OneByOne:
 
     def _done(self, kind: str, name: str, step: Callable[[], Answer]) -> Answer | Unread:
         if self._failed[kind] >= _IN_A_ROW:
-            self._summary.left.append(Left(name, f"not tried, as those before it failed: {self._why[kind]}"))
-            return Unread()
+            return self.leave(name, f"not tried, as those before it failed: {self._why[kind]}")
         try:
             with told_plainly():
                 answer = step()
         except Refused as error:
             self._failed[kind] += 1
             self._why[kind] = error.message
-            self._summary.left.append(Left(name, error.message))
-            return Unread()
+            return self.leave(name, error.message)
         self._failed[kind] = 0
         return answer
+
+    def leave(self, name: str, why: str) -> Unread:
+        """Leave it as it is, with the reason."""
+        left = Left(name, why)
+        self._summary.left.append(left)
+        self.failures.append(left)
+        return Unread()

@@ -11,6 +11,7 @@ from gateway_cli.connection import Connection
 from gateway_cli.filter_names import refuse_unknown_names, say_nothing_matches
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from gateway_cli.one_by_one import OneByOne, Unread
+from gateway_cli.output import Refused
 from mwaa_gateway.aws.queues import TriggerQueues
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.outcomes import Reason
@@ -62,10 +63,10 @@ def release(
     held: Sequence[LedgerRow],
     summary: Summary,
     progress: Callable[[int], None],
-) -> None:
+) -> list[Left]:
     """Send held requests to their environment's trigger queue, each with the next redrive number of its row.
 
-    What cannot be read or sent is left with its reason, and stays held.
+    What cannot be read or sent is left with its reason, stays held, and is returned; what is not held any more is only left.
     """
     one_by_one = OneByOne(summary)
     queues = TriggerQueues(connection.sqs, connection.stack_output("TriggerQueueUrlTemplate"))
@@ -81,33 +82,42 @@ def release(
                 if isinstance(row, Unread):
                     continue  # left, with the reason
                 if row is not None and row.state == "held" and row.request is None:
-                    summary.left.append(
-                        Left(was.run_id, "its row in the ledger holds no request that can be read")
-                    )
+                    one_by_one.leave(was.run_id, "its row in the ledger holds no request that can be read")
                 elif row is None or row.state != "held" or row.request is None:
                     state = "forgotten" if row is None else row.state
                     summary.left.append(Left(was.run_id, f"it is not held any more, but {state}"))
                 elif row.environment not in known:
-                    text = f"the gateway has no environment {row.environment!r} any more"
-                    summary.left.append(Left(was.run_id, text))
+                    one_by_one.leave(
+                        was.run_id, f"the gateway has no environment {row.environment!r} any more"
+                    )
                 else:
                     requests[was.run_id] = replace(row.request, redrive=row.redrives + 1)
             summary.done += one_by_one.enqueue(queues, requests)
             progress(len(some))
+    return one_by_one.failures
 
 
 def release_all(connection: Connection, filters: Collection[Filters]) -> Summary:
     """Release all that one of the filters admits: what brakes have held, after they were let go of.
 
     Looks until nothing new is there: the index is a moment late. What is held after that, a dispatcher takes up itself.
+
+    Raises:
+        Refused: some could not be read or sent; they stay held. The others are released.
     """
     rows, summary = ledger_rows(connection), Summary()
+    failures: list[Left] = []
     seen: set[LedgerKey] = set()
     while new := [
         row for row in _held(rows) if row.key not in seen and any(each.admit(row) for each in filters)
     ]:
         seen |= {row.key for row in new}
-        release(connection, rows, new, summary, lambda _: None)
+        failures += release(connection, rows, new, summary, lambda _: None)
+    if failures:
+        raise Refused(
+            f"{len(failures):,} held requests were not released, {len(summary.done):,} were; "
+            f"the first, {failures[0].id}: {failures[0].why}"
+        )
     return summary
 
 
