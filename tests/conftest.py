@@ -3,12 +3,16 @@
 `--keep-guarantees` keeps the same of a run of all tests.
 """
 
+import os
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import settings
 
 from guarantees.tests import Result, Results, showing_tests
+
+# Powertools reads these once, when the gateway's code is first imported, by whichever test that is.
+os.environ |= {"POWERTOOLS_SERVICE_NAME": "gateway", "POWERTOOLS_METRICS_NAMESPACE": "MwaaTriggerGateway"}
 
 # `make test` draws the same examples everywhere, and no example is red because the machine is busy. `make test-full` draws
 # new ones each time (--hypothesis-profile=full) and prints how to repeat the one that fails.

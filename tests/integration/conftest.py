@@ -1,7 +1,6 @@
 """AWS in this process: moto, with credentials that reach nothing."""
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,9 +22,6 @@ from integration.shell import shell
 from service_models import service_models_are_read_once
 
 __all__ = ["control_plane", "operated", "proxy_and_netrc", "server", "service_models_are_read_once"]
-
-# As the template sets them: Powertools reads its own settings when it is imported.
-os.environ |= {"POWERTOOLS_SERVICE_NAME": "gateway", "POWERTOOLS_METRICS_NAMESPACE": "MwaaTriggerGateway"}
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -78,9 +78,9 @@ SAFEGUARDS = {
         "doubled",
     ),
     "our own claim is recognised": Safeguard(
-        (("aws.ledger_table", 'if old["claim_id"]["S"] == claim_id:', "if False:"),),
+        (("aws.ledger_table", 'if _text(old, "claim_id") == claim_id:', "if False:"),),
         days.lost_writes,
-        "deliveries per request",
+        "lost",
     ),
     "our own record is recognised": Safeguard(
         (

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -371,7 +370,3 @@ def _control_time(patch: pytest.MonkeyPatch, clock: Clock) -> None:
         for name, value in {"monotonic": clock.time, "pause": clock.sleep, "sleep": clock.sleep}.items():
             if name in defaults:
                 patch.setitem(defaults, name, value)
-
-
-os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "MwaaTriggerGateway")
-os.environ.setdefault("POWERTOOLS_SERVICE_NAME", "gateway")

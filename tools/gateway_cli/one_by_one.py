@@ -28,7 +28,8 @@ class Unread:
 class OneByOne:
     """Does a step for each of many. Steps of one `kind` (an environment's queue, the ledger) are likely to fail together.
 
-    After five failures in a row the others of that kind are left without asking: each may take a minute to fail.
+    After five failures in a row the others of that kind are left without asking: each may take a minute to fail. Steps may
+    be done in threads: at worst one more is tried than that.
     """
 
     def __init__(self, summary: Summary) -> None:

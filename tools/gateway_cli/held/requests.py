@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from gateway_cli.choice import Filters, Left, Summary
@@ -75,10 +76,12 @@ def release(
         for start in range(0, len(held), _AT_ONCE):
             some = held[start : start + _AT_ONCE]
             requests: dict[str, TriggerRequest] = {}
-            reads = [pool.submit(rows.read, row.key) for row in some]
+
+            def read(was: LedgerRow) -> LedgerRow | Unread | None:
+                return one_by_one.read(was.run_id, partial(rows.read, was.key))
+
             # As they are now: a row's number of redrives decides whether this release counts.
-            for was, read in zip(some, reads, strict=True):
-                row = one_by_one.read(was.run_id, read.result)
+            for was, row in zip(some, pool.map(read, some), strict=True):
                 if isinstance(row, Unread):
                     continue  # left, with the reason
                 if row is not None and row.state == "held" and row.request is None:
@@ -129,19 +132,18 @@ def cancel(
     progress: Callable[[int], None],
 ) -> None:
     """Turn held requests into dead ones, without a bell; they can be redriven all the same."""
-
-    def cancel_one(row: LedgerRow) -> bool:
-        return rows.cancel(row, f"cancelled by {by}; it was held: {row.text}", time.time())
-
     one_by_one = OneByOne(summary)
+
+    def cancel_one(row: LedgerRow) -> bool | Unread:
+        text = f"cancelled by {by}; it was held: {row.text}"
+        return one_by_one.read(row.run_id, lambda: rows.cancel(row, text, time.time()))
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for start in range(0, len(held), _AT_ONCE):
-            some = held[start : start + _AT_ONCE]
-            for row, cancelled in zip(some, [pool.submit(cancel_one, row) for row in some], strict=True):
-                match one_by_one.read(row.run_id, cancelled.result):
-                    case True:
-                        summary.done.append(row.run_id)
-                    case False:
-                        why = "it is not held any more, or was released meanwhile"
-                        summary.left.append(Left(row.run_id, why))
-                progress(1)
+        for row, cancelled in zip(held, pool.map(cancel_one, held), strict=True):
+            match cancelled:
+                case True:
+                    summary.done.append(row.run_id)
+                case False:
+                    why = "it is not held any more, or was released meanwhile"
+                    summary.left.append(Left(row.run_id, why))
+            progress(1)
