@@ -54,20 +54,42 @@ def counted_steps(at_most: float = float("inf")) -> Iterator[Steps]:
     """
     steps = Steps()
 
-    def follow(frame: FrameType, _kind: str, _argument: object) -> Any:
-        frame.f_trace_lines, frame.f_trace_opcodes = False, True
-        return count
-
-    def count(_frame: FrameType, kind: str, _argument: object) -> Any:
-        steps.count += kind == "opcode"
+    def count() -> None:
+        steps.count += 1
         if steps.count > at_most:
             raise AssertionError(f"more than {at_most} steps")
-        return count
+
+    with _each_step(count):
+        yield steps
+
+
+@contextmanager
+def _each_step(count: Callable[[], None]) -> Iterator[None]:
+    if sys.version_info >= (3, 12):  # there a trace function misses the first run of each piece of code
+        tool, instruction = sys.monitoring.PROFILER_ID, sys.monitoring.events.INSTRUCTION
+        sys.monitoring.use_tool_id(tool, "steps")
+        sys.monitoring.register_callback(tool, instruction, lambda _code, _offset: count())
+        sys.monitoring.set_events(tool, instruction)
+        try:
+            yield
+        finally:
+            sys.monitoring.set_events(tool, sys.monitoring.events.NO_EVENTS)
+            sys.monitoring.free_tool_id(tool)
+        return
+
+    def follow(frame: FrameType, _kind: str, _argument: object) -> Any:
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        return count_opcode
+
+    def count_opcode(_frame: FrameType, kind: str, _argument: object) -> Any:
+        if kind == "opcode":
+            count()
+        return count_opcode
 
     before = sys.gettrace()
     sys.settrace(follow)
     try:
-        yield steps
+        yield
     finally:
         sys.settrace(before)
 
@@ -76,4 +98,5 @@ def steps_of(work: Callable[[], object]) -> int:
     """Return the steps that `work` takes; it is stopped after those of half a minute, as it may have no end."""
     with counted_steps(at_most=50_000_000) as steps:
         work()
+    assert steps.count, "nothing was counted"
     return steps.count
