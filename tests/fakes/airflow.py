@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mwaa_gateway.catalog import ListedDag, NotListed
+from mwaa_gateway.dag_list import ListedDag, NotListed
 from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, OutcomeUnknown, Reason, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 

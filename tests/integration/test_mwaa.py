@@ -15,7 +15,7 @@ from fakes.web_server import Answer, WebServerScript
 from integration.scripted_mwaa import way_to
 from mwaa_gateway.aws.mwaa import TOKEN_SECONDS, CliTransport
 from mwaa_gateway.aws.web_server import WebServer, is_web_server_host
-from mwaa_gateway.catalog import ListedDag, NotListed
+from mwaa_gateway.dag_list import ListedDag, NotListed
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 

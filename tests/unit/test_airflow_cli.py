@@ -21,7 +21,7 @@ from mwaa_gateway.airflow_cli import (
     read_trigger,
     trigger_command,
 )
-from mwaa_gateway.catalog import ListedDag, NotListed
+from mwaa_gateway.dag_list import ListedDag, NotListed
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,

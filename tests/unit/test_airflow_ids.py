@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from mwaa_gateway.airflow_cli import trigger_command
 from mwaa_gateway.airflow_cli_runs import list_runs_command, tasks_command
-from mwaa_gateway.airflow_ids import LONGEST_REST_DAG_ID, LONGEST_REST_PATH, InvalidId, checked_ids
+from mwaa_gateway.airflow_ids import (
+    LONGEST_REST_DAG_ID,
+    LONGEST_REST_PATH,
+    InvalidId,
+    checked_ids,
+    rejected_id,
+)
 from mwaa_gateway.airflow_rest import RestCall, trigger_call
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.outcomes import Reason, Rejected
@@ -61,7 +67,7 @@ def test_an_id_that_is_refused_is_named() -> None:
     ):
         with pytest.raises(InvalidId) as error:
             checked_ids(*ids)
-        assert Rejected.of_invalid_id(error.value) == Rejected(reason, str(error.value))
+        assert rejected_id(error.value) == Rejected(reason, str(error.value))
 
 
 def test_the_longest_dag_id_over_rest_fills_the_path() -> None:

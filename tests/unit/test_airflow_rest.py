@@ -22,7 +22,7 @@ from mwaa_gateway.airflow_rest import (
     wants_exclude_stale,
     wants_logical_date,
 )
-from mwaa_gateway.catalog import ListedDag, NotListed
+from mwaa_gateway.dag_list import ListedDag, NotListed
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,

@@ -16,7 +16,8 @@ from fakes.queues import FakeTriggerDeadLetters
 from fakes.requests import a_request
 from mwaa_gateway.backoff import backoff_seconds
 from mwaa_gateway.brake import Brake
-from mwaa_gateway.catalog import DagCatalog, ListedDag, LiveCatalog, NotListed
+from mwaa_gateway.catalog import DagCatalog, LiveCatalog
+from mwaa_gateway.dag_list import ListedDag, NotListed
 from mwaa_gateway.dispatch import Dispatched, Dispatcher
 from mwaa_gateway.gates import FAILURES_TOLERATED, Gates
 from mwaa_gateway.ledger import Claim

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from mwaa_gateway.airflow_ids import checked_ids
-from mwaa_gateway.catalog import ListedDag, NotListed
+from mwaa_gateway.dag_list import ListedDag, NotListed
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,

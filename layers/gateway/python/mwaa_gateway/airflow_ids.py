@@ -7,6 +7,8 @@ or shorten a path.
 import re
 from typing import Final
 
+from mwaa_gateway.outcomes import Reason, Rejected
+
 __all__ = [
     "DAG_ID",
     "DAG_ID_WORDS",
@@ -15,6 +17,7 @@ __all__ = [
     "RUN_ID",
     "InvalidId",
     "checked_ids",
+    "rejected_id",
 ]
 
 DAG_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
@@ -37,3 +40,8 @@ def checked_ids(dag_id: str, run_id: str | None = None) -> None:
     for name, value, allowed in (("dag_id", dag_id, DAG_ID), ("run_id", run_id, RUN_ID)):
         if value is not None and not allowed.fullmatch(value):
             raise InvalidId(name, value, allowed)
+
+
+def rejected_id(error: InvalidId) -> Rejected:
+    """Return the outcome of a run whose dag_id or run_id is never sent."""
+    return Rejected(Reason.RUN_ID_REFUSED if error.name == "run_id" else Reason.AIRFLOW_REFUSED, str(error))

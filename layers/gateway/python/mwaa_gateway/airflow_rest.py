@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mwaa_gateway.airflow_ids import LONGEST_REST_DAG_ID, InvalidId, checked_ids
-from mwaa_gateway.catalog import ListedDag, NotListed
+from mwaa_gateway.airflow_ids import LONGEST_REST_DAG_ID, InvalidId, checked_ids, rejected_id
+from mwaa_gateway.dag_list import ListedDag, NotListed
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -128,7 +128,7 @@ def trigger_call(target: ResolvedTarget, *, logical_date: bool) -> RestCall | Re
     try:
         checked_ids(target.dag_id, target.run_id)
     except InvalidId as error:
-        return Rejected.of_invalid_id(error)
+        return rejected_id(error)
     try:
         json.dumps(target.conf, allow_nan=False)
     except ValueError as error:
@@ -192,7 +192,7 @@ def _runs_path(target: ResolvedTarget) -> str | Rejected:
     try:
         checked_ids(target.dag_id)
     except InvalidId as error:
-        return Rejected.of_invalid_id(error)
+        return rejected_id(error)
     if len(target.dag_id) > LONGEST_REST_DAG_ID:
         return Rejected(
             Reason.DAG_ID_TOO_LONG,

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from mwaa_gateway.dag_list import ListedDag, NotListed
 from mwaa_gateway.outcomes import NotRunnable
 
 __all__ = [
@@ -23,9 +24,7 @@ __all__ = [
     "CatalogStore",
     "DagCatalog",
     "DagLister",
-    "ListedDag",
     "LiveCatalog",
-    "NotListed",
 ]
 
 LEASE_SECONDS = 60.0  # longer than a dispatcher waits for a list
@@ -36,23 +35,6 @@ LONGEST_PAUSE_SECONDS = (
 )
 LOOK_AGAIN_SECONDS = 5.0
 HOPELESS_FAILURES = 3  # in a row
-
-
-@dataclass(frozen=True, slots=True)
-class ListedDag:
-    """One DAG as Airflow lists it."""
-
-    dag_id: str
-    paused: bool
-    stale: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NotListed:
-    """Airflow could not be asked, or its answer is no list: why, and the HTTP status if there was one."""
-
-    text: str
-    status: int | None = None
 
 
 class DagLister(Protocol):

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
-from mwaa_gateway.catalog import DagCatalog, ListedDag
+from mwaa_gateway.catalog import DagCatalog
+from mwaa_gateway.dag_list import ListedDag
 
 __all__ = ["FORMAT", "NEEDED_ENDPOINTS", "AirflowAsked", "Doctor", "Endpoint", "Network", "Refusal", "Seen"]
 

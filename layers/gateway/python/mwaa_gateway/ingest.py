@@ -11,9 +11,9 @@ from mwaa_gateway.live_rules import BrokenRule, LiveRules
 from mwaa_gateway.resolve import DeadEventReason, Refused, Resolved, resolve
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.shadow import ShadowLedger, ShadowRecord, shadow_of
-from mwaa_gateway.trigger_request import TriggerRequest
+from mwaa_gateway.trigger_request import TriggerQueue, TriggerRequest
 
-__all__ = ["DeadEvent", "DeadEventReason", "IngressDeadLetters", "IngressReport", "TriggerQueue", "ingest"]
+__all__ = ["DeadEvent", "DeadEventReason", "IngressDeadLetters", "IngressReport", "ingest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,6 @@ class DeadEvent:
     event_id: str | None = None
     rule_id: str | None = None
     rule_version: int | None = None
-
-
-class TriggerQueue(Protocol):
-    """The trigger queues of all environments."""
-
-    def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
-        """Put every request on its environment's queue; raise Unavailable unless all of them are there."""
-        ...
 
 
 class IngressDeadLetters(Protocol):

@@ -15,9 +15,6 @@ run_id that was asked for, when another run of the same second holds the logical
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
-
-from mwaa_gateway.airflow_ids import InvalidId
 
 __all__ = [
     "AlreadyTriggered",
@@ -101,11 +98,6 @@ class Rejected:
     reason: Reason
     text: str
     in_doubt: bool = False
-
-    @classmethod
-    def of_invalid_id(cls, error: InvalidId) -> Self:
-        """Reject a run whose dag_id or run_id is never sent."""
-        return cls(Reason.RUN_ID_REFUSED if error.name == "run_id" else Reason.AIRFLOW_REFUSED, str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,10 @@ from typing import Any, Final, Protocol
 
 from mwaa_gateway.conf import MAXIMUM_CONF_BYTES, ORIGIN_KEY
 from mwaa_gateway.errors import GatewayError
-from mwaa_gateway.ingest import TriggerQueue
 from mwaa_gateway.live_rules import LiveRules
 from mwaa_gateway.resolve import Refused, Resolved, resolve
 from mwaa_gateway.task_call import NamedDag, TaskCall
-from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
+from mwaa_gateway.trigger_request import ResolvedTarget, TriggerQueue, TriggerRequest, derive_run_id
 from mwaa_gateway.watches import IdentityTaken, Opened, WatchStore
 
 __all__ = [

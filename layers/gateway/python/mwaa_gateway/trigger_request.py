@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from mwaa_gateway.errors import GatewayError
 
-__all__ = ["FORMAT", "ResolvedTarget", "TriggerRequest", "UnreadableRequest", "derive_run_id"]
+__all__ = ["FORMAT", "ResolvedTarget", "TriggerQueue", "TriggerRequest", "UnreadableRequest", "derive_run_id"]
 
 FORMAT = 1  # raised when a reader of the format before could misread it; readers accept this one and the one before
 
@@ -139,3 +139,11 @@ class TriggerRequest:
         except (ValueError, TypeError, KeyError) as error:
             raise UnreadableRequest(f"not a trigger request: {type(error).__name__}: {error}") from error
         return request
+
+
+class TriggerQueue(Protocol):
+    """The trigger queues of all environments."""
+
+    def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
+        """Put every request on its environment's queue; raise Unavailable unless all of them are there."""
+        ...

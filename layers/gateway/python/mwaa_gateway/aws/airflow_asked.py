@@ -5,7 +5,7 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
-from mwaa_gateway.catalog import ListedDag, NotListed
+from mwaa_gateway.dag_list import ListedDag, NotListed
 from mwaa_gateway.doctor import Refusal
 from mwaa_gateway.outcomes import OutcomeUnknown, Retryable
 

@@ -25,10 +25,10 @@ from mwaa_gateway.airflow_cli import (
     refuses_logical_date,
     trigger_command,
 )
-from mwaa_gateway.airflow_ids import InvalidId
+from mwaa_gateway.airflow_ids import InvalidId, rejected_id
 from mwaa_gateway.aws.calls import unavailable_unless_answered
 from mwaa_gateway.aws.web_server import HttpAnswer, WebServer, WebServerWay
-from mwaa_gateway.catalog import ListedDag, NotListed
+from mwaa_gateway.dag_list import ListedDag, NotListed
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
@@ -80,7 +80,7 @@ class CliTransport:
         try:
             command = trigger_command(target, self._utc_now() if dated else None)
         except InvalidId as error:
-            return Rejected.of_invalid_id(error)
+            return rejected_id(error)
         except ValueError as error:
             return Rejected(Reason.CONF_REFUSED, str(error))
         outcome = self._run(command, lambda status, body: read_trigger(status, body, target))
@@ -94,7 +94,7 @@ class CliTransport:
         try:
             command = look_up_command(target)
         except InvalidId as error:
-            return Rejected.of_invalid_id(error)
+            return rejected_id(error)
         return self._run(command, lambda status, body: read_look_up(status, body, target))
 
     def list_dags(self) -> tuple[ListedDag, ...] | NotListed:

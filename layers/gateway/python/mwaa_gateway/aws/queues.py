@@ -37,7 +37,7 @@ SENDS = 3  # of the entries that a batch reports as failed
 
 
 class TriggerQueues:
-    """Implements `mwaa_gateway.ingest.TriggerQueue`: one queue per environment, found by its name.
+    """Implements `mwaa_gateway.trigger_request.TriggerQueue`: one queue per environment, found by its name.
 
     `url` holds the literal `{environment}`.
     """
