@@ -214,6 +214,6 @@ def test_the_readme_says_what_an_idle_gateway_is_made_of(expand):
     keys = len(expand("a").of_type("AWS::KMS::Key"))
     said = (
         f"{one} alarms for one environment and {two - one} more for each further one, {keys} KMS key, and {queues[0]} "
-        f"queues that Lambda keeps asking, {queues[1] - queues[0]} more for each further environment"
+        f"queues that Lambda polls, {queues[1] - queues[0]} more for each further environment"
     )
     assert said in " ".join(readme.split()), said
