@@ -16,6 +16,7 @@ from integration.scripted_mwaa import way_to
 from mwaa_gateway.aws.mwaa import TOKEN_SECONDS, CliTransport
 from mwaa_gateway.aws.web_server import WebServer, is_web_server_host
 from mwaa_gateway.dag_list import ListedDag, NotListed
+from mwaa_gateway.import_errors import READ_EVERY_SECONDS
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -76,11 +77,11 @@ def test_a_command_is_posted_as_mwaa_documents_it(environment: Environment) -> N
 @pytest.mark.parametrize(
     ("refusal", "commands"),
     [
-        ("airflow.exceptions.DagNotFound: Dag id ingest_orders not found in DagModel", 1),
+        ("airflow.exceptions.DagRunAlreadyExists: A DAG Run already exists", 1),
         ("airflow dags trigger command error: unrecognized arguments: --logical-date=2026", 2),
         ("airflow dags trigger command error: argument --conf: not JSON", 1),
     ],
-    ids=["no DAG", "no such option", "other usage"],
+    ids=["other error", "no such option", "other usage"],
 )
 def test_only_an_airflow_that_does_not_know_the_date_is_asked_again_without_it(
     environment: Environment, refusal: str, commands: int
@@ -94,6 +95,60 @@ def test_only_an_airflow_that_does_not_know_the_date_is_asked_again_without_it(
     environment.server.answers = [Answer(body=CREATED)]
     assert Triggered() == environment.transport.trigger(watched)
     assert (commands == 1) == (b"--logical-date=" in environment.server.received[-1].body)
+
+
+MISSING = output(stderr="airflow.exceptions.DagNotFound: Dag id ingest_orders not found in DagModel")
+IMPORT_ERRORS = output(
+    json.dumps(
+        [
+            {
+                "filepath": "/usr/local/airflow/dags/orders.py",
+                "error": "Traceback…\nModuleNotFoundError: No module named 'orders'\n",
+            }
+        ]
+    )
+)
+
+
+def test_a_missing_dag_is_explained_by_one_further_command(environment: Environment) -> None:
+    """In the same slot, after the answer; the next requests quote what it found."""
+    environment.issue_token()
+    environment.server.answers = [Answer(400, MISSING), Answer(400, IMPORT_ERRORS), Answer(400, MISSING)]
+    for _ in range(3):
+        outcome = environment.transport.trigger(TARGET)
+        assert isinstance(outcome, Rejected)
+        assert Reason.DAG_MISSING == outcome.reason
+        assert "dags/orders.py: ModuleNotFoundError: No module named 'orders'" in outcome.text
+    commands = [received.body.decode() for received in environment.server.received]
+    assert ["dags trigger", "dags list-import-errors -o json", "dags trigger", "dags trigger"] == [
+        command if "errors" in command else command[:12] for command in commands
+    ]
+
+
+def test_a_missing_dag_stays_missing_whatever_becomes_of_the_further_command(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The web server is busy, refuses tokens, is silent, or takes longer than what only explains may take."""
+    waiting = threading.Event()
+    monkeypatch.setattr("mwaa_gateway.aws.mwaa.IMPORT_ERRORS_SECONDS", 0.1)
+    try:
+        for answers, said in (
+            ([Answer(503)], "web_server_busy"),
+            ([Answer(403), Answer(403)], "token_refused"),
+            ([Answer(silent=True)], "unclear_answer"),
+            ([Answer(body=IMPORT_ERRORS, wait=waiting)], "ReadTimeout"),
+        ):
+            environment.time += READ_EVERY_SECONDS
+            for _ in range(2):
+                environment.issue_token()
+            environment.server.answers = [Answer(400, MISSING), *answers]
+            outcome = environment.transport.trigger(TARGET)
+            assert isinstance(outcome, Rejected)
+            assert Reason.DAG_MISSING == outcome.reason
+            assert "Import errors could not be read: " in outcome.text
+            assert said in outcome.text
+    finally:
+        waiting.set()
 
 
 def test_a_look_up_asks_by_run_id(environment: Environment) -> None:

@@ -240,7 +240,46 @@ def test_recorded_answers_arrive(environment: Environment, version: str, case: s
     outcome = transport.trigger(asked)
     seen = getattr(outcome, "reason", None) if isinstance(expected, Reason) else type(outcome)
     assert expected == seen
-    assert 1 == len(environment.server.received)
+    explained = ["/importErrors"] if expected is Reason.DAG_MISSING else []
+    assert explained == [call["Path"] for call in environment.sent()[1:]]
+
+
+@pytest.mark.parametrize("version", ["2.11.2", "3.3.1"])
+def test_a_missing_dag_is_explained_by_one_further_call(environment: Environment, version: str) -> None:
+    """After the answer; the next requests quote what it found."""
+    missing, errors = recorded(version, "dag_missing"), recorded(version, "import_errors")
+    environment.server.answers = [missing, errors, missing]
+    asked = ResolvedTarget("analytics", "no_such_dag", RUN_ID, {})
+    for _ in range(3):
+        environment.transport._logical_date = version.startswith("3")
+        outcome = environment.transport.trigger(asked)
+        assert isinstance(outcome, Rejected)
+        assert Reason.DAG_MISSING == outcome.reason
+        assert "broken.py: ModuleNotFoundError: No module named 'no_such_module_anywhere'" in outcome.text
+    runs = "/dags/no_such_dag/dagRuns"
+    assert [runs, "/importErrors", runs, runs] == [call["Path"] for call in environment.sent()]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (client_exception(403, {"detail": "Forbidden"}), "HTTP 403: Forbidden"),
+        (server_exception(), "HTTP 503"),
+        (aws_error("ThrottlingException", 429, message="Rate exceeded"), "web_server_busy"),
+        (Answer(silent=True), "unclear_answer"),
+        (ok("<html>"), "HTTP 200"),
+    ],
+)
+def test_a_missing_dag_stays_missing_whatever_becomes_of_the_further_call(
+    environment: Environment, answer: Answer, said: str
+) -> None:
+    """The Airflow role may not see import errors, MWAA throttles, nobody answers."""
+    environment.server.answers = [recorded("2.11.2", "dag_missing"), answer]
+    outcome = environment.transport.trigger(ResolvedTarget("analytics", "no_such_dag", RUN_ID, {}))
+    assert isinstance(outcome, Rejected)
+    assert Reason.DAG_MISSING == outcome.reason
+    assert "Import errors could not be read: " in outcome.text
+    assert said in outcome.text
 
 
 @pytest.mark.guarantee(41)

@@ -22,7 +22,9 @@ from botocore.exceptions import ClientError
 
 from local_stack.mwaa import ControlClient, Faults, LocalMwaa
 from local_stack.mwaa.http_server import Answer, Request
+from mwaa_gateway.aws.mwaa import CliTransport
 from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.aws.web_server import WebServer
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 from polling import until
@@ -106,6 +108,23 @@ class Client:
                 verify=self.ca_bundle,
             )
 
+    def transport(self, name: str) -> CliTransport | RestTransport:
+        """The gateway's own, as a new sandbox of a dispatcher has it."""
+        if name == "cli":
+            web_server = WebServer(
+                self.host, self.ca_bundle, connect_timeout_seconds=30, read_timeout_seconds=60
+            )
+            return CliTransport(self.api, self.name, web_server)
+        client = boto3.client(
+            "mwaa",
+            endpoint_url=self.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=REST_CLIENT_CONFIG.merge(Config(inject_host_prefix=False)),
+        )
+        return RestTransport(client, self.name, Pace(1))
+
     def trigger(
         self, run_id: str, *, conf: str = "{}", dag_id: str = "handle_notification"
     ) -> requests.Response:
@@ -154,7 +173,8 @@ def mwaa(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Loc
     folder = tmp_path_factory.mktemp("mwaa")
     dags = folder / "dags"
     shutil.copytree(ROOT / "examples" / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
-    (dags / "broken.py").write_text("import no_such_module_anywhere\n")
+    # With the words that make Airflow take a file for one with DAGs.
+    (dags / "broken.py").write_text("from airflow import DAG\nimport no_such_module_anywhere\n")
     (dags / "no_tasks.py").write_text(NO_TASKS)
     local = LocalMwaa(
         VERSIONS,
@@ -372,16 +392,10 @@ def test_faults_of_one_environment_leave_the_other_alone(environment: Client, co
 
 @pytest.fixture
 def rest(environment: Client) -> RestTransport:
-    """The gateway's own transport over InvokeRestApi, on this environment."""
-    client = boto3.client(
-        "mwaa",
-        endpoint_url=environment.endpoint_url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=REST_CLIENT_CONFIG.merge(Config(inject_host_prefix=False)),
-    )
-    return RestTransport(client, environment.name, Pace(1))
+    """The gateway's own transport over InvokeRestApi."""
+    transport = environment.transport("rest")
+    assert isinstance(transport, RestTransport)
+    return transport
 
 
 @pytest.mark.parametrize("dag_id", ["handle_notification", "no_tasks"])
@@ -405,12 +419,21 @@ def test_over_rest_a_run_is_started_once_and_found(
     assert environment.conf_of(target.run_id, dag_id) == {"value": "it's €"}
 
 
-def test_over_rest_a_dag_that_is_not_there_is_missing(environment: Client, rest: RestTransport) -> None:
-    """Never written, or never parsed because it is broken."""
-    for dag_id in ("no_such_dag", "broken"):
-        outcome = rest.trigger(ResolvedTarget(environment.name, dag_id, "evt__rest__missing", {}))
+@pytest.mark.parametrize("transport", ["cli", "rest"])
+def test_a_dag_that_is_not_there_is_missing_and_its_import_error_is_named(
+    environment: Client, transport: str
+) -> None:
+    """Never written, or never parsed because it is broken: Airflow says why once it has read the file."""
+
+    def explained(dag_id: str) -> bool:
+        sandbox = environment.transport(transport)  # a new one reads the import errors anew
+        outcome = sandbox.trigger(ResolvedTarget(environment.name, dag_id, "evt__missing", {}))
         assert isinstance(outcome, Rejected)
         assert outcome.reason == Reason.DAG_MISSING
+        return "broken.py: ModuleNotFoundError: No module named 'no_such_module_anywhere'" in outcome.text
+
+    for dag_id in ("broken", "no_such_dag"):
+        until("the import error", lambda dag_id=dag_id: explained(dag_id), seconds=30, every=1)
 
 
 def test_over_rest_six_at_once_with_one_run_id_make_one_run(environment: Client, rest: RestTransport) -> None:

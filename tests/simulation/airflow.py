@@ -80,6 +80,7 @@ class Airflow:
     The same DAG cannot have two runs of one logical date on Airflow 2, which has one even for a triggered run; Airflow 3
     has none for those. `history` keeps what was purged from `runs`. A DAG of `without_tasks` has runs without a task.
     Of `paused` and `stale` DAGs runs stay queued: Airflow 2 knows no stale DAG, nor does Airflow 3's REST API.
+    `import_errors` are the stack traces of the DAG files that do not import, by path.
     `allowed_run_ids` is its setting `[scheduler] allowed_run_id_pattern`.
     """
 
@@ -89,6 +90,7 @@ class Airflow:
     without_tasks: frozenset[str] = frozenset()
     paused: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
+    import_errors: dict[str, str] = field(default_factory=dict)
     allowed_run_ids: re.Pattern[str] = _ALLOWED_RUN_IDS
     runs: dict[tuple[str, str], Run] = field(default_factory=dict)
     dates: dict[tuple[str, float], Run] = field(default_factory=dict)
@@ -110,6 +112,8 @@ class Airflow:
                 return self._trigger(words[2:], checked_at, now)
             case ["dags", "list"]:
                 return self._list(words[2:])
+            case ["dags", "list-import-errors"]:
+                return self._list_import_errors(words[2:])
             case ["tasks", "states-for-dag-run"]:
                 return self._look_up(words[2:], checked_at)
             case _:
@@ -206,6 +210,13 @@ class Airflow:
         recorded = _recorded(self.version, "dags_list")
         before = recorded.stdout.rpartition("[{")[0]
         return Answer(before + json.dumps(shown) + "\n", recorded.stderr)
+
+    def _list_import_errors(self, words: list[str]) -> Answer:
+        assert words == ["-o", "json"]
+        recorded = _recorded(self.version, "dags_list_import_errors")
+        before = recorded.stdout.rpartition("[")[0].rpartition("\n")[0]
+        rows = [{"filepath": path, "error": trace} for path, trace in self.import_errors.items()]
+        return Answer(f"{before}\n{json.dumps(rows)}\n", recorded.stderr)
 
     def find(self, dag_id: str, run_id: str, at: float) -> Run | None:
         """Return the run if it is there at that time."""

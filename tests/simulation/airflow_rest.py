@@ -29,6 +29,8 @@ def answer(airflow: Airflow, request: dict[str, Any], checked_at: float, now: fl
         return _tasks(airflow, request["Body"], checked_at)
     if (method, path) == ("GET", "/dags"):
         return _list(airflow, request["QueryParameters"])
+    if (method, path) == ("GET", "/importErrors"):
+        return _import_errors(airflow)
     parts = path.split("/")
     assert (parts[0], parts[1], parts[3:]) == ("", "dags", ["dagRuns"]), path
     if method == "POST":
@@ -53,6 +55,11 @@ def _list(airflow: Airflow, query: dict[str, Any]) -> Said:
         for dag_id in dags[query["offset"] : query["offset"] + query["limit"]]
     ]
     return Said(200, {"dags": rows, "total_entries": len(dags)})
+
+
+def _import_errors(airflow: Airflow) -> Said:
+    rows = [{"filename": path, "stack_trace": trace} for path, trace in airflow.import_errors.items()]
+    return Said(200, {"import_errors": rows, "total_entries": len(rows)})
 
 
 def _create(airflow: Airflow, dag_id: str, body: dict[str, Any], checked_at: float, now: float) -> Said:

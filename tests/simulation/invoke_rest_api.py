@@ -122,6 +122,8 @@ class InvokeRestApi:
         creates = request["Method"] == "POST" and "dag_run_id" in request["Body"]
         if request["Path"] == "/dags":
             server.lists += 1
+        elif request["Path"] == "/importErrors":
+            server.import_error_reads += 1
         else:
             server.commands["trigger" if creates else "look up"] += 1
         slow = world.chance(world.rates.slow_command, "slow command")

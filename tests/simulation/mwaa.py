@@ -67,6 +67,7 @@ class WebServer:
     commands: Counter[str] = field(default_factory=Counter)
     list_seconds: float = 0.0  # a `dags list` takes longer than another command
     lists: int = 0  # for the catalog: not of any one run
+    import_error_reads: int = 0
     refused_busy: int = 0
     refused_away: int = 0
     refused_tokens: int = 0
@@ -135,8 +136,10 @@ class WebServer:
     def _start(self, command: str, answered: list[Response]) -> float:
         """Start the command; returns how long it will take. Its answer is in `answered` at the end of that time."""
         world = self.world
-        if command.startswith("dags list"):
+        if command.startswith("dags list "):
             self.lists += 1
+        elif command.startswith("dags list-import-errors"):
+            self.import_error_reads += 1
         else:
             self.commands["trigger" if command.startswith("dags trigger") else "look up"] += 1
         self.running += 1
@@ -144,7 +147,7 @@ class WebServer:
         slow = world.chance(world.rates.slow_command, "slow command")
         low, high = SLOW_SECONDS if slow else self.seconds
         seconds = low + world.random.random() * (high - low)
-        if command.startswith("dags list"):
+        if command.startswith("dags list "):
             seconds += self.list_seconds
         now = world.scheduler.now
         checked_at = now + 0.80 * seconds

@@ -355,17 +355,25 @@ def test_row_19_already_exists_is_success_only_for_our_run(lost: float, transpor
 
 @both_ways
 def test_row_20_a_missing_dag_has_a_quarter_of_an_hour(transport: str) -> None:
-    """Dead after that, with Airflow's words and the DAG's name."""
+    """Dead after that, with Airflow's words, the DAG's name and why its file does not import; few reads find that out."""
     scenario = Scenario(transport=transport)
-    scenario.gateway.airflows["legacy"].dags.clear()
+    airflow = scenario.gateway.airflows["legacy"]
+    airflow.dags.clear()
+    airflow.import_errors["/usr/local/airflow/dags/ingest_orders.py"] = (
+        "Traceback (most recent call last):\nModuleNotFoundError: No module named 'orders'\n"
+    )
     for n in range(1, 21):
         scenario.upload(n, at=n)
         scenario.expected.dead[n, "sales.orders", "default"] = Reason.DAG_MISSING
     scenario.expected.runs.clear()
     verdict = scenario.play()
     assert [] == verdict.problems
-    assert all("ingest_orders" in letter["reason_text"] for letter in letters(scenario, "trigger-dlq-legacy"))
-    assert scenario.gateway.servers["legacy"].commands.total() < 100
+    texts = [letter["reason_text"] for letter in letters(scenario, "trigger-dlq-legacy")]
+    assert all("ingest_orders.py: ModuleNotFoundError: No module named 'orders'" in text for text in texts)
+    server = scenario.gateway.servers["legacy"]
+    assert server.commands.total() < 100
+    # Each of two sandboxes, once every five minutes of half an hour at most.
+    assert 1 <= server.import_error_reads <= 12
 
 
 def test_row_20_a_dag_that_is_deployed_after_its_events() -> None:

@@ -12,16 +12,19 @@ from hypothesis import strategies as st
 
 from local_stack.mwaa.versions import known_versions
 from mwaa_gateway.airflow_cli import (
+    IMPORT_ERRORS_COMMAND,
     ColumnsRefused,
     CommandOutput,
     list_command,
     look_up_command,
+    read_import_errors,
     read_list,
     read_look_up,
     read_trigger,
     trigger_command,
 )
 from mwaa_gateway.dag_list import ListedDag, NotListed
+from mwaa_gateway.import_errors import BrokenFile, BrokenFiles
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -336,6 +339,53 @@ def test_a_list_of_airflow_3_tells_who_is_stale() -> None:
     """Airflow 2 does not list such a DAG, and refuses its runs."""
     assert GONE_ORDERS in recorded_list("3.3.1", "dags_list")  # type: ignore[operator]
     assert not any(dag.stale for dag in recorded_list("2.11.2", "dags_list"))  # type: ignore[union-attr]
+
+
+# By version, else by major. No scheduler ran when it was recorded: who reads the database lists what was written there.
+BROKEN_WHEN_RECORDED = {
+    "2": ["/airflow/dags/breaks_later.py", "/airflow/dags/broken.py"],
+    "2.10.3": [],
+    "3.0.6": ["/airflow/dags/broken.py"],
+    "3.2.1": ["broken.py"],
+    "3.3.1": [],
+}
+
+
+@pytest.mark.parametrize("http_status", [200, 400])
+@pytest.mark.parametrize("version", known_versions())
+def test_recorded_import_errors(version: str, http_status: int) -> None:
+    """The table is found on every version, whichever HTTP status the command's exit code 1 becomes."""
+    document = json.loads((FIXTURES / version / "dags_list_import_errors.json").read_text())
+    assert IMPORT_ERRORS_COMMAND == document["command"]
+    found = read_import_errors(http_status, answer(document["stdout"], document["stderr"]))
+    assert isinstance(found, BrokenFiles)
+    names = BROKEN_WHEN_RECORDED[version if version in BROKEN_WHEN_RECORDED else version[0]]
+    assert names == [file.path for file in found.files]
+    assert {file.error for file in found.files} <= {
+        "ModuleNotFoundError: No module named 'no_such_module_anywhere'"
+    }
+    assert len(names) == found.total
+
+
+@pytest.mark.parametrize(
+    ("status", "given", "expected"),
+    [
+        (200, answer("no table"), NotListed),
+        (200, answer('["a"]'), NotListed),
+        (200, b"<html>", OutcomeUnknown),
+        (500, b"Unsupported command", OutcomeUnknown),
+        (503, b"", Retryable),
+    ],
+)
+def test_what_is_no_list_of_import_errors(status: int, given: bytes, expected: type) -> None:
+    """A command cut short, one that MWAA does not run, a web server that is busy."""
+    assert isinstance(read_import_errors(status, given), expected)
+
+
+def test_import_errors_of_another_form_are_kept_as_far_as_they_go() -> None:
+    """A column that a later Airflow renames costs its words, not the reason."""
+    found = read_import_errors(200, answer('[{"file": "a.py", "error": null}]'))
+    assert BrokenFiles((BrokenFile("a file without a name", "None"),), 1) == found
 
 
 def body(stdout: str = "", stderr: str = "") -> bytes:

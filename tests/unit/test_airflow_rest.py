@@ -13,8 +13,10 @@ from mwaa_gateway.airflow_ids import LONGEST_REST_PATH
 from mwaa_gateway.airflow_rest import (
     RestAnswer,
     RestCall,
+    import_errors_call,
     list_call,
     look_up_calls,
+    read_import_errors,
     read_list,
     read_look_up,
     read_trigger,
@@ -23,6 +25,7 @@ from mwaa_gateway.airflow_rest import (
     wants_logical_date,
 )
 from mwaa_gateway.dag_list import ListedDag, NotListed
+from mwaa_gateway.import_errors import BrokenFile, BrokenFiles
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -165,7 +168,7 @@ def expected_of(path: Path) -> type[Outcome] | Reason:
     return EXPECTED[path.stem]
 
 
-LISTS = {"dags_list": None, "dags_list_only_active": None}
+LISTS = {"dags_list", "dags_list_only_active", "import_errors"}
 
 
 def recorded(path: Path) -> tuple[dict[str, Any], RestAnswer]:
@@ -425,6 +428,32 @@ def test_a_page_tells_who_is_paused_and_who_is_stale(version: str, name: str) ->
     assert [True] == [dag.stale for dag in dags if dag.dag_id.startswith("gone")]
     sent = json.loads((FIXTURES / version / f"{name}.json").read_text())["sent"]
     assert sent == list_call(0, exclude_stale=name == "dags_list").query
+
+
+@pytest.mark.parametrize(("version", "folder"), [("2.11.2", "/airflow/dags/"), ("3.3.1", "")])
+def test_recorded_import_errors(version: str, folder: str) -> None:
+    """The newest first; the call is the one that was recorded."""
+    found = read_import_errors(recorded_list(version, "import_errors"))
+    error = "ModuleNotFoundError: No module named 'no_such_module_anywhere'"
+    names = ("breaks_later.py", "broken.py")
+    assert BrokenFiles(tuple(BrokenFile(folder + name, error) for name in names), 2) == found
+    document = json.loads((FIXTURES / version / "import_errors.json").read_text())
+    call = import_errors_call()
+    assert (call.method, call.path, call.query) == (document["method"], document["path"], document["sent"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RestAnswer(403, {"detail": "Forbidden"}),
+        RestAnswer(200, {"import_errors": None}),
+        RestAnswer(200, "<html>"),
+        RestAnswer(None, {}),
+    ],
+)
+def test_what_is_no_list_of_import_errors(answer: RestAnswer) -> None:
+    """As where the Airflow role may not see them."""
+    assert isinstance(read_import_errors(answer), NotListed)
 
 
 def test_which_words_an_airflow_wants_is_told_by_itself() -> None:

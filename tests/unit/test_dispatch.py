@@ -777,6 +777,7 @@ def test_requests_for_a_dag_missing_for_good_die_without_a_command_each(gated: G
         dead = [gated.deliver(a_request(str(number), dag_id="missing")).outcome for number in range(100)]
         gated.time += 31
     assert all(isinstance(outcome, Rejected) and outcome.reason is Reason.DAG_MISSING for outcome in dead)
+    assert all(MISSING.text in outcome.text for outcome in dead if isinstance(outcome, Rejected))
     assert len(gated.airflow.commands) - commands <= 2
     assert 101 == len({request.identity for request, _, _ in gated.dead_letters.bells})
 

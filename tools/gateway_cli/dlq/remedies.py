@@ -36,9 +36,9 @@ REMEDIES: Final[Mapping[str, str]] = {
     Reason.DAG_BROKEN: "The DAG's file cannot be imported: mend it, see that the DAG is back in Airflow, then redrive.",
     Reason.DAG_ID_TOO_LONG: "InvokeRestApi takes no DAG id of this length: give the environment CLI tokens "
     "(<environment>=cli in the stack's parameter Transports), then redrive.",
-    Reason.DAG_MISSING: "Airflow has no such DAG: deploy it, or correct its file where `airflow dags list-import-errors` "
-    "names that, then redrive; or, as a redrive keeps its DAG, correct a rule that names the wrong one, purge this, and "
-    "have the source send a new event.",
+    Reason.DAG_MISSING: "Airflow has no such DAG. Its text quotes Airflow's import errors: correct the DAG's file if it is "
+    "among them, else deploy it, then redrive. A redrive keeps its DAG: if the rule names the wrong one, correct the rule, "
+    "purge this, and have the source send a new event.",
     Reason.DAG_PAUSED: "Its rule says when_paused: reject, and the DAG was paused: unpause it in Airflow, then redrive.",
     Reason.MESSAGE_UNREADABLE: "A message on the trigger queue is no request that this version can read: deploy the "
     "version that wrote it, then redrive; if nothing of yours did, see who may write to that queue, and purge this.",

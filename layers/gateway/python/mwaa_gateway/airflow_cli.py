@@ -15,6 +15,7 @@ from typing import Any
 
 from mwaa_gateway.airflow_ids import checked_ids
 from mwaa_gateway.dag_list import ListedDag, NotListed
+from mwaa_gateway.import_errors import BrokenFile, BrokenFiles
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -27,10 +28,12 @@ from mwaa_gateway.outcomes import (
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 __all__ = [
+    "IMPORT_ERRORS_COMMAND",
     "ColumnsRefused",
     "CommandOutput",
     "list_command",
     "look_up_command",
+    "read_import_errors",
     "read_list",
     "read_look_up",
     "read_trigger",
@@ -39,6 +42,8 @@ __all__ = [
 ]
 
 _LONGEST_TEXT = 500  # characters of Airflow's own words that a reason carries on
+# MWAA runs it on every version. Airflow 3 reads its database; Airflow 2 parses the DAG files, on the web server.
+IMPORT_ERRORS_COMMAND = "dags list-import-errors -o json"
 
 
 def trigger_command(target: ResolvedTarget, logical_date: datetime | None = None) -> str:
@@ -228,6 +233,18 @@ def read_list(status: int, body: bytes) -> tuple[ListedDag, ...] | NotListed | R
         )
         for row in rows
     )
+
+
+def read_import_errors(status: int, body: bytes) -> BrokenFiles | NotListed | Retryable | OutcomeUnknown:
+    """Say what an answer to `IMPORT_ERRORS_COMMAND` holds. From Airflow 2.8 on, exit code 1 says that there are some."""
+    output = CommandOutput.decode(body)
+    if output is None:
+        return _without_output(status)
+    rows = output.rows()
+    if rows is None or not all(isinstance(row, dict) for row in rows):
+        return NotListed(f"`{IMPORT_ERRORS_COMMAND}` gave no list: {output.failure()}"[:_LONGEST_TEXT])
+    files = tuple(BrokenFile.of(str(row.get("filepath", "")), str(row.get("error", ""))) for row in rows)
+    return BrokenFiles(files, len(files))
 
 
 def _without_output(status: int) -> Retryable | OutcomeUnknown:

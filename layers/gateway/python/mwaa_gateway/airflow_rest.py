@@ -6,6 +6,7 @@ says so, without having started anything, and the caller sends the other form th
 
     start      POST /dags/<dag_id>/dagRuns                          fits while a dag_id has at most 50 characters
     list       GET  /dags?limit=100&offset=…                        what is paused or stale, a hundred at a time
+    explain    GET  /importErrors?limit=100&order_by=-timestamp     which DAG files do not import, the newest error first
     look up    POST /dags/~/dagRuns/~/taskInstances/list            a run's tasks are made together with the run
                GET  /dags/<dag_id>/dagRuns?run_id_pattern=…         for a DAG without tasks; Airflow 3.1 and later
 
@@ -23,6 +24,7 @@ from typing import Any
 
 from mwaa_gateway.airflow_ids import LONGEST_REST_DAG_ID, InvalidId, checked_ids, rejected_id
 from mwaa_gateway.dag_list import ListedDag, NotListed
+from mwaa_gateway.import_errors import BrokenFile, BrokenFiles
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -37,8 +39,10 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 __all__ = [
     "RestAnswer",
     "RestCall",
+    "import_errors_call",
     "list_call",
     "look_up_calls",
+    "read_import_errors",
     "read_list",
     "read_look_up",
     "read_trigger",
@@ -186,6 +190,23 @@ def read_list(answer: RestAnswer) -> tuple[tuple[ListedDag, ...], int] | NotList
         if isinstance(row.get("dag_id"), str)
     )
     return dags, total
+
+
+def import_errors_call() -> RestCall:
+    """Write the call for the newest import errors; one page of them is more than a reason quotes."""
+    return RestCall("GET", "/importErrors", query={"limit": DAGS_PER_PAGE, "order_by": "-timestamp"})
+
+
+def read_import_errors(answer: RestAnswer) -> BrokenFiles | NotListed:
+    """Say what an answer to `import_errors_call()` holds."""
+    rows = answer.rows("import_errors")
+    if rows is None:
+        return NotListed(answer.said(), answer.status)
+    files = tuple(
+        BrokenFile.of(str(row.get("filename") or ""), str(row.get("stack_trace") or "")) for row in rows
+    )
+    total = answer.document.get("total_entries")
+    return BrokenFiles(files, total if isinstance(total, int) else len(files))
 
 
 def _runs_path(target: ResolvedTarget) -> str | Rejected:

@@ -80,9 +80,13 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Airflow has not known this DAG for longer than a missing DAG is given, as far as its gate was asked."""
+    """Airflow has not known this DAG for longer than a missing DAG is given, as far as its gate was asked.
+
+    `text` is the reason of this sandbox's last attempt.
+    """
 
     gate: Wait
+    text: str
 
 
 class Gate:
@@ -111,6 +115,7 @@ class Gate:
         self._known: GateRecord | None = None
         self._probing = False
         self._asked_at: float | None = None
+        self.last_failure = ""  # for people: what this sandbox's last attempt in vain was answered
 
     def admit(self, now: float) -> Pass | Wait:
         """Say whether to go ahead; without I/O unless a probe is due."""
@@ -188,7 +193,7 @@ class Gates:
         if isinstance(at_dag, Wait):
             self._environment.not_asked(now)
             if now - at_dag.shut_since >= self.dag_missing_grace_seconds:
-                return Gone(at_dag)
+                return Gone(at_dag, dag.last_failure)
         return at_dag
 
     def away_for(self, now: float) -> float | None:
@@ -223,6 +228,7 @@ class Gates:
                 name = self._prefix + target.dag_id
                 dag = Gate(name, self._store, forget_after_seconds=self.dag_missing_grace_seconds)
                 self._dags[target.dag_id] = dag
+            dag.last_failure = outcome.text
             return dag.failed(now)
         if dag is not None:
             dag.answered()

@@ -56,10 +56,9 @@ def without_asking(
         return _too_long_away(claim, "others asked", in_doubt=in_doubt(claim))
     if isinstance(admission, Pass) or in_doubt(claim):
         return None
-    reason, text = (
-        Reason.DAG_MISSING,
-        f"Airflow has not known DAG {claim.request.target.dag_id!r} for {now - admission.gate.shut_since:.0f} s",
-    )
+    missing_for = now - admission.gate.shut_since
+    missing = f"Airflow has not known DAG {claim.request.target.dag_id!r} for {missing_for:.0f} s"
+    reason, text = Reason.DAG_MISSING, f"{missing}; its last answer: {admission.text}"
     # The DAG may have been deployed since it was last asked for: a request waits for a probe begun after it came.
     asked = admission.gate.asked_at > claim.first_attempt_at
     if claim.request.redrive and now - claim.first_attempt_at < gates.dag_missing_grace_seconds:

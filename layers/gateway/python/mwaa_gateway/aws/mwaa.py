@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 from botocore.exceptions import ClientError
 
 from mwaa_gateway.airflow_cli import (
+    IMPORT_ERRORS_COMMAND,
     ColumnsRefused,
     list_command,
     look_up_command,
+    read_import_errors,
     read_list,
     read_look_up,
     read_trigger,
@@ -30,6 +32,7 @@ from mwaa_gateway.aws.calls import unavailable_unless_answered
 from mwaa_gateway.aws.web_server import HttpAnswer, WebServer, WebServerWay
 from mwaa_gateway.dag_list import ListedDag, NotListed
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.import_errors import BrokenFiles, ImportErrors
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -40,6 +43,8 @@ __all__ = ["CliTransport"]
 
 Read = TypeVar("Read")
 TOKEN_SECONDS = 45  # of the 60 s that a CLI token lives: the rest is for the clock and the way
+# For the import errors, which only explain: a dispatcher has 90 s, and may have waited twice for the answer to a command.
+IMPORT_ERRORS_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class CliTransport:
         self._knows_logical_date = True  # until this Airflow, of major version 2, says that it does not
         self._token: _Token | None = None
         self._columns = True
+        self._import_errors = ImportErrors(self._list_import_errors, monotonic=monotonic)
         self.server_date = ""  # the Date header of the last answer
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
@@ -87,7 +93,7 @@ class CliTransport:
         if dated and refuses_logical_date(outcome):
             self._knows_logical_date = False
             return self.trigger(target)
-        return outcome
+        return self._import_errors.explain(outcome, target.dag_id)
 
     def look_up(self, target: ResolvedTarget) -> Outcome:
         """Find the run by its run_id."""
@@ -121,19 +127,30 @@ class CliTransport:
             return _no_token(error)
         return self._way.no_way(token.host) or token.host
 
-    def ask(self, command: str) -> HttpAnswer | Retryable | OutcomeUnknown:
-        """Send a command that changes nothing; its answer, or why there is none."""
-        answer = self._post(command)
+    def ask(
+        self, command: str, *, within_seconds: float | None = None
+    ) -> HttpAnswer | Retryable | OutcomeUnknown:
+        """Send a command that changes nothing; its answer, or why there is none.
+
+        `within_seconds` shortens how long the web server may take to answer.
+        """
+        answer = self._post(command, within_seconds)
         if isinstance(answer, Retryable) and answer.reason is Reason.TOKEN_REFUSED:
             self._token = None
-            answer = self._post(command)
+            answer = self._post(command, within_seconds)
         return answer
+
+    def _list_import_errors(self) -> BrokenFiles | NotListed | Retryable | OutcomeUnknown:
+        answer = self.ask(IMPORT_ERRORS_COMMAND, within_seconds=IMPORT_ERRORS_SECONDS)
+        return read_import_errors(answer.status, answer.body) if isinstance(answer, HttpAnswer) else answer
 
     def _run(self, command: str, read: Callable[[int, bytes], Read]) -> Read | Retryable | OutcomeUnknown:
         answer = self.ask(command)
         return read(answer.status, answer.body) if isinstance(answer, HttpAnswer) else answer
 
-    def _post(self, command: str) -> HttpAnswer | Retryable | OutcomeUnknown:
+    def _post(
+        self, command: str, within_seconds: float | None = None
+    ) -> HttpAnswer | Retryable | OutcomeUnknown:
         try:
             token = self._fresh_token()
         except Unavailable as error:
@@ -147,6 +164,7 @@ class CliTransport:
             "/aws_mwaa/cli",
             {"Authorization": f"Bearer {token.text}", "Content-Type": "text/plain"},
             body=command.encode("ascii"),
+            within_seconds=within_seconds,
         )
         if isinstance(answer, HttpAnswer):
             self.server_date = answer.date

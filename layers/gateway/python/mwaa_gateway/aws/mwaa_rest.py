@@ -24,8 +24,10 @@ from botocore.exceptions import (
 from mwaa_gateway.airflow_rest import (
     RestAnswer,
     RestCall,
+    import_errors_call,
     list_call,
     look_up_calls,
+    read_import_errors,
     read_list,
     read_look_up,
     read_trigger,
@@ -34,6 +36,7 @@ from mwaa_gateway.airflow_rest import (
     wants_logical_date,
 )
 from mwaa_gateway.dag_list import ListedDag, NotListed
+from mwaa_gateway.import_errors import BrokenFiles, ImportErrors
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -111,6 +114,7 @@ class RestTransport:
         self._monotonic = monotonic
         self._logical_date = False
         self._exclude_stale = True
+        self._import_errors = ImportErrors(self._list_import_errors, monotonic=monotonic)
         self.server_date = ""  # the Date header of MWAA's last answer
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
@@ -121,7 +125,8 @@ class RestTransport:
             if wanted is not None and wanted != self._logical_date:
                 self._logical_date = wanted
                 answer = self._trigger(target)
-        return read_trigger(answer, target) if isinstance(answer, RestAnswer) else answer
+        outcome = read_trigger(answer, target) if isinstance(answer, RestAnswer) else answer
+        return self._import_errors.explain(outcome, target.dag_id)
 
     def look_up(self, target: ResolvedTarget) -> Outcome:
         """Find the run by its run_id. A call that gives no clear answer is made once more: it changes nothing."""
@@ -167,6 +172,10 @@ class RestTransport:
                 self._exclude_stale = wanted
                 answer = self._invoke(list_call(offset, exclude_stale=wanted))
         return read_list(answer) if isinstance(answer, RestAnswer) else answer
+
+    def _list_import_errors(self) -> BrokenFiles | NotListed | Retryable | OutcomeUnknown:
+        answer = self._invoke(import_errors_call())
+        return read_import_errors(answer) if isinstance(answer, RestAnswer) else answer
 
     def ask(self, call: RestCall) -> RestAnswer | Retryable | OutcomeUnknown:
         """Make a call that starts nothing; Airflow's answer, or why there is none."""

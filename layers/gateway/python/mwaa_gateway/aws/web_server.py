@@ -92,8 +92,13 @@ class WebServerWay:
         body: bytes | None = None,
         query: Mapping[str, Any] | None = None,
         largest: int = LARGEST_ANSWER_BYTES,
+        within_seconds: float | None = None,
     ) -> HttpAnswer | Retryable | OutcomeUnknown:
-        """Send one request; its answer, of which at most `largest` bytes are read, or why there is none. Never raises."""
+        """Send one request; its answer, of which at most `largest` bytes are read, or why there is none. Never raises.
+
+        `within_seconds` shortens the web server's read timeout.
+        """
+        read_timeout = min(filter(None, (within_seconds, self.web_server.read_timeout_seconds)))
         if (elsewhere := self.no_way(host)) is not None:
             return elsewhere
         try:
@@ -103,7 +108,7 @@ class WebServerWay:
                 params=query,
                 data=body,
                 headers={**headers, "Connection": "close"},
-                timeout=(self.web_server.connect_timeout_seconds, self.web_server.read_timeout_seconds),
+                timeout=(self.web_server.connect_timeout_seconds, read_timeout),
                 allow_redirects=False,
                 stream=True,
             ) as response:
