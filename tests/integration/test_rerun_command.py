@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import boto3
 import pytest
 from click.testing import Result
 
@@ -12,6 +13,7 @@ from gateway_cli.rules.store import RulesStore
 from integration.operated import NO, Gateway
 from integration.shell import shell
 from integration.test_brake_items import NOW
+from mwaa_gateway.conf import ORIGIN_KEY
 from mwaa_gateway.outcomes import Triggered
 from mwaa_gateway.rules import parse_rule
 
@@ -170,6 +172,50 @@ def test_with_the_rule_as_it_is_now(gateway: Gateway) -> None:
     result = run("--rule", RULE, "--with-current-rule", "-o", "json")
     left = json.loads(result.stdout)["left"]
     assert (1, 3, True) == (result.exit_code, len(left), "no target 'default'" in left[0]["why"])
+
+
+LARGE: dict[str, Any] = {
+    "id": RULE,
+    "pattern": {"source": ["aws.s3"]},
+    "target": {"environment": "analytics", "dag_id": "ingest_orders", "large_conf": "claim_check"},
+}
+
+
+@pytest.fixture
+def large_event(operated: Gateway) -> str:
+    """An event of 40 KB that died, as its rule knew no claim check; now it does. The run_id of its next generation."""
+    operated.outputs["ClaimCheckBucketName"] = "large-confs"
+    request = a_request("large")
+    request = replace(
+        request, event={**request.event, "time": "2026-11-04T12:00:00Z", "detail": {"x": "x" * 40_000}}
+    )
+    operated.airflow.answers = [NO]
+    operated.dispatch(request.to_json())
+    store = RulesStore(operated.dynamodb, "rules")
+    store.put(parse_rule(LARGE, environments=None), by="me", now=NOW)
+    return f"{request.target.run_id}__r1"
+
+
+def test_with_a_rule_that_puts_large_confs_into_the_bucket(operated: Gateway, large_event: str) -> None:
+    """As ingress does: the conf is in the gateway's bucket, and the run has its URI."""
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="large-confs")
+    assert [large_event] == rerun("--state", "dead", "--with-current-rule")
+    assert [Triggered()] == operated.deliver_all()
+    conf = operated.airflow.runs["ingest_orders", large_event].conf
+    assert [ORIGIN_KEY] == list(conf)
+    assert 1 == conf[ORIGIN_KEY]["generation"]
+    bucket, _, key = conf[ORIGIN_KEY]["conf_uri"].removeprefix("s3://").partition("/")
+    assert {"x": "x" * 40_000} == json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])["detail"]
+
+
+def test_what_the_bucket_does_not_take_is_left_and_not_sent(operated: Gateway, large_event: str) -> None:
+    """A run whose conf is nowhere would fail; here there is no such bucket."""
+    result = run("--rule", RULE, "--state", "dead", "--with-current-rule", "-o", "json")
+    [left] = json.loads(result.stdout)["left"]
+    assert (1, large_event.removesuffix("__r1")) == (result.exit_code, left["id"])
+    assert "the bucket for large confs did not take one" in left["why"]
+    assert 0 == operated.visible("trigger-analytics")
 
 
 @pytest.mark.parametrize("more", [(), ("--with-current-rule",)])

@@ -120,7 +120,7 @@ INGRESS_SERVICES = {"dynamodb", "s3", "sqs"}
         ("DispatcherRoleanalytics", {"dynamodb", "sqs"}, False),
         ("RunWatcherRoleanalytics", {"dynamodb", "sqs"}, True),
         ("RulesWriterPolicy", {"dynamodb", "sqs"}, False),
-        ("OperatorPolicy", {"dynamodb", "sqs"}, False),
+        ("OperatorPolicy", {"dynamodb", "s3", "sqs"}, False),
         ("ReadOnlyPolicy", {"dynamodb", "sqs"}, False),
     ],
 )
@@ -487,6 +487,7 @@ def test_what_an_operator_may_do(expand):
         ),
         "FindRetainedQueues": ({"sqs:ListQueues"}, {"*"}, None),
         "SendAgain": ({"sqs:SendMessage"}, {"<IngressRetryQueue.Arn>", TRIGGER_QUEUES}, None),
+        "PutLargeConfs": ({"s3:PutObject"}, {"<ClaimCheckBucket.Arn>/*"}, None),
         "AskTheDoctor": ({"lambda:InvokeFunction"}, {"<DoctorFunction.Arn>"}, None),
         "SeeEnvironments": (
             {"airflow:GetEnvironment"},

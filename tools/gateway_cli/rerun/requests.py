@@ -4,17 +4,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from gateway_cli.choice import Left, Summary
 from gateway_cli.connection import Connection
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from gateway_cli.one_by_one import OneByOne
+from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
 from mwaa_gateway.aws.queues import TriggerQueues
 from mwaa_gateway.conf import ORIGIN_KEY
 from mwaa_gateway.events import Event
 from mwaa_gateway.payloads import dig
-from mwaa_gateway.resolve import Refused, resolve
+from mwaa_gateway.resolve import Refused, Resolved, resolve
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
 
@@ -129,55 +131,67 @@ def rerun(
 ) -> None:
     """Send the next generation of each request, with what `rule` makes of its event now, or else as it was pinned.
 
+    A conf that the rule now makes too large to be passed is put into the gateway's bucket before its request is sent.
     Given twice, it sends twice what the ledger does not have yet: one run each, as for any duplicate. What cannot be sent
     is left with its reason.
     """
     one_by_one = OneByOne(summary)
     queues = TriggerQueues(connection.sqs, connection.stack_output("TriggerQueueUrlTemplate"))
+    claim_checks = ClaimCheckBucket(lambda: connection.s3)
     known = connection.environments or frozenset()
     for start in range(0, len(found.rows), _AT_ONCE):
         some = found.rows[start : start + _AT_ONCE]
         requests: dict[str, TriggerRequest] = {}
         for row in some:
-            match _next(row, generation, rule, now):
+            match _next(row, generation, rule, now, connection):
                 case str() as why:
                     summary.left.append(Left(row.run_id, why))
-                case request if request.target.environment not in known:
+                case Resolved(request) if request.target.environment not in known:
                     gone = f"the gateway has no environment {request.target.environment!r} any more"
                     summary.left.append(Left(row.run_id, gone))
-                case request:
-                    requests[row.run_id] = request
+                case Resolved(request, check):
+                    if check is None or one_by_one.do(
+                        "bucket for large confs", row.run_id, partial(claim_checks.put, [check])
+                    ):
+                        requests[row.run_id] = request
         sent = one_by_one.enqueue(queues, requests)
         summary.done += [requests[name].target.run_id for name in sent]
         progress(len(some))
 
 
-def _next(row: LedgerRow, generation: int, rule: Rule | None, now: float) -> TriggerRequest | str:
+def _next(
+    row: LedgerRow, generation: int, rule: Rule | None, now: float, connection: Connection
+) -> Resolved | str:
     """Return a request's next generation, or why there is none."""
     pinned = row.request
     if pinned is None:
         return "its row in the ledger holds no request that can be read"
-    made: TriggerRequest | str = pinned if rule is None else _as_the_rule_is_now(pinned, rule, now)
-    if isinstance(made, str):
-        return made
+    resolved: Resolved | str = Resolved(pinned)
+    if rule is not None:
+        resolved = _as_the_rule_is_now(pinned, rule, now, connection.claim_check_bucket)
+    if isinstance(resolved, str):
+        return resolved
+    made = resolved.request
     # The identity is the first generation's, whatever the rule would make of the event now: it is a run of the same.
     target = replace(
         made.target,
         run_id=derive_run_id(pinned.identity, pinned.rule_id, pinned.target_id, generation),
         conf=_of_generation(made.target.conf, generation),
     )
-    return replace(
+    request = replace(
         made, identity=pinned.identity, target=target, generation=generation, redrive=0, requested_at=now
     )
+    return Resolved(request, resolved.claim_check)
 
 
-def _as_the_rule_is_now(pinned: TriggerRequest, rule: Rule, now: float) -> TriggerRequest | str:
-    for one in resolve(Event(pinned.event, pinned.identity), rule, now=now):
+def _as_the_rule_is_now(pinned: TriggerRequest, rule: Rule, now: float, bucket: str) -> Resolved | str:
+    event = Event(pinned.event, pinned.identity)
+    for one in resolve(event, rule, now=now, claim_check_bucket=bucket):
         if isinstance(one, Refused):
             if one.target is None or one.target.id == pinned.target_id:
                 return f"the rule as it is now refuses its event: {one.text}"
         elif one.request.target_id == pinned.target_id:
-            return one.request
+            return one
     return f"the rule as it is now has no target {pinned.target_id!r}"
 
 
