@@ -96,6 +96,12 @@ def test_whether_it_was_lifted_is_looked_up_anew(brake: Brake, store: FakeBrakeS
     assert brake.pulled(RULE, 100.0) is None
 
 
+def test_a_sandbox_that_has_never_had_an_answer_lifts_nothing(brake: Brake, store: FakeBrakeStore) -> None:
+    """The ledger says that the request is held: an outage of the rules table does not release it."""
+    store.failures.coming["pulled"] = 1
+    assert not brake.lifted(Held(Reason.RULE_DISABLED, "held by another sandbox"), RULE, 100.0)
+
+
 def test_it_lifts_only_what_it_held(brake: Brake) -> None:
     """What is held for another reason waits for that, or for a person."""
     assert not brake.lifted(Held(Reason.DAG_MISSING, "another reason"), RULE, 100.0)

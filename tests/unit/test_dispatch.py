@@ -14,7 +14,7 @@ from fakes.gates import FakeGateStore
 from fakes.ledger import FakeLedger
 from fakes.queues import FakeTriggerDeadLetters
 from fakes.requests import a_request
-from mwaa_gateway.backoff import backoff_seconds
+from mwaa_gateway.backoff import backoff_seconds, gate_wait_seconds
 from mwaa_gateway.brake import Brake
 from mwaa_gateway.catalog import DagCatalog, LiveCatalog
 from mwaa_gateway.dag_list import ListedDag, NotListed
@@ -472,6 +472,7 @@ def test_what_is_tried_for_too_long_is_dead(gateway: Gateway, of_the_rule: int |
     assert isinstance(dead.outcome, Rejected)
     assert dead.outcome.reason == Reason.TOO_OLD
     assert "busy" in dead.outcome.text
+    assert "may exist" not in dead.outcome.text  # each attempt was refused: nobody has to look for a run
 
 
 def test_a_request_too_old_is_still_tried_once_more(gateway: Gateway) -> None:
@@ -526,6 +527,17 @@ def test_backoff_is_between_nothing_and_fifteen_minutes(attempt: int, jitter: fl
     """Full jitter: anything up to the bound, which doubles from 5 s."""
     bound = min(900, 5 * 2 ** (attempt - 1)) if attempt < 20 else 900
     assert 0 <= backoff_seconds(attempt, jitter) <= bound
+
+
+@pytest.mark.parametrize(
+    ("until_probe", "shut_for", "jitter", "expected"),
+    [(1, 0, 0.0, 1), (1, 0, 0.5, 2.5), (30, 119, 0.5, 55), (30, 120, 0.0, 45), (30, 120, 0.5, 50)],
+)
+def test_a_wait_before_an_open_circuit_follows_the_next_probe(
+    until_probe: float, shut_for: float, jitter: float, expected: float
+) -> None:
+    """After a hiccup of a second nobody waits for a minute; in an outage nobody waits for longer than 55 s."""
+    assert expected == gate_wait_seconds(until_probe, shut_for, jitter)
 
 
 # --- gates ----------------------------------------------------------------------------------------------------------
@@ -1282,6 +1294,13 @@ def test_what_may_be_there_is_looked_up_before_it_is_kept_back(listing: Gateway,
 def test_what_is_not_paused_is_started(listing: Gateway, when_paused: str, dag_id: str) -> None:
     """A stale DAG, too: no rule says anything about those."""
     assert isinstance(listing.deliver(kept_back(when_paused, dag_id=dag_id)).outcome, Triggered)
+
+
+@pytest.mark.parametrize("when_paused", ["hold", "reject"])
+def test_where_lists_are_switched_off_no_run_waits_for_one(gateway: Gateway, when_paused: str) -> None:
+    """With DagCatalogSeconds=0 there is no list to wait for."""
+    assert Triggered() == gateway.deliver(kept_back(when_paused)).outcome
+    assert 0 == gateway.airflow.lists
 
 
 @pytest.mark.parametrize("when_paused", ["hold", "reject"])

@@ -286,6 +286,31 @@ def test_a_long_round_is_interrupted_for_heartbeats(scene):
     assert max(silences) < 30
 
 
+def test_slow_time_outs_of_airflow_delay_no_heartbeat(scene):
+    """Ten DAGs, each of which costs five seconds and gives no answer."""
+    for n in range(10):
+        scene.wait_for(f"dag_{n}", index=n, token=f"token {n}", wait={"heartbeat_seconds": 30})
+    scene.airflow.silent = True
+    heard = {f"token {n}": scene.clock for n in range(10)}
+    silences = []
+    states, send = scene.airflow.states, scene.states.heartbeat
+
+    def slow_states(*question):
+        scene.clock += 5
+        return states(*question)
+
+    def heartbeat(token):
+        silences.append(scene.clock - heard[token.text])
+        heard[token.text] = scene.clock
+        send(token)
+
+    scene.airflow.states, scene.states.heartbeat = slow_states, heartbeat
+    for _ in range(6):
+        scene.round()
+    assert len(silences) > 60
+    assert max(silences) < 30
+
+
 def test_heartbeats_go_on_while_airflow_is_away(scene):
     """An environment being updated fails no state."""
     scene.wait_for(wait={"heartbeat_seconds": 60})
@@ -460,6 +485,27 @@ def test_runs_that_are_not_in_airflow_yet_are_looked_for_in_the_ledger_ever_more
         scene.round()
     assert 60 < len(reads) < 85
     assert scene.airflow.asked == []
+
+
+def test_a_request_that_waits_in_its_queue_delays_no_other_state(scene):
+    """Of one DAG as well: the trigger queue may have a backlog of hours."""
+    scene.wait_for(token="waits", state="a", in_airflow=False)
+    ended = scene.wait_for(token="ended", state="b")
+    scene.airflow.runs[ended] = SUCCESS
+    scene.round()
+    assert [token for token, _ in scene.states.told] == ["ended"]
+
+
+def test_every_question_to_airflow_is_counted(scene):
+    """The metric WatcherQuestions shows what share of the web server the watcher takes."""
+    failed = scene.wait_for("a", token="failed", state="a")
+    deleted = scene.wait_for("b", token="deleted", state="b")
+    returned = scene.wait_for("c", token="returned", state="c", wait={"return_value_of": "count"})
+    scene.airflow.runs |= {failed: FAILED, returned: SUCCESS}
+    del scene.airflow.runs[deleted]
+    scene.airflow.returned["count"] = 7
+    assert scene.round().questions == 6
+    assert len(scene.states.told) == 3
 
 
 def test_a_request_that_waits_does_not_put_its_dags_runs_last(scene):

@@ -201,6 +201,18 @@ def test_the_end_of_a_run_that_cannot_be_recorded_stops_nobody(scene):
     assert [token for token, _ in scene.states.told] == ["good", "bad"]
 
 
+def test_an_end_that_waits_for_its_next_try_delays_no_other_run_of_its_dag(scene):
+    """The second run ends while the record of the first is in its pause."""
+    bad, good = two(scene)
+    scene.airflow.runs[bad] = SUCCESS
+    scene.store.decide = failing_for(mark_of(scene, "bad"), scene.store.decide, REFUSALS[0])
+    for _ in range(4):
+        scene.round()
+    scene.airflow.runs[good] = SUCCESS
+    scene.round(ended_runs=[good])
+    assert [token for token, _ in scene.states.told] == ["good"]
+
+
 def test_details_that_cannot_be_read_stop_nobody(scene):
     """An answer of Airflow's of a form that nobody thought of."""
     bad, good = two(scene)
