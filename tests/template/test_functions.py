@@ -342,6 +342,18 @@ def test_a_dispatcher_takes_its_share_of_slots_and_reports_each_message(expand, 
         }
 
 
+def test_a_watcher_keeps_the_message_that_its_next_round_begins_with(deployed):
+    """It reports that message as failed, so that it rests in the queue; Lambda would delete it with the batch."""
+    for environment in ("analytics", "legacy"):
+        mapping = deployed.resources[f"RunWatcherEventSource{environment}"]["Properties"]
+        assert mapping == {
+            "FunctionName": f"<watcher{environment}>",
+            "EventSourceArn": f"<WatchQueue{environment}.Arn>",
+            "BatchSize": 10,
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        }
+
+
 def test_the_share_of_slots_leaves_room_for_people(source):
     """The web server takes about four commands at once; an event source mapping allows no less than two."""
     slots = source["Parameters"]["SlotsPerEnvironment"]

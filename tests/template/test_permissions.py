@@ -422,21 +422,37 @@ def test_what_a_writer_of_rules_may_do(expand):
 
 def test_who_only_looks_writes_nothing(expand):
     """Reading, and of SQS what shows a message: receiving it and returning it. No key to encrypt with either."""
-    policy = _allowed_by(expand("analytics", KmsKeyArn=EVERYTHING["KmsKeyArn"]), "ReadOnlyPolicy")
-    assert {action for actions, _, _ in policy.values() for action in actions} == {
-        "cloudformation:DescribeStacks",
-        "dynamodb:BatchGetItem",
-        "dynamodb:GetItem",
-        "dynamodb:Query",
-        "dynamodb:Scan",
-        "kms:Decrypt",
-        "sqs:ChangeMessageVisibility",
-        "sqs:GetQueueAttributes",
-        "sqs:ListQueues",
-        "sqs:ReceiveMessage",
+    through = {
+        "StringEquals": {
+            "kms:ViaService": ["dynamodb.eu-central-1.amazonaws.com", "sqs.eu-central-1.amazonaws.com"]
+        }
     }
-    assert policy["LookIntoDeadLetterQueues"][1] == {INGRESS_DLQS, TRIGGER_DLQS}
-    assert policy["ReadStackOutputs"][1] == {STACK_BY_NAME}
+    assert _allowed_by(expand("analytics", KmsKeyArn=EVERYTHING["KmsKeyArn"]), "ReadOnlyPolicy") == {
+        "ReadRules": (
+            {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
+            {"<RulesTable.Arn>"},
+            None,
+        ),
+        "ReadRequests": (
+            {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"},
+            {"<LedgerTable.Arn>"},
+            None,
+        ),
+        "ListRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/*"}, None),
+        "LookIntoDeadLetterQueues": (
+            {"sqs:ChangeMessageVisibility", "sqs:ReceiveMessage"},
+            {INGRESS_DLQS, TRIGGER_DLQS},
+            None,
+        ),
+        "CountWhatWaits": (
+            {"sqs:GetQueueAttributes"},
+            {"<IngressRetryQueue.Arn>", INGRESS_DLQS, TRIGGER_QUEUES},
+            None,
+        ),
+        "FindRetainedQueues": ({"sqs:ListQueues"}, {"*"}, None),
+        "ReadStackOutputs": ({"cloudformation:DescribeStacks"}, {STACK_BY_NAME}, None),
+        "ReadWithKeyOfTablesAndQueues": ({"kms:Decrypt"}, {EVERYTHING["KmsKeyArn"]}, through),
+    }
 
 
 def test_what_an_operator_may_do(expand):

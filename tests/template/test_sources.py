@@ -114,6 +114,7 @@ def test_services_that_are_named_may_publish_to_the_topic_for_this_account(
 ):
     """Whether they say so by their resource's ARN or by the account; others may not."""
     policy = expand("analytics", TopicPublishers=publishers).of_type("AWS::SNS::TopicPolicy")["TopicPolicy"]
+    assert {statement["Action"] for statement in policy["PolicyDocument"]["Statement"]} == {"sns:Publish"}
     allowing = [
         {**statement, "Resource": "topic"}
         for statement in policy["PolicyDocument"]["Statement"]
