@@ -51,6 +51,22 @@ def test_environments_have_catalogs_of_their_own(dynamodb) -> None:
     assert CatalogRecord() == CatalogItem(dynamodb, "ledger", "marketing").read()
 
 
+@pytest.mark.parametrize("nonsense", [{"B": b"nonsense"}, {"S": "nonsense"}, {"BOOL": True}])
+def test_a_catalog_that_was_changed_by_hand_is_renewed(dynamodb, nonsense: dict) -> None:
+    """It counts as none; the next list overwrites it."""
+    item = CatalogItem(dynamodb, "ledger", "analytics")
+    item.keep(CATALOG)
+    dynamodb.update_item(
+        TableName="ledger",
+        Key={"event": {"S": "catalog|analytics"}, "request": {"S": "catalog"}},
+        UpdateExpression="SET dags = :nonsense",
+        ExpressionAttributeValues={":nonsense": nonsense},
+    )
+    assert (True, CatalogRecord(None, 1_400.0, 0)) == item.take_lease(1_340.0, 1_400.0, 1_040.0)
+    item.keep(CATALOG)
+    assert CatalogRecord(CATALOG) == item.read()
+
+
 def test_a_catalog_too_large_for_an_item_keeps_what_does_not_run(dynamodb) -> None:
     """What runs is left out first: it is the many."""
     many = frozenset(f"{n:x}-{hash(str(n)):x}-{hash(str(-n)):x}" for n in range(30_000))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.exceptions import ConnectTimeoutError
 
 from fakes.airflow import BUSY, FakeAirflow
 from fakes.catalog import FakeCatalogStore
@@ -337,6 +339,45 @@ def test_one_message_of_a_batch_does_not_hold_up_the_others(dispatching: Dispatc
     assert [records[0]["messageId"]] == dispatching.invoke(*records)
     assert 1 == len(dispatching.airflow.runs)
     assert 1 == len(dispatching.queues.read(dispatching.queues.trigger_dlq))
+
+
+def test_a_row_that_was_changed_by_hand_stops_its_own_request_only(
+    dispatching: Dispatching, dynamodb
+) -> None:
+    """Its message is kept in the dead-letter queue, with the row to repair; the next message becomes a run."""
+    event, request = a_request("broken").ledger_key
+    dynamodb.put_item(TableName="ledger", Item={"event": {"S": event}, "request": {"S": request}})
+    for identity in ("broken", "good"):
+        dispatching.sqs.send_message(
+            QueueUrl=dispatching.queues.trigger, MessageBody=a_request(identity).to_json()
+        )
+    assert [] == dispatching.invoke(*(dispatching.receive() for _ in range(2)))
+    assert [a_request("good").target] == list(dispatching.airflow.runs.values())
+    (body,) = dispatching.queues.read(dispatching.queues.trigger_dlq)
+    dead = json.loads(body)
+    assert ("message_unreadable", a_request("broken").to_json()) == (dead["reason"], dead["body"])
+    assert event in dead["reason_text"]
+
+
+def test_a_message_that_cannot_be_sent_to_the_end_of_its_queue_is_dispatched_at_once(
+    dispatching: Dispatching, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the log says what that costs."""
+    dispatching.sqs.send_message(
+        QueueUrl=dispatching.queues.trigger,
+        MessageBody=a_request().to_json(),
+        MessageGroupId="finance.orders",
+    )
+    record = dispatching.receive()
+    record["attributes"] |= {"SentTimestamp": "0", "MessageGroupId": "finance.orders"}
+
+    def refuse(request: AWSPreparedRequest, **_: object) -> None:
+        raise ConnectTimeoutError(endpoint_url=request.url)
+
+    dispatching.sqs.meta.events.register_first("before-send.sqs.SendMessage", refuse)
+    assert [] == dispatching.invoke(record)
+    assert 1 == len(dispatching.airflow.runs)
+    assert "may overtake the others" in lines(capsys)[0]["message"]
 
 
 def test_a_message_that_cannot_be_given_back_early_still_comes_again(dispatching: Dispatching) -> None:

@@ -51,6 +51,14 @@ def test_every_request_reaches_its_environments_queue(sqs, url: str, urls: str) 
     assert there == [TriggerRequest.from_json(body) for body in bodies(sqs, other)]
 
 
+def test_an_environment_whose_queue_refuses_delays_no_other(sqs, url: str, urls: str) -> None:
+    """The invocation fails all the same, and names it: what was sent ends as a duplicate."""
+    elsewhere = a_request("elsewhere", environment="marketing")
+    with pytest.raises(Unavailable, match=r"environment 'marketing': .*NonExistentQueue"):
+        TriggerQueues(sqs, urls).enqueue([elsewhere, a_request()])
+    assert [a_request()] == [TriggerRequest.from_json(body) for body in bodies(sqs, url)]
+
+
 def test_a_request_travels_in_the_group_of_its_rule(sqs, url: str, urls: str) -> None:
     """SQS keeps groups from delaying each other."""
     TriggerQueues(sqs, urls).enqueue([a_request()])
@@ -109,6 +117,15 @@ def test_what_is_never_taken_fails_the_whole(sqs, url: str, urls: str, monkeypat
     failing(sqs, monkeypatch, times=9)
     with pytest.raises(Unavailable, match="1 of 3 messages were refused 3 times: InternalError"):
         TriggerQueues(sqs, urls).enqueue([a_request(str(number)) for number in range(3)])
+
+
+def test_messages_that_a_queue_refuses_delay_no_later_ones(sqs, url: str, urls: str, monkeypatch) -> None:
+    """One of the first batch of 23; the batches after it are sent all the same."""
+    calls = failing(sqs, monkeypatch, times=3)
+    with pytest.raises(Unavailable, match="1 of 10 messages were refused 3 times: InternalError"):
+        TriggerQueues(sqs, urls).enqueue([a_request(str(number)) for number in range(23)])
+    assert [10, 1, 1, 10, 3] == list(map(len, calls))
+    assert 22 == len(bodies(sqs, url))
 
 
 def test_a_missing_queue_is_unavailable(sqs, urls: str) -> None:

@@ -98,14 +98,14 @@ def _event(who: str) -> dict[str, Any]:
 
 def _s3(gateway: Deployed) -> None:
     """One notification with a record that is no event."""
-    records = [_upload(OTHERS[0]), _upload(VICTIM), {"eventSource": "aws:s3"}, _upload(OTHERS[1])]
+    records = [_upload(VICTIM), _upload(OTHERS[0]), {"eventSource": "aws:s3"}, _upload(OTHERS[1])]
     gateway.invoke_later("s3_events", {"Records": records})
 
 
 def _sns(gateway: Deployed) -> None:
     broken = copy.deepcopy(_notification(OTHERS[0]))
     del broken["Sns"]["MessageId"]
-    records = [_notification(OTHERS[0]), _notification(VICTIM), broken, _notification(OTHERS[1])]
+    records = [_notification(VICTIM), _notification(OTHERS[0]), broken, _notification(OTHERS[1])]
     gateway.invoke_later("sns_events", {"Records": records})
 
 

@@ -5,6 +5,7 @@ its service model lists, alone, once and for a while.
 """
 
 import hashlib
+import json
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pytest
 from sweep.airflow import CANARY
 from sweep.alarms import function_resource, ringing, template
 from sweep.deployed import Deployed, Outcome, deployed
-from sweep.faults import Fault, faults_of, representatives_of
+from sweep.faults import Fault, Kind, faults_of, representatives_of
 from sweep.scenes import RULES, SCENES, TOKEN, VICTIM
 from sweep.wire import Call, Trouble
 from template.expansion import statements
@@ -70,8 +71,6 @@ CALLS = {
 }
 # Of the watcher: an error of one key of a BatchGetItem is one of the whole batch.
 _NOT_YET = {"BatchGetItem"}
-# What a function says of a failed call; Step Functions' own words may quote the token, and are left out.
-_SAID = ("for the sweep", "Timeout", "were refused", "Step Functions did not take")
 PAIRS = [(function, *call.split()) for function, calls in CALLS.items() for call in calls]
 
 
@@ -82,6 +81,7 @@ class Reference:
     outcome: Outcome
     calls: tuple[Call, ...]
     rings: frozenset[str]
+    warnings: frozenset[str]
     victim: frozenset[str]  # texts that stand for the victim alone
     others: frozenset[str]
     steps: int
@@ -102,10 +102,19 @@ def reference(scene: str) -> Reference:
             gateway.outcome(),
             tuple(gateway.wire.calls),
             frozenset(ringing(gateway)),
+            frozenset(warnings_of(gateway)),
             frozenset(about[True]),
             frozenset(about[False]),
             steps,
         )
+
+
+def warnings_of(gateway: Deployed) -> set[str]:
+    """The warnings and errors that the functions have logged; numbers, such as times, do not tell them apart."""
+    lines = [json.loads(line) for _, text in gateway.printed for line in text.splitlines()]
+    return {
+        re.sub(r"\d+", "#", line["message"]) for line in lines if line.get("level") in ("WARNING", "ERROR")
+    }
 
 
 def settle(gateway: Deployed) -> int:
@@ -148,7 +157,7 @@ def check(function: str, operation: str, faults: list[Fault], *, once: bool = Fa
             gateway.step()
         assert trouble.hits, "the call was never made: the scene does not show this"
         while_it_lasts, rings = gateway.outcome(), ringing(gateway) - calm.rings
-        written = "".join(text for _, text in gateway.printed) + "".join(gateway.refusals)
+        warnings = warnings_of(gateway)
         gateway.wire.troubles.remove(trouble)
         settle(gateway)
         finally_ = gateway.outcome()
@@ -159,14 +168,22 @@ def check(function: str, operation: str, faults: list[Fault], *, once: bool = Fa
                 Counter(getattr(each.without(calm.victim), what)) for each in (calm.outcome, while_it_lasts)
             )
             assert wanted == found, f"others had to wait: {what}: missing {wanted - found}"
+    given_up = set()
+    if operation == "UpdateItem" and [fault.kind for fault in faults] == [Kind.LOST] and not once:
+        # Five attempts whose end the dispatcher could not record look like a request that kills its process: dead, with that
+        # reason, and can be redriven.
+        given_up = {each for each in finally_.dead - calm.outcome.dead if each[0] == "crashed"}
+    names = frozenset(name for _, name in given_up)
     for what in ("runs", "dead", "told"):
-        wanted, found = (Counter(getattr(each, what)) for each in (calm.outcome, finally_))
+        wanted, found = (Counter(getattr(each.without(names), what)) for each in (calm.outcome, finally_))
         assert wanted == found, f"{what}: lost {wanted - found}, doubled or new {found - wanted}"
     if not once:
-        assert any(said in written for said in _SAID), "silent"
+        assert gateway.refusals or warnings - calm.warnings, (
+            "no new warning in the log, no refused invocation"
+        )
         if while_it_lasts != calm.outcome:
-            told = function == "step_functions_task" and "Unavailable" in written  # the state gets the error
-            assert rings or told, f"nobody is woken: {written[-3000:]}"
+            told = function == "step_functions_task" and gateway.refusals  # the state gets the error
+            assert rings or told, f"nobody is woken: {warnings - calm.warnings}"
 
 
 def assert_no_secret(gateway: Deployed) -> None:

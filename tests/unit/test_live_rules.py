@@ -7,7 +7,7 @@ import pytest
 from fakes.rules import FakeRuleSource
 from fakes.work import counted_calls
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.live_rules import LiveRules, Matches
+from mwaa_gateway.live_rules import UNREADABLE_HEAD, LiveRules, Matches
 
 UPLOAD = {
     "version": "0",
@@ -64,6 +64,20 @@ def test_rules_are_read_again_only_after_their_head_moved(source: FakeRuleSource
     rules.match(UPLOAD, 9)
     assert ["finance.orders", "finance.second"] == sorted(ids(rules.match(UPLOAD, 10)))
     assert ["heads", "copies", "heads", "heads", "copies"] == [call for call, _ in source.calls]
+
+
+def test_where_a_head_cannot_be_read_a_changed_rule_is_still_seen(
+    source: FakeRuleSource, rules: LiveRules
+) -> None:
+    """At the next refresh, as ever: the rules are read again each time, as nobody can tell whether they have changed."""
+    source.put(rule())
+    (partition,) = source.partitions
+    source.generations[partition] = UNREADABLE_HEAD
+    found = rules.match(UPLOAD, 0)
+    assert (["finance.orders"], {partition}) == (ids(found), found.unreadable_heads)
+    source.put(rule("finance.second"))
+    source.generations[partition] = UNREADABLE_HEAD
+    assert ["finance.orders", "finance.second"] == sorted(ids(rules.match(UPLOAD, 5)))
 
 
 @pytest.mark.parametrize("method", ["heads", "copies"])
