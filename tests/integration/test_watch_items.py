@@ -1,9 +1,11 @@
 """The watches in DynamoDB, held against the in-memory fake that the watcher's tests use; the sealed token."""
 
+import io
 from dataclasses import replace
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.stub import Stubber
 
 from fakes.ledger_table import LEDGER_TABLE
@@ -299,6 +301,102 @@ def test_the_ledger_is_read_for_many_watches_at_once(items, dynamodb):
         ("dead", Reason.DAG_MISSING, "no DAG"),
         ("triggered", None, ""),
     }
+
+
+class Reads:
+    """Lets reads of many rows fail: `fails` says which, by the text that is sent; each counts, and takes `seconds`."""
+
+    def __init__(self, dynamodb, fails, seconds=0.0):
+        self.clock, self.failed, self.calls = 1_000.0, 0, 0
+        self._fails, self._seconds = fails, seconds
+        dynamodb.meta.events.register_first("before-send.dynamodb.BatchGetItem", self._send)
+
+    def _send(self, request, **_):
+        self.calls += 1
+        if not self._fails(request.body.decode()):
+            return None
+        self.failed += 1
+        self.clock += self._seconds
+        body = b'{"__type": "ValidationException", "message": "a key is bad"}'
+        return AWSResponse(request.url, 400, {}, _Raw(body))
+
+
+class _Raw(io.BytesIO):
+    def stream(self, **_):
+        yield self.read()
+
+
+def triggered(number):
+    """So many watches, each with its request's row."""
+    store = FakeWatchStore()
+    for index in range(number):
+        opened(store, 1_000.0 + index, token=f"token-{index}", index=index)
+    watches = store.watched("analytics")
+    rows = [dict(zip(("event", "request"), watch.ledger_key, strict=True)) for watch in watches]
+    with boto3.resource("dynamodb").Table(LEDGER_TABLE).batch_writer() as table:
+        for row in rows:
+            table.put_item(Item=row | {"state": "triggered"})
+    return watches
+
+
+@pytest.mark.guarantee(43, 44)
+@pytest.mark.parametrize("place", [0, 49, 99])
+def test_a_key_that_fails_its_batch_costs_no_other_its_answer(items, dynamodb, place):
+    """Eight failed calls find it among a hundred."""
+    watches = triggered(100)
+    bad = watches[place].ledger_key
+    reads = Reads(dynamodb, lambda body: bad[0] in body)
+    states = items.requests(watches)
+    assert {key for key, state in states.items() if state.state != "triggered"} == {bad}
+    assert (states[bad].state, len(states)) == ("unreadable", 100)
+    assert "ValidationException: a key is bad" in states[bad].text
+    assert reads.failed <= 8
+
+
+@pytest.mark.guarantee(44)
+def test_reads_that_all_fail_come_to_an_end(items, dynamodb):
+    """After forty; every row is unreadable, and says why."""
+    watches = triggered(60)
+    reads = Reads(dynamodb, lambda _: True)
+    states = items.requests(watches)
+    assert ({"unreadable"}, 60) == ({state.state for state in states.values()}, len(states))
+    assert all("a key is bad" in state.text for state in states.values())
+    assert (reads.calls, reads.failed) == (40, 40)
+
+
+@pytest.mark.guarantee(44)
+def test_reads_that_take_long_to_fail_leave_the_round_its_time(dynamodb):
+    """None begins more than ten seconds after the first."""
+    reads = Reads(dynamodb, lambda _: True, seconds=9.0)
+    items = WatchItems(dynamodb, LEDGER_TABLE, Seal(boto3.client("kms"), "no key"), now=lambda: reads.clock)
+    watches = triggered(8)
+    assert {"unreadable"} == {state.state for state in items.requests(watches).values()}
+    assert reads.failed == 2
+
+
+@pytest.mark.guarantee(44)
+def test_keys_that_dynamodb_leaves_out_are_read_by_the_next_call(items, dynamodb, monkeypatch):
+    """A large answer ends at 16 MB; a throttled table may process none."""
+    watches = triggered(5)
+    read, sizes = dynamodb.batch_get_item, []
+
+    def some(**given):
+        keys = given["RequestItems"][LEDGER_TABLE]["Keys"]
+        sizes.append(len(keys))
+        table = given["RequestItems"][LEDGER_TABLE]
+        answer = read(RequestItems={LEDGER_TABLE: table | {"Keys": keys[:2]}})
+        return answer | {"UnprocessedKeys": {LEDGER_TABLE: {"Keys": keys[2:]}} if keys[2:] else {}}
+
+    monkeypatch.setattr(dynamodb, "batch_get_item", some)
+    assert 5 == sum(state.state == "triggered" for state in items.requests(watches).values())
+    assert sizes == [5, 3, 1]
+
+    def none(**given):
+        return {"Responses": {}, "UnprocessedKeys": given["RequestItems"]}
+
+    monkeypatch.setattr(dynamodb, "batch_get_item", none)
+    texts = {state.text for state in items.requests(watches).values() if state.state == "unreadable"}
+    assert texts == {"the ledger could not be read: DynamoDB processed none of the keys"}
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,21 @@ def test_a_run_is_marked_though_the_web_server_is_away_when_its_execution_ends(s
     assert scene.airflow.failed == [run_id]
 
 
+@pytest.mark.guarantee(43)
+def test_a_run_whose_row_cannot_be_read_is_counted_until_it_is_marked(scene):
+    """As a step that fails: an alarm watches the count."""
+    run_id = scene.wait_for(wait={"on_abort": "fail_run"})
+    scene.store.ledger[run_id] = RequestState("unreadable", text="throttled")
+    made = scene.round(ended_executions=[EXECUTION])
+    assert ([one.text for one in made.failures], made.stopped) == (["throttled"], [])
+    for _ in range(30):
+        made = scene.round()
+        assert (made.unanswered, made.watched, scene.airflow.failed) == (1, 1, [])
+    scene.store.ledger[run_id] = RequestState("triggered")
+    made = next(made for _ in range(30) if (made := scene.round()).stopped)
+    assert ([one.marked for one in made.stopped], made.unanswered) == ([True], 0)
+
+
 def test_what_cannot_be_done_is_told_at_once(scene):
     """Nobody is told otherwise: nobody waits any more."""
     scene.wait_for(wait={"on_abort": "fail_run"})

@@ -240,8 +240,12 @@ def test_a_dag_that_cannot_be_asked_about_stops_no_other(scene):
     assert ([token for token, _ in scene.states.told], made.unanswered) == (["good"], 1)
     assert "DAG a" in made.mistakes[0]
     for _ in range(120):
-        scene.round()
+        assert scene.round().unanswered == 1  # in each, or the alarm's minimum is 0
     assert len(asked) < 30  # of 120 rounds: every minute in the end
+    scene.airflow.states = ask
+    for _ in range(13):
+        made = scene.round()
+    assert (len(scene.states.told), made.unanswered) == (2, 0)
 
 
 def test_a_row_of_the_ledger_that_cannot_be_read_stops_nobody(scene):
@@ -252,6 +256,29 @@ def test_a_row_of_the_ledger_that_cannot_be_read_stops_nobody(scene):
     made = scene.round()
     assert [token for token, _ in scene.states.told] == ["good"]
     assert [one.text for one in made.failures] == ["the row cannot be read: KeyError('state')"]
+
+
+def test_rows_that_could_not_be_read_are_read_within_a_minute_of_the_end_of_the_trouble(scene):
+    """They may be all of a stack's: an hour of trouble costs no state more."""
+    bad, good = two(scene)
+    scene.airflow.runs |= {bad: SUCCESS, good: SUCCESS}
+    scene.store.ledger |= dict.fromkeys((bad, good), RequestState("unreadable", text="throttled"))
+    for _ in range(720):
+        made = scene.round()
+        assert (made.unanswered, made.watched) == (2, 2)
+    scene.store.ledger |= dict.fromkeys((bad, good), RequestState("triggered"))
+    for _ in range(25):
+        made = scene.round()
+    assert (len(scene.states.told), made.unanswered) == (2, 0)
+
+
+def test_a_request_whose_row_is_not_there_after_a_failed_read_is_not_counted(scene):
+    """It waits in its queue: nothing fails any more."""
+    run_id = scene.wait_for(in_airflow=False)
+    scene.store.ledger[run_id] = RequestState("unreadable", text="throttled")
+    assert scene.round().unanswered == 1
+    del scene.store.ledger[run_id]
+    assert scene.round(after=60).unanswered == 0
 
 
 def test_a_reason_that_this_version_does_not_know_stops_nobody(scene):
@@ -306,22 +333,22 @@ def test_a_run_that_cannot_be_ended_stops_no_other(scene):
     assert [one.step for one in made.failures] == ["end the run of an execution that is over"]
 
 
-def test_runs_that_end_leave_the_others_their_round_while_the_ledger_is_away_for_them(scene):
-    """What was started before is asked about all the same."""
+def test_a_ledger_that_cannot_be_read_delays_no_state_whose_run_was_started(scene):
+    """Neither for a run that is to end nor for one that is not known yet: both are counted."""
     good = scene.wait_for(token="good", state="b", execution=OTHER)
     scene.round()
     scene.airflow.runs[good] = SUCCESS
-    scene.wait_for("a", token="bad", state="a", wait={"on_abort": "fail_run"})
-
-    def no_ledger(_watches: object) -> Any:
-        raise Unavailable("the ledger could not be read")
-
-    scene.store.requests = no_ledger
-    # `bad` is stopped, not awaited: no question needs the ledger but that of its end.
-    scene.watcher._started.update(one.run_id for one in scene.store.watched("analytics"))
+    stopped = scene.wait_for("a", token="bad", state="a", wait={"on_abort": "fail_run"})
+    new = scene.wait_for(token="new", state="c", execution=f"{OTHER}-2")
+    unread = RequestState("unreadable", text="the ledger could not be read")
+    scene.store.ledger |= dict.fromkeys((good, stopped, new), unread)
     made = scene.round(ended_executions=[EXECUTION])
-    assert made.unclear == ["the ledger could not be read"]
     assert [token for token, _ in scene.states.told] == ["good"]
+    assert [(one.watch.run_id, one.step) for one in made.failures] == [
+        (stopped, "end the run of an execution that is over"),
+        (new, "read what became of the request"),
+    ]
+    assert made.unanswered == 2
 
 
 def test_answers_that_fail_come_after_those_that_were_never_tried(scene):

@@ -87,11 +87,7 @@ class RunStops:
         marks = {watch.token_mark for watch in watches}
         self._tried = {mark: tried for mark, tried in self._tried.items() if mark in marks}
         due = [watch for watch in watches if self._is_due(watch)]
-        try:
-            states = self.store.requests(due) if due else {}
-        except Unavailable as error:
-            made.unclear.append(str(error))
-            return
+        states = self.store.requests(due) if due else {}
         for watch in sorted(due, key=lambda watch: self._tried.get(watch.token_mark, 0.0)):
             if self.now() > until:
                 break
@@ -117,7 +113,8 @@ class RunStops:
             )
             return
         if request.state == "unreadable":
-            made.unclear.append(request.text)
+            if self._age(watch) <= TRIED_SECONDS:
+                raise Unavailable(request.text)
             self._later(watch, request.text, made)
             return
         if request.state != "triggered":

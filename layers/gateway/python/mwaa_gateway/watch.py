@@ -10,8 +10,8 @@ One round at a time (the watch queue has one message group), so that watching ta
 that takes long is interrupted, between two commands or two endings, for the heartbeats that have become due.
 What a sandbox knows of earlier rounds only saves questions; a new one asks anew.
 
-Whatever fails for one watch, or for one DAG, stops no other: see `watch_failures`. A round fails as a whole only where the
-watches cannot be listed, or the ledger cannot be read.
+A failure of one watch, or of one DAG, stops no other: see `watch_failures`. A round fails as a whole only if the watches
+cannot be listed.
 
 When a DAG is asked about is `questions`; what is told of a run that ended, `endings`; who is owed a heartbeat, `heartbeats`.
 """
@@ -83,6 +83,7 @@ class Watcher:
     _started: set[str] = field(
         default_factory=set
     )  # runs that have begun: the ledger need not be asked of them
+    _mistaken: set[str] = field(default_factory=set)  # DAGs whose last question failed by a mistake of ours
     _asks_first: bool = False  # the round before had no time left to ask
 
     def __post_init__(self) -> None:
@@ -101,7 +102,7 @@ class Watcher:
         say they have ended: those are asked about at once, and believed only when Airflow says so too.
 
         Raises:
-            Unavailable: the watches cannot be listed, or the ledger cannot be read; the round is to be made again.
+            Unavailable: the watches cannot be listed; make the round again.
         """
         began, listed = self.now(), self.store.watched(self.environment)
         made = Round(began=began, watches=[watch for watch in listed if isinstance(watch, Watch)])
@@ -115,6 +116,7 @@ class Watcher:
             watch.token_mark: watch for watch in awaited if isinstance(watch.ending, Succeeded | Failed)
         }
         self._started &= {watch.run_id for watch in made.watches}
+        self._mistaken &= {watch.dag_id for watch in made.waiting.values()}
         self._endings.begin(made)
         self._heartbeats.begin(made)
         self._heartbeats.send(made, until=made.began + (0 if self._asks_first else HEARING_SECONDS))
@@ -126,7 +128,7 @@ class Watcher:
         self._stops.go_on(stopping, made, until=self.now() + STOPPING_SECONDS)
         self._ask(self._due(made, ended_runs), made)
         made.next_at = self._next_at(made)
-        made.unanswered = self._failures.count() + len(unreadable) + len(made.mistakes)
+        made.unanswered = self._failures.count() + len(unreadable) + len(self._mistaken)
         return made
 
     def _next_at(self, made: Round) -> float:
@@ -171,21 +173,21 @@ class Watcher:
 
     def _in_airflow(self, due: Sequence[Watch], made: Round) -> list[Watch]:
         """Return the watches whose run is in Airflow, as far as the ledger knows; end those whose run will not be."""
-        unseen = [watch for watch in due if watch.run_id not in self._started]
+        ready = [watch for watch in due if self._failures.is_due(watch, Step.LOOK_UP)]
+        unseen = [watch for watch in ready if watch.run_id not in self._started]
         states = self.store.requests(unseen) if unseen else {}
         in_airflow = []
-        for watch in due:
+        for watch in ready:
             state = _TRIGGERED if watch.run_id in self._started else states.get(watch.ledger_key)
-            if state is None:
-                continue
-            if self._failures.is_due(watch, Step.LOOK_UP):
-                with self._failures.apart(watch, Step.LOOK_UP, made):
-                    if self._is_in_airflow(watch, state, made):
-                        in_airflow.append(watch)
+            with self._failures.apart(watch, Step.LOOK_UP, made):
+                if self._is_in_airflow(watch, state, made):
+                    in_airflow.append(watch)
         return in_airflow
 
-    def _is_in_airflow(self, watch: Watch, state: RequestState, made: Round) -> bool:
+    def _is_in_airflow(self, watch: Watch, state: RequestState | None, made: Round) -> bool:
         """Say whether the run was started; end the wait of one that never will be."""
+        if state is None:
+            return False  # the request has no row yet
         if state.state == "unreadable":
             raise Unavailable(state.text)
         if (ending := never_runs(watch, state)) is not None:
@@ -210,12 +212,15 @@ class Watcher:
     ) -> Mapping[str, RunState] | RunsUnknown:
         """Ask about one DAG's runs; a mistake of ours in that is no answer, and costs the other DAGs none."""
         try:
-            return self.airflow.states(
+            states = self.airflow.states(
                 dag_id, [watch.run_id for watch in group], min(watch.since for watch in group)
             )
         except Exception as error:  # noqa: BLE001  as of one watch: one DAG stops no other
+            self._mistaken.add(dag_id)
             made.mistakes.append(f"DAG {dag_id}: {described(error)}")
             return RunsUnknown(made.mistakes[-1])
+        self._mistaken.discard(dag_id)
+        return states
 
     def _tell_ends(
         self, dag_id: str, group: Sequence[Watch], states: Mapping[str, RunState], made: Round

@@ -3,6 +3,7 @@
     a step for one watch fails ─────▶ reported and counted; the round goes on with the others
     the same step, later ───────────▶ after 5 s, then twice as long each time, 10 minutes at the longest
     a heartbeat ────────────────────▶ at least as often as heartbeats are due
+    a read of the ledger ───────────▶ at least once a minute: it is cheap, and may fail for all watches at once
     an answer refused for 24 hours ─▶ given up with its reason, and closed: the state's own timeouts end it
 
 What is known of failures is this sandbox's: a new one tries everything at once. Since when an answer is due is in the watch.
@@ -23,6 +24,7 @@ __all__ = ["GIVEN_UP_SECONDS", "Step", "WatchFailures", "described"]
 
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 600.0
+LONGEST_LOOK_UP_PAUSE_SECONDS: Final = 60.0
 GIVEN_UP_SECONDS: Final = 86_400.0  # after the run's end was recorded
 GRACE_SECONDS: Final = 0.5  # a little early is better than a whole round late
 
@@ -104,6 +106,8 @@ class WatchFailures:
         longest = LONGEST_PAUSE_SECONDS
         if step is Step.HEARTBEAT:
             longest = min(longest, watch.wait.heartbeat_seconds / 3)
+        elif step is Step.LOOK_UP:
+            longest = LONGEST_LOOK_UP_PAUSE_SECONDS
         failure.again_at = now + min(longest, FIRST_PAUSE_SECONDS * 2 ** min(failure.tries - 1, 10))
         made.failures.append(FailedStep(watch, step, text, failure.again_at))
 

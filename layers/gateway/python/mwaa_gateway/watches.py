@@ -122,7 +122,7 @@ class IdentityTaken:
 class RequestState:
     """What the ledger says of a trigger request: `open`, `triggered`, `held` or `dead`, and why.
 
-    `unreadable`: its row cannot be read; `text` says what is wrong with it.
+    `unreadable`: its row could not be read; `text` says why.
     """
 
     state: str
@@ -132,7 +132,7 @@ class RequestState:
 
 
 class WatchStore(Protocol):
-    """Where watches lie. Every call raises Unavailable when it cannot answer."""
+    """Where watches lie. Every call but `requests` raises Unavailable when it cannot answer."""
 
     def open(self, call: TaskCall, request: TriggerRequest, now: float) -> Opened | IdentityTaken:
         """Begin to wait, or go on with a new token, for the run of this request or of a later generation of it."""
@@ -143,7 +143,10 @@ class WatchStore(Protocol):
         ...
 
     def requests(self, watches: Sequence[Watch]) -> Mapping[tuple[str, str], RequestState]:
-        """Return what the ledger says of the watches' requests, by ledger key; one that has no row yet is missing."""
+        """Return what the ledger says of the watches' requests, by ledger key; one that has no row yet is missing.
+
+        Never raises: a row that could not be read is `unreadable`, and hides no other.
+        """
         ...
 
     def decide(self, watch: Watch, ending: Ending) -> bool:

@@ -9,7 +9,7 @@ Every change names the token it is about: what was meant for an older one change
 """
 
 import json
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +44,10 @@ _SORT_PREFIX: Final = "watch|"
 _EXECUTION_OVER: Final = "ExecutionOver"
 _RACES: Final = 5  # lost in a row against other calls for the same watch
 _KEYS_PER_READ: Final = 100  # DynamoDB's limit
+_READING_SECONDS: Final = (
+    10.0  # after which no read follows one that failed: botocore tries each for up to 20 s
+)
+_FAILED_READS: Final = 40  # of one look-up: enough to find five bad keys
 _TOKENS_IN_MEMORY: Final = 2_000
 
 # What an item raises that somebody edited, or a newer version wrote.
@@ -101,14 +105,37 @@ class WatchItems:
         return found
 
     def requests(self, watches: Sequence[Watch]) -> Mapping[tuple[str, str], RequestState]:
-        """Return what the ledger says of the watches' requests."""
+        """Return what the ledger says of the watches' requests; `unreadable` where a row could not be read.
+
+        A batch that fails is read again in two halves, after all other batches: one bad key among a hundred costs eight
+        failed calls, and no other key its answer. The reads end after many failures, or when they have taken too long.
+        """
         states: dict[tuple[str, str], RequestState] = {}
-        for keys in _batches([watch.ledger_key for watch in watches]):
-            for item in self._rows(keys):
-                states[item["event"]["S"], item["request"]["S"]] = _request_state(item)
+        failures: list[str] = []
+        batches = deque(_batches([watch.ledger_key for watch in watches]))
+        until = self._now() + _READING_SECONDS
+        while batches:
+            keys = batches.popleft()
+            if failures and (len(failures) >= _FAILED_READS or self._now() > until):
+                text = f"its row was not read, as other reads had failed: {failures[-1]}"
+                states |= dict.fromkeys(keys, RequestState("unreadable", text=text))
+                continue
+            try:
+                items, left = self._rows(keys)
+            except Unavailable as error:
+                failures.append(str(error))
+                if len(keys) == 1:
+                    states[keys[0]] = RequestState("unreadable", text=str(error))
+                else:
+                    batches.extend((keys[: len(keys) // 2], keys[len(keys) // 2 :]))
+                continue
+            states |= {(item["event"]["S"], item["request"]["S"]): _request_state(item) for item in items}
+            if left:
+                batches.append(left)
         return states
 
-    def _rows(self, keys: Sequence[tuple[str, str]]) -> Iterator[Any]:
+    def _rows(self, keys: Sequence[tuple[str, str]]) -> tuple[Sequence[Item], Sequence[tuple[str, str]]]:
+        """Return the rows of these keys that exist, and the keys that DynamoDB leaves for another call."""
         request: Any = {
             self._table: {
                 "Keys": [_key_of(*key) for key in keys],
@@ -117,9 +144,12 @@ class WatchItems:
             }
         }
         with unavailable_unless_answered("the ledger could not be read"):
-            answer = self._client.batch_get_item(RequestItems=request)
-        # What was left out for now is read by the next round.
-        yield from answer["Responses"].get(self._table, ())
+            answer: Any = self._client.batch_get_item(RequestItems=request)
+        unprocessed = answer.get("UnprocessedKeys", {}).get(self._table, {"Keys": []})["Keys"]
+        if len(unprocessed) == len(keys):
+            raise Unavailable("the ledger could not be read: DynamoDB processed none of the keys")
+        left = [(key["event"]["S"], key["request"]["S"]) for key in unprocessed]
+        return answer["Responses"].get(self._table, ()), left
 
     def decide(self, watch: Watch, ending: Ending) -> bool:
         """Keep how it ended, before anybody is told."""
