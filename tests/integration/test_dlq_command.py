@@ -434,9 +434,11 @@ class TestRedrive:
         second = gateway.die("second")
         delete = held_messages.HeldMessages.delete
 
-        def rival(self: Any, messages: Any) -> None:  # the first is done: now the second comes to life
+        def rival(
+            self: Any, messages: Any
+        ) -> dict[str, str]:  # the first is done: now the second comes to life
             gateway.dispatch(replace(second, redrive=1).to_json())
-            delete(self, messages)
+            return delete(self, messages)
 
         monkeypatch.setattr(held_messages.HeldMessages, "delete", rival)
         monkeypatch.setattr("gateway_cli.dlq.redrive._AT_ONCE", 1)
@@ -461,11 +463,11 @@ class TestRedrive:
         gateway.die()
         delete = held_messages.HeldMessages.delete
 
-        def dies_again(self: Any, messages: Any) -> None:
+        def dies_again(self: Any, messages: Any) -> dict[str, str]:
             for body in gateway.bodies("trigger-analytics"):
                 gateway.airflow.answers = [NO]
                 gateway.dispatch(body)
-            delete(self, messages)
+            return delete(self, messages)
 
         monkeypatch.setattr(held_messages.HeldMessages, "delete", dies_again)
         run("redrive", "--all")
@@ -625,24 +627,92 @@ class TestRedrive:
         assert (1, "redriven: 2, left as they are: 1\n") == (result.exit_code, result.stdout)
         assert "GetItem failed with InternalServerError" in result.stderr
 
-    def test_a_message_that_is_not_deleted_is_told(
-        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.guarantee(44)
+    @pytest.mark.parametrize("command", ["redrive", "purge --yes"])
+    @pytest.mark.parametrize("whole", [True, False], ids=["call refused", "one entry refused"])
+    def test_a_message_that_is_not_deleted_stops_no_other(
+        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, command: str, *, whole: bool
     ) -> None:
-        """It was sent, and may be sent again."""
+        """What is left is named: redriven twice, it is still one run. The other queue, and the next ten, are done with."""
+        gateway.bury()
+        for number in range(12):
+            gateway.die(f"{number}", ago=number)
+        ask_aws = BaseClient._make_api_call
+
+        def failing(self: Any, operation: str, params: Any) -> Any:
+            if operation != "DeleteMessageBatch" or "ingress" not in params["QueueUrl"]:
+                return ask_aws(self, operation, params)
+            if whole:
+                raise ClientError({"Error": {"Code": "KmsDisabled", "Message": "no"}}, operation)
+            return {"Failed": [{"Id": "0", "Code": "KmsDisabled", "SenderFault": False}]}
+
+        with monkeypatch.context() as patch:
+            patch.setattr(BaseClient, "_make_api_call", failing)
+            result = run(*command.split(), "--all")
+        verb = "redriven" if command == "redrive" else "purged"
+        assert (1, f"{verb}: 13, left as they are: 1\n") == (result.exit_code, result.stdout)
+        assert f"it is {verb}, but its message could not be deleted" in result.stderr
+        assert "KmsDisabled" in result.stderr
+        assert (0, 1) == (gateway.visible("trigger-dlq-analytics"), gateway.visible("ingress-dlq"))
+
+
+@pytest.mark.guarantee(44)
+class TestUnread:
+    """A queue or a row that cannot be read hides no other, is named, and shows in the exit code."""
+
+    @pytest.fixture
+    def failing(self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The dead-letter queue of `legacy` cannot be read; one dead letter lies in each of the others."""
+        gateway.die()
         gateway.bury()
         ask_aws = BaseClient._make_api_call
-        monkeypatch.setattr(
-            BaseClient,
-            "_make_api_call",
-            lambda self, operation, params: (
-                {"Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False}]}
-                if operation == "DeleteMessageBatch"
-                else ask_aws(self, operation, params)
-            ),
-        )
-        result = run("redrive", "--all")
-        assert (1, True) == (result.exit_code, "could not be deleted" in result.stderr)
-        assert 1 == gateway.visible("ingress-retry")
+
+        def ask(self: Any, operation: str, params: Any) -> Any:
+            if operation == "ReceiveMessage" and params["QueueUrl"].endswith("trigger-dlq-legacy"):
+                raise ClientError({"Error": {"Code": "KmsDisabled", "Message": "no"}}, operation)
+            return ask_aws(self, operation, params)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", ask)
+
+    @pytest.mark.usefixtures("failing")
+    @pytest.mark.parametrize("command", ["list", "redrive --all --dry-run", "purge --all --dry-run"])
+    def test_what_can_be_read_is_listed(self, run: Run, command: str) -> None:
+        """Then the queue is named."""
+        result = run(*command.split(), "-o", "json")
+        assert (1, 2) == (result.exit_code, len(json.loads(result.stdout)))
+        assert "trigger-dlq-legacy could not be read: ReceiveMessage failed with KmsDisabled" in result.stderr
+
+    @pytest.mark.usefixtures("failing")
+    @pytest.mark.parametrize(("command", "verb"), [("redrive", "redriven"), ("purge --yes", "purged")])
+    def test_what_can_be_read_is_done(self, run: Run, gateway: Gateway, command: str, verb: str) -> None:
+        """The queue counts as left."""
+        result = run(*command.split(), "--all")
+        assert (1, f"{verb}: 2, left as they are: 1\n") == (result.exit_code, result.stdout)
+        assert "trigger-dlq-legacy: ReceiveMessage failed with KmsDisabled" in result.stderr
+        assert 0 == gateway.visible("trigger-dlq-analytics")
+
+    def test_a_row_that_cannot_be_read(
+        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The message of a request that is not on the list any more: whether it is stale is not known, so it stays."""
+        done = [gateway.die(f"{number}") for number in range(2)]
+        for request in done:
+            gateway.dispatch(replace(request, redrive=1).to_json())
+        gateway.die("dead")
+        ask_aws = BaseClient._make_api_call
+        refused = iter([True])
+
+        def ask(self: Any, operation: str, params: Any) -> Any:
+            if operation == "GetItem" and params["TableName"] == LEDGER_TABLE and next(refused, False):
+                raise ClientError({"Error": {"Code": "InternalServerError", "Message": "no"}}, operation)
+            return ask_aws(self, operation, params)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(BaseClient, "_make_api_call", ask)
+            result = run("redrive", "--all")
+        assert (1, "redriven: 1, left as they are: 1\n") == (result.exit_code, result.stdout)
+        assert "GetItem failed with InternalServerError" in result.stderr
+        assert 1 == gateway.visible("trigger-dlq-analytics")
 
 
 class TestPurge:

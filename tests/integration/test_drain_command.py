@@ -187,3 +187,21 @@ def test_an_unknown_environment_is_refused(gateway: Gateway) -> None:  # noqa: A
     """With those there are."""
     result = drain("analytic")
     assert (1, True) == (result.exit_code, "analytics" in result.stderr)
+
+
+@pytest.mark.guarantee(44)
+@pytest.mark.parametrize("targets", [None, "analytics", ["analytics"], [{"environment": ["analytics"]}]])
+def test_a_rule_that_is_broken_in_the_table_stops_no_look(gateway: Gateway, targets: object) -> None:
+    """It starts no run; the others are counted."""
+    store = RulesStore(gateway.dynamodb, "rules")
+    store.put(a_rule(), by="alice", now=NOW)
+    for rule_id in ("a.broken", "z.broken"):
+        item = {
+            "partition": {"S": "rules"},
+            "sort": {"S": rule_id},
+            "state": {"S": "ENABLED"},
+            "document": {"S": json.dumps({"targets": targets})},
+        }
+        gateway.dynamodb.put_item(TableName="rules", Item=item)
+    result = drain("analytics", "--timeout", "0s", "-o", "json")
+    assert (1, [("analytics", "enabled rules", 1)]) == (result.exit_code, left(result))

@@ -11,6 +11,7 @@ from typing import Any
 import click.testing
 import pytest
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from click.testing import Result
 
 from fakes.rules_table import rules_table_items
@@ -350,10 +351,12 @@ class TestSavedPlans:
         history = document(gateway("rules", "history", others.pop(), "-o", "json"))
         assert [version["version"] for version in history] == [1]
 
-    def test_a_change_in_the_middle_stops_the_rest(
+    @pytest.mark.guarantee(44)
+    def test_a_change_in_the_middle_stops_no_other_rule(
         self, gateway: Gateway, rules: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Somebody writes between the check and the second rule: it is refused by the version, too."""
+        """Somebody writes between the check and the second of three rules: that one is refused, and named."""
+        rules.write_text(rules.read_text() + a_rule("web.visits", "visits/*", "ingest_visits"))
         gateway("rules", "apply", "rules")
         rules.write_text(rules.read_text().replace("ingest_", "v2_"))
         ask_aws = BaseClient._make_api_call
@@ -367,10 +370,37 @@ class TestSavedPlans:
 
         monkeypatch.setattr(BaseClient, "_make_api_call", bob_interferes)
         refused = gateway("rules", "apply", "rules", "-o", "json", exit_code=1)
-        assert [one["rule_id"] for one in document(refused)["applied"]] == ["finance.orders"]
+        assert [one["rule_id"] for one in document(refused)["applied"]] == ["finance.orders", "web.visits"]
         assert "rule 'sales.leads' was changed by bob" in refused.stderr
+        assert "1 of 3 changes were not applied" in refused.stderr
         shown = document(gateway("rules", "show", "sales.leads", "-o", "json"))
         assert (shown["state"], shown["targets"][0]["dag_id"]) == ("DISABLED", "ingest_leads")
+
+    @pytest.mark.guarantee(44)
+    def test_rules_that_aws_refuses(
+        self, gateway: Gateway, rules: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One of nine stops no other; after five in a row no further one is tried, and each is named."""
+        rules.write_text("".join(a_rule(f"finance.n{number}", f"{number}/*") for number in range(9)))
+        ask_aws = BaseClient._make_api_call
+        refused_ids = {"finance.n1", *(f"finance.n{number}" for number in range(3, 9))}
+        tried = []
+
+        def ask(self: Any, operation: str, params: Any) -> Any:
+            if operation == "TransactWriteItems":
+                rule_id = params["TransactItems"][0]["Put"]["Item"]["id"]["S"]
+                tried.append(rule_id)
+                if rule_id in refused_ids:
+                    raise ClientError({"Error": {"Code": "InternalServerError", "Message": "no"}}, operation)
+            return ask_aws(self, operation, params)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", ask)
+        refused = gateway("rules", "apply", "rules", "-o", "json", exit_code=1)
+        assert [one["rule_id"] for one in document(refused)["applied"]] == ["finance.n0", "finance.n2"]
+        assert tried == [f"finance.n{number}" for number in range(8)]
+        assert 6 == refused.stderr.count("TransactWriteItems failed with InternalServerError")
+        assert "finance.n8: not tried, as 5 rules in a row failed" in refused.stderr
+        assert "7 of 9 changes were not applied" in refused.stderr
 
     def test_a_rule_that_is_not_valid_any_more_is_refused(
         self, gateway: Gateway, rules: Path, gateway_outputs: dict[str, str], dynamodb: Any

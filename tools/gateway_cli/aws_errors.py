@@ -21,7 +21,7 @@ from botocore.exceptions import (
 from gateway_cli.output import Refused
 from mwaa_gateway.errors import GatewayError
 
-__all__ = ["told_plainly"]
+__all__ = ["plainly", "told_plainly"]
 
 
 @contextmanager
@@ -31,16 +31,19 @@ def told_plainly() -> Iterator[None]:
         yield
     except GatewayError as error:
         raise Refused(str(error)) from error
-    except ClientError as error:
-        raise Refused(_answer(error)) from error
-    except BotoCoreError as error:
-        raise Refused(_failure(error)) from error
+    except (ClientError, BotoCoreError) as error:
+        raise Refused(plainly(error)) from error
     except ValueError as error:
         if str(error).startswith("Invalid endpoint"):
             raise Refused(
                 f"{error}: write --endpoint-url (or AWS_ENDPOINT_URL) as http://host:port"
             ) from error
         raise
+
+
+def plainly(error: ClientError | BotoCoreError) -> str:
+    """Say what happened to a call of AWS, and what helps."""
+    return _answer(error) if isinstance(error, ClientError) else _failure(error)
 
 
 def _failure(error: BotoCoreError) -> str:

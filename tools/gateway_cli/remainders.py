@@ -6,8 +6,10 @@ from typing import Final
 
 from gateway_cli.connection import Connection
 from gateway_cli.ledger_rows import LedgerRow, LedgerRows
+from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.store import read_document
 from mwaa_gateway.aws.watch_items import WATCHES_INDEX
+from mwaa_gateway.payloads import dig
 
 __all__ = ["Remainder", "remainders", "waiting_states"]
 
@@ -68,12 +70,7 @@ def _of_environment(
     connection: Connection, name: str, held: Sequence[LedgerRow], dead: Sequence[LedgerRow]
 ) -> Iterator[Remainder]:
     rules = [
-        rule.id
-        for rule in connection.store.list()
-        if rule.state == "ENABLED"
-        and any(
-            target.get("environment") == name for target in (read_document(rule) or {}).get("targets", ())
-        )
+        rule.id for rule in connection.store.list() if rule.state == "ENABLED" and name in _environments(rule)
     ]
     yield Remainder(
         name,
@@ -105,6 +102,12 @@ def _of_environment(
         f"run them with `mwaa-gateway dlq redrive --environment {name}`, or put them away with `dlq purge`",
         kept=True,
     )
+
+
+def _environments(rule: StoredRuleItem) -> list[object]:
+    """Return where a rule's targets run, as far as its document can be read: a broken rule starts no run."""
+    targets = (read_document(rule) or {}).get("targets")
+    return [dig(target, ("environment",)) for target in targets] if isinstance(targets, list) else []
 
 
 def _of_ingress(connection: Connection) -> Iterator[Remainder]:

@@ -27,7 +27,7 @@ from gateway_cli.dlq.remedies import REMEDIES
 from gateway_cli.filter_names import refuse_unknown_names, say_nothing_matches
 from gateway_cli.groups import Group
 from gateway_cli.ledger_rows import LedgerRow
-from gateway_cli.output import output_option, print_json, print_note, print_table
+from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 
 __all__ = ["dlq"]
 
@@ -78,6 +78,7 @@ def list_letters(connection: Connection, filters: Filters, limit: int, output: s
             f"besides, {stale:,} messages ring for what is not dead any more: "
             "the next redrive or purge deletes them, also one of nothing else"
         )
+    _refuse_unread(found)
 
 
 @dlq.command()
@@ -133,8 +134,10 @@ def redrive(connection: Connection, choice: Choice, *, output: str) -> None:
         if choice.dry_run:
             _print_letters(letters, output)
             print_note(f"{_count(letters)} would be redriven")
+            _refuse_unread(found)
             return
         with told("redriven", output) as summary, progress("Redriving", len(letters)) as advance:
+            summary.left += found.unread
             redrive_letters(connection, found, letters, summary, advance)
 
 
@@ -159,10 +162,12 @@ def purge(connection: Connection, choice: Choice, *, yes: bool, output: str) -> 
         if choice.dry_run:
             _print_letters(letters, output)
             print_note(f"{_count(letters)} would be purged")
+            _refuse_unread(found)
             return
         if letters and not yes:
             ask(f"Purge {_count(letters)}?", "nothing was purged; give --yes where nobody can be asked")
         with told("purged", output) as summary, progress("Purging", len(letters)) as advance:
+            summary.left += found.unread
             purge_letters(found, letters, summary, advance)
 
 
@@ -179,6 +184,13 @@ def _found(connection: Connection, environment: str | None) -> Iterator[DeadLett
         if told:
             click.echo("\r\033[K", nl=False, err=True)
         yield found
+
+
+def _refuse_unread(found: DeadLetters) -> None:
+    """Say at the end what could not be read: the list is not whole."""
+    if found.unread:
+        why = [f"{one.id} could not be read: {one.why}" for one in found.unread]
+        raise Refused("\n".join([*why, "there may be more dead letters than these"]))
 
 
 def _chosen(connection: Connection, found: DeadLetters, choice: Choice) -> Sequence[DeadLetter]:

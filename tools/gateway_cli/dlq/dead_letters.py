@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from gateway_cli.choice import Filters
+from gateway_cli.choice import Filters, Left, Summary
 from gateway_cli.connection import Connection
 from gateway_cli.dlq.dead_letter import DeadLetter, letter_of_row
 from gateway_cli.dlq.held_messages import HeldMessage, HeldMessages, held_messages
@@ -12,6 +13,7 @@ from gateway_cli.dlq.queue_letters import key_of_bell, letter_of_ingress, letter
 from gateway_cli.dlq.queues import dead_letter_queues
 from gateway_cli.filter_names import refuse_unknown_environment
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
+from gateway_cli.one_by_one import OneByOne, Unread
 from mwaa_gateway.errors import GatewayError
 
 __all__ = ["DeadLetters", "NoSuchLetter", "dead_letters"]
@@ -25,12 +27,14 @@ class NoSuchLetter(GatewayError):
 class DeadLetters:
     """What is dead, newest first, and the messages that ring for it.
 
-    `stale` are bells of requests that are not dead any more: they were redriven, or ran.
+    `stale` are bells of requests that are not dead any more: they were redriven, or ran. `unread` are queues and rows that
+    could not be read, each with the reason.
     """
 
     letters: Sequence[DeadLetter]
     bells: dict[LedgerKey, list[HeldMessage]]
     stale: Sequence[HeldMessage]
+    unread: Sequence[Left]
     rows: LedgerRows
     held: HeldMessages
 
@@ -80,10 +84,21 @@ def dead_letters(
                 else:
                     bells.setdefault(key, []).append(message)
         # The index is a moment late, and a row that was taken off the list may still ring.
-        for key in bells.keys() - found.keys():
-            if (row := rows.read(key)) is not None and row.state == "dead":
+        unread = Summary([], [Left(_name(queue), why) for queue, why in held.unread.items()])
+        one_by_one = OneByOne(unread)
+        for key in sorted(bells.keys() - found.keys()):
+            row = one_by_one.read(" ".join(key), partial(rows.read, key))
+            if isinstance(row, Unread):
+                del bells[key]  # whether it is stale is not known
+            elif row is not None and row.state == "dead":
                 found[key] = row
         letters += [letter_of_row(row) for row in found.values()]
         letters.sort(key=lambda letter: letter.died_at, reverse=True)
         stale = [message for key, those in bells.items() if key not in found for message in those]
-        yield DeadLetters(letters, {key: bells[key] for key in bells if key in found}, stale, rows, held)
+        yield DeadLetters(
+            letters, {key: bells[key] for key in bells if key in found}, stale, unread.left, rows, held
+        )
+
+
+def _name(queue_url: str) -> str:
+    return queue_url.rsplit("/", 1)[-1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mwaa_gateway.errors import GatewayError
+from gateway_cli.aws_errors import plainly
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -21,10 +21,6 @@ __all__ = ["HeldMessage", "HeldMessages", "held_messages"]
 HOLD_SECONDS: Final = 300  # enough to read some 50,000 messages
 WAIT_SECONDS = 1  # long polling asks every server of SQS: an empty answer means an empty queue
 _BATCH: Final = 10
-
-
-class NotDeleted(GatewayError):
-    """SQS did not delete messages that are done with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,35 +36,39 @@ class HeldMessage:
 
 
 class HeldMessages:
-    """Every message of some queues, each once."""
+    """Every message of some queues, each once; `unread` says why queues could not be read, by URL."""
 
-    def __init__(self, client: "SQSClient", found: Mapping[str, HeldMessage]) -> None:
+    def __init__(
+        self, client: "SQSClient", found: Mapping[str, HeldMessage], unread: Mapping[str, str]
+    ) -> None:
         self._client = client
         self._held = dict(found)
+        self.unread = unread
 
     def __iter__(self) -> Iterator[HeldMessage]:
         return iter(tuple(self._held.values()))
 
-    def delete(self, messages: Sequence[HeldMessage]) -> None:
-        """Delete messages for good; raises NotDeleted where SQS does not."""
-        refused = 0
+    def delete(self, messages: Sequence[HeldMessage]) -> dict[str, str]:
+        """Delete messages for good; return why SQS did not delete some, by message id. Those do not keep the others."""
+        failures: dict[str, str] = {}
         for queue, batch in _batches(messages):
-            answer = self._client.delete_message_batch(
-                QueueUrl=queue,
-                Entries=[
-                    {"Id": str(n), "ReceiptHandle": message.receipt_handle} for n, message in enumerate(batch)
-                ],
-            )
-            failed = {int(entry["Id"]) for entry in answer.get("Failed", [])}
-            refused += len(failed)
+            try:
+                answer = self._client.delete_message_batch(
+                    QueueUrl=queue,
+                    Entries=[
+                        {"Id": str(n), "ReceiptHandle": message.receipt_handle}
+                        for n, message in enumerate(batch)
+                    ],
+                )
+            except (BotoCoreError, ClientError) as error:
+                failures |= {message.id: plainly(error) for message in batch}
+                continue
+            failed = {int(entry["Id"]): entry["Code"] for entry in answer.get("Failed", [])}
+            failures |= {batch[number].id: code for number, code in failed.items()}
             for number, message in enumerate(batch):
                 if number not in failed:
                     self._held.pop(message.id, None)
-        if refused:
-            raise NotDeleted(
-                f"{refused} messages that are done with could not be deleted from their dead-letter queue: run the same "
-                "command again; sent twice, they still come to one run"
-            )
+        return failures
 
     def give_back(self) -> None:
         """Let others see at once what is left."""
@@ -88,21 +88,29 @@ def held_messages(
 ) -> Iterator[HeldMessages]:
     """Hold every message of the queues, and give back at the end what was not deleted.
 
-    `progress` is told how many there are by now.
+    A queue that cannot be read hides no other; only if none can be read, botocore's error comes out. `progress` is called
+    with the number of messages so far.
     """
     found: dict[str, HeldMessage] = {}
+    unread: dict[str, str] = {}
+    queues = tuple(queues)
     try:
         for queue in queues:
-            while batch := _receive(client, queue):
-                found |= batch
-                progress(len(found))
-        held = HeldMessages(client, found)
+            try:
+                while batch := _receive(client, queue):
+                    found |= batch
+                    progress(len(found))
+            except (BotoCoreError, ClientError) as error:
+                unread[queue] = plainly(error)
+                if len(unread) == len(queues):
+                    raise
+        held = HeldMessages(client, found, unread)
         yield held
         found = {message.id: message for message in held}
     finally:
         # Best effort: an error on the way out must not hide the one that ended the command.
         try:
-            HeldMessages(client, found).give_back()
+            HeldMessages(client, found, {}).give_back()
         except (BotoCoreError, ClientError):
             progress(0)
 

@@ -33,8 +33,8 @@ def redrive(
 ) -> None:
     """Send letters again, the oldest first: requests to their environment's trigger queue, events to ingress.
 
-    What cannot be sent is left with its reason, and stays where it is. Raises NotDeleted, or what botocore raises, where a
-    message that was sent could not be deleted; `summary` has what was done.
+    What cannot be sent is left with its reason, and stays where it is. What was sent is done, even if its message could not
+    be deleted: that is left as well, with what to do.
     """
     template = connection.stack_output("TriggerQueueUrlTemplate")
     queues = TriggerQueues(connection.sqs, template)
@@ -71,10 +71,32 @@ def redrive(
                     sent.append(letter)
         enqueued = one_by_one.enqueue(queues, requests)
         sent += [letter for letter in some if letter.id in enqueued]
-        found.held.delete([message for letter in sent for message in found.messages_of(letter)])
-        summary.done += [letter.id for letter in sent]
+        _delete(found, sent, "redriven", summary)
         progress(len(some))
-    found.held.delete(found.stale)
+    _delete_stale(found, summary)
+
+
+def _delete(found: DeadLetters, letters: Sequence[DeadLetter], done: str, summary: Summary) -> None:
+    """Delete the messages of letters that are done with; one that SQS keeps does not keep the others."""
+    failures = found.held.delete([message for letter in letters for message in found.messages_of(letter)])
+    for letter in letters:
+        summary.done.append(letter.id)
+        kept = [failures[message.id] for message in found.messages_of(letter) if message.id in failures]
+        if kept:
+            summary.left.append(
+                Left(
+                    letter.id,
+                    f"it is {done}, but its message could not be deleted from the dead-letter queue ({kept[0]}): run the "
+                    "same command again; twice does no harm",
+                )
+            )
+
+
+def _delete_stale(found: DeadLetters, summary: Summary) -> None:
+    for message_id, why in found.held.delete(found.stale).items():
+        summary.left.append(
+            Left(message_id, f"this stale message could not be deleted ({why}): run the same command again")
+        )
 
 
 def _send(connection: Connection, message: HeldMessage, environment: str | None) -> None:
@@ -100,7 +122,6 @@ def purge(
             if not isinstance(letter.origin, LedgerRow)
             or one_by_one.do("ledger", letter.id, partial(found.rows.take_off_the_list, letter.origin))
         ]
-        found.held.delete([message for letter in done for message in found.messages_of(letter)])
-        summary.done += [letter.id for letter in done]
+        _delete(found, done, "purged", summary)
         progress(len(some))
-    found.held.delete(found.stale)
+    _delete_stale(found, summary)

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from gateway_cli.aws_errors import told_plainly
 from gateway_cli.output import Refused
 from gateway_cli.rules.changes import FieldChange, field_changes
 from gateway_cli.rules.files import CheckedRule
@@ -24,6 +25,7 @@ from mwaa_gateway.rules import parse_rule
 __all__ = ["Plan", "PlannedChange", "apply_plan", "make_plan", "read_plan", "write_plan"]
 
 FORMAT: Final = 1
+_IN_A_ROW: Final = 5  # rules that fail, after which no further one is tried
 Action = Literal["add", "change", "delete"]
 
 
@@ -130,11 +132,13 @@ def apply_plan(
     namespaces: Namespaces | None = None,
     rest_environments: Collection[str] = (),
 ) -> Iterator[Applied]:
-    """Do what the plan says, rule by rule, each atomically; what was yielded before an error is done and stays.
+    """Do what the plan says, rule by rule, each atomically; a rule that cannot be written stops no other.
+
+    What was yielded is done. After five failures in a row no further rule is tried: AWS is likely to refuse them too.
 
     Raises:
-        RuleChanged: A rule is not the version that the plan was made for; found before the first write, unless
-            it happens while the plan is being applied.
+        RuleChanged: A rule is not the version that the plan was made for; nothing was written.
+        Refused: Some rules were not written, each with the reason; raised after the others were.
         InvalidRule: A rule of a saved plan is not valid, or not allowed, any more; nothing was written.
     """
     rules = {
@@ -151,12 +155,31 @@ def apply_plan(
         store.everything()
     )  # each is written on condition that it is as it was read here: one call a rule
     _refuse_stale(plan, stored)
+    failures: list[str] = []
+    in_a_row = 0
     for change in plan.changes:
-        read = stored.get(change.rule_id, StoredRuleItem.deleted(change.rule_id))
-        if change.rule_id in rules:
-            yield store.put(rules[change.rule_id], by=by, now=now, commit=plan.commit, read=read)
+        rule_id = change.rule_id
+        if in_a_row == _IN_A_ROW:
+            failures.append(f"{rule_id}: not tried, as {_IN_A_ROW} rules in a row failed")
+            continue
+        read = stored.get(rule_id, StoredRuleItem.deleted(rule_id))
+        try:
+            with told_plainly():
+                if rule_id in rules:
+                    applied = store.put(rules[rule_id], by=by, now=now, commit=plan.commit, read=read)
+                else:
+                    applied = store.delete(rule_id, by=by, now=now, commit=plan.commit, read=read)
+        except Refused as error:
+            named = error.message.startswith(f"rule {rule_id!r} ")
+            failures.append(error.message if named else f"{rule_id}: {error.message}")
+            in_a_row += 1
         else:
-            yield store.delete(change.rule_id, by=by, now=now, commit=plan.commit, read=read)
+            in_a_row = 0
+            yield applied
+    if failures:
+        raise Refused(
+            "\n".join([*failures, f"{len(failures):,} of {len(plan.changes):,} changes were not applied"])
+        )
 
 
 def _refuse_stale(plan: Plan, stored: Mapping[str, StoredRuleItem]) -> None:
