@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import CliRunner, Result
 
 from fakes.rules_table import RULES_TABLE
@@ -50,18 +50,25 @@ def answers(operated: Gateway, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
             described = ask_aws(self, operation, params)
             outputs = described["Stacks"][0]["Outputs"]
             outputs.append({"OutputKey": "DoctorFunctionName", "OutputValue": "mwaa-gateway-doctor"})
+            parameters = {"MwaaEnvironmentName": "acme-{environment}", **answers.get("parameters", {})}
             described["Stacks"][0]["Parameters"] = [
-                {"ParameterKey": "MwaaEnvironmentName", "ParameterValue": "acme-{environment}"}
+                {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
             ]
             return described
         if operation not in answers:
             return ask_aws(self, operation, params)
         answers["asked"].append((operation, params))
         answer = answers[operation]
+        if isinstance(answer, Exception):
+            raise answer
         if isinstance(answer, str):
             raise ClientError({"Error": {"Code": answer, "Message": "no"}}, operation)
         if operation == "Invoke":
-            return {"Payload": io.BytesIO(json.dumps(answer).encode())}
+            config = self.meta.config
+            # A second try would find the first look still at work; the doctor's own time-out is 120 s.
+            assert (config.retries["total_max_attempts"], config.read_timeout > 120) == (1, True)
+            failed = {"FunctionError": "Unhandled"} if "errorMessage" in answer else {}
+            return {"Payload": io.BytesIO(json.dumps(answer).encode()), **failed}
         return answer
 
     def simulate(self: BaseClient, operation: str, params: dict[str, Any]) -> Any:
@@ -91,9 +98,10 @@ def check(answers: dict[str, Any]) -> Callable[..., Result]:  # noqa: ARG001  AW
     )
 
 
-def put_rule(operated: Gateway, dag_id: str) -> None:
+def put_rule(operated: Gateway, dag_id: str, state: str = "ENABLED") -> None:
     document = {
         "id": f"finance.{dag_id}",
+        "state": state,
         "pattern": {"source": ["acme"]},
         "target": {"environment": "analytics", "dag_id": dag_id},
     }
@@ -105,6 +113,7 @@ def put_rule(operated: Gateway, dag_id: str) -> None:
 def test_all_is_well(operated: Gateway, answers: dict[str, Any], check: Callable[..., Result]) -> None:
     """Exit code 0; nothing but reads was asked for, of exactly this environment, and only the doctor is invoked."""
     put_rule(operated, "ingest_orders")
+    put_rule(operated, "not_deployed_yet", "DISABLED")
     result = check()
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     assert "✗" not in result.stdout
@@ -139,6 +148,80 @@ def test_each_cross_has_its_remedy_and_the_exit_code_is_1(
         "DAGs missing: gone (finance.gone)",
         "DAGs paused: refunds (finance.refunds)",
     ]
+
+
+def test_the_dispatchers_role_is_simulated_with_the_partition_that_its_policy_opens(
+    answers: dict[str, Any], check: Callable[..., Result]
+) -> None:
+    """Without the leading key IAM would say that the role may not read the rules table."""
+    check()
+    contexts = {
+        (action, params["ResourceArns"][0].rpartition("/")[2]): params.get("ContextEntries")
+        for operation, params in answers["asked"]
+        if operation == "SimulatePrincipalPolicy"
+        for action in params["ActionNames"]
+    }
+    assert contexts["dynamodb:UpdateItem", "ledger"] is None
+    assert contexts["dynamodb:BatchGetItem", "rules"] == [
+        {
+            "ContextKeyName": "dynamodb:LeadingKeys",
+            "ContextKeyValues": ["brake"],
+            "ContextKeyType": "stringList",
+        }
+    ]
+
+
+def test_a_token_that_is_refused_is_a_cross(answers: dict[str, Any], check: Callable[..., Result]) -> None:
+    """Of an environment that MWAA has."""
+    refused = {"outcome": "access_denied", "text": "no", "milliseconds": 1}
+    answers["Invoke"] = {k: v for k, v in ANSWER.items() if k not in ("web_server", "airflow", "dags")} | {
+        "token": refused
+    }
+    result = check()
+    assert (result.exit_code, "✗ token" in result.stdout) == (1, True)
+
+
+def test_a_doctor_that_fails_is_quoted(answers: dict[str, Any], check: Callable[..., Result]) -> None:
+    """Lambda answers with the error's type and text, and with status 200."""
+    answers["Invoke"] = {"errorType": "Runtime.ImportModuleError", "errorMessage": "no module 'app'"}
+    result = check()
+    assert (result.exit_code, "Runtime.ImportModuleError: no module 'app'" in result.stdout) == (1, True)
+
+
+def test_an_endpoint_that_is_not_reached_stops_no_other_check(
+    answers: dict[str, Any], check: Callable[..., Result]
+) -> None:
+    """The operator's own network may have no way to MWAA."""
+    answers["GetEnvironment"] = EndpointConnectionError(
+        endpoint_url="https://airflow.eu-west-1.amazonaws.com"
+    )
+    result = check()
+    assert (result.exit_code, "? environment" in result.stdout, "✓ airflow" in result.stdout) == (
+        3,
+        True,
+        True,
+    )
+
+
+def test_functions_outside_any_vpc_and_a_private_web_server(
+    answers: dict[str, Any], check: Callable[..., Result]
+) -> None:
+    """Whether they are in one, the stack's parameters say."""
+    answers["GetEnvironment"]["Environment"]["WebserverAccessMode"] = "PRIVATE_ONLY"
+    assert check().exit_code == 1
+    answers["parameters"] = {"VpcSubnetIds": "subnet-1"}
+    assert check().exit_code == 0
+
+
+def test_a_rule_that_cannot_be_read_is_one_cross(operated: Gateway, check: Callable[..., Result]) -> None:
+    """It stops no other rule's check."""
+    put_rule(operated, "ingest_orders")
+    key = {"partition": {"S": "rules"}, "sort": {"S": "broken"}}
+    operated.dynamodb.put_item(
+        TableName=RULES_TABLE, Item={**key, "version": {"N": "7"}, "document": {"S": "{"}}
+    )
+    result = check()
+    assert (result.exit_code, "matching nothing: broken" in result.stdout) == (1, True)
 
 
 def test_a_wrong_name_is_one_cross(answers: dict[str, Any], check: Callable[..., Result]) -> None:

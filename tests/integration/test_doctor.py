@@ -223,10 +223,16 @@ def test_each_endpoint_by_name(server: WebServerScript, control_plane: Stubber, 
 
 def test_a_resolver_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows no time-out of its own."""
-    hold = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: hold.wait(10))
+    hold, answered = threading.Event(), []
+
+    def resolve(*_: object, **__: object) -> None:
+        hold.wait(10)
+        answered.append(True)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     network = SubnetNetwork(longest_seconds=0.2)
     [seen] = network.reach_all(["https://sqs.example.com"])
+    assert answered == []
     hold.set()
     assert (seen.outcome, seen.text) == ("timeout", "no answer from the resolver")
 

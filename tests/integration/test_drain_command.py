@@ -112,6 +112,50 @@ def test_a_message_that_a_dispatcher_has_in_hand_counts(gateway: Gateway) -> Non
     assert [("analytics", "waiting requests", 1)] == left(drain("analytics", "--timeout", "0s", "-o", "json"))
 
 
+def test_a_message_that_waits_for_its_delay_counts(gateway: Gateway) -> None:
+    """Nobody sees it yet, and it would go with the queue."""
+    gateway.sqs.send_message(
+        QueueUrl=gateway.queue("trigger-analytics"), MessageBody=a_request().to_json(), DelaySeconds=300
+    )
+    assert 0 == gateway.visible("trigger-analytics")
+    assert [("analytics", "waiting requests", 1)] == left(drain("analytics", "--timeout", "0s", "-o", "json"))
+
+
+def test_a_rule_that_is_disabled_sends_nothing_more(gateway: Gateway) -> None:
+    """It does not stand in the way of removing the environment."""
+    rules = RulesStore(gateway.dynamodb, "rules")
+    rules.put(a_rule(), by="them", now=NOW)
+    assert [("analytics", "enabled rules", 1)] == left(drain("analytics", "--timeout", "0s", "-o", "json"))
+    assert 0 == shell("rules", "disable", RULE, "--by", "me").exit_code
+    assert [] == left(drain("analytics", "--timeout", "0s", "-o", "json"))
+
+
+def test_states_are_counted_on_every_page(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of the index may be empty, and the next one not."""
+    a_state_waits(gateway)
+    ask = BaseClient._make_api_call
+
+    def call(self, operation, params):
+        first = operation == "Query" and params.get("Select") == "COUNT" and "ExclusiveStartKey" not in params
+        if first:
+            return {"Count": 0, "LastEvaluatedKey": {"event": {"S": "-"}}}
+        return ask(self, operation, {k: v for k, v in params.items() if k != "ExclusiveStartKey"})
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    assert [("analytics", "waiting states", 1)] == left(drain("analytics", "--timeout", "0s", "-o", "json"))
+
+
+@pytest.mark.parametrize("what", ["row", "message"])
+def test_a_dead_letter_counts_by_its_row_or_by_its_message(gateway: Gateway, what: str) -> None:
+    """What never became a request has no row; a message that somebody deleted leaves its row."""
+    if what == "row":
+        gateway.die()
+        gateway.bodies("trigger-dlq-analytics")
+    else:
+        gateway.send("trigger-dlq-analytics", "{}")
+    assert [("analytics", "dead letters", 1)] == left(drain("analytics", "--timeout", "0s", "-o", "json"))
+
+
 def test_it_waits_until_the_gateway_has_worked_off_what_waits(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

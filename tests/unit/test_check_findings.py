@@ -59,7 +59,9 @@ def test_what_works_has_no_cross() -> None:
     over_rest = an_answer(transport="rest", token=None, web_server=None)
     for answer in (an_answer(), over_rest):
         assert {each.status for each in judge_answer(HERE, answer)} == {"ok"}
-    assert {each.status for each in judge_environment(HERE, AVAILABLE, None)} == {"ok"}
+    for version in ("2.7.0", "3.0.6"):
+        described = AVAILABLE | {"AirflowVersion": version}
+        assert {each.status for each in judge_environment(HERE, described, None)} == {"ok"}
 
 
 STOPPED_AT_TOKEN = {"web_server": None, "airflow": None, "dags": None}
@@ -92,6 +94,16 @@ STOPPED_AT_WEB_SERVER = {"airflow": None, "dags": None}
         (
             {
                 "endpoints": [{"service": each.service, **seen("timeout")} for each in NEEDED_ENDPOINTS],
+                "token": None,
+                **STOPPED_AT_TOKEN,
+            },
+            "network",
+            "no AWS service is reached",
+            "need a route",
+        ),
+        (
+            {
+                "endpoints": [{"service": each.service, **seen("dns")} for each in NEEDED_ENDPOINTS],
                 "token": None,
                 **STOPPED_AT_TOKEN,
             },
@@ -144,6 +156,7 @@ STOPPED_AT_WEB_SERVER = {"airflow": None, "dags": None}
             "more web servers",
         ),
         ({"airflow": seen("not_listed", "Traceback"), "dags": None}, "airflow", "Traceback", "log"),
+        ({"server_time_offset_seconds": 45.0}, "clock", "45 s ahead", "60 s"),
         ({"server_time_offset_seconds": -45.0}, "clock", "45 s behind", "60 s"),
     ],
 )
@@ -188,6 +201,7 @@ def test_a_private_web_server_and_functions_outside_any_vpc() -> None:
     ("described", "check", "text", "remedy"),
     [
         ({"Status": "UPDATING"}, "status", "UPDATING", "Wait"),
+        ({"Status": "MAINTENANCE"}, "status", "MAINTENANCE", "Wait"),
         ({"Status": "UPDATE_FAILED"}, "status", "UPDATE_FAILED", "console"),
         ({"AirflowVersion": "2.6.3"}, "version", "2.6.3", "2.7 and later"),
         ({"AirflowVersion": "1.10.12"}, "version", "1.10.12", "2.7 and later"),

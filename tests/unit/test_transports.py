@@ -10,7 +10,7 @@ from mwaa_gateway.transports import InvalidTransports, Transports
     ("text", "expected"),
     [
         ("rest", {"analytics": "rest", "legacy": "rest"}),
-        ("cli", {"analytics": "cli", "legacy": "cli"}),
+        (" cli ", {"analytics": "cli", "legacy": "cli"}),
         ("analytics=rest,legacy=cli", {"analytics": "rest", "legacy": "cli"}),
         (" legacy = rest , analytics=cli ", {"analytics": "cli", "legacy": "rest"}),
     ],

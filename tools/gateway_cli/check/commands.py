@@ -136,9 +136,7 @@ def _rules(connection: Connection, name: str, found: Mapping[str, Any]) -> Itera
         if item.state != "DISABLED" and any(target.environment == name for target in rule.targets):
             rules.append(rule)
     catalog = _catalog(found.get("dags"))
-    warnings = [
-        each for each in check_dags(rules, {name: catalog}, time.time()).warnings if each.environment == name
-    ]
+    warnings = check_dags(rules, {name: catalog}, time.time()).warnings
     yield from judge_rules(len(rules), broken, warnings if catalog is not None else None)
 
 
