@@ -115,6 +115,14 @@ def test_the_doctor_reaches_airflow_as_the_dispatchers_do(deployed):
             assert getattr(seen, setting.lower()) == getattr(dispatcher, setting.lower()), setting
 
 
+@pytest.mark.parametrize("tasks", ["true", "false"])
+def test_the_doctor_looks_for_the_endpoints_that_the_stack_uses(expand, tasks):
+    """Without Step Functions tasks nothing calls KMS or Step Functions: a missing endpoint is no fault."""
+    template = expand("analytics", StepFunctionsTasks=tasks)
+    doctor = DoctorSettings.from_environ(_variables(template, "DoctorFunction"))
+    assert doctor.step_functions_tasks == (tasks == "true")
+
+
 def test_what_waits_for_runs_can_read_every_setting_it_has(deployed):
     """As for dispatchers; the queue and the key are the ones whose use the roles allow."""
     assert {name.upper() for name in TaskSettings.__dataclass_fields__} == OF_TASK | {"UNWRAP_TOPIC_ARNS"}
@@ -213,6 +221,20 @@ def test_topics_to_unwrap_reach_whom_messages_of_topics_reach(expand, function):
     for given, expected in (("", frozenset()), (f"{topic},{topic}-too", frozenset({topic, f"{topic}-too"}))):
         template = expand("analytics", UnwrapTopicArns=given)
         assert IngressSettings.from_environ(_variables(template, function)).unwrap_topic_arns == expected
+
+
+def test_as_it_comes_the_gateway_trusts_and_makes_nothing_that_is_not_named(source):
+    """No topic, queue, service, DAG or login is trusted, and no bucket made, before somebody names it."""
+    closed = {
+        "EventQueueArns",
+        "LandingBucketName",
+        "TaskDags",
+        "TopicPublishers",
+        "UnwrapTopicArns",
+        "WebLoginRole",
+        "WebServerHost",
+    }
+    assert {source["Parameters"][name]["Default"] for name in closed} == {""}
 
 
 def test_queued_events_is_told_whom_to_believe(expand):

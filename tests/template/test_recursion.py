@@ -91,6 +91,19 @@ def test_every_rule_of_the_watchers_may_send_to_its_queue_and_no_other(deployed,
         if arn in [target["Arn"] for target in rule["Targets"]]
     }
     assert len(rules) == 3
+    tries = {
+        name: target["RetryPolicy"]
+        for name, rule in deployed.of_type("AWS::Events::Rule").items()
+        for target in rule["Targets"]
+        if target["Arn"] == arn
+    }
+    # An end that is not passed on leaves a run that was to end with its execution; a tick is followed by the next one.
+    an_hour = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 185}
+    assert tries == {
+        f"ExecutionsRule{environment}": an_hour,
+        f"CallbacksRule{environment}": an_hour,
+        f"TicksRule{environment}": {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 3},
+    }
     policy = deployed.of_type("AWS::SQS::QueuePolicy")[f"WatchQueuePolicy{environment}"]["PolicyDocument"]
     [allowed] = [one for one in policy["Statement"] if one["Effect"] == "Allow"]
     assert set(allowed["Condition"]["ArnEquals"]["aws:SourceArn"]) == rules
@@ -122,6 +135,9 @@ def test_a_new_watch_is_seen_within_seconds(deployed, environment):
     queue = deployed.resources[f"WatchQueue{environment}"]["Properties"]
     assert queue["DelaySeconds"] == 5
     assert queue["FifoQueue"] is True
+    assert (
+        queue["MessageRetentionPeriod"] == 14 * 86_400
+    )  # a watcher that fails for days still learns what ended
     assert (
         deployed.of_type("AWS::Lambda::EventSourceMapping")[f"RunWatcherEventSource{environment}"][
             "BatchSize"
