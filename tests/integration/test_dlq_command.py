@@ -236,6 +236,23 @@ class TestList:
         assert (25, 1) == (gateway.visible("ingress-dlq"), gateway.visible("trigger-dlq-analytics"))
         assert 26 == len(listed(run))
 
+    def test_who_asks_for_one_environment_hides_no_message_of_another(
+        self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody else may be looking there; a message that is received is away for a while."""
+        for name in ("analytics", "legacy"):
+            gateway.die(name, environment=name)
+        received, ask_aws = set(), BaseClient._make_api_call
+
+        def call(self: BaseClient, operation: str, params: Any) -> Any:
+            if operation == "ReceiveMessage":
+                received.add(params["QueueUrl"])
+            return ask_aws(self, operation, params)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", call)
+        assert ["legacy"] == [letter["event"] for letter in listed(run, "--environment", "legacy")]
+        assert {gateway.queue("trigger-dlq-legacy")} == received
+
     def test_a_request_that_is_not_in_the_index_yet_is_found_by_its_bell(
         self, run: Run, gateway: Gateway
     ) -> None:
