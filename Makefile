@@ -27,82 +27,83 @@ export AIRFLOW_VERSION ?= 3.3.1
 help:  ## List the targets
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-run: .venv/.ready .venvs/lambda/.ready  ## The whole gateway on this machine, shown at work; ONCE=1 stops when it is done; DAGS=dags/ RULES=rules/ takes yours
+run: .venv/.ready .venvs/lambda/.ready  ## Run the whole gateway on this machine; ONCE=1 stops after the demo; DAGS=dags/ RULES=rules/ uses yours
 	@$(BIN)/mwaa-gateway local demo $(if $(ONCE),--once) $(if $(DAGS),--dags-folder "$(DAGS)") $(if $(RULES),--rules "$(RULES)")
 
-down:  ## Stop a local stack that is still running
+down:  ## Stop a running local stack
 	@$(BIN)/mwaa-gateway local down
 
-test: .venv/.ready  ## Every check, and every promise at a small size: ten minutes
-	@echo "Three rows at once: the deployed gateway, the local parts, and the checks with all other tests. Each tells when it is through."
+test: .venv/.ready  ## Run every check, and test every promise at a small size: ten minutes
+	@echo "Three parts run at once: the deployed gateway, the local parts, and the checks with all other tests. Each prints its result when it ends."
 	@$(MAKE) --jobs=3 --output-sync=target --keep-going test-local-stack test-local-parts test-in-process
 
-test-full:  ## The same at full size, with new examples, on Python 3.13 as well: for before a release
+test-full:  ## The same at full size, with new examples, also on Python 3.13: before a release
 	@$(MAKE) test FULL=1
 
-test-in-process: .venv/.ready  ## The checks, and every test that needs no other process, one after the other
+test-in-process: .venv/.ready  ## Run the checks, and the tests that need no other process, one after the other
 	@status=0; for tests in check test-fast test-simulation test-template $(if $(FULL),test-3.13); do $(MAKE) $$tests || status=1; done; exit $$status
 
 setup: .venv/.ready .venvs/lambda/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## Make the locked environments
 
-check: .venv/.ready  ## Style, types, and the rings of the architecture
+check: .venv/.ready  ## Style, types, the layers of imports, and plain English
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/plain_english.py
 
 test-fast: .venv/.ready  ## Unit and integration tests, with branch coverage
 	$(BIN)/pytest tests/unit tests/integration -n 2 $(SCENES) --cov --cov-report=term --cov-fail-under=90
 
-test-simulation: .venv/.ready  ## The promises under every fault: twenty seeds (FULL=1: a hundred), every crash point, every safeguard switched off, every AWS error
+test-simulation: .venv/.ready  ## Test the promises under every fault: twenty seeds (FULL=1: a hundred), every crash point, each safeguard off, every AWS error
 	$(BIN)/pytest tests/simulation tests/sweep -n 2 --maxschedchunk 1 -q $(SCENES)
 
 SEEDS ?= 1000
-simulate: .venv/.ready  ## More seeds: make simulate SEEDS=1000
+simulate: .venv/.ready  ## Simulate more seeds: make simulate SEEDS=1000
 	$(BIN)/python tests/simulation/replay.py 0 --seeds $(SEEDS) --processes 2
 
-baselines: .venv/.ready  ## What other strategies lose and double on the same days: the README's table
+baselines: .venv/.ready  ## Print the README's table: what other strategies lose and double on the same days
 	$(BIN)/python tests/simulation/baselines.py
 
-benchmark: .venv/.ready .venvs/lambda/.ready  ## How fast events find their rules, what an event and a cold start cost; about ten minutes
+benchmark: .venv/.ready .venvs/lambda/.ready  ## Measure how fast events find their rules, and the cost of an event and a cold start; about ten minutes
 	$(BIN)/python -m benchmarks.routing
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.cold_start
 
 TESTS ?= tests/unit tests/integration tests/simulation tests/sweep tests/template tests/local_parts tests/local_stack
-guarantees: .venv/.ready .venvs/sam/.ready .venvs/lambda/.ready  ## Run what docs/guarantees.md names, and write it anew; TESTS=tests/simulation runs a part
+guarantees: .venv/.ready .venvs/sam/.ready .venvs/lambda/.ready  ## Run the tests that docs/guarantees.md names, and rewrite it; TESTS=tests/simulation runs a part
 	@status=0; for tests in $(TESTS); do \
 		$(BIN)/pytest $$tests --guarantees -m "full or not full" -q $$([[ $$tests == *local_stack* ]] || printf -- '-n 2') || status=1; done; \
 	$(BIN)/python tests/guarantees/page.py; exit $$status
 
-test-template: .venv/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## What template.yaml deploys: lint, expanded checks, permissions
+test-template: .venv/.ready .venvs/sam/.ready .venvs/checkov/.ready  ## Test what template.yaml deploys: lint, expanded checks, permissions
 	$(BIN)/pytest tests/template -n 2 --dist loadfile $(SCENES)
 
 ifneq ($(PYTHON313),)
-test-3.13: .venvs/python3.13/.ready  ## Unit and integration tests on the Lambda runtime's Python, where it is found
+test-3.13: .venvs/python3.13/.ready  ## Unit and integration tests on the Lambda runtime's Python, if available
 	.venvs/python3.13/bin/pytest tests/unit tests/integration -n 2 $(SCENES)
 else
 test-3.13:
-	@echo "Python 3.13, the Lambda runtime's version, was not found: its test run is left out."
+	@echo "Python 3.13, the Lambda runtime's version, was not found, so its tests are skipped."
 endif
 
-test-local-stack: .venv/.ready .venvs/lambda/.ready  ## The deployed gateway against real Airflow
+test-local-stack: .venv/.ready .venvs/lambda/.ready  ## Test the deployed gateway against real Airflow
 	$(BIN)/pytest tests/local_stack $(SCENES)
 
-test-local-parts: .venv/.ready .venvs/lambda/.ready  ## What the local stack is made of: MiniStack's contract, Airflow behind MWAA's API, its command
+test-local-parts: .venv/.ready .venvs/lambda/.ready  ## Test the parts of the local stack: MiniStack's contract, Airflow behind MWAA's API, its command
 	$(BIN)/pytest tests/local_parts $(SCENES)
 
 AIRFLOW_VERSIONS ?=
 KEEP_AIRFLOW ?=
 export AIRFLOW_VERSIONS KEEP_AIRFLOW
-test-airflow-all: .venv/.ready  ## Both transports on every Airflow MWAA offers, or on AIRFLOW_VERSIONS="2.7.2 3.0.6"; KEEP_AIRFLOW=1 keeps what it installs
+test-airflow-all: .venv/.ready  ## Test both transports on every Airflow that MWAA offers, or on AIRFLOW_VERSIONS="2.7.2 3.0.6"; KEEP_AIRFLOW=1 keeps what it installs
 	$(BIN)/pytest tests/airflow_versions -q
 
 format: .venv/.ready  ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: $(UV)  ## Renew uv.lock and what is generated from it
+lock: $(UV)  ## Renew uv.lock and the files generated from it
 	$(UV) lock
 	$(UV) export --quiet --only-group functions --no-emit-project --output-file layers/dependencies/requirements.txt
 

@@ -120,7 +120,7 @@ def test_the_security_page_says_what_holders_of_a_policy_may_do() -> None:
     keys = {"event", "request"}
     assert keys < set(changed)
     numbers = {8: "eight", 9: "nine", 10: "ten", 11: "eleven"}
-    assert f"the {numbers[len(set(changed) - keys)]} attributes that say how it stands" in page
+    assert f"the {numbers[len(set(changed) - keys)]} attributes that record its state" in page
 
 
 def commands(group: click.Group, *path: str) -> Iterator[str]:
