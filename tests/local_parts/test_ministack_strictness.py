@@ -79,6 +79,34 @@ def test_settings_of_more_than_four_kilobytes_are_refused(probe):
     assert _deploy_function(probe, "large", "x" * (4097 - len('{"A":""}'))).startswith("ROLLBACK")
 
 
+@pytest.mark.parametrize(("given", "expected"), [("", []), ("one", ["One"]), ("one,two", ["One", "Both"])])
+def test_a_condition_may_join_a_list_to_see_whether_it_is_empty(probe, given, expected):
+    """CloudFormation resolves the function before it compares; an empty list is one empty name."""
+    condition = {"Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": "Names"}]}, ""]}]}
+    template = {
+        "Parameters": {"Names": {"Type": "CommaDelimitedList"}},
+        "Conditions": {
+            "Any": condition,
+            "Two": {"Fn::Equals": [{"Fn::Join": ["+", {"Ref": "Names"}]}, "one+two"]},
+        },
+        "Resources": {
+            "Always": {"Type": "AWS::SQS::Queue"},
+            "One": {"Type": "AWS::SQS::Queue", "Condition": "Any"},
+            "Both": {"Type": "AWS::SQS::Queue", "Condition": "Two"},
+        },
+    }
+    cloudformation = probe.aws.client("cloudformation")
+    name = f"conditions-{uuid.uuid4().hex[:8]}"
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": "Names", "ParameterValue": given}],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    made = cloudformation.describe_stack_resources(StackName=name)["StackResources"]
+    assert sorted(one["LogicalResourceId"] for one in made) == sorted(["Always", *expected])
+
+
 def _code(call):
     with pytest.raises(ClientError) as refused:
         call()

@@ -13,7 +13,8 @@
 6. Whose policy a delivery needs, and where a refused one ends up: `ministack_deliveries`.
 7. Which invocations are a recursive loop: `ministack_recursion`.
 8. Which payloads, settings and outputs are too large: `ministack_limits`.
-9. It ends, with every function it runs, when the process that started it has ended, however that came about.
+9. Conditions with an `Fn::Join`: `ministack_conditions`.
+10. It ends, with every function it runs, when the process that started it has ended, however that came about.
 
 Everything else is MiniStack as published.
 """
@@ -32,6 +33,7 @@ from ministack.core import iam_actions  # type: ignore[import-untyped]
 from ministack.services import lambda_svc  # type: ignore[import-untyped]
 
 from local_stack import (
+    ministack_conditions,
     ministack_deliveries,
     ministack_limits,
     ministack_recursion,
@@ -126,4 +128,5 @@ if __name__ == "__main__":
     ministack_deliveries.extend()
     ministack_recursion.extend()
     ministack_limits.extend()
+    ministack_conditions.extend()
     app.main()
