@@ -21,6 +21,7 @@ WIRED = {
     "queued_events": "from mwaa_gateway.wiring.ingress import queued_events as wired",
     "dispatcher": "from mwaa_gateway.wiring.dispatcher import dispatcher as wired",
     "step_functions_task": "from mwaa_gateway.wiring.step_functions_task import step_functions_task as wired",
+    "ended_executions": "from mwaa_gateway.wiring.ended_executions import ended_executions as wired",
     "run_watcher": "from mwaa_gateway.wiring.run_watcher import run_watcher as wired",
 }
 SETTINGS = {

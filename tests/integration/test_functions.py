@@ -491,6 +491,10 @@ def test_importing_the_functions_builds_nothing(monkeypatch: pytest.MonkeyPatch)
         ("queued_events", "requests dispatch gates catalog ledger task watch airflow_cli aws.ledger_table"),
         ("dispatcher", "requests ingest live_rules rules patterns rule_index events task watch"),
         ("step_functions_task", "requests dispatch gates catalog watch airflow_cli airflow_rest"),
+        (
+            "ended_executions",
+            "requests dispatch gates ingest live_rules rules patterns rule_index task watch",
+        ),
         ("run_watcher", "requests dispatch gates ingest live_rules rules patterns rule_index task"),
     ],
 )

@@ -247,6 +247,68 @@ def test_a_state_that_cannot_be_answered_is_in_the_log_and_in_a_metric(tasks, dy
     assert CANARY not in json.dumps(written)
 
 
+@pytest.fixture
+def forward(tasks, monkeypatch, sqs):
+    """ended_executions, with an environment that has no queue of its own yet."""
+    from mwaa_gateway.wiring.ended_executions import ended_executions  # noqa: PLC0415  as above
+
+    del tasks
+
+    def handler(event: Any) -> dict:
+        url = sqs.get_queue_url(QueueName="gateway-watch-analytics.fifo")["QueueUrl"]
+        monkeypatch.setenv("WATCH_QUEUE_URL", url.replace("analytics", "{environment}"))
+        monkeypatch.setenv("ENVIRONMENTS", "analytics,legacy")
+        ended_executions.cache_clear()
+        return load("ended_executions").handler(event, Context())
+
+    yield handler
+    ended_executions.cache_clear()
+
+
+def test_the_end_of_an_execution_reaches_the_watcher_it_concerns(tasks, forward, capsys):
+    """The watch that step_functions_task wrote is found; the watcher stops at what it is sent."""
+    tasks.start(payload(token=CANARY), Context())
+    tasks.read("gateway-watch-analytics.fifo")  # the wake is in flight
+    lines(capsys)
+    other = {**ABORTED, "detail": {"executionArn": f"{EXECUTION}-other", "status": "FAILED"}}
+
+    assert forward(batch(other)) == {"batchItemFailures": []}
+    assert lines(capsys) == []  # nobody's: no line, no metric, no message
+    assert forward(batch(other, ABORTED, {"hello": CANARY})) == {"batchItemFailures": []}
+
+    written = lines(capsys)
+    [ignored] = [line for line in written if "message_id" in line]
+    assert (ignored["level"], ignored["message_id"]) == ("WARNING", "2")
+    [counted] = [line for line in written if "EndsForwarded" in line]
+    assert counted["EndsForwarded"] == [1.0]
+    assert CANARY not in json.dumps(written)
+    tasks.watch(batch(ABORTED), Context())
+    assert [line["outcome"] for line in lines(capsys) if "outcome" in line] == ["Stopped"]
+
+
+@pytest.mark.guarantee(29)
+def test_a_notice_that_cannot_be_sent_on_comes_again_and_is_counted(tasks, forward, sqs, dynamodb, capsys):
+    """The queue is away, then the table; sent twice, the FIFO queue has it once."""
+    tasks.start(payload(token=CANARY), Context())
+    url = sqs.get_queue_url(QueueName="gateway-watch-analytics.fifo")["QueueUrl"]
+    for _ in range(2):
+        assert forward(batch(ABORTED)) == {"batchItemFailures": []}
+    assert in_the_queue(sqs, url)[0] == 2  # the wake, and the notice
+    lines(capsys)
+
+    dynamodb.delete_table(TableName="ledger")
+    assert forward(batch(ABORTED)) == {"batchItemFailures": [{"itemIdentifier": "0"}]}
+
+    written = lines(capsys)
+    [told] = [line for line in written if line.get("outcome") == "GivenBack"]
+    assert told["level"] == "WARNING"
+    assert (
+        "environment 'legacy': the watches could not be listed: ResourceNotFoundException" in told["message"]
+    )
+    [counted] = [line for line in written if "MessagesGivenBack" in line]
+    assert counted["MessagesGivenBack"] == [1.0]
+
+
 def test_an_idle_watcher_publishes_nothing(tasks, capsys):
     """A metric costs as much a month as the ticks of four."""
     tasks.watch(batch(TICK), Context())

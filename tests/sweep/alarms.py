@@ -19,8 +19,13 @@ _FUNCTIONS = {
     "eventbridge_events": "EventBridgeEventsFunction",
     "queued_events": "QueuedEventsFunction",
     "step_functions_task": "StepFunctionsTaskFunction",
+    "ended_executions": "EndedExecutionsFunction",
 }
-_QUEUES = {"ingress-dlq": "IngressDlq", "mwaa-gateway-ingress-retry": "IngressRetryQueue"} | {
+_QUEUES = {
+    "ingress-dlq": "IngressDlq",
+    "mwaa-gateway-ingress-retry": "IngressRetryQueue",
+    "ended-executions": "EndedExecutionsQueue",
+} | {
     queue: f"{resource}{name}"
     for name in ENVIRONMENTS
     for queue, resource in (

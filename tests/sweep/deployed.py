@@ -24,16 +24,20 @@ from simulation.mwaa import Response
 from sweep.airflow import CANARY, Environment, StepFunctions
 from sweep.wire import Wire
 
-__all__ = ["ENVIRONMENTS", "Deployed", "Outcome"]
+__all__ = ["ENDED_QUEUE", "ENVIRONMENTS", "Deployed", "Outcome"]
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 ENVIRONMENTS = {"analytics": "3.3.1", "legacy": "2.11.2"}  # over CLI tokens, and over InvokeRestApi
 DAGS = {"load"}
 RETRY_QUEUE, OWN_QUEUE = "mwaa-gateway-ingress-retry", "uploads"
+ENDED_QUEUE = "ended-executions"
 STEP_SECONDS = 300.0
 
 # What a handler calls to have its sandbox built; an ingress function's is `ingress`.
-_BUILDERS = {name: name for name in ("dispatcher", "queued_events", "run_watcher", "step_functions_task")}
+_BUILDERS = {
+    name: name
+    for name in ("dispatcher", "queued_events", "run_watcher", "step_functions_task", "ended_executions")
+}
 
 
 @cache
@@ -117,6 +121,7 @@ class Deployed:
                 self.calls.append(call)
         for queue in (RETRY_QUEUE, OWN_QUEUE):
             self._poll(queue, "queued_events", 10)
+        self._poll(ENDED_QUEUE, "ended_executions", 10)
         for environment in ENVIRONMENTS:
             self._poll(
                 f"trigger-{environment}", f"dispatcher {environment}", 1 if environment == "analytics" else 10
@@ -297,6 +302,7 @@ _QUEUES = (
     "ingress-dlq",
     RETRY_QUEUE,
     OWN_QUEUE,
+    ENDED_QUEUE,
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from fakes.requests import a_request
 from fakes.states import EXECUTION, payload
 from mwaa_gateway.trigger_request import ResolvedTarget
-from sweep.deployed import OWN_QUEUE, Deployed
+from sweep.deployed import ENDED_QUEUE, OWN_QUEUE, Deployed
 from sweep.faults import Fault, Kind
 from sweep.wire import Trouble
 
@@ -185,6 +185,29 @@ def _asked(gateway: Deployed) -> None:
         gateway.calls.append(task)
 
 
+def _ended(gateway: Deployed) -> None:
+    """Executions end while their states wait for long runs; one that waits for none, and a message that is no notice."""
+    for who in (VICTIM, *OTHERS):
+        gateway.calls.append(
+            payload(
+                state=who,
+                execution=f"{EXECUTION}-{who}",
+                token=f"{TOKEN}-{who}",
+                dag={"environment": "legacy" if who == VICTIM else "analytics", "dag_id": "load"},
+                input={"who": who, "after": 100_000},
+            )
+        )
+    gateway.step()
+    for who in (VICTIM, *OTHERS, "nobody"):
+        notice = {
+            "source": "aws.states",
+            "detail-type": "Step Functions Execution Status Change",
+            "detail": {"executionArn": f"{EXECUTION}-{who}", "status": "ABORTED"},
+        }
+        gateway.sqs.send_message(QueueUrl=gateway.urls[ENDED_QUEUE], MessageBody=json.dumps(notice))
+    gateway.sqs.send_message(QueueUrl=gateway.urls[ENDED_QUEUE], MessageBody="no notice")
+
+
 # By the function whose calls fail in it, and by the call where that needs a scene of its own.
 SCENES: dict[str, Callable[[Deployed], None]] = {
     "s3_events": _s3,
@@ -197,4 +220,5 @@ SCENES: dict[str, Callable[[Deployed], None]] = {
     "run_watcher analytics": _tasks("analytics"),
     "run_watcher legacy": _tasks("legacy"),
     "step_functions_task": _asked,
+    "ended_executions": _ended,
 }

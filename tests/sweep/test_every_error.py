@@ -68,6 +68,7 @@ CALLS = {
         "sqs SendMessage",
         "sqs SendMessageBatch",
     ),
+    "ended_executions": ("dynamodb Query", "sqs SendMessage"),
 }
 PAIRS = [(function, *call.split()) for function, calls in CALLS.items() for call in calls]
 

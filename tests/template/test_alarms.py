@@ -83,9 +83,6 @@ PER_ENVIRONMENT = {
     ),
     "AcceptedNotRunnableAlarm": Watched(f"{OWN} AcceptedNotRunnable", OF_DISPATCHER, "Sum", 0, period=300),
     "OutcomeUnknownAlarm": Watched(f"{OWN} OutcomeUnknown", OF_DISPATCHER, "Sum", 0, period=300, periods=3),
-    "ExecutionsFailedAlarm": Watched(
-        f"{EVENTS} FailedInvocations", {"RuleName": "<ExecutionsRule{}>"}, "Sum", 0
-    ),
 }
 PER_INGRESS = {
     "ErrorsAlarm": fails("Errors", INGRESS),
@@ -104,6 +101,15 @@ EXPECTED = {
     # Each waiting message is tried at least every 15 minutes: four quarters of an hour in a row are a real trouble.
     "MessagesGivenBackAlarm": Watched(
         f"{OWN} MessagesGivenBack", {"service": "<QueuedEventsFunction>"}, "Sum", 0, period=900, periods=4
+    ),
+    "EndedExecutionsFailedAlarm": Watched(
+        f"{EVENTS} FailedInvocations", {"RuleName": "<EndedExecutionsRule>"}, "Sum", 0
+    ),
+    "EndedExecutionsErrorsAlarm": fails("Errors", INGRESS).of("EndedExecutions"),
+    "EndedExecutionsThrottlesAlarm": fails("Throttles", INGRESS).of("EndedExecutions"),
+    # A notice comes again after the queue's visibility timeout, three minutes.
+    "EndedExecutionsGivenBackAlarm": Watched(
+        f"{OWN} MessagesGivenBack", {"service": "<EndedExecutionsFunction>"}, "Sum", 0, period=300, periods=3
     ),
     "EventBusFailedAlarm": Watched(f"{EVENTS} FailedInvocations", BUS_RULE, "Sum", 0),
     "EventBusLostAlarm": Watched(f"{EVENTS} InvocationsFailedToBeSentToDlq", BUS_RULE, "Sum", 0),

@@ -20,8 +20,6 @@ PARTS = {
     "DoctorPolicy",
     "AcceptedNotRunnableAlarm",
     "CallbacksRule",
-    "ExecutionsFailedAlarm",
-    "ExecutionsRule",
     "OutcomeUnknownAlarm",
     "RunWatcherErrorsAlarm",
     "RunWatcherThrottlesAlarm",
@@ -83,6 +81,7 @@ def test_names_follow_the_stack_and_the_environment(expand):
     """Operators and the ingress find queues by name: <stack>-trigger-<environment>."""
     template = expand("analytics", "legacy")
     assert {queue["QueueName"] for queue in template.of_type("AWS::SQS::Queue").values()} == {
+        "mwaa-gateway-ended-executions",
         "mwaa-gateway-ingress-dlq",
         "mwaa-gateway-ingress-retry",
         "mwaa-gateway-trigger-analytics",
@@ -98,6 +97,7 @@ def test_names_follow_the_stack_and_the_environment(expand):
         "mwaa-gateway-eventbridge-events",
         "mwaa-gateway-queued-events",
         "mwaa-gateway-doctor",
+        "mwaa-gateway-ended-executions",
         "mwaa-gateway-dispatcher-analytics",
         "mwaa-gateway-dispatcher-legacy",
         "mwaa-gateway-step-functions-task",

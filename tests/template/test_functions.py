@@ -7,6 +7,7 @@ import pytest
 from mwaa_gateway.settings import (
     DispatcherSettings,
     DoctorSettings,
+    EndedExecutionsSettings,
     IngressSettings,
     QueuedEventsSettings,
     RunWatcherSettings,
@@ -58,6 +59,7 @@ OF_DOCTOR = {
     "TRANSPORTS",
 }
 OF_TASK = OF_INGRESS | {"WATCH_QUEUE_URL", "TASK_TOKEN_KEY", "TASK_DAGS"}
+OF_ENDED_EXECUTIONS = {"ENVIRONMENTS", "LEDGER_TABLE", "WATCH_QUEUE_URL"}
 OF_WATCHER = {
     "ENVIRONMENT",
     "MWAA_ENVIRONMENT_NAME",
@@ -82,6 +84,7 @@ OF_WATCHER = {
         ("EventBridgeEventsFunction", OF_INGRESS),
         ("QueuedEventsFunction", OF_QUEUED_EVENTS),
         ("StepFunctionsTaskFunction", OF_TASK),
+        ("EndedExecutionsFunction", OF_ENDED_EXECUTIONS),
         ("watcheranalytics", OF_WATCHER),
         ("DoctorFunction", OF_DOCTOR),
         ("dispatcheranalytics", OF_DISPATCHER),
@@ -307,10 +310,21 @@ def test_runtime_and_code(deployed):
     assert len(layers) == 2
 
 
+def test_ended_executions_reaches_the_queues_of_all_watchers(deployed):
+    """Every setting parses; by environment, the URL is that of the watch queue."""
+    assert {name.upper() for name in EndedExecutionsSettings.__dataclass_fields__} == OF_ENDED_EXECUTIONS
+    settings = EndedExecutionsSettings.from_environ(_variables(deployed, "EndedExecutionsFunction"))
+    assert settings.environments == {"analytics", "legacy"}
+    for environment in settings.environments:
+        name = deployed.resources[f"WatchQueue{environment}"]["Properties"]["QueueName"]
+        url = settings.watch_queue_url.replace("{environment}", environment)
+        assert url == f"https://sqs.eu-central-1.amazonaws.com/123456789012/{name}"
+
+
 def test_timeouts(deployed):
     """A command may take 5 + 30 s, and the look-up after it as long again; an ingress function has nothing slow to do."""
     for name, function in deployed.of_type("AWS::Lambda::Function").items():
-        if name in (*INGRESS, "StepFunctionsTaskFunction"):
+        if name in (*INGRESS, "StepFunctionsTaskFunction", "EndedExecutionsFunction"):
             assert function["Timeout"] == 30
         else:
             command = sum(

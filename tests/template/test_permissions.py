@@ -73,6 +73,17 @@ def test_what_queued_events_may_do(expand, queues):
     }
 
 
+def test_what_ended_executions_may_do(expand):
+    """See which executions wait, and notify their watchers: no rule, no request, no token."""
+    assert _allowed(expand("analytics"), "EndedExecutionsRole") == {
+        "<LedgerTable.Arn>/index/watches": {"dynamodb:Query"},
+        f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-watch-*": {"sqs:SendMessage"},
+        "<EndedExecutionsQueue.Arn>": {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"},
+        "<EndedExecutionsLogGroup.Arn>": LOGS,
+        "*": TRACES,
+    }
+
+
 @pytest.mark.parametrize("environment", ["analytics", "legacy"])
 def test_what_a_dispatcher_may_do(expand, environment):
     """Its queue, its DLQ, its environment; of the ledger everything but deleting and scanning."""
@@ -117,6 +128,7 @@ INGRESS_SERVICES = {"dynamodb", "s3", "sqs"}
     [
         *((role, INGRESS_SERVICES, False) for role in INGRESS_ROLES),
         ("StepFunctionsTaskRole", {"dynamodb", "sqs"}, False),
+        ("EndedExecutionsRole", {"dynamodb", "sqs"}, False),
         ("DispatcherRoleanalytics", {"dynamodb", "sqs"}, False),
         ("RunWatcherRoleanalytics", {"dynamodb", "sqs"}, True),
         ("RulesWriterPolicy", {"dynamodb", "sqs"}, False),

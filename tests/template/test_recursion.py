@@ -90,17 +90,16 @@ def test_every_rule_of_the_watchers_may_send_to_its_queue_and_no_other(deployed,
         for name, rule in deployed.of_type("AWS::Events::Rule").items()
         if arn in [target["Arn"] for target in rule["Targets"]]
     }
-    assert len(rules) == 3
+    assert len(rules) == 2
     tries = {
         name: target["RetryPolicy"]
         for name, rule in deployed.of_type("AWS::Events::Rule").items()
         for target in rule["Targets"]
         if target["Arn"] == arn
     }
-    # An end that is not passed on leaves a run that was to end with its execution; a tick is followed by the next one.
+    # A lost callback delays its run's end; a tick is followed by the next one.
     an_hour = {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 185}
     assert tries == {
-        f"ExecutionsRule{environment}": an_hour,
         f"CallbacksRule{environment}": an_hour,
         f"TicksRule{environment}": {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 3},
     }
@@ -111,19 +110,12 @@ def test_every_rule_of_the_watchers_may_send_to_its_queue_and_no_other(deployed,
 
 @pytest.mark.parametrize("environment", ["analytics", "legacy"])
 def test_what_the_watchers_rules_pass_on(deployed, environment):
-    """All ends of an execution that no state survives, of this account alone; a DAG's word in its own environment alone."""
-    rules = deployed.of_type("AWS::Events::Rule")
-    executions = rules[f"ExecutionsRule{environment}"]["EventPattern"]
-    assert executions["source"] == ["aws.states"]
-    assert executions["account"] == ["<AWS::AccountId>"] or executions["account"] == ["123456789012"]
-    assert executions["detail-type"] == ["Step Functions Execution Status Change"]
-    assert set(executions["detail"]["status"]) == {"ABORTED", "FAILED", "TIMED_OUT"}
-    assert executions["detail"].keys() <= {"status", "stateMachineArn"}
-    callbacks = rules[f"CallbacksRule{environment}"]
+    """A DAG's notice reaches its own environment alone, and only from this account."""
+    callbacks = deployed.of_type("AWS::Events::Rule")[f"CallbacksRule{environment}"]
     assert callbacks["EventBusName"] == "<EventBus>"
     assert callbacks["EventPattern"] == {
         "source": ["mwaa-gateway.callbacks"],
-        "account": executions["account"],
+        "account": ["123456789012"],
         "detail-type": ["DAG Run Ended"],
         "detail": {"environment": [environment]},
     }

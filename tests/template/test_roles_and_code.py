@@ -55,6 +55,7 @@ ROLES = {
     "EventBridgeEventsRole": ("eventbridge_events", SOURCE),
     "QueuedEventsRole": ("queued_events", QUEUE),
     "StepFunctionsTaskRole": ("step_functions_task", SOURCE),
+    "EndedExecutionsRole": ("ended_executions", QUEUE),
     "DispatcherRoleanalytics": ("dispatcher", QUEUE | IN_A_VPC),
     "RunWatcherRoleanalytics": ("run_watcher", QUEUE | IN_A_VPC),
 }

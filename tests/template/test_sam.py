@@ -88,6 +88,7 @@ def test_sam_builds_functions_and_layer_for_the_runtime(deployed_by_sam):
         "S3EventsFunction",
         "SnsEventsFunction",
         "StepFunctionsTaskFunction",
+        "EndedExecutionsFunction",
         "dispatcheranalytics",
         "watcheranalytics",
     ]

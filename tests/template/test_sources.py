@@ -5,7 +5,7 @@ import re
 import pytest
 from ministack.core import iam_evaluator
 
-from template.expansion import EVERYTHING
+from template.expansion import EVERYTHING, statements
 
 ACCOUNT, OTHER = "123456789012", "999999999999"
 
@@ -57,15 +57,49 @@ def test_what_is_no_bucket_is_refused_before_the_deploy(source, given, accepted)
     assert bool(re.search(source["Parameters"]["S3Events"]["AllowedPattern"], given)) == accepted
 
 
-def test_watchers_hear_of_the_ends_of_the_executions_they_are_to(expand):
-    """Of all state machines of the account, or of those named; in the ARN's very words."""
-    machine = EVERYTHING["StateMachines"]
-    for given, expected in (("all", None), (machine, [machine])):
-        rules = expand("analytics", "legacy", StateMachines=given).of_type("AWS::Events::Rule")
-        for environment in ("analytics", "legacy"):
-            pattern = rules[f"ExecutionsRule{environment}"]["EventPattern"]
-            assert pattern["detail"]["status"] == ["ABORTED", "FAILED", "TIMED_OUT"]
-            assert pattern["detail"].get("stateMachineArn") == expected
+@pytest.mark.parametrize("given", ["all", EVERYTHING["StateMachines"]])
+def test_the_end_of_an_execution_is_taken_once_however_many_environments_there_are(expand, given):
+    """All ends that no state survives, of this account's state machines, or of those named, in the ARN's very words."""
+    template = expand("analytics", "legacy", StateMachines=given)
+    rules = [
+        rule
+        for rule in template.of_type("AWS::Events::Rule").values()
+        if "aws.states" in rule.get("EventPattern", {}).get("source", [])
+    ]
+    [[target]] = [rule["Targets"] for rule in rules]
+    assert target["Arn"] == "<EndedExecutionsQueue.Arn>"
+    detail = {"status": ["ABORTED", "FAILED", "TIMED_OUT"]}
+    assert rules[0]["EventPattern"] == {
+        "source": ["aws.states"],
+        "account": [ACCOUNT],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": detail if given == "all" else {**detail, "stateMachineArn": [given]},
+    }
+    [allowed] = [
+        statement
+        for _, _, statement in statements(
+            template.resources["EndedExecutionsQueuePolicy"]["Properties"]["PolicyDocument"]
+        )
+        if statement["Effect"] == "Allow"
+    ]
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": "<EndedExecutionsRule.Arn>"}}
+
+
+def test_the_watches_are_seen_before_the_end_of_their_execution_is_looked_up(deployed):
+    """DynamoDB's index follows its table within a second or so; what it does not show yet, nobody is notified of."""
+    assert deployed.resources["EndedExecutionsQueue"]["Properties"]["DelaySeconds"] == 10
+
+
+def test_an_upgrade_takes_the_ends_of_executions_the_new_way_before_it_closes_the_old(source):
+    """An environment's queue policy shuts out version 0.1.0's rule, and is updated when the new way is complete."""
+    resources = source["Resources"]
+    watch_queue_policy = next(
+        body["DependsOn"]
+        for name, body in resources["Fn::ForEach::EnvironmentResources"][2].items()
+        if name.startswith("WatchQueuePolicy")
+    )
+    assert watch_queue_policy == "EndedExecutionsQueuePolicy"  # which names the rule
+    assert resources["EndedExecutionsRule"]["DependsOn"] == "EndedExecutionsEventSource"
 
 
 SERVICES = "s3.amazonaws.com,cloudwatch.amazonaws.com"

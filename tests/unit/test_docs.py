@@ -18,6 +18,7 @@ from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.settings import (
     DispatcherSettings,
     DoctorSettings,
+    EndedExecutionsSettings,
     IngressSettings,
     QueuedEventsSettings,
     RunWatcherSettings,
@@ -62,6 +63,7 @@ def settings_table(settings: type) -> str:
         QueuedEventsSettings,
         TaskSettings,
         DispatcherSettings,
+        EndedExecutionsSettings,
         RunWatcherSettings,
         DoctorSettings,
     ],

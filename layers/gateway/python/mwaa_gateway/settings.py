@@ -114,6 +114,19 @@ class TaskSettings(IngressSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndedExecutionsSettings(_Settings):
+    """Settings of ended_executions: where it looks for watches, and the queues of the watchers."""
+
+    ledger_table: str = _setting("name of the DynamoDB table that has the open watches")
+    watch_queue_url: str = _setting(
+        "URL of the watch queues, with {environment} for the environment's name", _queue_per_environment
+    )
+    environments: frozenset[str] = _setting(
+        "comma-separated names of the environments that have a run watcher", _names
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AirflowSettings(_Settings):
     """How the functions of one environment reach its Airflow."""
 

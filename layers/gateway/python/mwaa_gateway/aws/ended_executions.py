@@ -1,0 +1,56 @@
+"""Which executions wait in which environment, and the watch queues as ended_executions uses them."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+from mwaa_gateway.aws.calls import unavailable_unless_answered
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+__all__ = ["ForwardingQueues", "WatchesIndex"]
+
+_INDEX: Final = "watches"  # partition watched_in: `WatchItems` writes it
+
+
+class WatchesIndex:
+    """Implements `mwaa_gateway.ended_executions.OpenWatches`: the index has open watches alone."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def executions(self, environment: str, among: Collection[str]) -> frozenset[str]:
+        """Return which of these executions wait for a run of the environment."""
+        found: set[str] = set()
+        with unavailable_unless_answered("the watches could not be listed"):
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                IndexName=_INDEX,
+                KeyConditionExpression="watched_in = :watched_in",
+                ProjectionExpression="execution_arn",
+                ExpressionAttributeValues={":watched_in": {"S": f"watch#{environment}"}},
+            )
+            for page in pages:
+                # An item that somebody edited hides no other.
+                found |= {item.get("execution_arn", {}).get("S", "") for item in page["Items"]}
+        return frozenset(among) & found
+
+
+class ForwardingQueues:
+    """Implements `mwaa_gateway.ended_executions.WatchQueues`; `url` holds `{environment}`."""
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def forward(self, environment: str, notice: str, message_id: str) -> None:
+        """Send a notice as it came, in the queue's one message group."""
+        with unavailable_unless_answered("the watch queue did not take the notice"):
+            self._client.send_message(
+                QueueUrl=self._url.replace("{environment}", environment),
+                MessageBody=notice,
+                MessageGroupId="watch",
+                MessageDeduplicationId=message_id,
+            )
