@@ -332,7 +332,7 @@ def test_an_execution_that_is_aborted_waits_no_more(gateway, executions):
 
     gateway.aws.client("stepfunctions").stop_execution(executionArn=executions["aborted"])
 
-    closed = until("the watch's end", lambda: closed_watch(gateway, watch), seconds=30, every=0.3)
+    closed = until("the watch's end", lambda: closed_watch(gateway, watch), seconds=60, every=0.3)
     assert closed["said"] == "its execution is over"
     assert "sealed_token" not in closed
     assert AirflowRuns(gateway.environments["legacy"]).get("waiting", run.run_id) == run
@@ -365,7 +365,7 @@ def test_a_run_ends_with_its_execution_unless_it_has_succeeded(gateway, executio
 
     for (environment, name), run in found.items():
         watch = watched[environment, name]
-        closed = until("the watch's end", lambda w=watch: closed_watch(gateway, w), seconds=30)
+        closed = until("the watch's end", lambda w=watch: closed_watch(gateway, w), seconds=60)
         ended = AirflowRuns(gateway.environments[environment]).get("waiting", run.run_id)
         assert ended is not None
         marked = closed["said"] == "its execution is over; the run was marked failed"
