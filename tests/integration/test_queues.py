@@ -128,6 +128,17 @@ def test_messages_that_a_queue_refuses_delay_no_later_ones(sqs, url: str, urls: 
     assert 22 == len(bodies(sqs, url))
 
 
+@pytest.mark.guarantee(44)
+def test_an_answer_that_names_no_message_is_no_success(sqs, url: str, urls: str, monkeypatch) -> None:
+    """Botocore reads a body that is no JSON as an empty answer."""
+    monkeypatch.setattr(sqs, "send_message_batch", lambda **_: {})
+    with pytest.raises(Unavailable, match="1 of 1 messages were refused 3 times: no answer"):
+        TriggerQueues(sqs, urls).enqueue([a_request()])
+    monkeypatch.setattr(sqs, "send_message", lambda **_: {})
+    with pytest.raises(Unavailable, match="the answer names no MessageId"):
+        TriggerDeadLetterQueue(sqs, url).keep_unreadable("{", Rejected(Reason.MESSAGE_UNREADABLE, "no"))
+
+
 def test_a_missing_queue_is_unavailable(sqs, urls: str) -> None:
     """A wrong deployment loses nothing."""
     with pytest.raises(Unavailable, match="NonExistentQueue"):

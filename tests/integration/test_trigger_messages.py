@@ -77,7 +77,7 @@ def test_what_sqs_would_soon_give_up_is_sent_anew(sqs, url: str, receives: int, 
 def test_a_message_sent_anew_is_delayed_as_one_given_back(sqs, url: str, monkeypatch) -> None:
     """Up to the quarter of an hour that SQS allows."""
     sent: list[dict] = []
-    monkeypatch.setattr(sqs, "send_message", lambda **given: sent.append(given))
+    monkeypatch.setattr(sqs, "send_message", lambda **given: sent.append(given) or {"MessageId": "1"})
     message = TriggerMessage("a request", "handle", LAST_RECEIVE, 940.0, 500.0)
     for seconds in (50.4, 900.0):
         assert TriggerMessages(sqs, url, lambda: 1_000.0).give_back(message, seconds)
@@ -119,8 +119,9 @@ class CountingClient:
 
     sent: int = 0
 
-    def send_message(self, **_: object) -> None:
+    def send_message(self, **_: object) -> dict[str, str]:
         self.sent += 1
+        return {"MessageId": "1"}
 
     def change_message_visibility(self, **_: object) -> None:
         pass

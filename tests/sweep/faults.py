@@ -47,15 +47,34 @@ _OF_EVERY_SERVICE = (
 )
 _WITHOUT_AN_ANSWER = tuple(Fault(kind) for kind in Kind if kind not in (Kind.ERROR, Kind.PARTIAL))
 _PARTIAL = frozenset({"SendMessageBatch", "BatchGetItem"})
-# Answers of a condition that the gateway itself set: not errors, but what the ledger's tests are about.
-_CONDITION = "ConditionalCheckFailedException"
+# Answers that say something: a condition that the gateway itself set, and that nobody waits with a task token any more.
+_UNDERSTOOD = frozenset(
+    {"ConditionalCheckFailedException", "InvalidToken", "TaskDoesNotExist", "TaskTimedOut"}
+)
+# An answer may be empty, so botocore cannot tell it from a body that is no JSON.
+_MAY_BE_EMPTY = frozenset(
+    {
+        "ChangeMessageVisibility",
+        "GetItem",
+        "PutItem",
+        "SendTaskFailure",
+        "SendTaskHeartbeat",
+        "SendTaskSuccess",
+        "UpdateItem",
+    }
+)
 
 
 def faults_of(service: str, operation: str) -> Iterator[Fault]:
     """Every fault of an operation: the codes of its model, those of every service, no answer, partial success."""
     yield from _modelled(service, operation)
     yield from _OF_EVERY_SERVICE
-    yield from representatives_of(operation, (*_WITHOUT_AN_ANSWER,))
+    unanswered = (
+        fault
+        for fault in _WITHOUT_AN_ANSWER
+        if fault.kind is not Kind.GARBLED or operation not in _MAY_BE_EMPTY
+    )
+    yield from representatives_of(operation, tuple(unanswered))
 
 
 def representatives_of(operation: str, among: tuple[Fault, ...] | None = None) -> Iterator[Fault]:
@@ -76,7 +95,7 @@ def _modelled(service: str, operation: str) -> Iterator[Fault]:
     for shape in model.error_shapes:
         error = shape.metadata.get("error", {})
         code = error.get("code", shape.name)
-        if code != _CONDITION:
+        if code not in _UNDERSTOOD:
             yield Fault(
                 Kind.ERROR, code, error.get("httpStatusCode", 500 if shape.metadata.get("fault") else 400)
             )

@@ -1,5 +1,6 @@
 """How every adapter calls AWS: one exception for "no answer"."""
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -8,7 +9,7 @@ from botocore.parsers import ResponseParserError
 
 from mwaa_gateway.errors import Unavailable
 
-__all__ = ["refused_item", "unavailable_unless_answered"]
+__all__ = ["refused_item", "require", "unavailable_unless_answered"]
 
 
 class unavailable_unless_answered:  # noqa: N801  read as a verb, after `with`
@@ -35,6 +36,16 @@ class unavailable_unless_answered:  # noqa: N801  read as a verb, after `with`
             raise Unavailable(f"{self._what}: {text}") from error
         if isinstance(error, BotoCoreError | ResponseParserError):
             raise Unavailable(f"{self._what}: {type(error).__name__}: {error}") from error
+
+
+def require(answer: Mapping[str, Any], field: str, what: str) -> None:
+    """Raise Unavailable if the answer lacks a field that every answer to this call has.
+
+    botocore reads a body that is no JSON, of a proxy for instance, as an empty answer: without this check a message that was
+    never sent counts as sent.
+    """
+    if field not in answer:
+        raise Unavailable(f"{what}: the answer names no {field}")
 
 
 def refused_item(refused: ClientError) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mwaa_gateway.aws.calls import unavailable_unless_answered
+from mwaa_gateway.aws.calls import require, unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.watch_notices import WAKE
 
@@ -144,7 +144,8 @@ class TriggerDeadLetterQueue:
 
     def _send(self, document: dict[str, Any]) -> None:
         with unavailable_unless_answered("the trigger dead-letter queue did not take the message"):
-            self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(document))
+            answer = self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(document))
+        require(answer, "MessageId", "the trigger dead-letter queue did not take the message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +203,13 @@ def _send_all(client: "SQSClient", url: str, messages: Sequence[_Message]) -> No
                 answer = client.send_message_batch(
                     QueueUrl=url, Entries=[message.entry(n) for n, message in waiting.items()]
                 )
-            failed = answer.get("Failed", [])
-            waiting = {int(entry["Id"]): waiting[int(entry["Id"])] for entry in failed}
+            # Sent is what the answer names as sent: botocore reads a body that is no JSON as an empty answer.
+            sent = {int(entry["Id"]) for entry in answer.get("Successful", [])}
+            waiting = {n: message for n, message in waiting.items() if n not in sent}
             if not waiting:
                 break
         else:
-            codes = ", ".join(sorted({entry["Code"] for entry in failed}))
+            codes = ", ".join(sorted({entry["Code"] for entry in answer.get("Failed", [])})) or "no answer"
             refused.append(f"{len(waiting)} of {len(batch)} messages were refused {SENDS} times: {codes}")
     if refused:
         raise Unavailable("; ".join(refused))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from mwaa_gateway.aws.calls import unavailable_unless_answered
+from mwaa_gateway.aws.calls import require, unavailable_unless_answered
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -118,4 +118,5 @@ class TriggerMessages:
         if message.group:
             anew["MessageGroupId"] = message.group
         with unavailable_unless_answered("the message could not be sent anew"):
-            self.client.send_message(**anew)
+            answer = self.client.send_message(**anew)
+        require(answer, "MessageId", "the message could not be sent anew")
