@@ -213,6 +213,16 @@ def test_an_end_that_waits_for_its_next_try_delays_no_other_run_of_its_dag(scene
     assert [token for token, _ in scene.states.told] == ["good"]
 
 
+def test_a_watch_that_is_gone_counts_no_longer_as_unanswered(scene):
+    """Else its alarm never ends: here the end is recorded in vain until the execution is over."""
+    bad, _ = two(scene)
+    scene.airflow.runs[bad] = SUCCESS
+    scene.store.decide = failing_for(mark_of(scene, "bad"), scene.store.decide, REFUSALS[0])
+    assert scene.round().unanswered == 1
+    scene.round(ended_executions=[EXECUTION])
+    assert scene.round().unanswered == 0
+
+
 def test_details_that_cannot_be_read_stop_nobody(scene):
     """An answer of Airflow's of a form that nobody thought of."""
     bad, good = two(scene)
