@@ -221,6 +221,29 @@ def test_each_endpoint_by_name(server: WebServerScript, control_plane: Stubber, 
     assert "token" not in found
 
 
+def test_airflow_is_asked_where_another_service_is_not_reached(
+    server: WebServerScript, control_plane: Stubber
+) -> None:
+    """Each fault shows by itself: only MWAA's own endpoint is needed for the rest."""
+    server.answers = [Answer(body=printed(json.dumps(DAGS)))]
+    issue_token(control_plane, server.host)
+    endpoints = (
+        Endpoint("airflow.env", f"http://{server.host}"),
+        Endpoint("sqs", f"http://127.0.0.1:{closed_port()}"),
+    )
+    found = a_doctor(control_plane, way_to(server), endpoints=endpoints).examine("analytics")
+    assert [each["outcome"] for each in found["endpoints"]] == ["reached", "refused"]
+    assert (found["token"]["outcome"], found["airflow"]["outcome"]) == ("ok", "ok")
+
+
+def test_a_certificate_for_another_host_is_not_taken(server: WebServerScript) -> None:
+    """It is held against the name that was asked for."""
+    port = server.host.rpartition(":")[2]
+    network = SubnetNetwork()
+    assert network.reach(f"https://localhost:{port}", server.ca_bundle).outcome == "reached"
+    assert network.reach(f"https://127.0.0.1:{port}", server.ca_bundle).outcome == "certificate"
+
+
 def test_a_resolver_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows no time-out of its own."""
     hold, answered = threading.Event(), []
