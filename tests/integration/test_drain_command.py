@@ -176,10 +176,11 @@ def test_it_waits_until_the_gateway_has_worked_off_what_waits(
     def finish() -> None:
         looks.append("worked off again")
         gateway.deliver_all()
+        on_look(gateway, monkeypatch, 6, lambda: looks.append("still looking"))
 
     on_look(gateway, monkeypatch, 3, work_off)
     result = drain("analytics")
-    assert (0, ["worked off", "filled", "worked off again"]) == (result.exit_code, looks)
+    assert (0, ["worked off", "filled", "worked off again", "still looking"]) == (result.exit_code, looks)
     assert 2 == result.stderr.count("waiting for 1 waiting requests (analytics)")
 
 
