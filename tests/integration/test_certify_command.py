@@ -340,7 +340,7 @@ def test_an_environment_that_is_not_there(
 def test_a_canary_that_is_not_deployed(
     account: Account, certify: Callable[..., Result], tmp_path: Path
 ) -> None:
-    """One cross, which says how to deploy it; what needs no canary is asked all the same."""
+    """One cross, which says how to deploy it; questions that need no canary still get their answers."""
     account.dags = ["another"]
     result = certify()
     found = verdicts(tmp_path)
@@ -708,7 +708,7 @@ def test_a_web_login(certify: Callable[..., Result], over_cli: WebServerScript, 
 
 # --------------------------------------------------------------------------------------------------- what is printed
 def test_what_it_prints_for_others(account: Account, certify: Callable[..., Result]) -> None:
-    """The DAG is Python, the state machine calls the gateway, and nothing is asked."""
+    """The DAG is Python, the state machine calls the gateway, and the command asks nothing."""
     compile(certify("--print-dag").stdout, "canary", "exec")
     machine = json.loads(certify("--print-state-machine").stdout)
     assert account.gateway.outputs["StepFunctionsTaskFunctionArn"] in json.dumps(machine)
@@ -752,7 +752,7 @@ def test_the_policy_is_for_the_options_that_are_given(
 def test_a_stack_without_transports_and_an_unknown_name(
     account: Account, certify: Callable[..., Result]
 ) -> None:
-    """Refused before anything is asked."""
+    """Refused before the first question."""
     unknown = CliRunner(mix_stderr=False).invoke(cli, ["environments", "certify", "analytic"])
     assert (unknown.exit_code, "did you mean" in unknown.stderr.lower()) == (1, True)
     del account.gateway.parameters["Transports"]
