@@ -26,8 +26,8 @@ from benchmarks.measure import rate
 from benchmarks.routing import built
 from benchmarks.rule_sets import rule_set
 from benchmarks.table import print_table
-from mwaa_gateway.payloads import json_or_text
-from mwaa_gateway.rule_index import RuleIndex
+from mwaa_gateway.json_values import json_or_text
+from mwaa_gateway.patterns.index import RuleIndex
 
 __all__ = ["measured"]
 

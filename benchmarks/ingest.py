@@ -13,19 +13,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from benchmarks.rule_sets import RuleSet, rule_set
-from mwaa_gateway.claim_checks import ClaimCheck
+from mwaa_gateway.conf.claim_check import ClaimCheck
 from mwaa_gateway.events import from_eventbridge
-from mwaa_gateway.ingest import DeadEvent, IngressReport, ingest
-from mwaa_gateway.live_rules import LiveRules, StoredRule
-from mwaa_gateway.routing import rule_partitions
-from mwaa_gateway.shadow import ShadowRecord
+from mwaa_gateway.ingress.ingest import DeadEvent, IngressReport, ingest
+from mwaa_gateway.ingress.shadow import ShadowRecord
+from mwaa_gateway.routing.live_rules import LiveRules, StoredRule
+from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["RulesInMemory", "milliseconds_per_event"]
 
 
 class RulesInMemory:
-    """A rules table without the network; implements `mwaa_gateway.live_rules.RuleSource`."""
+    """A rules table without the network; implements `mwaa_gateway.routing.live_rules.RuleSource`."""
 
     def __init__(self, shape: RuleSet) -> None:
         self._generation = 1

@@ -23,9 +23,9 @@ import orjson
 from benchmarks.measure import latency, per_second, rate, resident_megabytes
 from benchmarks.rule_sets import rule_set
 from benchmarks.table import print_table
-from mwaa_gateway.flat_event import Wanted
-from mwaa_gateway.patterns import Pattern, compile_pattern
-from mwaa_gateway.rule_index import RuleIndex
+from mwaa_gateway.patterns.flat_event import Wanted
+from mwaa_gateway.patterns.index import RuleIndex
+from mwaa_gateway.patterns.pattern import Pattern, compile_pattern
 
 __all__ = ["built", "measured"]
 

@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from mwaa_gateway.aws.trigger_messages import TriggerMessage
+from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessage
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.dispatch import report_dispatch

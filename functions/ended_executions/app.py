@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from mwaa_gateway.ended_executions import forward_ends
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.ended_executions import report_forwarded
+from mwaa_gateway.step_functions.ended_executions import forward_ends
 from mwaa_gateway.wiring.ended_executions import ended_executions
 
 

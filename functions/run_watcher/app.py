@@ -7,8 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.rounds import report_round, report_unreadable
-from mwaa_gateway.rounds import rests_after
-from mwaa_gateway.watch_notices import read_notices
+from mwaa_gateway.step_functions.next_round import rests_after
+from mwaa_gateway.step_functions.notices import read_notices
 from mwaa_gateway.wiring.run_watcher import run_watcher
 
 RETRY_SECONDS = 10

@@ -14,10 +14,10 @@ from botocore.config import Config
 from local_stack.mwaa import ControlClient, LocalMwaa
 from local_stack.mwaa.http_server import Answer, Request
 from local_stack.mwaa.versions import AirflowVersion
-from mwaa_gateway.aws.mwaa import CliTransport
-from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
-from mwaa_gateway.aws.web_server import WebServer
-from mwaa_gateway.dispatch import Airflow
+from mwaa_gateway.aws.mwaa.cli import CliTransport
+from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.aws.mwaa.web_server import WebServer
+from mwaa_gateway.dispatch.dispatcher import Airflow
 from polling import until
 
 ENVIRONMENT = "analytics"

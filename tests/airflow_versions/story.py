@@ -15,10 +15,10 @@ from fakes.catalog import FakeCatalogStore
 from fakes.gates import FakeGateStore
 from fakes.ledger import FakeLedger
 from fakes.queues import FakeTriggerDeadLetters
-from mwaa_gateway.brake import Brake
-from mwaa_gateway.catalog import LiveCatalog
-from mwaa_gateway.dispatch import Airflow, Dispatcher
-from mwaa_gateway.gates import Gates
+from mwaa_gateway.dispatch.circuit_breaker import Gates
+from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
+from mwaa_gateway.dispatch.dispatcher import Airflow, Dispatcher
+from mwaa_gateway.dispatch.pauses import Brake
 
 DELIVERIES = 100  # of one message, after which it is stuck
 

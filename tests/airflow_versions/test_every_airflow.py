@@ -16,8 +16,8 @@ from airflow_versions.real_airflow import RealAirflow
 from airflow_versions.story import Story
 from fakes.requests import a_request
 from local_stack.mwaa import Faults
-from mwaa_gateway.airflow_cli import trigger_command
-from mwaa_gateway.dispatch import Airflow
+from mwaa_gateway.airflow.cli import trigger_command
+from mwaa_gateway.dispatch.dispatcher import Airflow
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,

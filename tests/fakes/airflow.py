@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mwaa_gateway.dag_list import ListedDag, NotListed
+from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
 from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, OutcomeUnknown, Reason, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -13,7 +13,7 @@ BUSY = Retryable(Reason.WEB_SERVER_BUSY, "busy")
 
 @dataclass
 class FakeAirflow:
-    """Implements `mwaa_gateway.dispatch.Airflow` and `mwaa_gateway.catalog.DagLister`.
+    """Implements `mwaa_gateway.dispatch.dispatcher.Airflow` and `mwaa_gateway.dispatch.dag_catalog.DagLister`.
 
     `answers` and `findings` are taken first, one for each command; `lost_after` makes that many triggers create the
     run and lose the answer. `during_trigger` runs while a command is on its way: the place for a rival attempt.

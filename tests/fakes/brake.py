@@ -9,7 +9,7 @@ from mwaa_gateway.outcomes import Reason
 
 @dataclass
 class FakeBrakeStore:
-    """Implements `mwaa_gateway.brake.BrakeStore`; `calls` counts what reached it."""
+    """Implements `mwaa_gateway.dispatch.pauses.BrakeStore`; `calls` counts what reached it."""
 
     rules: set[str] = field(default_factory=set)
     environments: set[str] = field(default_factory=set)

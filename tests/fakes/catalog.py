@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from fakes.failures import Failures
-from mwaa_gateway.catalog import CatalogRecord, DagCatalog
+from mwaa_gateway.dispatch.dag_catalog import CatalogRecord, DagCatalog
 
 
 @dataclass
 class FakeCatalogStore:
-    """Implements `mwaa_gateway.catalog.CatalogStore`; `calls` counts what reached it."""
+    """Implements `mwaa_gateway.dispatch.dag_catalog.CatalogStore`; `calls` counts what reached it."""
 
     record: CatalogRecord = field(default_factory=CatalogRecord)
     failures: Failures = field(default_factory=Failures)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fakes.failures import Failures
-from mwaa_gateway.claim_checks import ClaimCheck
+from mwaa_gateway.conf.claim_check import ClaimCheck
 
 
 @dataclass
 class FakeClaimChecks:
-    """Implements `mwaa_gateway.claim_checks.ClaimChecks`."""
+    """Implements `mwaa_gateway.conf.claim_check.ClaimChecks`."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
     failures: Failures = field(default_factory=Failures)

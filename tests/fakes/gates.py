@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from fakes.failures import Failures
-from mwaa_gateway.gates import GateRecord
+from mwaa_gateway.dispatch.circuit_breaker import GateRecord
 
 
 @dataclass
 class FakeGateStore:
-    """Implements `mwaa_gateway.gates.GateStore`; `calls` counts what reached it."""
+    """Implements `mwaa_gateway.dispatch.circuit_breaker.GateStore`; `calls` counts what reached it."""
 
     gates: dict[str, GateRecord] = field(default_factory=dict)
     failures: Failures = field(default_factory=Failures)

@@ -1,9 +1,9 @@
-"""The ledger in a dict, with the conditions of `mwaa_gateway.aws.ledger_table`."""
+"""The ledger in a dict, with the conditions of `mwaa_gateway.aws.dynamodb.ledger_table`."""
 
 from dataclasses import dataclass, field, replace
 
 from fakes.failures import Failures
-from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
+from mwaa_gateway.dispatch.ledger import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
@@ -38,7 +38,7 @@ class Row:
 
 @dataclass
 class FakeLedger:
-    """Implements `mwaa_gateway.ledger.Ledger`; `writes` counts the calls that reached it."""
+    """Implements `mwaa_gateway.dispatch.ledger.Ledger`; `writes` counts the calls that reached it."""
 
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     failures: Failures = field(default_factory=Failures)

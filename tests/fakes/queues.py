@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fakes.failures import Failures
-from mwaa_gateway.ingest import DeadEvent
+from mwaa_gateway.ingress.ingest import DeadEvent
 from mwaa_gateway.outcomes import Rejected
 from mwaa_gateway.trigger_request import TriggerRequest
 
 
 @dataclass
 class FakeTriggerQueue:
-    """Implements `mwaa_gateway.ingest.TriggerQueue`."""
+    """Implements `mwaa_gateway.ingress.ingest.TriggerQueue`."""
 
     requests: list[TriggerRequest] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
@@ -23,7 +23,7 @@ class FakeTriggerQueue:
 
 @dataclass
 class FakeIngressDeadLetters:
-    """Implements `mwaa_gateway.ingest.IngressDeadLetters`."""
+    """Implements `mwaa_gateway.ingress.ingest.IngressDeadLetters`."""
 
     dead: list[DeadEvent] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
@@ -35,7 +35,7 @@ class FakeIngressDeadLetters:
 
 @dataclass
 class FakeTriggerDeadLetters:
-    """Implements `mwaa_gateway.dispatch.DeadLetters`."""
+    """Implements `mwaa_gateway.dispatch.dispatcher.DeadLetters`."""
 
     bells: list[tuple[TriggerRequest, Rejected, int]] = field(default_factory=list)
     unreadable: list[tuple[str, Rejected]] = field(default_factory=list)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fakes.failures import Failures
-from mwaa_gateway.live_rules import NAMESPACES_PARTITION, StoredRule
-from mwaa_gateway.routing import rule_partitions
+from mwaa_gateway.routing.live_rules import NAMESPACES_PARTITION, StoredRule
+from mwaa_gateway.rules.partitions import rule_partitions
 
 
 @dataclass
 class FakeRuleSource:
-    """Implements `mwaa_gateway.live_rules.RuleSource`."""
+    """Implements `mwaa_gateway.routing.live_rules.RuleSource`."""
 
     partitions: dict[str, dict[str, StoredRule]] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)

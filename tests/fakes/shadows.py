@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fakes.failures import Failures
-from mwaa_gateway.shadow import ShadowRecord
+from mwaa_gateway.ingress.shadow import ShadowRecord
 
 
 @dataclass
 class FakeShadowLedger:
-    """Implements `mwaa_gateway.shadow.ShadowLedger`."""
+    """Implements `mwaa_gateway.ingress.shadow.ShadowLedger`."""
 
     records: list[ShadowRecord] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)

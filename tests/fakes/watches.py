@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fakes.failures import Failures
-from mwaa_gateway.run_states import (
+from mwaa_gateway.airflow.run_states import (
     Marking,
     NotToBeHad,
     ReturnValue,
@@ -16,9 +16,8 @@ from mwaa_gateway.run_states import (
     RunState,
     RunsUnknown,
 )
-from mwaa_gateway.task_call import TaskCall, Token
-from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
-from mwaa_gateway.watches import (
+from mwaa_gateway.step_functions.call import TaskCall, Token
+from mwaa_gateway.step_functions.watches import (
     Ending,
     ExecutionOver,
     Failed,
@@ -31,11 +30,12 @@ from mwaa_gateway.watches import (
     UnreadableWatch,
     Watch,
 )
+from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
 
 
 @dataclass
 class FakeWatchStore:
-    """Implements `mwaa_gateway.watches.WatchStore`; `ledger` is what it says of requests, by run_id."""
+    """Implements `mwaa_gateway.step_functions.watches.WatchStore`; `ledger` is what it says of requests, by run_id."""
 
     ledger: dict[str, RequestState] = field(default_factory=dict)
     items: dict[tuple[str, str], tuple[Watch, int]] = field(default_factory=dict)
@@ -141,7 +141,7 @@ def _key(watch: Watch) -> tuple[str, str]:
 
 @dataclass
 class FakeStepFunctions:
-    """Implements `mwaa_gateway.watches.Callbacks`; `closed` are tokens that nobody waits with any more.
+    """Implements `mwaa_gateway.step_functions.watches.Callbacks`; `closed` are tokens that nobody waits with any more.
 
     `refuses` has an exception for each token that is answered with nothing else.
     """
@@ -172,7 +172,7 @@ class FakeStepFunctions:
 
 @dataclass
 class FakeRuns:
-    """Implements `mwaa_gateway.watch.Airflow`: run states by run_id.
+    """Implements `mwaa_gateway.step_functions.watcher.Airflow`: run states by run_id.
 
     `trouble` is what the calls that need a web login come to; `silent` what the others do.
     """

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from fakes.states import payload
 from fakes.watches import FakeRuns, FakeStepFunctions, FakeWatchStore
-from mwaa_gateway.run_states import RunEnd, RunState
-from mwaa_gateway.task_call import TaskCall, Token, read_task_call
+from mwaa_gateway.airflow.run_states import RunEnd, RunState
+from mwaa_gateway.step_functions.call import TaskCall, Token, read_task_call
+from mwaa_gateway.step_functions.round import Round
+from mwaa_gateway.step_functions.watcher import Watcher
+from mwaa_gateway.step_functions.watches import Opened, RequestState
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
-from mwaa_gateway.watch import Watcher
-from mwaa_gateway.watch_round import Round
-from mwaa_gateway.watches import Opened, RequestState
 
 TRIGGERED = RequestState("triggered")
 RUNNING = RunState(None, started=True)

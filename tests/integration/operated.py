@@ -17,14 +17,14 @@ from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
 from fakes.requests import a_request
 from fakes.rules_table import RULES_TABLE, create_rules_table
 from gateway_cli.dlq import held_messages
-from mwaa_gateway.aws.brake_items import BrakeItems
-from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue
-from mwaa_gateway.brake import Brake
-from mwaa_gateway.catalog import LiveCatalog
-from mwaa_gateway.dispatch import Dispatcher
-from mwaa_gateway.gates import Gates
-from mwaa_gateway.ingest import DeadEvent, DeadEventReason
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.pauses import BrakeItems
+from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue
+from mwaa_gateway.dispatch.circuit_breaker import Gates
+from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
+from mwaa_gateway.dispatch.dispatcher import Dispatcher
+from mwaa_gateway.dispatch.pauses import Brake
+from mwaa_gateway.ingress.ingest import DeadEvent, DeadEventReason
 from mwaa_gateway.outcomes import Outcome, Reason, Rejected
 from mwaa_gateway.trigger_request import TriggerRequest
 

@@ -8,7 +8,7 @@ import pytest
 from botocore.stub import Stubber
 
 from fakes.web_server import WebServerScript, scripted_web_server
-from mwaa_gateway.aws.web_server import WebServer
+from mwaa_gateway.aws.mwaa.web_server import WebServer
 
 __all__ = ["control_plane", "proxy_and_netrc", "server", "way_to"]
 

@@ -7,7 +7,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from fakes.rules_table import rules_table_items
 from gateway_cli.rules.store import RulesStore
-from mwaa_gateway.aws.brake_items import BRAKE_PARTITION, BrakeItems, environment_sort
+from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION, BrakeItems, environment_sort
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.rules import parse_rule

@@ -4,8 +4,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from fakes.catalog import FakeCatalogStore
-from mwaa_gateway.aws.catalog_item import CatalogItem
-from mwaa_gateway.catalog import CatalogRecord, CatalogStore, DagCatalog
+from mwaa_gateway.aws.dynamodb.dag_catalogs import CatalogItem
+from mwaa_gateway.dispatch.dag_catalog import CatalogRecord, CatalogStore, DagCatalog
 from mwaa_gateway.errors import Unavailable
 
 CATALOG = DagCatalog(1_000.25, frozenset({"a", "b"}), frozenset({"paused"}), frozenset({"stale"}))

@@ -8,8 +8,8 @@ import boto3
 import pytest
 from click.testing import Result
 
-from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
-from mwaa_gateway.claim_checks import claim_check
+from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
+from mwaa_gateway.conf.claim_check import claim_check
 from mwaa_gateway.errors import Unavailable
 
 CONF = {"rows": ["é", 1, None], "mwaa_gateway": {"rule_id": "sales.orders"}}

@@ -12,8 +12,8 @@ import pytest
 from botocore.client import BaseClient
 
 from local_stack.template import load_template
-from mwaa_gateway.patterns import compile_pattern
-from mwaa_gateway.watch_notices import read_notices
+from mwaa_gateway.patterns.pattern import compile_pattern
+from mwaa_gateway.step_functions.notices import read_notices
 
 ROOT = Path(__file__).parent.parent.parent
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:etl"

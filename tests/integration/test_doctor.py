@@ -15,12 +15,12 @@ from botocore.stub import Stubber
 from fakes.web_server import Answer, WebServerScript, scripted_web_server
 from integration.functions import Context, CurrentStdout, lines, load
 from integration.scripted_mwaa import way_to
-from mwaa_gateway.aws.airflow_asked import AskedOverCli, AskedOverRest
-from mwaa_gateway.aws.mwaa import CliTransport
-from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.aws.mwaa.cli import CliTransport
+from mwaa_gateway.aws.mwaa.dag_listing import AskedOverCli, AskedOverRest
+from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.aws.mwaa.web_server import WebServer
 from mwaa_gateway.aws.network import SubnetNetwork
-from mwaa_gateway.aws.web_server import WebServer
-from mwaa_gateway.doctor import Doctor, Endpoint
+from mwaa_gateway.doctor.doctor import Doctor, Endpoint
 from mwaa_gateway.observability import logger
 from mwaa_gateway.wiring.doctor import doctor
 

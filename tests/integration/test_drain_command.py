@@ -17,9 +17,9 @@ from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
 from integration.shell import shell
 from integration.test_brake_items import NOW, RULE, a_rule
-from mwaa_gateway.aws.task_tokens import Seal
-from mwaa_gateway.aws.watch_items import WatchItems
-from mwaa_gateway.task_call import read_task_call
+from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
+from mwaa_gateway.aws.task_callbacks import Seal
+from mwaa_gateway.step_functions.call import read_task_call
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 
 pytestmark = pytest.mark.guarantee(46)

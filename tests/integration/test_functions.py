@@ -17,15 +17,15 @@ from fakes.airflow import BUSY, FakeAirflow
 from fakes.catalog import FakeCatalogStore
 from fakes.requests import a_request
 from integration.functions import Context, Queues, lines, load
-from mwaa_gateway.aws.brake_items import BrakeItems
-from mwaa_gateway.aws.gate_items import GateItems
-from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.queues import TriggerDeadLetterQueue
-from mwaa_gateway.aws.trigger_messages import TriggerMessages
-from mwaa_gateway.brake import Brake
-from mwaa_gateway.catalog import LiveCatalog
-from mwaa_gateway.dispatch import Dispatched, Dispatcher
-from mwaa_gateway.gates import Gates
+from mwaa_gateway.aws.dynamodb.circuit_breakers import GateItems
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.pauses import BrakeItems
+from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
+from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessages
+from mwaa_gateway.dispatch.circuit_breaker import Gates
+from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
+from mwaa_gateway.dispatch.dispatcher import Dispatched, Dispatcher
+from mwaa_gateway.dispatch.pauses import Brake
 from mwaa_gateway.observability.dispatch import report_dispatch
 from mwaa_gateway.outcomes import NotRunnable, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.settings import DispatcherSettings
@@ -478,24 +478,36 @@ def test_importing_the_functions_builds_nothing(monkeypatch: pytest.MonkeyPatch)
     [
         (
             "s3_events",
-            "requests dispatch gates catalog ledger task watch airflow_cli airflow_rest aws.ledger_table",
+            "requests dispatch.dispatcher dispatch.circuit_breaker dispatch.dag_catalog dispatch.ledger step_functions.starter step_functions.watcher airflow.cli airflow.rest aws.dynamodb.ledger_table",
         ),
         (
             "sns_events",
-            "requests dispatch gates catalog ledger task watch airflow_cli airflow_rest aws.ledger_table",
+            "requests dispatch.dispatcher dispatch.circuit_breaker dispatch.dag_catalog dispatch.ledger step_functions.starter step_functions.watcher airflow.cli airflow.rest aws.dynamodb.ledger_table",
         ),
         (
             "eventbridge_events",
-            "requests dispatch gates catalog ledger task watch airflow_cli aws.ledger_table",
+            "requests dispatch.dispatcher dispatch.circuit_breaker dispatch.dag_catalog dispatch.ledger step_functions.starter step_functions.watcher airflow.cli aws.dynamodb.ledger_table",
         ),
-        ("queued_events", "requests dispatch gates catalog ledger task watch airflow_cli aws.ledger_table"),
-        ("dispatcher", "requests ingest live_rules rules patterns rule_index events task watch"),
-        ("step_functions_task", "requests dispatch gates catalog watch airflow_cli airflow_rest"),
+        (
+            "queued_events",
+            "requests dispatch.dispatcher dispatch.circuit_breaker dispatch.dag_catalog dispatch.ledger step_functions.starter step_functions.watcher airflow.cli aws.dynamodb.ledger_table",
+        ),
+        (
+            "dispatcher",
+            "requests ingress.ingest routing.live_rules rules patterns.pattern patterns.index events step_functions.starter step_functions.watcher",
+        ),
+        (
+            "step_functions_task",
+            "requests dispatch.dispatcher dispatch.circuit_breaker dispatch.dag_catalog step_functions.watcher airflow.cli airflow.rest",
+        ),
         (
             "ended_executions",
-            "requests dispatch gates ingest live_rules rules patterns rule_index task watch",
+            "requests dispatch.dispatcher dispatch.circuit_breaker ingress.ingest routing.live_rules rules patterns.pattern patterns.index step_functions.starter step_functions.watcher",
         ),
-        ("run_watcher", "requests dispatch gates ingest live_rules rules patterns rule_index task"),
+        (
+            "run_watcher",
+            "requests dispatch.dispatcher dispatch.circuit_breaker ingress.ingest routing.live_rules rules patterns.pattern patterns.index step_functions.starter",
+        ),
     ],
 )
 def test_a_cold_start_loads_what_its_function_works_with(function: str, not_loaded: str) -> None:

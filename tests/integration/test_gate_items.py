@@ -4,9 +4,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from fakes.gates import FakeGateStore
-from mwaa_gateway.aws.gate_items import GateItems
+from mwaa_gateway.aws.dynamodb.circuit_breakers import GateItems
+from mwaa_gateway.dispatch.circuit_breaker import GateRecord, GateStore
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.gates import GateRecord, GateStore
 
 NAME = "gate|environment|analytics"
 SHUT = GateRecord(shut_since=900.0, failed_at=1_000.5, failures=3, probe_at=1_004.5)

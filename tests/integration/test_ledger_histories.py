@@ -25,9 +25,9 @@ from fakes.ledger import FakeLedger, Row
 from fakes.ledger_table import create_ledger_table
 from fakes.requests import a_request
 from gateway_cli.ledger_rows import LedgerRows
-from mwaa_gateway.aws.ledger_items import DEAD_SHARDS, HELD_SHARDS
-from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.ledger import Claim, Finished, PinnedElsewhere
+from mwaa_gateway.aws.dynamodb.ledger_items import DEAD_SHARDS, HELD_SHARDS
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.dispatch.ledger import Claim, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,

@@ -13,10 +13,10 @@ from botocore.exceptions import EndpointConnectionError
 from fakes.ledger import FakeLedger
 from fakes.requests import a_request
 from gateway_cli.ledger_rows import LedgerRows
-from mwaa_gateway.aws.ledger_items import DEAD_SHARDS, HELD_SHARDS, REMEMBERED_SECONDS
-from mwaa_gateway.aws.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.ledger_items import DEAD_SHARDS, HELD_SHARDS, REMEMBERED_SECONDS
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.dispatch.ledger import Claim, Finished, Ledger, PinnedElsewhere, UnreadableRow
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.ledger import Claim, Finished, Ledger, PinnedElsewhere, UnreadableRow
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,

@@ -13,10 +13,10 @@ from botocore.stub import Stubber
 
 from fakes.web_server import Answer, WebServerScript
 from integration.scripted_mwaa import way_to
-from mwaa_gateway.aws.mwaa import TOKEN_SECONDS, CliTransport
-from mwaa_gateway.aws.web_server import WebServer, is_web_server_host
-from mwaa_gateway.dag_list import ListedDag, NotListed
-from mwaa_gateway.import_errors import READ_EVERY_SECONDS
+from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.airflow.import_errors import READ_EVERY_SECONDS
+from mwaa_gateway.aws.mwaa.cli import TOKEN_SECONDS, CliTransport
+from mwaa_gateway.aws.mwaa.web_server import WebServer, is_web_server_host
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -130,7 +130,7 @@ def test_a_missing_dag_stays_missing_whatever_becomes_of_the_further_command(
 ) -> None:
     """The web server is busy, refuses tokens, is silent, or takes longer than what only explains may take."""
     waiting = threading.Event()
-    monkeypatch.setattr("mwaa_gateway.aws.mwaa.IMPORT_ERRORS_SECONDS", 0.1)
+    monkeypatch.setattr("mwaa_gateway.aws.mwaa.cli.IMPORT_ERRORS_SECONDS", 0.1)
     try:
         for answers, said in (
             ([Answer(503)], "web_server_busy"),

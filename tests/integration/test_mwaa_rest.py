@@ -14,8 +14,8 @@ import pytest
 from botocore.config import Config
 
 from fakes.web_server import Answer, WebServerScript
-from mwaa_gateway.aws.mwaa_rest import CALLS_PER_SECOND, REST_CLIENT_CONFIG, Pace, RestTransport
-from mwaa_gateway.dag_list import ListedDag, NotListed
+from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.aws.mwaa.rest import CALLS_PER_SECOND, REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 from polling import until

@@ -11,11 +11,8 @@ from botocore.stub import Stubber
 
 from fakes.web_server import Answer, Received, WebServerScript
 from integration.scripted_mwaa import way_to
-from mwaa_gateway.airflow_rest import RestAnswer, RestCall
-from mwaa_gateway.aws.mwaa_run_calls import RunCalls
-from mwaa_gateway.aws.mwaa_web_session import LARGEST_ANSWER_BYTES, WebSession
-from mwaa_gateway.aws.web_server import WebServer
-from mwaa_gateway.run_states import (
+from mwaa_gateway.airflow.rest import RestAnswer, RestCall
+from mwaa_gateway.airflow.run_states import (
     NotToBeHad,
     ReturnValue,
     RunEnd,
@@ -24,6 +21,9 @@ from mwaa_gateway.run_states import (
     RunState,
     RunsUnknown,
 )
+from mwaa_gateway.aws.mwaa.run_calls import RunCalls
+from mwaa_gateway.aws.mwaa.web_server import WebServer
+from mwaa_gateway.aws.mwaa.web_session import LARGEST_ANSWER_BYTES, WebSession
 
 TOKEN, COOKIE = "canary-web-token", "canary.session-cookie"
 RUN_ID = "evt__finance.orders-landing__00000000000000000000000000000001"

@@ -17,7 +17,7 @@ from gateway_cli.namespaces.store import (
     StoredNamespace,
     history_partition,
 )
-from mwaa_gateway.namespaces import Namespace
+from mwaa_gateway.rules.allow_lists import Namespace
 
 Gateway = Callable[..., Result]
 FINANCE = """\

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from fakes.requests import a_request
-from mwaa_gateway.aws.queues import (
+from mwaa_gateway.aws.sqs.queues import (
     LARGEST_MESSAGE_BYTES,
     IngressDeadLetterQueue,
     TriggerDeadLetterQueue,
@@ -15,7 +15,7 @@ from mwaa_gateway.aws.queues import (
     VisibilityTimeout,
 )
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.ingest import DeadEvent, DeadEventReason
+from mwaa_gateway.ingress.ingest import DeadEvent, DeadEventReason
 from mwaa_gateway.outcomes import Reason, Rejected
 from mwaa_gateway.trigger_request import TriggerRequest
 

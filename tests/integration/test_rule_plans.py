@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from click.testing import Result
 
 from fakes.rules_table import rules_table_items
-from mwaa_gateway.aws.catalog_item import CatalogItem
-from mwaa_gateway.catalog import DagCatalog
+from mwaa_gateway.aws.dynamodb.dag_catalogs import CatalogItem
+from mwaa_gateway.dispatch.dag_catalog import DagCatalog
 
 Gateway = Callable[..., Result]
 

@@ -9,9 +9,9 @@ import pytest
 from click.testing import Result
 
 from fakes.rules_table import RULES_TABLE
-from mwaa_gateway.aws.rules_table import RulesTable
+from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.events import from_eventbridge
-from mwaa_gateway.live_rules import LiveRules
+from mwaa_gateway.routing.live_rules import LiveRules
 
 EVENTS = Path(__file__).parent.parent.parent / "events"
 Gateway = Callable[..., Result]

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from fakes.rules_table import RULES_TABLE, create_rules_table, rules_table_items
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.store import Applied, RuleChanged, RuleMissing, RulesStore, TableBusy
-from mwaa_gateway.aws.rules_table import RulesTable
+from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.errors import InvalidRule, Unavailable
-from mwaa_gateway.live_rules import UNREADABLE_HEAD, LiveRules, StoredRule
+from mwaa_gateway.routing.live_rules import UNREADABLE_HEAD, LiveRules, StoredRule
 from mwaa_gateway.rules import Rule, parse_rule
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

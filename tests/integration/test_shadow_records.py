@@ -6,11 +6,11 @@ import pytest
 
 from fakes.ledger_table import LEDGER_TABLE
 from fakes.requests import a_request
-from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.shadow_records import ShadowRecords
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
+from mwaa_gateway.dispatch.ledger import Claim
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.ledger import Claim
-from mwaa_gateway.shadow import ShadowRecord
+from mwaa_gateway.ingress.shadow import ShadowRecord
 
 RECORD = ShadowRecord(
     rule_id="trial.orders",

@@ -10,11 +10,11 @@ from click.testing import Result
 
 from fakes.ledger_table import LEDGER_TABLE
 from fakes.requests import a_request
-from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.shadow_records import ShadowRecords
-from mwaa_gateway.ledger import Claim
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
+from mwaa_gateway.dispatch.ledger import Claim
+from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.outcomes import Reason, Rejected, Triggered
-from mwaa_gateway.shadow import ShadowRecord
 
 Gateway = Callable[..., Result]
 OUTCOMES = {"triggered": Triggered(), "dead": Rejected(Reason.DAG_MISSING, "no such DAG"), "open": None}

@@ -15,16 +15,16 @@ from fakes.states import payload
 from fakes.watches import FakeRuns
 from integration.billing import Bill, Meter, PriceList, read_units_of_keys, units
 from integration.functions import Context, load
-from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.queues import TriggerQueues, VisibilityTimeout, WatchQueues
-from mwaa_gateway.aws.task_tokens import Seal, TaskCallbacks
-from mwaa_gateway.aws.watch_items import WatchItems
-from mwaa_gateway.live_rules import LiveRules
+from mwaa_gateway.airflow.run_states import RunEnd, RunState
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
+from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout, WatchQueues
+from mwaa_gateway.aws.task_callbacks import Seal, TaskCallbacks
 from mwaa_gateway.outcomes import Triggered
-from mwaa_gateway.run_states import RunEnd, RunState
-from mwaa_gateway.task import TaskStarter
-from mwaa_gateway.task_call import read_task_call
-from mwaa_gateway.watch import Watcher
+from mwaa_gateway.routing.live_rules import LiveRules
+from mwaa_gateway.step_functions.call import read_task_call
+from mwaa_gateway.step_functions.starter import TaskStarter
+from mwaa_gateway.step_functions.watcher import Watcher
 from mwaa_gateway.wiring.run_watcher import RunWatcherFunction
 
 PAGE = Path(__file__).parents[2] / "docs" / "step-functions.md"

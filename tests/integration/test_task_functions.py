@@ -12,12 +12,12 @@ from botocore.stub import Stubber
 from fakes.ledger_table import LEDGER_TABLE
 from fakes.states import EXECUTION, payload
 from integration.functions import Context, lines, load
-from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.mwaa_cli_runs import CliRuns
-from mwaa_gateway.aws.mwaa_rest_runs import RestRuns
-from mwaa_gateway.aws.mwaa_web_session import ANSWER_SECONDS, WebSession
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.mwaa.cli_runs import CliRuns
+from mwaa_gateway.aws.mwaa.rest_runs import RestRuns
+from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS, WebSession
 from mwaa_gateway.outcomes import Reason, Rejected, Triggered
-from mwaa_gateway.task_call import InvalidTask
+from mwaa_gateway.step_functions.call import InvalidTask
 from mwaa_gateway.trigger_request import TriggerRequest
 
 CANARY = "canary-task-token"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mwaa_gateway.aws.trigger_messages import (
+from mwaa_gateway.aws.sqs.trigger_messages import (
     BACKLOG_SECONDS,
     LAST_RECEIVE,
     LONGEST_STAY_SECONDS,

@@ -11,14 +11,13 @@ from botocore.stub import Stubber
 from fakes.ledger_table import LEDGER_TABLE
 from fakes.states import payload
 from fakes.watches import FakeWatchStore
-from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.task_tokens import Seal, TaskCallbacks
-from mwaa_gateway.aws.watch_items import WatchItems
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
+from mwaa_gateway.aws.task_callbacks import Seal, TaskCallbacks
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason, Rejected, Triggered
-from mwaa_gateway.task_call import Token, read_task_call
-from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
-from mwaa_gateway.watches import (
+from mwaa_gateway.step_functions.call import Token, read_task_call
+from mwaa_gateway.step_functions.watches import (
     ExecutionOver,
     Failed,
     IdentityTaken,
@@ -28,6 +27,7 @@ from mwaa_gateway.watches import (
     UnreadableWatch,
     Watch,
 )
+from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 
 ENDED = Succeeded({"state": "success"})
 OPENED = Opened(0, "analytics", "load")

@@ -22,9 +22,9 @@ from botocore.exceptions import ClientError
 
 from local_stack.mwaa import ControlClient, Faults, LocalMwaa
 from local_stack.mwaa.http_server import Answer, Request
-from mwaa_gateway.aws.mwaa import CliTransport
-from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
-from mwaa_gateway.aws.web_server import WebServer
+from mwaa_gateway.aws.mwaa.cli import CliTransport
+from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.aws.mwaa.web_server import WebServer
 from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 from polling import until

@@ -24,15 +24,15 @@ from local_stack.aws import LocalAws
 from local_stack.deploy import deploy
 from local_stack.ministack import REGION, MiniStack
 from local_stack.ports import free_port
-from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.queues import IngressDeadLetterQueue
-from mwaa_gateway.aws.shadow_records import ShadowRecords
-from mwaa_gateway.ingest import DeadEvent, DeadEventReason
-from mwaa_gateway.ledger import Claim
-from mwaa_gateway.namespaces import Namespace
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
+from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue
+from mwaa_gateway.dispatch.ledger import Claim
+from mwaa_gateway.ingress.ingest import DeadEvent, DeadEventReason
+from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.outcomes import Held, Reason, Rejected
 from mwaa_gateway.rules import parse_rule
-from mwaa_gateway.shadow import ShadowRecord
+from mwaa_gateway.rules.allow_lists import Namespace
 from mwaa_gateway.trigger_request import TriggerRequest
 
 ROOT = Path(__file__).parents[2]

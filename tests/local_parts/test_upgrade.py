@@ -25,8 +25,8 @@ from local_stack.aws import LocalAws
 from local_stack.deploy import deploy
 from local_stack.ministack import REGION, MiniStack
 from local_stack.ports import free_port
-from mwaa_gateway.aws.task_tokens import Seal
-from mwaa_gateway.aws.watch_items import WatchItems
+from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
+from mwaa_gateway.aws.task_callbacks import Seal
 from mwaa_gateway.rules import parse_rule
 from polling import until
 from released import unpack_release

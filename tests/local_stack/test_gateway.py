@@ -27,7 +27,7 @@ from local_stack.mwaa import ControlClient, Faults
 from local_stack.stack import redeploy
 from local_stack.state import StackState
 from looking import SECRET, messages_in, number_of_runs, runs
-from mwaa_gateway.aws.shadow_records import ShadowRecords
+from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 from polling import until
 
 SHARE_OF_SLOTS = 3  # SlotsPerEnvironment's default

@@ -12,9 +12,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from mwaa_gateway import airflow_cli
-from mwaa_gateway.aws.trigger_messages import TriggerMessages
-from mwaa_gateway.dispatch import backoff_seconds
+from mwaa_gateway.airflow import cli as airflow_cli
+from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessages
+from mwaa_gateway.dispatch.dispatcher import backoff_seconds
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,

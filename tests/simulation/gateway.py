@@ -14,32 +14,32 @@ from typing import Any
 import requests
 
 import mwaa_gateway
-from mwaa_gateway.aws import web_server
-from mwaa_gateway.aws.brake_items import BrakeItems
-from mwaa_gateway.aws.catalog_item import CatalogItem
-from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
-from mwaa_gateway.aws.gate_items import GateItems
-from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.mwaa import CliTransport
-from mwaa_gateway.aws.mwaa_rest import Pace, RestTransport
-from mwaa_gateway.aws.queues import (
+from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
+from mwaa_gateway.aws.dynamodb.circuit_breakers import GateItems
+from mwaa_gateway.aws.dynamodb.dag_catalogs import CatalogItem
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.pauses import BrakeItems
+from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
+from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
+from mwaa_gateway.aws.mwaa import web_server
+from mwaa_gateway.aws.mwaa.cli import CliTransport
+from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
+from mwaa_gateway.aws.sqs.queues import (
     EventQueues,
     IngressDeadLetterQueue,
     TriggerDeadLetterQueue,
     TriggerQueues,
 )
-from mwaa_gateway.aws.rules_table import RulesTable
-from mwaa_gateway.aws.shadow_records import ShadowRecords
-from mwaa_gateway.aws.trigger_messages import TriggerMessages
-from mwaa_gateway.brake import Brake
-from mwaa_gateway.catalog import LiveCatalog
-from mwaa_gateway.dispatch import Dispatcher
+from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessages
+from mwaa_gateway.dispatch.circuit_breaker import Gates
+from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
+from mwaa_gateway.dispatch.dispatcher import Dispatcher
+from mwaa_gateway.dispatch.pauses import Brake
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.events import BelievedQueues
-from mwaa_gateway.gates import Gates
-from mwaa_gateway.live_rules import LiveRules
 from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
-from mwaa_gateway.routing import rule_partitions
+from mwaa_gateway.routing.live_rules import LiveRules
+from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 from mwaa_gateway.transports import CLI, REST, Transports
 from mwaa_gateway.wiring.dispatcher import DispatcherFunction

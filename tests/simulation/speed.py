@@ -11,8 +11,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.batch import base as powertools
 
-from mwaa_gateway import live_rules
-from mwaa_gateway.aws import ledger_items
+from mwaa_gateway.aws.dynamodb import ledger_items
+from mwaa_gateway.routing import live_rules
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["at_full_speed", "rules_read_once", "texts_read_once"]

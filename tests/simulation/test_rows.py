@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mwaa_gateway import observability
-from mwaa_gateway.aws import trigger_messages
+from mwaa_gateway.aws.sqs import trigger_messages
 from mwaa_gateway.outcomes import Reason
 from simulation.checker import Bounds
 from simulation.mwaa import CANARY

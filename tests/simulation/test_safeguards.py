@@ -19,30 +19,30 @@ class Safeguard:
 
 
 DERIVED_RUN_ID: Off = (
-    "airflow_cli",
+    "airflow.cli",
     "--run-id={run_id} --conf",
     "--run-id=manual__{__import__('uuid').uuid4().hex} --conf",
 )
-MICROSECONDS: Off = ("airflow_cli", 'f"dags trigger --no-replace-microseconds -o', 'f"dags trigger -o')
+MICROSECONDS: Off = ("airflow.cli", 'f"dags trigger --no-replace-microseconds -o', 'f"dags trigger -o')
 EVIDENCE_OF_OUR_RUN: Off = (
-    "airflow_cli",
+    "airflow.cli",
     'if text.endswith(f"for DAG {target.dag_id} with run id {target.run_id}"):',
     "if text:",
 )
 EVIDENCE_AT_ALL: Off = (
-    "airflow_cli",
+    "airflow.cli",
     'return OutcomeUnknown(Reason.UNCLEAR_ANSWER, "Airflow\'s answer names neither our run nor an error")',
     "return Triggered()",
 )
 
 FENCES: tuple[Off, ...] = (
     (
-        "aws.ledger_table",
+        "aws.dynamodb.ledger_table",
         '_STILL_MINE = "#state = :open AND attempt = :attempt"',
         '_STILL_MINE = "attribute_exists(#state)"',
     ),
     (
-        "aws.ledger_table",
+        "aws.dynamodb.ledger_table",
         '_MINE_TO_END = "(#state = :open OR #state = :held) AND attempt = :attempt"',
         '_MINE_TO_END = "attribute_exists(#state)"',
     ),
@@ -64,12 +64,12 @@ SAFEGUARDS = {
     "the first attempt's target is pinned": Safeguard(
         (
             (
-                "aws.ledger_table",
+                "aws.dynamodb.ledger_table",
                 "            return read_claim(new)\n        # Refused",
                 "            return __import__('dataclasses').replace(read_claim(new), request=request)\n        # Refused",
             ),
             (
-                "aws.ledger_table",
+                "aws.dynamodb.ledger_table",
                 "#state = :open AND environment = :environment AND claim_id <> :claim_id",
                 "#state = :open AND claim_id <> :claim_id",
             ),
@@ -78,14 +78,14 @@ SAFEGUARDS = {
         "doubled",
     ),
     "our own claim is recognised": Safeguard(
-        (("aws.ledger_table", 'if _text(old, "claim_id") == claim_id:', "if False:"),),
+        (("aws.dynamodb.ledger_table", 'if _text(old, "claim_id") == claim_id:', "if False:"),),
         days.lost_writes,
         "lost",
     ),
     "our own record is recognised": Safeguard(
         (
             (
-                "aws.ledger_table",
+                "aws.dynamodb.ledger_table",
                 'if int(old["attempt"]["N"]) == claim.attempt and old["state"]["S"] == state:',
                 "if False:",
             ),
@@ -110,7 +110,7 @@ SAFEGUARDS = {
     "an exception's own text is not told": Safeguard(
         (
             (
-                "aws.web_server",
+                "aws.mwaa.web_server",
                 'text = f"{type(error).__name__} while talking to the web server"',
                 'text = f"{error} while talking to the web server"',
             ),
@@ -119,14 +119,14 @@ SAFEGUARDS = {
         "a CLI token",
     ),
     "the gate of an environment": Safeguard(
-        (("gates", "if isinstance(at_environment, Wait):", "if False:"),),
+        (("dispatch.circuit_breaker", "if isinstance(at_environment, Wait):", "if False:"),),
         days.one_environment_away,
         "commands sent to a web server that was away",
     ),
     "one probe for each DAG that is missing": Safeguard(
         (
             (
-                "gates",
+                "dispatch.circuit_breaker",
                 "if (dag := self._dags.get(target.dag_id)) is None:\n            return Pass()",
                 "if True:\n            return Pass()",
             ),
@@ -137,7 +137,7 @@ SAFEGUARDS = {
     "a gate that cannot be told costs no outcome": Safeguard(
         (
             (
-                "dispatch",
+                "dispatch.dispatcher",
                 "return self.gates.report(target, outcome, self.now())\n        except Unavailable:",
                 "return self.gates.report(target, outcome, self.now())\n        except ZeroDivisionError:",
             ),
@@ -148,7 +148,7 @@ SAFEGUARDS = {
     "an attempt's end is worth waiting for": Safeguard(
         (
             (
-                "aws.ledger_table",
+                "aws.dynamodb.ledger_table",
                 "if self._monotonic() + PAUSE_SECONDS > last_try_at:",
                 "if True:",
             ),
@@ -162,7 +162,7 @@ SAFEGUARDS = {
     "what is done is never claimed again": Safeguard(
         (
             (
-                "aws.ledger_table",
+                "aws.dynamodb.ledger_table",
                 "(#state = :open AND environment = :environment AND claim_id <> :claim_id)",
                 "(environment = :environment AND claim_id <> :claim_id)",
             ),
@@ -171,24 +171,30 @@ SAFEGUARDS = {
         "doubled",
     ),
     "five attempts without an outcome": Safeguard(
-        (("dispatch", "if unanswered > CRASHES_UNTIL_DEAD:", "if False:"),),
+        (("dispatch.dispatcher", "if unanswered > CRASHES_UNTIL_DEAD:", "if False:"),),
         days.a_killer,
         "deliveries per request",
     ),
     "age counts from the first attempt": Safeguard(
-        (("limits", "age = claim.age(now)", "age = now - claim.request.requested_at"),),
+        (("dispatch.give_up", "age = claim.age(now)", "age = now - claim.request.requested_at"),),
         days.waiting_for_slots,
         "dead without need",
     ),
     "the dead-letter queue is told": Safeguard(
-        (("dispatch", "            self.dead_letters.ring(request, outcome, attempt)", "            pass"),),
+        (
+            (
+                "dispatch.dispatcher",
+                "            self.dead_letters.ring(request, outcome, attempt)",
+                "            pass",
+            ),
+        ),
         days.a_dag_that_never_comes,
         "not dead",
     ),
     "a refused token is renewed at once": Safeguard(
         (
             (
-                "aws.mwaa",
+                "aws.mwaa.cli",
                 "if isinstance(answer, Retryable) and answer.reason is Reason.TOKEN_REFUSED:",
                 "if False:",
             ),
@@ -197,10 +203,12 @@ SAFEGUARDS = {
         "deliveries per request",
     ),
     "conf is one shell word": Safeguard(
-        (("airflow_cli", '"\'", "\\\\u0027"', '"\'", "\'"'),), days.hostile_keys, "lost"
+        (("airflow.cli", '"\'", "\\\\u0027"', '"\'", "\'"'),), days.hostile_keys, "lost"
     ),
     "a batch's failed entries are sent again": Safeguard(
-        (("aws.queues", 'failed = answer.get("Failed", [])', "failed = []"),), days.refused_entries, "lost"
+        (("aws.sqs.queues", 'failed = answer.get("Failed", [])', "failed = []"),),
+        days.refused_entries,
+        "lost",
     ),
     "what could not be taken in is reported": Safeguard(
         (("queued_events", "refused)\n        raise", "refused)"),), days.no_rules_to_be_read, "lost"
@@ -219,7 +227,7 @@ SAFEGUARDS = {
     "a large conf is in the bucket before its request is sent": Safeguard(
         (
             (
-                "ingest",
+                "ingress.ingest",
                 "                claim_checks.put([check])  # before the request that names it\n",
                 "                queue.enqueue([request])\n                claim_checks.put([check])\n",
             ),
@@ -228,23 +236,23 @@ SAFEGUARDS = {
         "before its conf was in the bucket",
     ),
     "events that share a key are one": Safeguard(
-        (("resolve", "if rule.dedupe_key is not None:", "if False:"),), days.shared_keys, "doubled"
+        (("routing.resolve", "if rule.dedupe_key is not None:", "if False:"),), days.shared_keys, "doubled"
     ),
     "a key is one within its window only": Safeguard(
-        (("resolve", "if key.window_seconds is not None:", "if False:"),), days.shared_keys, "lost"
+        (("routing.resolve", "if key.window_seconds is not None:", "if False:"),), days.shared_keys, "lost"
     ),
     "over REST, a conflict is read by its cause": Safeguard(
-        (("airflow_rest", "case 409 if _names_our_run_id(answer, target):", "case 409:"),),
+        (("airflow.rest", "case 409 if _names_our_run_id(answer, target):", "case 409:"),),
         days.taken_dates_over_rest,
         "lost",
     ),
     "over REST, an error of the server is perhaps done": Safeguard(
-        (("airflow_rest", "case 400 | 422:", "case 400 | 422 | 500 | 502 | 503 | 504:"),),
+        (("airflow.rest", "case 400 | 422:", "case 400 | 422 | 500 | 502 | 503 | 504:"),),
         days.lost_answers_over_rest,
         "lost",
     ),
     "over REST, ten calls a second": Safeguard(
-        (("aws.mwaa_rest", "            self._sleep(self._next - now)", "            pass"),),
+        (("aws.mwaa.rest", "            self._sleep(self._next - now)", "            pass"),),
         days.a_second_over_rest,
         "deliveries per request",
     ),

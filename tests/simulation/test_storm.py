@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mwaa_gateway.aws.trigger_messages import REJOIN_EVERY_SECONDS
+from mwaa_gateway.aws.sqs.trigger_messages import REJOIN_EVERY_SECONDS
 from simulation.checker import Bounds
 from simulation.safeguards import Off, switch_off
 from simulation.scenario import ANY, Scenario
@@ -96,7 +96,7 @@ def test_a_storm_drains_as_fast_as_the_slots_allow_and_delays_no_other_rule(idle
     assert anew <= 1.1 * SLOTS * drained / REJOIN_EVERY_SECONDS
 
 
-NO_GROUP: Off = ("aws.queues", "        if self.group:\n", "        if False:\n")
+NO_GROUP: Off = ("aws.sqs.queues", "        if self.group:\n", "        if False:\n")
 NOT_REMEMBERED: Off = ("dispatcher", "if rejoined(function, message):", "if False:")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mwaa_gateway.task import AmbiguousIdentity
+from mwaa_gateway.step_functions.starter import AmbiguousIdentity
 from simulation.safeguards import Off, switch_off
 from simulation.scheduler import Process
 from simulation.step_functions import WaitingState
@@ -266,15 +266,15 @@ SENDS_TO_ITS_OWN_QUEUE: Off = (
 """,
 )
 
-NOT_KEPT: Off = ("watch", "recorded = self.store.decide(watch, ending)", "recorded = True")
-NOT_APART: Off = ("watch_failures", "        failure.tries += 1\n", "        raise\n")
+NOT_KEPT: Off = ("step_functions.watcher", "recorded = self.store.decide(watch, ending)", "recorded = True")
+NOT_APART: Off = ("step_functions.failures", "        failure.tries += 1\n", "        raise\n")
 CLOSES_WHATEVER_IS_THERE: Off = (
-    "aws.watch_items",
+    "aws.dynamodb.watch_items",
     'ConditionExpression="token_mark = :mark",',
     'ConditionExpression="attribute_exists(event)",',
 )
 TAKEN_FOR_ONE: Off = (
-    "aws.watch_items",
+    "aws.dynamodb.watch_items",
     'if "watched_in" in item and "ending" not in item and not call.is_retry:',
     "if False:",
 )

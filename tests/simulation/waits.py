@@ -6,14 +6,14 @@ from collections.abc import Set as AbstractSet
 from types import SimpleNamespace
 from typing import Any
 
-from mwaa_gateway.aws.queues import TriggerQueues, VisibilityTimeout, WatchQueues
-from mwaa_gateway.aws.rules_table import RulesTable
-from mwaa_gateway.aws.task_tokens import Seal, TaskCallbacks
-from mwaa_gateway.aws.watch_items import WatchItems
-from mwaa_gateway.live_rules import LiveRules
-from mwaa_gateway.run_states import Marking, NotToBeHad, ReturnValue, RunEnd, RunState, RunsUnknown
-from mwaa_gateway.task import TaskStarter
-from mwaa_gateway.watch import Watcher
+from mwaa_gateway.airflow.run_states import Marking, NotToBeHad, ReturnValue, RunEnd, RunState, RunsUnknown
+from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
+from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
+from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout, WatchQueues
+from mwaa_gateway.aws.task_callbacks import Seal, TaskCallbacks
+from mwaa_gateway.routing.live_rules import LiveRules
+from mwaa_gateway.step_functions.starter import TaskStarter
+from mwaa_gateway.step_functions.watcher import Watcher
 from mwaa_gateway.wiring.run_watcher import RunWatcherFunction
 from simulation.airflow import Airflow
 from simulation.dynamodb import Item, Key
@@ -138,7 +138,7 @@ class WatchTable:
 
 
 class Runs:
-    """Implements `mwaa_gateway.watch.Airflow` over the simulated one; `fails` says which runs fail, by their conf."""
+    """Implements `step_functions.watcher.Airflow` over the simulated one; `fails` says which runs fail, by their conf."""
 
     def __init__(self, world: World, airflow: Airflow) -> None:
         self._world, self._airflow = world, airflow

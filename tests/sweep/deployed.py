@@ -354,10 +354,10 @@ def _now() -> float:
 
 def _control_time(patch: pytest.MonkeyPatch, clock: Clock) -> None:
     """Have the functions, and botocore's pauses between tries, go by this clock."""
-    from mwaa_gateway.aws.ledger_table import LedgerTable  # noqa: PLC0415
-    from mwaa_gateway.aws.mwaa import CliTransport  # noqa: PLC0415
-    from mwaa_gateway.aws.mwaa_rest import Pace, RestTransport  # noqa: PLC0415
-    from mwaa_gateway.aws.rules_table import RulesTable  # noqa: PLC0415
+    from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable  # noqa: PLC0415
+    from mwaa_gateway.aws.dynamodb.rules_table import RulesTable  # noqa: PLC0415
+    from mwaa_gateway.aws.mwaa.cli import CliTransport  # noqa: PLC0415
+    from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport  # noqa: PLC0415
     from mwaa_gateway.observability import logger  # noqa: PLC0415
 
     fake = SimpleNamespace(time=clock.time, sleep=clock.sleep, monotonic=clock.time)

@@ -1,8 +1,8 @@
 """The ledger's table: its index of what has stopped is the one the code writes and reads, and costs nothing else."""
 
 from fakes.ledger_table import STOPPED_INDEX_ATTRIBUTES, create_ledger_table
-from mwaa_gateway.aws.ledger_items import STOPPED_INDEX
-from mwaa_gateway.aws.watch_items import WATCHES_INDEX
+from mwaa_gateway.aws.dynamodb.ledger_items import STOPPED_INDEX
+from mwaa_gateway.aws.dynamodb.watch_items import WATCHES_INDEX
 
 
 class Asked:

@@ -4,7 +4,7 @@ import pytest
 from ministack.core import iam_evaluator
 
 from gateway_cli.check.findings import Expected, needed_permissions
-from mwaa_gateway.aws.brake_items import BRAKE_PARTITION
+from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION
 from template.expansion import EVERYTHING, statements
 
 INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole", "QueuedEventsRole")

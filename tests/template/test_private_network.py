@@ -14,7 +14,7 @@ import botocore.loaders
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from mwaa_gateway.doctor import NEEDED_ENDPOINTS
+from mwaa_gateway.doctor.doctor import NEEDED_ENDPOINTS
 from template.expansion import EVERYTHING, ROOT
 from template.tools import run, tool
 

@@ -14,7 +14,7 @@ from gateway_cli.aws_errors import told_plainly
 from gateway_cli.namespaces.store import NamespacesStore
 from gateway_cli.output import Refused
 from gateway_cli.rules.store import RulesStore
-from mwaa_gateway.namespaces import Namespaces
+from mwaa_gateway.rules.allow_lists import Namespaces
 from mwaa_gateway.rules.fields import nearest
 from mwaa_gateway.transports import Transports
 

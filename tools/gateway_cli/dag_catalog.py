@@ -1,6 +1,6 @@
 """What the dispatchers' lists of DAGs say of those that rules name: warnings for `rules plan` and `rules validate`.
 
-A dispatcher lists its environment's DAGs every few minutes in which runs are started (`mwaa_gateway.catalog`), so a list is
+A dispatcher lists its environment's DAGs every few minutes in which runs are started (`dispatch.dag_catalog`), so a list is
 as old as the last run: each warning goes with its age, and decides nothing.
 """
 
@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 
 from gateway_cli.connection import Connection
 from gateway_cli.output import print_note
-from mwaa_gateway.aws.catalog_item import CatalogItem
-from mwaa_gateway.catalog import DagCatalog
+from mwaa_gateway.aws.dynamodb.dag_catalogs import CatalogItem
+from mwaa_gateway.dispatch.dag_catalog import DagCatalog
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import NotRunnable
 from mwaa_gateway.rules import Rule, Target

@@ -18,7 +18,7 @@ from gateway_cli.groups import Group
 from gateway_cli.held.requests import release_all
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.remainders import Remainder, remainders, waiting_states
-from mwaa_gateway.aws.brake_items import BRAKE_PARTITION, environment_sort
+from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION, environment_sort
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.transports import InvalidTransports, Transports
 

@@ -9,7 +9,7 @@ from gateway_cli.connection import Connection
 from gateway_cli.output import Refused, print_note
 from gateway_cli.rules.store import RulesStore
 from mwaa_gateway.rules.fields import nearest
-from mwaa_gateway.task import TASK_RULE_ID
+from mwaa_gateway.step_functions.starter import TASK_RULE_ID
 
 __all__ = ["refuse_unknown_environment", "refuse_unknown_names", "refuse_unknown_rule", "say_nothing_matches"]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mwaa_gateway.aws.ledger_items import DEAD_SHARDS, HELD_SHARDS, REMEMBERED_SECONDS, STOPPED_INDEX
+from mwaa_gateway.aws.dynamodb.ledger_items import DEAD_SHARDS, HELD_SHARDS, REMEMBERED_SECONDS, STOPPED_INDEX
 from mwaa_gateway.outcomes import Reason, Rejected
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from gateway_cli.aws_errors import told_plainly
 from gateway_cli.choice import Left, Summary
 from gateway_cli.output import Refused
-from mwaa_gateway.aws.queues import TriggerQueues
+from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.trigger_request import TriggerRequest
 

@@ -8,8 +8,8 @@ from gateway_cli.connection import Connection
 from gateway_cli.ledger_rows import LedgerRow, LedgerRows
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.store import read_document
-from mwaa_gateway.aws.watch_items import WATCHES_INDEX
-from mwaa_gateway.payloads import dig
+from mwaa_gateway.aws.dynamodb.watch_items import WATCHES_INDEX
+from mwaa_gateway.json_values import dig
 
 __all__ = ["Remainder", "remainders", "waiting_states"]
 

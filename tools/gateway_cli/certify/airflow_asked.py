@@ -8,25 +8,25 @@ from typing import Any, Final, Protocol
 
 from gateway_cli.certify.canary import MISSING_DAG_ID
 from gateway_cli.certify.judging import Exchange
-from mwaa_gateway.airflow_cli import (
+from mwaa_gateway.airflow.cli import (
     CommandOutput,
     look_up_command,
     read_look_up,
     read_trigger,
     trigger_command,
 )
-from mwaa_gateway.airflow_rest import (
+from mwaa_gateway.airflow.rest import (
     RestAnswer,
     RestCall,
     look_up_calls,
     trigger_call,
     wants_logical_date,
 )
-from mwaa_gateway.airflow_rest import read_look_up as read_rest_look_up
-from mwaa_gateway.airflow_rest import read_trigger as read_rest_trigger
-from mwaa_gateway.aws.mwaa import CliTransport
-from mwaa_gateway.aws.mwaa_rest import Pace, RestTransport
-from mwaa_gateway.aws.web_server import HttpAnswer, WebServer
+from mwaa_gateway.airflow.rest import read_look_up as read_rest_look_up
+from mwaa_gateway.airflow.rest import read_trigger as read_rest_trigger
+from mwaa_gateway.aws.mwaa.cli import CliTransport
+from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
+from mwaa_gateway.aws.mwaa.web_server import HttpAnswer, WebServer
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 

@@ -60,9 +60,9 @@ from gateway_cli.check.findings import Failed, judge_environment
 from gateway_cli.check.looking import Looking
 from gateway_cli.connection import Connection
 from gateway_cli.output import Refused
-from mwaa_gateway.airflow_rest import RestAnswer, RestCall
-from mwaa_gateway.aws.mwaa_web_session import ANSWER_SECONDS, WebSession
-from mwaa_gateway.aws.web_server import WebServer
+from mwaa_gateway.airflow.rest import RestAnswer, RestCall
+from mwaa_gateway.aws.mwaa.web_server import WebServer
+from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS, WebSession
 from mwaa_gateway.outcomes import OutcomeUnknown, Rejected, Retryable
 from mwaa_gateway.transports import CLI
 from mwaa_gateway.trigger_request import ResolvedTarget

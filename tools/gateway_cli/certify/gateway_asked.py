@@ -19,8 +19,8 @@ from gateway_cli.ledger_rows import LedgerRow, LedgerRows
 from gateway_cli.namespaces.store import StoredNamespace
 from gateway_cli.rules.store import RuleMissing
 from mwaa_gateway.events.event import identity_of
-from mwaa_gateway.namespaces import EVERY_NAMESPACE, Namespace
 from mwaa_gateway.rules import parse_rule
+from mwaa_gateway.rules.allow_lists import EVERY_NAMESPACE, Namespace
 
 __all__ = [
     "DETAIL_TYPE",

@@ -23,7 +23,7 @@ from gateway_cli.dlq.remedies import (
     UNKNOWN,
 )
 from gateway_cli.ledger_rows import LedgerKey
-from mwaa_gateway.ingest import DeadEventReason
+from mwaa_gateway.ingress.ingest import DeadEventReason
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 

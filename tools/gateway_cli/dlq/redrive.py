@@ -16,7 +16,7 @@ from gateway_cli.dlq.dead_letters import DeadLetters
 from gateway_cli.dlq.held_messages import HeldMessage
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.one_by_one import OneByOne, Unread
-from mwaa_gateway.aws.queues import TriggerQueues
+from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["purge", "redrive"]

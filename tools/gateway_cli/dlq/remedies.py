@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from mwaa_gateway.ingest import DeadEventReason
+from mwaa_gateway.ingress.ingest import DeadEventReason
 from mwaa_gateway.outcomes import Reason
 
 __all__ = [

@@ -13,7 +13,7 @@ from gateway_cli.filter_names import refuse_unknown_names, say_nothing_matches
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from gateway_cli.one_by_one import OneByOne, Unread
 from gateway_cli.output import Refused
-from mwaa_gateway.aws.queues import TriggerQueues
+from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.trigger_request import TriggerRequest

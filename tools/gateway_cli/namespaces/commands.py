@@ -18,8 +18,8 @@ from gateway_cli.rules.files import Mistake, read_documents
 from gateway_cli.rules.options import commit_of, commit_option, count, now
 from gateway_cli.rules.store import read_document
 from mwaa_gateway.errors import InvalidNamespace, InvalidRule
-from mwaa_gateway.namespaces import EVERY_NAMESPACE, Namespace, Namespaces
 from mwaa_gateway.rules import Rule, parse_rule
+from mwaa_gateway.rules.allow_lists import EVERY_NAMESPACE, Namespace, Namespaces
 
 __all__ = ["namespaces"]
 

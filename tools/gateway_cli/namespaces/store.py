@@ -1,4 +1,4 @@
-"""Allow-lists in the rules table, write side; `mwaa_gateway.aws.rules_table` describes the items.
+"""Allow-lists in the rules table, write side; `mwaa_gateway.aws.dynamodb.rules_table` describes the items.
 
 Every version is kept for good under a key of its own, written by the transaction that makes it, a deletion too: the count
 goes on where a list of the same name comes back later.
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
-from mwaa_gateway.aws.rules_table import HEAD_SORT, NAMESPACE_PREFIX, RulesTable
+from mwaa_gateway.aws.dynamodb.rules_table import HEAD_SORT, NAMESPACE_PREFIX, RulesTable
 from mwaa_gateway.errors import GatewayError
-from mwaa_gateway.live_rules import NAMESPACES_PARTITION
-from mwaa_gateway.namespaces import Namespace, Namespaces
+from mwaa_gateway.routing.live_rules import NAMESPACES_PARTITION
+from mwaa_gateway.rules.allow_lists import Namespace, Namespaces
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -11,12 +11,12 @@ from gateway_cli.choice import Left, Summary
 from gateway_cli.connection import Connection
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from gateway_cli.one_by_one import OneByOne
-from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
-from mwaa_gateway.aws.queues import TriggerQueues
-from mwaa_gateway.conf import ORIGIN_KEY
+from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
+from mwaa_gateway.aws.sqs.queues import TriggerQueues
+from mwaa_gateway.conf.build import ORIGIN_KEY
 from mwaa_gateway.events import Event
-from mwaa_gateway.payloads import dig
-from mwaa_gateway.resolve import Refused, Resolved, resolve
+from mwaa_gateway.json_values import dig
+from mwaa_gateway.routing.resolve import Refused, Resolved, resolve
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
 

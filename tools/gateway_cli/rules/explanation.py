@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mwaa_gateway.flat_event import Wanted
-from mwaa_gateway.patterns import Pattern, compile_pattern
+from mwaa_gateway.patterns.flat_event import Wanted
+from mwaa_gateway.patterns.pattern import Pattern, compile_pattern
 
 __all__ = ["Explanation", "FieldVerdict", "explain"]
 

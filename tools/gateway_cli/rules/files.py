@@ -19,8 +19,8 @@ from gateway_cli.rules.never_matches import never_matches
 from gateway_cli.rules.store import document_text
 from gateway_cli.rules.variables import UNRESOLVED, Variables
 from mwaa_gateway.errors import GatewayError, InvalidRule
-from mwaa_gateway.namespaces import Namespaces
 from mwaa_gateway.rules import Rule, parse_rule
+from mwaa_gateway.rules.allow_lists import Namespaces
 
 __all__ = [
     "CheckedRule",

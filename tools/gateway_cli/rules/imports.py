@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.events import Event, from_s3_notification
 from mwaa_gateway.events.s3 import DETAIL_TYPES
-from mwaa_gateway.patterns import FieldMatcher, compile_pattern
+from mwaa_gateway.patterns.pattern import FieldMatcher, compile_pattern
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.fields import duration
 

@@ -1,6 +1,6 @@
 """The items of the rules table, and the one transaction that a change of a rule is.
 
-`mwaa_gateway.aws.rules_table` describes the items. A rule's version rises by one with every change of its
+`mwaa_gateway.aws.dynamodb.rules_table` describes the items. A rule's version rises by one with every change of its
 document or state, and never starts again: a deleted rule leaves its item behind (state DELETED, no document,
 no partitions). A rule that is applied again later continues the count, so "version 3" in a run's conf means
 one document for ever. A counter of its own would cost a second condition and a second item in every
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mwaa_gateway.aws.brake_items import BRAKE_PARTITION, rule_sort
-from mwaa_gateway.aws.rules_table import COPY_PREFIX, HEAD_SORT, RULES_PARTITION
+from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION, rule_sort
+from mwaa_gateway.aws.dynamodb.rules_table import COPY_PREFIX, HEAD_SORT, RULES_PARTITION
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef

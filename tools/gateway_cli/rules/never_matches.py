@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mwaa_gateway.errors import Problem
 from mwaa_gateway.events.s3 import DETAIL_TYPES
-from mwaa_gateway.patterns import Pattern
+from mwaa_gateway.patterns.pattern import Pattern
 from mwaa_gateway.rules.fields import nearest
 
 __all__ = ["never_matches"]

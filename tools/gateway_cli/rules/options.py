@@ -11,8 +11,8 @@ import click
 from gateway_cli.output import print_note
 from gateway_cli.rules.files import Mistake
 from mwaa_gateway.errors import InvalidRule
-from mwaa_gateway.namespaces import Namespaces
 from mwaa_gateway.rules import Rule
+from mwaa_gateway.rules.allow_lists import Namespaces
 
 __all__ = [
     "by_option",

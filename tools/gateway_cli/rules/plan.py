@@ -18,9 +18,9 @@ from gateway_cli.rules.files import CheckedRule
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.store import Applied, RuleChanged, RulesStore, kept_state, read_document
 from mwaa_gateway.errors import InvalidRule
-from mwaa_gateway.namespaces import Namespaces
-from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.rules import parse_rule
+from mwaa_gateway.rules.allow_lists import Namespaces
+from mwaa_gateway.rules.partitions import rule_partitions
 
 __all__ = ["Plan", "PlannedChange", "apply_plan", "make_plan", "read_plan", "write_plan"]
 

@@ -14,8 +14,8 @@ from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.plan import Plan, PlannedChange
 from gateway_cli.rules.trial import Result, Trial
 from mwaa_gateway.errors import MalformedEvent
-from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.rules import Rule
+from mwaa_gateway.rules.partitions import rule_partitions
 
 __all__ = [
     "print_case",

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from mwaa_gateway.patterns import Pattern
+from mwaa_gateway.patterns.pattern import Pattern
 
 __all__ = ["sample_events"]
 

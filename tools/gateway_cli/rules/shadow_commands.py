@@ -13,7 +13,7 @@ from gateway_cli.output import output_option, print_json, print_note, print_tabl
 from gateway_cli.rules.options import count, rule_id_argument
 from gateway_cli.rules.rendering import shown
 from gateway_cli.rules.shadow_report import Compared, Verdict, compare
-from mwaa_gateway.aws.shadow_records import ShadowRecords
+from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 
 __all__ = ["shadow_report"]
 

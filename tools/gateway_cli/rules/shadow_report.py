@@ -11,8 +11,8 @@ from typing import Any
 
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.rules.changes import FieldChange, field_changes
-from mwaa_gateway.conf import ORIGIN_KEY
-from mwaa_gateway.shadow import ShadowRecord
+from mwaa_gateway.conf.build import ORIGIN_KEY
+from mwaa_gateway.ingress.shadow import ShadowRecord
 
 __all__ = ["Compared", "Verdict", "compare"]
 

@@ -17,11 +17,11 @@ from gateway_cli.rules.items import (
     rule_key,
     version_key,
 )
-from mwaa_gateway.aws.rules_table import RULES_PARTITION
+from mwaa_gateway.aws.dynamodb.rules_table import RULES_PARTITION
 from mwaa_gateway.errors import GatewayError, InvalidRule
-from mwaa_gateway.routing import rule_partitions
 from mwaa_gateway.rules import Rule, State
 from mwaa_gateway.rules.fields import nearest
+from mwaa_gateway.rules.partitions import rule_partitions
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

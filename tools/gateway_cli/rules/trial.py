@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 from gateway_cli.rules.event_files import NamedEvent
 from gateway_cli.rules.store import document_text
-from mwaa_gateway.claim_checks import ClaimCheck
-from mwaa_gateway.conf import ORIGIN_KEY
+from mwaa_gateway.conf.build import ORIGIN_KEY
+from mwaa_gateway.conf.claim_check import ClaimCheck
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import Event
-from mwaa_gateway.ingest import DeadEvent, IngressReport, ingest
-from mwaa_gateway.live_rules import LiveRules, StoredRule
-from mwaa_gateway.routing import rule_partitions
+from mwaa_gateway.ingress.ingest import DeadEvent, IngressReport, ingest
+from mwaa_gateway.ingress.shadow import ShadowRecord
+from mwaa_gateway.routing.live_rules import LiveRules, StoredRule
 from mwaa_gateway.rules import Rule
-from mwaa_gateway.shadow import ShadowRecord
+from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["Result", "RulesInMemory", "Trial", "try_events"]
@@ -62,7 +62,7 @@ class Trial:
 
 
 class RulesInMemory:
-    """Rules as the table would hold them; implements `mwaa_gateway.live_rules.RuleSource`."""
+    """Rules as the table would hold them; implements `mwaa_gateway.routing.live_rules.RuleSource`."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._copies: dict[str, list[StoredRule]] = {}

@@ -13,7 +13,7 @@ What became of a trigger request is not an exception but an outcome: see `mwaa_g
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 __all__ = [
     "ConfError",
@@ -25,6 +25,7 @@ __all__ = [
     "MalformedEvent",
     "Problem",
     "Unavailable",
+    "kind_of",
 ]
 
 
@@ -91,3 +92,18 @@ class InvalidNamespace(GatewayError):
         self.name = name
         self.problems = problems
         super().__init__(f"the allow-list of namespace {name!r} is invalid: " + "; ".join(map(str, problems)))
+
+
+_KINDS: Final = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def kind_of(value: object) -> str:
+    """Name the kind of a JSON value, as a person would."""
+    return "missing" if value is None else _KINDS.get(type(value), type(value).__name__)

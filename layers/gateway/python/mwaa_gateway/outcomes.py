@@ -60,7 +60,7 @@ class Reason(StrEnum):
 
 
 class NotRunnable(StrEnum):
-    """Why a run that Airflow has accepted stays queued: see `mwaa_gateway.catalog`."""
+    """Why a run that Airflow has accepted stays queued: see `mwaa_gateway.dispatch.dag_catalog`."""
 
     PAUSED = "paused"
     STALE = "stale"

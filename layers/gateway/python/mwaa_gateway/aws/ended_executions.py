@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
-from mwaa_gateway.aws.calls import unavailable_unless_answered
+from mwaa_gateway.aws.errors import unavailable_unless_answered
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -15,7 +15,7 @@ _INDEX: Final = "watches"  # partition watched_in: `WatchItems` writes it
 
 
 class WatchesIndex:
-    """Implements `mwaa_gateway.ended_executions.OpenWatches`: the index has open watches alone."""
+    """Implements `mwaa_gateway.step_functions.ended_executions.OpenWatches`: the index has open watches alone."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -39,7 +39,7 @@ class WatchesIndex:
 
 
 class ForwardingQueues:
-    """Implements `mwaa_gateway.ended_executions.WatchQueues`; `url` holds `{environment}`."""
+    """Implements `mwaa_gateway.step_functions.ended_executions.WatchQueues`; `url` holds `{environment}`."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import certifi
 
-from mwaa_gateway.doctor import Seen
+from mwaa_gateway.doctor.doctor import Seen
 
 __all__ = ["SubnetNetwork"]
 
@@ -21,7 +21,7 @@ LONGEST_SECONDS: Final = 10.0  # a resolver that does not answer knows no time-o
 
 
 class SubnetNetwork:
-    """Implements `mwaa_gateway.doctor.Network`. Sends nothing: a connection and a TLS handshake are closed again."""
+    """Implements `mwaa_gateway.doctor.doctor.Network`. Sends nothing: a connection and a TLS handshake are closed again."""
 
     def __init__(
         self, *, connect_seconds: float = CONNECT_SECONDS, longest_seconds: float = LONGEST_SECONDS

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from mwaa_gateway.errors import MalformedEvent
-from mwaa_gateway.payloads import kind_of, object_in
+from mwaa_gateway.errors import MalformedEvent, kind_of
+from mwaa_gateway.json_values import object_in
 
 __all__ = ["Event", "derived_id", "each_record", "identity_of"]
 

@@ -31,7 +31,7 @@ from mwaa_gateway.events.sns import (
     is_sns_envelope,
     is_sns_notification,
 )
-from mwaa_gateway.payloads import json_or_text, object_in
+from mwaa_gateway.json_values import json_or_text, object_in
 
 __all__ = ["BelievedQueues", "QueuedEvents", "from_queue"]
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events.event import Event, derived_id, each_record, identity_of
-from mwaa_gateway.payloads import dig, object_of, refuse_beyond_limits, text_of
+from mwaa_gateway.json_values import dig, object_of, refuse_beyond_limits, text_of
 
 __all__ = ["DETAIL_TYPES", "from_s3_notification", "is_s3_notification", "s3_identity"]
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from mwaa_gateway.dispatch import Dispatched
+from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.observability import logger, metrics, publish
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
 

@@ -1,7 +1,7 @@
 """What ended_executions reports."""
 
-from mwaa_gateway.ended_executions import Forwarded
 from mwaa_gateway.observability import logger, publish
+from mwaa_gateway.step_functions.ended_executions import Forwarded
 
 __all__ = ["report_forwarded"]
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.ingest import DeadEventReason, IngressReport
+from mwaa_gateway.ingress.ingest import DeadEventReason, IngressReport
+from mwaa_gateway.json_values import dig
 from mwaa_gateway.observability import logger, publish
-from mwaa_gateway.payloads import dig
 
 __all__ = ["report_given_back", "report_ingress"]
 

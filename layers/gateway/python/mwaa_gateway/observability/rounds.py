@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from mwaa_gateway.observability import logger, metrics, publish
-from mwaa_gateway.watch_failures import GIVEN_UP_SECONDS
-from mwaa_gateway.watch_notices import Notices
-from mwaa_gateway.watch_round import Round, Stopped
-from mwaa_gateway.watches import Watch
+from mwaa_gateway.step_functions.failures import GIVEN_UP_SECONDS
+from mwaa_gateway.step_functions.notices import Notices
+from mwaa_gateway.step_functions.round import Round, Stopped
+from mwaa_gateway.step_functions.watches import Watch
 
 __all__ = ["report_round", "report_unreadable"]
 

@@ -4,16 +4,16 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, Literal
 
-from mwaa_gateway.captures import validate_captures
+from mwaa_gateway.conf.captures import validate_captures
+from mwaa_gateway.conf.text_template import TextTemplate, parse_text_template
 from mwaa_gateway.errors import InvalidPattern, InvalidRule
-from mwaa_gateway.patterns import FieldMatcher, Pattern, compile_pattern
-from mwaa_gateway.payloads import dig
+from mwaa_gateway.json_values import dig
+from mwaa_gateway.patterns.pattern import FieldMatcher, Pattern, compile_pattern
 from mwaa_gateway.rules.fields import Reading, seconds_of
 from mwaa_gateway.rules.pattern_hints import with_hint
 from mwaa_gateway.rules.rule import DedupeKey, Rule, State
 from mwaa_gateway.rules.s3_uris import pattern_of_uploads
 from mwaa_gateway.rules.targets import read_targets
-from mwaa_gateway.text_templates import TextTemplate, parse_text_template
 
 __all__ = ["OWN_SOURCE", "RULE_FORMAT", "is_own_event", "parse_rule"]
 

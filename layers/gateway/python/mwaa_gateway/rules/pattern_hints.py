@@ -3,7 +3,7 @@
 from typing import Final
 
 from mwaa_gateway.errors import Problem
-from mwaa_gateway.pattern_operators import OPERATORS
+from mwaa_gateway.patterns.operators import OPERATORS
 from mwaa_gateway.rules.fields import nearest
 
 __all__ = ["HINTS", "with_hint"]

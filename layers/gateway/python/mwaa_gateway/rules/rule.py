@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mwaa_gateway.airflow_ids import DAG_ID
-from mwaa_gateway.captures import Capture
-from mwaa_gateway.input_transformer import InputTransformer
-from mwaa_gateway.patterns import Pattern
+from mwaa_gateway.airflow.ids import DAG_ID
+from mwaa_gateway.conf.captures import Capture
+from mwaa_gateway.conf.input_transformer import InputTransformer
+from mwaa_gateway.conf.text_template import TextTemplate
+from mwaa_gateway.patterns.matchers import Wildcard
+from mwaa_gateway.patterns.pattern import Pattern
 from mwaa_gateway.rules.fields import duration
-from mwaa_gateway.text_templates import TextTemplate
-from mwaa_gateway.value_patterns import Wildcard
 
 __all__ = ["DedupeKey", "LargeConf", "Rule", "State", "Target", "WhenPaused"]
 

@@ -4,11 +4,11 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, TypeGuard
 
-from mwaa_gateway.airflow_ids import DAG_ID, DAG_ID_WORDS, LONGEST_REST_DAG_ID
-from mwaa_gateway.input_transformer import InputTransformer, validate_transformer
+from mwaa_gateway.airflow.ids import DAG_ID, DAG_ID_WORDS, LONGEST_REST_DAG_ID
+from mwaa_gateway.conf.input_transformer import InputTransformer, validate_transformer
+from mwaa_gateway.conf.text_template import TextTemplate, parse_text_template
 from mwaa_gateway.rules.fields import Reading, nearest
 from mwaa_gateway.rules.rule import LargeConf, Target, WhenPaused
-from mwaa_gateway.text_templates import TextTemplate, parse_text_template
 
 __all__ = ["read_targets"]
 

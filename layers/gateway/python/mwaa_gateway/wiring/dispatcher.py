@@ -8,17 +8,17 @@ from functools import cache
 
 import boto3
 
-from mwaa_gateway.aws.brake_items import BrakeItems
-from mwaa_gateway.aws.catalog_item import CatalogItem
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
-from mwaa_gateway.aws.gate_items import GateItems
-from mwaa_gateway.aws.ledger_table import LedgerTable
-from mwaa_gateway.aws.queues import TriggerDeadLetterQueue
-from mwaa_gateway.aws.trigger_messages import TriggerMessages
-from mwaa_gateway.brake import Brake
-from mwaa_gateway.catalog import LiveCatalog
-from mwaa_gateway.dispatch import Dispatcher
-from mwaa_gateway.gates import Gates
+from mwaa_gateway.aws.dynamodb.circuit_breakers import GateItems
+from mwaa_gateway.aws.dynamodb.dag_catalogs import CatalogItem
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.pauses import BrakeItems
+from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
+from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessages
+from mwaa_gateway.dispatch.circuit_breaker import Gates
+from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
+from mwaa_gateway.dispatch.dispatcher import Dispatcher
+from mwaa_gateway.dispatch.pauses import Brake
 from mwaa_gateway.observability.dispatch import report_not_listed, report_pauses_not_read
 from mwaa_gateway.settings import DispatcherSettings
 from mwaa_gateway.wiring.transport import airflow_of

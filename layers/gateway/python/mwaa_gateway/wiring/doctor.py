@@ -9,10 +9,10 @@ from typing import Any
 
 import boto3
 
-from mwaa_gateway.aws.airflow_asked import AskedOverCli, AskedOverRest
-from mwaa_gateway.aws.mwaa_rest import RestTransport
+from mwaa_gateway.aws.mwaa.dag_listing import AskedOverCli, AskedOverRest
+from mwaa_gateway.aws.mwaa.rest import RestTransport
 from mwaa_gateway.aws.network import SubnetNetwork
-from mwaa_gateway.doctor import FORMAT, NEEDED_ENDPOINTS, Doctor, Endpoint, NeededEndpoint
+from mwaa_gateway.doctor.doctor import FORMAT, NEEDED_ENDPOINTS, Doctor, Endpoint, NeededEndpoint
 from mwaa_gateway.settings import DoctorSettings, InvalidSetting
 from mwaa_gateway.wiring.transport import airflow_of
 

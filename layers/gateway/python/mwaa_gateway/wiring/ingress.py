@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from mwaa_gateway.aws.claim_checks import ClaimCheckBucket
+from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
-from mwaa_gateway.aws.queues import EventQueues, IngressDeadLetterQueue, TriggerQueues
-from mwaa_gateway.aws.rules_table import RulesTable
-from mwaa_gateway.aws.shadow_records import ShadowRecords
+from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
+from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
+from mwaa_gateway.aws.sqs.queues import EventQueues, IngressDeadLetterQueue, TriggerQueues
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import BelievedQueues, Event
-from mwaa_gateway.ingest import IngressReport, ingest
-from mwaa_gateway.live_rules import LiveRules
+from mwaa_gateway.ingress.ingest import IngressReport, ingest
+from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.settings import IngressSettings, QueuedEventsSettings
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from functools import cache
 import boto3
 
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
-from mwaa_gateway.aws.queues import VisibilityTimeout
-from mwaa_gateway.aws.task_tokens import TaskCallbacks
+from mwaa_gateway.aws.sqs.queues import VisibilityTimeout
+from mwaa_gateway.aws.task_callbacks import TaskCallbacks
 from mwaa_gateway.settings import RunWatcherSettings
-from mwaa_gateway.watch import Watcher
+from mwaa_gateway.step_functions.watcher import Watcher
 from mwaa_gateway.wiring.transport import runs_of
 from mwaa_gateway.wiring.watches import watches
 

@@ -7,9 +7,9 @@ from functools import cache
 import boto3
 
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
-from mwaa_gateway.aws.queues import WatchQueues
+from mwaa_gateway.aws.sqs.queues import WatchQueues
 from mwaa_gateway.settings import TaskSettings
-from mwaa_gateway.task import TaskStarter
+from mwaa_gateway.step_functions.starter import TaskStarter
 from mwaa_gateway.wiring.ingress import build_ingress
 from mwaa_gateway.wiring.watches import watches
 

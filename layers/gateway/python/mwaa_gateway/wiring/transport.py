@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 import boto3
 
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
-from mwaa_gateway.aws.mwaa_rest import REST_CLIENT_CONFIG, Pace, RestTransport
-from mwaa_gateway.aws.mwaa_rest_runs import RestRuns
+from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.aws.mwaa.rest_runs import RestRuns
 from mwaa_gateway.settings import AirflowSettings, RunWatcherSettings
 from mwaa_gateway.transports import REST
 
 if TYPE_CHECKING:
-    from mwaa_gateway.aws.mwaa import CliTransport
-    from mwaa_gateway.aws.mwaa_cli_runs import CliRuns
-    from mwaa_gateway.aws.mwaa_web_session import WebSession
-    from mwaa_gateway.aws.web_server import WebServer
+    from mwaa_gateway.aws.mwaa.cli import CliTransport
+    from mwaa_gateway.aws.mwaa.cli_runs import CliRuns
+    from mwaa_gateway.aws.mwaa.web_server import WebServer
+    from mwaa_gateway.aws.mwaa.web_session import WebSession
 
 __all__ = ["airflow_of", "runs_of"]
 
@@ -29,7 +29,7 @@ def airflow_of(settings: AirflowSettings) -> "CliTransport | RestTransport":
             Pace(settings.slots_per_environment),
         )
     # requests costs some 90 ms of cold start, and only what talks to the web server itself needs it.
-    from mwaa_gateway.aws.mwaa import CliTransport  # noqa: PLC0415
+    from mwaa_gateway.aws.mwaa.cli import CliTransport  # noqa: PLC0415
 
     mwaa = boto3.client("mwaa", config=CLIENT_CONFIG)
     return CliTransport(mwaa, settings.mwaa_environment_name, _web_server(settings))
@@ -40,7 +40,7 @@ def runs_of(settings: RunWatcherSettings) -> "CliRuns | RestRuns":
     transport, session = airflow_of(settings), _web_session(settings)
     if isinstance(transport, RestTransport):
         return RestRuns(transport, session)
-    from mwaa_gateway.aws.mwaa_cli_runs import CliRuns  # noqa: PLC0415  as above
+    from mwaa_gateway.aws.mwaa.cli_runs import CliRuns  # noqa: PLC0415  as above
 
     return CliRuns(transport, session)
 
@@ -49,7 +49,7 @@ def _web_session(settings: RunWatcherSettings) -> "WebSession | None":
     """Build what asks Airflow what neither transport can, where that is switched on."""
     if not settings.web_login_role:
         return None
-    from mwaa_gateway.aws.mwaa_web_session import ANSWER_SECONDS, WebSession  # noqa: PLC0415  as above
+    from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS, WebSession  # noqa: PLC0415  as above
 
     # One try for a token: what comes to nothing is tried in a later round.
     mwaa = boto3.client("mwaa", config=REST_CLIENT_CONFIG)
@@ -58,7 +58,7 @@ def _web_session(settings: RunWatcherSettings) -> "WebSession | None":
 
 
 def _web_server(settings: AirflowSettings) -> "WebServer":
-    from mwaa_gateway.aws.web_server import WebServer  # noqa: PLC0415  as above
+    from mwaa_gateway.aws.mwaa.web_server import WebServer  # noqa: PLC0415  as above
 
     return WebServer(
         host=settings.web_server_host,

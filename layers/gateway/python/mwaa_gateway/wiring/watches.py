@@ -5,8 +5,8 @@ import time
 import boto3
 
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
-from mwaa_gateway.aws.task_tokens import Seal
-from mwaa_gateway.aws.watch_items import WatchItems
+from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
+from mwaa_gateway.aws.task_callbacks import Seal
 
 __all__ = ["watches"]
 

@@ -1,0 +1,10 @@
+"""What the gateway sends to Airflow, and how it reads the answers: ids, commands, calls, DAG lists, run states.
+
+May import the root only. `cli` and `rest` are codecs without I/O, one for each transport; `aws.mwaa` sends what they write.
+A function loads one codec, so import `cli`, `cli_runs`, `rest` and `rest_runs` by name.
+"""
+
+from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.airflow.ids import DAG_ID, DAG_ID_WORDS, InvalidId
+
+__all__ = ["DAG_ID", "DAG_ID_WORDS", "InvalidId", "ListedDag", "NotListed"]

@@ -1,0 +1,341 @@
+"""Airflow's REST API as MWAA's InvokeRestApi takes it: the only calls we make, and what their answers mean.
+
+The same calls serve Airflow 2 (`/api/v1`) and 3 (`/api/v2`): InvokeRestApi puts the version before the path, which may have
+64 characters. The one difference is the key `logical_date`, which Airflow 3 insists on and Airflow 2 refuses as null: each
+says so, without having started anything, and the caller sends the other form then.
+
+    start      POST /dags/<dag_id>/dagRuns                          fits while a dag_id has at most 50 characters
+    list       GET  /dags?limit=100&offset=…                        what is paused or stale, a hundred at a time
+    explain    GET  /importErrors?limit=100&order_by=-timestamp     which DAG files do not import, the newest error first
+    look up    POST /dags/~/dagRuns/~/taskInstances/list            a run's tasks are made together with the run
+               GET  /dags/<dag_id>/dagRuns?run_id_pattern=…         for a DAG without tasks; Airflow 3.1 and later
+
+What no look-up finds, a run of a DAG without tasks on Airflow 2 or 3.0, is found by starting it again: these answer that
+the run_id is taken. `GET /dags/<dag_id>/dagRuns/<run_id>` would be the obvious look-up, and hardly ever fits: our run_ids
+alone are nearly as long.
+"""
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.airflow.ids import LONGEST_REST_DAG_ID, InvalidId, checked_ids, rejected_id
+from mwaa_gateway.airflow.import_errors import BrokenFile, BrokenFiles
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Outcome,
+    OutcomeUnknown,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+__all__ = [
+    "RestAnswer",
+    "RestCall",
+    "import_errors_call",
+    "list_call",
+    "look_up_calls",
+    "read_import_errors",
+    "read_list",
+    "read_look_up",
+    "read_trigger",
+    "trigger_call",
+    "wants_exclude_stale",
+    "wants_logical_date",
+]
+
+DAGS_PER_PAGE = 100  # Airflow's own maximum, unless its [api] maximum_page_limit is lower
+_LONGEST_TEXT = 500  # characters of Airflow's own words that a reason carries on
+_TAGS_AND_SPACES = re.compile(r"(?:<[^<>]*>|\s)+")
+
+
+@dataclass(frozen=True, slots=True)
+class RestCall:
+    """One call of Airflow's REST API; `path` without the `/api/v2` before it."""
+
+    method: str
+    path: str
+    query: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RestAnswer:
+    """What Airflow answered: its own HTTP status (None: MWAA did not say), and its body, mostly JSON."""
+
+    status: int | None
+    document: Any = field(repr=False)
+
+    def detail(self) -> str:
+        """Airflow's own words: the problem's detail on Airflow 2, FastAPI's on 3, the text of a page.
+
+        A validation error of Airflow 3 quotes what it was sent, and with it the event: only where and why is told.
+        """
+        document = self.document
+        if isinstance(document, Mapping):
+            # Airflow 2 has some of its 404 say what they are about in the title alone.
+            document = document.get("detail") or document.get("message") or document.get("title")
+        match document:
+            case str(text):
+                return html.unescape(_TAGS_AND_SPACES.sub(" ", text)).strip()
+            case {"reason": reason, **more}:
+                return f"{reason}: {more.get('orig_error', '')}"
+            case [*problems]:
+                return "; ".join(
+                    f"{'.'.join(map(str, problem.get('loc', ())))}: {problem.get('msg', '')}"
+                    for problem in problems
+                    if isinstance(problem, Mapping)
+                )
+            case _:
+                return "no explanation"
+
+    def said(self) -> str:
+        """The same, cut, and with the status, for a reason."""
+        status = "something without a status" if self.status is None else f"HTTP {self.status}"
+        return f"Airflow said {status}: {self.detail()}"[:_LONGEST_TEXT]
+
+    def rows(self, name: str) -> list[Mapping[str, Any]] | None:
+        """Return the list `name` of a successful answer; None when it is anything else."""
+        rows = self.document.get(name) if isinstance(self.document, Mapping) else None
+        if self.status != 200 or not isinstance(rows, list):  # noqa: PLR2004  HTTP's OK
+            return None
+        return rows if all(isinstance(row, Mapping) for row in rows) else None
+
+    def problem_locations(self) -> set[tuple[str, str]]:
+        """Return (type, field) of each problem in a validation error of Airflow 3."""
+        detail = self.document.get("detail") if isinstance(self.document, Mapping) else None
+        return {
+            (str(problem.get("type")), str(problem["loc"][1]))
+            for problem in (detail if isinstance(detail, list) else ())
+            if isinstance(problem, Mapping)
+            and isinstance(problem.get("loc"), list)
+            and len(problem["loc"]) > 1
+        }
+
+
+def trigger_call(target: ResolvedTarget, *, logical_date: bool) -> RestCall | Rejected:
+    """Write the call that starts a run; `Rejected` when it cannot be made at all.
+
+    `logical_date`: whether to send it, as null, never as a date: two runs of one DAG may not share a date, and of
+    what Airflow 3 answers then it cannot be told whether the date or the run_id was taken.
+    """
+    path = _runs_path(target)
+    if isinstance(path, Rejected):
+        return path
+    try:
+        checked_ids(target.dag_id, target.run_id)
+    except InvalidId as error:
+        return rejected_id(error)
+    try:
+        json.dumps(target.conf, allow_nan=False)
+    except ValueError as error:
+        return Rejected(Reason.CONF_REFUSED, f"the conf cannot be sent as JSON: {error}")
+    body = {"dag_run_id": target.run_id, "conf": target.conf}
+    return RestCall("POST", path, body=body | ({"logical_date": None} if logical_date else {}))
+
+
+def look_up_calls(target: ResolvedTarget) -> tuple[RestCall, ...]:
+    """Write the calls that find a run by its run_id, to be made until one of them finds it.
+
+    The filter of the second is a pattern (`_` stands for any character), so what it finds is compared again.
+    """
+    run = {"dag_ids": [target.dag_id], "dag_run_ids": [target.run_id], "page_limit": 1}
+    by_its_tasks = RestCall("POST", "/dags/~/dagRuns/~/taskInstances/list", body=run)
+    path = _runs_path(target)
+    if isinstance(path, Rejected):
+        return (by_its_tasks,)
+    newest_first = {"run_id_pattern": target.run_id, "order_by": "-id", "limit": 10}
+    return by_its_tasks, RestCall("GET", path, query=newest_first)
+
+
+def list_call(offset: int, *, exclude_stale: bool) -> RestCall:
+    """Write the call for one page of DAGs, stale ones too.
+
+    `exclude_stale`: whether to say so in Airflow 3's words; Airflow 2 refuses them, and 3 passes over those of 2.
+    """
+    everything = {"exclude_stale": False} if exclude_stale else {"only_active": False}
+    return RestCall(
+        "GET", "/dags", query={"limit": DAGS_PER_PAGE, "offset": offset, "order_by": "dag_id", **everything}
+    )
+
+
+def wants_exclude_stale(answer: RestAnswer) -> bool | None:
+    """Say in which words the list should have been asked for; None when they were right, or were not the matter."""
+    rows = answer.rows("dags")
+    if rows:
+        return "is_stale" in rows[0]
+    return False if answer.status == 400 and "exclude_stale" in answer.detail() else None  # noqa: PLR2004
+
+
+def read_list(answer: RestAnswer) -> tuple[tuple[ListedDag, ...], int] | NotListed:
+    """Say what one page holds: (its DAGs, how many there are in all)."""
+    rows = answer.rows("dags")
+    total = answer.document.get("total_entries") if rows is not None else None
+    if rows is None or not isinstance(total, int):
+        return NotListed(f"the list of DAGs: {answer.said()}", answer.status)
+    dags = tuple(
+        ListedDag(
+            row["dag_id"],
+            paused=row.get("is_paused") is True,
+            stale=row.get("is_stale") is True or row.get("is_active") is False,
+        )
+        for row in rows
+        if isinstance(row.get("dag_id"), str)
+    )
+    return dags, total
+
+
+def import_errors_call() -> RestCall:
+    """Write the call for the newest import errors; one page of them is more than a reason quotes."""
+    return RestCall("GET", "/importErrors", query={"limit": DAGS_PER_PAGE, "order_by": "-timestamp"})
+
+
+def read_import_errors(answer: RestAnswer) -> BrokenFiles | NotListed:
+    """Say what an answer to `import_errors_call()` holds."""
+    rows = answer.rows("import_errors")
+    if rows is None:
+        return NotListed(answer.said(), answer.status)
+    files = tuple(
+        BrokenFile.of(str(row.get("filename") or ""), str(row.get("stack_trace") or "")) for row in rows
+    )
+    total = answer.document.get("total_entries")
+    return BrokenFiles(files, total if isinstance(total, int) else len(files))
+
+
+def _runs_path(target: ResolvedTarget) -> str | Rejected:
+    try:
+        checked_ids(target.dag_id)
+    except InvalidId as error:
+        return rejected_id(error)
+    if len(target.dag_id) > LONGEST_REST_DAG_ID:
+        return Rejected(
+            Reason.DAG_ID_TOO_LONG,
+            f"dag_id {target.dag_id!r} has {len(target.dag_id)} characters, and InvokeRestApi takes {LONGEST_REST_DAG_ID}: "
+            "give the DAG a shorter id, or its environment CLI tokens "
+            f"({target.environment}=cli in the stack's parameter Transports)",
+        )
+    return f"/dags/{target.dag_id}/dagRuns"
+
+
+def wants_logical_date(answer: RestAnswer) -> bool | None:
+    """Say what a refused call should have done about `logical_date`; None when it was refused for another reason."""
+    if ("missing", "logical_date") in answer.problem_locations():
+        return True
+    refused = re.match(r"\{'logical_date': |None is not of type .* - 'logical_date'", answer.detail())
+    return False if refused else None
+
+
+def read_trigger(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
+    """Say what an answer to `trigger_call(target)` means.
+
+    Whatever is not understood is `OutcomeUnknown`, and so is every 5xx: the caller looks the run up.
+    """
+    match answer.status:
+        case 200 | 201 if _is_our_run(answer.document, target):
+            return Triggered()
+        case 400 | 422:
+            return Rejected(_reason_of_refusal(answer, target), answer.said())
+        case 404:
+            return _not_found(answer, target)
+        case 409 if _names_our_run_id(answer, target):
+            return AlreadyTriggered(answer.said())
+        case 500 if f"The provided run ID '{target.run_id}' is invalid" in answer.detail():
+            return Rejected(Reason.RUN_ID_REFUSED, answer.said())  # Airflow 2, if it shows its stack trace
+        case _:
+            return _refused(answer) or OutcomeUnknown(Reason.UNCLEAR_ANSWER, answer.said())
+
+
+def read_look_up(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
+    """Say what an answer to one of `look_up_calls(target)` means: there, not there (`Retryable`), or still unknown."""
+    not_there = Retryable(Reason.RUN_NOT_THERE, f"run {target.run_id} is not in Airflow")
+    tasks, runs = answer.rows("task_instances"), answer.rows("dag_runs")
+    if any(_is_our_run(row, target) for row in (*(tasks or ()), *(runs or ()))):
+        return AlreadyTriggered(f"run {target.run_id} was found in Airflow")
+    if tasks == [] or runs is not None:
+        return not_there
+    match answer.status:
+        case 400 if "run_id_pattern" in answer.detail():
+            return not_there  # Airflow 2 has no such filter, and tells by its 409 whose run it is
+        case 404 if f"`{target.dag_id}` was not found" in answer.detail():
+            return not_there
+        case _:
+            unclear = OutcomeUnknown(
+                Reason.UNCLEAR_ANSWER, f"the look-up gave no clear answer: {answer.said()}"
+            )
+            return _refused(answer) or unclear
+
+
+def _is_our_run(row: Any, target: ResolvedTarget) -> bool:
+    ours = (target.dag_id, target.run_id)
+    return isinstance(row, Mapping) and (row.get("dag_id"), row.get("dag_run_id")) == ours
+
+
+def _names_our_run_id(answer: RestAnswer, target: ResolvedTarget) -> bool:
+    """Tell whether a 409 is evidence of our run, and not of another one's date.
+
+    Airflow 2 says which of the two is taken. Airflow 3 shows what the database said, or (3.1 and later) "hidden".
+    """
+    taken = f"DAGRun with DAG ID: '{target.dag_id}' and DAGRun ID: '{target.run_id}' already exists"
+    match answer.document:
+        case {"detail": str(detail)}:
+            return detail == taken
+        case {"detail": {"orig_error": str(said)}}:
+            return (
+                said.strip("() ") == "UNIQUE constraint failed: dag_run.dag_id, dag_run.run_id"
+                or f"Key (dag_id, run_id)=({target.dag_id}, {target.run_id}) already exists" in said
+            )
+        case _:
+            return False
+
+
+def _not_found(answer: RestAnswer, target: ResolvedTarget) -> Rejected | Retryable:
+    """Tell a DAG that is missing from an API that is."""
+    if re.match(rf"(?i)dag with dag_id: '{re.escape(target.dag_id)}'", answer.detail()):
+        return Rejected(Reason.DAG_MISSING, answer.said())
+    return Retryable(
+        Reason.ENVIRONMENT_UNREACHABLE, f"Airflow offers no such API at this moment: {answer.said()}"
+    )
+
+
+def _reason_of_refusal(answer: RestAnswer, target: ResolvedTarget) -> Reason:
+    """Classify a request that Airflow refused. Only how a text begins counts: what follows may quote the conf."""
+    detail = answer.detail()
+    fields = {field for _, field in answer.problem_locations()}
+    if re.match(rf"(?i)dag with dag_id: '{re.escape(target.dag_id)}' has import errors", detail):
+        return Reason.DAG_BROKEN
+    if "dag_run_id" in fields or re.match(
+        r"The run_id provided '|The provided run ID '|A manual DAG run cannot use ID|\{'dag_run_id': ", detail
+    ):
+        return Reason.RUN_ID_REFUSED
+    if "conf" in fields or detail.startswith("Invalid input for param ") or detail.endswith("- 'conf'"):
+        return Reason.CONF_REFUSED
+    if detail.startswith("Value rejected by database"):
+        return Reason.CONF_REFUSED  # it holds nothing then; dag_id and run_id were checked
+    return Reason.AIRFLOW_REFUSED
+
+
+def _refused(answer: RestAnswer) -> Retryable | None:
+    """Return what keeps Airflow from any call, whoever's run it is about; None when it is something else."""
+    match answer.status:
+        case 401:
+            return Retryable(
+                Reason.TOKEN_REFUSED, f"MWAA's session with Airflow is not valid: {answer.said()}"
+            )
+        case 403:
+            return Retryable(
+                Reason.AIRFLOW_REFUSED,
+                f"the Airflow role the dispatcher may use (RestApiRole) does not allow it: {answer.said()}",
+            )
+        case 429:
+            return Retryable(
+                Reason.WEB_SERVER_BUSY, f"the web server takes no further call now: {answer.said()}"
+            )
+        case _:
+            return None

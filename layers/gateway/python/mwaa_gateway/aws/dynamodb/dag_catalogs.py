@@ -1,0 +1,108 @@
+"""An environment's catalog in DynamoDB: one item in the ledger table, written when it is renewed and at no other time."""
+
+import json
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
+from mwaa_gateway.dispatch.dag_catalog import CatalogRecord, DagCatalog
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+__all__ = ["CatalogItem"]
+
+_SORT = "catalog"  # no trigger request's: those hold two "#"
+_LARGEST_BYTES = 350_000  # of DynamoDB's 400 KB; some 50,000 DAGs, compressed
+
+
+class CatalogItem:
+    """Implements `mwaa_gateway.dispatch.dag_catalog.CatalogStore`."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, environment: str) -> None:
+        self._client = client
+        self._table = table
+        self._key: dict[str, Any] = {"event": {"S": f"catalog|{environment}"}, "request": {"S": _SORT}}
+
+    def read(self) -> CatalogRecord:
+        """Return what is kept, without taking anything."""
+        with unavailable_unless_answered("the catalog could not be read"):
+            answer = self._client.get_item(TableName=self._table, Key=self._key)
+        return _record(answer.get("Item", {}))
+
+    def take_lease(self, now: float, until: float, older_than: float) -> tuple[bool, CatalogRecord]:
+        """Take the lease `until` then, if it is free and the catalog older than that."""
+        lease_is_free = "(attribute_not_exists(leased_until) OR leased_until <= :now)"
+        catalog_is_old = "(attribute_not_exists(taken_at) OR taken_at <= :older_than)"
+        with unavailable_unless_answered("the catalog could not be leased"):
+            try:
+                answer = self._client.update_item(
+                    TableName=self._table,
+                    Key=self._key,
+                    UpdateExpression="SET leased_until = :until",
+                    ConditionExpression=f"{lease_is_free} AND {catalog_is_old}",
+                    ExpressionAttributeValues={
+                        ":now": _number(now),
+                        ":until": _number(until),
+                        ":older_than": _number(older_than),
+                    },
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except self._client.exceptions.ConditionalCheckFailedException as refused:
+                return False, _record(refused_item(refused))
+        return True, _record(answer["Attributes"])
+
+    def keep(self, catalog: DagCatalog) -> None:
+        """Keep a new catalog, and end the lease. Of one too large for an item what runs is left out."""
+        dags = {"runnable": catalog.runnable, "paused": catalog.paused, "stale": catalog.stale}
+        body = _compressed(dags)
+        if len(body) > _LARGEST_BYTES:
+            body = _compressed(dags | {"runnable": frozenset()})
+        self._update(
+            "SET taken_at = :taken_at, dags = :dags, failures = :none REMOVE leased_until",
+            {":taken_at": _number(catalog.taken_at), ":dags": {"B": body}, ":none": {"N": "0"}},
+        )
+
+    def failed(self, failures: int, until: float) -> None:
+        """Note that so many lists in a row have failed, and that the next one may be asked for at `until`."""
+        self._update(
+            "SET failures = :failures, leased_until = :until",
+            {":failures": {"N": str(failures)}, ":until": _number(until)},
+        )
+
+    def _update(self, expression: str, values: dict[str, Any]) -> None:
+        with unavailable_unless_answered("the catalog could not be kept"):
+            self._client.update_item(
+                TableName=self._table,
+                Key=self._key,
+                UpdateExpression=expression,
+                ExpressionAttributeValues=values,
+            )
+
+
+def _compressed(dags: dict[str, frozenset[str]]) -> bytes:
+    return zlib.compress(json.dumps({name: sorted(ids) for name, ids in dags.items()}).encode())
+
+
+def _number(seconds: float) -> dict[str, Any]:
+    return {"N": f"{seconds:.6f}"}
+
+
+def _record(item: dict[str, Any]) -> CatalogRecord:
+    return CatalogRecord(
+        _catalog(item),
+        float(item.get("leased_until", {}).get("N", 0)),
+        int(item.get("failures", {}).get("N", 0)),
+    )
+
+
+def _catalog(item: dict[str, Any]) -> DagCatalog | None:
+    if "dags" not in item:
+        return None
+    try:
+        dags = json.loads(zlib.decompress(item["dags"]["B"]))
+        sets = {name: frozenset(dags.get(name, ())) for name in ("runnable", "paused", "stale")}
+        return DagCatalog(float(item["taken_at"]["N"]), **sets)
+    except (KeyError, TypeError, ValueError, AttributeError, zlib.error):
+        return None  # somebody changed it by hand: the next list overwrites it

@@ -1,0 +1,134 @@
+"""One row of the ledger: what is written to it, and how it is read again.
+
+Dead and held rows alone have a `stopped_shard`, and so lie in the index `stopped`, by the time they stopped: what goes
+well is never written to an index, and a storm of deaths is spread over eight keys.
+"""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from mwaa_gateway.dispatch.ledger import Claim, Finished, UnreadableRow
+from mwaa_gateway.outcomes import AlreadyTriggered, Held, Outcome, Reason, Rejected
+from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
+
+__all__ = [
+    "DEAD_SHARDS",
+    "HELD_SHARDS",
+    "REMEMBERED_SECONDS",
+    "STOPPED_INDEX",
+    "Item",
+    "expiry",
+    "outcome_values",
+    "pinned_values",
+    "read_claim",
+    "read_finished",
+    "shard",
+]
+
+REMEMBERED_SECONDS = 90 * 24 * 3600
+STOPPED_INDEX = "stopped"  # partition stopped_shard, sort stopped_at
+_SHARDS = 8
+DEAD_SHARDS = tuple(f"dead#{shard}" for shard in range(_SHARDS))
+HELD_SHARDS = tuple(f"held#{shard}" for shard in range(_SHARDS))
+_LONGEST_REASON = 2_000  # characters
+
+Item = dict[str, Any]
+
+
+def shard(request: TriggerRequest, shards: tuple[str, ...]) -> str:
+    """Return which of the index's keys a stopped request lies under: the same one always."""
+    event, _ = request.ledger_key
+    return shards[int(event[:8], 16) % len(shards)]
+
+
+def expiry(now: float) -> Item:
+    """Return when DynamoDB may remove a row that is written now."""
+    return {"N": str(int(now) + REMEMBERED_SECONDS)}
+
+
+def pinned_values(request: TriggerRequest) -> Item:
+    """Return what the first who sees a request writes of it, as values of an update."""
+    return {
+        ":request_body": {"B": zlib.compress(request.to_json().encode())},
+        ":identity": {"S": request.identity},
+        ":environment": {"S": request.target.environment},
+        ":dag_id": {"S": request.target.dag_id},
+        ":run_id": {"S": request.target.run_id},
+        ":rule_id": {"S": request.rule_id},
+        ":rule_version": {"N": str(request.rule_version)},
+        ":redrive": {"N": str(request.redrive)},
+    }
+
+
+@contextmanager
+def _readable(item: Item) -> Iterator[None]:
+    """Raise UnreadableRow for a row that lacks something, or holds what is not what it should be."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, zlib.error, UnreadableRequest) as error:
+        key = {name: item.get(name, {}).get("S") for name in ("event", "request")}
+        raise UnreadableRow(
+            f"the ledger's row {key} cannot be read ({type(error).__name__}: {error}): repair it, or restore it from a "
+            "backup, then redrive this message"
+        ) from error
+
+
+def read_claim(item: Item) -> Claim:
+    """Read an open row as the right of the attempt that it counted last; raises UnreadableRow."""
+    with _readable(item):
+        return _claim(item)
+
+
+def _claim(item: Item) -> Claim:
+    first_attempt_at = float(item["reopened_at" if "reopened_at" in item else "first_attempt_at"]["N"])
+    ages_from: float | None = first_attempt_at
+    if "aged" in item:
+        ages_from = float(item["ages_from"]["N"]) if "ages_from" in item else None
+    pinned = TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))
+    redrives = int(item["redrives"]["N"])  # each claim writes it where an earlier version has not
+    return Claim(
+        request=pinned if pinned.redrive == redrives else replace(pinned, redrive=redrives),
+        attempt=int(item["attempt"]["N"]),
+        unanswered=int(item["unanswered"]["N"]),
+        doubtful=item.get("doubtful", {}).get("BOOL", False),
+        first_attempt_at=first_attempt_at,
+        reopened_after=int(item.get("reopened_after", {}).get("N", 0)),
+        aged=float(item.get("aged", {}).get("N", 0)),
+        ages_from=ages_from,
+    )
+
+
+def read_finished(item: Item) -> Finished:
+    """Read a row that is triggered, dead or held; raises UnreadableRow."""
+    with _readable(item):
+        return _finished(item)
+
+
+def _finished(item: Item) -> Finished:
+    run_id, redrives = item["run_id"]["S"], int(item.get("redrives", {}).get("N", 0))
+    outcome: AlreadyTriggered | Rejected | Held
+    untold_since = None
+    match item["state"]["S"]:
+        case "dead":
+            in_doubt = item.get("doubtful", {}).get("BOOL", False)
+            outcome = Rejected(Reason(item["reason"]["S"]), item["reason_text"]["S"], in_doubt)
+        case "held":
+            outcome = Held(Reason(item["reason"]["S"]), item["reason_text"]["S"])
+        case "open":
+            raise ValueError("it is open in this environment, and was not to be claimed")
+        case _:
+            outcome = AlreadyTriggered(f"the ledger says that {run_id} was started before")
+            untold_since = None if "not_runnable" in item else float(item["finished_at"]["N"])
+    return Finished(run_id, outcome, redrives, untold_since)
+
+
+def outcome_values(outcome: Outcome) -> Item:
+    """Return an outcome as values of an update."""
+    return {
+        ":outcome": {"S": type(outcome).__name__},
+        ":reason": {"S": getattr(outcome, "reason", "")},
+        ":text": {"S": getattr(outcome, "text", "")[:_LONGEST_REASON]},
+    }

@@ -1,0 +1,69 @@
+"""The brakes in DynamoDB: one small item in the rules table for each disabled rule and each paused environment.
+
+    partition  sort                     what it says
+    brake      rule#<rule id>           this rule is disabled; written in the transaction that disables it
+    brake      environment#<name>       this environment is paused
+
+No item, no brake. They are items of their own, and not one list of all, so that a gateway with a thousand disabled rules
+reads as little as one with none, and two rules that are changed at once do not meet.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from mwaa_gateway.aws.errors import unavailable_unless_answered
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.outcomes import Reason
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+__all__ = ["BRAKE_PARTITION", "BrakeItems", "environment_sort", "rule_sort"]
+
+BRAKE_PARTITION: Final = "brake"  # no event's partition: those hold a "#" or are "*"
+
+
+def rule_sort(rule_id: str) -> str:
+    """Return the sort key of a rule's brake."""
+    return f"rule#{rule_id}"
+
+
+def environment_sort(name: str) -> str:
+    """Return the sort key of an environment's brake."""
+    return f"environment#{name}"
+
+
+class BrakeItems:
+    """Implements `mwaa_gateway.dispatch.pauses.BrakeStore`."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def pulled(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
+        """Return why requests are to be held, read consistently: whoever has just let go of a brake is believed."""
+        meanings = {
+            rule_sort(rule_id): (Reason.RULE_DISABLED, f"rule {rule_id!r} was disabled"),
+            environment_sort(environment): (
+                Reason.ENVIRONMENT_PAUSED,
+                f"environment {environment!r} was paused",
+            ),
+        }
+        keys: list[dict[str, Any]] = [
+            {"partition": {"S": BRAKE_PARTITION}, "sort": {"S": sort}} for sort in meanings
+        ]
+        with unavailable_unless_answered("the brakes could not be looked at"):
+            answer = self._client.batch_get_item(
+                RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
+            )
+        if answer.get("UnprocessedKeys"):
+            raise Unavailable("the brakes could not be looked at: DynamoDB leaves keys unprocessed")
+        found = {item["sort"]["S"]: item for item in answer["Responses"].get(self._table, [])}
+        return {
+            reason: _text(what, found[sort]) for sort, (reason, what) in meanings.items() if sort in found
+        }
+
+
+def _text(what: str, item: Mapping[str, Any]) -> str:
+    by, at, why = (item.get(name, {}).get("S", "") for name in ("updated_by", "updated_at", "reason"))
+    return f"{what} by {by or 'somebody'} at {at or 'some time'}{': ' if why else ''}{why}"

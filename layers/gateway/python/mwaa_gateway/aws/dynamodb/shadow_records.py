@@ -1,0 +1,104 @@
+"""What SHADOW rules would have run, in the ledger table.
+
+    event (partition)           request (sort)                   what it is
+    shadow#<rule id>#<0 … 7>    <event's SHA-256>#<target id>    one `ShadowRecord`; `*` for a target that stands for all
+
+The shard is the event hash's first digits, modulo eight: a storm of one rule is spread, and its report is eight queries.
+Attributes: state = "shadow"; rule_id, target_id, event_hash, event_id, event_time, source, detail_type, environment, dag_id,
+run_id, ledger_event, ledger_request, reason, reason_text (text); rule_version, recorded_at, expires_at (numbers);
+conf (binary: the conf's JSON, zlib). Nothing that is empty is written. Kept for 30 days.
+
+No trigger request has such a partition, a row here has no `dead_shard` and no `identity`: no claim, list or redrive sees it.
+"""
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from mwaa_gateway.aws.errors import unavailable_unless_answered
+from mwaa_gateway.ingress.shadow import ShadowRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+__all__ = ["ShadowRecords"]
+
+KEPT_SECONDS: Final = 30 * 24 * 3600
+SHARDS: Final = 8
+
+_TEXTS: Final = (
+    "rule_id",
+    "target_id",
+    "event_hash",
+    "event_id",
+    "event_time",
+    "source",
+    "detail_type",
+    "environment",
+    "dag_id",
+    "run_id",
+    "reason",
+    "reason_text",
+)
+Item = Mapping[str, Any]
+
+
+class ShadowRecords:
+    """Implements `mwaa_gateway.ingress.shadow.ShadowLedger`, and reads the records of a rule for its report."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def record(self, records: Sequence[ShadowRecord]) -> None:
+        """Keep every record; a repeated delivery writes the same row again."""
+        for record in records:
+            with unavailable_unless_answered(f"the shadow of rule {record.rule_id!r} was not recorded"):
+                self._client.put_item(TableName=self._table, Item=_item(record))
+
+    def of_rule(self, rule_id: str) -> Iterator[ShadowRecord]:
+        """Yield every record of a rule, those of one event together, in no other order."""
+        pages = self._client.get_paginator("query")
+        for shard in range(SHARDS):
+            with unavailable_unless_answered(f"reading the shadows of rule {rule_id!r}"):
+                for page in pages.paginate(
+                    TableName=self._table,
+                    KeyConditionExpression="event = :partition",
+                    ExpressionAttributeValues={":partition": {"S": _partition(rule_id, shard)}},
+                ):
+                    yield from map(_record, page["Items"])
+
+
+def _partition(rule_id: str, shard: int) -> str:
+    return f"shadow#{rule_id}#{shard}"
+
+
+def _item(record: ShadowRecord) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "event": {"S": _partition(record.rule_id, int(record.event_hash[:8], 16) % SHARDS)},
+        "request": {"S": f"{record.event_hash}#{record.target_id}"},
+        "state": {"S": "shadow"},
+        "rule_version": {"N": str(record.rule_version)},
+        "recorded_at": {"N": f"{record.recorded_at:.6f}"},
+        "expires_at": {"N": str(int(record.recorded_at) + KEPT_SECONDS)},
+    }
+    item |= {name: {"S": text} for name in _TEXTS if (text := getattr(record, name))}
+    if record.run_id:
+        item["ledger_event"], item["ledger_request"] = ({"S": part} for part in record.ledger_key)
+    if record.conf is not None:
+        item["conf"] = {"B": zlib.compress(json.dumps(record.conf, separators=(",", ":")).encode())}
+    return item
+
+
+def _record(item: Item) -> ShadowRecord:
+    def text(name: str) -> str:
+        return str(item.get(name, {}).get("S", ""))
+
+    return ShadowRecord(
+        **{name: text(name) for name in _TEXTS},
+        rule_version=int(item["rule_version"]["N"]),
+        recorded_at=float(item["recorded_at"]["N"]),
+        ledger_key=(text("ledger_event"), text("ledger_request")),
+        conf=json.loads(zlib.decompress(item["conf"]["B"])) if "conf" in item else None,
+    )

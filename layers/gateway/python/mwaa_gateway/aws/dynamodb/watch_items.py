@@ -1,0 +1,355 @@
+"""The watches in DynamoDB: one item each in the ledger table, beside the row of the request they wait for.
+
+    key       event = the request's, request = "watch|<rule>#<target>"; `ledger_request` is the sort key of the request's row
+    waiting   watched_in = "watch#<environment>", so that it lies in the index `watches`, which has every field but the token
+    decided   `ending` is there as well, and in it when
+    closed    no watched_in and no sealed_token; `said` tells why; DynamoDB's TTL removes it after 90 days
+
+Every change names the token it is about: what was meant for an older one changes nothing.
+"""
+
+import json
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from mwaa_gateway.aws.dynamodb.ledger_items import REMEMBERED_SECONDS
+from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
+from mwaa_gateway.aws.task_callbacks import Seal
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.outcomes import Reason
+from mwaa_gateway.step_functions.call import TaskCall, Token, Wait
+from mwaa_gateway.step_functions.watches import (
+    Ending,
+    ExecutionOver,
+    Failed,
+    IdentityTaken,
+    Opened,
+    RequestState,
+    Succeeded,
+    TokenClosed,
+    UnreadableWatch,
+    Watch,
+)
+from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+__all__ = ["WATCHES_INDEX", "WatchItems"]
+
+WATCHES_INDEX: Final = "watches"  # partition watched_in, sort since
+_SORT_PREFIX: Final = "watch|"
+_EXECUTION_OVER: Final = "ExecutionOver"
+_RACES: Final = 5  # lost in a row against other calls for the same watch
+_KEYS_PER_READ: Final = 100  # DynamoDB's limit
+_READING_SECONDS: Final = (
+    10.0  # after which no read follows one that failed: botocore tries each for up to 20 s
+)
+_FAILED_READS: Final = 40  # of one look-up: enough to find five bad keys
+_TOKENS_IN_MEMORY: Final = 2_000
+
+# What an item raises that somebody edited, or a newer version wrote.
+_UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError)
+
+Item = dict[str, Any]
+
+
+class WatchItems:
+    """Implements `mwaa_gateway.step_functions.watches.WatchStore`; `now` gives seconds since the epoch."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, seal: Seal, *, now: Callable[[], float]) -> None:
+        self._client = client
+        self._table = table
+        self._seal = seal
+        self._now = now
+        self._tokens: OrderedDict[str, Token] = OrderedDict()  # by mark: a heartbeat needs no KMS
+
+    def open(self, call: TaskCall, request: TriggerRequest, now: float) -> Opened | IdentityTaken:
+        """Begin to wait, or go on with a new token."""
+        if call.token is None or call.wait is None:
+            raise ValueError("a call without a token waits for nothing")
+        event, _ = request.ledger_key
+        key = _key(event, f"{request.rule_id}#{request.target_id}")
+        sealed = self._seal.seal(call.token, _context(event))
+        waiting = _waiting(call, call.wait, call.token.mark, sealed, now)
+        for _ in range(_RACES):
+            item = self._get(key)
+            if item is None:
+                first = _first(request, now)
+                if self._written(key | first | waiting, instead_of=None):
+                    return _opened(first)
+                continue
+            if item["token_mark"]["S"] == call.token.mark:
+                return _opened(item)  # the same call once more
+            if "watched_in" in item and "ending" not in item and not call.is_retry:
+                return IdentityTaken()
+            followed = _followed(item, call.wait, request, now)
+            if self._written(key | followed | waiting, instead_of=item):
+                return _opened(followed)
+        raise Unavailable("the watch is being changed by others at every try")
+
+    def watched(self, environment: str) -> list[Watch | UnreadableWatch]:
+        """Return every watch that is not closed, oldest first; one that cannot be read hides no other."""
+        found: list[Watch | UnreadableWatch] = []
+        with unavailable_unless_answered("the watches could not be listed"):
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                IndexName=WATCHES_INDEX,
+                KeyConditionExpression="watched_in = :watched_in",
+                ExpressionAttributeValues={":watched_in": {"S": f"watch#{environment}"}},
+            )
+            for page in pages:
+                found.extend(_watch_or_why_not(item) for item in page["Items"])
+        return found
+
+    def requests(self, watches: Sequence[Watch]) -> Mapping[tuple[str, str], RequestState]:
+        """Return what the ledger says of the watches' requests; `unreadable` where a row could not be read.
+
+        A batch that fails is read again in two halves, after all other batches: one bad key among a hundred costs eight
+        failed calls, and no other key its answer. The reads end after many failures, or when they have taken too long.
+        """
+        states: dict[tuple[str, str], RequestState] = {}
+        failures: list[str] = []
+        batches = deque(_batches([watch.ledger_key for watch in watches]))
+        until = self._now() + _READING_SECONDS
+        while batches:
+            keys = batches.popleft()
+            if failures and (len(failures) >= _FAILED_READS or self._now() > until):
+                text = f"its row was not read, as other reads had failed: {failures[-1]}"
+                states |= dict.fromkeys(keys, RequestState("unreadable", text=text))
+                continue
+            try:
+                items, left = self._rows(keys)
+            except Unavailable as error:
+                failures.append(str(error))
+                if len(keys) == 1:
+                    states[keys[0]] = RequestState("unreadable", text=str(error))
+                else:
+                    batches.extend((keys[: len(keys) // 2], keys[len(keys) // 2 :]))
+                continue
+            states |= {(item["event"]["S"], item["request"]["S"]): _request_state(item) for item in items}
+            if left:
+                batches.append(left)
+        return states
+
+    def _rows(self, keys: Sequence[tuple[str, str]]) -> tuple[Sequence[Item], Sequence[tuple[str, str]]]:
+        """Return the rows of these keys that exist, and the keys that DynamoDB leaves for another call."""
+        request: Any = {
+            self._table: {
+                "Keys": [_key_of(*key) for key in keys],
+                "ProjectionExpression": "event, #request, #state, reason, reason_text, not_runnable",
+                "ExpressionAttributeNames": {"#request": "request", "#state": "state"},
+            }
+        }
+        with unavailable_unless_answered("the ledger could not be read"):
+            answer: Any = self._client.batch_get_item(RequestItems=request)
+        unprocessed = answer.get("UnprocessedKeys", {}).get(self._table, {"Keys": []})["Keys"]
+        if len(unprocessed) == len(keys):
+            raise Unavailable("the ledger could not be read: DynamoDB processed none of the keys")
+        left = [(key["event"]["S"], key["request"]["S"]) for key in unprocessed]
+        return answer["Responses"].get(self._table, ()), left
+
+    def decide(self, watch: Watch, ending: Ending) -> bool:
+        """Keep how it ended, before anybody is told."""
+        text = _ending_text(ending, self._now())
+        with unavailable_unless_answered("the run's end could not be kept"):
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=self._key_of_watch(watch),
+                    UpdateExpression="SET ending = :ending",
+                    ConditionExpression="token_mark = :mark AND attribute_exists(watched_in)"
+                    " AND attribute_not_exists(ending)",
+                    ExpressionAttributeValues={":ending": {"S": text}, ":mark": {"S": watch.token_mark}},
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except self._client.exceptions.ConditionalCheckFailedException as refused:
+                # Our own write, whose answer was lost and which botocore sent again.
+                old = refused_item(refused)
+                ours = {"ending": {"S": text}, "token_mark": {"S": watch.token_mark}}
+                return "watched_in" in old and ours.items() <= old.items()
+        return True
+
+    def token(self, watch: Watch) -> Token:
+        """Unseal the token; raises TokenClosed when the watch was closed, or has a newer one."""
+        if (known := self._tokens.get(watch.token_mark)) is not None:
+            return known
+        item = self._get(self._key_of_watch(watch))
+        if item is None or "sealed_token" not in item or item["token_mark"]["S"] != watch.token_mark:
+            raise TokenClosed("the watch was closed")
+        token = self._seal.unseal(bytes(item["sealed_token"]["B"]), _context(watch.ledger_key[0]))
+        self._tokens[watch.token_mark] = token
+        while len(self._tokens) > _TOKENS_IN_MEMORY:
+            self._tokens.popitem(last=False)
+        return token
+
+    def close(self, watch: Watch, said: str) -> None:
+        """Forget the token and stop watching, unless the watch has a newer token."""
+        self._tokens.pop(watch.token_mark, None)
+        now = self._now()
+        with unavailable_unless_answered("the watch could not be closed"):
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=self._key_of_watch(watch),
+                    UpdateExpression="SET said = :said, closed_at = :now, expires_at = :expires_at"
+                    " REMOVE watched_in, sealed_token",
+                    ConditionExpression="token_mark = :mark",
+                    ExpressionAttributeValues={
+                        ":said": {"S": said},
+                        ":now": _number(now),
+                        ":expires_at": {"N": str(int(now) + REMEMBERED_SECONDS)},
+                        ":mark": {"S": watch.token_mark},
+                    },
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return  # a retry of the state waits by now
+
+    def _get(self, key: Item) -> Item | None:
+        with unavailable_unless_answered("the watch could not be read"):
+            answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        item: Item | None = answer.get("Item")
+        return item
+
+    def _written(self, item: Item, *, instead_of: Item | None) -> bool:
+        """Write the item whole; False when what is there by now is not `instead_of`."""
+        request: Any = {"TableName": self._table, "Item": item}
+        if instead_of is None:
+            request["ConditionExpression"] = "attribute_not_exists(event)"
+        else:
+            request["ConditionExpression"] = "token_mark = :mark"
+            request["ExpressionAttributeValues"] = {":mark": instead_of["token_mark"]}
+        with unavailable_unless_answered("the watch could not be kept"):
+            try:
+                self._client.put_item(**request)
+            except self._client.exceptions.ConditionalCheckFailedException:
+                return False  # our own write with its answer lost, too: the next look sees our token
+        return True
+
+    def _key_of_watch(self, watch: Watch) -> Item:
+        event, request = watch.ledger_key
+        return _key(event, request.rpartition("#")[0])
+
+
+def _key(event: str, rule_and_target: str) -> Item:
+    return _key_of(event, _SORT_PREFIX + rule_and_target)
+
+
+def _key_of(event: str, request: str) -> Item:
+    return {"event": {"S": event}, "request": {"S": request}}
+
+
+def _context(event: str) -> dict[str, str]:
+    return {"gateway": "watch", "event": event}
+
+
+def _number(seconds: float) -> Item:
+    return {"N": f"{seconds:.6f}"}
+
+
+def _first(request: TriggerRequest, now: float, generation: int = 0) -> Item:
+    """Return what the watch follows: the run of this generation of the request."""
+    run_id = derive_run_id(request.identity, request.rule_id, request.target_id, generation)
+    return {
+        "environment": {"S": request.target.environment},
+        "watched_in": {"S": f"watch#{request.target.environment}"},
+        "dag_id": {"S": request.target.dag_id},
+        "run_id": {"S": run_id},
+        "generation": {"N": str(generation)},
+        "ledger_request": {"S": f"{request.rule_id}#{request.target_id}#{generation}"},
+        "since": _number(now),
+    }
+
+
+def _followed(item: Item, wait: Wait, request: TriggerRequest, now: float) -> Item:
+    """Return what a watch follows from its next token on: the run it had, with its end, or the run after that."""
+    ending = _ending(item)
+    if isinstance(ending, Failed) and ending.may_be_rerun and wait.after_failed_run == "rerun":
+        return _first(request, now, int(item["generation"]["N"]) + 1)
+    followed = {name: item[name] for name in _first(request, now) if name in item}
+    followed["watched_in"] = {"S": f"watch#{item['environment']['S']}"}
+    if isinstance(ending, Succeeded) or (isinstance(ending, Failed) and ending.may_be_rerun):
+        followed["ending"] = item["ending"]  # of a request that was dead or held, the watcher looks again
+    return followed
+
+
+def _opened(item: Item) -> Opened:
+    return Opened(int(item["generation"]["N"]), item["environment"]["S"], item["dag_id"]["S"])
+
+
+def _waiting(call: TaskCall, wait: Wait, mark: str, sealed: bytes, now: float) -> Item:
+    """Return who waits, and how."""
+    return {
+        "execution_arn": {"S": call.execution_arn},
+        "token_mark": {"S": mark},
+        "sealed_token": {"B": sealed},
+        "wait": {"S": json.dumps(asdict(wait))},
+        "waiting_since": _number(now),
+    }
+
+
+def _watch(item: Item) -> Watch:
+    return Watch(
+        ledger_key=(item["event"]["S"], item["ledger_request"]["S"]),
+        environment=item["environment"]["S"],
+        dag_id=item["dag_id"]["S"],
+        run_id=item["run_id"]["S"],
+        execution_arn=item["execution_arn"]["S"],
+        token_mark=item["token_mark"]["S"],
+        wait=Wait(**json.loads(item["wait"]["S"])),
+        since=float(item["since"]["N"]),
+        waiting_since=float(item["waiting_since"]["N"]),
+        ending=_ending(item),
+        decided_at=_decided_at(item),
+    )
+
+
+def _watch_or_why_not(item: Item) -> Watch | UnreadableWatch:
+    try:
+        return _watch(item)
+    except _UNREADABLE as error:
+        key = f"{item['event']['S']} {item['request']['S']}"
+        return UnreadableWatch(key, f"{type(error).__name__}: {error}")
+
+
+def _request_state(item: Item) -> RequestState:
+    try:
+        reason = item.get("reason", {}).get("S", "")
+        return RequestState(
+            state=item["state"]["S"],
+            reason=Reason(reason) if reason else None,
+            text=item.get("reason_text", {}).get("S", ""),
+            not_runnable=item.get("not_runnable", {}).get("S", ""),
+        )
+    except _UNREADABLE as error:
+        return RequestState("unreadable", text=f"the request's row in the ledger cannot be read: {error!r}")
+
+
+def _decided_at(item: Item) -> float | None:
+    decided_at = json.loads(item["ending"]["S"]).get("decided_at") if "ending" in item else None
+    return float(decided_at) if decided_at is not None else None
+
+
+def _ending(item: Item) -> Ending | None:
+    if "ending" not in item:
+        return None
+    document = json.loads(item["ending"]["S"])
+    if "output" in document:
+        return Succeeded(document["output"])
+    if document["error"] == _EXECUTION_OVER:
+        return ExecutionOver(document["cause"]["since"])
+    return Failed(document["error"], document["cause"])
+
+
+def _ending_text(ending: Ending, now: float) -> str:
+    """Write it down in a form that an older version can read, which leaves out `decided_at`."""
+    if isinstance(ending, ExecutionOver):  # in the form of a failure
+        return json.dumps(asdict(Failed(_EXECUTION_OVER, asdict(ending))), sort_keys=True)
+    return json.dumps(asdict(ending) | {"decided_at": round(now, 3)}, sort_keys=True)
+
+
+def _batches(keys: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
+    for start in range(0, len(keys), _KEYS_PER_READ):
+        yield keys[start : start + _KEYS_PER_READ]

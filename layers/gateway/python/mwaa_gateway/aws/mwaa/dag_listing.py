@@ -1,0 +1,79 @@
+"""What the doctor asks Airflow, over either transport: who it is let in as, and the list of all DAGs."""
+
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.doctor.doctor import Refusal
+from mwaa_gateway.outcomes import OutcomeUnknown, Retryable
+
+if TYPE_CHECKING:
+    from mwaa_gateway.aws.mwaa.cli import CliTransport
+    from mwaa_gateway.aws.mwaa.rest import RestTransport
+
+__all__ = ["AskedOverCli", "AskedOverRest"]
+
+
+class AskedOverCli:
+    """Implements `mwaa_gateway.doctor.doctor.AirflowAsked` with CLI tokens. The list is one command in one slot."""
+
+    transport: Final = "cli"
+
+    def __init__(self, transport: "CliTransport", *, now: Callable[[], float] = time.time) -> None:
+        self._transport = transport
+        self._now = now
+        self.server_time_offset: float | None = None
+
+    def sign_in(self) -> str | Refusal:
+        """Get a CLI token, which stays inside the transport; the web server's URL."""
+        host = self._transport.sign_in()
+        return Refusal(str(host.reason), host.text) if isinstance(host, Retryable) else f"https://{host}"
+
+    def list_dags(self) -> tuple[ListedDag, ...] | Refusal:
+        """Run `dags list`."""
+        listed = self._transport.ask_for_list()
+        self.server_time_offset = _offset(self._transport.server_date, self._now())
+        return _refusal_or(listed)
+
+
+class AskedOverRest:
+    """Implements `doctor.doctor.AirflowAsked` with InvokeRestApi: MWAA asks the web server, not this function."""
+
+    transport: Final = "rest"
+
+    def __init__(self, transport: "RestTransport", *, now: Callable[[], float] = time.time) -> None:
+        self._transport = transport
+        self._now = now
+        self.server_time_offset: float | None = None
+
+    def sign_in(self) -> str | Refusal:
+        """Nothing is needed before the first call."""
+        return ""
+
+    def list_dags(self) -> tuple[ListedDag, ...] | Refusal:
+        """Get the list page by page."""
+        listed = self._transport.ask_for_list()
+        self.server_time_offset = _offset(self._transport.server_date, self._now())
+        return _refusal_or(listed)
+
+
+def _refusal_or(
+    listed: tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown,
+) -> tuple[ListedDag, ...] | Refusal:
+    match listed:
+        case tuple():
+            return listed
+        case NotListed():
+            return Refusal(f"http_{listed.status}" if listed.status else "not_listed", listed.text)
+        case Retryable() | OutcomeUnknown():
+            return Refusal(str(listed.reason), listed.text)
+
+
+def _offset(date: str, now: float) -> float | None:
+    """Return how far a Date header is ahead of our clock, in seconds; None without one that can be read."""
+    try:
+        return parsedate_to_datetime(date).timestamp() - now
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,259 @@
+"""Amazon MWAA over InvokeRestApi: one signed call a run, and no token.
+
+MWAA waits ten seconds for Airflow and takes ten calls a second of an environment, whoever makes them. Of its errors
+two are Airflow's own, RestApiClientException (4xx) and RestApiServerException (5xx); both arrive as HTTP 400, which
+botocore would take for a request that was refused. Here a 5xx is what it is: perhaps done.
+"""
+
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from botocore.config import Config
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    SSLError,
+)
+
+from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.airflow.import_errors import BrokenFiles, ImportErrors
+from mwaa_gateway.airflow.rest import (
+    RestAnswer,
+    RestCall,
+    import_errors_call,
+    list_call,
+    look_up_calls,
+    read_import_errors,
+    read_list,
+    read_look_up,
+    read_trigger,
+    trigger_call,
+    wants_exclude_stale,
+    wants_logical_date,
+)
+from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+if TYPE_CHECKING:
+    from mypy_boto3_mwaa import MWAAClient
+
+__all__ = ["CALLS_PER_SECOND", "REST_CLIENT_CONFIG", "Pace", "RestTransport"]
+
+CALLS_PER_SECOND = 10  # of one environment, by all its callers together
+# A little longer than MWAA itself waits, and never a second try that nobody is told of: the first may have started
+# the run. A start that hangs and a look-up that hangs twice take 45 s of the dispatcher's 90.
+REST_CLIENT_CONFIG = Config(
+    connect_timeout=3, read_timeout=12, retries={"mode": "standard", "total_max_attempts": 1}
+)
+_THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded")
+# MWAA's answer for an environment that has missed the update which brought InvokeRestApi; its error code is not documented.
+# https://docs.aws.amazon.com/mwaa/latest/userguide/access-mwaa-apache-airflow-rest-api.html
+_TOO_OLD = "update your environment to use invokerestapi"
+_UNSENT = (  # no connection, or no request to send over it
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+)
+
+
+LISTED_WITHIN_SECONDS = 25.0  # at three calls a second some 7,000 DAGs; a dispatcher has 90 s for everything
+
+
+class Pace:
+    """Keeps a dispatcher to its share of the calls: `dispatchers` of them run at once, and know nothing of each other.
+
+    In no second more than the whole part of the share: calls bunched by three sandboxes would else be twelve.
+    """
+
+    def __init__(
+        self,
+        dispatchers: int,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._seconds = 1 / max(1, CALLS_PER_SECOND // dispatchers)
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._next = monotonic()
+
+    def wait(self) -> None:
+        """Return when the next call may be made."""
+        now = self._monotonic()
+        if now < self._next:
+            self._sleep(self._next - now)
+        self._next = max(now, self._next) + self._seconds
+
+
+class RestTransport:
+    """Implements `dispatch.dispatcher.Airflow` and `catalog.DagLister` with Airflow's REST API, as MWAA passes it on.
+
+    `client` must be one of `REST_CLIENT_CONFIG`. Whether this Airflow wants a logical date is found out by the first
+    run, and again when the environment has been upgraded; so are the words that it lists stale DAGs for.
+    """
+
+    def __init__(
+        self,
+        client: "MWAAClient",
+        environment: str,
+        pace: Pace,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._environment = environment
+        self._pace = pace
+        self._monotonic = monotonic
+        self._logical_date = False
+        self._exclude_stale = True
+        self._import_errors = ImportErrors(self._list_import_errors, monotonic=monotonic)
+        self.server_date = ""  # the Date header of MWAA's last answer
+
+    def trigger(self, target: ResolvedTarget) -> Outcome:
+        """Start the run."""
+        answer = self._trigger(target)
+        if isinstance(answer, RestAnswer):
+            wanted = wants_logical_date(answer)
+            if wanted is not None and wanted != self._logical_date:
+                self._logical_date = wanted
+                answer = self._trigger(target)
+        outcome = read_trigger(answer, target) if isinstance(answer, RestAnswer) else answer
+        return self._import_errors.explain(outcome, target.dag_id)
+
+    def look_up(self, target: ResolvedTarget) -> Outcome:
+        """Find the run by its run_id. A call that gives no clear answer is made once more: it changes nothing."""
+        outcome: Outcome = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "nobody was asked")
+        for call in look_up_calls(target):
+            outcome = self._look(call, target)
+            if isinstance(outcome, OutcomeUnknown):
+                outcome = self._look(call, target)
+            if not (isinstance(outcome, Retryable) and outcome.reason is Reason.RUN_NOT_THERE):
+                break
+        return outcome
+
+    def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
+        """List the DAGs page by page; `NotListed` if any page cannot be had, or it takes too long."""
+        listed = self.ask_for_list()
+        return NotListed(listed.text) if isinstance(listed, Retryable | OutcomeUnknown) else listed
+
+    def ask_for_list(self) -> tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown:
+        """The same, with the reason where Airflow was not reached."""
+        until = self._monotonic() + LISTED_WITHIN_SECONDS
+        dags: list[ListedDag] = []
+        while self._monotonic() < until:
+            page = self._list_page(len(dags))
+            if not isinstance(page, tuple):
+                page = self._list_page(len(dags))  # it changes nothing
+            if not isinstance(page, tuple):
+                return page
+            listed, total = page
+            dags += listed
+            if not listed or len(dags) >= total:
+                return tuple(dags)
+        return NotListed(
+            f"{len(dags)} DAGs were listed in {LISTED_WITHIN_SECONDS:.0f} s, and not all of them"
+        )
+
+    def _list_page(
+        self, offset: int
+    ) -> tuple[tuple[ListedDag, ...], int] | NotListed | Retryable | OutcomeUnknown:
+        answer = self._invoke(list_call(offset, exclude_stale=self._exclude_stale))
+        if isinstance(answer, RestAnswer):
+            wanted = wants_exclude_stale(answer)
+            if wanted is not None and wanted != self._exclude_stale:
+                self._exclude_stale = wanted
+                answer = self._invoke(list_call(offset, exclude_stale=wanted))
+        return read_list(answer) if isinstance(answer, RestAnswer) else answer
+
+    def _list_import_errors(self) -> BrokenFiles | NotListed | Retryable | OutcomeUnknown:
+        answer = self._invoke(import_errors_call())
+        return read_import_errors(answer) if isinstance(answer, RestAnswer) else answer
+
+    def ask(self, call: RestCall) -> RestAnswer | Retryable | OutcomeUnknown:
+        """Make a call that starts nothing; Airflow's answer, or why there is none."""
+        return self._invoke(call)
+
+    def _look(self, call: RestCall, target: ResolvedTarget) -> Outcome:
+        answer = self._invoke(call)
+        return read_look_up(answer, target) if isinstance(answer, RestAnswer) else answer
+
+    def _trigger(self, target: ResolvedTarget) -> RestAnswer | Rejected | Retryable | OutcomeUnknown:
+        call = trigger_call(target, logical_date=self._logical_date)
+        return self._invoke(call) if isinstance(call, RestCall) else call
+
+    def _invoke(self, call: RestCall) -> RestAnswer | Retryable | OutcomeUnknown:
+        documents: dict[str, Any] = {"QueryParameters": call.query, "Body": call.body}
+        given = {name: document for name, document in documents.items() if document is not None}
+        self._pace.wait()
+        try:
+            answer: Any = self._client.invoke_rest_api(
+                Name=self._environment,
+                Method=call.method,  # type: ignore[arg-type]
+                Path=call.path,
+                **given,
+            )
+        except ClientError as error:
+            self._keep_date(error.response)
+            return _error_answer(error)
+        except Exception as error:  # noqa: BLE001  botocore's parser raises what is no BotoCoreError
+            return _no_answer(error)
+        self._keep_date(answer)
+        return RestAnswer(answer.get("RestApiStatusCode"), answer.get("RestApiResponse"))
+
+    def _keep_date(self, response: Any) -> None:
+        self.server_date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+
+
+def _error_answer(error: ClientError) -> RestAnswer | Retryable | OutcomeUnknown:
+    """Sort an error that AWS answered with: Airflow's own, refused before Airflow was asked, or perhaps done."""
+    response: Any = error.response
+    code, message = response["Error"].get("Code", ""), response["Error"].get("Message", "")
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    said = f"InvokeRestApi: {code}: {message}"
+    if _TOO_OLD in message.lower():
+        remedy = "update the MWAA environment, or give it CLI tokens (<environment>=cli in the stack's parameter Transports)"
+        return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{said}. Until then its requests wait: {remedy}")
+    if code in ("RestApiClientException", "RestApiServerException"):
+        return _airflows_error(
+            code, RestAnswer(response.get("RestApiStatusCode"), response.get("RestApiResponse"))
+        )
+    if code in _THROTTLED or status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Retryable(Reason.WEB_SERVER_BUSY, said)
+    if (
+        not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        or "timed out" in message.lower()
+    ):
+        return OutcomeUnknown(Reason.UNCLEAR_ANSWER, said)
+    if code == "ValidationException":
+        # This one call is not as AWS wants it: no reason to shut the gate.
+        return Retryable(Reason.AIRFLOW_REFUSED, said)
+    if code == "AccessDeniedException":
+        needs = "The function's role needs airflow:InvokeRestApi here: see the stack's parameters Transports and RestApiRole"
+        return Retryable(Reason.ACCESS_DENIED, f"{said}. {needs}")
+    return Retryable(Reason.ENVIRONMENT_UNREACHABLE, said)
+
+
+def _airflows_error(code: str, answer: RestAnswer) -> RestAnswer | OutcomeUnknown:
+    """Believe the status inside an error only where it fits the error's name."""
+    first = 500 if code == "RestApiServerException" else 400
+    if answer.status is None or not first <= answer.status < first + 100:
+        return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"InvokeRestApi: {code}: {answer.said()}")
+    return answer
+
+
+def _no_answer(error: Exception) -> Retryable | OutcomeUnknown:
+    """Sort a call without an answer: surely never sent, or perhaps carried out."""
+    text = f"{type(error).__name__} while talking to MWAA"
+    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{text}: its certificate is not trusted")
+    if isinstance(error, _UNSENT):
+        return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{text}: {error}")
+    return OutcomeUnknown(Reason.UNCLEAR_ANSWER, text)

@@ -1,0 +1,66 @@
+"""What the watcher asks Airflow over InvokeRestApi: implements `mwaa_gateway.step_functions.watcher.Airflow`."""
+
+from collections.abc import Mapping, Sequence
+
+from mwaa_gateway.airflow import rest_runs as by_call
+from mwaa_gateway.airflow.rest import RestAnswer, RestCall
+from mwaa_gateway.airflow.run_states import Marking, NotToBeHad, ReturnValue, RunState, RunsUnknown, is_there
+from mwaa_gateway.aws.mwaa.rest import RestTransport
+from mwaa_gateway.aws.mwaa.run_calls import RunCalls, Session
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+__all__ = ["RestRuns"]
+
+
+class RestRuns:
+    """Over InvokeRestApi. Which major version it is, is found out by the first question."""
+
+    def __init__(self, transport: RestTransport, session: Session | None = None) -> None:
+        self._transport = transport
+        self._calls = RunCalls(session, self._ask)
+        self._airflow_2 = False
+
+    def states(
+        self, dag_id: str, run_ids: Sequence[str], since: float
+    ) -> Mapping[str, RunState] | RunsUnknown:
+        """Return the state of each of these runs that is there, a hundred runs of the DAG in a call."""
+        found: dict[str, RunState] = {}
+        offset, wanted = 0, set(run_ids)
+        while len(found) < len(wanted):
+            answer = self._list(dag_id, since, offset)
+            if isinstance(answer, RestAnswer) and by_call.wants_other_form(answer):
+                self._airflow_2 = not self._airflow_2
+                answer = self._list(dag_id, since, offset)
+            page = answer if isinstance(answer, RunsUnknown) else by_call.read_runs(answer, wanted)
+            if isinstance(page, RunsUnknown):
+                return page
+            states, is_full = page
+            found.update(states)
+            if not is_full:
+                break
+            offset += by_call.RUNS_PER_CALL
+        return found
+
+    def _list(self, dag_id: str, since: float, offset: int) -> RestAnswer | RunsUnknown:
+        return self._ask(by_call.list_runs_call(dag_id, since, offset=offset, airflow_2=self._airflow_2))
+
+    def is_there(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
+        """Look one run up by its run_id."""
+        return is_there(self._transport.look_up(ResolvedTarget("", dag_id, run_id, {})))
+
+    def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:
+        """Return the tasks that made the run fail."""
+        answer = self._ask(by_call.failed_tasks_call(dag_id, run_id))
+        return answer if isinstance(answer, RunsUnknown) else by_call.read_failed_tasks(answer)
+
+    def return_value(self, dag_id: str, run_id: str, task_id: str) -> ReturnValue | NotToBeHad | RunsUnknown:
+        """Return what the task returned; by a web login where the path does not fit."""
+        return self._calls.return_value(dag_id, run_id, task_id)
+
+    def fail_run(self, dag_id: str, run_id: str) -> Marking:
+        """Mark the run failed if it goes on; by a web login where the path does not fit."""
+        return self._calls.fail_run(dag_id, run_id)
+
+    def _ask(self, call: RestCall) -> RestAnswer | RunsUnknown:
+        answer = self._transport.ask(call)
+        return answer if isinstance(answer, RestAnswer) else RunsUnknown(answer.text)

@@ -1,0 +1,229 @@
+"""The SQS queues: trigger requests out, messages given back, dead letters with their reason."""
+
+import base64
+import json
+import uuid
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mwaa_gateway.aws.errors import require, unavailable_unless_answered
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.step_functions.notices import WAKE
+
+if TYPE_CHECKING:
+    # Of one function or another: none has to load all of them at its cold start.
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
+
+    from mwaa_gateway.ingress.ingest import DeadEvent
+    from mwaa_gateway.outcomes import Rejected
+    from mwaa_gateway.trigger_request import TriggerRequest
+
+__all__ = [
+    "EventQueues",
+    "IngressDeadLetterQueue",
+    "TriggerDeadLetterQueue",
+    "TriggerQueues",
+    "VisibilityTimeout",
+    "WatchQueues",
+]
+
+LARGEST_MESSAGE_BYTES = 1_048_576  # SQS's limit for one message and for one SendMessageBatch alike
+MESSAGES_PER_BATCH = 10
+SENDS = 3  # of the entries that a batch reports as failed
+
+
+class TriggerQueues:
+    """Implements `mwaa_gateway.trigger_request.TriggerQueue`: one queue per environment, found by its name.
+
+    `url` holds the literal `{environment}`.
+    """
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def enqueue(self, requests: "Sequence[TriggerRequest]") -> None:
+        """Send every request to its environment's queue, ten at a time, in the group of its rule.
+
+        Raises:
+            Unavailable: a queue did not take its requests; those of the other environments are sent all the same.
+        """
+        messages: defaultdict[str, list[_Message]] = defaultdict(list)
+        for request in requests:
+            messages[request.target.environment].append(_Message(request.to_json(), request.rule_id))
+        failures: list[str] = []
+        for environment, some in messages.items():
+            try:
+                _send_all(self._client, self._url.replace("{environment}", environment), some)
+            except Unavailable as error:
+                failures.append(f"environment {environment!r}: {error}")
+        if failures:
+            raise Unavailable("; ".join(failures))
+
+
+class WatchQueues:
+    """Implements `mwaa_gateway.step_functions.starter.WatchQueue`: one FIFO queue per environment, in one message group.
+
+    SQS delivers one batch of a message group at a time, so that watching takes one slot. The queue delays each message by
+    five seconds: by then DynamoDB's index shows the new watch, as a rule.
+
+    `url` holds `{environment}`.
+    """
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def wake(self, environment: str, now: float) -> None:
+        """Have the environment's watcher make a round soon; each call is a message of its own."""
+        with unavailable_unless_answered("the watch queue did not take the message"):
+            self._client.send_message(
+                QueueUrl=self._url.replace("{environment}", environment),
+                MessageBody=json.dumps({"round": WAKE, "sent_at": round(now, 3)}),
+                MessageGroupId="watch",
+                MessageDeduplicationId=uuid.uuid4().hex,
+            )
+
+
+class IngressDeadLetterQueue:
+    """Implements `mwaa_gateway.ingress.ingest.IngressDeadLetters`."""
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def bury(self, dead: "Sequence[DeadEvent]") -> None:
+        """Keep every dead event whole; one that is too large for a message is kept compressed."""
+        _send_all(self._client, self._url, [_Message(_dead_event_body(event)) for event in dead])
+
+
+def _dead_event_body(dead: "DeadEvent") -> str:
+    document: dict[str, Any] = {
+        "format": 1,
+        "reason": dead.reason,
+        "reason_text": dead.text,
+        "event_id": dead.event_id,
+        "rule_id": dead.rule_id,
+        "rule_version": dead.rule_version,
+        "payload": dead.payload,
+    }
+    body = json.dumps(document)
+    if len(body) > LARGEST_MESSAGE_BYTES:
+        del document["payload"]
+        compressed = zlib.compress(json.dumps(dead.payload).encode())
+        body = json.dumps(document | {"payload_zlib_base64": base64.b64encode(compressed).decode()})
+    return body
+
+
+class TriggerDeadLetterQueue:
+    """Implements `mwaa_gateway.dispatch.dispatcher.DeadLetters`."""
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def ring(self, request: "TriggerRequest", rejected: "Rejected", attempt: int) -> None:
+        """Put the request there with its reason."""
+        self._send(
+            {
+                "format": 1,
+                "reason": rejected.reason,
+                "reason_text": rejected.text,
+                "attempt": attempt,
+                "request": json.loads(request.to_json()),
+            }
+        )
+
+    def keep_unreadable(self, body: str, rejected: "Rejected") -> None:
+        """Keep a message of the trigger queue that is no trigger request, as it came."""
+        self._send({"format": 1, "reason": rejected.reason, "reason_text": rejected.text, "body": body})
+
+    def _send(self, document: dict[str, Any]) -> None:
+        with unavailable_unless_answered("the trigger dead-letter queue did not take the message"):
+            answer = self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(document))
+        require(answer, "MessageId", "the trigger dead-letter queue did not take the message")
+
+
+@dataclass(frozen=True, slots=True)
+class VisibilityTimeout:
+    """Gives a message back to its queue for later."""
+
+    client: "SQSClient"
+    url: str
+
+    def give_back(self, receipt_handle: str, seconds: float) -> None:
+        """Let the queue deliver the message again in `seconds`; raises Unavailable, then it comes back by itself."""
+        with unavailable_unless_answered("the message could not be given back early"):
+            self.client.change_message_visibility(
+                QueueUrl=self.url, ReceiptHandle=receipt_handle, VisibilityTimeout=round(seconds)
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class EventQueues:
+    """Gives messages back to whichever queue they came from, named by its ARN."""
+
+    client: "SQSClient"
+
+    def give_back(self, queue: str, receipt_handle: str, seconds: float) -> None:
+        """As `VisibilityTimeout.give_back`."""
+        account, name = queue.split(":")[4:6]
+        # Where the client sends it anyway, in every partition and on the local stack.
+        url = f"{self.client.meta.endpoint_url}/{account}/{name}"
+        VisibilityTimeout(self.client, url).give_back(receipt_handle, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A body, and the group whose share of the queue SQS is to keep fair."""
+
+    body: str
+    group: str = ""
+
+    def entry(self, number: int) -> "SendMessageBatchRequestEntryTypeDef":
+        if self.group:
+            return {"Id": str(number), "MessageBody": self.body, "MessageGroupId": self.group}
+        return {"Id": str(number), "MessageBody": self.body}
+
+
+def _send_all(client: "SQSClient", url: str, messages: Sequence[_Message]) -> None:
+    """Send every message or raise Unavailable; what was sent by then is sent again later and ends as a duplicate.
+
+    Messages that the queue refuses one by one keep no later ones from being sent.
+    """
+    refused: list[str] = []
+    for batch in _batches(messages):
+        waiting = dict(enumerate(batch))
+        for _ in range(SENDS):
+            with unavailable_unless_answered("the queue did not take the messages"):
+                answer = client.send_message_batch(
+                    QueueUrl=url, Entries=[message.entry(n) for n, message in waiting.items()]
+                )
+            # Sent is what the answer names as sent: botocore reads a body that is no JSON as an empty answer.
+            sent = {int(entry["Id"]) for entry in answer.get("Successful", [])}
+            waiting = {n: message for n, message in waiting.items() if n not in sent}
+            if not waiting:
+                break
+        else:
+            codes = ", ".join(sorted({entry["Code"] for entry in answer.get("Failed", [])})) or "no answer"
+            refused.append(f"{len(waiting)} of {len(batch)} messages were refused {SENDS} times: {codes}")
+    if refused:
+        raise Unavailable("; ".join(refused))
+
+
+def _batches(messages: Sequence[_Message]) -> Iterator[list[_Message]]:
+    batch: list[_Message] = []
+    size = 0
+    for message in messages:
+        length = len(message.body.encode())
+        if batch and (len(batch) == MESSAGES_PER_BATCH or size + length > LARGEST_MESSAGE_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += length
+    if batch:
+        yield batch

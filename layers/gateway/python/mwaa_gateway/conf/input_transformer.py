@@ -1,0 +1,250 @@
+"""EventBridge's input transformer, read once into a tree that `conf` fills.
+
+A template is an object, or EventBridge's own JSON text:
+
+    input_paths: {bucket: $.detail.bucket.name, size: $.detail.object.size}
+    input_template: {source: "s3://<bucket>/", size: <size>}          # size stays a number
+    input_template: '{"source": "s3://<bucket>/", "size": <size>}'    # the same
+
+- `<name>` as a whole value keeps the type of what its path finds; inside text it is written into the text.
+  In JSON text a quoted `"<name>"` is inside text, as EventBridge has it.
+- A path that finds nothing gives "".
+- An object or list inside text is refused; EventBridge drops such an event without a word.
+- `<name>` may also be a piece that the rule's `captures` took from a field: always text.
+- Reserved: `<aws.events.rule-name>`, `<aws.events.event.ingestion-time>` (when the gateway took the event in; a run keeps
+  the time of the delivery that started it), and as whole values `<aws.events.event>` (the event without its detail) and
+  `<aws.events.event.json>` (the event).
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mwaa_gateway.conf.paths import Path, parse_path
+from mwaa_gateway.errors import Problem
+from mwaa_gateway.json_values import MAXIMUM_DEPTH, is_deeper_than
+
+__all__ = ["ORIGIN_KEY", "InputTransformer", "Node", "Text", "Whole", "validate_transformer"]
+
+ORIGIN_KEY: Final = "mwaa_gateway"  # in every conf: where the run came from
+MAXIMUM_INPUT_PATHS: Final = 100
+MAXIMUM_TEMPLATE_CHARACTERS: Final = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A placeholder that is a whole value."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text with placeholders in it."""
+
+    parts: tuple[str | Whole, ...]
+
+
+Node = Whole | Text | dict[str, Any] | list[Any] | str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class InputTransformer:
+    """A target's input transformer: names for paths into the event, and the template that they fill.
+
+    `input_template` is as its author wrote it, an object or JSON text. Built by `validate_transformer` only.
+    """
+
+    input_paths: Mapping[str, str]
+    input_template: Mapping[str, Any] | str
+    paths: Mapping[str, Path] = field(repr=False, compare=False)
+    tree: Node = field(repr=False, compare=False)
+
+    def document(self) -> dict[str, Any]:
+        """Return the transformer as it stands in a rule."""
+        return {"input_paths": dict(self.input_paths), "input_template": self.input_template}
+
+
+def validate_transformer(
+    document: object,
+    *,
+    field: str = "input_transformer",
+    target_id: str = "default",
+    captured: Collection[str] = (),
+) -> tuple[InputTransformer | None, list[Problem]]:
+    """Check the `input_transformer` of a target; return it, or None and everything that is wrong with it.
+
+    `field` is where it stands in the rule, for the problems; `captured` are the names that the rule's captures bring.
+    """
+    if not isinstance(document, Mapping):
+        return None, [Problem(field, "must be an object with input_paths and input_template")]
+    problems = [
+        Problem(f"{field}.{name}", "is unknown; an input_transformer has input_paths and input_template")
+        for name in document
+        if name not in {"input_paths", "input_template"}
+    ]
+    paths, path_problems = _checked_paths(document.get("input_paths", {}), f"{field}.input_paths")
+    problems += path_problems
+    problems += [
+        Problem(f"{field}.input_paths.{name}", "is the name of a capture too; give one of them another")
+        for name in paths
+        if name in captured
+    ]
+    if "input_template" not in document:
+        return None, [
+            *problems,
+            Problem(f"{field}.input_template", "is missing; write the conf as an object"),
+        ]
+    reading = _Template(f"{field}.input_template", target_id, {*paths, *captured}, problems)
+    tree = reading.tree(document["input_template"])
+    if problems or tree is None:
+        return None, problems
+    return InputTransformer(
+        dict(document.get("input_paths", {})), document["input_template"], paths, tree
+    ), []
+
+
+# --- the template -------------------------------------------------------------------------------------------
+
+_PLACEHOLDER: Final = re.compile(r"<([A-Za-z0-9_.-]+)>")
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_WHOLE_ONLY: Final = ("aws.events.event", "aws.events.event.json")
+_RESERVED: Final = ("aws.events.rule-name", "aws.events.event.ingestion-time", *_WHOLE_ONLY)
+_REFUSED: Final = {
+    "aws.events.rule-arn": "the gateway's rules have no ARN; use <aws.events.rule-name>",
+}
+
+
+class _Template:
+    """Reads one template into a tree; what is wrong is added to `problems`."""
+
+    def __init__(self, field: str, target_id: str, names: Collection[str], problems: list[Problem]) -> None:
+        self._field = field
+        self._target_id = target_id
+        self._names = names
+        self._problems = problems
+
+    def tree(self, template: object) -> dict[str, Any] | None:
+        quoted_is_whole = not isinstance(template, str)
+        value: object = template
+        try:
+            text = template if isinstance(template, str) else json.dumps(template, allow_nan=False)
+            if len(text) > MAXIMUM_TEMPLATE_CHARACTERS:  # before it is searched for placeholders
+                self._refuse(f"has {len(text)} characters; at most {MAXIMUM_TEMPLATE_CHARACTERS} are allowed")
+                return None
+            if isinstance(template, str):
+                value = json.loads(_with_marks(template))
+        except (ValueError, TypeError, RecursionError) as error:
+            self._refuse(f"is not JSON ({error}); quote text, and write a bare <name> only as a whole value")
+            return None
+        if is_deeper_than(MAXIMUM_DEPTH, value):
+            self._refuse(f"is nested deeper than {MAXIMUM_DEPTH} levels")
+            return None
+        if not isinstance(value, Mapping):
+            self._refuse("must be an object: the conf of a DAG run is one")
+            return None
+        if ORIGIN_KEY in value:
+            self._refuse(
+                f"must not have a field {ORIGIN_KEY!r}: the gateway says there where the run came from"
+            )
+        tree: dict[str, Any] = self._read(value, whole=quoted_is_whole)
+        return tree
+
+    def _read(self, value: Any, *, whole: bool) -> Any:
+        match value:
+            case Mapping():
+                for name in value:
+                    if not isinstance(name, str):
+                        self._refuse(f"has the field name {name!r}; field names are text")
+                    elif _PLACEHOLDER.search(name) or _MARK in name:
+                        self._refuse(
+                            f"has a placeholder in the field name {_unmarked(name)!r}; only values may"
+                        )
+                return {name: self._read(child, whole=whole) for name, child in value.items()}
+            case list():
+                return [self._read(child, whole=whole) for child in value]
+            case str():
+                return self._string(value, whole=whole)
+            case _:
+                return value
+
+    def _string(self, text: str, *, whole: bool) -> Any:
+        if text.startswith(_MARK):
+            return self._placeholder(text.removeprefix(_MARK), inside_text=False)
+        if whole and (match := _PLACEHOLDER.fullmatch(text)):
+            return self._placeholder(match[1], inside_text=False)
+        pieces = _PLACEHOLDER.split(text)  # text, name, text, name, …, text
+        if len(pieces) == 1:
+            return text
+        return Text(
+            tuple(
+                self._placeholder(piece, inside_text=True) if position % 2 else piece
+                for position, piece in enumerate(pieces)
+                if piece
+            )
+        )
+
+    def _placeholder(self, name: str, *, inside_text: bool) -> Whole:
+        if name in _REFUSED:
+            self._refuse(f"uses <{name}>: {_REFUSED[name]}")
+        elif inside_text and name in _WHOLE_ONLY:
+            self._refuse(f"has <{name}> inside text; it is an object and can only be a whole value")
+        elif name not in self._names and name not in _RESERVED:
+            self._refuse(
+                f"InputTemplate for target {self._target_id} contains invalid placeholder {name}. Name its "
+                "path in input_paths or captures, or correct its spelling"
+            )
+        return Whole(name)
+
+    def _refuse(self, message: str) -> None:
+        self._problems.append(Problem(self._field, message))
+
+
+# JSON text may hold a bare <name> where a value stands. It is read as a string that nobody writes by chance.
+_MARK: Final = "\ue000mwaa-gateway-placeholder:"
+# A text that does not end is taken to the end: nothing is read twice, whatever stands there.
+_STRING_OR_PLACEHOLDER: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|<[A-Za-z0-9_.-]+>', re.DOTALL)
+
+
+def _with_marks(template: str) -> str:
+    if _MARK in template:
+        raise ValueError("it holds the gateway's own mark for a placeholder")
+    return _STRING_OR_PLACEHOLDER.sub(
+        lambda match: json.dumps(_MARK + match[0][1:-1]) if match[0][0] == "<" else match[0], template
+    )
+
+
+def _unmarked(name: str) -> str:
+    return f"<{name.removeprefix(_MARK)}>" if name.startswith(_MARK) else name
+
+
+# --- input paths --------------------------------------------------------------------------------------------
+
+
+def _checked_paths(written: object, field: str) -> tuple[dict[str, Path], list[Problem]]:
+    if not isinstance(written, Mapping):
+        return {}, [
+            Problem(field, "must be an object: a name for each path, as in `key: $.detail.object.key`")
+        ]
+    problems: list[Problem] = []
+    if len(written) > MAXIMUM_INPUT_PATHS:
+        problems.append(
+            Problem(field, f"has {len(written)} names; at most {MAXIMUM_INPUT_PATHS} are allowed")
+        )
+    paths: dict[str, Path] = {}
+    for name, text in written.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            problems.append(Problem(field, f"has the name {name!r}; use letters, digits, - and _"))
+            continue
+        path = parse_path(text)
+        paths[name] = path or ()
+        if path is None:
+            problems.append(
+                Problem(
+                    f"{field}.{name}",
+                    f"is {text!r}; write a path like $.detail.object.key, $.resources[0], $.detail.row[*].id",
+                )
+            )
+    return paths, problems

@@ -1,0 +1,104 @@
+"""Whether an accepted run will start: what the catalog knows of its DAG, and what its rule wants done about it.
+
+    before the run    when_paused: hold | reject   asks a recent catalog, and keeps the run back
+                      when_paused: queue           asks nothing: the run is started, and waits in Airflow
+    after it          every rule                   the run is told as `accepted, not runnable` if its DAG is paused or stale
+
+A catalog that cannot be had keeps no run back for longer than a minute: then it is started, and told of once somebody can.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mwaa_gateway.dispatch.dag_catalog import LOOK_AGAIN_SECONDS, LiveCatalog
+from mwaa_gateway.dispatch.ledger import Claim, Finished
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Held,
+    NotRunnable,
+    Outcome,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
+
+__all__ = ["LookAgain", "as_far_as_known", "is_unpaused", "kept_back", "whether_it_starts"]
+
+TOLD_WITHIN_SECONDS = 600  # of a run's start: later, whether its DAG is paused says nothing about it
+CATALOG_AWAITED_SECONDS = 60
+LIST_AFTER_SECONDS = 20  # of an invocation at most: it has 90, and a list may take 55
+
+
+def kept_back(
+    claim: Claim, catalog: LiveCatalog, now: Callable[[], float]
+) -> Held | Rejected | Retryable | None:
+    """Do not start what its rule wants held or rejected while the DAG is paused, as a recent list says."""
+    request, dag_id = claim.request, claim.request.target.dag_id
+    if request.when_paused == "queue":
+        return None
+    began = now()
+    catalog.renew(dag_id)
+    paused = catalog.not_runnable(dag_id) is NotRunnable.PAUSED
+    if paused:
+        catalog.renew(dag_id, recently=True)  # it may have been unpaused since
+        paused = catalog.not_runnable(dag_id) is NotRunnable.PAUSED
+    known = catalog.tells_of(dag_id, recently=paused) and now() - began <= LIST_AFTER_SECONDS
+    awaited = catalog.may_come and began - claim.first_attempt_at < CATALOG_AWAITED_SECONDS
+    if not known and awaited:
+        return Retryable(Reason.DAG_CATALOG_AWAITED, f"whether DAG {dag_id!r} is paused is not known yet")
+    if not paused:
+        return None  # also where nobody can tell: started, and told of once somebody can
+    if request.when_paused == "hold":
+        return Held(Reason.DAG_PAUSED, f"DAG {dag_id!r} is paused; it starts when the DAG is unpaused")
+    return Rejected(Reason.DAG_PAUSED, f"DAG {dag_id!r} is paused, and the rule says when_paused: reject")
+
+
+def is_unpaused(dag_id: str, finished: Finished, catalog: LiveCatalog) -> bool:
+    """Tell whether a request is held for a DAG that is known to be paused no more."""
+    held = finished.outcome
+    if not isinstance(held, Held) or held.reason is not Reason.DAG_PAUSED:
+        return False
+    catalog.renew(dag_id)
+    return catalog.tells_of(dag_id) and catalog.not_runnable(dag_id) is not NotRunnable.PAUSED
+
+
+def as_far_as_known(outcome: Outcome, dag_id: str, catalog: LiveCatalog) -> Outcome:
+    """Add to an accepted run why it will not start, if the catalog at hand says so: recorded by the same write."""
+    if isinstance(outcome, Triggered | AlreadyTriggered):
+        return replace(outcome, not_runnable=catalog.not_runnable(dag_id))
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """In so many seconds a catalog may be there that says whether the run will start."""
+
+    seconds: float
+
+
+def whether_it_starts(
+    dag_id: str,
+    catalog: LiveCatalog,
+    *,
+    known: NotRunnable | None,
+    accepted_at: float,
+    began: float,
+    now: float,
+) -> NotRunnable | LookAgain | None:
+    """Find out whether a run that was accepted then will start, now that nothing can happen to it any more.
+
+    The first run after a while pays for the new catalog, after its own end: in an invocation that `began` so long ago.
+    None where nothing more is to be said: it starts, it is `known` and told already, or nobody will be able to tell.
+    """
+    if now - accepted_at > TOLD_WITHIN_SECONDS:
+        return None
+    if now - began <= LIST_AFTER_SECONDS:
+        catalog.renew(dag_id)
+    if known is not None:
+        return None
+    if (not_runnable := catalog.not_runnable(dag_id)) is not None:
+        return not_runnable
+    if catalog.tells_of(dag_id) or not catalog.may_come or now - accepted_at > CATALOG_AWAITED_SECONDS:
+        return None
+    return LookAgain(LOOK_AGAIN_SECONDS)

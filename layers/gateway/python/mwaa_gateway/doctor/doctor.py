@@ -1,0 +1,174 @@
+"""What one function sees of an environment from the dispatchers' network: facts, which the operator's command judges.
+
+    connect to each AWS endpoint ─▶ CLI token ─▶ connect to the web server ─▶ `dags list`
+    connect to each AWS endpoint ─▶ `GET /dags` through InvokeRestApi                        (environments over REST)
+
+Every call is fixed and changes nothing: the caller chooses one of the stack's environments, and nothing else. The answer
+holds names, outcomes, durations, and of an error at most 500 characters of Airflow's own words; never a token.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol
+
+from mwaa_gateway.airflow.dag_list import ListedDag
+from mwaa_gateway.dispatch.dag_catalog import DagCatalog
+
+__all__ = ["FORMAT", "NEEDED_ENDPOINTS", "AirflowAsked", "Doctor", "Endpoint", "Network", "Refusal", "Seen"]
+
+FORMAT: Final = 1  # of the answer: a command of another version reads it
+LONGEST_LIST: Final = 20_000  # DAGs: by name some 1 MB of the 6 MB that Lambda returns
+
+
+@dataclass(frozen=True, slots=True)
+class NeededEndpoint:
+    """An AWS service that functions in the VPC call: its name among VPC endpoint services, and botocore's."""
+
+    service: str
+    client: str
+    host_prefix: str = ""  # of the operations that are used; botocore adds it to the host
+    tasks_only: bool = False  # used by the run watcher alone
+
+
+# CreateCliToken, CreateWebLoginToken and InvokeRestApi live on `env.`; GetEnvironment on `api.`, and no function calls it.
+# Lambda itself delivers logs and traces and signs with the role: no endpoint for CloudWatch Logs, X-Ray or STS.
+NEEDED_ENDPOINTS: Final = (
+    NeededEndpoint("airflow.env", "mwaa", host_prefix="env."),
+    NeededEndpoint("dynamodb", "dynamodb"),
+    NeededEndpoint("sqs", "sqs"),
+    NeededEndpoint("kms", "kms", tasks_only=True),
+    NeededEndpoint("states", "stepfunctions", tasks_only=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an AWS service answers, as this function's SDK finds it."""
+
+    service: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The outcome of one step: `reached` or `ok`, else the name of what went wrong; how long it took."""
+
+    outcome: str
+    text: str = ""
+    milliseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why MWAA or Airflow gave nothing: a `Reason`, or `http_<status>`."""
+
+    outcome: str
+    text: str
+
+
+class Network(Protocol):
+    """Connections from this function's subnets. Never raises."""
+
+    def reach(self, url: str, ca_bundle: str = "") -> Seen:
+        """Connect, with TLS where the URL says https.
+
+        The outcome is `reached`, `dns`, `timeout`, `refused`, `certificate`, `tls` or `failed`.
+        """
+        ...
+
+    def reach_all(self, urls: Sequence[str]) -> list[Seen]:
+        """The same for each, side by side."""
+        ...
+
+
+class AirflowAsked(Protocol):
+    """One environment's Airflow, by the transport that its dispatcher uses. Never raises for what Airflow or MWAA do."""
+
+    @property
+    def transport(self) -> str:
+        """`cli` or `rest`."""
+        ...
+
+    @property
+    def server_time_offset(self) -> float | None:
+        """Seconds that the server's clock was ahead of ours in its last answer; None where it did not say."""
+        ...
+
+    def sign_in(self) -> str | Refusal:
+        """Get what the next request needs; the web server's URL, "" where no request goes there directly."""
+        ...
+
+    def list_dags(self) -> tuple[ListedDag, ...] | Refusal:
+        """List all DAGs: one command, in one of the web server's slots, or some calls of ten a second."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Looks at one environment; `monotonic` and `now` in seconds."""
+
+    endpoints: Sequence[Endpoint]
+    network: Network
+    airflow: AirflowAsked
+    ca_bundle: str
+    monotonic: Callable[[], float]
+    now: Callable[[], float]
+
+    def examine(self, environment: str) -> Mapping[str, Any]:
+        """Return what is seen, step by step; a step that needs a failed one is left out."""
+        found: dict[str, Any] = {
+            "format": FORMAT,
+            "environment": environment,
+            "transport": self.airflow.transport,
+        }
+        reached = self.network.reach_all([endpoint.url for endpoint in self.endpoints])
+        found["endpoints"] = [
+            {"service": endpoint.service, **asdict(seen)}
+            for endpoint, seen in zip(self.endpoints, reached, strict=True)
+        ]
+        mwaa_is_there = all(
+            seen.outcome == "reached"
+            for endpoint, seen in zip(self.endpoints, reached, strict=True)
+            if endpoint.service == "airflow.env"
+        )
+        if mwaa_is_there:
+            self._ask_airflow(found)
+        return found
+
+    def _ask_airflow(self, found: dict[str, Any]) -> None:
+        begun = self.monotonic()
+        web_server = self.airflow.sign_in()
+        if isinstance(web_server, Refusal):
+            found["token"] = self._step(begun, web_server)
+            return
+        if web_server:
+            found["token"] = self._step(begun, None)
+            reached = self.network.reach(web_server, self.ca_bundle)
+            found["web_server"] = asdict(reached)
+            if reached.outcome != "reached":
+                return
+        begun, asked_at = self.monotonic(), self.now()
+        listed = self.airflow.list_dags()
+        found["airflow"] = self._step(begun, listed if isinstance(listed, Refusal) else None)
+        if self.airflow.server_time_offset is not None:
+            found["server_time_offset_seconds"] = round(self.airflow.server_time_offset, 1)
+        if not isinstance(listed, Refusal):
+            found["dags"] = _dags(DagCatalog.of(listed, taken_at=asked_at))
+
+    def _step(self, begun: float, refusal: Refusal | None) -> dict[str, Any]:
+        milliseconds = round((self.monotonic() - begun) * 1000)
+        if refusal is None:
+            return asdict(Seen("ok", milliseconds=milliseconds))
+        return asdict(Seen(refusal.outcome, refusal.text, milliseconds))
+
+
+def _dags(catalog: DagCatalog) -> dict[str, Any]:
+    """List the DAGs by name; of more than can be returned, those that would not run, as the dispatchers' catalog does."""
+    whole = len(catalog.runnable) <= LONGEST_LIST
+    return {
+        "taken_at": catalog.taken_at,
+        "runnable": sorted(catalog.runnable) if whole else [],
+        "paused": sorted(catalog.paused)[:LONGEST_LIST],
+        "stale": sorted(catalog.stale)[:LONGEST_LIST],
+        "count": len(catalog.runnable) + len(catalog.paused) + len(catalog.stale),
+    }

@@ -1,0 +1,227 @@
+"""The rules as they are now: read by partition, compiled once, read again only after a partition's head moved."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from mwaa_gateway.errors import InvalidPattern, InvalidRule
+from mwaa_gateway.patterns.pattern import Pattern, compile_pattern
+from mwaa_gateway.rules import Rule, is_own_event, parse_rule
+from mwaa_gateway.rules.allow_lists import Namespaces
+from mwaa_gateway.rules.partitions import RuleIndex, event_partitions
+
+__all__ = [
+    "NAMESPACES_PARTITION",
+    "UNREADABLE_HEAD",
+    "BrokenRule",
+    "LiveRules",
+    "Matches",
+    "RuleSource",
+    "StoredRule",
+]
+
+# A sandbox that lives for hours meets the buckets and detail-types of many senders: those asked about longest ago go.
+MAXIMUM_PARTITIONS_HELD: Final = 1_000
+
+
+UNREADABLE_HEAD: Final = -1  # a generation: whether the partition's rules have changed is not known
+
+NAMESPACES_PARTITION: Final = "namespaces"  # of the rules table; no event's, as those hold a "#" or are "*"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRule:
+    """A rule as it lies in the rules table: `document` is JSON text that nobody has looked at yet."""
+
+    id: str
+    version: int
+    document: str
+
+
+class RuleSource(Protocol):
+    """Where the rules lie. Both calls raise when they cannot answer: no answer never reads as "no rule"."""
+
+    def heads(self, partitions: Sequence[str]) -> Mapping[str, int]:
+        """Return the generation of each partition, 0 where it has no head, UNREADABLE_HEAD where that holds no number.
+
+        One call however many partitions.
+        """
+        ...
+
+    def copies(self, partition: str) -> Sequence[StoredRule]:
+        """Return every rule that lies in the partition."""
+        ...
+
+    def namespaces(self) -> Mapping[str, str]:
+        """Return every namespace's allow-list, as JSON text that nobody has looked at yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRule:
+    """A rule in the table that this version cannot use; it never stops the others."""
+
+    id: str
+    version: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The rules an event is meant for, and the broken ones it may have been meant for.
+
+    `unreadable_heads` are partitions whose rules had to be read although they may not have changed.
+    """
+
+    rules: tuple[Rule, ...]
+    broken: tuple[BrokenRule, ...]
+    unreadable_heads: frozenset[str] = frozenset()
+
+
+class _Copy:
+    """A stored rule with its pattern compiled; the rest of it is checked when an event first matches.
+
+    So a sandbox that starts for one event checks the rules of that event, and compiles the patterns of its bucket.
+    """
+
+    __slots__ = ("_namespaces", "_rule", "pattern", "stored")
+
+    def __init__(self, stored: StoredRule, pattern: Pattern) -> None:
+        self.stored = stored
+        self.pattern = pattern
+        self._rule: Rule | BrokenRule | None = None
+        self._namespaces: Namespaces | None = None  # those that the rule was held against
+
+    def rule(
+        self, environments: Collection[str], claim_check_bucket: str, namespaces: Namespaces
+    ) -> Rule | BrokenRule:
+        if self._rule is None or self._namespaces is not namespaces:
+            self._rule = self._checked(environments, claim_check_bucket, namespaces)
+            self._namespaces = namespaces
+        return self._rule
+
+    def _checked(
+        self, environments: Collection[str], claim_check_bucket: str, namespaces: Namespaces
+    ) -> Rule | BrokenRule:
+        """Check the rule as when it was written: the table, the gateway and the allow-lists may have changed since."""
+        stored = self.stored
+        try:
+            rule = parse_rule(
+                json.loads(stored.document),
+                environments=environments,
+                version=stored.version,
+                claim_check_bucket=claim_check_bucket,
+            )
+            refused = InvalidRule(rule.id, tuple(namespaces.permits(rule)))
+        except InvalidRule as error:
+            return BrokenRule(stored.id, stored.version, str(error))
+        return BrokenRule(stored.id, stored.version, str(refused)) if refused.problems else rule
+
+
+@dataclass(slots=True)
+class _Partition:
+    generation: int
+    checked_at: float
+    copies: Mapping[StoredRule, _Copy]
+    index: RuleIndex[_Copy]
+    unreadable: tuple[BrokenRule, ...]
+
+
+class LiveRules:
+    """The rules that concern an event, at most `refresh_seconds` old.
+
+    An event concerns three partitions. A refresh is one read of their heads and that of the namespaces; the rules
+    themselves are read and compiled again only where the head moved, so that a busy sandbox costs DynamoDB next to
+    nothing. Of rules that are read again only those that changed are compiled. A rule that its namespace does not
+    allow (any more) is a broken one.
+    """
+
+    def __init__(
+        self,
+        source: RuleSource,
+        *,
+        environments: Collection[str],
+        refresh_seconds: float,
+        claim_check_bucket: str = "",
+    ) -> None:
+        self._source = source
+        self._claim_check_bucket = claim_check_bucket
+        self._environments = environments
+        self._refresh_seconds = refresh_seconds
+        self._partitions: dict[str, _Partition] = {}
+        self._namespaces = Namespaces()
+        self._namespaces_generation = 0
+
+    def match(self, envelope: Mapping[str, Any], now: float) -> Matches:
+        """Return what matches the event; `now` is in seconds of any clock that runs forward.
+
+        Raises:
+            Unavailable: the rules table does not answer.
+        """
+        partitions = event_partitions(envelope)
+        self._refresh(partitions, now)
+        # A rule that is just moving from one partition to another may lie in both: the newer version counts, once.
+        matched: dict[str, Rule | BrokenRule] = {}
+        for partition in (self._partitions[name] for name in partitions):
+            found = (
+                copy.rule(self._environments, self._claim_check_bucket, self._namespaces)
+                for copy in partition.index.match(envelope)
+            )
+            for rule in (*found, *partition.unreadable):
+                if rule.id not in matched or matched[rule.id].version < rule.version:
+                    matched[rule.id] = rule
+        # The gateway's own event is for no rule, also not for one that wants everything: it could start itself.
+        own = is_own_event(envelope, self._claim_check_bucket)
+        return Matches(
+            rules=tuple(rule for rule in matched.values() if isinstance(rule, Rule) and not own),
+            broken=tuple(rule for rule in matched.values() if isinstance(rule, BrokenRule)),
+            unreadable_heads=frozenset(
+                name for name in partitions if self._partitions[name].generation == UNREADABLE_HEAD
+            ),
+        )
+
+    def _refresh(self, partitions: Sequence[str], now: float) -> None:
+        known = self._partitions
+        stale = [
+            name
+            for name in partitions
+            if name not in known or not 0 <= now - known[name].checked_at < self._refresh_seconds
+        ]
+        if not stale:
+            return
+        generations = dict(self._source.heads([*stale, NAMESPACES_PARTITION]))
+        self._refresh_namespaces(generations.pop(NAMESPACES_PARTITION))
+        for name, generation in generations.items():
+            partition = known.pop(name, None)  # the last asked about are the last in the dict
+            if partition is None or generation == UNREADABLE_HEAD or partition.generation != generation:
+                rules = self._source.copies(name) if generation else ()
+                partition = _compiled(rules, generation, partition)
+            partition.checked_at = now
+            known[name] = partition
+        for name in [*islice(known, max(0, len(known) - MAXIMUM_PARTITIONS_HELD))]:
+            if name not in partitions:
+                del known[name]
+
+    def _refresh_namespaces(self, generation: int) -> None:
+        if generation == UNREADABLE_HEAD or generation != self._namespaces_generation:
+            self._namespaces = Namespaces.from_items(self._source.namespaces())
+            self._namespaces_generation = generation
+
+
+def _compiled(stored: Sequence[StoredRule], generation: int, earlier: _Partition | None) -> _Partition:
+    """Return the partition with its rules compiled, those that are as they were taken from its earlier state."""
+    copies: dict[StoredRule, _Copy] = {}
+    unreadable: list[BrokenRule] = []
+    for item in stored:
+        copy = earlier.copies.get(item) if earlier else None
+        if copy is None:
+            try:
+                copy = _Copy(item, compile_pattern(json.loads(item.document)["pattern"]))
+            except (ValueError, TypeError, KeyError, InvalidPattern) as error:
+                unreadable.append(BrokenRule(item.id, item.version, f"its pattern cannot be read: {error}"))
+                continue
+        copies[item] = copy
+    index = RuleIndex((copy, copy.pattern) for copy in copies.values())
+    return _Partition(generation, 0.0, copies, index, tuple(unreadable))

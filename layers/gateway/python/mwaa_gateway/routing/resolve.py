@@ -1,0 +1,190 @@
+"""From an event and a rule that matches it to what is to run: identity, environment, DAG, run_id and conf.
+
+    captures      a field that has another form than the rule's captures is a refusal, for every target
+    dedupe_key    makes another identity than the event's own; so does a replay, for a rule that runs it again
+    dag_id        filled from the event, within the target's allow-list
+    conf          the input transformer filled; what is too large for Airflow's command line goes into a claim check
+
+Whatever cannot be resolved is refused with a reason: nothing is guessed, cut, or started in part.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, build_conf, conf_size
+from mwaa_gateway.conf.captures import captured
+from mwaa_gateway.conf.claim_check import MAXIMUM_CLAIM_CHECK_BYTES, ClaimCheck, claim_check
+from mwaa_gateway.errors import ConfError, ConfTooLarge
+from mwaa_gateway.events import Event
+from mwaa_gateway.events.event import identity_of
+from mwaa_gateway.rules import DedupeKey, Rule, Target
+from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
+
+__all__ = ["DeadEventReason", "Refused", "Resolved", "resolve"]
+
+MAXIMUM_KEY_CHARACTERS: Final = 1_024
+_SHOWN_CHARACTERS: Final = 100
+
+
+class DeadEventReason(StrEnum):
+    """Why an event, or one rule's share of it, was put aside for good."""
+
+    MALFORMED_EVENT = "malformed_event"
+    BROKEN_RULE = "broken_rule"
+    CAPTURES_REFUSED = "captures_refused"
+    DEDUPE_KEY_REFUSED = "dedupe_key_refused"
+    DAG_ID_REFUSED = "dag_id_refused"
+    CONF_NOT_MADE = "conf_not_made"
+    CONF_TOO_LARGE = "conf_too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why an event cannot become a run of a rule; `target` is None where it concerns all of them."""
+
+    reason: DeadEventReason
+    text: str
+    target: Target | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A trigger request, ready for its queue once its claim check, where it has one, is in the bucket."""
+
+    request: TriggerRequest
+    claim_check: ClaimCheck | None = None
+
+
+def resolve(
+    event: Event, rule: Rule, *, now: float, claim_check_bucket: str = ""
+) -> Iterator[Resolved | Refused]:
+    """Yield what each target of a matching rule comes to; `now` is in seconds since the epoch.
+
+    `claim_check_bucket` is where large confs are to be put, "" where there is no such bucket.
+
+    The same event and rule give the same run_ids, whenever it is asked.
+    """
+    try:
+        pieces = captured(rule.captures, event.envelope)
+    except ConfError as error:
+        yield Refused(DeadEventReason.CAPTURES_REFUSED, str(error))
+        return
+    try:
+        identity = _identity(event, rule, pieces)
+    except ConfError as error:
+        yield Refused(DeadEventReason.DEDUPE_KEY_REFUSED, str(error))
+        return
+    for target in rule.targets:
+        try:
+            dag_id = _dag_id(event, target, pieces)
+        except ConfError as error:
+            yield Refused(DeadEventReason.DAG_ID_REFUSED, str(error), target)
+            continue
+        run_id = derive_run_id(identity, rule.id, target.id)
+        large = bool(claim_check_bucket) and target.large_conf == "claim_check"
+        try:
+            conf = build_conf(
+                target,
+                event,
+                _origin(event, rule, target),
+                pieces,
+                now=now,
+                maximum_bytes=MAXIMUM_CLAIM_CHECK_BYTES if large else MAXIMUM_CONF_BYTES,
+            )
+        except ConfError as error:
+            too_large = isinstance(error, ConfTooLarge)
+            reason = DeadEventReason.CONF_TOO_LARGE if too_large else DeadEventReason.CONF_NOT_MADE
+            yield Refused(reason, str(error), target)
+            continue
+        check = None
+        if large and conf_size(conf) > MAXIMUM_CONF_BYTES:
+            conf, check = claim_check(
+                conf, bucket=claim_check_bucket, environment=target.environment, run_id=run_id
+            )
+        yield Resolved(
+            TriggerRequest(
+                identity=identity,
+                event=event.envelope,
+                rule_id=rule.id,
+                rule_version=rule.version,
+                target_id=target.id,
+                target=ResolvedTarget(
+                    environment=target.environment,
+                    dag_id=dag_id,
+                    run_id=run_id,
+                    conf=conf,
+                ),
+                maximum_event_age_seconds=rule.maximum_event_age_seconds,
+                requested_at=now,
+                when_paused=target.when_paused,
+            ),
+            check,
+        )
+
+
+def _origin(event: Event, rule: Rule, target: Target) -> dict[str, Any]:
+    return {
+        "event_id": event.id,
+        "event_time": event.envelope["time"],
+        "source": event.envelope["source"],
+        "detail_type": event.envelope["detail-type"],
+        "rule_id": rule.id,
+        "rule_version": rule.version,
+        "target_id": target.id,
+        "generation": 0,
+    }
+
+
+def _identity(event: Event, rule: Rule, pieces: Mapping[str, str]) -> str:
+    identity = event.identity
+    if rule.dedupe_key is not None:
+        identity = _key_identity(event, rule.id, rule.dedupe_key, pieces)
+    replay = event.envelope.get("replay-name")
+    if rule.on_replay == "rerun" and isinstance(replay, str) and replay:
+        identity = identity_of("replay", replay, identity)
+    return identity
+
+
+def _key_identity(event: Event, rule_id: str, key: DedupeKey, pieces: Mapping[str, str]) -> str:
+    parts = [part.fill(event.envelope, pieces) for part in key.parts]
+    if (characters := sum(map(len, parts))) > MAXIMUM_KEY_CHARACTERS:
+        raise ConfError(
+            f"the dedupe_key has {characters} characters for this event; at most {MAXIMUM_KEY_CHARACTERS} are allowed: name "
+            "shorter values"
+        )
+    window = ""
+    if key.window_seconds is not None:
+        # By the event's own time, never by a clock here: a delivery that comes a day later finds the same window.
+        start = _event_time(event) // key.window_seconds * key.window_seconds
+        window = f"{start:.0f}+{key.window_seconds}"
+    return identity_of("key", rule_id, window, *parts)
+
+
+def _event_time(event: Event) -> float:
+    try:
+        moment: datetime | None = datetime.fromisoformat(str(event.envelope["time"]))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ConfError(
+            "the event's time is no date and time with an offset, as in 2026-11-22T10:00:00Z, so that its window of the "
+            "dedupe_key is not known"
+        )
+    return moment.timestamp()
+
+
+def _dag_id(event: Event, target: Target, pieces: Mapping[str, str]) -> str:
+    if target.dag_id_template is None:
+        return target.dag_id
+    paths = target.input_transformer.paths if target.input_transformer else {}
+    dag_id = target.dag_id_template.fill(event.envelope, pieces, paths)
+    if not target.allows(dag_id):
+        shown = repr(dag_id[:_SHOWN_CHARACTERS])
+        raise ConfError(
+            f"dag_id {target.dag_id!r} of target {target.id!r} is {shown} for this event, which is not one of "
+            "allowed_dag_ids; add it there, or have the rule's pattern leave such events out"
+        )
+    return dag_id

@@ -1,0 +1,102 @@
+"""Which rules an event can concern: the partitions of the rules table, and the rules of one partition.
+
+A rule lies in the partitions that its pattern names exactly, so that an event reads three partitions and not
+the table: `<source>#<discriminator>`, `<source>#*` and `*`. The discriminator is the bucket of an S3 event,
+the topic of an SNS notification, and the detail-type of any other event.
+
+    {source: [aws.s3], detail: {bucket: {name: [a, b]}}}    aws.s3#a, aws.s3#b
+    {source: [acme.billing], detail-type: [{prefix: I}]}    acme.billing#*
+    {detail-type: [Invoice Period Closed]}                  *
+"""
+
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Any, Final
+
+from mwaa_gateway.patterns.index import RuleIndex
+from mwaa_gateway.patterns.pattern import Branch, compile_pattern
+
+__all__ = ["MAXIMUM_PARTITIONS", "RuleIndex", "event_partitions", "rule_partitions"]
+
+MAXIMUM_PARTITIONS: Final = (
+    24  # one change of a rule is one transaction of at most 100 items, old and new copies and heads
+)
+
+_EVERYTHING: Final = "*"
+# The path of the discriminator, by source.
+_DISCRIMINATORS: Final = {"aws.s3": "detail.bucket.name", "aws.sns": "detail.topic-arn"}
+_DEFAULT_DISCRIMINATOR: Final = "detail-type"
+
+
+def event_partitions(envelope: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return the three partitions whose rules can match an event, always three different ones.
+
+    Every event of `events` has one source and one discriminator. (An S3 event without a bucket, as CloudTrail
+    tells of them, has the empty one.)
+    """
+    source = str(envelope["source"])
+    value: Any = envelope
+    for step in _DISCRIMINATORS.get(source, _DEFAULT_DISCRIMINATOR).split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return _partition(source, value if isinstance(value, str) else ""), f"{_part(source)}#*", _EVERYTHING
+
+
+def rule_partitions(pattern_document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the partitions in which a rule with this pattern lies: sorted, at least one, at most 24.
+
+    Every event that the pattern matches has at least one of them in common.
+
+    Raises:
+        InvalidPattern: It is no pattern.
+    """
+    branches = compile_pattern(pattern_document).branches
+    exact = {partition for branch in branches for partition in _branch_partitions(branch)}
+    if len(exact) > MAXIMUM_PARTITIONS:
+        exact = {partition.partition("#")[0] + "#*" if "#" in partition else partition for partition in exact}
+    # A rule that lies in a wider partition needs no copy in a narrower one of the same source.
+    if _EVERYTHING in exact or len(exact) > MAXIMUM_PARTITIONS:
+        return (_EVERYTHING,)
+    return tuple(
+        sorted(
+            partition
+            for partition in exact
+            if partition.endswith("#*") or f"{partition.partition('#')[0]}#*" not in exact
+        )
+    )
+
+
+def _branch_partitions(branch: Branch) -> Iterator[str]:
+    fields = dict(branch)
+    sources = fields["source"].exact_strings if "source" in fields else None
+    if sources is None:
+        yield _EVERYTHING
+        return
+    for source in sources:
+        path = _DISCRIMINATORS.get(source, _DEFAULT_DISCRIMINATOR)
+        discriminators = fields[path].exact_strings if path in fields else None
+        if discriminators is None:
+            yield f"{_part(source)}#*"
+        else:
+            for discriminator in discriminators:
+                yield _partition(source, discriminator)
+
+
+def _partition(source: str, discriminator: str) -> str:
+    return f"{_part(source)}#{_part(discriminator)}"
+
+
+def _part(text: str) -> str:
+    """Return the text as part of a table key: never `*`, never with `#`, never too long, always encodable.
+
+    Sources and detail-types are whatever a sender calls them; DynamoDB takes 2,048 bytes of UTF-8.
+    """
+    plain = text != "*" and "#" not in text and len(text) <= 250 and _is_encodable(text)  # noqa: PLR2004
+    return text if plain else f"sha256:{sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,283 @@
+"""What a state of a state machine passes to have a DAG run started: checked, and turned into an event.
+
+    context     the state's context object: `"context.$": "$$"`, or in JSONata `"{% $states.context %}"`
+    dag         {environment, dag_id} of a DAG on the allow-list; without it the rules decide
+    input       the conf of a named DAG; what rules find under `detail.input`
+    request_id  the caller's own name for this one run, instead of the state's
+    wait        how a waiting state wants its run to end; only with a task token in the context
+
+The identity is the execution, the state, when it was entered and the index of the Map's item. A retry of the state
+has all of them alike, and so finds the run it had started. Step Functions enters 200 items of a Map in one
+millisecond: without the index they would be one run, so a context that could lack it is refused.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final, Literal, get_args
+
+from mwaa_gateway.airflow.ids import DAG_ID, DAG_ID_WORDS
+from mwaa_gateway.airflow.run_states import TASK_ID
+from mwaa_gateway.errors import GatewayError, MalformedEvent, kind_of
+from mwaa_gateway.events.event import Event, derived_id, identity_of
+from mwaa_gateway.json_values import dig, refuse_beyond_limits
+
+__all__ = ["AfterFailedRun", "InvalidTask", "NamedDag", "TaskCall", "Token", "Wait", "read_task_call"]
+
+AfterFailedRun = Literal["fail", "rerun"]
+WhenNotRunnable = Literal["wait", "fail"]
+OnAbort = Literal["leave", "fail_run"]
+
+DEFAULT_HEARTBEAT_SECONDS: Final = 180.0  # of a caller that names none: a heartbeat each minute
+LONGEST_TOKEN: Final = 2048  # characters, by Step Functions' API
+_FIELDS: Final = ("context", "dag", "input", "request_id", "wait")
+_WAIT_FIELDS: Final = (
+    "heartbeat_seconds",
+    "when_not_runnable",
+    "after_failed_run",
+    "on_abort",
+    "return_value_of",
+)
+_EXECUTION_ARN: Final = re.compile(
+    r"arn:[a-z0-9-]+:states:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):execution:[^\s]{1,500}"
+)
+_LINES_TO_ADD: Final = (
+    'Add to the state\'s Payload, in JSONPath: "context.$": "$$", or in JSONata: "context": "{% $states.context %}". '
+    "Where the execution's input is too large to be sent along, pass "
+    '{"Execution": {"Id.$": "$$.Execution.Id"}, "State": {"Name.$": "$$.State.Name", '
+    '"EnteredTime.$": "$$.State.EnteredTime", "RetryCount.$": "$$.State.RetryCount"}, '
+    '"Task": {"Token.$": "$$.Task.Token"}, "Map": {"Item": {"Index.$": "$$.Map.Item.Index"}}} as context '
+    '("Map": null outside of a Map, no "Task" where the state does not wait)'
+)
+
+
+class InvalidTask(GatewayError):
+    """What the state passed cannot start a run; the text names the field and the lines to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A task token: whoever has it can end the task, so it is in no repr. `mark` tells tokens apart and is no secret."""
+
+    text: str = field(repr=False)
+
+    @property
+    def mark(self) -> str:
+        """The beginning of its hash."""
+        return sha256(self.text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedDag:
+    """The DAG a state names itself, instead of leaving it to the rules."""
+
+    environment: str
+    dag_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a waiting state chose.
+
+    `heartbeat_seconds` is its HeartbeatSeconds: heartbeats come three times as often. `when_not_runnable`: what becomes
+    of a run that is held, or accepted and not executed. `after_failed_run`: whether a retry of the state after a failed
+    run fails with that run or starts another. `on_abort`: whether the run ends with its execution. `return_value_of`: the
+    task whose return value is to be passed on.
+    """
+
+    heartbeat_seconds: float = DEFAULT_HEARTBEAT_SECONDS
+    when_not_runnable: WhenNotRunnable = "wait"
+    after_failed_run: AfterFailedRun = "fail"
+    on_abort: OnAbort = "leave"
+    return_value_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCall:
+    """One call by a state.
+
+    `token` and `wait` are None where the state goes on at once. `is_retry`: Step Functions says that the state was tried
+    before. `input` is what the state passed; it is in the event as well.
+    """
+
+    event: Event
+    execution_arn: str
+    dag: NamedDag | None
+    input: Mapping[str, Any]
+    token: Token | None
+    wait: Wait | None
+    is_retry: bool
+
+
+def read_task_call(payload: Any) -> TaskCall:
+    """Check what a state passed.
+
+    Raises:
+        InvalidTask: a field is missing or cannot be used; nothing was started.
+    """
+    if not isinstance(payload, Mapping):
+        raise InvalidTask(f"the Payload is {kind_of(payload)}; expected a JSON object. {_LINES_TO_ADD}")
+    if unknown := sorted(payload.keys() - set(_FIELDS)):
+        raise InvalidTask(f"{unknown[0]!r} is no field of a task; it has {', '.join(_FIELDS)}")
+    context = _context(payload.get("context"))
+    arn = _text(dig(context, ("Execution", "Id")), "context.Execution.Id")
+    if not (match := _EXECUTION_ARN.fullmatch(arn)):
+        raise InvalidTask(
+            f"context.Execution.Id is {arn[:200]!r}; expected an execution's ARN. {_LINES_TO_ADD}"
+        )
+    token = _token(context)
+    given = payload.get("input", {})
+    if not isinstance(given, Mapping):
+        raise InvalidTask(f"input is {kind_of(given)}; expected a JSON object: it becomes the run's conf")
+    return TaskCall(
+        event=_event(payload, context, arn, given, region=match["region"], account=match["account"]),
+        execution_arn=arn,
+        dag=_dag(payload.get("dag")),
+        input=given,
+        token=token,
+        wait=_wait(payload.get("wait"), token),
+        is_retry=_retry_count(context) > 0,
+    )
+
+
+def _context(context: Any) -> Mapping[str, Any]:
+    if not isinstance(context, Mapping):
+        raise InvalidTask(f"context is {kind_of(context)}: it says which run this is. {_LINES_TO_ADD}")
+    if "StateMachine" not in context and "Map" not in context:
+        raise InvalidTask(
+            f"context has no Map: two items of a Map could not be told from one another. {_LINES_TO_ADD}"
+        )
+    return context
+
+
+def _event(
+    payload: Mapping[str, Any],
+    context: Mapping[str, Any],
+    arn: str,
+    given: Mapping[str, Any],
+    *,
+    region: str,
+    account: str,
+) -> Event:
+    state = _text(dig(context, ("State", "Name")), "context.State.Name")
+    entered = _text(dig(context, ("State", "EnteredTime")), "context.State.EnteredTime")
+    detail: dict[str, Any] = {"executionArn": arn, "state": state, "enteredTime": entered, "input": given}
+    if isinstance(machine := dig(context, ("StateMachine", "Id")), str):
+        detail["stateMachineArn"] = machine
+    if payload.get("request_id") is not None:
+        detail["requestId"] = _text(payload["request_id"], "request_id")
+        # Two executions may mean the same run by it: that is what the caller's own name is for.
+        identity = identity_of("states", account, region, "request", detail["requestId"])
+    else:
+        parts = [arn, state, entered]
+        if (index := _item_index(context)) is not None:
+            detail["mapItemIndex"] = index
+            parts.append(str(index))
+        identity = identity_of("states", *parts)
+    envelope = {
+        "version": "0",
+        "id": derived_id(identity),
+        "detail-type": "DAG Run Requested",
+        "source": "aws.states",
+        "account": account,
+        "time": entered,
+        "region": region,
+        "resources": [arn],
+        "detail": detail,
+    }
+    try:
+        refuse_beyond_limits(envelope)
+    except MalformedEvent as error:
+        raise InvalidTask(str(error)) from None
+    return Event(envelope, identity)
+
+
+def _item_index(context: Mapping[str, Any]) -> int | None:
+    if not context.get("Map"):
+        return None
+    index = dig(context, ("Map", "Item", "Index"))
+    if not isinstance(index, int) or isinstance(index, bool):
+        raise InvalidTask(
+            f"context.Map.Item.Index is {kind_of(index)}; expected the item's number. {_LINES_TO_ADD}"
+        )
+    return index
+
+
+def _retry_count(context: Mapping[str, Any]) -> int:
+    count = dig(context, ("State", "RetryCount"))
+    if count is None:
+        return 0
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise InvalidTask(f"context.State.RetryCount is {kind_of(count)}; expected a number")
+    return count
+
+
+def _token(context: Mapping[str, Any]) -> Token | None:
+    token = dig(context, ("Task", "Token"))
+    if token is None:
+        return None
+    if not isinstance(token, str) or not 0 < len(token) <= LONGEST_TOKEN:
+        raise InvalidTask(f"context.Task.Token is no task token; expected text of at most {LONGEST_TOKEN}")
+    return Token(token)
+
+
+def _dag(named: Any) -> NamedDag | None:
+    if named is None:
+        return None
+    if not isinstance(named, Mapping) or named.keys() != {"environment", "dag_id"}:
+        raise InvalidTask(
+            'dag has to be {"environment": …, "dag_id": …}; leave it out to have the rules decide'
+        )
+    dag_id = _text(named["dag_id"], "dag.dag_id")
+    if not DAG_ID.fullmatch(dag_id):
+        raise InvalidTask(f"dag.dag_id is {dag_id[:200]!r}; expected {DAG_ID_WORDS}")
+    return NamedDag(_text(named["environment"], "dag.environment"), dag_id)
+
+
+def _wait(wait: Any, token: Token | None) -> Wait | None:
+    if token is None:
+        if wait is not None:
+            raise InvalidTask(
+                "wait is given, but context has no Task.Token: a state that waits has the Resource "
+                f"arn:aws:states:::lambda:invoke.waitForTaskToken. {_LINES_TO_ADD}"
+            )
+        return None
+    wait = {} if wait is None else wait
+    if not isinstance(wait, Mapping):
+        raise InvalidTask(f"wait is {kind_of(wait)}; expected a JSON object")
+    if unknown := sorted(wait.keys() - set(_WAIT_FIELDS)):
+        raise InvalidTask(f"wait.{unknown[0]} is not known; wait has {', '.join(_WAIT_FIELDS)}")
+    seconds = wait.get("heartbeat_seconds", DEFAULT_HEARTBEAT_SECONDS)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 15 <= seconds <= 31_536_000:  # noqa: PLR2004
+        raise InvalidTask(
+            "wait.heartbeat_seconds has to be a number of seconds from 15 to a year: the state's own HeartbeatSeconds"
+        )
+    task = wait.get("return_value_of")
+    return Wait(
+        heartbeat_seconds=float(seconds),
+        when_not_runnable=_choice(wait, "when_not_runnable", get_args(WhenNotRunnable), "wait"),
+        after_failed_run=_choice(wait, "after_failed_run", get_args(AfterFailedRun), "fail"),
+        on_abort=_choice(wait, "on_abort", get_args(OnAbort), "leave"),
+        return_value_of=None if task is None else _task_id(task),
+    )
+
+
+def _task_id(task: Any) -> str:
+    """Return the task's id, which becomes a piece of a path of Airflow's API."""
+    if not TASK_ID.fullmatch(_text(task, "wait.return_value_of")):
+        raise InvalidTask(f"wait.return_value_of is {task[:200]!r}; expected a task_id: {TASK_ID.pattern}")
+    return str(task)
+
+
+def _choice(wait: Mapping[str, Any], name: str, choices: tuple[str, ...], default: str) -> Any:
+    value = wait.get(name, default)
+    if value not in choices:
+        raise InvalidTask(f"wait.{name} is {value!r}; expected one of {', '.join(choices)}")
+    return value
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise InvalidTask(f"{name} is {kind_of(value)}; expected text. {_LINES_TO_ADD}")
+    return value

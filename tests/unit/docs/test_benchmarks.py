@@ -1,0 +1,64 @@
+"""The benchmarks run; what they time, the tests count."""
+
+import json
+
+import pytest
+
+from benchmarks import ingest, routing
+from benchmarks.rule_sets import rule_set
+from fakes.work import counted_calls
+from mwaa_gateway.patterns.index import RuleIndex
+from mwaa_gateway.patterns.pattern import compile_pattern
+from mwaa_gateway.routing.live_rules import LiveRules
+
+pytestmark = pytest.mark.no_cover  # benchmarks measure times
+
+
+@pytest.mark.parametrize("kind", ["standard", "wildcard, no ends"])
+def test_a_row_of_the_routing_benchmark(kind: str):
+    """Every column has its figure, of events that find their rules."""
+    row = routing.measured(kind, 100, events=20, seconds=0.01)
+    assert row.keys() == routing.COLUMNS.keys()
+    assert row["found_per_event"] >= 1
+    assert all(row[name] > 0 for name in ("events_per_second", "times_scan", "times_moto"))
+
+
+@pytest.mark.parametrize("kind", ["standard", "wildcard, no ends"])
+def test_the_index_is_far_ahead_of_asking_every_rule(kind: str):
+    """A hundredth of the calls, at a thousand rules."""
+    shape = rule_set(kind, 1_000, events=5)
+    patterns = [compile_pattern(text) for text in shape.patterns]
+    index = RuleIndex(enumerate(patterns))
+    events = [json.loads(text) for text in shape.events]
+    for event in events:
+        index.match(event)
+    with counted_calls() as asked:
+        found = [index.match(event) for event in events]
+    with counted_calls() as scanned:
+        expected = [
+            [number for number, pattern in enumerate(patterns) if pattern.matches(event)] for event in events
+        ]
+    assert found == expected
+    assert asked.count * 100 < scanned.count
+
+
+def test_ingesting_an_event_takes_as_much_work_among_a_thousand_rules_as_among_ten():
+    """Parsed, matched, resolved and encoded: the other rules of its partition are not asked."""
+
+    def calls_per_event(rules: int) -> float:
+        shape = rule_set("exact", rules, events=20)
+        live = LiveRules(ingest.RulesInMemory(shape), environments={"analytics"}, refresh_seconds=5)
+        for text in shape.events:
+            ingest._ingested(text, live)
+        with counted_calls() as calls:
+            for text in shape.events:
+                ingest._ingested(text, live)
+        return calls.count / len(shape.events)
+
+    assert calls_per_event(1_000) < 1.2 * calls_per_event(10)
+
+
+def test_a_row_of_the_ingest_benchmark():
+    """The order of its figures: a median is no more than the worst hundredth."""
+    row = ingest.milliseconds_per_event("exact", 100, events=20)
+    assert 0 < row["p50"] <= row["p99"]
