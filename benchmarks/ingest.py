@@ -63,7 +63,7 @@ class _Bodies:
         for request in requests:
             request.to_json()
 
-    def bury(self, dead: Sequence[DeadEvent]) -> None:
+    def publish(self, dead: Sequence[DeadEvent]) -> None:
         raise AssertionError(dead)
 
     def record(self, shadows: Sequence[ShadowRecord]) -> None:

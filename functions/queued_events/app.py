@@ -22,7 +22,7 @@ def take_in(record: SQSRecord) -> None:
     """Turn one message's events into trigger requests; where that fails, the message comes again by itself."""
     function, queue = queued_events(), record.event_source_arn
     try:
-        queued = from_queue(record.body, queue, function.believed)
+        queued = from_queue(record.body, queue, function.trusted)
         report_ingress(function.ingress.ingest(queued.events, payload=queued.payload))
     except Exception as error:  # a mistake of ours as well: a version that mends it finds the message
         attempt = int(record.attributes.approximate_receive_count)

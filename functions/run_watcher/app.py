@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.rounds import report_round, report_unreadable
-from mwaa_gateway.step_functions.next_round import rests_after
+from mwaa_gateway.step_functions.next_round import schedule_next_round
 from mwaa_gateway.step_functions.notices import read_notices
 from mwaa_gateway.wiring.run_watcher import run_watcher
 
@@ -32,7 +32,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
         return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
     report_round(made, function.settings.environment)
     failed = []
-    for place, seconds in rests_after(made, notices, function.now()).items():
+    for place, seconds in schedule_next_round(made, notices, function.now()).items():
         give_back(records[place], seconds)
         failed.append({"itemIdentifier": records[place]["messageId"]})
     return {"batchItemFailures": failed}

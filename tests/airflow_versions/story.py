@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fakes.brake import FakeBrakeStore
 from fakes.catalog import FakeCatalogStore
-from fakes.gates import FakeGateStore
+from fakes.circuit_breakers import FakeCircuitStore
 from fakes.ledger import FakeLedger
+from fakes.pauses import FakePauseStore
 from fakes.queues import FakeTriggerDeadLetters
-from mwaa_gateway.dispatch.circuit_breaker import Gates
+from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.dispatcher import Airflow, Dispatcher
-from mwaa_gateway.dispatch.pauses import Brake
+from mwaa_gateway.dispatch.pauses import Pauses
 
 DELIVERIES = 100  # of one message, after which it is stuck
 
@@ -46,7 +46,7 @@ class Story:
 
     ledger: FakeLedger = field(default_factory=FakeLedger)
     dead_letters: FakeTriggerDeadLetters = field(default_factory=FakeTriggerDeadLetters)
-    gates: FakeGateStore = field(default_factory=FakeGateStore)
+    circuit_breakers: FakeCircuitStore = field(default_factory=FakeCircuitStore)
     skipped: float = 0.0
     deliveries: int = 0
 
@@ -71,8 +71,10 @@ class Story:
             ledger=ledger,
             airflow=airflow,
             dead_letters=self.dead_letters,
-            brake=Brake("analytics", FakeBrakeStore(), refresh_seconds=5),
-            gates=Gates("analytics", self.gates, dag_missing_grace_seconds=900),
+            pauses=Pauses("analytics", FakePauseStore(), refresh_seconds=5),
+            circuit_breakers=CircuitBreakers(
+                "analytics", self.circuit_breakers, dag_missing_grace_seconds=900
+            ),
             catalog=LiveCatalog(FakeCatalogStore(), airflow, refresh_seconds=0, now=self.now, report=print),
             maximum_event_age_seconds=86_400,
             now=self.now,

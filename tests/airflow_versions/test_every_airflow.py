@@ -214,7 +214,7 @@ def test_story_with_faults(airflow: RealAirflow, transport: str) -> None:
     statistics = airflow.control.statistics()["analytics"]
     assert sum(statistics["faults"].values()) > 10
     assert (statistics["refused_no_free_slot"], statistics["refused_throttled"]) == (0, 0)
-    assert story.dead_letters.bells == []
+    assert story.dead_letters.notices == []
     assert [row.state for row in story.ledger.rows.values()] == ["triggered"] * 30
     for event in events:
         assert airflow.count("waiting", event.target.run_id) == 1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from fakes.failures import Failures
-from mwaa_gateway.dispatch.ledger import Claim, Finished, PinnedElsewhere
+from mwaa_gateway.dispatch.ledger import Attempt, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
@@ -25,8 +25,8 @@ class Row:
     first_attempt_at: float | None = None
     state: str = "open"
     attempt: int = 0
-    unanswered: int = 0
-    doubtful: bool = False
+    attempts_without_outcome: int = 0
+    outcome_unknown: bool = False
     outcome: object = None
     redrives: int = 0
     reopened_after: int = 0
@@ -44,7 +44,7 @@ class FakeLedger:
     failures: Failures = field(default_factory=Failures)
     writes: int = 0
 
-    def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
+    def begin_attempt(self, request: TriggerRequest, now: float) -> Attempt | Finished | PinnedElsewhere:
         self._write("claim")
         row = self.rows.setdefault(request.ledger_key, Row(request, redrives=request.redrive))
         here = row.request.target.environment == request.target.environment
@@ -58,43 +58,43 @@ class FakeLedger:
         if row.first_attempt_at is None:
             row.first_attempt_at = row.ages_from = now
         row.attempt += 1
-        row.unanswered += 1
-        return Claim(
+        row.attempts_without_outcome += 1
+        return Attempt(
             replace(row.request, redrive=row.redrives),
             row.attempt,
-            row.unanswered,
-            row.doubtful,
+            row.attempts_without_outcome,
+            row.outcome_unknown,
             row.first_attempt_at,
             row.reopened_after,
             row.aged,
             row.ages_from,
         )
 
-    def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
+    def finish(self, attempt: Attempt, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         self._write("finish")
-        if (row := self._mine(claim, to_end=True)) is None:
+        if (row := self._mine(attempt, to_end=True)) is None:
             return False
         row.state = "dead" if isinstance(outcome, Rejected) else "triggered"
-        row.outcome, row.unanswered = outcome, 0
+        row.outcome, row.attempts_without_outcome = outcome, 0
         if isinstance(outcome, Rejected):
-            row.doubtful = outcome.in_doubt
+            row.outcome_unknown = outcome.run_may_exist
         else:
             row.finished_at, row.not_runnable = now, outcome.not_runnable
         return True
 
-    def tell(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
+    def mark_not_runnable(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
         self._write("tell")
         self.rows[request.ledger_key].not_runnable = not_runnable
 
-    def note(
-        self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
+    def record_attempt(
+        self, attempt: Attempt, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
     ) -> bool:
         self._write("note")
-        if (row := self._mine(claim)) is None:
+        if (row := self._mine(attempt)) is None:
             return False
-        row.doubtful = isinstance(outcome, OutcomeUnknown)
-        row.outcome, row.unanswered = outcome, 0
-        row.aged, row.ages_from = claim.age(now), now if ageing else None
+        row.outcome_unknown = isinstance(outcome, OutcomeUnknown)
+        row.outcome, row.attempts_without_outcome = outcome, 0
+        row.aged, row.ages_from = attempt.age(now), now if ageing else None
         return True
 
     def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:  # noqa: ARG002
@@ -114,7 +114,7 @@ class FakeLedger:
         """What the operator's command does to a held row."""
         row = self.rows[request.ledger_key]
         if row.state == "held":
-            row.state, row.outcome = "dead", Rejected(Reason.CANCELLED, "cancelled", row.doubtful)
+            row.state, row.outcome = "dead", Rejected(Reason.CANCELLED, "cancelled", row.outcome_unknown)
             row.redrives += 1
 
     @staticmethod
@@ -125,15 +125,15 @@ class FakeLedger:
     def _finished(row: Row) -> Finished:
         if isinstance(row.outcome, Rejected | Held):
             return Finished(row.request.target.run_id, row.outcome, row.redrives)
-        untold_since = row.finished_at if row.not_runnable is None else None
-        return Finished(row.request.target.run_id, AlreadyTriggered(), row.redrives, untold_since)
+        accepted_at = row.finished_at if row.not_runnable is None else None
+        return Finished(row.request.target.run_id, AlreadyTriggered(), row.redrives, accepted_at)
 
-    def _mine(self, claim: Claim, *, to_end: bool = False) -> Row | None:
-        row = self.rows[claim.request.ledger_key]
-        if row.attempt == claim.attempt and (row.state == "open" or (to_end and row.state == "held")):
+    def _mine(self, attempt: Attempt, *, to_end: bool = False) -> Row | None:
+        row = self.rows[attempt.request.ledger_key]
+        if row.attempt == attempt.number and (row.state == "open" or (to_end and row.state == "held")):
             return row
         if row.state == "open":
-            row.unanswered = 0
+            row.attempts_without_outcome = 0
         return None
 
     def _write(self, method: str) -> None:

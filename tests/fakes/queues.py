@@ -28,7 +28,7 @@ class FakeIngressDeadLetters:
     dead: list[DeadEvent] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
 
-    def bury(self, dead: Sequence[DeadEvent]) -> None:
+    def publish(self, dead: Sequence[DeadEvent]) -> None:
         self.failures.raise_if_due("bury")
         self.dead.extend(dead)
 
@@ -37,14 +37,14 @@ class FakeIngressDeadLetters:
 class FakeTriggerDeadLetters:
     """Implements `mwaa_gateway.dispatch.dispatcher.DeadLetters`."""
 
-    bells: list[tuple[TriggerRequest, Rejected, int]] = field(default_factory=list)
+    notices: list[tuple[TriggerRequest, Rejected, int]] = field(default_factory=list)
     unreadable: list[tuple[str, Rejected]] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
 
-    def ring(self, request: TriggerRequest, rejected: Rejected, attempt: int) -> None:
+    def publish(self, request: TriggerRequest, rejected: Rejected, attempt: int) -> None:
         self.failures.raise_if_due("ring")
-        self.bells.append((request, rejected, attempt))
+        self.notices.append((request, rejected, attempt))
 
-    def keep_unreadable(self, body: str, rejected: Rejected) -> None:
+    def publish_unreadable(self, body: str, rejected: Rejected) -> None:
         self.failures.raise_if_due("keep_unreadable")
         self.unreadable.append((body, rejected))

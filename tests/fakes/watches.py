@@ -8,7 +8,7 @@ from typing import Any
 from fakes.failures import Failures
 from mwaa_gateway.airflow.run_states import (
     Marking,
-    NotToBeHad,
+    NotAvailable,
     ReturnValue,
     RunEnd,
     RunMarkedFailed,
@@ -25,8 +25,8 @@ from mwaa_gateway.step_functions.watches import (
     Opened,
     RequestState,
     Succeeded,
+    TaskResult,
     TokenClosed,
-    Told,
     UnreadableWatch,
     Watch,
 )
@@ -146,14 +146,14 @@ class FakeStepFunctions:
     `refuses` has an exception for each token that is answered with nothing else.
     """
 
-    told: list[tuple[str, Told]] = field(default_factory=list)
+    told: list[tuple[str, TaskResult]] = field(default_factory=list)
     heartbeats: list[str] = field(default_factory=list)
     closed: set[str] = field(default_factory=set)
     refuses: dict[str, Exception] = field(default_factory=dict)
     tries: Counter[str] = field(default_factory=Counter)  # answers by token, taken or not
     failures: Failures = field(default_factory=Failures)
 
-    def send(self, token: Token, ending: Told) -> None:
+    def send(self, token: Token, ending: TaskResult) -> None:
         self.tries[token.text] += 1
         if token.text in self.refuses:
             raise self.refuses[token.text]
@@ -184,7 +184,7 @@ class FakeRuns:
     failed: list[str] = field(default_factory=list)
     unlisted: set[str] = field(default_factory=set)  # there, but not in the list
     silent: bool = False
-    trouble: NotToBeHad | RunsUnknown | None = None
+    trouble: NotAvailable | RunsUnknown | None = None
 
     def states(
         self, dag_id: str, run_ids: Sequence[str], since: float
@@ -212,12 +212,12 @@ class FakeRuns:
         dag_id: str,
         run_id: str,  # noqa: ARG002  the port has it
         task_id: str,
-    ) -> ReturnValue | NotToBeHad | RunsUnknown:
+    ) -> ReturnValue | NotAvailable | RunsUnknown:
         self.asked.append(("return_value", dag_id))
         if self.trouble is not None:
             return self.trouble
         if task_id not in self.returned:
-            return NotToBeHad(f"task {task_id} returned nothing")
+            return NotAvailable(f"task {task_id} returned nothing")
         return ReturnValue(self.returned[task_id])
 
     def fail_run(self, dag_id: str, run_id: str) -> Marking:

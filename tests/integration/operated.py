@@ -12,18 +12,18 @@ from moto import mock_aws
 
 from fakes.airflow import FakeAirflow
 from fakes.catalog import FakeCatalogStore
-from fakes.gates import FakeGateStore
+from fakes.circuit_breakers import FakeCircuitStore
 from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
 from fakes.requests import a_request
 from fakes.rules_table import RULES_TABLE, create_rules_table
 from gateway_cli.dlq import held_messages
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
-from mwaa_gateway.aws.dynamodb.pauses import BrakeItems
+from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue
-from mwaa_gateway.dispatch.circuit_breaker import Gates
+from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
-from mwaa_gateway.dispatch.pauses import Brake
+from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.ingress.ingest import DeadEvent, DeadEventReason
 from mwaa_gateway.outcomes import Outcome, Reason, Rejected
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -64,8 +64,8 @@ class Gateway:
             ledger=self.ledger,
             airflow=self.airflow,
             dead_letters=TriggerDeadLetterQueue(self.sqs, self.queue(f"trigger-dlq-{environment}")),
-            brake=Brake(environment, BrakeItems(self.dynamodb, RULES_TABLE), refresh_seconds=0),
-            gates=Gates(environment, FakeGateStore(), dag_missing_grace_seconds=0),
+            pauses=Pauses(environment, PauseItems(self.dynamodb, RULES_TABLE), refresh_seconds=0),
+            circuit_breakers=CircuitBreakers(environment, FakeCircuitStore(), dag_missing_grace_seconds=0),
             catalog=LiveCatalog(
                 FakeCatalogStore(), self.airflow, refresh_seconds=0, now=lambda: self.time, report=print
             ),
@@ -90,10 +90,10 @@ class Gateway:
         """Deliver everything that waits in an environment's trigger queue, once."""
         return [self.dispatch(body, environment) for body in self.bodies(f"trigger-{environment}")]
 
-    def bury(self, reason: DeadEventReason = DeadEventReason.BROKEN_RULE, **changes: Any) -> DeadEvent:
+    def publish(self, reason: DeadEventReason = DeadEventReason.BROKEN_RULE, **changes: Any) -> DeadEvent:
         """Put an event aside, as the ingress functions do."""
         dead = DeadEvent(reason, "the reason", {"id": "e-1", "detail-type": "x"}, "e-1", "finance.orders", 3)
-        IngressDeadLetterQueue(self.sqs, self.queue("ingress-dlq")).bury([replace(dead, **changes)])
+        IngressDeadLetterQueue(self.sqs, self.queue("ingress-dlq")).publish([replace(dead, **changes)])
         return replace(dead, **changes)
 
     def send(self, queue: str, body: str, **attributes: str) -> None:

@@ -172,7 +172,7 @@ class TestList:
     def test_events_that_were_put_aside(self, run: Run, gateway: Gateway, reason: DeadEventReason) -> None:
         """By the name that ingress logged; none of them is a reason of Airflow's, whose remedy is another."""
         assert reason not in set(Reason)
-        gateway.bury(reason)
+        gateway.publish(reason)
         (letter,) = listed(run)
         assert remedy(reason) == letter["next"]
         assert ("ingress", reason, "the reason", "e-1", "finance.orders", 3) == tuple(
@@ -216,7 +216,7 @@ class TestList:
         gateway.die("new")
         gateway.die("old", MISSING, ago=3 * 86_400)
         gateway.die("other", environment="legacy")
-        gateway.bury()
+        gateway.publish()
         assert set(expected.split()) == {letter["event"] for letter in listed(run, *filters)}
 
     def test_a_limit_shows_the_newest_and_says_so(self, run: Run, gateway: Gateway) -> None:
@@ -231,7 +231,7 @@ class TestList:
         """Every message is given back at once, and is there for the next who looks."""
         gateway.die()
         for number in range(25):
-            gateway.bury(text=f"{number}")
+            gateway.publish(text=f"{number}")
         assert 26 == len(listed(run))
         assert (25, 1) == (gateway.visible("ingress-dlq"), gateway.visible("trigger-dlq-analytics"))
         assert 26 == len(listed(run))
@@ -513,7 +513,7 @@ class TestRedrive:
     def test_a_dry_run_sends_nothing(self, run: Run, gateway: Gateway) -> None:
         """It shows which they would be."""
         request = gateway.die()
-        gateway.bury()
+        gateway.publish()
         result = run("redrive", "--all", "--dry-run")
         assert (True, "2 dead letters would be redriven\n") == (
             request.target.run_id in result.stdout,
@@ -524,7 +524,7 @@ class TestRedrive:
 
     def test_an_event_goes_back_to_ingress_as_it_lies_there(self, run: Run, gateway: Gateway) -> None:
         """`queued_events` reads what the gateway's own functions, Lambda, EventBridge and SNS put aside."""
-        gateway.bury()
+        gateway.publish()
         gateway.send("ingress-dlq", '{"requestPayload": {"id": "e-7"}}')
         gateway.send("ingress-dlq", '{"id": "e-8", "detail-type": "x"}', ERROR_CODE="NO_PERMISSIONS")
         before = [letter["id"] for letter in listed(run)]
@@ -586,7 +586,7 @@ class TestRedrive:
             gateway.die(f"l{number}", environment="legacy", ago=100 - number)
         for number in range(12):
             gateway.die(f"a{number}", ago=number)
-        event = gateway.bury()
+        event = gateway.publish()
         ask_aws = BaseClient._make_api_call
         alone: list[int] = []
 
@@ -651,7 +651,7 @@ class TestRedrive:
         self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, command: str, *, whole: bool
     ) -> None:
         """What is left is named: redriven twice, it is still one run. The other queue, and the next ten, are done with."""
-        gateway.bury()
+        gateway.publish()
         for number in range(12):
             gateway.die(f"{number}", ago=number)
         ask_aws = BaseClient._make_api_call
@@ -681,7 +681,7 @@ class TestUnread:
     def failing(self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
         """The dead-letter queue of `legacy` cannot be read; one dead letter lies in each of the others."""
         gateway.die()
-        gateway.bury()
+        gateway.publish()
         ask_aws = BaseClient._make_api_call
 
         def ask(self: Any, operation: str, params: Any) -> Any:
@@ -738,7 +738,7 @@ class TestPurge:
     def test_purged_is_gone_from_the_list_and_stays_dead(self, run: Run, gateway: Gateway) -> None:
         """A late duplicate still finds the row dead."""
         request = gateway.die()
-        gateway.bury()
+        gateway.publish()
         result = run("purge", "--all", "--yes")
         assert (0, "purged: 2, left as they are: 0\n") == (result.exit_code, result.stdout)
         assert ([], 0, 0) == (

@@ -16,9 +16,9 @@ from gateway_cli import environments
 from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
 from integration.shell import shell
-from integration.test_brake_items import NOW, RULE, a_rule
+from integration.test_pause_items import NOW, RULE, a_rule
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
-from mwaa_gateway.aws.task_callbacks import Seal
+from mwaa_gateway.aws.task_callbacks import TokenCipher
 from mwaa_gateway.step_functions.call import read_task_call
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 
@@ -47,7 +47,9 @@ def a_state_waits(gateway: Gateway, environment: str = "analytics") -> WatchItem
         environment, "load", derive_run_id(event.identity, "r", "default"), {}, watched=True
     )
     key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
-    watches = WatchItems(gateway.dynamodb, LEDGER_TABLE, Seal(boto3.client("kms"), key), now=lambda: 1.0)
+    watches = WatchItems(
+        gateway.dynamodb, LEDGER_TABLE, TokenCipher(boto3.client("kms"), key), now=lambda: 1.0
+    )
     watches.open(
         call, TriggerRequest(event.identity, event.envelope, "r", 1, "default", target, None, 1.0), 1.0
     )
@@ -203,7 +205,7 @@ def test_held_requests_and_dead_letters_may_stay(gateway: Gateway) -> None:
 def test_before_the_stack_is_deleted_ingress_is_drained_too(gateway: Gateway) -> None:
     """Every environment, events to retry, and what was put aside."""
     gateway.send("ingress-retry", "{}")
-    gateway.bury()
+    gateway.publish()
     gateway.send("trigger-legacy", a_request(environment="legacy").to_json())
     assert [
         ("legacy", "waiting requests", 1),

@@ -17,15 +17,15 @@ from fakes.airflow import BUSY, FakeAirflow
 from fakes.catalog import FakeCatalogStore
 from fakes.requests import a_request
 from integration.functions import Context, Queues, lines, load
-from mwaa_gateway.aws.dynamodb.circuit_breakers import GateItems
+from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
-from mwaa_gateway.aws.dynamodb.pauses import BrakeItems
+from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
 from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessages
-from mwaa_gateway.dispatch.circuit_breaker import Gates
+from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.dispatcher import Dispatched, Dispatcher
-from mwaa_gateway.dispatch.pauses import Brake
+from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.observability.dispatch import report_dispatch
 from mwaa_gateway.outcomes import NotRunnable, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.settings import DispatcherSettings
@@ -210,8 +210,10 @@ def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) 
             ledger=LedgerTable(dynamodb, "ledger"),
             airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(sqs, queues.trigger_dlq),
-            brake=Brake("analytics", BrakeItems(dynamodb, "rules"), refresh_seconds=5),
-            gates=Gates("analytics", GateItems(dynamodb, "ledger"), dag_missing_grace_seconds=900),
+            pauses=Pauses("analytics", PauseItems(dynamodb, "rules"), refresh_seconds=5),
+            circuit_breakers=CircuitBreakers(
+                "analytics", CircuitItems(dynamodb, "ledger"), dag_missing_grace_seconds=900
+            ),
             catalog=LiveCatalog(
                 FakeCatalogStore(), airflow, refresh_seconds=0, now=lambda: 1_000.0, report=print
             ),

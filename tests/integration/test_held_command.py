@@ -14,7 +14,7 @@ from gateway_cli import ledger_rows
 from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
 from integration.shell import shell
-from integration.test_brake_items import NOW, RULE, a_rule
+from integration.test_pause_items import NOW, RULE, a_rule
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Rejected, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
 

@@ -27,7 +27,7 @@ from fakes.requests import a_request
 from gateway_cli.ledger_rows import LedgerRows
 from mwaa_gateway.aws.dynamodb.ledger_items import DEAD_SHARDS, HELD_SHARDS
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
-from mwaa_gateway.dispatch.ledger import Claim, Finished, PinnedElsewhere
+from mwaa_gateway.dispatch.ledger import Attempt, Finished, PinnedElsewhere
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
@@ -45,7 +45,7 @@ ENDS = [
     Triggered(),
     AlreadyTriggered("found"),
     Rejected(Reason.CONF_REFUSED, "no"),
-    Rejected(Reason.TOO_OLD, "who knows", in_doubt=True),
+    Rejected(Reason.TOO_OLD, "who knows", run_may_exist=True),
 ]
 NOTES = [Retryable(Reason.WEB_SERVER_BUSY, "busy"), OutcomeUnknown(Reason.UNCLEAR_ANSWER, "lost")]
 BRAKE = Held(Reason.RULE_DISABLED, "not now")
@@ -91,7 +91,7 @@ class Histories(RuleBasedStateMachine):
         self.client = SentTwice(self.dynamodb)
         self.real, self.fake = LedgerTable(self.client, self.table), FakeLedger()
         self.now = 1_000.0
-        self.latest: Claim | None = None
+        self.latest: Attempt | None = None
         self.reopened: set[tuple[tuple[str, str], int]] = set()
         self.triggered: dict[tuple[str, str], Row] = {}
 
@@ -115,26 +115,26 @@ class Histories(RuleBasedStateMachine):
         self.now += seconds
 
     @rule(target=claims, request=requests, sent_twice=st.booleans(), answer_lost=st.booleans())
-    def claim(self, request: TriggerRequest, *, sent_twice: bool, answer_lost: bool) -> Any:
+    def begin_attempt(self, request: TriggerRequest, *, sent_twice: bool, answer_lost: bool) -> Any:
         before = self.fake.rows.get(request.ledger_key)
         before = before and replace(before)
         self.client.due = sent_twice
-        real, fake = self.real.claim(request, self.now), self.fake.claim(request, self.now)
+        real, fake = self.real.begin_attempt(request, self.now), self.fake.begin_attempt(request, self.now)
         self.client.due = False
         assert without_text(fake) == without_text(real)
         self.check_claim(request, before, fake)
-        self.latest = fake if isinstance(fake, Claim) else self.latest
-        return fake if isinstance(fake, Claim) and not answer_lost else multiple()
+        self.latest = fake if isinstance(fake, Attempt) else self.latest
+        return fake if isinstance(fake, Attempt) and not answer_lost else multiple()
 
     def check_claim(
-        self, request: TriggerRequest, before: Row | None, answer: Claim | Finished | PinnedElsewhere
+        self, request: TriggerRequest, before: Row | None, answer: Attempt | Finished | PinnedElsewhere
     ) -> None:
-        if not isinstance(answer, Claim):
+        if not isinstance(answer, Attempt):
             return
         assert request.ledger_key not in self.triggered  # what ran is never claimed again
         if before is None:
             return
-        assert before.attempt + 1 == answer.attempt
+        assert before.attempt + 1 == answer.number
         assert before.request.target == answer.request.target  # pinned
         if before.state in ("dead", "held"):
             reopening = request.ledger_key, request.redrive
@@ -142,15 +142,18 @@ class Histories(RuleBasedStateMachine):
             self.reopened.add(reopening)
             assert (self.now, 1) == (answer.first_attempt_at, answer.tries)
             # The doubt is kept: whoever never answered is counted on, unless an end of it was written.
-            assert (before.doubtful, before.unanswered + 1) == (answer.doubtful, answer.unanswered)
+            assert (before.outcome_unknown, before.attempts_without_outcome + 1) == (
+                answer.outcome_unknown,
+                answer.attempts_without_outcome,
+            )
 
-    @rule(claim=claims, outcome=st.sampled_from(ENDS), sent_twice=st.booleans())
-    def finish(self, claim: Claim, outcome: Any, *, sent_twice: bool) -> None:
+    @rule(attempt=claims, outcome=st.sampled_from(ENDS), sent_twice=st.booleans())
+    def finish(self, attempt: Attempt, outcome: Any, *, sent_twice: bool) -> None:
         self.client.due = sent_twice
-        real, fake = (ledger.finish(claim, outcome, self.now) for ledger in (self.real, self.fake))
+        real, fake = (ledger.finish(attempt, outcome, self.now) for ledger in (self.real, self.fake))
         self.client.due = False
         # That a late attempt's end was its own or another's says nothing where both left the same.
-        assert fake == real or self.fake.rows[claim.request.ledger_key].attempt == claim.attempt
+        assert fake == real or self.fake.rows[attempt.request.ledger_key].attempt == attempt.number
 
     @rule(request=requests, sent_twice=st.booleans())
     def hold(self, request: TriggerRequest, *, sent_twice: bool) -> None:
@@ -162,7 +165,10 @@ class Histories(RuleBasedStateMachine):
         assert without_text(fake) == without_text(real)
         after = self.fake.rows[request.ledger_key]
         if before is not None:
-            assert (before.unanswered, before.doubtful) == (after.unanswered, after.doubtful)
+            assert (before.attempts_without_outcome, before.outcome_unknown) == (
+                after.attempts_without_outcome,
+                after.outcome_unknown,
+            )
             assert before.request == after.request  # pinned
             if before.state == "dead" and after.state == "held":  # only by a redrive, once for each number
                 reopening = request.ledger_key, request.redrive
@@ -181,14 +187,15 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.latest is not None)
     @rule(sent_twice=st.booleans())
     def the_latest_attempt_dies(self, *, sent_twice: bool) -> None:
-        self.finish(claim=self.latest, outcome=ENDS[2], sent_twice=sent_twice)
+        self.finish(attempt=self.latest, outcome=ENDS[2], sent_twice=sent_twice)
         self.latest = None
 
-    @rule(claim=claims, outcome=st.sampled_from(NOTES), sent_twice=st.booleans(), ageing=st.booleans())
-    def note(self, claim: Claim, outcome: Any, *, sent_twice: bool, ageing: bool) -> None:
+    @rule(attempt=claims, outcome=st.sampled_from(NOTES), sent_twice=st.booleans(), ageing=st.booleans())
+    def record_attempt(self, attempt: Attempt, outcome: Any, *, sent_twice: bool, ageing: bool) -> None:
         self.client.due = sent_twice
         real, fake = (
-            ledger.note(claim, outcome, self.now, ageing=ageing) for ledger in (self.real, self.fake)
+            ledger.record_attempt(attempt, outcome, self.now, ageing=ageing)
+            for ledger in (self.real, self.fake)
         )
         self.client.due = False
         assert fake == real
@@ -223,8 +230,8 @@ def row_of(row: Row) -> tuple[Any, ...]:
         row.state if row.state in ("dead", "held") else "",  # lies in the index
         row.state != "held",  # is forgotten one day
         row.attempt,
-        row.unanswered,
-        row.doubtful,
+        row.attempts_without_outcome,
+        row.outcome_unknown,
         row.redrives,
         row.reopened_after,
         row.first_attempt_at,

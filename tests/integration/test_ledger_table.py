@@ -15,7 +15,7 @@ from fakes.requests import a_request
 from gateway_cli.ledger_rows import LedgerRows
 from mwaa_gateway.aws.dynamodb.ledger_items import DEAD_SHARDS, HELD_SHARDS, REMEMBERED_SECONDS
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
-from mwaa_gateway.dispatch.ledger import Claim, Finished, Ledger, PinnedElsewhere, UnreadableRow
+from mwaa_gateway.dispatch.ledger import Attempt, Finished, Ledger, PinnedElsewhere, UnreadableRow
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -41,17 +41,17 @@ def ledger(request: pytest.FixtureRequest) -> Ledger:
     return LedgerTable(request.getfixturevalue("dynamodb"), "ledger")
 
 
-def claimed(ledger: Ledger, request=None, now: float = 1_000.0) -> Claim:
-    claim = ledger.claim(request or a_request(), now)
-    assert isinstance(claim, Claim)
-    return claim
+def claimed(ledger: Ledger, request=None, now: float = 1_000.0) -> Attempt:
+    attempt = ledger.begin_attempt(request or a_request(), now)
+    assert isinstance(attempt, Attempt)
+    return attempt
 
 
 def test_the_first_claim_stores_the_request(ledger: Ledger) -> None:
     """Attempt 1 of a request that nobody has seen."""
-    assert Claim(a_request(), 1, 1, doubtful=False, first_attempt_at=1_000.0, ages_from=1_000.0) == claimed(
-        ledger
-    )
+    assert Attempt(
+        a_request(), 1, 1, outcome_unknown=False, first_attempt_at=1_000.0, ages_from=1_000.0
+    ) == claimed(ledger)
 
 
 @pytest.mark.guarantee(36)
@@ -59,13 +59,16 @@ def test_a_later_claim_gets_what_the_first_one_pinned(ledger: Ledger) -> None:
     """Another DAG in the meantime changes nothing; the age counts from the first attempt."""
     claimed(ledger)
     second = claimed(ledger, a_request(dag_id="other"), now=2_000.0)
-    assert Claim(a_request(), 2, 2, doubtful=False, first_attempt_at=1_000.0, ages_from=1_000.0) == second
+    assert (
+        Attempt(a_request(), 2, 2, outcome_unknown=False, first_attempt_at=1_000.0, ages_from=1_000.0)
+        == second
+    )
 
 
 def test_a_finished_request_cannot_be_claimed(ledger: Ledger) -> None:
     """It is told how it ended, with the run it ended as."""
     assert ledger.finish(claimed(ledger), Triggered(), 1_001.0)
-    finished = ledger.claim(a_request(), 1_002.0)
+    finished = ledger.begin_attempt(a_request(), 1_002.0)
     assert isinstance(finished, Finished)
     assert isinstance(finished.outcome, AlreadyTriggered)
     assert a_request().target.run_id == finished.run_id
@@ -74,7 +77,7 @@ def test_a_finished_request_cannot_be_claimed(ledger: Ledger) -> None:
 def test_a_dead_request_says_why(ledger: Ledger) -> None:
     """The reason stays with it."""
     assert ledger.finish(claimed(ledger), NO, 1_001.0)
-    assert Finished(a_request().target.run_id, NO) == ledger.claim(a_request(), 1_002.0)
+    assert Finished(a_request().target.run_id, NO) == ledger.begin_attempt(a_request(), 1_002.0)
 
 
 @pytest.mark.guarantee(23)
@@ -83,8 +86,8 @@ def test_a_finished_row_is_not_finished_again(ledger: Ledger) -> None:
     first, second = claimed(ledger), claimed(ledger)
     assert ledger.finish(second, Triggered(), 1_001.0)
     assert not ledger.finish(first, NO, 1_002.0)
-    assert not ledger.note(first, BUSY, 1_002.0)
-    finished = ledger.claim(a_request(), 1_003.0)
+    assert not ledger.record_attempt(first, BUSY, 1_002.0)
+    finished = ledger.begin_attempt(a_request(), 1_003.0)
     assert isinstance(finished, Finished)
     assert isinstance(finished.outcome, AlreadyTriggered)
 
@@ -93,53 +96,59 @@ def test_an_open_row_belongs_to_the_latest_attempt(ledger: Ledger) -> None:
     """Fenced by the attempt number, before anything is finished."""
     first, second = claimed(ledger), claimed(ledger)
     assert not ledger.finish(first, NO, 1_001.0)
-    assert ledger.note(second, BUSY, 1_002.0)
+    assert ledger.record_attempt(second, BUSY, 1_002.0)
 
 
-@pytest.mark.parametrize(("outcome", "doubtful"), [(BUSY, False), (LOST, True)], ids=["retryable", "unknown"])
+@pytest.mark.parametrize(
+    ("outcome", "outcome_unknown"), [(BUSY, False), (LOST, True)], ids=["retryable", "unknown"]
+)
 def test_a_noted_attempt_is_answered_and_its_doubt_remembered(
-    ledger: Ledger, outcome: Retryable | OutcomeUnknown, *, doubtful: bool
+    ledger: Ledger, outcome: Retryable | OutcomeUnknown, *, outcome_unknown: bool
 ) -> None:
     """The next claim counts itself alone as unanswered, and knows whether to look up first."""
-    assert ledger.note(claimed(ledger), outcome, 1_001.0)
+    assert ledger.record_attempt(claimed(ledger), outcome, 1_001.0)
     following = claimed(ledger)
-    assert (2, 1, doubtful) == (following.attempt, following.unanswered, following.doubtful)
+    assert (2, 1, outcome_unknown) == (
+        following.number,
+        following.attempts_without_outcome,
+        following.outcome_unknown,
+    )
 
 
 def test_a_doubt_ends_with_a_clear_answer(ledger: Ledger) -> None:
     """Unknown, then surely not done."""
-    ledger.note(claimed(ledger), LOST, 1_001.0)
-    ledger.note(claimed(ledger), BUSY, 1_002.0)
-    assert not claimed(ledger).doubtful
+    ledger.record_attempt(claimed(ledger), LOST, 1_001.0)
+    ledger.record_attempt(claimed(ledger), BUSY, 1_002.0)
+    assert not claimed(ledger).outcome_unknown
 
 
 def test_an_overtaken_attempt_counts_as_answered(ledger: Ledger) -> None:
     """Duplicates that overlap for ever are not a message that kills its process."""
-    claim = claimed(ledger)
+    attempt = claimed(ledger)
     for _ in range(10):
-        overtaken, claim = claim, claimed(ledger)
-        assert not ledger.note(overtaken, BUSY, 1_001.0)
-    assert 11 == claim.attempt
-    assert claim.unanswered <= 2
+        overtaken, attempt = attempt, claimed(ledger)
+        assert not ledger.record_attempt(overtaken, BUSY, 1_001.0)
+    assert 11 == attempt.number
+    assert attempt.attempts_without_outcome <= 2
 
 
 def test_an_open_request_of_another_environment_is_left_alone(ledger: Ledger) -> None:
     """Its own queue holds it; claiming it here would fence the attempt that is under way there."""
     there = claimed(ledger, a_request(environment="marketing"))
-    assert PinnedElsewhere("marketing") == ledger.claim(a_request(environment="analytics"), 1_001.0)
+    assert PinnedElsewhere("marketing") == ledger.begin_attempt(a_request(environment="analytics"), 1_001.0)
     assert ledger.finish(there, Triggered(), 1_002.0)
 
 
 def test_two_events_two_rows(ledger: Ledger) -> None:
     """Identity decides."""
     claimed(ledger)
-    assert 1 == claimed(ledger, a_request("another")).attempt
+    assert 1 == claimed(ledger, a_request("another")).number
 
 
 # --- redrive --------------------------------------------------------------------------------------------------------
 
 FIVE_DAYS = 5 * 86_400.0
-MAYBE = Rejected(Reason.TOO_OLD, "the run may exist", in_doubt=True)
+MAYBE = Rejected(Reason.TOO_OLD, "the run may exist", run_may_exist=True)
 
 
 def redriven(redrive: int = 1, **changes):
@@ -155,27 +164,27 @@ def test_a_dead_request_is_reopened_with_a_fresh_age(ledger: Ledger) -> None:
     for _ in range(4):
         claimed(ledger)
     dead(ledger)
-    claim = claimed(ledger, redriven(), now=FIVE_DAYS)
+    attempt = claimed(ledger, redriven(), now=FIVE_DAYS)
     assert (
-        Claim(
+        Attempt(
             redriven(),
             6,
             1,
-            doubtful=False,
+            outcome_unknown=False,
             first_attempt_at=FIVE_DAYS,
             reopened_after=5,
             ages_from=FIVE_DAYS,
         )
-        == claim
+        == attempt
     )
-    assert 1 == claim.tries
+    assert 1 == attempt.tries
 
 
 @pytest.mark.parametrize("ageing", [True, False], ids=["ageing", "away"])
 def test_a_request_that_died_of_old_age_is_redriven_with_no_age(ledger: Ledger, *, ageing: bool) -> None:
     """Else it would die again at its first 503, whatever the operator has repaired."""
-    ledger.note(claimed(ledger), BUSY, 1_600.0)
-    ledger.note(claimed(ledger, now=2_000.0), BUSY, 2_001.0, ageing=ageing)
+    ledger.record_attempt(claimed(ledger), BUSY, 1_600.0)
+    ledger.record_attempt(claimed(ledger, now=2_000.0), BUSY, 2_001.0, ageing=ageing)
     last = claimed(ledger, now=2_100.0)
     assert last.age(2_100.0) > 600
     assert ledger.finish(last, Rejected(Reason.TOO_OLD, "tried for too long"), 2_101.0)
@@ -188,13 +197,13 @@ def test_a_redriven_request_is_what_was_pinned(ledger: Ledger) -> None:
     assert redriven() == claimed(ledger, redriven(dag_id="other")).request
 
 
-@pytest.mark.parametrize(("rejected", "doubtful"), [(MAYBE, True), (NO, False)])
-def test_a_doubt_outlives_death(ledger: Ledger, rejected: Rejected, *, doubtful: bool) -> None:
+@pytest.mark.parametrize(("rejected", "outcome_unknown"), [(MAYBE, True), (NO, False)])
+def test_a_doubt_outlives_death(ledger: Ledger, rejected: Rejected, *, outcome_unknown: bool) -> None:
     """A request that died while nobody knew whether it had run is looked up first; a clear no is not."""
-    ledger.note(claimed(ledger), LOST, 1_000.5)
+    ledger.record_attempt(claimed(ledger), LOST, 1_000.5)
     dead(ledger, rejected)
-    assert Finished(a_request().target.run_id, rejected) == ledger.claim(a_request(), 1_002.0)
-    assert doubtful == claimed(ledger, redriven()).doubtful
+    assert Finished(a_request().target.run_id, rejected) == ledger.begin_attempt(a_request(), 1_002.0)
+    assert outcome_unknown == claimed(ledger, redriven()).outcome_unknown
 
 
 @pytest.mark.guarantee(26)
@@ -202,19 +211,19 @@ def test_one_redrive_reopens_once(ledger: Ledger) -> None:
     """A second message of the same redrive finds the request that died again dead; the next redrive reopens it."""
     dead(ledger)
     assert ledger.finish(claimed(ledger, redriven()), MAYBE, 1_002.0)
-    assert isinstance(ledger.claim(redriven(), FIVE_DAYS), Finished)
-    assert 3 == claimed(ledger, redriven(2)).attempt
+    assert isinstance(ledger.begin_attempt(redriven(), FIVE_DAYS), Finished)
+    assert 3 == claimed(ledger, redriven(2)).number
 
 
 def test_a_redrive_of_what_runs_or_ran_starts_nothing_new(ledger: Ledger) -> None:
     """While the original is in flight it is one more attempt of it; after it was triggered it is a duplicate."""
     original = claimed(ledger)
     attempt = claimed(ledger, redriven(), now=2_000.0)
-    assert (2, 1_000.0) == (attempt.attempt, attempt.first_attempt_at)
+    assert (2, 1_000.0) == (attempt.number, attempt.first_attempt_at)
     assert not ledger.finish(original, NO, 2_001.0)
     assert ledger.finish(attempt, Triggered(), 2_002.0)
     for redrive in (0, 1, 2):
-        finished = ledger.claim(redriven(redrive), FIVE_DAYS)
+        finished = ledger.begin_attempt(redriven(redrive), FIVE_DAYS)
         assert isinstance(finished, Finished)
         assert isinstance(finished.outcome, AlreadyTriggered)
 
@@ -223,7 +232,7 @@ def test_two_messages_of_one_redrive_are_two_attempts_of_it(ledger: Ledger) -> N
     """The second overtakes the first, as any duplicate does; the age is the first one's."""
     dead(ledger)
     first, second = claimed(ledger, redriven(), now=2_000.0), claimed(ledger, redriven(), now=3_000.0)
-    assert (2, 3, 2_000.0) == (first.attempt, second.attempt, second.first_attempt_at)
+    assert (2, 3, 2_000.0) == (first.number, second.number, second.first_attempt_at)
     assert not ledger.finish(first, Triggered(), 3_001.0)
 
 
@@ -231,47 +240,47 @@ def test_an_attempt_from_before_the_redrive_changes_nothing(ledger: Ledger) -> N
     """It was overtaken when the request died, and stays so."""
     late = claimed(ledger)
     dead(ledger)
-    claim = claimed(ledger, redriven())
+    attempt = claimed(ledger, redriven())
     assert not ledger.finish(late, MAYBE, 2_001.0)
-    assert not ledger.note(late, LOST, 2_002.0)
-    assert ledger.finish(claim, Triggered(), 2_003.0)
+    assert not ledger.record_attempt(late, LOST, 2_002.0)
+    assert ledger.finish(attempt, Triggered(), 2_003.0)
 
 
 def test_a_dead_request_is_redriven_in_its_own_environment_only(ledger: Ledger) -> None:
     """Reopened elsewhere, its pinned DAG would be started in another Airflow."""
     dead(ledger)
-    assert isinstance(ledger.claim(redriven(environment="marketing"), 2_000.0), Finished)
-    assert 2 == claimed(ledger, redriven()).attempt
+    assert isinstance(ledger.begin_attempt(redriven(environment="marketing"), 2_000.0), Finished)
+    assert 2 == claimed(ledger, redriven()).number
 
 
 def test_a_redrive_of_what_the_ledger_has_forgotten_is_a_first_attempt(ledger: Ledger) -> None:
     """Its row went by TTL between the command and the dispatcher; the redrive counts all the same."""
-    claim = claimed(ledger, redriven(2))
-    assert (1, 0, 2) == (claim.attempt, claim.reopened_after, claim.request.redrive)
-    assert ledger.finish(claim, NO, 1_001.0)
-    assert isinstance(ledger.claim(redriven(2), 1_002.0), Finished)
-    assert 2 == claimed(ledger, redriven(3)).attempt
+    attempt = claimed(ledger, redriven(2))
+    assert (1, 0, 2) == (attempt.number, attempt.reopened_after, attempt.request.redrive)
+    assert ledger.finish(attempt, NO, 1_001.0)
+    assert isinstance(ledger.begin_attempt(redriven(2), 1_002.0), Finished)
+    assert 2 == claimed(ledger, redriven(3)).number
 
 
 def test_a_late_message_does_not_lower_the_number_of_redrives(ledger: Ledger) -> None:
     """The row keeps the highest number it has seen: an old redrive that arrives later reopens nothing."""
     claimed(ledger, redriven(2))
-    claim = claimed(ledger, now=1_001.0)
-    assert 2 == claim.request.redrive
-    assert ledger.finish(claim, NO, 1_002.0)
-    assert isinstance(ledger.claim(redriven(1), 1_003.0), Finished)
+    attempt = claimed(ledger, now=1_001.0)
+    assert 2 == attempt.request.redrive
+    assert ledger.finish(attempt, NO, 1_002.0)
+    assert isinstance(ledger.begin_attempt(redriven(1), 1_003.0), Finished)
 
 
 def test_an_accepted_run_is_untold_until_the_row_says_that_it_will_not_start(ledger: Ledger) -> None:
     """A redelivery reads from `untold_since` that it still has to report the run, and since when."""
     assert ledger.finish(claimed(ledger), Triggered(), 1_001.0)
-    accepted = ledger.claim(a_request(), 1_002.0)
+    accepted = ledger.begin_attempt(a_request(), 1_002.0)
     assert isinstance(accepted, Finished)
-    assert 1_001.0 == accepted.untold_since
-    ledger.tell(a_request(), NotRunnable.PAUSED)
-    reported = ledger.claim(a_request(), 1_003.0)
+    assert 1_001.0 == accepted.accepted_at
+    ledger.mark_not_runnable(a_request(), NotRunnable.PAUSED)
+    reported = ledger.begin_attempt(a_request(), 1_003.0)
     assert isinstance(reported, Finished)
-    assert reported.untold_since is None
+    assert reported.accepted_at is None
 
 
 # --- held -----------------------------------------------------------------------------------------------------------
@@ -286,22 +295,24 @@ def held(ledger: Ledger, request=None, now: float = 1_000.0) -> Finished:
 def test_a_held_request_is_parked_and_pinned(ledger: Ledger) -> None:
     """Nobody attempts it any more, whoever comes; it is what the first message of it said."""
     assert Finished(a_request().target.run_id, BRAKE) == held(ledger)
-    assert Finished(a_request().target.run_id, BRAKE) == ledger.claim(a_request(dag_id="other"), 1_001.0)
+    assert Finished(a_request().target.run_id, BRAKE) == ledger.begin_attempt(
+        a_request(dag_id="other"), 1_001.0
+    )
     assert redriven() == claimed(ledger, redriven(dag_id="other")).request
 
 
 def test_a_claimed_request_can_be_held(ledger: Ledger) -> None:
     """`when_paused: hold` holds what the claim returned, which was read back from the row."""
-    claim = claimed(ledger)
-    ledger.note(claim, Retryable(Reason.DAG_PAUSED, "paused"), 1_001.0)
-    assert Finished(a_request().target.run_id, BRAKE) == held(ledger, claim.request)
+    attempt = claimed(ledger)
+    ledger.record_attempt(attempt, Retryable(Reason.DAG_PAUSED, "paused"), 1_001.0)
+    assert Finished(a_request().target.run_id, BRAKE) == held(ledger, attempt.request)
 
 
 def test_what_was_never_tried_is_released_as_new(ledger: Ledger) -> None:
     """First attempt, fresh age, no doubt: being held is no attempt."""
     held(ledger)
-    assert Claim(
-        redriven(), 1, 1, doubtful=False, first_attempt_at=FIVE_DAYS, ages_from=FIVE_DAYS
+    assert Attempt(
+        redriven(), 1, 1, outcome_unknown=False, first_attempt_at=FIVE_DAYS, ages_from=FIVE_DAYS
     ) == claimed(ledger, redriven(), now=FIVE_DAYS)
 
 
@@ -309,16 +320,16 @@ def test_a_release_counts_once(ledger: Ledger) -> None:
     """Held anew, the request waits for the next number; a second message of the old one releases nothing."""
     held(ledger)
     assert Finished(a_request().target.run_id, BRAKE, 1) == held(ledger, redriven())
-    assert isinstance(ledger.claim(redriven(), 1_002.0), Finished)
-    assert isinstance(ledger.claim(redriven(2), 1_003.0), Claim)
+    assert isinstance(ledger.begin_attempt(redriven(), 1_002.0), Finished)
+    assert isinstance(ledger.begin_attempt(redriven(2), 1_003.0), Attempt)
 
 
 def test_an_attempt_under_way_ends_a_held_request(ledger: Ledger) -> None:
     """What Airflow answered is true, whoever pulled the brake meanwhile."""
-    claim = claimed(ledger)
+    attempt = claimed(ledger)
     held(ledger)
-    assert ledger.finish(claim, Triggered(), 1_002.0)
-    finished = ledger.claim(redriven(), 1_003.0)
+    assert ledger.finish(attempt, Triggered(), 1_002.0)
+    finished = ledger.begin_attempt(redriven(), 1_003.0)
     assert isinstance(finished, Finished)
     assert isinstance(finished.outcome, AlreadyTriggered)
 
@@ -326,20 +337,20 @@ def test_an_attempt_under_way_ends_a_held_request(ledger: Ledger) -> None:
 @pytest.mark.parametrize("noted", [None, LOST], ids=["never answered", "unknown"])
 def test_a_doubt_outlives_being_held(ledger: Ledger, noted: OutcomeUnknown | None) -> None:
     """An attempt that was under way, or whose outcome is unknown: the released request is looked up first."""
-    claim = claimed(ledger)
+    attempt = claimed(ledger)
     if noted:
-        ledger.note(claim, noted, 1_001.0)
+        ledger.record_attempt(attempt, noted, 1_001.0)
     held(ledger)
     released = claimed(ledger, redriven())
-    assert released.doubtful or released.unanswered > 1
+    assert released.outcome_unknown or released.attempts_without_outcome > 1
 
 
 def test_a_late_attempt_does_not_end_what_was_held_twice(ledger: Ledger) -> None:
     """A write of the death that a redrive was held after: it arrives late, and changes nothing."""
-    claim = claimed(ledger)
-    assert ledger.finish(claim, NO, 1_001.0)
+    attempt = claimed(ledger)
+    assert ledger.finish(attempt, NO, 1_001.0)
     held(ledger, redriven())
-    assert not ledger.finish(claim, NO, 1_002.0)
+    assert not ledger.finish(attempt, NO, 1_002.0)
     assert 1 == held(ledger).redrives
 
 
@@ -358,7 +369,7 @@ def test_a_request_is_held_in_its_own_environment_only(ledger: Ledger) -> None:
     claimed(ledger)
     elsewhere = a_request(environment="marketing")
     assert PinnedElsewhere("analytics") == ledger.hold(elsewhere, BRAKE, 1_001.0)
-    assert isinstance(ledger.claim(a_request(), 1_002.0), Claim)
+    assert isinstance(ledger.begin_attempt(a_request(), 1_002.0), Attempt)
 
 
 # --- what only the real table can show ------------------------------------------------------------------------------
@@ -372,7 +383,7 @@ def item(dynamodb) -> dict:
 def test_a_row_tells_a_person_what_became_of_it(dynamodb) -> None:
     """State, run, outcome, reason and times are plain attributes; TTL is 90 days after the first attempt."""
     table = LedgerTable(dynamodb, "ledger")
-    table.note(claimed(table), BUSY, 1_001.0)
+    table.record_attempt(claimed(table), BUSY, 1_001.0)
     table.finish(claimed(table, now=2_000.0), NO, 2_001.0)
     row = item(dynamodb)
     assert {
@@ -439,14 +450,14 @@ def test_what_is_held_lies_in_the_index_and_is_never_forgotten(dynamodb) -> None
     assert found["stopped_shard"]["S"] in HELD_SHARDS
     assert ("rule_disabled", "0") == (found["reason"]["S"], found["attempt"]["N"])
     assert "expires_at" not in item(dynamodb)
-    claim = claimed(table, redriven(), now=FIVE_DAYS)
+    attempt = claimed(table, redriven(), now=FIVE_DAYS)
     assert ([], str(int(FIVE_DAYS) + REMEMBERED_SECONDS)) == (
         indexed(dynamodb),
         item(dynamodb)["expires_at"]["N"],
     )
     held(table)
     assert "expires_at" not in item(dynamodb)
-    assert table.finish(claim, Triggered(), FIVE_DAYS)
+    assert table.finish(attempt, Triggered(), FIVE_DAYS)
     assert ([], True) == (indexed(dynamodb), "expires_at" in item(dynamodb))
 
 
@@ -468,9 +479,9 @@ def test_a_cancelled_request_is_dead_and_its_release_on_the_way_opens_nothing(dy
     assert rows.cancel(row, "by me", 2_000.0)
     assert not rows.cancel(row, "by me, again", 2_001.0)
     assert ([], [row.run_id]) == (list(rows.held()), [dead.run_id for dead in rows.dead()])
-    finished = table.claim(redriven(), 2_002.0)
+    finished = table.begin_attempt(redriven(), 2_002.0)
     assert Finished(row.run_id, Rejected(Reason.CANCELLED, "by me"), 1) == finished
-    assert 2 == claimed(table, redriven(2)).unanswered
+    assert 2 == claimed(table, redriven(2)).attempts_without_outcome
 
 
 def test_the_dead_are_spread_over_all_shards(dynamodb) -> None:
@@ -519,7 +530,7 @@ def test_rows_of_the_version_before_are_read_and_redriven(dynamodb) -> None:
         UpdateExpression="SET request_body = :body REMOVE rule_id, rule_version, redrives, stopped_shard, doubtful",
         ExpressionAttributeValues={":body": {"B": zlib.compress(old_body.encode())}},
     )
-    assert Finished(a_request().target.run_id, NO, redrives=0) == table.claim(a_request(), 1_002.0)
+    assert Finished(a_request().target.run_id, NO, redrives=0) == table.begin_attempt(a_request(), 1_002.0)
     assert redriven() == claimed(table, redriven()).request
 
 
@@ -539,14 +550,21 @@ def lost_answers(dynamodb, monkeypatch: pytest.MonkeyPatch) -> Iterator:
 @pytest.mark.guarantee(13)
 def test_an_own_claim_is_recognised_when_its_answer_was_lost(lost_answers) -> None:
     """One attempt, not two: a second number would look like a crash and cost a look-up."""
-    assert (1, 1) == ((claim := claimed(LedgerTable(lost_answers, "ledger"))).attempt, claim.unanswered)
+    assert (1, 1) == (
+        (attempt := claimed(LedgerTable(lost_answers, "ledger"))).number,
+        attempt.attempts_without_outcome,
+    )
 
 
 def test_an_own_reopening_is_recognised_when_its_answer_was_lost(lost_answers) -> None:
     """The same for a redrive: the row is open, by us."""
     table = LedgerTable(lost_answers, "ledger")
     dead(table)
-    assert (2, 1, 1) == ((claim := claimed(table, redriven())).attempt, claim.tries, claim.unanswered)
+    assert (2, 1, 1) == (
+        (attempt := claimed(table, redriven())).number,
+        attempt.tries,
+        attempt.attempts_without_outcome,
+    )
 
 
 @pytest.mark.guarantee(13)
@@ -598,17 +616,21 @@ def trouble(dynamodb) -> Trouble:
 def test_the_end_of_an_attempt_is_recorded_although_it_is_refused_at_first(trouble: Trouble, end) -> None:
     """Else the attempt would count as one that was killed, and the next would have to look the run up."""
     table = trouble.table()
-    claim = claimed(table)
+    attempt = claimed(table)
     trouble.refusals = 3
-    assert table.note(claim, end, 1_001.0) if end in (BUSY, LOST) else table.finish(claim, end, 1_001.0)
+    assert (
+        table.record_attempt(attempt, end, 1_001.0)
+        if end in (BUSY, LOST)
+        else table.finish(attempt, end, 1_001.0)
+    )
     if end in (BUSY, LOST):
-        assert 1 == claimed(table).unanswered
+        assert 1 == claimed(table).attempts_without_outcome
 
 
 def test_a_claim_whose_answers_are_lost_is_one_attempt(trouble: Trouble) -> None:
     """However often it is sent again: nobody was killed, so nothing is in doubt."""
     trouble.refusals, trouble.applied = 3, True
-    assert (1, 1) == ((claim := claimed(trouble.table())).attempt, claim.unanswered)
+    assert (1, 1) == ((attempt := claimed(trouble.table())).number, attempt.attempts_without_outcome)
 
 
 @pytest.mark.parametrize(
@@ -616,20 +638,20 @@ def test_a_claim_whose_answers_are_lost_is_one_attempt(trouble: Trouble) -> None
     [(0.0, [float(second) for second in range(11)]), (2.0, [0.0, 3.0, 6.0, 9.0]), (9.5, [0.0])],
     ids=["refused at once", "throttled", "hanging"],
 )
-@pytest.mark.parametrize("method", ["claim", "finish", "note"])
+@pytest.mark.parametrize("method", ["begin_attempt", "finish", "record_attempt"])
 def test_no_answer_for_ten_seconds_is_unavailable(
     trouble: Trouble, method: str, takes: float, tries_at: list[float]
 ) -> None:
     """No slot is held for longer. Whatever botocore raises, the text names it and holds no part of the request."""
     table = trouble.table()
-    claim = claimed(table)
+    attempt = claimed(table)
     trouble.tries_at.clear()
     trouble.refusals, trouble.takes = 1_000, takes
     with pytest.raises(Unavailable, match="EndpointConnectionError"):
         {
-            "claim": lambda: table.claim(a_request(), 1_001.0),
-            "finish": lambda: table.finish(claim, Triggered(), 1_001.0),
-            "note": lambda: table.note(claim, BUSY, 1_001.0),
+            "begin_attempt": lambda: table.begin_attempt(a_request(), 1_001.0),
+            "finish": lambda: table.finish(attempt, Triggered(), 1_001.0),
+            "record_attempt": lambda: table.record_attempt(attempt, BUSY, 1_001.0),
         }[method]()
     assert tries_at == trouble.tries_at
 
@@ -639,9 +661,9 @@ def test_no_answer_for_ten_seconds_is_unavailable(
 def test_a_row_that_was_changed_by_hand_is_named(dynamodb, state: str, broken: str) -> None:
     """One request's trouble: its message is put aside with the row to repair, and no other is touched."""
     table = LedgerTable(dynamodb, "ledger")
-    claim = claimed(table)
+    attempt = claimed(table)
     if state != "open":
-        table.finish(claim, NO if state == "dead" else Triggered(), 1_001.0)
+        table.finish(attempt, NO if state == "dead" else Triggered(), 1_001.0)
     key = {name: item(dynamodb)[name] for name in ("event", "request")}
     dynamodb.update_item(
         TableName="ledger",
@@ -652,26 +674,26 @@ def test_a_row_that_was_changed_by_hand_is_named(dynamodb, state: str, broken: s
     )
     if broken == "attempt" and state == "open":
         with pytest.raises(Unavailable, match="ValidationException"):  # DynamoDB cannot add to it
-            table.claim(a_request(), 2_000.0)
+            table.begin_attempt(a_request(), 2_000.0)
     elif (state == "open" and broken != "run_id") or (state != "open" and broken in ("state", "run_id")):
         with pytest.raises(UnreadableRow, match=f"{key['event']['S']}.*repair it"):
-            table.claim(a_request(), 2_000.0)
+            table.begin_attempt(a_request(), 2_000.0)
     claimed(table, a_request("another"))
 
 
 def test_a_row_that_is_deleted_during_an_attempt_is_looked_for_again(dynamodb) -> None:
     """By TTL, say: DynamoDB then has no row to show for its refusal, and the next attempt is a first one."""
     table = LedgerTable(dynamodb, "ledger")
-    claim = claimed(table)
+    attempt = claimed(table)
     key = {name: item(dynamodb)[name] for name in ("event", "request")}
     dynamodb.delete_item(TableName="ledger", Key=key)
     with pytest.raises(Unavailable, match="deleted during the attempt"):
-        table.finish(claim, Triggered(), 1_001.0)
-    assert not table.note(claim, BUSY, 1_001.0)
-    assert 1 == claimed(table).attempt
+        table.finish(attempt, Triggered(), 1_001.0)
+    assert not table.record_attempt(attempt, BUSY, 1_001.0)
+    assert 1 == claimed(table).number
 
 
 def test_a_missing_table_is_unavailable(trouble: Trouble) -> None:
     """A wrong deployment keeps the messages in the queue until it is mended."""
     with pytest.raises(Unavailable, match="ResourceNotFoundException"):
-        trouble.table("elsewhere").claim(a_request(), 1_000.0)
+        trouble.table("elsewhere").begin_attempt(a_request(), 1_000.0)

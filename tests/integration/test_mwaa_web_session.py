@@ -13,7 +13,7 @@ from fakes.web_server import Answer, Received, WebServerScript
 from integration.scripted_mwaa import way_to
 from mwaa_gateway.airflow.rest import RestAnswer, RestCall
 from mwaa_gateway.airflow.run_states import (
-    NotToBeHad,
+    NotAvailable,
     ReturnValue,
     RunEnd,
     RunMarkedFailed,
@@ -169,7 +169,7 @@ def test_what_the_role_may_not_do_is_said_with_its_parameter(environment: Enviro
         logged_in(), document(403, detail="Forbidden"), logged_in(), document(403, detail="Forbidden")
     )
     answer = environment.session.ask(LOOK)
-    assert answer == NotToBeHad(
+    assert answer == NotAvailable(
         "the Airflow role of WebLoginRole, Viewer, does not allow it: Airflow said HTTP 403: Forbidden"
     )
     assert len(environment.sent) == 4
@@ -282,7 +282,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(environment: Environment) 
     """A task may return anything: read further, this one would break off."""
     environment.answers(logged_in(), Answer(body=b"x" * LARGEST_ANSWER_BYTES, cut=True))
     asked = RunCalls(environment.session).return_value("nightly_orders", RUN_ID, "count")
-    assert isinstance(asked, NotToBeHad)
+    assert isinstance(asked, NotAvailable)
     assert "S3" in asked.text
 
 
@@ -354,10 +354,10 @@ def test_nothing_is_marked_where_airflow_does_not_say_how_the_run_is(environment
 def test_without_a_web_login_it_is_said_which_parameter_brings_it() -> None:
     """In one sentence, for whoever reads the state's output or the log."""
     calls = RunCalls(None)
-    assert calls.return_value("a", RUN_ID, "count") == NotToBeHad(
+    assert calls.return_value("a", RUN_ID, "count") == NotAvailable(
         "what a task returned can only be read by a web login: set the parameter WebLoginRole (Viewer is enough)"
     )
-    assert calls.fail_run("a", RUN_ID) == NotToBeHad(
+    assert calls.fail_run("a", RUN_ID) == NotAvailable(
         "a run can only be ended by a web login: set the parameter WebLoginRole to User"
     )
 
@@ -384,7 +384,7 @@ def test_invoke_rest_api_has_what_fits_and_the_web_login_the_rest(environment: E
 def test_what_cannot_be_a_path_is_not_sent(environment: Environment, ids: tuple[str, str, str]) -> None:
     """A name that leads elsewhere would be read with the session's rights."""
     calls = RunCalls(environment.session)
-    assert isinstance(calls.return_value(*ids), NotToBeHad)
+    assert isinstance(calls.return_value(*ids), NotAvailable)
     if "variables" not in ids[2]:
-        assert isinstance(calls.fail_run(*ids[:2]), NotToBeHad)
+        assert isinstance(calls.fail_run(*ids[:2]), NotAvailable)
     assert environment.sent == []

@@ -136,7 +136,7 @@ def test_an_answer_that_names_no_message_is_no_success(sqs, url: str, urls: str,
         TriggerQueues(sqs, urls).enqueue([a_request()])
     monkeypatch.setattr(sqs, "send_message", lambda **_: {})
     with pytest.raises(Unavailable, match="the answer names no MessageId"):
-        TriggerDeadLetterQueue(sqs, url).keep_unreadable("{", Rejected(Reason.MESSAGE_UNREADABLE, "no"))
+        TriggerDeadLetterQueue(sqs, url).publish_unreadable("{", Rejected(Reason.MESSAGE_UNREADABLE, "no"))
 
 
 def test_a_missing_queue_is_unavailable(sqs, urls: str) -> None:
@@ -148,7 +148,7 @@ def test_a_missing_queue_is_unavailable(sqs, urls: str) -> None:
 def test_a_dead_event_is_kept_with_its_reason(sqs, url: str) -> None:
     """Everything a person needs to mend it and send it again."""
     dead = DeadEvent(DeadEventReason.BROKEN_RULE, "it is broken", {"id": "e-1"}, "e-1", "a.b", 3)
-    IngressDeadLetterQueue(sqs, url).bury([dead])
+    IngressDeadLetterQueue(sqs, url).publish([dead])
     (body,) = bodies(sqs, url)
     assert {
         "format": 1,
@@ -164,14 +164,16 @@ def test_a_dead_event_is_kept_with_its_reason(sqs, url: str) -> None:
 def test_a_dead_event_too_large_for_a_message_is_kept_compressed(sqs, url: str) -> None:
     """A message holds 1 MiB, and ASCII JSON may be longer than what Lambda was given."""
     payload = {"text": "é" * 300_000}
-    IngressDeadLetterQueue(sqs, url).bury([DeadEvent(DeadEventReason.MALFORMED_EVENT, "too large", payload)])
+    IngressDeadLetterQueue(sqs, url).publish(
+        [DeadEvent(DeadEventReason.MALFORMED_EVENT, "too large", payload)]
+    )
     document = json.loads(bodies(sqs, url)[0])
     assert payload == json.loads(zlib.decompress(base64.b64decode(document["payload_zlib_base64"])))
 
 
 def test_a_dead_request_rings_with_its_reason(sqs, url: str) -> None:
     """The bell carries the request itself."""
-    TriggerDeadLetterQueue(sqs, url).ring(a_request(), Rejected(Reason.DAG_MISSING, "no such DAG"), 7)
+    TriggerDeadLetterQueue(sqs, url).publish(a_request(), Rejected(Reason.DAG_MISSING, "no such DAG"), 7)
     document = json.loads(bodies(sqs, url)[0])
     assert ("dag_missing", "no such DAG", 7) == (
         document["reason"],
@@ -183,7 +185,7 @@ def test_a_dead_request_rings_with_its_reason(sqs, url: str) -> None:
 
 def test_an_unreadable_message_is_kept_as_it_came(sqs, url: str) -> None:
     """Nobody could read it; nobody changed it."""
-    TriggerDeadLetterQueue(sqs, url).keep_unreadable("{", Rejected(Reason.MESSAGE_UNREADABLE, "no"))
+    TriggerDeadLetterQueue(sqs, url).publish_unreadable("{", Rejected(Reason.MESSAGE_UNREADABLE, "no"))
     assert "{" == json.loads(bodies(sqs, url)[0])["body"]
 
 

@@ -12,7 +12,7 @@ from fakes.requests import a_request
 from gateway_cli.rules.store import RulesStore
 from integration.operated import NO, Gateway
 from integration.shell import shell
-from integration.test_brake_items import NOW
+from integration.test_pause_items import NOW
 from mwaa_gateway.conf.build import ORIGIN_KEY
 from mwaa_gateway.outcomes import Triggered
 from mwaa_gateway.rules import parse_rule

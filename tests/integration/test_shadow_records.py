@@ -8,7 +8,7 @@ from fakes.ledger_table import LEDGER_TABLE
 from fakes.requests import a_request
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
-from mwaa_gateway.dispatch.ledger import Claim
+from mwaa_gateway.dispatch.ledger import Attempt
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.ingress.shadow import ShadowRecord
 
@@ -75,7 +75,7 @@ def test_a_shadow_never_blocks_the_real_run(shadows: ShadowRecords, dynamodb) ->
     """The same rule, event and target as in the record are claimed as if there were none."""
     request = a_request()
     shadows.record([replace(RECORD, rule_id=request.rule_id, target_id=request.target_id)])
-    assert isinstance(LedgerTable(dynamodb, LEDGER_TABLE).claim(request, 2_000.0), Claim)
+    assert isinstance(LedgerTable(dynamodb, LEDGER_TABLE).begin_attempt(request, 2_000.0), Attempt)
 
 
 def test_a_table_that_does_not_answer(dynamodb) -> None:

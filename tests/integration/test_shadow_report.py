@@ -12,7 +12,7 @@ from fakes.ledger_table import LEDGER_TABLE
 from fakes.requests import a_request
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
-from mwaa_gateway.dispatch.ledger import Claim
+from mwaa_gateway.dispatch.ledger import Attempt
 from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.outcomes import Reason, Rejected, Triggered
 
@@ -24,10 +24,10 @@ def ran(dynamodb: Any, identity: str, outcome: str = "triggered", **changes: Any
     """Let another rule's request for this event end so; returns the event's hash."""
     ledger = LedgerTable(dynamodb, LEDGER_TABLE)
     request = a_request(identity, **changes)
-    claim = ledger.claim(request, 1_000.0)
-    assert isinstance(claim, Claim)
+    attempt = ledger.begin_attempt(request, 1_000.0)
+    assert isinstance(attempt, Attempt)
     if OUTCOMES[outcome] is not None:
-        assert ledger.finish(claim, OUTCOMES[outcome], 1_001.0)
+        assert ledger.finish(attempt, OUTCOMES[outcome], 1_001.0)
     return request.ledger_key[0]
 
 
@@ -116,9 +116,9 @@ def test_of_several_runs_the_one_that_is_most_like_it(gateway: Gateway, dynamodb
         a_request("one"), rule_id="finance.other", target=replace(a_request("one").target, conf={"key": "x"})
     )
     ledger = LedgerTable(dynamodb, LEDGER_TABLE)
-    claim = ledger.claim(other, 1_000.0)
-    assert isinstance(claim, Claim)
-    assert ledger.finish(claim, Triggered(), 1_001.0)
+    attempt = ledger.begin_attempt(other, 1_000.0)
+    assert isinstance(attempt, Attempt)
+    assert ledger.finish(attempt, Triggered(), 1_001.0)
     ShadowRecords(dynamodb, LEDGER_TABLE).record([shadow(event, 1)])
     told = json.loads(gateway("rules", "shadow-report", "trial.orders", "-o", "json").stdout)
     assert [(one["verdict"], one["real"]["rule_id"]) for one in told["events"]] == [

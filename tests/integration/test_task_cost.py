@@ -19,7 +19,7 @@ from mwaa_gateway.airflow.run_states import RunEnd, RunState
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
 from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout, WatchQueues
-from mwaa_gateway.aws.task_callbacks import Seal, TaskCallbacks
+from mwaa_gateway.aws.task_callbacks import TaskCallbacks, TokenCipher
 from mwaa_gateway.outcomes import Triggered
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.step_functions.call import read_task_call
@@ -111,7 +111,9 @@ def waited(dynamodb, sqs, monkeypatch):
 
     def wait(runs: int, minutes: int) -> dict[str, float]:
         meter, airflow = Meter(BILLS, FREE), FakeRuns()
-        store = WatchItems(dynamodb, LEDGER_TABLE, Seal(boto3.client("kms"), key), now=lambda: clock[0])
+        store = WatchItems(
+            dynamodb, LEDGER_TABLE, TokenCipher(boto3.client("kms"), key), now=lambda: clock[0]
+        )
         watch_queue = WatchQueues(sqs, watch.replace("analytics", "{environment}"))
         starter = TaskStarter(
             rules=LiveRules(
@@ -137,7 +139,7 @@ def waited(dynamodb, sqs, monkeypatch):
                 meter.billed["Lambda invocations"] += 1
         ledger = LedgerTable(dynamodb, LEDGER_TABLE)
         for request in requests:  # the dispatcher's work, which costs the same whoever waits
-            ledger.finish(ledger.claim(request, clock[0]), Triggered(), clock[0])
+            ledger.finish(ledger.begin_attempt(request, clock[0]), Triggered(), clock[0])
             airflow.runs[request.target.run_id] = RUNNING
         end = clock[0] + 60 * minutes
         clock[0] += DELAY_SECONDS
@@ -186,7 +188,7 @@ def test_what_the_ticks_of_a_month_cost(dynamodb, sqs, monkeypatch) -> None:
     """Where nobody waits: the message that EventBridge sends, and Lambda receives and deletes, and one look at the index."""
     fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     url = sqs.create_queue(QueueName="watch-analytics.fifo", Attributes=fifo)["QueueUrl"]
-    store = WatchItems(dynamodb, LEDGER_TABLE, Seal(boto3.client("kms"), "key"), now=lambda: 1.0)
+    store = WatchItems(dynamodb, LEDGER_TABLE, TokenCipher(boto3.client("kms"), "key"), now=lambda: 1.0)
     function = watcher_of(store, FakeRuns(), sqs, url, lambda: 1.0)
     monkeypatch.setattr("mwaa_gateway.wiring.run_watcher.run_watcher", lambda: function)
     tick = json.dumps({"source": "aws.events", "detail-type": "Scheduled Event"})

@@ -188,7 +188,7 @@ def test_a_run_that_could_not_be_ended_with_its_execution_is_told(
     run_id = tasks.start(payload(wait={"on_abort": "fail_run"}), Context())["run_id"]
     [message] = tasks.read("gateway-trigger-analytics")
     ledger = LedgerTable(dynamodb, LEDGER_TABLE)
-    ledger.finish(ledger.claim(TriggerRequest.from_json(message["Body"]), 1.0), Triggered(), 2.0)
+    ledger.finish(ledger.begin_attempt(TriggerRequest.from_json(message["Body"]), 1.0), Triggered(), 2.0)
     lines(capsys)
 
     tasks.watch(batch(ABORTED), Context())
@@ -227,7 +227,7 @@ def test_a_state_that_cannot_be_answered_is_in_the_log_and_in_a_metric(tasks, dy
     [message] = tasks.read("gateway-trigger-analytics")
     ledger = LedgerTable(dynamodb, LEDGER_TABLE)
     ledger.finish(
-        ledger.claim(TriggerRequest.from_json(message["Body"]), 1.0),
+        ledger.begin_attempt(TriggerRequest.from_json(message["Body"]), 1.0),
         Rejected(Reason.DAG_MISSING, "gone"),
         2.0,
     )

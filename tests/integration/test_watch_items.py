@@ -13,7 +13,7 @@ from fakes.states import payload
 from fakes.watches import FakeWatchStore
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
-from mwaa_gateway.aws.task_callbacks import Seal, TaskCallbacks
+from mwaa_gateway.aws.task_callbacks import TaskCallbacks, TokenCipher
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason, Rejected, Triggered
 from mwaa_gateway.step_functions.call import Token, read_task_call
@@ -36,7 +36,7 @@ OPENED = Opened(0, "analytics", "load")
 @pytest.fixture
 def items(dynamodb):
     key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
-    return WatchItems(dynamodb, LEDGER_TABLE, Seal(boto3.client("kms"), key), now=lambda: 2_000.0)
+    return WatchItems(dynamodb, LEDGER_TABLE, TokenCipher(boto3.client("kms"), key), now=lambda: 2_000.0)
 
 
 @pytest.fixture(params=["dynamodb", "fake"])
@@ -175,7 +175,7 @@ def test_a_row_of_the_ledger_that_cannot_be_read_hides_no_other(items, dynamodb,
     for index in range(2):
         call, request = asked(token=f"token-{index}", index=index)
         items.open(call, request, 1_000.0 + index)
-        ledger.finish(ledger.claim(request, 1_000.0), Triggered(), 1_001.0)
+        ledger.finish(ledger.begin_attempt(request, 1_000.0), Triggered(), 1_001.0)
     watches = items.watched("analytics")
     event, sort = watches[0].ledger_key
     key = {"event": {"S": event}, "request": {"S": sort}}
@@ -263,7 +263,7 @@ def test_row_46_a_token_sealed_under_another_key_is_opened_after_the_key_has_cha
     """As after an upgrade from 0.1.0, which sealed with KmsKeyArn: the ciphertext names its key."""
     opened(items)
     key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
-    after = WatchItems(dynamodb, LEDGER_TABLE, Seal(boto3.client("kms"), key), now=lambda: 2_000.0)
+    after = WatchItems(dynamodb, LEDGER_TABLE, TokenCipher(boto3.client("kms"), key), now=lambda: 2_000.0)
     [watch] = after.watched("analytics")
     assert "token-1" == after.token(watch).text
 
@@ -291,9 +291,9 @@ def test_the_ledger_is_read_for_many_watches_at_once(items, dynamodb):
         call, request = asked(token=f"token-{index}", index=index)
         items.open(call, request, 1_000.0)
         if index < 110:
-            claim = ledger.claim(request, 1_000.0)
+            attempt = ledger.begin_attempt(request, 1_000.0)
             ledger.finish(
-                claim, Rejected(Reason.DAG_MISSING, "no DAG") if index % 2 else Triggered(), 1_001.0
+                attempt, Rejected(Reason.DAG_MISSING, "no DAG") if index % 2 else Triggered(), 1_001.0
             )
     states = items.requests(items.watched("analytics"))
     assert len(states) == 110
@@ -368,7 +368,9 @@ def test_reads_that_all_fail_come_to_an_end(items, dynamodb):
 def test_reads_that_take_long_to_fail_leave_the_round_its_time(dynamodb):
     """None begins more than ten seconds after the first."""
     reads = Reads(dynamodb, lambda _: True, seconds=9.0)
-    items = WatchItems(dynamodb, LEDGER_TABLE, Seal(boto3.client("kms"), "no key"), now=lambda: reads.clock)
+    items = WatchItems(
+        dynamodb, LEDGER_TABLE, TokenCipher(boto3.client("kms"), "no key"), now=lambda: reads.clock
+    )
     watches = triggered(8)
     assert {"unreadable"} == {state.state for state in items.requests(watches).values()}
     assert reads.failed == 2

@@ -27,7 +27,7 @@ from local_stack.ports import free_port
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue
-from mwaa_gateway.dispatch.ledger import Claim
+from mwaa_gateway.dispatch.ledger import Attempt
 from mwaa_gateway.ingress.ingest import DeadEvent, DeadEventReason
 from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.outcomes import Held, Reason, Rejected
@@ -149,9 +149,9 @@ class Deployed:
     def kill(self, identity: str) -> TriggerRequest:
         """A request that is dead."""
         request = a_request(identity)
-        claim = self.ledger.claim(request, time.time())
-        assert isinstance(claim, Claim)
-        self.ledger.finish(claim, Rejected(Reason.CONF_REFUSED, "Airflow refused it"), time.time())
+        attempt = self.ledger.begin_attempt(request, time.time())
+        assert isinstance(attempt, Attempt)
+        self.ledger.finish(attempt, Rejected(Reason.CONF_REFUSED, "Airflow refused it"), time.time())
         return request
 
     def shadow(self) -> None:
@@ -164,7 +164,7 @@ class Deployed:
     def put_aside(self) -> None:
         """An event that nobody could use."""
         dead = DeadEvent(DeadEventReason.BROKEN_RULE, "the reason", {"id": "e-1"}, "e-1", RULE, 3)
-        IngressDeadLetterQueue(self.aws.client("sqs"), self.outputs["IngressDlqUrl"]).bury([dead])
+        IngressDeadLetterQueue(self.aws.client("sqs"), self.outputs["IngressDlqUrl"]).publish([dead])
 
     def something_of_everything(self) -> TriggerRequest:
         """Two more versions of a rule, an allow-list, a held request, an event put aside, and a dead request: that one."""

@@ -26,7 +26,7 @@ from local_stack.deploy import deploy
 from local_stack.ministack import REGION, MiniStack
 from local_stack.ports import free_port
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
-from mwaa_gateway.aws.task_callbacks import Seal
+from mwaa_gateway.aws.task_callbacks import TokenCipher
 from mwaa_gateway.rules import parse_rule
 from polling import until
 from released import unpack_release
@@ -302,6 +302,6 @@ def test_row_31_an_upgrade_from_version_0_1_0_loses_and_doubles_nothing(
     )
     key = watcher["Environment"]["Variables"]["TASK_TOKEN_KEY"]
     watches = WatchItems(
-        dynamodb, stack.outputs["LedgerTableName"], Seal(stack.aws.client("kms"), key), now=time.time
+        dynamodb, stack.outputs["LedgerTableName"], TokenCipher(stack.aws.client("kms"), key), now=time.time
     )
     assert ["token-of-0.1.0"] == [watches.token(watch).text for watch in watches.watched("legacy")]

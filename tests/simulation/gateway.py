@@ -15,10 +15,10 @@ import requests
 
 import mwaa_gateway
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
-from mwaa_gateway.aws.dynamodb.circuit_breakers import GateItems
+from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
 from mwaa_gateway.aws.dynamodb.dag_catalogs import CatalogItem
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
-from mwaa_gateway.aws.dynamodb.pauses import BrakeItems
+from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 from mwaa_gateway.aws.mwaa import web_server
@@ -31,12 +31,12 @@ from mwaa_gateway.aws.sqs.queues import (
     TriggerQueues,
 )
 from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessages
-from mwaa_gateway.dispatch.circuit_breaker import Gates
+from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
-from mwaa_gateway.dispatch.pauses import Brake
+from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.events import BelievedQueues
+from mwaa_gateway.events import TrustedQueues
 from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.rules.partitions import rule_partitions
@@ -203,7 +203,7 @@ class Gateway:
         )
         function = QueuedEventsFunction(
             ingress=self._ingress(settings),
-            believed=BelievedQueues(
+            trusted=TrustedQueues(
                 settings.ingress_retry_queue_arn, settings.event_queue_arns, settings.unwrap_topic_arns
             ),
             queues=EventQueues(self.sqs),
@@ -234,7 +234,7 @@ class Gateway:
         """In the place of `report_dispatch`: what was logged, and when which outcome was counted."""
         outcome = dispatched.outcome
         self.texts.append(getattr(outcome, "text", ""))
-        if getattr(outcome, "reason", None) is not Reason.GATE_SHUT:
+        if getattr(outcome, "reason", None) is not Reason.CIRCUIT_OPEN:
             self.told.append((self.world.scheduler.now, type(outcome).__name__))
         if isinstance(outcome, Triggered | AlreadyTriggered):
             self.untold += dispatched.redeliver_after is not None
@@ -264,14 +264,14 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
             ),
             airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(gateway.sqs, settings.trigger_dlq_url),
-            brake=Brake(
+            pause=Pauses(
                 environment,
-                BrakeItems(gateway.dynamodb, settings.rules_table),
+                PauseItems(gateway.dynamodb, settings.rules_table),
                 refresh_seconds=settings.brake_refresh_seconds,
             ),
-            gates=Gates(
+            circuit_breakers=CircuitBreakers(
                 environment,
-                GateItems(gateway.dynamodb, settings.ledger_table),
+                CircuitItems(gateway.dynamodb, settings.ledger_table),
                 dag_missing_grace_seconds=settings.dag_missing_grace_seconds,
             ),
             catalog=LiveCatalog(

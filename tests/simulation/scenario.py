@@ -100,10 +100,10 @@ class Scenario:
         target = f"default__r{generation}"
         self.expected.runs[n, "sales.orders", target] = self.expected.runs[n, "sales.orders", "default"]
 
-    def brake(self, rule_id: str, *, pulled: bool) -> None:
+    def pause(self, rule_id: str, *, paused: bool) -> None:
         """What `rules disable` and `rules enable` leave for the dispatchers."""
         key = "brake", f"rule#{rule_id}"
-        if pulled:
+        if paused:
             self.gateway.rules.put(key, {"partition": {"S": key[0]}, "sort": {"S": key[1]}})
         else:
             self.gateway.rules.remove(key)

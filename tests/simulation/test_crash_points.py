@@ -49,21 +49,21 @@ def uploaded(scenario: Scenario) -> None:
 def braked(scenario: Scenario) -> None:
     """The rule is disabled, and enabled an hour later."""
     operator = Operator(scenario.gateway)
-    scenario.brake("sales.orders", pulled=True)
+    scenario.pause("sales.orders", paused=True)
     scenario.upload()
-    scenario.at(60 * MINUTE, lambda: scenario.brake("sales.orders", pulled=False))
+    scenario.at(60 * MINUTE, lambda: scenario.pause("sales.orders", paused=False))
     until_done(scenario, operator, operator.release, at=60 * MINUTE + 1)
 
 
 def braked_for_a_moment(scenario: Scenario) -> None:
     """The rule is enabled, and all is released, in the very moment in which its request is held: no index shows it yet."""
     operator = Operator(scenario.gateway)
-    scenario.brake("sales.orders", pulled=True)
+    scenario.pause("sales.orders", paused=True)
     scenario.upload()
 
     def written(_key: tuple[str, str], _old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         if new.get("state") == {"S": "held"} and not operator.given:
-            scenario.brake("sales.orders", pulled=False)
+            scenario.pause("sales.orders", paused=False)
             until_done(scenario, operator, operator.release, at=scenario.now)
 
     scenario.gateway.ledger.watches.append(written)

@@ -193,10 +193,10 @@ def test_row_10_a_rule_disabled_while_its_requests_wait() -> None:
     for n in range(1, 301):
         scenario.upload(n)
     seen: list[Counter[str]] = []
-    scenario.at(60.0, lambda: scenario.brake("sales.orders", pulled=True))
+    scenario.at(60.0, lambda: scenario.pause("sales.orders", paused=True))
     for at in (70.0, 2 * DAY - 1):
         scenario.at(at, lambda: seen.append(states(scenario)))
-    scenario.at(2 * DAY, lambda: scenario.brake("sales.orders", pulled=False))
+    scenario.at(2 * DAY, lambda: scenario.pause("sales.orders", paused=False))
     scenario.at(2 * DAY, lambda: release(scenario))
     scenario.at(3 * DAY, lambda: release(scenario))
     # Two messages of one release may overlap: then the second looks the run up.
@@ -213,8 +213,8 @@ def test_row_10_a_brake_pulled_and_let_go_of_under_every_fault() -> None:
     for n in range(1, 201):
         scenario.upload(n, at=n * 5)
     for n in range(0, 2_000, 100):
-        scenario.at(n, lambda: scenario.brake("sales.orders", pulled=True))
-        scenario.at(n + 40, lambda: scenario.brake("sales.orders", pulled=False))
+        scenario.at(n, lambda: scenario.pause("sales.orders", paused=True))
+        scenario.at(n + 40, lambda: scenario.pause("sales.orders", paused=False))
         scenario.at(n + 41, lambda: release(scenario))
     scenario.at(DAY, lambda: release(scenario))  # what a rival's late write held after all
     assert [] == scenario.play().problems

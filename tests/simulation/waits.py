@@ -6,11 +6,11 @@ from collections.abc import Set as AbstractSet
 from types import SimpleNamespace
 from typing import Any
 
-from mwaa_gateway.airflow.run_states import Marking, NotToBeHad, ReturnValue, RunEnd, RunState, RunsUnknown
+from mwaa_gateway.airflow.run_states import Marking, NotAvailable, ReturnValue, RunEnd, RunState, RunsUnknown
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
 from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout, WatchQueues
-from mwaa_gateway.aws.task_callbacks import Seal, TaskCallbacks
+from mwaa_gateway.aws.task_callbacks import TaskCallbacks, TokenCipher
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.step_functions.starter import TaskStarter
 from mwaa_gateway.step_functions.watcher import Watcher
@@ -171,13 +171,15 @@ class Runs:
         del dag_id, run_id
         return self._trouble() or ["second"]
 
-    def return_value(self, dag_id: str, run_id: str, task_id: str) -> ReturnValue | NotToBeHad | RunsUnknown:
+    def return_value(
+        self, dag_id: str, run_id: str, task_id: str
+    ) -> ReturnValue | NotAvailable | RunsUnknown:
         del dag_id, run_id
         return self._trouble() or ReturnValue(task_id)
 
     def fail_run(self, dag_id: str, run_id: str) -> Marking:
         del dag_id, run_id
-        return self._trouble() or NotToBeHad("no web login")
+        return self._trouble() or NotAvailable("no web login")
 
     def _trouble(self) -> RunsUnknown | None:
         """Ask: the process may die in it, and the answer may be none."""
@@ -273,7 +275,7 @@ class Waits:
     def _store(self) -> WatchItems:
         table: Any = self.table
         kms: Any = Kms(self.world)
-        return WatchItems(table, "ledger", Seal(kms, "key"), now=self.world.clock())
+        return WatchItems(table, "ledger", TokenCipher(kms, "key"), now=self.world.clock())
 
     def _queues(self) -> WatchQueues:
         client: Any = self._watch_client

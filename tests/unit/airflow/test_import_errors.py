@@ -53,7 +53,7 @@ class Airflow:
         explained = self.import_errors.explain(outcome, dag_id)
         assert isinstance(explained, Rejected)
         assert isinstance(outcome, Rejected)
-        assert (explained.reason, explained.in_doubt) == (outcome.reason, outcome.in_doubt)
+        assert (explained.reason, explained.run_may_exist) == (outcome.reason, outcome.run_may_exist)
         assert explained.text.startswith(f"{outcome.text}. ")
         return explained.text.removeprefix(f"{outcome.text}. ")
 

@@ -11,7 +11,7 @@ from mwaa_gateway.airflow import rest_runs as by_call
 from mwaa_gateway.airflow.ids import LONGEST_REST_PATH
 from mwaa_gateway.airflow.rest import RestAnswer, RestCall
 from mwaa_gateway.airflow.run_states import (
-    NotToBeHad,
+    NotAvailable,
     ReturnValue,
     RunEnd,
     RunMarkedFailed,
@@ -224,10 +224,10 @@ def test_a_return_value_is_what_airflow_keeps(value):
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (RestAnswer(404, NO_XCOM_3), NotToBeHad),
-        (RestAnswer(404, NO_XCOM_2), NotToBeHad),
-        (RestAnswer(403, {"detail": "Forbidden"}), NotToBeHad),
-        (RestAnswer(400, {"detail": "no"}), NotToBeHad),
+        (RestAnswer(404, NO_XCOM_3), NotAvailable),
+        (RestAnswer(404, NO_XCOM_2), NotAvailable),
+        (RestAnswer(403, {"detail": "Forbidden"}), NotAvailable),
+        (RestAnswer(400, {"detail": "no"}), NotAvailable),
         (RestAnswer(200, {"key": "return_value"}), RunsUnknown),
         (RestAnswer(404, "<html>Not found</html>"), RunsUnknown),
         (RestAnswer(401, {"detail": "Not authenticated"}), RunsUnknown),
@@ -261,8 +261,8 @@ def test_a_run_is_looked_at_before_it_is_marked_and_only_airflows_word_counts():
 def test_a_run_is_marked_when_airflow_says_so():
     """Airflow 2 answers 200 as well where it does not find the DAG, and leaves the run as it is."""
     assert by_call.read_failed_run(RestAnswer(200, {"state": "failed"})) == RunMarkedFailed()
-    assert isinstance(by_call.read_failed_run(RestAnswer(200, {"state": "running"})), NotToBeHad)
-    assert isinstance(by_call.read_failed_run(RestAnswer(403, {"detail": "Forbidden"})), NotToBeHad)
+    assert isinstance(by_call.read_failed_run(RestAnswer(200, {"state": "running"})), NotAvailable)
+    assert isinstance(by_call.read_failed_run(RestAnswer(403, {"detail": "Forbidden"})), NotAvailable)
     assert isinstance(by_call.read_failed_run(RestAnswer(502, "")), RunsUnknown)
     assert by_call.read_failed_run(RestAnswer(404, NO_RUN_TO_MARK_2)) == RunNotThere()
 

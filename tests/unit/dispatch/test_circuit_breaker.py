@@ -2,8 +2,8 @@
 
 import pytest
 
-from fakes.gates import FakeGateStore
-from mwaa_gateway.dispatch.circuit_breaker import Gates, Pass, Wait
+from fakes.circuit_breakers import FakeCircuitStore
+from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers, Pass, Wait
 from mwaa_gateway.outcomes import Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -16,15 +16,15 @@ def target(environment: str) -> ResolvedTarget:
 
 
 @pytest.fixture
-def store() -> FakeGateStore:
-    return FakeGateStore()
+def store() -> FakeCircuitStore:
+    return FakeCircuitStore()
 
 
-def sandbox(store: FakeGateStore, environment: str) -> Gates:
-    return Gates(environment, store, dag_missing_grace_seconds=900)
+def sandbox(store: FakeCircuitStore, environment: str) -> CircuitBreakers:
+    return CircuitBreakers(environment, store, dag_missing_grace_seconds=900)
 
 
-def test_an_environment_that_is_away_is_away_for_its_own_new_sandboxes_only(store: FakeGateStore) -> None:
+def test_an_environment_that_is_away_is_away_for_its_own_new_sandboxes_only(store: FakeCircuitStore) -> None:
     """A sandbox looks at its environment's gate before it asks for the first time."""
     asking = sandbox(store, "analytics")
     for now in (1.0, 2.0, 3.0):
@@ -37,21 +37,21 @@ def test_an_environment_that_is_away_is_away_for_its_own_new_sandboxes_only(stor
     "reason", [Reason.AIRFLOW_REFUSED, Reason.RUN_NOT_THERE, Reason.OVERTAKEN, Reason.DAG_CATALOG_AWAITED]
 )
 def test_what_is_not_the_environments_failure_leaves_its_gate_open(
-    store: FakeGateStore, reason: Reason
+    store: FakeCircuitStore, reason: Reason
 ) -> None:
     """Airflow answered, or was not asked: other requests for this environment do not wait."""
-    gates = sandbox(store, "analytics")
+    circuit_breakers = sandbox(store, "analytics")
     for now in (1.0, 2.0, 3.0):
-        gates.report(target("analytics"), Retryable(reason, "not the environment's"), now)
-    assert gates.away_for(4.0) is None
+        circuit_breakers.report(target("analytics"), Retryable(reason, "not the environment's"), now)
+    assert circuit_breakers.away_for(4.0) is None
     assert isinstance(sandbox(store, "analytics").admit(target("analytics"), 4.0), Pass)
 
 
-def test_a_dag_that_appears_in_one_environment_is_still_missing_in_the_other(store: FakeGateStore) -> None:
+def test_a_dag_that_appears_in_one_environment_is_still_missing_in_the_other(store: FakeCircuitStore) -> None:
     """There one probe goes on asking for it."""
     here, beside_it, there = (sandbox(store, name) for name in ("analytics", "analytics", "science"))
-    for gates, environment in ((here, "analytics"), (beside_it, "analytics"), (there, "science")):
-        gates.report(target(environment), MISSING, 1.0)
+    for circuit_breakers, environment in ((here, "analytics"), (beside_it, "analytics"), (there, "science")):
+        circuit_breakers.report(target(environment), MISSING, 1.0)
     there.report(target("science"), Triggered(), 2.0)
     assert isinstance(here.admit(target("analytics"), 10.0), Pass)
     assert isinstance(beside_it.admit(target("analytics"), 10.0), Wait)

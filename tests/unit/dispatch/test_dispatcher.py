@@ -8,19 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.airflow import BUSY, LOST, FakeAirflow
-from fakes.brake import FakeBrakeStore
 from fakes.catalog import FakeCatalogStore
-from fakes.gates import FakeGateStore
+from fakes.circuit_breakers import FakeCircuitStore
 from fakes.ledger import FakeLedger
+from fakes.pauses import FakePauseStore
 from fakes.queues import FakeTriggerDeadLetters
 from fakes.requests import a_request
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
-from mwaa_gateway.backoff import backoff_seconds, gate_wait_seconds
-from mwaa_gateway.dispatch.circuit_breaker import FAILURES_TOLERATED, Gates
+from mwaa_gateway.backoff import backoff_seconds, probe_wait_seconds
+from mwaa_gateway.dispatch.circuit_breaker import FAILURES_TOLERATED, CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import DagCatalog, LiveCatalog
 from mwaa_gateway.dispatch.dispatcher import Dispatched, Dispatcher
-from mwaa_gateway.dispatch.ledger import Claim
-from mwaa_gateway.dispatch.pauses import Brake
+from mwaa_gateway.dispatch.ledger import Attempt
+from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
@@ -44,18 +44,20 @@ class Gateway:
     ledger: FakeLedger = field(default_factory=FakeLedger)
     airflow: FakeAirflow = field(default_factory=FakeAirflow)
     dead_letters: FakeTriggerDeadLetters = field(default_factory=FakeTriggerDeadLetters)
-    gates: FakeGateStore = field(default_factory=FakeGateStore)
-    brakes: FakeBrakeStore = field(default_factory=FakeBrakeStore)
-    brake: Brake | None = None  # a new one for each delivery, unless a test names one that knows something
+    circuit_breakers: FakeCircuitStore = field(default_factory=FakeCircuitStore)
+    pause_store: FakePauseStore = field(default_factory=FakePauseStore)
+    pauses: Pauses | None = None  # a new one for each delivery, unless a test names one that knows something
     catalogs: FakeCatalogStore = field(default_factory=FakeCatalogStore)
     catalog_seconds: float = 0.0  # no catalog, unless a test is about it
     unlisted: list[str] = field(default_factory=list)
     time: float = 1_000.0
     jitter: float = 0.5
-    sandbox: Gates | None = None  # a new one for each delivery, whose gates are open, unless a test names one
+    sandbox: CircuitBreakers | None = (
+        None  # a new one for each delivery, whose gates are open, unless a test names one
+    )
 
-    def new_sandbox(self) -> Gates:
-        return Gates("analytics", self.gates, dag_missing_grace_seconds=GRACE)
+    def new_sandbox(self) -> CircuitBreakers:
+        return CircuitBreakers("analytics", self.circuit_breakers, dag_missing_grace_seconds=GRACE)
 
     def deliver(
         self,
@@ -65,13 +67,13 @@ class Gateway:
     ) -> Dispatched:
         request = request or a_request()
         if self.sandbox is None:
-            self.gates.gates.clear()
+            self.circuit_breakers.circuit_breakers.clear()
         dispatcher = Dispatcher(
             ledger=self.ledger,
             airflow=self.airflow,
             dead_letters=self.dead_letters,
-            brake=self.brake or Brake("analytics", self.brakes, refresh_seconds=5),
-            gates=self.sandbox or self.new_sandbox(),
+            pauses=self.pauses or Pauses("analytics", self.pause_store, refresh_seconds=5),
+            circuit_breakers=self.sandbox or self.new_sandbox(),
             catalog=LiveCatalog(
                 self.catalogs,
                 self.airflow,
@@ -122,10 +124,10 @@ def test_a_held_request_waits_in_the_ledger_and_its_message_is_done_with(gateway
     """Whoever delivers it again, nobody asks Airflow; nothing rings."""
     held = Held(Reason.RULE_DISABLED, "not now")
     gateway.ledger.hold(a_request(), held, gateway.time)
-    gateway.brakes.rules.add(a_request().rule_id)
+    gateway.pause_store.rules.add(a_request().rule_id)
     dispatched = gateway.deliver()
     assert (held, None) == (dispatched.outcome, dispatched.redeliver_after)
-    assert ([], [], ["held"]) == (gateway.airflow.commands, gateway.dead_letters.bells, gateway.states)
+    assert ([], [], ["held"]) == (gateway.airflow.commands, gateway.dead_letters.notices, gateway.states)
 
 
 RULE = a_request().rule_id
@@ -142,12 +144,12 @@ def test_the_brake_holds_what_waits(
     gateway: Gateway, rules: set[str], environments: set[str], reason: Reason
 ) -> None:
     """One write each, no command, no bell; released, it runs once."""
-    gateway.brakes.rules, gateway.brakes.environments = rules, environments
+    gateway.pause_store.rules, gateway.pause_store.environments = rules, environments
     dispatched = gateway.deliver()
     assert isinstance(dispatched.outcome, Held)
     assert (reason, None) == (dispatched.outcome.reason, dispatched.redeliver_after)
-    assert (1, [], []) == (gateway.ledger.writes, gateway.airflow.commands, gateway.dead_letters.bells)
-    gateway.brakes.rules, gateway.brakes.environments = set(), set()
+    assert (1, [], []) == (gateway.ledger.writes, gateway.airflow.commands, gateway.dead_letters.notices)
+    gateway.pause_store.rules, gateway.pause_store.environments = set(), set()
     for _ in range(2):
         gateway.deliver(replace(a_request(), redrive=1))
     assert (["trigger"], ["triggered"]) == (gateway.airflow.commands, gateway.states)
@@ -159,10 +161,10 @@ def test_the_brake_works_without_airflow(gateway: Gateway) -> None:
     gateway.airflow.answers = [BUSY] * 3
     for number in range(3):
         gateway.deliver(a_request(str(number)))
-    calls = gateway.gates.calls
-    gateway.brakes.rules.add(RULE)
+    calls = gateway.circuit_breakers.calls
+    gateway.pause_store.rules.add(RULE)
     assert isinstance(gateway.deliver().outcome, Held)
-    assert calls == gateway.gates.calls
+    assert calls == gateway.circuit_breakers.calls
 
 
 def test_what_was_tried_before_the_brake_is_looked_up_when_it_is_released(gateway: Gateway) -> None:
@@ -170,19 +172,19 @@ def test_what_was_tried_before_the_brake_is_looked_up_when_it_is_released(gatewa
     gateway.airflow.lost_after = 1
     gateway.airflow.findings = [LOST]
     gateway.deliver()
-    gateway.brakes.rules.add(RULE)
+    gateway.pause_store.rules.add(RULE)
     assert isinstance(gateway.deliver().outcome, Held)
-    gateway.brakes.rules.clear()
+    gateway.pause_store.rules.clear()
     assert isinstance(gateway.deliver(replace(a_request(), redrive=1)).outcome, AlreadyTriggered)
     assert 1 == gateway.airflow.commands.count("trigger")
 
 
 def test_a_brake_that_was_let_go_of_meanwhile_holds_nothing_for_good(gateway: Gateway) -> None:
     """The sandbox learns of it too late to keep it from holding: it takes up at once what nobody else would release."""
-    gateway.brakes.rules.add(RULE)
-    gateway.brake = Brake("analytics", gateway.brakes, refresh_seconds=5)
-    gateway.brake.pulled(RULE, gateway.time)
-    gateway.brakes.rules.clear()
+    gateway.pause_store.rules.add(RULE)
+    gateway.pauses = Pauses("analytics", gateway.pause_store, refresh_seconds=5)
+    gateway.pauses.holds(RULE, gateway.time)
+    gateway.pause_store.rules.clear()
     assert Triggered() == gateway.deliver().outcome
     assert ["triggered"] == gateway.states
 
@@ -195,13 +197,13 @@ def test_a_late_message_takes_up_what_a_lifted_brake_has_left_behind(gateway: Ga
 
 def test_what_is_held_by_the_other_brake_stays_held(gateway: Gateway) -> None:
     """The rule is enabled, the environment still paused: another reason, and the next release counts."""
-    gateway.brakes.rules.add(RULE)
+    gateway.pause_store.rules.add(RULE)
     gateway.deliver()
-    gateway.brakes.rules, gateway.brakes.environments = set(), {"analytics"}
+    gateway.pause_store.rules, gateway.pause_store.environments = set(), {"analytics"}
     outcome = gateway.deliver(replace(a_request(), redrive=1)).outcome
     assert isinstance(outcome, Held)
     assert Reason.ENVIRONMENT_PAUSED is outcome.reason
-    gateway.brakes.environments = set()
+    gateway.pause_store.environments = set()
     assert Triggered() == gateway.deliver(replace(a_request(), redrive=2)).outcome
 
 
@@ -209,14 +211,14 @@ def test_a_redrive_of_the_dead_is_held_by_the_brake(gateway: Gateway) -> None:
     """Its bell is gone with the redrive: dead it would be forgotten, held it is listed."""
     gateway.airflow.answers = [Rejected(Reason.CONF_REFUSED, "no")]
     gateway.deliver()
-    gateway.brakes.rules.add(RULE)
+    gateway.pause_store.rules.add(RULE)
     assert isinstance(gateway.deliver(replace(a_request(), redrive=1)).outcome, Held)
     assert ["held"] == gateway.states
 
 
 def test_an_outage_of_the_brake_stops_nothing(gateway: Gateway) -> None:
     """Nobody can say whether it is pulled: the runs go on."""
-    gateway.brakes.failures.coming["pulled"] = 1
+    gateway.pause_store.failures.coming["pulled"] = 1
     assert Triggered() == gateway.deliver().outcome
 
 
@@ -238,7 +240,7 @@ def test_a_cancelled_request_rings_no_bell(gateway: Gateway) -> None:
     assert (Reason.CANCELLED, None, []) == (
         dispatched.outcome.reason,
         dispatched.redeliver_after,
-        gateway.dead_letters.bells,
+        gateway.dead_letters.notices,
     )
 
 
@@ -296,10 +298,10 @@ def test_what_surely_did_not_happen_is_not_looked_up(gateway: Gateway) -> None:
 @pytest.mark.parametrize("applied", [True, False])
 def test_a_killed_attempt_is_looked_up_first(gateway: Gateway, *, applied: bool) -> None:
     """Whether the run exists or not, there is one in the end."""
-    claim = gateway.ledger.claim(a_request(), gateway.time)
-    assert isinstance(claim, Claim)
+    attempt = gateway.ledger.begin_attempt(a_request(), gateway.time)
+    assert isinstance(attempt, Attempt)
     if applied:
-        gateway.airflow.trigger(claim.request.target)
+        gateway.airflow.trigger(attempt.request.target)
     gateway.airflow.commands.clear()
     dispatched = gateway.deliver(receive_count=2)
     assert isinstance(dispatched.outcome, AlreadyTriggered if applied else Triggered)
@@ -311,7 +313,7 @@ def test_a_killed_attempt_is_looked_up_first(gateway: Gateway, *, applied: bool)
 def test_a_request_that_kills_its_process_is_dead_after_five_attempts(gateway: Gateway) -> None:
     """Five attempts in a row without an outcome, and none of them started a run."""
     for _ in range(5):
-        gateway.ledger.claim(a_request(), gateway.time)
+        gateway.ledger.begin_attempt(a_request(), gateway.time)
     dispatched = gateway.deliver(receive_count=6)
     assert isinstance(dispatched.outcome, Rejected)
     assert dispatched.outcome.reason == Reason.CRASHED
@@ -322,32 +324,32 @@ def test_a_request_that_kills_its_process_is_dead_after_five_attempts(gateway: G
 def test_a_request_that_kills_its_process_in_the_look_up_is_dead_after_ten_attempts(gateway: Gateway) -> None:
     """The look-up comes before the count: beyond twice the limit nobody looks any more, and the doubt stays."""
     for _ in range(10):
-        gateway.ledger.claim(a_request(), gateway.time)
+        gateway.ledger.begin_attempt(a_request(), gateway.time)
     dispatched = gateway.deliver(receive_count=11)
     assert isinstance(dispatched.outcome, Rejected)
-    assert (Reason.CRASHED, True) == (dispatched.outcome.reason, dispatched.outcome.in_doubt)
+    assert (Reason.CRASHED, True) == (dispatched.outcome.reason, dispatched.outcome.run_may_exist)
     assert [] == gateway.airflow.commands
     [row] = gateway.ledger.rows.values()
-    assert ("dead", True) == (row.state, row.doubtful)
+    assert ("dead", True) == (row.state, row.outcome_unknown)
 
 
 def test_a_request_that_killed_its_process_after_the_run_was_made_is_triggered(gateway: Gateway) -> None:
     """Dead would be a lie: the run is there."""
-    claim = gateway.ledger.claim(a_request(), gateway.time)
-    assert isinstance(claim, Claim)
-    gateway.airflow.trigger(claim.request.target)
+    attempt = gateway.ledger.begin_attempt(a_request(), gateway.time)
+    assert isinstance(attempt, Attempt)
+    gateway.airflow.trigger(attempt.request.target)
     for _ in range(7):
-        gateway.ledger.claim(a_request(), gateway.time)
+        gateway.ledger.begin_attempt(a_request(), gateway.time)
     assert isinstance(gateway.deliver().outcome, AlreadyTriggered)
 
 
 def test_duplicates_that_overlap_are_no_crash(gateway: Gateway) -> None:
     """Every attempt is overtaken by the next while Airflow is busy; each came back, so the request lives."""
-    claim = gateway.ledger.claim(a_request(), gateway.time)
+    attempt = gateway.ledger.begin_attempt(a_request(), gateway.time)
     for _ in range(10):
-        overtaken, claim = claim, gateway.ledger.claim(a_request(), gateway.time)
-        assert isinstance(overtaken, Claim)
-        assert not gateway.ledger.note(overtaken, BUSY, gateway.time)
+        overtaken, attempt = attempt, gateway.ledger.begin_attempt(a_request(), gateway.time)
+        assert isinstance(overtaken, Attempt)
+        assert not gateway.ledger.record_attempt(overtaken, BUSY, gateway.time)
     assert Triggered() == gateway.deliver().outcome
 
 
@@ -356,13 +358,13 @@ def test_a_late_attempt_cannot_change_the_row(gateway: Gateway) -> None:
     """Fenced by the attempt number: a zombie's refusal must not bury a request that ran."""
     rejected = Rejected(Reason.CONF_REFUSED, "no")
     gateway.airflow.answers = [rejected]
-    gateway.airflow.during_trigger = lambda: gateway.ledger.claim(a_request(), gateway.time) and None
+    gateway.airflow.during_trigger = lambda: gateway.ledger.begin_attempt(a_request(), gateway.time) and None
     zombie = gateway.deliver()
     assert isinstance(zombie.outcome, Retryable)
     assert zombie.outcome.reason == Reason.OVERTAKEN
     assert zombie.redeliver_after is not None
     assert ["open"] == gateway.states
-    assert [] == gateway.dead_letters.bells
+    assert [] == gateway.dead_letters.notices
 
 
 @pytest.mark.guarantee(12)
@@ -392,14 +394,14 @@ def test_the_first_attempt_pins_the_target(gateway: Gateway) -> None:
 def test_a_request_pinned_to_another_environment_waits_for_it(gateway: Gateway) -> None:
     """The other environment's queue holds the message; here nothing is started, and it comes again until that is done."""
     elsewhere = a_request(environment="marketing")
-    claim = gateway.ledger.claim(elsewhere, gateway.time)
-    assert isinstance(claim, Claim)
+    attempt = gateway.ledger.begin_attempt(elsewhere, gateway.time)
+    assert isinstance(attempt, Attempt)
     dispatched = gateway.deliver(a_request(environment="analytics"), receive_count=2)
     assert isinstance(dispatched.outcome, Retryable)
     assert dispatched.outcome.reason == Reason.PINNED_ELSEWHERE
     assert dispatched.redeliver_after == 5.0
     assert [] == gateway.airflow.commands
-    gateway.ledger.finish(claim, Triggered(), gateway.time)
+    gateway.ledger.finish(attempt, Triggered(), gateway.time)
     assert isinstance(gateway.deliver(a_request(environment="analytics")).outcome, AlreadyTriggered)
 
 
@@ -409,7 +411,7 @@ def test_a_request_pinned_elsewhere_does_not_spin_before_a_gate_it_does_not_use(
     gateway.airflow.answers = [BUSY] * 3
     for number in range(3):
         gateway.deliver(a_request(str(number)))
-    gateway.ledger.claim(a_request(environment="marketing"), gateway.time)
+    gateway.ledger.begin_attempt(a_request(environment="marketing"), gateway.time)
     gateway.time += 60
     assert 5.0 == gateway.deliver(receive_count=2).redeliver_after
     assert Triggered() == gateway.deliver(a_request("3")).outcome
@@ -421,7 +423,9 @@ def test_what_will_never_work_is_dead_with_the_reason_and_rings(gateway: Gateway
     dispatched = gateway.deliver()
     assert dispatched.redeliver_after is None
     assert ["dead"] == gateway.states
-    assert [(a_request(), Rejected(Reason.CONF_REFUSED, "Airflow said no"), 1)] == gateway.dead_letters.bells
+    assert [
+        (a_request(), Rejected(Reason.CONF_REFUSED, "Airflow said no"), 1)
+    ] == gateway.dead_letters.notices
 
 
 def test_a_bell_that_could_not_ring_rings_at_the_next_delivery(gateway: Gateway) -> None:
@@ -431,7 +435,7 @@ def test_a_bell_that_could_not_ring_rings_at_the_next_delivery(gateway: Gateway)
     assert gateway.deliver().redeliver_after is not None
     assert ["dead"] == gateway.states
     assert gateway.deliver().redeliver_after is None
-    assert 1 == len(gateway.dead_letters.bells)
+    assert 1 == len(gateway.dead_letters.notices)
 
 
 @pytest.mark.guarantee(20)
@@ -530,14 +534,14 @@ def test_backoff_is_between_nothing_and_fifteen_minutes(attempt: int, jitter: fl
 
 
 @pytest.mark.parametrize(
-    ("until_probe", "shut_for", "jitter", "expected"),
+    ("until_probe", "open_for", "jitter", "expected"),
     [(1, 0, 0.0, 1), (1, 0, 0.5, 2.5), (30, 119, 0.5, 55), (30, 120, 0.0, 45), (30, 120, 0.5, 50)],
 )
 def test_a_wait_before_an_open_circuit_follows_the_next_probe(
-    until_probe: float, shut_for: float, jitter: float, expected: float
+    until_probe: float, open_for: float, jitter: float, expected: float
 ) -> None:
     """After a hiccup of a second nobody waits for a minute; in an outage nobody waits for longer than 55 s."""
-    assert expected == gate_wait_seconds(until_probe, shut_for, jitter)
+    assert expected == probe_wait_seconds(until_probe, open_for, jitter)
 
 
 # --- gates ----------------------------------------------------------------------------------------------------------
@@ -559,15 +563,15 @@ def shut(gateway: Gateway, failure: Retryable) -> None:
 
 
 def waits(dispatched: Dispatched) -> bool:
-    return isinstance(dispatched.outcome, Retryable) and dispatched.outcome.reason is Reason.GATE_SHUT
+    return isinstance(dispatched.outcome, Retryable) and dispatched.outcome.reason is Reason.CIRCUIT_OPEN
 
 
 def test_an_open_gate_costs_nothing(gated: Gateway) -> None:
     """No read, no write: the way without trouble stays two writes and one command."""
-    calls = gated.gates.calls
+    calls = gated.circuit_breakers.calls
     for number in range(10):
         gated.deliver(a_request(str(number)))
-    assert calls == gated.gates.calls
+    assert calls == gated.circuit_breakers.calls
 
 
 UNREACHABLE = Retryable(Reason.ENVIRONMENT_UNREACHABLE, "no connection")
@@ -590,17 +594,21 @@ def test_while_the_environment_is_away_the_others_wait_without_asking(
     """Nothing is asked, claimed or written for them, and none of them waits longer than a minute."""
     shut(gated, failure)
     asked = len(gated.airflow.commands)
-    writes, calls = gated.ledger.writes, gated.gates.calls
+    writes, calls = gated.ledger.writes, gated.circuit_breakers.calls
     gated.jitter = 0.999
     for number in range(20):
         dispatched = gated.deliver(a_request(str(number)))
         assert waits(dispatched)
         assert dispatched.redeliver_after is not None
         assert dispatched.redeliver_after <= 55
-    assert (asked, writes, calls) == (len(gated.airflow.commands), gated.ledger.writes, gated.gates.calls)
+    assert (asked, writes, calls) == (
+        len(gated.airflow.commands),
+        gated.ledger.writes,
+        gated.circuit_breakers.calls,
+    )
 
 
-def test_at_a_gate_shut_for_long_everybody_waits_most_of_a_minute(gated: Gateway) -> None:
+def test_at_a_gate_open_for_long_everybody_waits_most_of_a_minute(gated: Gateway) -> None:
     """Who has just asked in vain as well: hours of it stay below SQS's 1,000 receives, and nobody backs off for longer."""
     shut(gated, UNREACHABLE)
     for _ in range(20):
@@ -679,7 +687,9 @@ def test_who_waited_for_two_weeks_is_dead_and_says_so(gated: Gateway) -> None:
         gated.time += 31 if identity == "asks" else 0
         outcomes[identity] = gated.deliver(a_request(identity), waiting_since=requested_at).outcome
     assert {"waits": False, "doubts": True, "asks": False} == {
-        identity: outcome.in_doubt for identity, outcome in outcomes.items() if isinstance(outcome, Rejected)
+        identity: outcome.run_may_exist
+        for identity, outcome in outcomes.items()
+        if isinstance(outcome, Rejected)
     }
     assert all("waited for 14 days for its environment" in outcome.text for outcome in outcomes.values())
     again = gated.deliver(replace(a_request("waits"), redrive=1), waiting_since=gated.time)
@@ -703,7 +713,7 @@ def test_a_few_failures_delay_only_their_own_messages(gated: Gateway) -> None:
         assert Triggered() == gated.deliver(a_request(str(number))).outcome
 
 
-def an_hour_away(gated: Gateway) -> list[Gates]:
+def an_hour_away(gated: Gateway) -> list[CircuitBreakers]:
     """A message a second, in three sandboxes by turns, and nobody to be reached; returns the sandboxes."""
     sandboxes = [gated.new_sandbox() for _ in range(3)]
     gated.airflow.answers = [UNREACHABLE] * 10_000
@@ -791,7 +801,7 @@ def test_requests_for_a_dag_missing_for_good_die_without_a_command_each(gated: G
     assert all(isinstance(outcome, Rejected) and outcome.reason is Reason.DAG_MISSING for outcome in dead)
     assert all(MISSING.text in outcome.text for outcome in dead if isinstance(outcome, Rejected))
     assert len(gated.airflow.commands) - commands <= 2
-    assert 101 == len({request.identity for request, _, _ in gated.dead_letters.bells})
+    assert 101 == len({request.identity for request, _, _ in gated.dead_letters.notices})
 
 
 def test_a_dag_deployed_between_two_probes_is_not_missed(gated: Gateway) -> None:
@@ -871,7 +881,7 @@ def test_gates_that_cannot_be_read_lose_nothing(gated: Gateway) -> None:
     """The message comes again."""
     shut(gated, UNREACHABLE)
     gated.time += 5
-    gated.gates.failures.coming["take_probe"] = 1
+    gated.circuit_breakers.failures.coming["take_probe"] = 1
     dispatched = gated.deliver(a_request("first"))
     assert isinstance(dispatched.outcome, Retryable)
     assert dispatched.outcome.reason == Reason.AWS_UNAVAILABLE
@@ -929,7 +939,7 @@ def test_a_second_message_of_a_redrive_that_died_again_starts_nothing(gateway: G
     dies(gateway, redriven(0))
     dies(gateway, redriven())
     assert isinstance(gateway.deliver(redriven()).outcome, Rejected)
-    assert [0, 1, 1] == [request.redrive for request, _, _ in gateway.dead_letters.bells]
+    assert [0, 1, 1] == [request.redrive for request, _, _ in gateway.dead_letters.notices]
     assert ["trigger", "trigger"] == gateway.airflow.commands
     assert Triggered() == gateway.deliver(redriven(2)).outcome
 
@@ -981,7 +991,7 @@ def test_a_doubt_that_was_settled_before_death_costs_no_look_up(gateway: Gateway
 def test_a_request_that_crashed_to_death_is_tried_again(gateway: Gateway) -> None:
     """The count of attempts without an outcome starts again, too."""
     for _ in range(5):
-        gateway.ledger.claim(redriven(0), gateway.time)
+        gateway.ledger.begin_attempt(redriven(0), gateway.time)
     assert isinstance(gateway.deliver(redriven(0), receive_count=6).outcome, Rejected)
     assert Triggered() == gateway.deliver(redriven()).outcome
 
@@ -989,7 +999,7 @@ def test_a_request_that_crashed_to_death_is_tried_again(gateway: Gateway) -> Non
 def test_many_claims_of_a_message_seldom_received_are_no_crash(gateway: Gateway) -> None:
     """Duplicates that overlap, and claims whose answer was lost, raise the ledger's count; this message was not killed."""
     for _ in range(5):
-        gateway.ledger.claim(a_request(), gateway.time)
+        gateway.ledger.begin_attempt(a_request(), gateway.time)
     assert Triggered() == gateway.deliver(receive_count=2).outcome
 
 
@@ -1000,7 +1010,7 @@ def test_gates_that_cannot_be_told_cost_no_outcome(gateway: Gateway) -> None:
         gateway.airflow.answers = [BUSY]
         gateway.deliver(a_request(f"failed-{number}"))
     gateway.time += 5
-    gateway.gates.failures.coming["open"] = 1
+    gateway.circuit_breakers.failures.coming["open"] = 1
     assert Triggered() == gateway.deliver().outcome
     assert "triggered" in gateway.states
 
@@ -1011,11 +1021,11 @@ def test_gates_that_cannot_be_told_cost_no_duplicates_answer(gateway: Gateway) -
     gateway.deliver()
     shut(gateway, UNREACHABLE)
     gateway.time += 5
-    gateway.gates.failures.coming["shut"] = 1
+    gateway.circuit_breakers.failures.coming["shut"] = 1
     duplicate = gateway.deliver()
     assert isinstance(duplicate.outcome, AlreadyTriggered)
     assert duplicate.redeliver_after is None
-    assert not gateway.gates.failures.coming.get("shut")
+    assert not gateway.circuit_breakers.failures.coming.get("shut")
 
 
 def missing_for_long(gated: Gateway) -> None:
@@ -1053,9 +1063,9 @@ def test_a_hundred_redriven_for_a_dag_that_is_still_missing_have_their_grace(gat
     missing_for_long(gated)
     crowd = [redriven(1, f"crowd-{number}", dag_id="late") for number in range(100)]
     for request in crowd:
-        claim = gated.ledger.claim(replace(request, redrive=0), gated.time)
-        assert isinstance(claim, Claim)
-        gated.ledger.finish(claim, MISSING, gated.time)
+        attempt = gated.ledger.begin_attempt(replace(request, redrive=0), gated.time)
+        assert isinstance(attempt, Attempt)
+        gated.ledger.finish(attempt, MISSING, gated.time)
     gated.airflow.answers = [MISSING] * 1_000
     redriven_at = gated.time
     while gated.time < redriven_at + GRACE:
@@ -1254,7 +1264,7 @@ def test_a_brake_holds_what_a_paused_dag_held(listing: Gateway) -> None:
     """The DAG is unpaused, the rule is disabled by now: nothing starts."""
     listing.deliver(kept_back("hold"))
     unpause(listing)
-    listing.brakes.rules.add(RULE)
+    listing.pause_store.rules.add(RULE)
     listing.time += 450
     assert isinstance(listing.deliver(kept_back("hold"), receive_count=2).outcome, Held)
     assert [] == listing.airflow.commands
@@ -1265,7 +1275,7 @@ def test_a_paused_dags_run_is_rejected_if_its_rule_says_so(listing: Gateway) -> 
     dead = listing.deliver(kept_back("reject"))
     assert isinstance(dead.outcome, Rejected)
     assert Reason.DAG_PAUSED is dead.outcome.reason
-    assert (1, ["dead"], []) == (len(listing.dead_letters.bells), listing.states, listing.airflow.commands)
+    assert (1, ["dead"], []) == (len(listing.dead_letters.notices), listing.states, listing.airflow.commands)
     unpause(listing)
     listing.time += 61
     assert Triggered() == listing.deliver(replace(kept_back("reject"), redrive=1)).outcome
@@ -1282,9 +1292,9 @@ def test_a_dag_that_was_unpaused_a_minute_ago_is_not_rejected(listing: Gateway) 
 @pytest.mark.parametrize("when_paused", ["hold", "reject"])
 def test_what_may_be_there_is_looked_up_before_it_is_kept_back(listing: Gateway, when_paused: str) -> None:
     """An attempt that was killed may have started the run."""
-    claim = listing.ledger.claim(kept_back(when_paused), listing.time)
-    assert isinstance(claim, Claim)
-    listing.airflow.trigger(claim.request.target)
+    attempt = listing.ledger.begin_attempt(kept_back(when_paused), listing.time)
+    assert isinstance(attempt, Attempt)
+    listing.airflow.trigger(attempt.request.target)
     dispatched = listing.deliver(kept_back(when_paused), receive_count=2)
     assert isinstance(dispatched.outcome, AlreadyTriggered)
 

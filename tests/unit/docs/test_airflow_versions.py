@@ -24,4 +24,4 @@ def test_every_message_of_the_story_ends() -> None:
     story.play([request.to_json() for request in requests * 2], [lambda: airflow] * 3)
     assert [row.state for row in story.ledger.rows.values()] == ["triggered"] * 10
     assert {run_id for _, run_id in airflow.runs} == {request.target.run_id for request in requests}
-    assert (story.deliveries >= 20, story.dead_letters.bells) == (True, [])
+    assert (story.deliveries >= 20, story.dead_letters.notices) == (True, [])

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import (
-    BelievedQueues,
     Event,
+    TrustedQueues,
     from_eventbridge,
     from_queue,
     from_s3_notification,
@@ -30,7 +30,7 @@ RETRY_QUEUE, OWN_QUEUE, OTHER_QUEUE = (
     f"arn:aws:sqs:eu-west-1:{ACCOUNT}:{name}"
     for name in ("mwaa-gateway-ingress-retry", "s3-uploads", "suggestions")
 )
-BELIEVED = BelievedQueues(RETRY_QUEUE, frozenset({OWN_QUEUE}), UNWRAPPED)
+BELIEVED = TrustedQueues(RETRY_QUEUE, frozenset({OWN_QUEUE}), UNWRAPPED)
 
 
 def from_queues(payload: Any) -> list[Event | MalformedEvent]:
@@ -561,7 +561,7 @@ class TestQueued:
     def test_without_a_retry_queue_no_queue_is_it(self):
         """A setting that is empty believes nobody."""
         (record,) = sample("queued_given_up_s3_put")["Records"]
-        (malformed,) = from_queue(record["body"], "", BelievedQueues("x", frozenset(), frozenset())).events
+        (malformed,) = from_queue(record["body"], "", TrustedQueues("x", frozenset(), frozenset())).events
         assert isinstance(malformed, MalformedEvent)
 
     def test_a_listed_queue_does_not_make_its_topic_believed(self):
@@ -578,7 +578,7 @@ class TestQueued:
         redriven = json.dumps({"format": 1, "reason_text": "x", "payload": kept})
         (malformed,) = from_queue(redriven, RETRY_QUEUE, BELIEVED).events
         assert isinstance(malformed, MalformedEvent)
-        listed = BelievedQueues(RETRY_QUEUE, frozenset({OTHER_QUEUE}), frozenset())
+        listed = TrustedQueues(RETRY_QUEUE, frozenset({OTHER_QUEUE}), frozenset())
         assert from_queue(redriven, RETRY_QUEUE, listed).events == parsed("s3_put")
 
     def test_what_the_source_could_not_deliver_is_read_as_it_is(self):

@@ -4,7 +4,7 @@ import pytest
 
 from fakes.states import EXECUTION
 from fakes.watching import FAILED, RUNNING, SUCCESS, TRIGGERED, Scene
-from mwaa_gateway.airflow.run_states import NotToBeHad, RunsUnknown
+from mwaa_gateway.airflow.run_states import NotAvailable, RunsUnknown
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.step_functions.watches import RequestState
@@ -72,7 +72,7 @@ def test_a_run_whose_row_cannot_be_read_is_counted_until_it_is_marked(scene):
 def test_what_cannot_be_done_is_told_at_once(scene):
     """Nobody is told otherwise: nobody waits any more."""
     scene.wait_for(wait={"on_abort": "fail_run"})
-    scene.airflow.trouble = NotToBeHad("set the parameter WebLoginRole")
+    scene.airflow.trouble = NotAvailable("set the parameter WebLoginRole")
     made = scene.round(ended_executions=[EXECUTION])
     assert [one.goes_on for one in made.stopped] == ["set the parameter WebLoginRole"]
     assert (made.watched, scene.store.tokens) == (0, {})

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fakes.watching import Scene
-from mwaa_gateway.step_functions.next_round import rests_after
+from mwaa_gateway.step_functions.next_round import schedule_next_round
 from mwaa_gateway.step_functions.notices import Wake, read_notices
 from mwaa_gateway.step_functions.round import Round
 
@@ -48,27 +48,27 @@ NOBODY = Round(began=1_000.0, watches=[])
 @pytest.mark.parametrize(("now", "seconds"), [(1_000.0, 10), (1_053.0, 7), (1_058.0, 5), (2_000.0, 5)])
 def test_while_a_state_waits_the_newest_message_rests_until_something_is_due(waited, now, seconds):
     """Not the oldest: then the age of the queue's oldest message is the time since the last round."""
-    assert rests_after(waited, read_notices(records(TICK, OVER, TICK)), now) == {2: seconds}
-    assert rests_after(waited, read_notices(records(TICK)), now) == {0: seconds}
+    assert schedule_next_round(waited, read_notices(records(TICK, OVER, TICK)), now) == {2: seconds}
+    assert schedule_next_round(waited, read_notices(records(TICK)), now) == {0: seconds}
 
 
 def test_behind_a_full_batch_there_may_be_more(waited):
     """Fifty executions that are stopped are dealt with ten by ten, one round after the other."""
-    assert rests_after(waited, read_notices(records(*[OVER] * 10)), 1_000.0) == {9: 0}
-    assert rests_after(waited, read_notices(records(*[OVER] * 9)), 1_000.0) == {8: 10}
+    assert schedule_next_round(waited, read_notices(records(*[OVER] * 10)), 1_000.0) == {9: 0}
+    assert schedule_next_round(waited, read_notices(records(*[OVER] * 9)), 1_000.0) == {8: 10}
 
 
 @pytest.mark.parametrize("document", [TICK, OVER, ENDED, *OF_THE_VERSION_BEFORE[:1]])
 def test_where_nobody_waits_the_whole_batch_is_done_with(document):
     """The next wake, or the next tick, starts a round."""
-    assert rests_after(NOBODY, read_notices(records(document)), 1_000.0) == {}
+    assert schedule_next_round(NOBODY, read_notices(records(document)), 1_000.0) == {}
 
 
 @pytest.mark.parametrize("wake", [WAKE, OF_THE_VERSION_BEFORE[1]])
 def test_a_wake_without_a_watch_comes_again_for_a_minute(wake):
     """The index may lag; SQS counts the deliveries. Of several messages it is the wake that rests."""
     rests = [
-        rests_after(NOBODY, read_notices(records(TICK, wake, TICK, deliveries=n)), 1_000.0)
+        schedule_next_round(NOBODY, read_notices(records(TICK, wake, TICK, deliveries=n)), 1_000.0)
         for n in range(1, 15)
     ]
     assert rests == [{1: 5}] * 12 + [{}] * 2
@@ -78,7 +78,7 @@ def test_the_notice_of_an_end_that_could_not_be_recorded_comes_again_for_a_minut
     """Another sandbox may make the next round, and knows of it by the notice alone."""
     made = Round(began=1_000.0, watches=[], unstopped={"arn:1"})
     rests = [
-        rests_after(made, read_notices(records(ENDED, OVER, TICK, deliveries=n)), 1_000.0)
+        schedule_next_round(made, read_notices(records(ENDED, OVER, TICK, deliveries=n)), 1_000.0)
         for n in (1, 12, 13)
     ]
     assert rests == [{1: 5}, {1: 5}, {}]

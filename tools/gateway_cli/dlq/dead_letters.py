@@ -32,7 +32,7 @@ class DeadLetters:
     """
 
     letters: Sequence[DeadLetter]
-    bells: dict[LedgerKey, list[HeldMessage]]
+    notices: dict[LedgerKey, list[HeldMessage]]
     stale: Sequence[HeldMessage]
     unread: Sequence[Left]
     rows: LedgerRows
@@ -52,7 +52,7 @@ class DeadLetters:
     def messages_of(self, letter: DeadLetter) -> list[HeldMessage]:
         """Return what is to be deleted with a letter: its message, or the bells that ring for it."""
         if isinstance(letter.origin, LedgerRow):
-            return self.bells.get(letter.origin.key, [])
+            return self.notices.get(letter.origin.key, [])
         return [letter.origin]
 
 
@@ -76,27 +76,27 @@ def dead_letters(
         # After the messages: a request that dies meanwhile is seen in the index, or at the next look.
         found = {row.key: row for row in rows.dead()}
         letters = [letter_of_ingress(message) for message in held if message.queue in ingress_queues]
-        bells: dict[LedgerKey, list[HeldMessage]] = {}
+        notices: dict[LedgerKey, list[HeldMessage]] = {}
         for message in held:
             if message.queue in trigger_queues:
                 if (key := key_of_bell(message)) is None:
                     letters.append(letter_of_trigger_queue(message, trigger_queues[message.queue]))
                 else:
-                    bells.setdefault(key, []).append(message)
+                    notices.setdefault(key, []).append(message)
         # The index is a moment late, and a row that was taken off the list may still ring.
         unread = Summary([], [Left(_name(queue), why) for queue, why in held.unread.items()])
         one_by_one = OneByOne(unread)
-        for key in sorted(bells.keys() - found.keys()):
+        for key in sorted(notices.keys() - found.keys()):
             row = one_by_one.read(" ".join(key), partial(rows.read, key))
             if isinstance(row, Unread):
-                del bells[key]  # whether it is stale is not known
+                del notices[key]  # whether it is stale is not known
             elif row is not None and row.state == "dead":
                 found[key] = row
         letters += [letter_of_row(row) for row in found.values()]
         letters.sort(key=lambda letter: letter.died_at, reverse=True)
-        stale = [message for key, those in bells.items() if key not in found for message in those]
+        stale = [message for key, those in notices.items() if key not in found for message in those]
         yield DeadLetters(
-            letters, {key: bells[key] for key in bells if key in found}, stale, unread.left, rows, held
+            letters, {key: notices[key] for key in notices if key in found}, stale, unread.left, rows, held
         )
 
 

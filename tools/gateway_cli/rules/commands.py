@@ -10,10 +10,10 @@ from gateway_cli.connection import Connection, connection_options
 from gateway_cli.documents.yaml_documents import write_yaml
 from gateway_cli.groups import Group
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
-from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.file_commands import apply, plan, validate
 from gateway_cli.rules.new_commands import import_rules, new, schema
 from gateway_cli.rules.options import by_option, now, refuse_unless_allowed, rule_id_argument
+from gateway_cli.rules.pauses import release_held
 from gateway_cli.rules.shadow_commands import shadow_report
 from gateway_cli.rules.store import Applied, State
 from gateway_cli.rules.stored import document_of, summary, target_names, why_broken

@@ -9,7 +9,7 @@ from typing import Any, Final
 from gateway_cli.documents.json_documents import read_json
 from gateway_cli.output import Refused
 from mwaa_gateway.errors import MalformedEvent
-from mwaa_gateway.events import BelievedQueues, Event, from_queue
+from mwaa_gateway.events import Event, TrustedQueues, from_queue
 
 __all__ = ["NamedEvent", "events_of", "read_events"]
 
@@ -58,8 +58,8 @@ def _below(path: Path) -> list[Path]:
 
 def events_of(document: Any, name: str, *, unwrap_topics: frozenset[str] = frozenset()) -> list[NamedEvent]:
     """Return the events of what a source sent; a malformed one is among them, with what is wrong."""
-    believed = BelievedQueues(_FILES, frozenset(), unwrap_topics)
-    events = [event for body in _bodies(document) for event in from_queue(body, _FILES, believed).events]
+    trusted = TrustedQueues(_FILES, frozenset(), unwrap_topics)
+    events = [event for body in _bodies(document) for event in from_queue(body, _FILES, trusted).events]
     if len(events) == 1:
         return [NamedEvent(name, events[0])]
     return [NamedEvent(f"{name}[{position}]", event) for position, event in enumerate(events)]

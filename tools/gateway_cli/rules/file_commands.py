@@ -14,7 +14,6 @@ from gateway_cli.choice import ask
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.dag_catalog import DagCheck, check_dags_of, print_dag_check
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, print_text
-from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.event_files import read_events
 from gateway_cli.rules.files import CheckedRule, check_rules
 from gateway_cli.rules.items import StoredRuleItem
@@ -29,6 +28,7 @@ from gateway_cli.rules.options import (
     vars_option,
 )
 from gateway_cli.rules.overlaps import Overlap, overlaps
+from gateway_cli.rules.pauses import release_held
 from gateway_cli.rules.plan import Plan, apply_plan, make_plan, read_plan, write_plan
 from gateway_cli.rules.rendering import print_plan
 from gateway_cli.rules.store import Applied, read_document

@@ -166,12 +166,12 @@ def _brake(table: str, rule: StoredRuleItem) -> "TransactWriteItemTypeDef":
     key = _key(BRAKE_PARTITION, rule_sort(rule.id))
     if rule.state != "DISABLED":
         return {"Delete": {"TableName": table, "Key": key}}
-    pulled: Mapping[str, AttributeValueTypeDef] = {
+    paused: Mapping[str, AttributeValueTypeDef] = {
         **key,
         "updated_at": {"S": rule.updated_at},
         "updated_by": {"S": rule.updated_by},
     }
-    return {"Put": {"TableName": table, "Item": pulled}}
+    return {"Put": {"TableName": table, "Item": paused}}
 
 
 def _put_copy(table: str, partition: str, rule: StoredRuleItem) -> "TransactWriteItemTypeDef":

@@ -162,5 +162,5 @@ class _Nowhere:
     def record(self, records: Sequence[ShadowRecord]) -> None:
         """Keep nothing."""
 
-    def bury(self, dead: Sequence[DeadEvent]) -> None:
+    def publish(self, dead: Sequence[DeadEvent]) -> None:
         """Keep nothing."""

@@ -10,10 +10,10 @@ import click
 
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, who
-from gateway_cli.rules.brake import release_held
 from gateway_cli.rules.changes import FieldChange, field_changes
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.options import by_option, count, now, refuse_unless_allowed, rule_id_argument
+from gateway_cli.rules.pauses import release_held
 from gateway_cli.rules.rendering import print_field_changes
 from gateway_cli.rules.store import kept_state
 from gateway_cli.rules.stored import document_of

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["backoff_seconds", "gate_wait_seconds"]
+__all__ = ["backoff_seconds", "probe_wait_seconds"]
 
 FIRST_BACKOFF_SECONDS: Final = 5
 LONGEST_BACKOFF_SECONDS: Final = 900
@@ -19,7 +19,7 @@ def backoff_seconds(attempt: int, jitter: float) -> float:
     return jitter * min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS << min(attempt - 1, 10))
 
 
-def gate_wait_seconds(until_probe: float, shut_for: float, jitter: float) -> float:
+def probe_wait_seconds(until_probe: float, open_for: float, jitter: float) -> float:
     """Evenly spread: one to four times what is left until the next probe, and 45 to 55 s once it is shut for two minutes.
 
     At most 55 s, so that the first run is there within a minute of the environment, also where one message waits alone;
@@ -27,6 +27,6 @@ def gate_wait_seconds(until_probe: float, shut_for: float, jitter: float) -> flo
     `jitter` is random in [0, 1).
     """
     shortest, longest = LONG_WAIT_SECONDS
-    if shut_for >= SHUT_FOR_LONG_SECONDS:
+    if open_for >= SHUT_FOR_LONG_SECONDS:
         return shortest + jitter * (longest - shortest)
     return min(longest, until_probe * (1 + 3 * jitter))

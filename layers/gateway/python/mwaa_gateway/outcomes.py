@@ -45,7 +45,7 @@ class Reason(StrEnum):
     DAG_PAUSED = "dag_paused"
     ENVIRONMENT_PAUSED = "environment_paused"
     ENVIRONMENT_UNREACHABLE = "environment_unreachable"
-    GATE_SHUT = "gate_shut"
+    CIRCUIT_OPEN = "gate_shut"
     MESSAGE_UNREADABLE = "message_unreadable"
     OVERTAKEN = "overtaken"
     PINNED_ELSEWHERE = "pinned_elsewhere"
@@ -97,7 +97,7 @@ class Rejected:
 
     reason: Reason
     text: str
-    in_doubt: bool = False
+    run_may_exist: bool = False
 
 
 @dataclass(frozen=True, slots=True)

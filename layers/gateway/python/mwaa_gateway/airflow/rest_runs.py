@@ -20,7 +20,7 @@ from mwaa_gateway.airflow.rest import RestAnswer, RestCall
 from mwaa_gateway.airflow.run_states import (
     TASK_ID,
     Marking,
-    NotToBeHad,
+    NotAvailable,
     ReturnValue,
     RunEnd,
     RunMarkedFailed,
@@ -125,7 +125,7 @@ def wants_stringify(answer: RestAnswer) -> bool:
     return answer.status == HTTPStatus.BAD_REQUEST and "stringify" in answer.detail()
 
 
-def read_return_value(answer: RestAnswer) -> ReturnValue | NotToBeHad | RunsUnknown:
+def read_return_value(answer: RestAnswer) -> ReturnValue | NotAvailable | RunsUnknown:
     """Read what the task returned."""
     document = answer.document
     if not isinstance(document, Mapping):
@@ -134,7 +134,7 @@ def read_return_value(answer: RestAnswer) -> ReturnValue | NotToBeHad | RunsUnkn
         case HTTPStatus.OK if "value" in document:
             return ReturnValue(document["value"])
         case HTTPStatus.NOT_FOUND:
-            return NotToBeHad(f"the task returned nothing, or there is no such task: {answer.said()}")
+            return NotAvailable(f"the task returned nothing, or there is no such task: {answer.said()}")
         case _:
             return _refused(answer)
 
@@ -144,7 +144,7 @@ def run_call(dag_id: str, run_id: str) -> RestCall:
     return RestCall("GET", _run_path(dag_id, run_id))
 
 
-def read_run(answer: RestAnswer) -> RunState | RunNotThere | NotToBeHad | RunsUnknown:
+def read_run(answer: RestAnswer) -> RunState | RunNotThere | NotAvailable | RunsUnknown:
     """Read how far the run is."""
     match answer:
         case RestAnswer(HTTPStatus.OK, {"state": str(state), **run}):
@@ -168,7 +168,7 @@ def read_failed_run(answer: RestAnswer) -> Marking:
     if found.end is RunEnd.FAILED:
         return RunMarkedFailed()
     # Airflow 2 says OK and does nothing where it does not find the DAG's file.
-    return NotToBeHad("Airflow took word of it and left the run as it is: is the DAG's file gone?")
+    return NotAvailable("Airflow took word of it and left the run as it is: is the DAG's file gone?")
 
 
 def fits_invoke_rest_api(call: RestCall) -> bool:
@@ -186,7 +186,7 @@ def _is_about_a_run(answer: RestAnswer) -> bool:
     return isinstance(answer.document, Mapping) and "run" in answer.detail().lower()
 
 
-def _refused(answer: RestAnswer) -> NotToBeHad | RunsUnknown:
+def _refused(answer: RestAnswer) -> NotAvailable | RunsUnknown:
     """Tell a refusal for good from what may be otherwise the next time."""
     for_good = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
-    return NotToBeHad(answer.said()) if answer.status in for_good else RunsUnknown(answer.said())
+    return NotAvailable(answer.said()) if answer.status in for_good else RunsUnknown(answer.said())

@@ -11,7 +11,7 @@ from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, Reason, Retryable
 __all__ = [
     "TASK_ID",
     "Marking",
-    "NotToBeHad",
+    "NotAvailable",
     "ReturnValue",
     "RunEnd",
     "RunMarkedFailed",
@@ -66,7 +66,7 @@ class RunsUnknown:
 
 
 @dataclass(frozen=True, slots=True)
-class NotToBeHad:
+class NotAvailable:
     """What was asked for is not there, or not for us: asking again changes nothing. `text` says why, and what would."""
 
     text: str
@@ -90,7 +90,7 @@ class RunNotThere:
 
 
 # What became of marking a run failed; a RunState is that of a run which was over before, and was left as it is.
-Marking = RunMarkedFailed | RunState | RunNotThere | NotToBeHad | RunsUnknown
+Marking = RunMarkedFailed | RunState | RunNotThere | NotAvailable | RunsUnknown
 
 
 def run_state(state: Any, start_date: Any, end_date: Any) -> RunState:

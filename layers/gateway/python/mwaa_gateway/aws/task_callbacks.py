@@ -14,13 +14,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.step_functions.call import Token
-from mwaa_gateway.step_functions.watches import Failed, Succeeded, TokenClosed, Told
+from mwaa_gateway.step_functions.watches import Failed, Succeeded, TaskResult, TokenClosed
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_stepfunctions import SFNClient
 
-__all__ = ["Seal", "TaskCallbacks"]
+__all__ = ["TaskCallbacks", "TokenCipher"]
 
 LONGEST_CAUSE: Final = 32_768  # characters, by Step Functions' API
 KMS_REMEDY: Final = (
@@ -29,14 +29,14 @@ KMS_REMEDY: Final = (
 _CLOSED: Final = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
 
-class Seal:
+class TokenCipher:
     """Seals tokens with one KMS key, and unseals them with the key they were sealed with; both need the same `context`."""
 
     def __init__(self, client: "KMSClient", key: str) -> None:
         self._client = client
         self._key = key
 
-    def seal(self, token: Token, context: Mapping[str, str]) -> bytes:
+    def encrypt(self, token: Token, context: Mapping[str, str]) -> bytes:
         """Encrypt; raises Unavailable."""
         with unavailable_unless_answered("the task token could not be sealed"):
             answer = self._client.encrypt(
@@ -44,7 +44,7 @@ class Seal:
             )
         return answer["CiphertextBlob"]
 
-    def unseal(self, sealed: bytes, context: Mapping[str, str]) -> Token:
+    def decrypt(self, sealed: bytes, context: Mapping[str, str]) -> Token:
         """Decrypt; raises Unavailable.
 
         The ciphertext names its key, which is another one where a version or a KmsKeyArn before this one sealed it. The
@@ -61,7 +61,7 @@ class TaskCallbacks:
     def __init__(self, client: "SFNClient") -> None:
         self._client = client
 
-    def send(self, token: Token, ending: Told) -> None:
+    def send(self, token: Token, ending: TaskResult) -> None:
         """Tell how it ended."""
         with _told_apart("Step Functions did not take the run's end"):
             match ending:

@@ -18,7 +18,7 @@ from typing import Protocol
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 
-__all__ = ["Gate", "GateRecord", "GateStore", "Gates", "Gone", "Pass", "Wait"]
+__all__ = ["CircuitBreaker", "CircuitBreakers", "CircuitStore", "DagMissing", "OpenCircuit", "Pass", "Wait"]
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0  # shorter than any wait: whoever comes back may ask again
@@ -36,26 +36,26 @@ _DAG_FAILED = (Reason.DAG_BROKEN, Reason.DAG_MISSING)
 
 
 @dataclass(frozen=True, slots=True)
-class GateRecord:
+class OpenCircuit:
     """A shut gate, in seconds since the epoch: since when, when last asked, how often in a row in vain, next probe when."""
 
-    shut_since: float
+    open_since: float
     failed_at: float
     failures: int
     probe_at: float
 
 
-class GateStore(Protocol):
+class CircuitStore(Protocol):
     """Where gates lie. Every call raises Unavailable when it cannot answer."""
 
-    def take_probe(self, name: str, now: float, until: float) -> tuple[bool, GateRecord | None]:
+    def take_probe(self, name: str, now: float, until: float) -> tuple[bool, OpenCircuit | None]:
         """Take the probe if one is due, and keep the others waiting `until` then.
 
         Returns (whether it was taken, the gate as it is then); the gate is None when it is open.
         """
         ...
 
-    def shut(self, name: str, record: GateRecord) -> None:
+    def shut(self, name: str, record: OpenCircuit) -> None:
         """Shut the gate."""
         ...
 
@@ -74,22 +74,22 @@ class Wait:
     """Ask nobody for so many seconds; the gate is shut since `shut_since`, and was last asked in vain at `asked_at`."""
 
     seconds: float
-    shut_since: float
+    open_since: float
     asked_at: float
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class DagMissing:
     """Airflow has not known this DAG for longer than a missing DAG is given, as far as its gate was asked.
 
     `text` is the reason of this sandbox's last attempt.
     """
 
-    gate: Wait
+    circuit: Wait
     text: str
 
 
-class Gate:
+class CircuitBreaker:
     """One gate, as one sandbox knows it.
 
     `forget_after_seconds`: a failure that long after the last one begins a new time of being shut. `tolerated`: so many
@@ -100,7 +100,7 @@ class Gate:
     def __init__(
         self,
         name: str,
-        store: GateStore,
+        store: CircuitStore,
         *,
         forget_after_seconds: float,
         tolerated: int = 0,
@@ -112,7 +112,7 @@ class Gate:
         self._tolerated = tolerated
         self._in_a_row = 0
         self._looked = not look_first
-        self._known: GateRecord | None = None
+        self._known: OpenCircuit | None = None
         self._probing = False
         self._asked_at: float | None = None
         self.last_failure = ""  # for people: what this sandbox's last attempt in vain was answered
@@ -129,7 +129,7 @@ class Gate:
             return Pass()
         return _wait(self._known, now)
 
-    def known_shut(self, now: float) -> Wait | None:
+    def known_open(self, now: float) -> Wait | None:
         """Tell whether this sandbox knows the gate to be shut; without I/O."""
         return None if self._known is None else _wait(self._known, now)
 
@@ -146,43 +146,45 @@ class Gate:
             return now
         known = self._known
         if known is None or now - known.failed_at > self._forget_after_seconds:
-            known = GateRecord(shut_since=now, failed_at=now, failures=0, probe_at=now)
+            known = OpenCircuit(open_since=now, failed_at=now, failures=0, probe_at=now)
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * (1 << min(known.failures, 10)))
         # When the attempt began: what came in while it was on its way was not asked for by it.
         asked_at = now if self._asked_at is None else self._asked_at
-        self._known = GateRecord(known.shut_since, asked_at, known.failures + 1, now + pause)
+        self._known = OpenCircuit(known.open_since, asked_at, known.failures + 1, now + pause)
         self._probing = False
         self._store.shut(self._name, self._known)
-        return known.shut_since
+        return known.open_since
 
-    def not_asked(self, now: float) -> None:
+    def release_probe(self, now: float) -> None:
         """The probe was taken and not needed: the next attempt may take it at once."""
         if self._probing and self._known is not None:
-            self._known = GateRecord(self._known.shut_since, self._known.failed_at, self._known.failures, now)
+            self._known = OpenCircuit(
+                self._known.open_since, self._known.failed_at, self._known.failures, now
+            )
             self._store.shut(self._name, self._known)
         self._probing = False
 
 
-class Gates:
+class CircuitBreakers:
     """The gate before one environment, and those before its DAGs.
 
     `dag_missing_grace_seconds`: how long requests for a DAG that Airflow does not know wait for it to appear.
     """
 
-    def __init__(self, environment: str, store: GateStore, *, dag_missing_grace_seconds: float) -> None:
+    def __init__(self, environment: str, store: CircuitStore, *, dag_missing_grace_seconds: float) -> None:
         self._store = store
         self.dag_missing_grace_seconds = dag_missing_grace_seconds
         self._prefix = f"gate|dag|{environment}|"
-        self._environment = Gate(
+        self._environment = CircuitBreaker(
             f"gate|environment|{environment}",
             store,
             forget_after_seconds=3600,
             tolerated=FAILURES_TOLERATED,
             look_first=True,
         )
-        self._dags: dict[str, Gate] = {}
+        self._dags: dict[str, CircuitBreaker] = {}
 
-    def admit(self, target: ResolvedTarget, now: float) -> Pass | Wait | Gone:
+    def admit(self, target: ResolvedTarget, now: float) -> Pass | Wait | DagMissing:
         """Say whether to go ahead, wait, or give up what was asked for in vain."""
         at_environment = self._environment.admit(now)
         if isinstance(at_environment, Wait):
@@ -191,22 +193,22 @@ class Gates:
             return Pass()
         at_dag = dag.admit(now)
         if isinstance(at_dag, Wait):
-            self._environment.not_asked(now)
-            if now - at_dag.shut_since >= self.dag_missing_grace_seconds:
-                return Gone(at_dag, dag.last_failure)
+            self._environment.release_probe(now)
+            if now - at_dag.open_since >= self.dag_missing_grace_seconds:
+                return DagMissing(at_dag, dag.last_failure)
         return at_dag
 
     def away_for(self, now: float) -> float | None:
         """Return for how many seconds this sandbox knows the environment's gate to be shut, None if open; without I/O."""
-        gate = self._environment.known_shut(now)
-        return None if gate is None else now - gate.shut_since
+        circuit = self._environment.known_open(now)
+        return None if circuit is None else now - circuit.open_since
 
-    def known_shut(self, target: ResolvedTarget, now: float) -> Wait | None:
+    def known_open(self, target: ResolvedTarget, now: float) -> Wait | None:
         """Return the gate before this target that the sandbox knows to be shut, the environment's first; without I/O."""
-        at_environment = self._environment.known_shut(now)
+        at_environment = self._environment.known_open(now)
         if at_environment is not None or (dag := self._dags.get(target.dag_id)) is None:
             return at_environment
-        return dag.known_shut(now)
+        return dag.known_open(now)
 
     def report(self, target: ResolvedTarget, outcome: Outcome | None, now: float) -> float | None:
         """Tell what an attempt came to (None: Airflow was not asked after all).
@@ -216,17 +218,17 @@ class Gates:
         dag = self._dags.get(target.dag_id)
         if outcome is None or _environment_failed(outcome):
             if outcome is None:
-                self._environment.not_asked(now)
+                self._environment.release_probe(now)
             else:
                 self._environment.failed(now)
             if dag is not None:
-                dag.not_asked(now)
+                dag.release_probe(now)
             return None
         self._environment.answered()
         if isinstance(outcome, Rejected | Retryable) and outcome.reason in _DAG_FAILED:
             if dag is None:
                 name = self._prefix + target.dag_id
-                dag = Gate(name, self._store, forget_after_seconds=self.dag_missing_grace_seconds)
+                dag = CircuitBreaker(name, self._store, forget_after_seconds=self.dag_missing_grace_seconds)
                 self._dags[target.dag_id] = dag
             dag.last_failure = outcome.text
             return dag.failed(now)
@@ -236,8 +238,8 @@ class Gates:
         return None
 
 
-def _wait(known: GateRecord, now: float) -> Wait:
-    return Wait(max(known.probe_at - now, 0.0), known.shut_since, known.failed_at)
+def _wait(known: OpenCircuit, now: float) -> Wait:
+    return Wait(max(known.probe_at - now, 0.0), known.open_since, known.failed_at)
 
 
 def _environment_failed(outcome: Outcome) -> bool:

@@ -17,19 +17,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
-from mwaa_gateway.backoff import backoff_seconds, gate_wait_seconds
-from mwaa_gateway.dispatch.circuit_breaker import Gates, Gone, Pass, Wait
+from mwaa_gateway.backoff import backoff_seconds, probe_wait_seconds
+from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers, DagMissing, Pass, Wait
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.give_up import (
     CRASHES_UNTIL_DEAD,
     crashed,
-    in_doubt,
+    run_may_exist,
     waited_out,
     within_limits,
     without_asking,
 )
-from mwaa_gateway.dispatch.ledger import Claim, Finished, Ledger, PinnedElsewhere, UnreadableRow
-from mwaa_gateway.dispatch.pauses import Brake
+from mwaa_gateway.dispatch.ledger import Attempt, Finished, Ledger, PinnedElsewhere, UnreadableRow
+from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.dispatch.runnable import (
     LookAgain,
     as_far_as_known,
@@ -77,11 +77,11 @@ class Airflow(Protocol):
 class DeadLetters(Protocol):
     """The environment's trigger dead-letter queue: the alarm bell of a request that is dead in the ledger."""
 
-    def ring(self, request: TriggerRequest, rejected: Rejected, attempt: int) -> None:
+    def publish(self, request: TriggerRequest, rejected: Rejected, attempt: int) -> None:
         """Put the request there with its reason; raise Unavailable unless it is there."""
         ...
 
-    def keep_unreadable(self, body: str, rejected: Rejected) -> None:
+    def publish_unreadable(self, body: str, rejected: Rejected) -> None:
         """Put a message there that is no trigger request, as it came; raise Unavailable unless it is there."""
         ...
 
@@ -114,8 +114,8 @@ class Dispatcher:
     ledger: Ledger
     airflow: Airflow
     dead_letters: DeadLetters
-    brake: Brake
-    gates: Gates
+    pauses: Pauses
+    circuit_breakers: CircuitBreakers
     catalog: LiveCatalog
     maximum_event_age_seconds: int
     now: Callable[[], float]
@@ -133,7 +133,7 @@ class Dispatcher:
         except UnreadableRequest as error:
             return self._keep_unreadable(body, receive_count, Rejected(Reason.MESSAGE_UNREADABLE, str(error)))
         try:
-            if (held := self.brake.pulled(request.rule_id, self.now())) is not None:
+            if (held := self.pauses.holds(request.rule_id, self.now())) is not None:
                 return self._braked(request, receive_count, held, waiting_since)
             return self._at_the_gates(request, receive_count, waiting_since)
         except Unavailable as error:
@@ -156,7 +156,7 @@ class Dispatcher:
     def _released(self, request: TriggerRequest, finished: Finished) -> TriggerRequest | None:
         """Return the request that takes up what is held by a brake which has been let go of; None if that is not so."""
         held = finished.outcome
-        if not isinstance(held, Held) or not self.brake.lifted(held, request.rule_id, self.now()):
+        if not isinstance(held, Held) or not self.pauses.is_over(held, request.rule_id, self.now()):
             return None
         return replace(request, redrive=finished.redrives + 1)
 
@@ -164,27 +164,34 @@ class Dispatcher:
         self, request: TriggerRequest, receive_count: int, waiting_since: float | None
     ) -> Dispatched:
         now = self.now()
-        admission = self.gates.admit(request.target, now)
+        admission = self.circuit_breakers.admit(request.target, now)
         give_up = waited_out(waiting_since, now)
         if isinstance(admission, Wait) and not give_up:
-            shut = Retryable(Reason.GATE_SHUT, "others wait too; one of them asks again soon")
+            shut = Retryable(Reason.CIRCUIT_OPEN, "others wait too; one of them asks again soon")
             return self._answer(request, receive_count, shut)
         return self._admitted(request, receive_count, admission, give_up=give_up)
 
     def _admitted(
-        self, request: TriggerRequest, receive_count: int, admission: Pass | Wait | Gone, *, give_up: bool
+        self,
+        request: TriggerRequest,
+        receive_count: int,
+        admission: Pass | Wait | DagMissing,
+        *,
+        give_up: bool,
     ) -> Dispatched:
-        match self.ledger.claim(request, self.now()):
-            case Claim() as claim:
+        match self.ledger.begin_attempt(request, self.now()):
+            case Attempt() as attempt:
                 began = self.now()
-                outcome: Outcome | None = without_asking(claim, admission, self.gates, began)
+                outcome: Outcome | None = without_asking(attempt, admission, self.circuit_breakers, began)
                 if outcome is None:
-                    outcome = self._attempt(claim, receive_count, give_up=give_up)
-                outcome = as_far_as_known(outcome, claim.request.target.dag_id, self.catalog)
-                outcome = self._record(claim, outcome)
+                    outcome = self._attempt(attempt, receive_count, give_up=give_up)
+                outcome = as_far_as_known(outcome, attempt.request.target.dag_id, self.catalog)
+                outcome = self._record(attempt, outcome)
                 return self._told(
                     # Both counts, as in `_attempt`: two messages of one upload must not put each other off.
-                    self._finally(claim.request, claim.attempt, outcome, min(claim.tries, receive_count)),
+                    self._finally(
+                        attempt.request, attempt.number, outcome, min(attempt.tries, receive_count)
+                    ),
                     accepted_at=self.now(),
                     began=began,
                 )
@@ -194,27 +201,31 @@ class Dispatcher:
                     return self._admitted(released, receive_count, admission, give_up=give_up)
                 self._report(request.target, None)
                 dispatched = self._finally(request, receive_count, finished.outcome)
-                return self._told(dispatched, accepted_at=finished.untold_since, began=self.now())
+                return self._told(dispatched, accepted_at=finished.accepted_at, began=self.now())
             case PinnedElsewhere(environment):
                 self._report(request.target, None)
                 return self._answer(request, receive_count, _pinned_elsewhere(environment))
 
-    def _attempt(self, claim: Claim, receive_count: int, *, give_up: bool) -> Outcome:
+    def _attempt(self, attempt: Attempt, receive_count: int, *, give_up: bool) -> Outcome:
         """Start the run, or prove that it is there."""
-        target = claim.request.target
+        target = attempt.request.target
         outcome: Outcome = _NOT_TRIED
         # Both counts: duplicates that overlap raise the ledger's, messages that only waited raise the queue's.
-        unanswered = min(claim.unanswered, receive_count)
-        if unanswered > 2 * CRASHES_UNTIL_DEAD:
+        attempts_without_outcome = min(attempt.attempts_without_outcome, receive_count)
+        if attempts_without_outcome > 2 * CRASHES_UNTIL_DEAD:
             self._report(target, None)
-            return crashed(unanswered - 1, "not even a look-up came back: the run may exist", in_doubt=True)
-        if in_doubt(claim):
+            return crashed(
+                attempts_without_outcome - 1,
+                "not even a look-up came back: the run may exist",
+                run_may_exist=True,
+            )
+        if run_may_exist(attempt):
             outcome = self._look_up(target, because="an earlier attempt recorded no clear outcome")
         if isinstance(outcome, Retryable):
-            if unanswered > CRASHES_UNTIL_DEAD:
+            if attempts_without_outcome > CRASHES_UNTIL_DEAD:
                 self._report(target, outcome)
-                return crashed(unanswered - 1, outcome.text)
-            if (back := kept_back(claim, self.catalog, self.now)) is not None:
+                return crashed(attempts_without_outcome - 1, outcome.text)
+            if (back := kept_back(attempt, self.catalog, self.now)) is not None:
                 self._report(target, None)
                 return back
             outcome = self.airflow.trigger(target)
@@ -223,8 +234,8 @@ class Dispatcher:
         missing_since = self._report(target, outcome)
         return within_limits(
             outcome,
-            claim,
-            gates=self.gates,
+            attempt,
+            circuit_breakers=self.circuit_breakers,
             missing_since=missing_since,
             maximum_event_age_seconds=self.maximum_event_age_seconds,
             waited_out=give_up,
@@ -249,7 +260,7 @@ class Dispatcher:
             case None:
                 return dispatched
             case NotRunnable() as not_runnable:
-                self.ledger.tell(request, not_runnable)
+                self.ledger.mark_not_runnable(request, not_runnable)
                 return replace(dispatched, outcome=replace(outcome, not_runnable=not_runnable))
             case LookAgain(seconds):
                 return replace(dispatched, redeliver_after=seconds * (1 + 2 * self.jitter()))
@@ -257,7 +268,7 @@ class Dispatcher:
     def _report(self, target: ResolvedTarget, outcome: Outcome | None) -> float | None:
         """Tell the gates; if they cannot be told, what became of the request still counts, and the next attempt tells."""
         try:
-            return self.gates.report(target, outcome, self.now())
+            return self.circuit_breakers.report(target, outcome, self.now())
         except Unavailable:
             missing = isinstance(outcome, Rejected) and outcome.reason in (
                 Reason.DAG_MISSING,
@@ -279,26 +290,26 @@ class Dispatcher:
             case Triggered():
                 return AlreadyTriggered("the run was there when it was looked up")
 
-    def _record(self, claim: Claim, outcome: Outcome) -> Outcome:
+    def _record(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         match outcome:
             case Triggered() | AlreadyTriggered() | Rejected():
-                mine = self.ledger.finish(claim, outcome, self.now())
+                mine = self.ledger.finish(attempt, outcome, self.now())
             case Retryable() | OutcomeUnknown():
                 # An environment comes back; a permission that is missing is no passing trouble, and what asks for it dies.
                 now = self.now()
-                ageing = outcome.reason is Reason.ACCESS_DENIED or self.gates.away_for(now) is None
-                mine = self.ledger.note(claim, outcome, now, ageing=ageing)
+                ageing = outcome.reason is Reason.ACCESS_DENIED or self.circuit_breakers.away_for(now) is None
+                mine = self.ledger.record_attempt(attempt, outcome, now, ageing=ageing)
             case Held():
                 # Noted first: nothing of this attempt is in doubt when it is taken up again.
-                self.ledger.note(claim, Retryable(outcome.reason, outcome.text), self.now())
-                return self._hold(claim.request, outcome)
+                self.ledger.record_attempt(attempt, Retryable(outcome.reason, outcome.text), self.now())
+                return self._hold(attempt.request, outcome)
             case _:
                 assert_never(outcome)
         if mine:
             return outcome
         # A later attempt of the same request owns the row: it will find the run and record it. Until then the message
         # stays, so that the request is never left open with no message behind it.
-        return Retryable(Reason.OVERTAKEN, f"attempt {claim.attempt} was overtaken by a later one")
+        return Retryable(Reason.OVERTAKEN, f"attempt {attempt.number} was overtaken by a later one")
 
     def _hold(self, request: TriggerRequest, held: Held) -> Outcome:
         """Park it, or say why it needs no parking: it ran, it is dead, or it is another environment's."""
@@ -313,12 +324,12 @@ class Dispatcher:
     ) -> Dispatched:
         if isinstance(outcome, Rejected) and outcome.reason is not Reason.CANCELLED:
             # After the ledger, and again for a redelivery that finds the row dead: a bell may ring twice, never not at all.
-            self.dead_letters.ring(request, outcome, attempt)
+            self.dead_letters.publish(request, outcome, attempt)
         return self._answer(request, attempt, outcome, tries)
 
     def _keep_unreadable(self, body: str, receive_count: int, rejected: Rejected) -> Dispatched:
         try:
-            self.dead_letters.keep_unreadable(body, rejected)
+            self.dead_letters.publish_unreadable(body, rejected)
         except Unavailable as error:
             return self._answer(None, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(error)))
         return self._answer(None, receive_count, rejected)
@@ -334,7 +345,10 @@ class Dispatcher:
             case Triggered() | AlreadyTriggered() | Rejected() | Held():
                 return Dispatched(request, outcome, attempt, redeliver_after=None)
             case Retryable() | OutcomeUnknown():
-                wait, away_for = self._wait(request, tries or attempt), self.gates.away_for(self.now())
+                wait, away_for = (
+                    self._wait(request, tries or attempt),
+                    self.circuit_breakers.away_for(self.now()),
+                )
                 return Dispatched(request, outcome, attempt, wait, away_for)
             case _:
                 assert_never(outcome)
@@ -342,9 +356,11 @@ class Dispatcher:
     def _wait(self, request: TriggerRequest | None, tries: int) -> float:
         """Return how long the message stays away: as all do before a shut gate, also who has just asked there in vain."""
         now, jitter = self.now(), self.jitter()
-        gate = request and self.gates.known_shut(request.target, now)
-        if gate and gate.seconds > 0:  # else the probe is due, and was not this one's: pinned elsewhere, say
-            return gate_wait_seconds(gate.seconds, now - gate.shut_since, jitter)
+        circuit = request and self.circuit_breakers.known_open(request.target, now)
+        if (
+            circuit and circuit.seconds > 0
+        ):  # else the probe is due, and was not this one's: pinned elsewhere, say
+            return probe_wait_seconds(circuit.seconds, now - circuit.open_since, jitter)
         return backoff_seconds(tries, jitter)
 
 

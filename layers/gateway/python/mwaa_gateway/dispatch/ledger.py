@@ -16,7 +16,7 @@ from mwaa_gateway.outcomes import (
 )
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["Claim", "Finished", "Ledger", "PinnedElsewhere", "UnreadableRow"]
+__all__ = ["Attempt", "Finished", "Ledger", "PinnedElsewhere", "UnreadableRow"]
 
 
 class UnreadableRow(GatewayError):
@@ -24,8 +24,8 @@ class UnreadableRow(GatewayError):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to attempt a trigger request, fenced by `attempt`: a later claim makes this one powerless.
+class Attempt:
+    """The right to attempt a trigger request, fenced by `number`: a later claim makes this one powerless.
 
     `request` is the pinned one, stored by the first attempt: a rule edited since then cannot send a duplicate
     elsewhere. `unanswered` counts the attempts, this one included, since any attempt last came back with an answer;
@@ -38,9 +38,9 @@ class Claim:
     """
 
     request: TriggerRequest
-    attempt: int
-    unanswered: int
-    doubtful: bool
+    number: int
+    attempts_without_outcome: int
+    outcome_unknown: bool
     first_attempt_at: float
     reopened_after: int = 0
     aged: float = 0.0
@@ -58,7 +58,7 @@ class Claim:
     @property
     def tries(self) -> int:
         """How many attempts have been made since `first_attempt_at`, this one included."""
-        return self.attempt - self.reopened_after
+        return self.number - self.reopened_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Finished:
     run_id: str
     outcome: AlreadyTriggered | Rejected | Held
     redrives: int = 0
-    untold_since: float | None = None
+    accepted_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class PinnedElsewhere:
 class Ledger(Protocol):
     """What became of each trigger request. Every call raises Unavailable when it cannot answer."""
 
-    def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
+    def begin_attempt(self, request: TriggerRequest, now: float) -> Attempt | Finished | PinnedElsewhere:
         """Pin the request if this is its first attempt, and take the next attempt number.
 
         A dead or held request is reopened by a `redrive` number it has not seen before, once for each number. So two
@@ -94,14 +94,14 @@ class Ledger(Protocol):
         """
         ...
 
-    def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
+    def finish(self, attempt: Attempt, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         """Record the end of it; False when a later attempt has taken over, which only ends the count of `unanswered`.
 
         An attempt that was under way when the request was held ends it all the same: what Airflow answered is true.
         """
         ...
 
-    def tell(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
+    def mark_not_runnable(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
         """Note on a triggered request why its run stays queued; `finish` does so itself where it is known by then."""
         ...
 
@@ -113,8 +113,8 @@ class Ledger(Protocol):
         """
         ...
 
-    def note(
-        self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
+    def record_attempt(
+        self, attempt: Attempt, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
     ) -> bool:
         """Record that the attempt is over and the request still open; False as for `finish`.
 

@@ -11,13 +11,13 @@ from typing import Protocol
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Held, Reason
 
-__all__ = ["Brake", "BrakeStore"]
+__all__ = ["PauseStore", "Pauses"]
 
 
-class BrakeStore(Protocol):
+class PauseStore(Protocol):
     """Where it is written who pulled which brake."""
 
-    def pulled(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
+    def holds(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
         """Return why the environment's and the rule's requests are to be held, as they are now; empty where they are not.
 
         The keys are RULE_DISABLED and ENVIRONMENT_PAUSED; raises Unavailable when it cannot answer.
@@ -28,16 +28,16 @@ class BrakeStore(Protocol):
 @dataclass(slots=True)
 class _Known:
     checked_at: float
-    pulled: Mapping[Reason, str] = field(default_factory=dict)
+    holds: Mapping[Reason, str] = field(default_factory=dict)
 
 
-class Brake:
+class Pauses:
     """One environment's brake and those of its rules, as one sandbox knows them: at most `refresh_seconds` old."""
 
     def __init__(
         self,
         environment: str,
-        store: BrakeStore,
+        store: PauseStore,
         *,
         refresh_seconds: float,
         report: Callable[[str], None] = lambda _: None,
@@ -48,14 +48,14 @@ class Brake:
         self._refresh_seconds = refresh_seconds
         self._known: dict[str, _Known] = {}
 
-    def pulled(self, rule_id: str, now: float) -> Held | None:
+    def holds(self, rule_id: str, now: float) -> Held | None:
         """Say whether the rule's requests are to be held, and why; mostly without I/O."""
         known = self._known.get(rule_id)
         if known is None or not 0 <= now - known.checked_at < self._refresh_seconds:
             self._look(rule_id, now)
-        return next((Held(reason, text) for reason, text in self._known[rule_id].pulled.items()), None)
+        return next((Held(reason, text) for reason, text in self._known[rule_id].holds.items()), None)
 
-    def lifted(self, held: Held, rule_id: str, now: float) -> bool:
+    def is_over(self, held: Held, rule_id: str, now: float) -> bool:
         """Look whether the brake that held a request of the rule is pulled no more; False also where nobody can tell.
 
         Asked after each hold: whoever lifts a brake releases what is held by then, and a sandbox that learns of it only
@@ -63,14 +63,14 @@ class Brake:
         """
         if held.reason not in (Reason.RULE_DISABLED, Reason.ENVIRONMENT_PAUSED):
             return False
-        return self._look(rule_id, now) and held.reason not in self._known[rule_id].pulled
+        return self._look(rule_id, now) and held.reason not in self._known[rule_id].holds
 
     def _look(self, rule_id: str, now: float) -> bool:
         """Look, and remember it; False when there was no answer, which is not asked for again before the next refresh."""
         known = self._known.setdefault(rule_id, _Known(now))
         known.checked_at = now
         try:
-            known.pulled = self._store.pulled(self._environment, rule_id)
+            known.holds = self._store.holds(self._environment, rule_id)
         except Unavailable as error:
             self._report(str(error))
             return False

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mwaa_gateway.dispatch.dag_catalog import LOOK_AGAIN_SECONDS, LiveCatalog
-from mwaa_gateway.dispatch.ledger import Claim, Finished
+from mwaa_gateway.dispatch.ledger import Attempt, Finished
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
@@ -31,10 +31,10 @@ LIST_AFTER_SECONDS = 20  # of an invocation at most: it has 90, and a list may t
 
 
 def kept_back(
-    claim: Claim, catalog: LiveCatalog, now: Callable[[], float]
+    attempt: Attempt, catalog: LiveCatalog, now: Callable[[], float]
 ) -> Held | Rejected | Retryable | None:
     """Do not start what its rule wants held or rejected while the DAG is paused, as a recent list says."""
-    request, dag_id = claim.request, claim.request.target.dag_id
+    request, dag_id = attempt.request, attempt.request.target.dag_id
     if request.when_paused == "queue":
         return None
     began = now()
@@ -44,7 +44,7 @@ def kept_back(
         catalog.renew(dag_id, recently=True)  # it may have been unpaused since
         paused = catalog.not_runnable(dag_id) is NotRunnable.PAUSED
     known = catalog.tells_of(dag_id, recently=paused) and now() - began <= LIST_AFTER_SECONDS
-    awaited = catalog.may_come and began - claim.first_attempt_at < CATALOG_AWAITED_SECONDS
+    awaited = catalog.may_come and began - attempt.first_attempt_at < CATALOG_AWAITED_SECONDS
     if not known and awaited:
         return Retryable(Reason.DAG_CATALOG_AWAITED, f"whether DAG {dag_id!r} is paused is not known yet")
     if not paused:

@@ -15,14 +15,14 @@ pose as another event.
 
 from mwaa_gateway.events.event import Event
 from mwaa_gateway.events.eventbridge import from_eventbridge
-from mwaa_gateway.events.queued import BelievedQueues, QueuedEvents, from_queue
+from mwaa_gateway.events.queued import QueuedEvents, TrustedQueues, from_queue
 from mwaa_gateway.events.s3 import from_s3_notification
 from mwaa_gateway.events.sns import from_sns_notification
 
 __all__ = [
-    "BelievedQueues",
     "Event",
     "QueuedEvents",
+    "TrustedQueues",
     "from_eventbridge",
     "from_queue",
     "from_s3_notification",

@@ -33,11 +33,11 @@ from mwaa_gateway.events.sns import (
 )
 from mwaa_gateway.json_values import json_or_text, object_in
 
-__all__ = ["BelievedQueues", "QueuedEvents", "from_queue"]
+__all__ = ["QueuedEvents", "TrustedQueues", "from_queue"]
 
 
 @dataclass(frozen=True, slots=True)
-class BelievedQueues:
+class TrustedQueues:
     """The ARNs of the queues whose messages are taken for what they say they are, and of topics likewise."""
 
     retry_queue: str
@@ -53,23 +53,23 @@ class QueuedEvents:
     events: list[Event | MalformedEvent]
 
 
-def from_queue(body: str, queue: str, believed: BelievedQueues) -> QueuedEvents:
+def from_queue(body: str, queue: str, trusted: TrustedQueues) -> QueuedEvents:
     """Turn one message of the queue with the ARN `queue` into events; never raises for what is in it."""
     payload: Mapping[str, Any] = {"eventSourceARN": queue, "body": body}
     try:
         document = object_in(json_or_text(body), "the message")
-        if queue == believed.retry_queue:
+        if queue == trusted.retry_queue:
             payload = document = _sent_again(document)
             if document.keys() == {"eventSourceARN", "body"}:
-                return from_queue(str(document["body"]), str(document["eventSourceARN"]), believed)
-        elif queue not in believed.event_queues:
-            return QueuedEvents(payload, [_not_believed(queue)])
-        return QueuedEvents(payload, _of_any_source(document, _account(queue), believed.unwrap_topics))
+                return from_queue(str(document["body"]), str(document["eventSourceARN"]), trusted)
+        elif queue not in trusted.event_queues:
+            return QueuedEvents(payload, [_not_trusted(queue)])
+        return QueuedEvents(payload, _of_any_source(document, _account(queue), trusted.unwrap_topics))
     except MalformedEvent as malformed:
         return QueuedEvents(payload, [MalformedEvent(f"a message of {queue}: {malformed}")])
 
 
-def _not_believed(queue: str) -> MalformedEvent:
+def _not_trusted(queue: str) -> MalformedEvent:
     return MalformedEvent(
         f"{queue} is not in EventQueueArns, so nothing in it is believed: whoever may send to it could pose as any "
         "bucket. If it is meant to bring events, deploy the stack with it in that list, then send this again"

@@ -35,7 +35,7 @@ class DeadEvent:
 class IngressDeadLetters(Protocol):
     """The ingress dead-letter queue."""
 
-    def bury(self, dead: Sequence[DeadEvent]) -> None:
+    def publish(self, dead: Sequence[DeadEvent]) -> None:
         """Keep every entry; raise Unavailable unless all of them are there."""
         ...
 
@@ -113,7 +113,7 @@ def ingest(
     if failures:
         raise _together(failures)
     if report.dead:
-        dead_letters.bury(report.dead)
+        dead_letters.publish(report.dead)
     if report.shadows:
         try:
             shadows.record(report.shadows)

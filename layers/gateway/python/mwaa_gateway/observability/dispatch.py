@@ -18,7 +18,7 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
     """Log and count what one delivery of a trigger request came to."""
     outcome = dispatched.outcome
     request = dispatched.request
-    if isinstance(outcome, Retryable) and outcome.reason is Reason.GATE_SHUT:
+    if isinstance(outcome, Retryable) and outcome.reason is Reason.CIRCUIT_OPEN:
         # Every waiting message says this every minute or two: the attempt that shut the gate has said why.
         logger.debug("waits before a shut gate", extra={"redeliver_after": dispatched.redeliver_after})
         return

@@ -18,7 +18,7 @@ from typing import Final, Protocol, assert_never
 
 from mwaa_gateway.airflow.run_states import (
     Marking,
-    NotToBeHad,
+    NotAvailable,
     RunMarkedFailed,
     RunNotThere,
     RunState,
@@ -29,7 +29,7 @@ from mwaa_gateway.step_functions.failures import Step, WatchFailures
 from mwaa_gateway.step_functions.round import Round, Stopped
 from mwaa_gateway.step_functions.watches import ExecutionOver, RequestState, Watch, WatchStore
 
-__all__ = ["EVENT_SECONDS", "RunEnder", "RunStops"]
+__all__ = ["EVENT_SECONDS", "AbortedExecutions", "RunEnder"]
 
 EVENT_SECONDS: Final = (
     300.0  # for which the event of an execution's end is waited for, where a run is to end with it
@@ -50,7 +50,7 @@ class RunEnder(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class RunStops:
+class AbortedExecutions:
     """One environment's executions that are over, and the runs that are to end; `now` gives seconds since the epoch."""
 
     store: WatchStore
@@ -135,7 +135,7 @@ class RunStops:
                 self._close(Stopped(watch), f"the run had ended: {end}", made)
             case RunNotThere():
                 self._close(Stopped(watch), "the run is not in Airflow any more", made)
-            case NotToBeHad(text):
+            case NotAvailable(text):
                 self._close(Stopped(watch, goes_on=text), f"the run goes on: {text}", made)
             case RunsUnknown(text):
                 made.unclear.append(text)

@@ -18,7 +18,7 @@ from typing import Final
 from mwaa_gateway.step_functions.notices import Notices
 from mwaa_gateway.step_functions.round import Round
 
-__all__ = ["rests_after"]
+__all__ = ["schedule_next_round"]
 
 SHORTEST_REST_SECONDS: Final = 5
 LONGEST_REST_SECONDS: Final = 10  # a DAG's callback, or an execution's end, waits so long
@@ -26,7 +26,7 @@ DELIVERIES: Final = 12  # of a wake that finds no watch, or of an end that canno
 FULL_BATCH: Final = 10  # messages: the BatchSize of the event source mapping
 
 
-def rests_after(made: Round, notices: Notices, now: float) -> Mapping[int, int]:
+def schedule_next_round(made: Round, notices: Notices, now: float) -> Mapping[int, int]:
     """Return the messages that rest, by their place in the batch, and for how many seconds; all others are done with."""
     rests = {
         end.message: SHORTEST_REST_SECONDS

@@ -11,7 +11,7 @@ from typing import Final
 
 from mwaa_gateway.step_functions.watches import Watch
 
-__all__ = ["Questions"]
+__all__ = ["PollSchedule"]
 
 FIRST_INTERVAL_SECONDS: Final = 5.0
 LONGEST_INTERVAL_SECONDS: Final = 60.0
@@ -20,7 +20,7 @@ GRACE_SECONDS: Final = 0.5  # rounds come every few seconds: a little early is b
 
 
 @dataclass(slots=True)
-class Questions:
+class PollSchedule:
     """What a sandbox knows of the questions it asked; `now` gives seconds since the epoch."""
 
     now: Callable[[], float]

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, assert_never
 
-from mwaa_gateway.airflow.run_states import NotToBeHad, ReturnValue, RunEnd, RunState, RunsUnknown
+from mwaa_gateway.airflow.run_states import NotAvailable, ReturnValue, RunEnd, RunState, RunsUnknown
 from mwaa_gateway.outcomes import NotRunnable, Reason
 from mwaa_gateway.step_functions.round import Round
-from mwaa_gateway.step_functions.watches import Failed, RequestState, Succeeded, Told, Watch
+from mwaa_gateway.step_functions.watches import Failed, RequestState, Succeeded, TaskResult, Watch
 
-__all__ = ["Endings", "RunDetails", "never_runs"]
+__all__ = ["RunDetails", "TaskResults", "never_runs"]
 
 RETURN_VALUE_SECONDS: Final = 600.0  # for which a return value is asked for, round after round
 LARGEST_RETURN_VALUE_BYTES: Final = 200_000  # of the 262,144 that Step Functions takes as output
@@ -37,13 +37,15 @@ class RunDetails(Protocol):
         """Return the tasks that made the run fail."""
         ...
 
-    def return_value(self, dag_id: str, run_id: str, task_id: str) -> ReturnValue | NotToBeHad | RunsUnknown:
+    def return_value(
+        self, dag_id: str, run_id: str, task_id: str
+    ) -> ReturnValue | NotAvailable | RunsUnknown:
         """Return what the task returned."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
-class Endings:
+class TaskResults:
     """One environment's endings; `now` gives seconds since the epoch."""
 
     airflow: RunDetails
@@ -55,7 +57,7 @@ class Endings:
         marks = {watch.token_mark for watch in made.watches}
         self._fetching = {mark: since for mark, since in self._fetching.items() if mark in marks}
 
-    def of_a_missing_run(self, watch: Watch, made: Round) -> Told | None:
+    def of_a_missing_run(self, watch: Watch, made: Round) -> TaskResult | None:
         """The ledger says that it was started, and the list does not have it: clocks apart, or deleted. Look it up."""
         made.questions += 1
         there = self.airflow.is_there(watch.dag_id, watch.run_id)
@@ -67,7 +69,7 @@ class Endings:
         text = "the run was started, and is not in Airflow any more: somebody deleted it"
         return Failed("DagRunDeleted", _about(watch) | {"reason": text})
 
-    def of_an_ended_run(self, watch: Watch, state: RunState, end: RunEnd, made: Round) -> Told | None:
+    def of_an_ended_run(self, watch: Watch, state: RunState, end: RunEnd, made: Round) -> TaskResult | None:
         """Return what to tell of a run that ended; None while Airflow does not say what is needed for that."""
         about = _about(watch) | state.document()
         match end:
@@ -93,7 +95,7 @@ class Endings:
         match value:
             case ReturnValue():
                 return _return_value(value.value)
-            case NotToBeHad(text):
+            case NotAvailable(text):
                 return {"return_value_missing": text}
             case RunsUnknown(text):
                 since = self._fetching.setdefault(watch.token_mark, self.now())
@@ -111,7 +113,7 @@ class Endings:
 _OF_THE_DAG: Final = frozenset({Reason.DAG_BROKEN, Reason.DAG_MISSING, Reason.DAG_PAUSED})
 
 
-def never_runs(watch: Watch, state: RequestState) -> Told | None:
+def never_runs(watch: Watch, state: RequestState) -> TaskResult | None:
     """Return how a wait ends whose run will not be executed, or None: it may still be."""
     text = NotRunnable(state.not_runnable).text if state.not_runnable else state.text
     about = _about(watch) | {"reason": state.reason or state.not_runnable, "text": text}

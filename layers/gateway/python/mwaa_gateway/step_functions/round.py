@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mwaa_gateway.step_functions.watches import Told, UnreadableWatch, Watch
+from mwaa_gateway.step_functions.watches import TaskResult, UnreadableWatch, Watch
 
 __all__ = ["FailedStep", "Round", "Stopped"]
 
@@ -43,7 +43,7 @@ class Round:
     waiting: dict[str, Watch] = field(default_factory=dict)
     untold: dict[str, Watch] = field(default_factory=dict)
     unreadable: list[UnreadableWatch] = field(default_factory=list)
-    told: list[tuple[Watch, Told]] = field(default_factory=list)
+    told: list[tuple[Watch, TaskResult]] = field(default_factory=list)
     abandoned: list[Watch] = field(default_factory=list)
     stopped: list[Stopped] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)

@@ -23,11 +23,11 @@ from typing import Final, Protocol
 
 from mwaa_gateway.airflow.run_states import RunEnd, RunState, RunsUnknown
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.step_functions.aborts import RunEnder, RunStops
+from mwaa_gateway.step_functions.aborts import AbortedExecutions, RunEnder
 from mwaa_gateway.step_functions.failures import GIVEN_UP_SECONDS, Step, WatchFailures, described
 from mwaa_gateway.step_functions.heartbeats import Heartbeats
-from mwaa_gateway.step_functions.poll_schedule import Questions
-from mwaa_gateway.step_functions.results import Endings, RunDetails, never_runs
+from mwaa_gateway.step_functions.poll_schedule import PollSchedule
+from mwaa_gateway.step_functions.results import RunDetails, TaskResults, never_runs
 from mwaa_gateway.step_functions.round import Round
 from mwaa_gateway.step_functions.watches import (
     Callbacks,
@@ -35,8 +35,8 @@ from mwaa_gateway.step_functions.watches import (
     Failed,
     RequestState,
     Succeeded,
+    TaskResult,
     TokenClosed,
-    Told,
     UnreadableWatch,
     Watch,
     WatchStore,
@@ -77,9 +77,9 @@ class Watcher:
     now: Callable[[], float]
     _failures: WatchFailures = field(init=False)
     _heartbeats: Heartbeats = field(init=False)
-    _stops: RunStops = field(init=False)
-    _questions: Questions = field(init=False)
-    _endings: Endings = field(init=False)
+    _stops: AbortedExecutions = field(init=False)
+    _questions: PollSchedule = field(init=False)
+    _endings: TaskResults = field(init=False)
     _started: set[str] = field(
         default_factory=set
     )  # runs that have begun: the ledger need not be asked of them
@@ -91,9 +91,11 @@ class Watcher:
         self._heartbeats = Heartbeats(
             store=self.store, callbacks=self.callbacks, failures=self._failures, now=self.now
         )
-        self._stops = RunStops(store=self.store, airflow=self.airflow, failures=self._failures, now=self.now)
-        self._questions = Questions(self.now)
-        self._endings = Endings(airflow=self.airflow, now=self.now)
+        self._stops = AbortedExecutions(
+            store=self.store, airflow=self.airflow, failures=self._failures, now=self.now
+        )
+        self._questions = PollSchedule(self.now)
+        self._endings = TaskResults(airflow=self.airflow, now=self.now)
 
     def round(self, *, ended_executions: Sequence[str] = (), ended_runs: Sequence[str] = ()) -> Round:
         """Make one round.
@@ -237,7 +239,7 @@ class Watcher:
                 if (ending := self._ending(watch, states.get(watch.run_id), made)) is not None:
                     self._end(watch, ending, made)
 
-    def _ending(self, watch: Watch, state: RunState | None, made: Round) -> Told | None:
+    def _ending(self, watch: Watch, state: RunState | None, made: Round) -> TaskResult | None:
         """Return how the run ended, if it did and that is known."""
         match state:
             case None:
@@ -248,14 +250,14 @@ class Watcher:
                 self._started.add(watch.run_id)
         return None
 
-    def _end(self, watch: Watch, ending: Told, made: Round) -> None:
+    def _end(self, watch: Watch, ending: TaskResult, made: Round) -> None:
         recorded = self.store.decide(watch, ending)
         made.waiting.pop(watch.token_mark, None)
         if recorded:
             made.untold[watch.token_mark] = watch
             self._tell(watch, ending, made)
 
-    def _tell(self, watch: Watch, ending: Told, made: Round) -> None:
+    def _tell(self, watch: Watch, ending: TaskResult, made: Round) -> None:
         """Tell what is recorded, if that has not failed a moment ago; give it up after it has failed for a day."""
         if not self._failures.is_due(watch, Step.ANSWER):
             return
@@ -270,7 +272,7 @@ class Watcher:
                 made.waits_no_more(watch)
                 made.given_up.append((watch, text))
 
-    def _answer(self, watch: Watch, ending: Told, made: Round) -> None:
+    def _answer(self, watch: Watch, ending: TaskResult, made: Round) -> None:
         """Answer the state. A token that takes no answer had it already, or nobody waits there any more."""
         try:
             self.callbacks.send(self.store.token(watch), ending)

@@ -26,8 +26,8 @@ __all__ = [
     "Opened",
     "RequestState",
     "Succeeded",
+    "TaskResult",
     "TokenClosed",
-    "Told",
     "UnreadableWatch",
     "Watch",
     "WatchStore",
@@ -67,8 +67,8 @@ class ExecutionOver:
     since: float
 
 
-Told = Succeeded | Failed
-Ending = Told | ExecutionOver
+TaskResult = Succeeded | Failed
+Ending = TaskResult | ExecutionOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class WatchStore(Protocol):
 class Callbacks(Protocol):
     """Step Functions' side. Every call raises TokenClosed or Unavailable."""
 
-    def send(self, token: Token, ending: Told) -> None:
+    def send(self, token: Token, ending: TaskResult) -> None:
         """Tell how it ended."""
         ...
 

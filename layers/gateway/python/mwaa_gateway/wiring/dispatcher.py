@@ -9,16 +9,16 @@ from functools import cache
 import boto3
 
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
-from mwaa_gateway.aws.dynamodb.circuit_breakers import GateItems
+from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
 from mwaa_gateway.aws.dynamodb.dag_catalogs import CatalogItem
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
-from mwaa_gateway.aws.dynamodb.pauses import BrakeItems
+from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
 from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessages
-from mwaa_gateway.dispatch.circuit_breaker import Gates
+from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
-from mwaa_gateway.dispatch.pauses import Brake
+from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.observability.dispatch import report_not_listed, report_pauses_not_read
 from mwaa_gateway.settings import DispatcherSettings
 from mwaa_gateway.wiring.transport import airflow_of
@@ -48,15 +48,15 @@ def dispatcher() -> DispatcherFunction:
             ledger=LedgerTable(dynamodb, settings.ledger_table),
             airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(sqs, settings.trigger_dlq_url),
-            brake=Brake(
+            pauses=Pauses(
                 settings.environment,
-                BrakeItems(dynamodb, settings.rules_table),
+                PauseItems(dynamodb, settings.rules_table),
                 refresh_seconds=settings.brake_refresh_seconds,
                 report=lambda text: report_pauses_not_read(text, settings.environment),
             ),
-            gates=Gates(
+            circuit_breakers=CircuitBreakers(
                 settings.environment,
-                GateItems(dynamodb, settings.ledger_table),
+                CircuitItems(dynamodb, settings.ledger_table),
                 dag_missing_grace_seconds=settings.dag_missing_grace_seconds,
             ),
             catalog=LiveCatalog(

@@ -16,7 +16,7 @@ from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 from mwaa_gateway.aws.sqs.queues import EventQueues, IngressDeadLetterQueue, TriggerQueues
 from mwaa_gateway.errors import MalformedEvent
-from mwaa_gateway.events import BelievedQueues, Event
+from mwaa_gateway.events import Event, TrustedQueues
 from mwaa_gateway.ingress.ingest import IngressReport, ingest
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.settings import IngressSettings, QueuedEventsSettings
@@ -59,7 +59,7 @@ class QueuedEventsFunction:
     """The function queued_events: an ingress, whom it believes, and the queues its messages are given back to."""
 
     ingress: Ingress
-    believed: BelievedQueues
+    trusted: TrustedQueues
     queues: EventQueues
     jitter: Callable[[], float]
 
@@ -77,7 +77,7 @@ def queued_events() -> QueuedEventsFunction:
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
     return QueuedEventsFunction(
         ingress=build_ingress(settings, sqs),
-        believed=BelievedQueues(
+        trusted=TrustedQueues(
             settings.ingress_retry_queue_arn, settings.event_queue_arns, settings.unwrap_topic_arns
         ),
         queues=EventQueues(sqs),

@@ -3,25 +3,24 @@
 from typing import TYPE_CHECKING, Any
 
 from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
-from mwaa_gateway.dispatch.circuit_breaker import GateRecord
+from mwaa_gateway.dispatch.circuit_breaker import OpenCircuit
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["GateItems"]
+__all__ = ["CircuitItems"]
 
 _SORT = "gate"  # no trigger request's: those hold two "#"
-_SECONDS = ("shut_since", "failed_at", "probe_at")
 
 
-class GateItems:
-    """Implements `mwaa_gateway.dispatch.circuit_breaker.GateStore`. An open gate's item is missing, or has no `probe_at`."""
+class CircuitItems:
+    """Implements `dispatch.circuit_breaker.CircuitStore`. A closed breaker has no item, or one without `probe_at`."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
-    def take_probe(self, name: str, now: float, until: float) -> tuple[bool, GateRecord | None]:
+    def take_probe(self, name: str, now: float, until: float) -> tuple[bool, OpenCircuit | None]:
         """Take the probe if one is due, and keep the others waiting `until` then."""
         with unavailable_unless_answered(f"gate {name!r} could not be asked"):
             try:
@@ -38,7 +37,7 @@ class GateItems:
                 return False, _record(refused_item(refused))
         return True, _record(answer["Attributes"])
 
-    def shut(self, name: str, record: GateRecord) -> None:
+    def shut(self, name: str, record: OpenCircuit) -> None:
         """Shut the gate; of two that shut it at once the later one's times stay."""
         with unavailable_unless_answered(f"gate {name!r} could not be shut"):
             self._client.update_item(
@@ -47,7 +46,9 @@ class GateItems:
                 UpdateExpression="SET shut_since = :shut_since, failed_at = :failed_at, probe_at = :probe_at"
                 ", failures = :failures",
                 ExpressionAttributeValues={
-                    **{f":{field}": _number(getattr(record, field)) for field in _SECONDS},
+                    ":shut_since": _number(record.open_since),
+                    ":failed_at": _number(record.failed_at),
+                    ":probe_at": _number(record.probe_at),
                     ":failures": {"N": str(record.failures)},
                 },
             )
@@ -70,10 +71,13 @@ def _number(seconds: float) -> dict[str, Any]:
     return {"N": f"{seconds:.6f}"}
 
 
-def _record(item: dict[str, Any]) -> GateRecord | None:
+def _record(item: dict[str, Any]) -> OpenCircuit | None:
     try:
-        return GateRecord(
-            **{field: float(item[field]["N"]) for field in _SECONDS}, failures=int(item["failures"]["N"])
+        return OpenCircuit(
+            open_since=float(item["shut_since"]["N"]),
+            failed_at=float(item["failed_at"]["N"]),
+            failures=int(item["failures"]["N"]),
+            probe_at=float(item["probe_at"]["N"]),
         )
     except (KeyError, ValueError):
         return None  # no such item, an open gate, or one that somebody changed by hand: the next failure writes it whole

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from mwaa_gateway.dispatch.ledger import Claim, Finished, UnreadableRow
+from mwaa_gateway.dispatch.ledger import Attempt, Finished, UnreadableRow
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Outcome, Reason, Rejected
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
@@ -23,7 +23,7 @@ __all__ = [
     "expiry",
     "outcome_values",
     "pinned_values",
-    "read_claim",
+    "read_attempt",
     "read_finished",
     "shard",
 ]
@@ -76,24 +76,24 @@ def _readable(item: Item) -> Iterator[None]:
         ) from error
 
 
-def read_claim(item: Item) -> Claim:
+def read_attempt(item: Item) -> Attempt:
     """Read an open row as the right of the attempt that it counted last; raises UnreadableRow."""
     with _readable(item):
         return _claim(item)
 
 
-def _claim(item: Item) -> Claim:
+def _claim(item: Item) -> Attempt:
     first_attempt_at = float(item["reopened_at" if "reopened_at" in item else "first_attempt_at"]["N"])
     ages_from: float | None = first_attempt_at
     if "aged" in item:
         ages_from = float(item["ages_from"]["N"]) if "ages_from" in item else None
     pinned = TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))
     redrives = int(item["redrives"]["N"])  # each claim writes it where an earlier version has not
-    return Claim(
+    return Attempt(
         request=pinned if pinned.redrive == redrives else replace(pinned, redrive=redrives),
-        attempt=int(item["attempt"]["N"]),
-        unanswered=int(item["unanswered"]["N"]),
-        doubtful=item.get("doubtful", {}).get("BOOL", False),
+        number=int(item["attempt"]["N"]),
+        attempts_without_outcome=int(item["unanswered"]["N"]),
+        outcome_unknown=item.get("doubtful", {}).get("BOOL", False),
         first_attempt_at=first_attempt_at,
         reopened_after=int(item.get("reopened_after", {}).get("N", 0)),
         aged=float(item.get("aged", {}).get("N", 0)),
@@ -110,19 +110,19 @@ def read_finished(item: Item) -> Finished:
 def _finished(item: Item) -> Finished:
     run_id, redrives = item["run_id"]["S"], int(item.get("redrives", {}).get("N", 0))
     outcome: AlreadyTriggered | Rejected | Held
-    untold_since = None
+    accepted_at = None
     match item["state"]["S"]:
         case "dead":
-            in_doubt = item.get("doubtful", {}).get("BOOL", False)
-            outcome = Rejected(Reason(item["reason"]["S"]), item["reason_text"]["S"], in_doubt)
+            run_may_exist = item.get("doubtful", {}).get("BOOL", False)
+            outcome = Rejected(Reason(item["reason"]["S"]), item["reason_text"]["S"], run_may_exist)
         case "held":
             outcome = Held(Reason(item["reason"]["S"]), item["reason_text"]["S"])
         case "open":
             raise ValueError("it is open in this environment, and was not to be claimed")
         case _:
             outcome = AlreadyTriggered(f"the ledger says that {run_id} was started before")
-            untold_since = None if "not_runnable" in item else float(item["finished_at"]["N"])
-    return Finished(run_id, outcome, redrives, untold_since)
+            accepted_at = None if "not_runnable" in item else float(item["finished_at"]["N"])
+    return Finished(run_id, outcome, redrives, accepted_at)
 
 
 def outcome_values(outcome: Outcome) -> Item:

@@ -35,12 +35,12 @@ from mwaa_gateway.aws.dynamodb.ledger_items import (
     expiry,
     outcome_values,
     pinned_values,
-    read_claim,
+    read_attempt,
     read_finished,
     shard,
 )
 from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
-from mwaa_gateway.dispatch.ledger import Claim, Finished, PinnedElsewhere
+from mwaa_gateway.dispatch.ledger import Attempt, Finished, PinnedElsewhere
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -103,7 +103,7 @@ class LedgerTable:
         self._monotonic = monotonic
         self._pause = pause
 
-    def claim(self, request: TriggerRequest, now: float) -> Claim | Finished | PinnedElsewhere:
+    def begin_attempt(self, request: TriggerRequest, now: float) -> Attempt | Finished | PinnedElsewhere:
         """Pin the request if this is its first attempt, and take the next attempt number."""
         claim_id = uuid.uuid4().hex
         if request.redrive and (reopened := self._reopen(request, claim_id, now)) is not None:
@@ -128,15 +128,15 @@ class LedgerTable:
             },
         )
         if new is not None:
-            return read_claim(new)
+            return read_attempt(new)
         # Refused: the row as it was when it refused says why.
         if (elsewhere := _pinned_elsewhere(request, old)) is not None:
             return elsewhere
         if _text(old, "claim_id") == claim_id:
-            return read_claim(old)  # our own write, whose answer was lost and which botocore sent again
+            return read_attempt(old)  # our own write, whose answer was lost and which botocore sent again
         return read_finished(old)
 
-    def _reopen(self, request: TriggerRequest, claim_id: str, now: float) -> Claim | None:
+    def _reopen(self, request: TriggerRequest, claim_id: str, now: float) -> Attempt | None:
         """Claim a dead or held row for a redrive it has not seen; None when it is neither, not here, or has seen it."""
         new, _ = self._update(
             request,
@@ -161,7 +161,7 @@ class LedgerTable:
             },
         )
         # Refused, too, where our own write was applied and its answer lost: the claim that follows knows it by its claim_id.
-        return None if new is None else read_claim(new)
+        return None if new is None else read_attempt(new)
 
     def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:
         """Park the request, pinned if nobody has seen it, and say how it stands then: what ran or is dead stays so."""
@@ -207,19 +207,19 @@ class LedgerTable:
         )
         return None if new is None else read_finished(new)
 
-    def finish(self, claim: Claim, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
+    def finish(self, attempt: Attempt, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         """Record the end of it; False when a later attempt has taken over."""
         state, where, values = "triggered", ", finished_at = :now REMOVE stopped_shard, stopped_at", {}
         if isinstance(outcome, Rejected):
             state, where = "dead", ", stopped_at = :now, stopped_shard = :shard, doubtful = :doubtful"
             values = {
-                ":shard": {"S": shard(claim.request, DEAD_SHARDS)},
-                ":doubtful": {"BOOL": outcome.in_doubt},
+                ":shard": {"S": shard(attempt.request, DEAD_SHARDS)},
+                ":doubtful": {"BOOL": outcome.run_may_exist},
             }
         elif outcome.not_runnable is not None:
             where, values = f", not_runnable = :why{where}", {":why": {"S": outcome.not_runnable}}
         new, old = self._update(
-            claim.request,
+            attempt.request,
             "SET #state = :state, outcome = :outcome, reason = :reason, reason_text = :text, unanswered = :zero"
             f", expires_at = if_not_exists(expires_at, :expires_at){where}",
             condition=_MINE_TO_END,
@@ -227,7 +227,7 @@ class LedgerTable:
             values={
                 ":open": {"S": "open"},
                 ":held": {"S": "held"},
-                ":attempt": {"N": str(claim.attempt)},
+                ":attempt": {"N": str(attempt.number)},
                 ":state": {"S": state},
                 ":now": {"N": f"{now:.6f}"},
                 ":zero": {"N": "0"},
@@ -241,12 +241,12 @@ class LedgerTable:
         if not old:
             raise Unavailable("the ledger's row was deleted during the attempt")
         # Our own write, whose answer was lost and which botocore sent again, stands under our attempt number.
-        if int(old["attempt"]["N"]) == claim.attempt and old["state"]["S"] == state:
+        if int(old["attempt"]["N"]) == attempt.number and old["state"]["S"] == state:
             return True
-        self._end_unanswered(claim.request, old)
+        self._end_unanswered(attempt.request, old)
         return False
 
-    def tell(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
+    def mark_not_runnable(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
         """Note on a triggered request why its run stays queued."""
         self._update(
             request,
@@ -256,12 +256,12 @@ class LedgerTable:
             values={":why": {"S": not_runnable}, ":triggered": {"S": "triggered"}},
         )
 
-    def note(
-        self, claim: Claim, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
+    def record_attempt(
+        self, attempt: Attempt, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
     ) -> bool:
         """Record that the attempt is over and the request still open; False when a later attempt has taken over."""
         new, old = self._update(
-            claim.request,
+            attempt.request,
             "SET outcome = :outcome, reason = :reason, reason_text = :text, noted_at = :now"
             ", unanswered = :zero, doubtful = :doubtful, aged = :aged"
             + (", ages_from = :now" if ageing else " REMOVE ages_from"),
@@ -269,16 +269,16 @@ class LedgerTable:
             names={"#state": "state"},
             values={
                 ":open": {"S": "open"},
-                ":attempt": {"N": str(claim.attempt)},
+                ":attempt": {"N": str(attempt.number)},
                 ":now": {"N": f"{now:.6f}"},
                 ":zero": {"N": "0"},
                 ":doubtful": {"BOOL": isinstance(outcome, OutcomeUnknown)},
-                ":aged": {"N": f"{claim.age(now):.6f}"},
+                ":aged": {"N": f"{attempt.age(now):.6f}"},
                 **outcome_values(outcome),
             },
         )
         if new is None:
-            self._end_unanswered(claim.request, old)
+            self._end_unanswered(attempt.request, old)
         return new is not None
 
     def _end_unanswered(self, request: TriggerRequest, row: Item) -> None:

@@ -18,7 +18,7 @@ from mwaa_gateway.outcomes import Reason
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["BRAKE_PARTITION", "BrakeItems", "environment_sort", "rule_sort"]
+__all__ = ["BRAKE_PARTITION", "PauseItems", "environment_sort", "rule_sort"]
 
 BRAKE_PARTITION: Final = "brake"  # no event's partition: those hold a "#" or are "*"
 
@@ -33,14 +33,14 @@ def environment_sort(name: str) -> str:
     return f"environment#{name}"
 
 
-class BrakeItems:
-    """Implements `mwaa_gateway.dispatch.pauses.BrakeStore`."""
+class PauseItems:
+    """Implements `mwaa_gateway.dispatch.pauses.PauseStore`."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
-    def pulled(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
+    def holds(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
         """Return why requests are to be held, read consistently: whoever has just let go of a brake is believed."""
         meanings = {
             rule_sort(rule_id): (Reason.RULE_DISABLED, f"rule {rule_id!r} was disabled"),

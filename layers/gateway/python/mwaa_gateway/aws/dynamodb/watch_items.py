@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mwaa_gateway.aws.dynamodb.ledger_items import REMEMBERED_SECONDS
 from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
-from mwaa_gateway.aws.task_callbacks import Seal
+from mwaa_gateway.aws.task_callbacks import TokenCipher
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.step_functions.call import TaskCall, Token, Wait
@@ -59,10 +59,12 @@ Item = dict[str, Any]
 class WatchItems:
     """Implements `mwaa_gateway.step_functions.watches.WatchStore`; `now` gives seconds since the epoch."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, seal: Seal, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self, client: "DynamoDBClient", table: str, cipher: TokenCipher, *, now: Callable[[], float]
+    ) -> None:
         self._client = client
         self._table = table
-        self._seal = seal
+        self._seal = cipher
         self._now = now
         self._tokens: OrderedDict[str, Token] = OrderedDict()  # by mark: a heartbeat needs no KMS
 
@@ -72,7 +74,7 @@ class WatchItems:
             raise ValueError("a call without a token waits for nothing")
         event, _ = request.ledger_key
         key = _key(event, f"{request.rule_id}#{request.target_id}")
-        sealed = self._seal.seal(call.token, _context(event))
+        sealed = self._seal.encrypt(call.token, _context(event))
         waiting = _waiting(call, call.wait, call.token.mark, sealed, now)
         for _ in range(_RACES):
             item = self._get(key)
@@ -179,7 +181,7 @@ class WatchItems:
         item = self._get(self._key_of_watch(watch))
         if item is None or "sealed_token" not in item or item["token_mark"]["S"] != watch.token_mark:
             raise TokenClosed("the watch was closed")
-        token = self._seal.unseal(bytes(item["sealed_token"]["B"]), _context(watch.ledger_key[0]))
+        token = self._seal.decrypt(bytes(item["sealed_token"]["B"]), _context(watch.ledger_key[0]))
         self._tokens[watch.token_mark] = token
         while len(self._tokens) > _TOKENS_IN_MEMORY:
             self._tokens.popitem(last=False)

@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from mwaa_gateway.airflow import cli_runs as by_command
-from mwaa_gateway.airflow.run_states import Marking, NotToBeHad, ReturnValue, RunState, RunsUnknown, is_there
+from mwaa_gateway.airflow.run_states import (
+    Marking,
+    NotAvailable,
+    ReturnValue,
+    RunState,
+    RunsUnknown,
+    is_there,
+)
 from mwaa_gateway.aws.mwaa.cli import CliTransport
 from mwaa_gateway.aws.mwaa.run_calls import RunCalls, Session
 from mwaa_gateway.aws.mwaa.web_server import HttpAnswer
@@ -46,7 +53,9 @@ class CliRuns:
             return answer
         return by_command.read_failed_tasks(answer.status, answer.body)
 
-    def return_value(self, dag_id: str, run_id: str, task_id: str) -> ReturnValue | NotToBeHad | RunsUnknown:
+    def return_value(
+        self, dag_id: str, run_id: str, task_id: str
+    ) -> ReturnValue | NotAvailable | RunsUnknown:
         """Return what the task returned; Airflow's command line shows no XCom."""
         return self._calls.return_value(dag_id, run_id, task_id)
 

@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from mwaa_gateway.airflow import rest_runs as by_call
 from mwaa_gateway.airflow.rest import RestAnswer, RestCall
-from mwaa_gateway.airflow.run_states import Marking, NotToBeHad, ReturnValue, RunState, RunsUnknown, is_there
+from mwaa_gateway.airflow.run_states import (
+    Marking,
+    NotAvailable,
+    ReturnValue,
+    RunState,
+    RunsUnknown,
+    is_there,
+)
 from mwaa_gateway.aws.mwaa.rest import RestTransport
 from mwaa_gateway.aws.mwaa.run_calls import RunCalls, Session
 from mwaa_gateway.trigger_request import ResolvedTarget
@@ -53,7 +60,9 @@ class RestRuns:
         answer = self._ask(by_call.failed_tasks_call(dag_id, run_id))
         return answer if isinstance(answer, RunsUnknown) else by_call.read_failed_tasks(answer)
 
-    def return_value(self, dag_id: str, run_id: str, task_id: str) -> ReturnValue | NotToBeHad | RunsUnknown:
+    def return_value(
+        self, dag_id: str, run_id: str, task_id: str
+    ) -> ReturnValue | NotAvailable | RunsUnknown:
         """Return what the task returned; by a web login where the path does not fit."""
         return self._calls.return_value(dag_id, run_id, task_id)
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from mwaa_gateway.airflow import rest_runs as by_call
 from mwaa_gateway.airflow.rest import RestAnswer, RestCall
-from mwaa_gateway.airflow.run_states import Marking, NotToBeHad, ReturnValue, RunState, RunsUnknown
+from mwaa_gateway.airflow.run_states import Marking, NotAvailable, ReturnValue, RunState, RunsUnknown
 
 __all__ = ["RunCalls", "Session"]
 
@@ -19,7 +19,7 @@ _READ: Final = (
 )
 _END: Final = "a run can only be ended by a web login: set the parameter WebLoginRole to User"
 
-Answered = RestAnswer | NotToBeHad | RunsUnknown
+Answered = RestAnswer | NotAvailable | RunsUnknown
 
 
 class Session(Protocol):
@@ -38,7 +38,9 @@ class RunCalls:
     invoke: Callable[[RestCall], RestAnswer | RunsUnknown] | None = None
     _stringify: bool = False  # until this Airflow, older than 2.10, says that it knows nothing else
 
-    def return_value(self, dag_id: str, run_id: str, task_id: str) -> ReturnValue | NotToBeHad | RunsUnknown:
+    def return_value(
+        self, dag_id: str, run_id: str, task_id: str
+    ) -> ReturnValue | NotAvailable | RunsUnknown:
         """Return what the task returned."""
         answer = self._return_value(dag_id, run_id, task_id)
         if isinstance(answer, RestAnswer) and by_call.wants_stringify(answer):
@@ -50,7 +52,7 @@ class RunCalls:
         try:
             call = by_call.return_value_call(dag_id, run_id, task_id, stringify=self._stringify)
         except ValueError as error:
-            return NotToBeHad(str(error))
+            return NotAvailable(str(error))
         return self._ask(call, _READ)
 
     def fail_run(self, dag_id: str, run_id: str) -> Marking:
@@ -62,7 +64,7 @@ class RunCalls:
         try:
             look, mark = by_call.run_call(dag_id, run_id), by_call.fail_run_call(dag_id, run_id)
         except ValueError as error:
-            return NotToBeHad(str(error))
+            return NotAvailable(str(error))
         answer = self._ask(look, _END)
         found = by_call.read_run(answer) if isinstance(answer, RestAnswer) else answer
         if not isinstance(found, RunState) or found.end is not None:
@@ -73,4 +75,4 @@ class RunCalls:
     def _ask(self, call: RestCall, without_session: str) -> Answered:
         if self.invoke is not None and by_call.fits_invoke_rest_api(call):
             return self.invoke(call)
-        return NotToBeHad(without_session) if self.session is None else self.session.ask(call)
+        return NotAvailable(without_session) if self.session is None else self.session.ask(call)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from botocore.exceptions import ClientError
 
 from mwaa_gateway.airflow.rest import RestAnswer, RestCall
-from mwaa_gateway.airflow.run_states import NotToBeHad, RunsUnknown
+from mwaa_gateway.airflow.run_states import NotAvailable, RunsUnknown
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.aws.mwaa.web_server import HttpAnswer, WebServer, WebServerWay
 from mwaa_gateway.errors import Unavailable
@@ -63,7 +63,7 @@ class WebSession:
         self._airflow_2 = False
         self._login: _Login | None = None
 
-    def ask(self, call: RestCall) -> RestAnswer | NotToBeHad | RunsUnknown:
+    def ask(self, call: RestCall) -> RestAnswer | NotAvailable | RunsUnknown:
         """Make a call; Airflow's answer, or why there is none: perhaps it was carried out all the same. Never raises."""
         answer = self._call(call)
         if isinstance(answer, RestAnswer) and _wants_login(answer):
@@ -72,12 +72,12 @@ class WebSession:
             )
             answer = self._call(call)
         if isinstance(answer, RestAnswer) and answer.status == HTTPStatus.FORBIDDEN:
-            return NotToBeHad(
+            return NotAvailable(
                 f"the Airflow role of WebLoginRole, {self._role}, does not allow it: {answer.said()}"
             )
         return answer
 
-    def _call(self, call: RestCall) -> RestAnswer | NotToBeHad | RunsUnknown:
+    def _call(self, call: RestCall) -> RestAnswer | NotAvailable | RunsUnknown:
         login = self._login or self._log_in()
         if isinstance(login, RunsUnknown):
             return login
@@ -99,7 +99,7 @@ class WebSession:
         if not isinstance(answer, HttpAnswer):
             return RunsUnknown(answer.text)
         if len(answer.body) >= LARGEST_ANSWER_BYTES:
-            return NotToBeHad(
+            return NotAvailable(
                 f"Airflow's answer has {LARGEST_ANSWER_BYTES} bytes or more: pass its place in S3"
             )
         return RestAnswer(answer.status, _document(answer.body))

@@ -96,7 +96,7 @@ class IngressDeadLetterQueue:
         self._client = client
         self._url = url
 
-    def bury(self, dead: "Sequence[DeadEvent]") -> None:
+    def publish(self, dead: "Sequence[DeadEvent]") -> None:
         """Keep every dead event whole; one that is too large for a message is kept compressed."""
         _send_all(self._client, self._url, [_Message(_dead_event_body(event)) for event in dead])
 
@@ -126,7 +126,7 @@ class TriggerDeadLetterQueue:
         self._client = client
         self._url = url
 
-    def ring(self, request: "TriggerRequest", rejected: "Rejected", attempt: int) -> None:
+    def publish(self, request: "TriggerRequest", rejected: "Rejected", attempt: int) -> None:
         """Put the request there with its reason."""
         self._send(
             {
@@ -138,7 +138,7 @@ class TriggerDeadLetterQueue:
             }
         )
 
-    def keep_unreadable(self, body: str, rejected: "Rejected") -> None:
+    def publish_unreadable(self, body: str, rejected: "Rejected") -> None:
         """Keep a message of the trigger queue that is no trigger request, as it came."""
         self._send({"format": 1, "reason": rejected.reason, "reason_text": rejected.text, "body": body})
 

@@ -3,43 +3,43 @@
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from fakes.gates import FakeGateStore
-from mwaa_gateway.aws.dynamodb.circuit_breakers import GateItems
-from mwaa_gateway.dispatch.circuit_breaker import GateRecord, GateStore
+from fakes.circuit_breakers import FakeCircuitStore
+from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
+from mwaa_gateway.dispatch.circuit_breaker import CircuitStore, OpenCircuit
 from mwaa_gateway.errors import Unavailable
 
 NAME = "gate|environment|analytics"
-SHUT = GateRecord(shut_since=900.0, failed_at=1_000.5, failures=3, probe_at=1_004.5)
+SHUT = OpenCircuit(open_since=900.0, failed_at=1_000.5, failures=3, probe_at=1_004.5)
 
 
 @pytest.fixture(params=["dynamodb", "fake"])
-def store(request: pytest.FixtureRequest) -> GateStore:
+def store(request: pytest.FixtureRequest) -> CircuitStore:
     if request.param == "fake":
-        return FakeGateStore()
-    return GateItems(request.getfixturevalue("dynamodb"), "ledger")
+        return FakeCircuitStore()
+    return CircuitItems(request.getfixturevalue("dynamodb"), "ledger")
 
 
-def test_a_gate_nobody_has_shut_is_open(store: GateStore) -> None:
+def test_a_gate_nobody_has_shut_is_open(store: CircuitStore) -> None:
     """There is no probe to take."""
     assert (False, None) == store.take_probe(NAME, 1_000.0, 1_030.0)
 
 
-def test_a_shut_gate_gives_no_probe_before_its_time(store: GateStore) -> None:
+def test_a_shut_gate_gives_no_probe_before_its_time(store: CircuitStore) -> None:
     """It tells when."""
     store.shut(NAME, SHUT)
     assert (False, SHUT) == store.take_probe(NAME, 1_004.4, 1_034.4)
 
 
-def test_only_one_takes_the_probe(store: GateStore) -> None:
+def test_only_one_takes_the_probe(store: CircuitStore) -> None:
     """The second is told until when the first may take."""
     store.shut(NAME, SHUT)
-    probed = GateRecord(900.0, 1_000.5, 3, 1_035.0)
+    probed = OpenCircuit(900.0, 1_000.5, 3, 1_035.0)
     assert (True, probed) == store.take_probe(NAME, 1_005.0, 1_035.0)
     assert (False, probed) == store.take_probe(NAME, 1_006.0, 1_036.0)
-    assert (True, GateRecord(900.0, 1_000.5, 3, 1_066.0)) == store.take_probe(NAME, 1_036.0, 1_066.0)
+    assert (True, OpenCircuit(900.0, 1_000.5, 3, 1_066.0)) == store.take_probe(NAME, 1_036.0, 1_066.0)
 
 
-def test_an_opened_gate_is_open_and_can_be_shut_again(store: GateStore) -> None:
+def test_an_opened_gate_is_open_and_can_be_shut_again(store: CircuitStore) -> None:
     """Nothing of the earlier time is left."""
     store.shut(NAME, SHUT)
     store.open(NAME)
@@ -48,7 +48,7 @@ def test_an_opened_gate_is_open_and_can_be_shut_again(store: GateStore) -> None:
     assert (False, SHUT) == store.take_probe(NAME, 1_000.0, 1_030.0)
 
 
-def test_gates_do_not_know_of_each_other(store: GateStore) -> None:
+def test_gates_do_not_know_of_each_other(store: CircuitStore) -> None:
     """One environment's trouble is not another's."""
     store.shut(NAME, SHUT)
     assert (False, None) == store.take_probe("gate|environment|marketing", 2_000.0, 2_030.0)
@@ -64,4 +64,4 @@ def test_no_answer_is_unavailable(dynamodb, call: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(dynamodb, "update_item", fail)
     arguments = {"take_probe": (1_000.0, 1_030.0), "shut": (SHUT,), "open": ()}[call]
     with pytest.raises(Unavailable, match="EndpointConnectionError"):
-        getattr(GateItems(dynamodb, "ledger"), call)(NAME, *arguments)
+        getattr(CircuitItems(dynamodb, "ledger"), call)(NAME, *arguments)

@@ -8,15 +8,15 @@ from mwaa_gateway.outcomes import Reason
 
 
 @dataclass
-class FakeBrakeStore:
-    """Implements `mwaa_gateway.dispatch.pauses.BrakeStore`; `calls` counts what reached it."""
+class FakePauseStore:
+    """Implements `mwaa_gateway.dispatch.pauses.PauseStore`; `calls` counts what reached it."""
 
     rules: set[str] = field(default_factory=set)
     environments: set[str] = field(default_factory=set)
     failures: Failures = field(default_factory=Failures)
     calls: int = 0
 
-    def pulled(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
+    def holds(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
         self.calls += 1
         self.failures.raise_if_due("pulled")
         found: dict[Reason, str] = {}

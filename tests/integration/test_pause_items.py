@@ -7,7 +7,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from fakes.rules_table import rules_table_items
 from gateway_cli.rules.store import RulesStore
-from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION, BrakeItems, environment_sort
+from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION, PauseItems, environment_sort
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.rules import parse_rule
@@ -33,30 +33,30 @@ def store(dynamodb) -> RulesStore:
     return RulesStore(dynamodb, "rules")
 
 
-def pulled(dynamodb, environment: str = "analytics", rule_id: str = RULE) -> dict[Reason, str]:
-    return dict(BrakeItems(dynamodb, "rules").pulled(environment, rule_id))
+def holds(dynamodb, environment: str = "analytics", rule_id: str = RULE) -> dict[Reason, str]:
+    return dict(PauseItems(dynamodb, "rules").holds(environment, rule_id))
 
 
 def test_disabling_a_rule_pulls_its_brake_and_enabling_it_lets_go(dynamodb, store: RulesStore) -> None:
     """In the same transaction; the text says who and when."""
     store.put(a_rule(), by="them", now=NOW)
-    assert {} == pulled(dynamodb)
+    assert {} == holds(dynamodb)
     store.set_state(RULE, "DISABLED", by="me", now=NOW)
     text = f"rule {RULE!r} was disabled by me at 2026-11-23T01:02:03+00:00"
-    assert {Reason.RULE_DISABLED: text} == pulled(dynamodb)
-    assert {} == pulled(dynamodb, rule_id="finance.others")
+    assert {Reason.RULE_DISABLED: text} == holds(dynamodb)
+    assert {} == holds(dynamodb, rule_id="finance.others")
     store.set_state(RULE, "ENABLED", by="me", now=NOW)
-    assert {} == pulled(dynamodb)
+    assert {} == holds(dynamodb)
 
 
 def test_a_file_that_says_disabled_pulls_it_too(dynamodb, store: RulesStore) -> None:
     """Applied as new or as a change; a file that says enabled lets go."""
     store.put(a_rule("DISABLED"), by="me", now=NOW)
-    assert [Reason.RULE_DISABLED] == list(pulled(dynamodb))
+    assert [Reason.RULE_DISABLED] == list(holds(dynamodb))
     store.put(a_rule(), by="me", now=NOW)
-    assert {} == pulled(dynamodb)
+    assert {} == holds(dynamodb)
     store.put(a_rule("DISABLED"), by="me", now=NOW)
-    assert [Reason.RULE_DISABLED] == list(pulled(dynamodb))
+    assert [Reason.RULE_DISABLED] == list(holds(dynamodb))
 
 
 def test_deleting_a_rule_lets_go(dynamodb, store: RulesStore) -> None:
@@ -79,8 +79,8 @@ def test_a_paused_environment_is_its_own_dispatchers_alone(dynamodb) -> None:
         },
     )
     text = "environment 'analytics' was paused by me at noon: the warehouse is full"
-    assert {Reason.ENVIRONMENT_PAUSED: text} == pulled(dynamodb)
-    assert {} == pulled(dynamodb, "legacy")
+    assert {Reason.ENVIRONMENT_PAUSED: text} == holds(dynamodb)
+    assert {} == holds(dynamodb, "legacy")
 
 
 def test_no_answer_is_unavailable(dynamodb, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +91,9 @@ def test_no_answer_is_unavailable(dynamodb, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(dynamodb, "batch_get_item", fail)
     with pytest.raises(Unavailable, match="EndpointConnectionError"):
-        pulled(dynamodb)
+        holds(dynamodb)
     monkeypatch.setattr(
         dynamodb, "batch_get_item", lambda **_: {"Responses": {}, "UnprocessedKeys": {"r": 1}}
     )
     with pytest.raises(Unavailable, match="unprocessed"):
-        pulled(dynamodb)
+        holds(dynamodb)
