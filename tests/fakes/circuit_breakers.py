@@ -1,4 +1,4 @@
-"""Gates in a dict, shared by every sandbox that is given the same one."""
+"""Circuit breakers in a dict, shared by every sandbox that uses the same one."""
 
 from dataclasses import dataclass, field
 
@@ -24,12 +24,12 @@ class FakeCircuitStore:
         )
         return True, self.circuit_breakers[name]
 
-    def shut(self, name: str, record: OpenCircuit) -> None:
-        self._call("shut")
-        self.circuit_breakers[name] = record
-
-    def open(self, name: str) -> None:
+    def open(self, name: str, circuit: OpenCircuit) -> None:
         self._call("open")
+        self.circuit_breakers[name] = circuit
+
+    def close(self, name: str) -> None:
+        self._call("close")
         self.circuit_breakers.pop(name, None)
 
     def _call(self, method: str) -> None:

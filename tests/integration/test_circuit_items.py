@@ -26,13 +26,13 @@ def test_a_gate_nobody_has_shut_is_open(store: CircuitStore) -> None:
 
 def test_a_shut_gate_gives_no_probe_before_its_time(store: CircuitStore) -> None:
     """It tells when."""
-    store.shut(NAME, SHUT)
+    store.open(NAME, SHUT)
     assert (False, SHUT) == store.take_probe(NAME, 1_004.4, 1_034.4)
 
 
 def test_only_one_takes_the_probe(store: CircuitStore) -> None:
     """The second is told until when the first may take."""
-    store.shut(NAME, SHUT)
+    store.open(NAME, SHUT)
     probed = OpenCircuit(900.0, 1_000.5, 3, 1_035.0)
     assert (True, probed) == store.take_probe(NAME, 1_005.0, 1_035.0)
     assert (False, probed) == store.take_probe(NAME, 1_006.0, 1_036.0)
@@ -41,20 +41,20 @@ def test_only_one_takes_the_probe(store: CircuitStore) -> None:
 
 def test_an_opened_gate_is_open_and_can_be_shut_again(store: CircuitStore) -> None:
     """Nothing of the earlier time is left."""
-    store.shut(NAME, SHUT)
-    store.open(NAME)
+    store.open(NAME, SHUT)
+    store.close(NAME)
     assert (False, None) == store.take_probe(NAME, 2_000.0, 2_030.0)
-    store.shut(NAME, SHUT)
+    store.open(NAME, SHUT)
     assert (False, SHUT) == store.take_probe(NAME, 1_000.0, 1_030.0)
 
 
 def test_gates_do_not_know_of_each_other(store: CircuitStore) -> None:
     """One environment's trouble is not another's."""
-    store.shut(NAME, SHUT)
+    store.open(NAME, SHUT)
     assert (False, None) == store.take_probe("gate|environment|marketing", 2_000.0, 2_030.0)
 
 
-@pytest.mark.parametrize("call", ["take_probe", "shut", "open"])
+@pytest.mark.parametrize("call", ["take_probe", "open", "close"])
 def test_no_answer_is_unavailable(dynamodb, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever botocore raises."""
 
@@ -62,6 +62,6 @@ def test_no_answer_is_unavailable(dynamodb, call: str, monkeypatch: pytest.Monke
         raise EndpointConnectionError(endpoint_url="https://dynamodb")
 
     monkeypatch.setattr(dynamodb, "update_item", fail)
-    arguments = {"take_probe": (1_000.0, 1_030.0), "shut": (SHUT,), "open": ()}[call]
+    arguments = {"take_probe": (1_000.0, 1_030.0), "open": (SHUT,), "close": ()}[call]
     with pytest.raises(Unavailable, match="EndpointConnectionError"):
         getattr(CircuitItems(dynamodb, "ledger"), call)(NAME, *arguments)

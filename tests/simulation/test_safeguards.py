@@ -65,8 +65,9 @@ SAFEGUARDS = {
         (
             (
                 "aws.dynamodb.ledger_table",
-                "            return read_claim(new)\n        # Refused",
-                "            return __import__('dataclasses').replace(read_claim(new), request=request)\n        # Refused",
+                "            return read_attempt(new)\n        # Refused",
+                "            return __import__('dataclasses').replace(read_attempt(new), request=request)\n"
+                "        # Refused",
             ),
             (
                 "aws.dynamodb.ledger_table",
@@ -86,7 +87,7 @@ SAFEGUARDS = {
         (
             (
                 "aws.dynamodb.ledger_table",
-                'if int(old["attempt"]["N"]) == claim.attempt and old["state"]["S"] == state:',
+                'if int(old["attempt"]["N"]) == attempt.number and old["state"]["S"] == state:',
                 "if False:",
             ),
         ),
@@ -138,8 +139,8 @@ SAFEGUARDS = {
         (
             (
                 "dispatch.dispatcher",
-                "return self.gates.report(target, outcome, self.now())\n        except Unavailable:",
-                "return self.gates.report(target, outcome, self.now())\n        except ZeroDivisionError:",
+                "return self.circuit_breakers.record(target, answer, self.now())\n        except Unavailable:",
+                "return self.circuit_breakers.record(target, answer, self.now())\n        except ZeroDivisionError:",
             ),
         ),
         days.gates_that_cannot_be_told,
@@ -171,12 +172,12 @@ SAFEGUARDS = {
         "doubled",
     ),
     "five attempts without an outcome": Safeguard(
-        (("dispatch.dispatcher", "if unanswered > CRASHES_UNTIL_DEAD:", "if False:"),),
+        (("dispatch.dispatcher", "if crashes >= CRASHES_UNTIL_DEAD:", "if False:"),),
         days.a_killer,
         "deliveries per request",
     ),
     "age counts from the first attempt": Safeguard(
-        (("dispatch.give_up", "age = claim.age(now)", "age = now - claim.request.requested_at"),),
+        (("dispatch.give_up", "age = attempt.age(now)", "age = now - attempt.request.requested_at"),),
         days.waiting_for_slots,
         "dead without need",
     ),
@@ -184,7 +185,7 @@ SAFEGUARDS = {
         (
             (
                 "dispatch.dispatcher",
-                "            self.dead_letters.ring(request, outcome, attempt)",
+                "            self.dead_letters.publish(request, outcome, attempt)",
                 "            pass",
             ),
         ),

@@ -28,7 +28,7 @@ def test_an_environment_that_is_away_is_away_for_its_own_new_sandboxes_only(stor
     """A sandbox looks at its environment's gate before it asks for the first time."""
     asking = sandbox(store, "analytics")
     for now in (1.0, 2.0, 3.0):
-        asking.report(target("analytics"), AWAY, now)
+        asking.record(target("analytics"), AWAY, now)
     assert isinstance(sandbox(store, "analytics").admit(target("analytics"), 3.5), Wait)
     assert isinstance(sandbox(store, "science").admit(target("science"), 3.5), Pass)
 
@@ -42,7 +42,7 @@ def test_what_is_not_the_environments_failure_leaves_its_gate_open(
     """Airflow answered, or was not asked: other requests for this environment do not wait."""
     circuit_breakers = sandbox(store, "analytics")
     for now in (1.0, 2.0, 3.0):
-        circuit_breakers.report(target("analytics"), Retryable(reason, "not the environment's"), now)
+        circuit_breakers.record(target("analytics"), Retryable(reason, "not the environment's"), now)
     assert circuit_breakers.away_for(4.0) is None
     assert isinstance(sandbox(store, "analytics").admit(target("analytics"), 4.0), Pass)
 
@@ -51,7 +51,7 @@ def test_a_dag_that_appears_in_one_environment_is_still_missing_in_the_other(sto
     """There one probe goes on asking for it."""
     here, beside_it, there = (sandbox(store, name) for name in ("analytics", "analytics", "science"))
     for circuit_breakers, environment in ((here, "analytics"), (beside_it, "analytics"), (there, "science")):
-        circuit_breakers.report(target(environment), MISSING, 1.0)
-    there.report(target("science"), Triggered(), 2.0)
+        circuit_breakers.record(target(environment), MISSING, 1.0)
+    there.record(target("science"), Triggered(), 2.0)
     assert isinstance(here.admit(target("analytics"), 10.0), Pass)
     assert isinstance(beside_it.admit(target("analytics"), 10.0), Wait)

@@ -1010,7 +1010,7 @@ def test_gates_that_cannot_be_told_cost_no_outcome(gateway: Gateway) -> None:
         gateway.airflow.answers = [BUSY]
         gateway.deliver(a_request(f"failed-{number}"))
     gateway.time += 5
-    gateway.circuit_breakers.failures.coming["open"] = 1
+    gateway.circuit_breakers.failures.coming["close"] = 1
     assert Triggered() == gateway.deliver().outcome
     assert "triggered" in gateway.states
 
@@ -1021,11 +1021,11 @@ def test_gates_that_cannot_be_told_cost_no_duplicates_answer(gateway: Gateway) -
     gateway.deliver()
     shut(gateway, UNREACHABLE)
     gateway.time += 5
-    gateway.circuit_breakers.failures.coming["shut"] = 1
+    gateway.circuit_breakers.failures.coming["open"] = 1
     duplicate = gateway.deliver()
     assert isinstance(duplicate.outcome, AlreadyTriggered)
     assert duplicate.redeliver_after is None
-    assert not gateway.circuit_breakers.failures.coming.get("shut")
+    assert not gateway.circuit_breakers.failures.coming.get("open")
 
 
 def missing_for_long(gated: Gateway) -> None:

@@ -1,15 +1,15 @@
-"""Gates: who is not available is asked by one probe, while everybody else's requests wait without asking.
+"""Circuit breakers: while a target is unavailable, one request probes it and the others wait.
 
-There is a gate before the environment (its web server is down, busy, or being updated) and one before each DAG that
-Airflow does not know. A gate is open, and costs nothing, until attempts fail for that reason. For an environment it
-takes three in a row: a single 503 is somebody else using the web server, and delays its own message only.
+Each environment has one (its web server is down, busy, or being updated), and so has each DAG that Airflow does not
+know. A closed breaker costs nothing. A DAG's opens at the first failure, an environment's at the third in a row: a
+single 503 means that somebody else uses the web server, and delays only its own message.
 
-    open ──failed──▶ shut until t ──t──▶ one attempt takes the probe ──failed──▶ shut until t', a little longer
-      ▲                                                  │
-      └────────────────────answered──────────────────────┘
+    closed ──failed──▶ open until t ──t──▶ half-open: one attempt takes the probe ──failed──▶ open until t', a little later
+      ▲                                                   │
+      └─────────────────────answered──────────────────────┘
 
-What the sandboxes of a dispatcher must agree on (who probes, since when it is shut) lies in the ledger table; in
-between, each sandbox remembers it and gives messages back without any I/O.
+The ledger table holds what the sandboxes of a dispatcher must agree on: who probes, and since when a breaker is open.
+In between each sandbox remembers it, and sends messages back without I/O.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 __all__ = ["CircuitBreaker", "CircuitBreakers", "CircuitStore", "DagMissing", "OpenCircuit", "Pass", "Wait"]
 
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0  # shorter than any wait: whoever comes back may ask again
-FAILURES_TOLERATED = 2  # by an environment's gate, in a row and in one sandbox
-PROBE_SECONDS = 30.0  # after which a probe that never reported is taken by another
+LONGEST_PAUSE_SECONDS = 30.0  # shorter than any wait, so that a message that comes back may probe again
+FAILURES_TOLERATED = 2  # by an environment's breaker, in a row and in one sandbox
+PROBE_SECONDS = 30.0  # after which another attempt takes over a probe that never reported
 
 _ENVIRONMENT_FAILED = (
     Reason.ACCESS_DENIED,
@@ -37,7 +37,7 @@ _DAG_FAILED = (Reason.DAG_BROKEN, Reason.DAG_MISSING)
 
 @dataclass(frozen=True, slots=True)
 class OpenCircuit:
-    """A shut gate, in seconds since the epoch: since when, when last asked, how often in a row in vain, next probe when."""
+    """An open breaker, times in seconds since the epoch: open since, last failure, failures in a row, next probe."""
 
     open_since: float
     failed_at: float
@@ -46,21 +46,21 @@ class OpenCircuit:
 
 
 class CircuitStore(Protocol):
-    """Where gates lie. Every call raises Unavailable when it cannot answer."""
+    """Where open breakers are stored. Every call raises Unavailable when it cannot answer."""
 
     def take_probe(self, name: str, now: float, until: float) -> tuple[bool, OpenCircuit | None]:
-        """Take the probe if one is due, and keep the others waiting `until` then.
+        """Take the probe if one is due, and make the others wait `until` then.
 
-        Returns (whether it was taken, the gate as it is then); the gate is None when it is open.
+        Returns (whether this call took it, the breaker as it is now); None stands for a closed breaker.
         """
         ...
 
-    def shut(self, name: str, record: OpenCircuit) -> None:
-        """Shut the gate."""
+    def open(self, name: str, circuit: OpenCircuit) -> None:
+        """Open the breaker, or keep it open for longer."""
         ...
 
-    def open(self, name: str) -> None:
-        """Open it."""
+    def close(self, name: str) -> None:
+        """Close the breaker."""
         ...
 
 
@@ -71,7 +71,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Ask nobody for so many seconds; the gate is shut since `shut_since`, and was last asked in vain at `asked_at`."""
+    """Wait so many seconds; the breaker is open since `open_since`, and the last probe failed at `asked_at`."""
 
     seconds: float
     open_since: float
@@ -80,9 +80,9 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class DagMissing:
-    """Airflow has not known this DAG for longer than a missing DAG is given, as far as its gate was asked.
+    """Airflow has not known this DAG for longer than its grace, according to the last probe of its breaker.
 
-    `text` is the reason of this sandbox's last attempt.
+    `text` is what it answered this sandbox last.
     """
 
     circuit: Wait
@@ -90,11 +90,10 @@ class DagMissing:
 
 
 class CircuitBreaker:
-    """One gate, as one sandbox knows it.
+    """One breaker, as one sandbox knows it.
 
-    `forget_after_seconds`: a failure that long after the last one begins a new time of being shut. `tolerated`: so many
-    failures in a row leave an open gate open. `look_first`: a new sandbox reads the gate once, before it asks for the
-    first time.
+    `forget_after_seconds`: a failure that long after the last one counts as a new outage. `tolerated`: so many failures
+    in a row leave a closed breaker closed. `look_first`: a new sandbox reads the stored breaker before its first attempt.
     """
 
     def __init__(
@@ -115,10 +114,10 @@ class CircuitBreaker:
         self._known: OpenCircuit | None = None
         self._probing = False
         self._asked_at: float | None = None
-        self.last_failure = ""  # for people: what this sandbox's last attempt in vain was answered
+        self.last_failure = ""  # for people: the last answer to this sandbox that was a failure
 
     def admit(self, now: float) -> Pass | Wait:
-        """Say whether to go ahead; without I/O unless a probe is due."""
+        """Let the attempt pass or wait; takes the probe if one is due, and does no I/O otherwise."""
         if self._known is not None and now < self._known.probe_at:
             return _wait(self._known, now)
         if self._known is not None or not self._looked:
@@ -130,17 +129,17 @@ class CircuitBreaker:
         return _wait(self._known, now)
 
     def known_open(self, now: float) -> Wait | None:
-        """Tell whether this sandbox knows the gate to be shut; without I/O."""
+        """Return the wait if this sandbox knows the breaker to be open; without I/O."""
         return None if self._known is None else _wait(self._known, now)
 
-    def answered(self) -> None:
-        """Whoever is behind the gate answered: open it."""
+    def record_success(self) -> None:
+        """Close the breaker: the target answered."""
         if self._known is not None:
-            self._store.open(self._name)
+            self._store.close(self._name)
         self._known, self._probing, self._in_a_row = None, False, 0
 
-    def failed(self, now: float) -> float:
-        """Nobody answered: shut the gate, twice as long as the last time; returns since when it is shut."""
+    def record_failure(self, now: float) -> float:
+        """Open the breaker, for twice as long as the last time; return since when it is open."""
         self._in_a_row += 1
         if self._known is None and self._in_a_row <= self._tolerated:
             return now
@@ -148,25 +147,24 @@ class CircuitBreaker:
         if known is None or now - known.failed_at > self._forget_after_seconds:
             known = OpenCircuit(open_since=now, failed_at=now, failures=0, probe_at=now)
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * (1 << min(known.failures, 10)))
-        # When the attempt began: what came in while it was on its way was not asked for by it.
+        # The time the attempt began: it did not ask for requests that arrived while it was on its way.
         asked_at = now if self._asked_at is None else self._asked_at
         self._known = OpenCircuit(known.open_since, asked_at, known.failures + 1, now + pause)
         self._probing = False
-        self._store.shut(self._name, self._known)
+        self._store.open(self._name, self._known)
         return known.open_since
 
     def release_probe(self, now: float) -> None:
-        """The probe was taken and not needed: the next attempt may take it at once."""
+        """Return a probe that was taken and not used: the next attempt may take it at once."""
         if self._probing and self._known is not None:
-            self._known = OpenCircuit(
-                self._known.open_since, self._known.failed_at, self._known.failures, now
-            )
-            self._store.shut(self._name, self._known)
+            known = self._known
+            self._known = OpenCircuit(known.open_since, known.failed_at, known.failures, now)
+            self._store.open(self._name, self._known)
         self._probing = False
 
 
 class CircuitBreakers:
-    """The gate before one environment, and those before its DAGs.
+    """The breaker of one environment, and those of its DAGs.
 
     `dag_missing_grace_seconds`: how long requests for a DAG that Airflow does not know wait for it to appear.
     """
@@ -174,7 +172,9 @@ class CircuitBreakers:
     def __init__(self, environment: str, store: CircuitStore, *, dag_missing_grace_seconds: float) -> None:
         self._store = store
         self.dag_missing_grace_seconds = dag_missing_grace_seconds
-        self._prefix = f"gate|dag|{environment}|"
+        self._prefix = (
+            f"gate|dag|{environment}|"  # stored under the name that the first version gave breakers
+        )
         self._environment = CircuitBreaker(
             f"gate|environment|{environment}",
             store,
@@ -185,7 +185,7 @@ class CircuitBreakers:
         self._dags: dict[str, CircuitBreaker] = {}
 
     def admit(self, target: ResolvedTarget, now: float) -> Pass | Wait | DagMissing:
-        """Say whether to go ahead, wait, or give up what was asked for in vain."""
+        """Let the attempt pass or wait, or say that its DAG has been missing for longer than its grace."""
         at_environment = self._environment.admit(now)
         if isinstance(at_environment, Wait):
             return at_environment
@@ -199,41 +199,41 @@ class CircuitBreakers:
         return at_dag
 
     def away_for(self, now: float) -> float | None:
-        """Return for how many seconds this sandbox knows the environment's gate to be shut, None if open; without I/O."""
+        """Return for how many seconds the environment's breaker is known to be open, None if it is closed; without I/O."""
         circuit = self._environment.known_open(now)
         return None if circuit is None else now - circuit.open_since
 
     def known_open(self, target: ResolvedTarget, now: float) -> Wait | None:
-        """Return the gate before this target that the sandbox knows to be shut, the environment's first; without I/O."""
+        """Return the wait for this target if a breaker is known to be open, the environment's first; without I/O."""
         at_environment = self._environment.known_open(now)
         if at_environment is not None or (dag := self._dags.get(target.dag_id)) is None:
             return at_environment
         return dag.known_open(now)
 
-    def report(self, target: ResolvedTarget, outcome: Outcome | None, now: float) -> float | None:
-        """Tell what an attempt came to (None: Airflow was not asked after all).
+    def record(self, target: ResolvedTarget, outcome: Outcome | None, now: float) -> float | None:
+        """Record the outcome of an attempt; None says that it did not ask Airflow, and releases its probes.
 
-        Returns since when Airflow has not known the DAG, if that is what it came to.
+        Returns since when Airflow has not known the DAG, if that is the outcome.
         """
         dag = self._dags.get(target.dag_id)
         if outcome is None or _environment_failed(outcome):
             if outcome is None:
                 self._environment.release_probe(now)
             else:
-                self._environment.failed(now)
+                self._environment.record_failure(now)
             if dag is not None:
                 dag.release_probe(now)
             return None
-        self._environment.answered()
+        self._environment.record_success()
         if isinstance(outcome, Rejected | Retryable) and outcome.reason in _DAG_FAILED:
             if dag is None:
                 name = self._prefix + target.dag_id
                 dag = CircuitBreaker(name, self._store, forget_after_seconds=self.dag_missing_grace_seconds)
                 self._dags[target.dag_id] = dag
             dag.last_failure = outcome.text
-            return dag.failed(now)
+            return dag.record_failure(now)
         if dag is not None:
-            dag.answered()
+            dag.record_success()
             del self._dags[target.dag_id]
         return None
 
@@ -243,7 +243,7 @@ def _wait(known: OpenCircuit, now: float) -> Wait:
 
 
 def _environment_failed(outcome: Outcome) -> bool:
-    """Unknown counts: a look-up right after it was not answered either."""
+    """Unknown counts: the look-up right after it got no answer either."""
     return isinstance(outcome, OutcomeUnknown) or (
         isinstance(outcome, Retryable) and outcome.reason in _ENVIRONMENT_FAILED
     )

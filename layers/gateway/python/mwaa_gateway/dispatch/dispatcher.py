@@ -1,16 +1,18 @@
-"""From a trigger request to exactly one DAG run: claim, start, look up when in doubt, record, answer the queue.
+"""From a trigger request to exactly one DAG run.
 
-    first attempt     claim ──▶ trigger ──▶ Triggered ──▶ record ──▶ message deleted           (two writes, one command)
-    lost response     claim ──▶ trigger ──▶ OutcomeUnknown ──▶ look up ──▶ there ──▶ record
-    crash, then again claim (attempt 2) ──▶ look up ──▶ not there ──▶ trigger ──▶ …
-    duplicate         claim refused: the row says triggered ──▶ message deleted                (one write call, no command)
-    brake pulled      hold ──▶ message deleted; the row waits to be released                   (one write, no command)
-    gate shut         given back for a little while, without asking anybody (`gates`)
-    DAG paused        claim ──▶ hold ──▶ the message looks every few minutes whether it is unpaused   (if its rule says so)
-    sent again        claim reopens the dead or held row, with a fresh age ──▶ as above
+Each delivery of a message takes these steps:
 
-No lock is held: two attempts at once are told apart by the attempt number in the ledger, and Airflow's unique run_id
-lets only one of them create the run.
+    read     the message is a trigger request                   else it goes to the dead-letter queue as it is
+    admit    its rule and environment are not paused            else the request is held in the ledger
+             no circuit breaker is open                         else the message waits, and nobody asks Airflow
+    begin    the ledger gives it an attempt                     else it ran, is dead or held: the duplicate is done
+    attempt  look up the run if it may exist, then trigger it; look it up again if the answer was lost
+    judge    a missing DAG has its grace; what is too old, or crashed too often, is rejected
+    record   the ledger keeps the outcome                       unless a later attempt has taken over
+    reply    the message is deleted or redelivered; what is dead is published to the dead-letter queue
+
+Without trouble that is two ledger writes and one Airflow command. Nothing is locked: the ledger's attempt number tells
+two attempts apart, and Airflow's unique run_id lets only one of them create the run.
 """
 
 from collections.abc import Callable
@@ -23,8 +25,7 @@ from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.give_up import (
     CRASHES_UNTIL_DEAD,
     crashed,
-    run_may_exist,
-    waited_out,
+    waited_too_long,
     within_limits,
     without_asking,
 )
@@ -51,48 +52,41 @@ from mwaa_gateway.outcomes import (
 )
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, UnreadableRequest
 
-__all__ = [
-    "Airflow",
-    "DeadLetters",
-    "Dispatched",
-    "Dispatcher",
-]
+__all__ = ["Airflow", "DeadLetters", "Dispatched", "Dispatcher"]
 
-HELD_LOOK_SECONDS = 300
-_NOT_TRIED = Retryable(Reason.RUN_NOT_THERE, "not tried before")
+UNPAUSED_LOOK_SECONDS = 300  # between two looks whether a paused DAG is unpaused
 
 
 class Airflow(Protocol):
-    """One environment's Airflow, whatever transport reaches it. Never raises for what Airflow or MWAA do."""
+    """One environment's Airflow over either transport. Never raises for what Airflow or MWAA do."""
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
         """Start the run."""
         ...
 
     def look_up(self, target: ResolvedTarget) -> Outcome:
-        """Find the run: `AlreadyTriggered` when it is there, `Retryable` for RUN_NOT_THERE when it surely is not."""
+        """Find the run: `AlreadyTriggered` if it exists, `Retryable` for RUN_NOT_THERE if it certainly does not."""
         ...
 
 
 class DeadLetters(Protocol):
-    """The environment's trigger dead-letter queue: the alarm bell of a request that is dead in the ledger."""
+    """The environment's trigger dead-letter queue: a message in it says that a request is dead in the ledger."""
 
     def publish(self, request: TriggerRequest, rejected: Rejected, attempt: int) -> None:
-        """Put the request there with its reason; raise Unavailable unless it is there."""
+        """Publish the request with its reason; raise Unavailable unless the queue has it."""
         ...
 
     def publish_unreadable(self, body: str, rejected: Rejected) -> None:
-        """Put a message there that is no trigger request, as it came; raise Unavailable unless it is there."""
+        """Publish a message that is no trigger request, as it came; raise Unavailable unless the queue has it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """What one delivery of a message came to.
+    """The result of one delivery.
 
-    `request` is the pinned one, None when the message holds no request. `redeliver_after` is None when the message is
-    done with, else the seconds until it is to be delivered again. `away_for` is None unless the environment is away, else
-    for how many seconds.
+    `request` is the pinned one, None if the message holds none. `redeliver_after` is in seconds; None deletes the
+    message. `away_for` is for how many seconds the environment's circuit breaker has been open, None if it is closed.
     """
 
     request: TriggerRequest | None
@@ -102,13 +96,42 @@ class Dispatched:
     away_for: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """The request goes on to its attempt; `waited_too_long` says that it must end with this one."""
+
+    request: TriggerRequest
+    admission: Pass | Wait | DagMissing
+    waited_too_long: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempted:
+    """The outcome of an attempt, and what Airflow answered; None if nobody asked it."""
+
+    outcome: Outcome
+    answer: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """The outcome that ends this delivery, without an attempt or after it.
+
+    `accepted_at` is when Airflow accepted the run, if nobody knows yet whether it will start.
+    """
+
+    request: TriggerRequest
+    outcome: Outcome
+    accepted_at: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatcher:
-    """One environment's dispatcher and everything it works with.
+    """One environment's dispatcher with its collaborators.
 
-    A request whose rule names no maximum event age is tried for `maximum_event_age_seconds` from its first attempt;
-    waiting for a slot or before a gate does not count. `now` gives seconds since the epoch, `jitter` is random in
-    [0, 1).
+    A request whose rule names no maximum event age is tried for `maximum_event_age_seconds` from its first attempt,
+    without the time it waits for a slot or a circuit breaker. `now` returns seconds since the epoch, `jitter` a random
+    number in [0, 1).
     """
 
     ledger: Ledger
@@ -122,164 +145,122 @@ class Dispatcher:
     jitter: Callable[[], float]
 
     def dispatch(self, body: str, receive_count: int, waiting_since: float | None = None) -> Dispatched:
-        """Bring one delivery of a message as far as it will go, and say whether it must come again.
+        """Take one delivery of a message through all steps.
 
-        Never raises for an outage: what cannot be recorded now is delivered again. `receive_count` is the queue's own
-        count of this message; where it differs from the ledger's count of the request, the lower one makes the back-off.
-        `waiting_since` is when the request was put on the queue.
+        Never raises for an outage: what cannot be recorded now is redelivered. `receive_count` is the queue's count of
+        this message, `waiting_since` when the request joined the queue.
         """
         try:
             request = TriggerRequest.from_json(body)
         except UnreadableRequest as error:
-            return self._keep_unreadable(body, receive_count, Rejected(Reason.MESSAGE_UNREADABLE, str(error)))
+            return self._publish_unreadable(body, receive_count, error)
         try:
-            if (held := self.pauses.holds(request.rule_id, self.now())) is not None:
-                return self._braked(request, receive_count, held, waiting_since)
-            return self._at_the_gates(request, receive_count, waiting_since)
+            return self._dispatch(request, receive_count, waiting_since)
         except Unavailable as error:
             return self._answer(request, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(error)))
         except UnreadableRow as error:
-            self._report(request.target, None)
-            return self._keep_unreadable(body, receive_count, Rejected(Reason.MESSAGE_UNREADABLE, str(error)))
+            self._record_answer(request.target, None)
+            return self._publish_unreadable(body, receive_count, error)
 
-    def _braked(
-        self, request: TriggerRequest, receive_count: int, held: Held, waiting_since: float | None
-    ) -> Dispatched:
-        match self.ledger.hold(request, held, self.now()):
-            case Finished() as finished:
-                if (released := self._released(request, finished)) is not None:
-                    return self._at_the_gates(released, receive_count, waiting_since)
-                return self._finally(request, receive_count, finished.outcome)
-            case PinnedElsewhere(environment):
-                return self._answer(request, receive_count, _pinned_elsewhere(environment))
-
-    def _released(self, request: TriggerRequest, finished: Finished) -> TriggerRequest | None:
-        """Return the request that takes up what is held by a brake which has been let go of; None if that is not so."""
-        held = finished.outcome
-        if not isinstance(held, Held) or not self.pauses.is_over(held, request.rule_id, self.now()):
-            return None
-        return replace(request, redrive=finished.redrives + 1)
-
-    def _at_the_gates(
+    def _dispatch(
         self, request: TriggerRequest, receive_count: int, waiting_since: float | None
     ) -> Dispatched:
+        admitted = self._admit(request, waiting_since)
+        if isinstance(admitted, _Settled):
+            return self._reply(admitted, receive_count)
+        attempt = self._begin(admitted.request)
+        if isinstance(attempt, _Settled):
+            self._record_answer(request.target, None)
+            return self._reply(attempt, receive_count)
+        began = self.now()
+        outcome: Outcome | None = without_asking(attempt, admitted.admission, self.circuit_breakers, began)
+        if outcome is None:
+            attempted = self._attempt(attempt, receive_count)
+            missing_since = self._record_answer(attempt.request.target, attempted.answer)
+            outcome = self._judge(attempt, attempted, missing_since, waited_too_long=admitted.waited_too_long)
+        outcome = as_far_as_known(outcome, attempt.request.target.dag_id, self.catalog)
+        outcome = self._record(attempt, outcome)
+        # The lower count makes the back-off: two messages of one upload must not put each other off.
+        tries = min(attempt.tries, receive_count)
+        settled = _Settled(attempt.request, outcome, accepted_at=self.now())
+        return self._reply(settled, attempt.number, tries=tries, began=began)
+
+    # admit
+
+    def _admit(self, request: TriggerRequest, waiting_since: float | None) -> _Admitted | _Settled:
+        """Stop before the attempt if the request is paused or a circuit breaker is open."""
+        held = self.pauses.holds(request.rule_id, self.now())
+        if held is not None:
+            state = self.ledger.hold(request, held, self.now())
+            resumed = self._resumed(request, state)
+            if resumed is None:
+                return _Settled(request, _outcome_of(state))
+            request = resumed
         now = self.now()
         admission = self.circuit_breakers.admit(request.target, now)
-        give_up = waited_out(waiting_since, now)
-        if isinstance(admission, Wait) and not give_up:
-            shut = Retryable(Reason.CIRCUIT_OPEN, "others wait too; one of them asks again soon")
-            return self._answer(request, receive_count, shut)
-        return self._admitted(request, receive_count, admission, give_up=give_up)
+        too_long = waited_too_long(waiting_since, now)
+        if isinstance(admission, Wait) and not too_long:
+            text = "a circuit breaker is open; one request probes it and the others wait"
+            return _Settled(request, Retryable(Reason.CIRCUIT_OPEN, text))
+        return _Admitted(request, admission, too_long)
 
-    def _admitted(
-        self,
-        request: TriggerRequest,
-        receive_count: int,
-        admission: Pass | Wait | DagMissing,
-        *,
-        give_up: bool,
-    ) -> Dispatched:
-        match self.ledger.begin_attempt(request, self.now()):
-            case Attempt() as attempt:
-                began = self.now()
-                outcome: Outcome | None = without_asking(attempt, admission, self.circuit_breakers, began)
-                if outcome is None:
-                    outcome = self._attempt(attempt, receive_count, give_up=give_up)
-                outcome = as_far_as_known(outcome, attempt.request.target.dag_id, self.catalog)
-                outcome = self._record(attempt, outcome)
-                return self._told(
-                    # Both counts, as in `_attempt`: two messages of one upload must not put each other off.
-                    self._finally(
-                        attempt.request, attempt.number, outcome, min(attempt.tries, receive_count)
-                    ),
-                    accepted_at=self.now(),
-                    began=began,
-                )
-            case Finished() as finished:
-                released = self._released(request, finished) or self._unpaused(request, finished)
-                if released is not None:
-                    return self._admitted(released, receive_count, admission, give_up=give_up)
-                self._report(request.target, None)
-                dispatched = self._finally(request, receive_count, finished.outcome)
-                return self._told(dispatched, accepted_at=finished.accepted_at, began=self.now())
-            case PinnedElsewhere(environment):
-                self._report(request.target, None)
-                return self._answer(request, receive_count, _pinned_elsewhere(environment))
-
-    def _attempt(self, attempt: Attempt, receive_count: int, *, give_up: bool) -> Outcome:
-        """Start the run, or prove that it is there."""
-        target = attempt.request.target
-        outcome: Outcome = _NOT_TRIED
-        # Both counts: duplicates that overlap raise the ledger's, messages that only waited raise the queue's.
-        attempts_without_outcome = min(attempt.attempts_without_outcome, receive_count)
-        if attempts_without_outcome > 2 * CRASHES_UNTIL_DEAD:
-            self._report(target, None)
-            return crashed(
-                attempts_without_outcome - 1,
-                "not even a look-up came back: the run may exist",
-                run_may_exist=True,
-            )
-        if run_may_exist(attempt):
-            outcome = self._look_up(target, because="an earlier attempt recorded no clear outcome")
-        if isinstance(outcome, Retryable):
-            if attempts_without_outcome > CRASHES_UNTIL_DEAD:
-                self._report(target, outcome)
-                return crashed(attempts_without_outcome - 1, outcome.text)
-            if (back := kept_back(attempt, self.catalog, self.now)) is not None:
-                self._report(target, None)
-                return back
-            outcome = self.airflow.trigger(target)
-            if isinstance(outcome, OutcomeUnknown):
-                outcome = self._look_up(target, because=outcome.text)
-        missing_since = self._report(target, outcome)
-        return within_limits(
-            outcome,
-            attempt,
-            circuit_breakers=self.circuit_breakers,
-            missing_since=missing_since,
-            maximum_event_age_seconds=self.maximum_event_age_seconds,
-            waited_out=give_up,
-            now=self.now(),
-        )
-
-    def _unpaused(self, request: TriggerRequest, finished: Finished) -> TriggerRequest | None:
-        """Return the request that takes up what is held for a DAG that is paused no more; None if that is not so."""
-        if not is_unpaused(request.target.dag_id, finished, self.catalog):
+    def _resumed(self, request: TriggerRequest, state: Finished | PinnedElsewhere) -> TriggerRequest | None:
+        """Return the request with the next redrive number if the pause it is held for is over; otherwise None."""
+        if not isinstance(state, Finished) or not isinstance(state.outcome, Held):
             return None
-        return replace(request, redrive=finished.redrives + 1)
+        if not self.pauses.is_over(state.outcome, request.rule_id, self.now()):
+            return None
+        return replace(request, redrive=state.redrives + 1)
 
-    def _told(self, dispatched: Dispatched, *, accepted_at: float | None, began: float) -> Dispatched:
-        """Tell of a run that was accepted and will not start, or have the message come again once that can be told."""
-        request, outcome = dispatched.request, dispatched.outcome
-        if request is None or accepted_at is None or not isinstance(outcome, Triggered | AlreadyTriggered):
-            return dispatched
-        known, now = outcome.not_runnable, self.now()
-        match whether_it_starts(
-            request.target.dag_id, self.catalog, known=known, accepted_at=accepted_at, began=began, now=now
-        ):
-            case None:
-                return dispatched
-            case NotRunnable() as not_runnable:
-                self.ledger.mark_not_runnable(request, not_runnable)
-                return replace(dispatched, outcome=replace(outcome, not_runnable=not_runnable))
-            case LookAgain(seconds):
-                return replace(dispatched, redeliver_after=seconds * (1 + 2 * self.jitter()))
+    # begin
 
-    def _report(self, target: ResolvedTarget, outcome: Outcome | None) -> float | None:
-        """Tell the gates; if they cannot be told, what became of the request still counts, and the next attempt tells."""
-        try:
-            return self.circuit_breakers.report(target, outcome, self.now())
-        except Unavailable:
-            missing = isinstance(outcome, Rejected) and outcome.reason in (
-                Reason.DAG_MISSING,
-                Reason.DAG_BROKEN,
-            )
-            return self.now() if missing else None
+    def _begin(self, request: TriggerRequest) -> Attempt | _Settled:
+        """Take an attempt from the ledger, and reopen a request whose reason to be held is gone."""
+        while True:
+            state = self.ledger.begin_attempt(request, self.now())
+            if isinstance(state, Attempt):
+                return state
+            reopened = self._resumed(request, state) or self._unpaused(request, state)
+            if reopened is None:
+                accepted_at = state.accepted_at if isinstance(state, Finished) else None
+                return _Settled(request, _outcome_of(state), accepted_at)
+            request = reopened
+
+    def _unpaused(self, request: TriggerRequest, state: Finished | PinnedElsewhere) -> TriggerRequest | None:
+        """Return the request with the next redrive number if the DAG it is held for is unpaused; otherwise None."""
+        if not isinstance(state, Finished) or not is_unpaused(request.target.dag_id, state, self.catalog):
+            return None
+        return replace(request, redrive=state.redrives + 1)
+
+    # attempt
+
+    def _attempt(self, attempt: Attempt, receive_count: int) -> _Attempted:
+        """Start the run, or prove that it exists."""
+        target = attempt.request.target
+        # The lower count: duplicates that overlap raise the ledger's, messages that only waited raise the queue's.
+        crashes = min(attempt.attempts_without_outcome, receive_count) - 1
+        if crashes >= 2 * CRASHES_UNTIL_DEAD:
+            text = "not even a look-up came back: the run may exist"
+            return _Attempted(crashed(crashes, text, run_may_exist=True), None)
+        found: Outcome | None = None
+        if attempt.run_may_exist:
+            found = self._look_up(target, because="an earlier attempt recorded no clear outcome")
+            if not isinstance(found, Retryable):
+                return _Attempted(found, found)
+            if crashes >= CRASHES_UNTIL_DEAD:
+                return _Attempted(crashed(crashes, found.text), found)
+        kept = kept_back(attempt, self.catalog, self.now)
+        if kept is not None:
+            return _Attempted(kept, found)
+        answer = self.airflow.trigger(target)
+        if isinstance(answer, OutcomeUnknown):
+            answer = self._look_up(target, because=answer.text)
+        return _Attempted(answer, answer)
 
     def _look_up(
         self, target: ResolvedTarget, *, because: str
     ) -> AlreadyTriggered | Retryable | OutcomeUnknown:
-        """Settle a doubt. Only "it is not there" ends it without the run: a look-up that failed leaves the doubt."""
+        """Settle a doubt. Only proof that the run does not exist ends it without the run; a failed look-up leaves it."""
         match self.airflow.look_up(target):
             case AlreadyTriggered() as found:
                 return found
@@ -290,80 +271,132 @@ class Dispatcher:
             case Triggered():
                 return AlreadyTriggered("the run was there when it was looked up")
 
+    def _record_answer(self, target: ResolvedTarget, answer: Outcome | None) -> float | None:
+        """Tell the circuit breakers; return since when Airflow has not known the DAG, if that is its answer.
+
+        If they cannot be told, the outcome still counts, and the next attempt tells them.
+        """
+        try:
+            return self.circuit_breakers.record(target, answer, self.now())
+        except Unavailable:
+            missing = isinstance(answer, Rejected) and answer.reason in (
+                Reason.DAG_MISSING,
+                Reason.DAG_BROKEN,
+            )
+            return self.now() if missing else None
+
+    # judge
+
+    def _judge(
+        self, attempt: Attempt, attempted: _Attempted, missing_since: float | None, *, waited_too_long: bool
+    ) -> Outcome:
+        """Apply the limits to what Airflow answered."""
+        if attempted.answer is None:
+            return attempted.outcome
+        return within_limits(
+            attempted.outcome,
+            attempt,
+            circuit_breakers=self.circuit_breakers,
+            missing_since=missing_since,
+            maximum_event_age_seconds=self.maximum_event_age_seconds,
+            waited_too_long=waited_too_long,
+            now=self.now(),
+        )
+
+    # record
+
     def _record(self, attempt: Attempt, outcome: Outcome) -> Outcome:
+        """Write the outcome to the ledger; return OVERTAKEN if a later attempt owns the row."""
         match outcome:
             case Triggered() | AlreadyTriggered() | Rejected():
                 mine = self.ledger.finish(attempt, outcome, self.now())
             case Retryable() | OutcomeUnknown():
-                # An environment comes back; a permission that is missing is no passing trouble, and what asks for it dies.
+                # An environment comes back by itself; a missing permission does not, so requests age while it is missing.
                 now = self.now()
                 ageing = outcome.reason is Reason.ACCESS_DENIED or self.circuit_breakers.away_for(now) is None
                 mine = self.ledger.record_attempt(attempt, outcome, now, ageing=ageing)
             case Held():
-                # Noted first: nothing of this attempt is in doubt when it is taken up again.
+                # First the attempt: when the request is reopened, nothing of it is in doubt.
                 self.ledger.record_attempt(attempt, Retryable(outcome.reason, outcome.text), self.now())
-                return self._hold(attempt.request, outcome)
+                return _outcome_of(self.ledger.hold(attempt.request, outcome, self.now()))
             case _:
                 assert_never(outcome)
         if mine:
             return outcome
-        # A later attempt of the same request owns the row: it will find the run and record it. Until then the message
-        # stays, so that the request is never left open with no message behind it.
+        # The later attempt will find the run and record it. Until then the message stays, so that no open request is
+        # without a message.
         return Retryable(Reason.OVERTAKEN, f"attempt {attempt.number} was overtaken by a later one")
 
-    def _hold(self, request: TriggerRequest, held: Held) -> Outcome:
-        """Park it, or say why it needs no parking: it ran, it is dead, or it is another environment's."""
-        match self.ledger.hold(request, held, self.now()):
-            case Finished(outcome=outcome):
-                return outcome
-            case PinnedElsewhere(environment):
-                return _pinned_elsewhere(environment)
+    # reply
 
-    def _finally(
-        self, request: TriggerRequest, attempt: int, outcome: Outcome, tries: int | None = None
+    def _reply(
+        self, settled: _Settled, attempt: int, *, tries: int | None = None, began: float | None = None
     ) -> Dispatched:
+        """Publish a dead request, answer the queue, and find out whether an accepted run will start."""
+        request, outcome = settled.request, settled.outcome
         if isinstance(outcome, Rejected) and outcome.reason is not Reason.CANCELLED:
-            # After the ledger, and again for a redelivery that finds the row dead: a bell may ring twice, never not at all.
+            # After the ledger, and again if a redelivery finds it dead: at least once, a notice may repeat.
             self.dead_letters.publish(request, outcome, attempt)
-        return self._answer(request, attempt, outcome, tries)
-
-    def _keep_unreadable(self, body: str, receive_count: int, rejected: Rejected) -> Dispatched:
-        try:
-            self.dead_letters.publish_unreadable(body, rejected)
-        except Unavailable as error:
-            return self._answer(None, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(error)))
-        return self._answer(None, receive_count, rejected)
+        dispatched = self._answer(request, attempt, outcome, tries)
+        if settled.accepted_at is None or not isinstance(outcome, Triggered | AlreadyTriggered):
+            return dispatched
+        now = self.now()
+        match whether_it_starts(
+            request.target.dag_id,
+            self.catalog,
+            known=outcome.not_runnable,
+            accepted_at=settled.accepted_at,
+            began=now if began is None else began,
+            now=now,
+        ):
+            case None:
+                return dispatched
+            case NotRunnable() as not_runnable:
+                self.ledger.mark_not_runnable(request, not_runnable)
+                return replace(dispatched, outcome=replace(outcome, not_runnable=not_runnable))
+            case LookAgain(seconds):
+                return replace(dispatched, redeliver_after=seconds * (1 + 2 * self.jitter()))
 
     def _answer(
         self, request: TriggerRequest | None, attempt: int, outcome: Outcome, tries: int | None = None
     ) -> Dispatched:
-        """Say whether the message is to come again, and when: by `tries`, where they are not all of the attempts."""
+        """Delete or redeliver the message: `tries` sets the back-off if it differs from the attempt number."""
         match outcome:
             case Held(reason=Reason.DAG_PAUSED):
-                # Nobody tells when a DAG is unpaused: the message stays, and looks.
-                return Dispatched(request, outcome, attempt, HELD_LOOK_SECONDS * (1 + self.jitter()))
+                # Nobody reports that a DAG is unpaused: the message stays, and looks.
+                return Dispatched(request, outcome, attempt, UNPAUSED_LOOK_SECONDS * (1 + self.jitter()))
             case Triggered() | AlreadyTriggered() | Rejected() | Held():
                 return Dispatched(request, outcome, attempt, redeliver_after=None)
             case Retryable() | OutcomeUnknown():
-                wait, away_for = (
-                    self._wait(request, tries or attempt),
-                    self.circuit_breakers.away_for(self.now()),
-                )
-                return Dispatched(request, outcome, attempt, wait, away_for)
+                wait = self._redeliver_after(request, tries or attempt)
+                return Dispatched(request, outcome, attempt, wait, self.circuit_breakers.away_for(self.now()))
             case _:
                 assert_never(outcome)
 
-    def _wait(self, request: TriggerRequest | None, tries: int) -> float:
-        """Return how long the message stays away: as all do before a shut gate, also who has just asked there in vain."""
+    def _redeliver_after(self, request: TriggerRequest | None, tries: int) -> float:
+        """Return the seconds until redelivery: of an open circuit breaker, if there is one, else of the back-off."""
         now, jitter = self.now(), self.jitter()
-        circuit = request and self.circuit_breakers.known_open(request.target, now)
+        wait = request and self.circuit_breakers.known_open(request.target, now)
         if (
-            circuit and circuit.seconds > 0
-        ):  # else the probe is due, and was not this one's: pinned elsewhere, say
-            return probe_wait_seconds(circuit.seconds, now - circuit.open_since, jitter)
+            wait and wait.seconds > 0
+        ):  # else a probe is due, and this message had no use for it: it is pinned elsewhere
+            return probe_wait_seconds(wait.seconds, now - wait.open_since, jitter)
         return backoff_seconds(tries, jitter)
 
+    def _publish_unreadable(self, body: str, receive_count: int, error: Exception) -> Dispatched:
+        rejected = Rejected(Reason.MESSAGE_UNREADABLE, str(error))
+        try:
+            self.dead_letters.publish_unreadable(body, rejected)
+        except Unavailable as unavailable:
+            return self._answer(None, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(unavailable)))
+        return self._answer(None, receive_count, rejected)
 
-def _pinned_elsewhere(environment: str) -> Retryable:
-    text = f"its first attempt was made in environment {environment!r}, and is open"
-    return Retryable(Reason.PINNED_ELSEWHERE, text)
+
+def _outcome_of(state: Finished | PinnedElsewhere) -> AlreadyTriggered | Rejected | Held | Retryable:
+    """Return the outcome of a request that the ledger gives no attempt."""
+    match state:
+        case Finished(outcome=outcome):
+            return outcome
+        case PinnedElsewhere(environment):
+            text = f"its first attempt was made in environment {environment!r}, and is open"
+            return Retryable(Reason.PINNED_ELSEWHERE, text)

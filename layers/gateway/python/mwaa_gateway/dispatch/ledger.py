@@ -25,16 +25,17 @@ class UnreadableRow(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The right to attempt a trigger request, fenced by `number`: a later claim makes this one powerless.
+    """The right to attempt a trigger request, fenced by `number`: a later attempt makes this one powerless.
 
-    `request` is the pinned one, stored by the first attempt: a rule edited since then cannot send a duplicate
-    elsewhere. `unanswered` counts the attempts, this one included, since any attempt last came back with an answer;
-    `doubtful` says that the attempt before ended as `OutcomeUnknown`.
+    `request` is the pinned one, stored by the first attempt: a rule that was edited since cannot send a duplicate
+    elsewhere. `attempts_without_outcome` counts the attempts since the last one that recorded an outcome, including
+    this one; `outcome_unknown` says that the last recorded outcome is `OutcomeUnknown`.
 
-    A request that was dead or held and is sent again starts again: `first_attempt_at` is when it was reopened, and
-    `reopened_after` the number of attempts made by then. What it was pinned to, and its doubt, stay.
+    A dead or held request that is redriven starts again: `first_attempt_at` is when it was reopened, and
+    `reopened_after` the number of attempts made by then. Its pin and its doubt stay.
 
-    It had aged `aged` seconds by the last note, and ages since `ages_from`; None while its environment is away.
+    At the last recorded attempt it was `aged` seconds old, and it ages again from `ages_from`; None while its
+    environment is away.
     """
 
     request: TriggerRequest
@@ -47,9 +48,9 @@ class Attempt:
     ages_from: float | None = None
 
     def age(self, now: float) -> float:
-        """How long it has been tried, in seconds: from attempt to attempt, and not while it could not be.
+        """Return for how many seconds it has been tried, without the time it could not be.
 
-        More than the longest back-off between two attempts was a wait for a slot, or before a gate.
+        Between two attempts, what exceeds the longest back-off was a wait for a slot or an open circuit breaker.
         """
         if self.ages_from is None:
             return self.aged
@@ -57,16 +58,21 @@ class Attempt:
 
     @property
     def tries(self) -> int:
-        """How many attempts have been made since `first_attempt_at`, this one included."""
+        """The number of attempts since `first_attempt_at`, including this one."""
         return self.number - self.reopened_after
+
+    @property
+    def run_may_exist(self) -> bool:
+        """Whether an earlier attempt may have started the run."""
+        return self.outcome_unknown or self.attempts_without_outcome > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The ledger knows that nobody is to attempt it: it ran, it is dead, or it is held.
+    """The request needs no attempt: it ran, it is dead, or it is held.
 
-    `redrives` is the highest redrive number that the ledger has seen of it; only a higher one reopens it. `untold_since`
-    is when a run was accepted of which the row does not say that it will not start; None for everything else.
+    `redrives` is the highest redrive number the ledger has seen; only a higher one reopens the row. `accepted_at` is
+    when Airflow accepted a run that the row does not call not runnable; None for everything else.
     """
 
     run_id: str
@@ -77,7 +83,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class PinnedElsewhere:
-    """The first attempt pinned the request to another environment, whose own queue still holds it."""
+    """The first attempt pinned the request to another environment, whose own queue has its message."""
 
     environment: str
 
@@ -88,36 +94,36 @@ class Ledger(Protocol):
     def begin_attempt(self, request: TriggerRequest, now: float) -> Attempt | Finished | PinnedElsewhere:
         """Pin the request if this is its first attempt, and take the next attempt number.
 
-        A dead or held request is reopened by a `redrive` number it has not seen before, once for each number. So two
-        messages of one redrive, one that comes late, and one that finds the request open or triggered, come to no
-        second run. Raises UnreadableRow, as `hold` does.
+        A `redrive` number that the row has not seen reopens a dead or held request, once for each number. So neither two
+        messages of one redrive, nor a late one, nor one for an open or triggered request can start a second run.
+        Raises UnreadableRow, as `hold` does.
         """
         ...
 
     def finish(self, attempt: Attempt, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
-        """Record the end of it; False when a later attempt has taken over, which only ends the count of `unanswered`.
+        """Record the final outcome; False when a later attempt has taken over, which resets `attempts_without_outcome`.
 
-        An attempt that was under way when the request was held ends it all the same: what Airflow answered is true.
+        An attempt that was under way when the request was held records its outcome all the same: Airflow's answer counts.
         """
         ...
 
     def mark_not_runnable(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
-        """Note on a triggered request why its run stays queued; `finish` does so itself where it is known by then."""
+        """Record on a triggered request why its run stays queued; `finish` does so itself if it is known by then."""
         ...
 
     def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:
-        """Park the request, pinned if nobody has seen it, and say how it stands then: what ran or is dead stays so.
+        """Hold the request, pin it on first sight, and return its state; one that ran or is dead stays as it is.
 
-        No attempt is made of it. What is held already stays as it is; a `redrive` number the request has not seen counts
-        as seen, and holds a dead request, too. Held requests are not forgotten, however long that lasts.
+        This is no attempt. A held request keeps its reason; a new `redrive` number counts as seen, and holds a dead
+        request, too. The ledger never expires a held request.
         """
         ...
 
     def record_attempt(
         self, attempt: Attempt, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
     ) -> bool:
-        """Record that the attempt is over and the request still open; False as for `finish`.
+        """Record that the attempt is over and the request still open; returns as `finish` does.
 
-        Not `ageing`: until the next attempt it waits for its environment.
+        Without `ageing` the request does not age until the next attempt: it waits for its environment.
         """
         ...

@@ -1,7 +1,7 @@
-"""The operator's brake: a rule that is disabled, or an environment that is paused, starts no run; its requests are held.
+"""Pauses: the requests of a disabled rule, and those of a paused environment, are held instead of started.
 
-It is asked before every attempt, and looked at anew every few seconds. Nothing rests on it: while it cannot be looked at,
-what was known last counts, and a new sandbox that knows nothing goes ahead.
+The dispatcher asks before every attempt and reads the pauses anew every few seconds. They are no safeguard of exactly
+once: while they cannot be read, the last known state counts, and a new sandbox that knows none goes ahead.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,10 +15,10 @@ __all__ = ["PauseStore", "Pauses"]
 
 
 class PauseStore(Protocol):
-    """Where it is written who pulled which brake."""
+    """Where the pauses of rules and environments are stored."""
 
     def holds(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
-        """Return why the environment's and the rule's requests are to be held, as they are now; empty where they are not.
+        """Return why requests of this environment and rule must be held now, by reason; empty if they need not be.
 
         The keys are RULE_DISABLED and ENVIRONMENT_PAUSED; raises Unavailable when it cannot answer.
         """
@@ -32,7 +32,7 @@ class _Known:
 
 
 class Pauses:
-    """One environment's brake and those of its rules, as one sandbox knows them: at most `refresh_seconds` old."""
+    """The pauses of one environment and its rules as one sandbox knows them, at most `refresh_seconds` old."""
 
     def __init__(
         self,
@@ -49,24 +49,24 @@ class Pauses:
         self._known: dict[str, _Known] = {}
 
     def holds(self, rule_id: str, now: float) -> Held | None:
-        """Say whether the rule's requests are to be held, and why; mostly without I/O."""
+        """Return why the rule's requests must be held, or None; mostly without I/O."""
         known = self._known.get(rule_id)
         if known is None or not 0 <= now - known.checked_at < self._refresh_seconds:
-            self._look(rule_id, now)
+            self._read(rule_id, now)
         return next((Held(reason, text) for reason, text in self._known[rule_id].holds.items()), None)
 
     def is_over(self, held: Held, rule_id: str, now: float) -> bool:
-        """Look whether the brake that held a request of the rule is pulled no more; False also where nobody can tell.
+        """Read whether the pause that a request is held for has ended; False also if that cannot be read.
 
-        Asked after each hold: whoever lifts a brake releases what is held by then, and a sandbox that learns of it only
-        now would hold one request more, which nobody releases.
+        The dispatcher asks after each hold: the command that ends a pause releases the requests held by then, and a
+        sandbox that learns of the end only now would otherwise hold one more, which nobody releases.
         """
         if held.reason not in (Reason.RULE_DISABLED, Reason.ENVIRONMENT_PAUSED):
             return False
-        return self._look(rule_id, now) and held.reason not in self._known[rule_id].holds
+        return self._read(rule_id, now) and held.reason not in self._known[rule_id].holds
 
-    def _look(self, rule_id: str, now: float) -> bool:
-        """Look, and remember it; False when there was no answer, which is not asked for again before the next refresh."""
+    def _read(self, rule_id: str, now: float) -> bool:
+        """Read and remember the pauses; False without an answer, which counts as a reading until the next refresh."""
         known = self._known.setdefault(rule_id, _Known(now))
         known.checked_at = now
         try:

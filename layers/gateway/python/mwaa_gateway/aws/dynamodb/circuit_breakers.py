@@ -1,4 +1,4 @@
-"""The gates in DynamoDB: one item each in the ledger table, written only when a gate shuts, is probed, or opens."""
+"""The circuit breakers in DynamoDB: one item each in the ledger table, written only when one opens, is probed, or closes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,14 @@ class CircuitItems:
         self._table = table
 
     def take_probe(self, name: str, now: float, until: float) -> tuple[bool, OpenCircuit | None]:
-        """Take the probe if one is due, and keep the others waiting `until` then."""
-        with unavailable_unless_answered(f"gate {name!r} could not be asked"):
+        """Take the probe if one is due, and make the others wait `until` then."""
+        with unavailable_unless_answered(f"circuit breaker {name!r} could not be read"):
             try:
                 answer = self._client.update_item(
                     TableName=self._table,
                     Key=_key(name),
                     UpdateExpression="SET probe_at = :until",
-                    ConditionExpression="probe_at <= :now",  # false where there is none: the gate is open
+                    ConditionExpression="probe_at <= :now",  # false where there is none: the breaker is closed
                     ExpressionAttributeValues={":now": _number(now), ":until": _number(until)},
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -37,25 +37,25 @@ class CircuitItems:
                 return False, _record(refused_item(refused))
         return True, _record(answer["Attributes"])
 
-    def shut(self, name: str, record: OpenCircuit) -> None:
-        """Shut the gate; of two that shut it at once the later one's times stay."""
-        with unavailable_unless_answered(f"gate {name!r} could not be shut"):
+    def open(self, name: str, circuit: OpenCircuit) -> None:
+        """Open the breaker; if two attempts open it at once, the later times stay."""
+        with unavailable_unless_answered(f"circuit breaker {name!r} could not be opened"):
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(name),
                 UpdateExpression="SET shut_since = :shut_since, failed_at = :failed_at, probe_at = :probe_at"
                 ", failures = :failures",
                 ExpressionAttributeValues={
-                    ":shut_since": _number(record.open_since),
-                    ":failed_at": _number(record.failed_at),
-                    ":probe_at": _number(record.probe_at),
-                    ":failures": {"N": str(record.failures)},
+                    ":shut_since": _number(circuit.open_since),
+                    ":failed_at": _number(circuit.failed_at),
+                    ":probe_at": _number(circuit.probe_at),
+                    ":failures": {"N": str(circuit.failures)},
                 },
             )
 
-    def open(self, name: str) -> None:
-        """Open it."""
-        with unavailable_unless_answered(f"gate {name!r} could not be opened"):
+    def close(self, name: str) -> None:
+        """Close the breaker."""
+        with unavailable_unless_answered(f"circuit breaker {name!r} could not be closed"):
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(name),
@@ -80,4 +80,4 @@ def _record(item: dict[str, Any]) -> OpenCircuit | None:
             probe_at=float(item["probe_at"]["N"]),
         )
     except (KeyError, ValueError):
-        return None  # no such item, an open gate, or one that somebody changed by hand: the next failure writes it whole
+        return None  # no item, a closed breaker, or an item changed by hand: the next failure writes it whole

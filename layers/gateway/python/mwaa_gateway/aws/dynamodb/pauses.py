@@ -1,11 +1,11 @@
-"""The brakes in DynamoDB: one small item in the rules table for each disabled rule and each paused environment.
+"""The pauses in DynamoDB: one small item in the rules table for each disabled rule and each paused environment.
 
     partition  sort                     what it says
     brake      rule#<rule id>           this rule is disabled; written in the transaction that disables it
     brake      environment#<name>       this environment is paused
 
-No item, no brake. They are items of their own, and not one list of all, so that a gateway with a thousand disabled rules
-reads as little as one with none, and two rules that are changed at once do not meet.
+Without an item nothing is paused. Each pause is an item and not an entry of one list, so that a gateway with a thousand
+disabled rules reads as little as one with none, and two rules that change at once do not conflict.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ BRAKE_PARTITION: Final = "brake"  # no event's partition: those hold a "#" or ar
 
 
 def rule_sort(rule_id: str) -> str:
-    """Return the sort key of a rule's brake."""
+    """Return the sort key of a rule's pause."""
     return f"rule#{rule_id}"
 
 
 def environment_sort(name: str) -> str:
-    """Return the sort key of an environment's brake."""
+    """Return the sort key of an environment's pause."""
     return f"environment#{name}"
 
 
@@ -41,7 +41,7 @@ class PauseItems:
         self._table = table
 
     def holds(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
-        """Return why requests are to be held, read consistently: whoever has just let go of a brake is believed."""
+        """Return why requests must be held; a consistent read, so that an ended pause is seen at once."""
         meanings = {
             rule_sort(rule_id): (Reason.RULE_DISABLED, f"rule {rule_id!r} was disabled"),
             environment_sort(environment): (
@@ -52,12 +52,12 @@ class PauseItems:
         keys: list[dict[str, Any]] = [
             {"partition": {"S": BRAKE_PARTITION}, "sort": {"S": sort}} for sort in meanings
         ]
-        with unavailable_unless_answered("the brakes could not be looked at"):
+        with unavailable_unless_answered("the pauses could not be read"):
             answer = self._client.batch_get_item(
                 RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
             )
         if answer.get("UnprocessedKeys"):
-            raise Unavailable("the brakes could not be looked at: DynamoDB leaves keys unprocessed")
+            raise Unavailable("the pauses could not be read: DynamoDB leaves keys unprocessed")
         found = {item["sort"]["S"]: item for item in answer["Responses"].get(self._table, [])}
         return {
             reason: _text(what, found[sort]) for sort, (reason, what) in meanings.items() if sort in found
