@@ -66,8 +66,10 @@ SAFEGUARDS = {
             (
                 "aws.dynamodb.ledger_table",
                 "            return read_attempt(new)\n        # Refused",
-                "            return __import__('dataclasses').replace(read_attempt(new), request=request)\n"
-                "        # Refused",
+                (
+                    "            return __import__('dataclasses').replace(read_attempt(new), request=request)\n"
+                    "        # Refused"
+                ),
             ),
             (
                 "aws.dynamodb.ledger_table",
