@@ -7,52 +7,31 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessage
-from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.aws.sqs.trigger_messages import read_message
 from mwaa_gateway.observability import logger
-from mwaa_gateway.observability.dispatch import report_dispatch
-from mwaa_gateway.wiring.dispatcher import DispatcherFunction, dispatcher
+from mwaa_gateway.wiring.dispatcher import dispatcher
 
-# A batch of one that is given back is no failed invocation: it would slow the queue's polling and raise the alarm.
+# A batch of one that must be redelivered is no failed invocation: it would slow the polling and raise the alarm.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
-class GivenBack(Exception):
-    """The message is to be delivered again; tells the batch processor not to delete it."""
-
-
-def rejoined(function: DispatcherFunction, message: TriggerMessage) -> bool:
-    """Send a message of a backlog to the end of its queue, if it is its turn; where that fails it is dispatched now."""
-    try:
-        return function.messages.rejoin(message)
-    except Unavailable as error:
-        logger.warning("a rule with a long backlog may overtake the others: %s", error)
-        return False
+class Redeliver(Exception):
+    """Tells the batch processor not to delete the message."""
 
 
 def deliver(record: SQSRecord) -> None:
-    """Dispatch one message, and give it back with its own delay when it must come again."""
+    """Dispatch one message; raises Redeliver if SQS must keep it."""
     try:
-        function = dispatcher()
-        message = TriggerMessage.from_record(record.raw_event)
-        if rejoined(function, message):
-            return
-        dispatched = function.dispatcher.dispatch(message.body, message.receive_count, message.first_sent_at)
+        done = dispatcher().deliver(read_message(record.raw_event))
     except Exception:
-        # The batch processor keeps it to itself. A request that does this five times is dead, with the bell.
-        logger.exception("a mistake in the gateway or its settings; the message comes again by itself")
+        # The batch processor hides it. After five such deliveries the request is dead, and the alarm goes off.
+        logger.exception("bug in the gateway or its settings; SQS redelivers the message")
         raise
-    report_dispatch(dispatched, function.settings.environment)
-    if dispatched.redeliver_after is not None:
-        try:
-            if function.messages.give_back(message, dispatched.redeliver_after):
-                return
-        except Unavailable as error:
-            logger.warning("it comes back when its visibility timeout ends: %s", error)
-        raise GivenBack
+    if not done:
+        raise Redeliver
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Answer SQS with the messages that are to come again."""
+    """Answer SQS with the messages that it must redeliver."""
     return process_partial_response(event=event, record_handler=deliver, processor=processor, context=context)

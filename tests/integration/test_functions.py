@@ -21,17 +21,17 @@ from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
-from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessages
+from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
+from mwaa_gateway.dispatch.delivery import Deliveries
 from mwaa_gateway.dispatch.dispatcher import Dispatched, Dispatcher
 from mwaa_gateway.dispatch.pauses import Pauses
+from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.dispatch import report_dispatch
 from mwaa_gateway.outcomes import NotRunnable, Reason, Rejected, Retryable, Triggered
-from mwaa_gateway.settings import DispatcherSettings
-from mwaa_gateway.transports import Transports
 from mwaa_gateway.trigger_request import TriggerRequest
-from mwaa_gateway.wiring.dispatcher import DispatcherFunction, dispatcher
+from mwaa_gateway.wiring.dispatcher import dispatcher
 
 S3_RECORD = {
     "eventVersion": "2.1",
@@ -196,16 +196,7 @@ class Dispatching:
 @pytest.fixture
 def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) -> Dispatching:
     airflow = FakeAirflow()
-    function = DispatcherFunction(
-        settings=DispatcherSettings(
-            environment="analytics",
-            rules_table="rules",
-            ledger_table="ledger",
-            trigger_queue_url=queues.trigger,
-            trigger_dlq_url=queues.trigger_dlq,
-            mwaa_environment_name="analytics",
-            transports=Transports.parse("cli"),
-        ),
+    function = Deliveries(
         dispatcher=Dispatcher(
             ledger=LedgerTable(dynamodb, "ledger"),
             airflow=airflow,
@@ -221,7 +212,9 @@ def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) 
             now=itertools.count(1_000.0, 60.0).__next__,  # a shut gate never keeps a test waiting
             jitter=lambda: 0.0,
         ),
-        messages=TriggerMessages(sqs, queues.trigger, time.time),
+        messages=SqsTriggerMessages(sqs, queues.trigger, time.time),
+        report=lambda dispatched: report_dispatch(dispatched, "analytics"),
+        warn=logger.warning,
     )
     monkeypatch.setattr("mwaa_gateway.wiring.dispatcher.dispatcher", lambda: function)
     return Dispatching(airflow, load("dispatcher").handler, queues, sqs)
@@ -420,10 +413,10 @@ def test_a_mistake_of_ours_is_told_and_the_message_comes_again(
 
 
 @pytest.fixture
-def wired(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., DispatcherFunction]]:
+def wired(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Deliveries]]:
     """Build a dispatcher from the settings it needs, and others."""
 
-    def build(**others: str) -> DispatcherFunction:
+    def build(**others: str) -> Deliveries:
         needed = {
             "ENVIRONMENT": "analytics",
             "MWAA_ENVIRONMENT_NAME": "acme-analytics",
@@ -442,9 +435,11 @@ def wired(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     dispatcher.cache_clear()
 
 
-def test_wiring_builds_a_dispatcher_from_its_settings(wired: Callable[..., DispatcherFunction]) -> None:
+def test_wiring_builds_a_dispatcher_from_its_settings(wired: Callable[..., Deliveries]) -> None:
     """The composition root needs the settings and makes no call."""
-    assert "analytics" == wired().settings.environment
+    dispatcher = wired().dispatcher
+    assert 86_400 == dispatcher.maximum_event_age_seconds
+    assert 900 == dispatcher.circuit_breakers.dag_missing_grace_seconds
 
 
 @pytest.mark.parametrize(
@@ -457,7 +452,7 @@ def test_wiring_builds_a_dispatcher_from_its_settings(wired: Callable[..., Dispa
     ],
 )
 def test_wiring_chooses_the_transport_of_its_environment(
-    wired: Callable[..., DispatcherFunction], transports: str, expected: str
+    wired: Callable[..., Deliveries], transports: str, expected: str
 ) -> None:
     """By the name that rules use; over REST with its share of the calls, and each call made once."""
     airflow = wired(TRANSPORTS=transports, SLOTS_PER_ENVIRONMENT="4").dispatcher.airflow

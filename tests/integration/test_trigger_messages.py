@@ -13,9 +13,10 @@ from mwaa_gateway.aws.sqs.trigger_messages import (
     LONGEST_STAY_SECONDS,
     REJOIN_EVERY_SECONDS,
     SHORTEST_STAY_SECONDS,
-    TriggerMessage,
-    TriggerMessages,
+    SqsTriggerMessages,
+    read_message,
 )
+from mwaa_gateway.dispatch.delivery import TriggerMessage
 from mwaa_gateway.errors import Unavailable
 
 
@@ -47,13 +48,13 @@ def received(sqs, url: str, *, receives: int = 1) -> TriggerMessage:
     record = receive(sqs, url)
     assert record is not None
     record["attributes"]["ApproximateReceiveCount"] = str(receives)
-    return TriggerMessage.from_record(record)
+    return read_message(record)
 
 
 def test_a_message_given_back_comes_again(sqs, url: str) -> None:
     """The same message, after the seconds asked for, here none."""
     message = received(sqs, url)
-    assert not TriggerMessages(sqs, url, time.time).give_back(message, 0.2)
+    assert not SqsTriggerMessages(sqs, url, time.time).give_back(message, 0.2)
     again = receive(sqs, url)
     assert again is not None
     assert "2" == again["attributes"]["ApproximateReceiveCount"]
@@ -63,12 +64,12 @@ def test_a_message_given_back_comes_again(sqs, url: str) -> None:
 def test_what_sqs_would_soon_give_up_is_sent_anew(sqs, url: str, receives: int, later: float) -> None:
     """By the count of receives, or by the time it has been there; the new message knows since when it all waits."""
     message = received(sqs, url, receives=receives)
-    assert TriggerMessages(sqs, url, lambda: time.time() + SHORTEST_STAY_SECONDS + later).give_back(
+    assert SqsTriggerMessages(sqs, url, lambda: time.time() + SHORTEST_STAY_SECONDS + later).give_back(
         message, 0.0
     )
     record = receive(sqs, url)
     assert record is not None
-    anew = TriggerMessage.from_record(record)
+    anew = read_message(record)
     assert (message.body, 1) == (anew.body, anew.receive_count)
     assert anew.sent_at >= message.sent_at
     assert message.first_sent_at == pytest.approx(anew.first_sent_at, abs=0.001)
@@ -80,7 +81,7 @@ def test_a_message_sent_anew_is_delayed_as_one_given_back(sqs, url: str, monkeyp
     monkeypatch.setattr(sqs, "send_message", lambda **given: sent.append(given) or {"MessageId": "1"})
     message = TriggerMessage("a request", "handle", LAST_RECEIVE, 940.0, 500.0)
     for seconds in (50.4, 900.0):
-        assert TriggerMessages(sqs, url, lambda: 1_000.0).give_back(message, seconds)
+        assert SqsTriggerMessages(sqs, url, lambda: 1_000.0).give_back(message, seconds)
     assert [50, 900] == [given["DelaySeconds"] for given in sent]
     assert {"500.000"} == {given["MessageAttributes"]["FirstSentAt"]["StringValue"] for given in sent}
 
@@ -95,7 +96,7 @@ def test_a_message_sent_anew_is_delayed_as_one_given_back(sqs, url: str, monkeyp
 def test_no_message_is_sent_anew_within_its_first_minute(receives, stay, seconds, group) -> None:
     """However often it was received: a chain of messages grows by one a minute at most, in whatever state it is."""
     client = CountingClient()
-    messages = TriggerMessages(client, "url", lambda: 1_000_000.0)  # type: ignore[arg-type]
+    messages = SqsTriggerMessages(client, "url", lambda: 1_000_000.0)  # type: ignore[arg-type]
     message = TriggerMessage("a request", "handle", receives, 1_000_000.0 - stay, 0.0, group)
     assert not messages.rejoin(message)
     messages.give_back(message, seconds)
@@ -107,7 +108,7 @@ def test_no_message_is_sent_anew_within_its_first_minute(receives, stay, seconds
 def test_one_delivery_sends_one_message_at_most(receives, stay, group) -> None:
     """And where it did, the delivery is done with: a message never becomes two."""
     client = CountingClient()
-    messages = TriggerMessages(client, "url", lambda: 2_000_000.0)  # type: ignore[arg-type]
+    messages = SqsTriggerMessages(client, "url", lambda: 2_000_000.0)  # type: ignore[arg-type]
     message = TriggerMessage("a request", "handle", receives, 2_000_000.0 - stay, 0.0, group)
     done_with = messages.rejoin(message) or messages.give_back(message, 5.0)  # as the handler does
     assert client.sent == int(done_with)
@@ -132,14 +133,14 @@ def test_a_queue_that_does_not_answer_is_unavailable(sqs, url: str, receives: in
     """The message is not deleted: it comes back by itself."""
     message = received(sqs, url, receives=receives)
     with pytest.raises(Unavailable):
-        TriggerMessages(sqs, url + "-gone", time.time).give_back(message, 5.0)
+        SqsTriggerMessages(sqs, url + "-gone", time.time).give_back(message, 5.0)
 
 
 @pytest.fixture
-def backlog(sqs, url: str) -> tuple[TriggerMessages, list[float]]:
+def backlog(sqs, url: str) -> tuple[SqsTriggerMessages, list[float]]:
     """A dispatcher's queue, and its clock, which the test moves."""
     clock = [1_000.0]
-    return TriggerMessages(sqs, url, lambda: clock[0]), clock
+    return SqsTriggerMessages(sqs, url, lambda: clock[0]), clock
 
 
 def waited(
@@ -149,7 +150,7 @@ def waited(
 
 
 def test_a_rule_with_a_backlog_sends_something_every_other_minute(
-    sqs, url: str, backlog: tuple[TriggerMessages, list[float]]
+    sqs, url: str, backlog: tuple[SqsTriggerMessages, list[float]]
 ) -> None:
     """One message of it goes to the end of the queue, in the same group; the others are worked on."""
     messages, clock = backlog
@@ -160,13 +161,15 @@ def test_a_rule_with_a_backlog_sends_something_every_other_minute(
     assert record is not None
     assert ("sales.orders", clock[0] - long) == (
         record["attributes"]["MessageGroupId"],
-        TriggerMessage.from_record(record).first_sent_at,
+        read_message(record).first_sent_at,
     )
     clock[0] += REJOIN_EVERY_SECONDS
     assert messages.rejoin(waited(long, clock))
 
 
-def test_only_a_backlog_is_sent_to_the_end_of_the_queue(backlog: tuple[TriggerMessages, list[float]]) -> None:
+def test_only_a_backlog_is_sent_to_the_end_of_the_queue(
+    backlog: tuple[SqsTriggerMessages, list[float]],
+) -> None:
     """Not what has just come, what was given back, or what has no group."""
     messages, clock = backlog
     clock[0] += 10_000
@@ -177,7 +180,7 @@ def test_only_a_backlog_is_sent_to_the_end_of_the_queue(backlog: tuple[TriggerMe
 
 def test_a_message_that_cannot_be_sent_anew_is_worked_on(sqs, url: str) -> None:
     """The backlog is no reason to wait: the message is still there, and the next one is tried two minutes later."""
-    messages = TriggerMessages(sqs, url + "-gone", lambda: 1_000.0)
+    messages = SqsTriggerMessages(sqs, url + "-gone", lambda: 1_000.0)
     backlogged = TriggerMessage("a request", "handle", 1, 500.0, 500.0, "sales.orders")
     with pytest.raises(Unavailable, match="could not be sent anew"):
         messages.rejoin(backlogged)

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from mwaa_gateway.airflow import cli as airflow_cli
-from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessages
+from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
+from mwaa_gateway.dispatch.delivery import Deliveries
 from mwaa_gateway.dispatch.dispatcher import backoff_seconds
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -150,9 +150,14 @@ def figures(name: str, seeds: range, events: int) -> Figures:
 
         def make(gateway: Gateway, environment: str) -> Any:
             settings = dispatcher_settings(gateway, environment)
-            messages = TriggerMessages(gateway.sqs, settings.trigger_queue_url, gateway.world.scheduler.time)
-            return SimpleNamespace(
-                settings=settings, dispatcher=strategy(gateway, environment), messages=messages
+            messages = SqsTriggerMessages(
+                gateway.sqs, settings.trigger_queue_url, gateway.world.scheduler.time
+            )
+            return Deliveries(
+                dispatcher=strategy(gateway, environment),
+                messages=messages,
+                report=gateway.dispatched,
+                warn=gateway.texts.append,
             )
 
     expected = lost = doubled = 0

@@ -30,19 +30,20 @@ from mwaa_gateway.aws.sqs.queues import (
     TriggerDeadLetterQueue,
     TriggerQueues,
 )
-from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessages
+from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
+from mwaa_gateway.dispatch.delivery import Deliveries
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
 from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.events import TrustedQueues
+from mwaa_gateway.observability.dispatch import report_dispatch
 from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 from mwaa_gateway.transports import CLI, REST, Transports
-from mwaa_gateway.wiring.dispatcher import DispatcherFunction
 from mwaa_gateway.wiring.ingress import Ingress, QueuedEventsFunction
 from simulation.airflow import Airflow
 from simulation.dynamodb import DynamoDB, Table
@@ -224,14 +225,17 @@ class Gateway:
             return Sandbox(module.handler, lambda: None)
         # Log lines and metrics prove nothing here and cost as much as everything else together.
         module.logger = _SilentLogger(self.world, self.texts)
-        module.report_dispatch, module.report_ingress = self._dispatched, _unreported
+        module.report_ingress = _unreported
         module.report_given_back = self._given_back
         module.report_task = module.report_refused_task = _unreported
         module.report_round = module.report_unreadable = _unreported
         return Sandbox(module.handler.__wrapped__, lambda: self._modules[name].append(module))
 
-    def _dispatched(self, dispatched: Any, _environment: str) -> None:
+    def dispatched(self, dispatched: Any) -> None:
         """In the place of `report_dispatch`: what was logged, and when which outcome was counted."""
+        if self.logged:
+            report_dispatch(dispatched, dispatched.request and dispatched.request.target.environment)
+            return
         outcome = dispatched.outcome
         self.texts.append(getattr(outcome, "text", ""))
         if getattr(outcome, "reason", None) is not Reason.CIRCUIT_OPEN:
@@ -256,15 +260,14 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
     world = gateway.world
     settings = dispatcher_settings(gateway, environment)
     airflow, now, scheduler = _transport(gateway, settings), world.clock(), world.scheduler
-    return DispatcherFunction(
-        settings=settings,
+    return Deliveries(
         dispatcher=Dispatcher(
             ledger=LedgerTable(
                 gateway.dynamodb, settings.ledger_table, monotonic=scheduler.time, pause=scheduler.wait
             ),
             airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(gateway.sqs, settings.trigger_dlq_url),
-            pause=Pauses(
+            pauses=Pauses(
                 environment,
                 PauseItems(gateway.dynamodb, settings.rules_table),
                 refresh_seconds=settings.brake_refresh_seconds,
@@ -285,7 +288,9 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
             now=now,
             jitter=world.random.random,
         ),
-        messages=TriggerMessages(gateway.sqs, settings.trigger_queue_url, world.clock()),
+        messages=SqsTriggerMessages(gateway.sqs, settings.trigger_queue_url, world.clock()),
+        report=gateway.dispatched,
+        warn=gateway.texts.append,
     )
 
 

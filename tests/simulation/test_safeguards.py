@@ -97,14 +97,14 @@ SAFEGUARDS = {
         "deliveries per request",
     ),
     "what is given back is reported": Safeguard(
-        (("dispatcher", "        raise GivenBack", "        return"),), days.refusals, "lost"
+        (("dispatcher", "        raise Redeliver", "        return"),), days.refusals, "lost"
     ),
     "what is done is not reported": Safeguard(
         (
             (
                 "dispatcher",
-                "    if dispatched.redeliver_after is not None:",
-                "    if dispatched.redeliver_after is None:\n        raise GivenBack\n    else:",
+                "    if not done:",
+                "    if done:",
             ),
         ),
         days.no_trouble,

@@ -97,7 +97,7 @@ def test_a_storm_drains_as_fast_as_the_slots_allow_and_delays_no_other_rule(idle
 
 
 NO_GROUP: Off = ("aws.sqs.queues", "        if self.group:\n", "        if False:\n")
-NOT_REMEMBERED: Off = ("dispatcher", "if rejoined(function, message):", "if False:")
+NOT_REMEMBERED: Off = ("dispatch.delivery", "if self._rejoin(message):", "if False:")
 
 
 @pytest.mark.guarantee(39)

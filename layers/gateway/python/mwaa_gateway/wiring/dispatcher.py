@@ -3,7 +3,6 @@
 import os
 import random
 import time
-from dataclasses import dataclass
 from functools import cache
 
 import boto3
@@ -14,36 +13,28 @@ from mwaa_gateway.aws.dynamodb.dag_catalogs import CatalogItem
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
-from mwaa_gateway.aws.sqs.trigger_messages import TriggerMessages
+from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
+from mwaa_gateway.dispatch.delivery import Deliveries
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
 from mwaa_gateway.dispatch.pauses import Pauses
-from mwaa_gateway.observability.dispatch import report_not_listed, report_pauses_not_read
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.dispatch import report_dispatch, report_not_listed, report_pauses_not_read
 from mwaa_gateway.settings import DispatcherSettings
 from mwaa_gateway.wiring.transport import airflow_of
 
-__all__ = ["DispatcherFunction", "dispatcher"]
-
-
-@dataclass(frozen=True, slots=True)
-class DispatcherFunction:
-    """A dispatcher function: the flow, and the messages it works on."""
-
-    settings: DispatcherSettings
-    dispatcher: Dispatcher
-    messages: TriggerMessages
+__all__ = ["dispatcher"]
 
 
 @cache
-def dispatcher() -> DispatcherFunction:
-    """Build the dispatcher of this sandbox, once."""
+def dispatcher() -> Deliveries:
+    """Build the dispatcher of this sandbox and its queue, once."""
     settings = DispatcherSettings.from_environ(os.environ)
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
     airflow = airflow_of(settings)
-    return DispatcherFunction(
-        settings=settings,
+    return Deliveries(
         dispatcher=Dispatcher(
             ledger=LedgerTable(dynamodb, settings.ledger_table),
             airflow=airflow,
@@ -70,5 +61,7 @@ def dispatcher() -> DispatcherFunction:
             now=time.time,
             jitter=random.random,
         ),
-        messages=TriggerMessages(sqs, settings.trigger_queue_url, time.time),
+        messages=SqsTriggerMessages(sqs, settings.trigger_queue_url, time.time),
+        report=lambda dispatched: report_dispatch(dispatched, settings.environment),
+        warn=logger.warning,
     )

@@ -15,15 +15,16 @@ hours; so now and then a message of a backlog is sent anew, to the end of the qu
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from mwaa_gateway.aws.errors import require, unavailable_unless_answered
+from mwaa_gateway.dispatch.delivery import TriggerMessage
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import SendMessageRequestTypeDef
 
-__all__ = ["TriggerMessage", "TriggerMessages"]
+__all__ = ["SqsTriggerMessages", "read_message"]
 
 LAST_RECEIVE: Final = 900  # of 1,000: room for a queue that cannot be written to for a while
 SHORTEST_STAY_SECONDS: Final = 60  # in the queue, before a message is sent anew, whatever for
@@ -37,39 +38,24 @@ REJOIN_EVERY_SECONDS: Final = 120  # for each rule and sandbox; SQS forgets afte
 _FIRST_SENT_AT: Final = "FirstSentAt"
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerMessage:
-    """One delivery. Times are in seconds since the epoch, by SQS's clock.
-
-    `first_sent_at` is when the first message of those was sent that this one carries on.
-    """
-
-    body: str
-    receipt_handle: str
-    receive_count: int
-    sent_at: float
-    first_sent_at: float
-    group: str = ""
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Read a record of an SQS event."""
-        attributes = record["attributes"]
-        sent_at = int(attributes["SentTimestamp"]) / 1000
-        carried = record.get("messageAttributes", {}).get(_FIRST_SENT_AT)
-        return cls(
-            body=record["body"],
-            receipt_handle=record["receiptHandle"],
-            receive_count=int(attributes["ApproximateReceiveCount"]),
-            sent_at=sent_at,
-            first_sent_at=float(carried["stringValue"]) if carried else sent_at,
-            group=attributes.get("MessageGroupId", ""),
-        )
+def read_message(record: Mapping[str, Any]) -> TriggerMessage:
+    """Read a record of an SQS event."""
+    attributes = record["attributes"]
+    sent_at = int(attributes["SentTimestamp"]) / 1000
+    carried = record.get("messageAttributes", {}).get(_FIRST_SENT_AT)
+    return TriggerMessage(
+        body=record["body"],
+        receipt_handle=record["receiptHandle"],
+        receive_count=int(attributes["ApproximateReceiveCount"]),
+        sent_at=sent_at,
+        first_sent_at=float(carried["stringValue"]) if carried else sent_at,
+        group=attributes.get("MessageGroupId", ""),
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class TriggerMessages:
-    """One environment's trigger queue, as its dispatcher works on it; `now` gives seconds since the epoch."""
+class SqsTriggerMessages:
+    """Implements `mwaa_gateway.dispatch.delivery.TriggerMessages`; `now` returns seconds since the epoch."""
 
     client: "SQSClient"
     url: str
