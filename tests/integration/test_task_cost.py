@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
+from fakes.claim_checks import FakeClaimChecks
 from fakes.ledger_table import LEDGER_TABLE
 from fakes.rules import FakeRuleSource
 from fakes.states import payload
@@ -124,6 +125,8 @@ def waited(dynamodb, sqs, monkeypatch):
             queue=TriggerQueues(sqs, trigger.replace("analytics", "{environment}")),
             watches=store,
             watch_queue=watch_queue,
+            claim_checks=FakeClaimChecks(),
+            claim_check_bucket="checks",
             now=lambda: clock[0],
         )
         function = watcher_of(store, airflow, sqs, watch, lambda: clock[0])

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mwaa_gateway.airflow.run_states import Marking, NotAvailable, ReturnValue, RunEnd, RunState, RunsUnknown
+from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
 from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout, WatchQueues
@@ -19,6 +20,7 @@ from simulation.airflow import Airflow
 from simulation.dynamodb import Item, Key
 from simulation.gateway import Gateway
 from simulation.lambdas import EventSourceMapping, Sandbox, Sandboxes
+from simulation.s3 import LARGE_CONFS
 from simulation.sqs import Message, Queue
 from simulation.step_functions import StepFunctions, WaitingState
 from simulation.world import START, Crashes, Rates, World
@@ -294,6 +296,8 @@ class Waits:
             queue=TriggerQueues(gateway.sqs, "trigger-{environment}"),
             watches=self._store(),
             watch_queue=self._queues(),
+            claim_checks=ClaimCheckBucket(lambda: gateway.s3),
+            claim_check_bucket=LARGE_CONFS,
             now=world.clock(),
         )
         return gateway.sandbox("step_functions_task", SimpleNamespace(step_functions_task=lambda: starter))

@@ -127,7 +127,7 @@ INGRESS_SERVICES = {"dynamodb", "s3", "sqs"}
     ("holder", "services", "opens_directly"),
     [
         *((role, INGRESS_SERVICES, False) for role in INGRESS_ROLES),
-        ("StepFunctionsTaskRole", {"dynamodb", "sqs"}, False),
+        ("StepFunctionsTaskRole", INGRESS_SERVICES, False),
         ("EndedExecutionsRole", {"dynamodb", "sqs"}, False),
         ("DispatcherRoleanalytics", {"dynamodb", "sqs"}, False),
         ("RunWatcherRoleanalytics", {"dynamodb", "sqs"}, True),
@@ -281,6 +281,7 @@ def test_what_a_state_may_have_done_and_what_its_watcher_may_do(expand):
     assert _allowed(template, "StepFunctionsTaskRole") == {
         "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:Query"},
         "<LedgerTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem"},
+        "<ClaimCheckBucket.Arn>/*": {"s3:PutObject"},
         TRIGGER_QUEUES: {"sqs:SendMessage"},
         f"arn:aws:sqs:eu-central-1:{ACCOUNT}:mwaa-gateway-watch-*": {"sqs:SendMessage"},
         "<TaskTokenKey.Arn>": {"kms:Encrypt"},

@@ -65,7 +65,7 @@ NEVER_MADE = {
     "S3EventsRole": BY_QUEUED_EVENTS,
     "SnsEventsRole": BY_QUEUED_EVENTS,
     "EventBridgeEventsRole": BY_QUEUED_EVENTS,
-    "StepFunctionsTaskRole": BY_QUEUED_EVENTS | {"s3:PutObject"},  # a state's input is small: no claim checks
+    "StepFunctionsTaskRole": BY_QUEUED_EVENTS,
     # WebSession is the watcher's, and reading the DAG catalog without renewing it the operator's command's.
     "DispatcherRoleanalytics": {"airflow:CreateWebLoginToken", "dynamodb:GetItem"},
     "RunWatcherRoleanalytics": {
@@ -103,7 +103,7 @@ def calls(function: str) -> set[str]:
     found = {
         f"{OPERATIONS[operation]}:{camel_case(operation)}"
         for module in modules
-        if module.parent.name == "aws"
+        if LAYER / "mwaa_gateway" / "aws" in module.parents
         for method in ast.walk(parsed(module))
         if isinstance(method, ast.FunctionDef) and method.name in used
         for operation in operations_in(method)

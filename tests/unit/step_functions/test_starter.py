@@ -1,9 +1,11 @@
 """From a state's call to a request on the queue: the DAG it names, or the one target that matches."""
 
+import json
 from dataclasses import dataclass, field
 
 import pytest
 
+from fakes.claim_checks import FakeClaimChecks
 from fakes.queues import FakeTriggerQueue
 from fakes.rules import FakeRuleSource
 from fakes.states import EXECUTION, payload
@@ -44,6 +46,7 @@ class Starting:
     queue: FakeTriggerQueue = field(default_factory=FakeTriggerQueue)
     watches: FakeWatchStore = field(default_factory=FakeWatchStore)
     woken: Woken = field(default_factory=Woken)
+    claim_checks: FakeClaimChecks = field(default_factory=FakeClaimChecks)
     environments: frozenset[str] = frozenset({"analytics"})
 
     def start(self, **given):
@@ -56,6 +59,8 @@ class Starting:
             queue=self.queue,
             watches=self.watches,
             watch_queue=self.woken,
+            claim_checks=self.claim_checks,
+            claim_check_bucket="checks",
             now=lambda: 1_000.0,
         )
         return starter.start(read_task_call(payload(**given)))
@@ -147,6 +152,22 @@ def test_what_cannot_be_a_conf_is_refused(starting):
     with pytest.raises(InputRefused, match=r"sales\.orders"):
         starting.start(dag=None, input={"kind": "orders", "text": "x" * 40_000})
     assert starting.queue.requests == []
+
+
+def test_a_large_input_travels_as_a_claim_check_where_the_rule_allows_it(starting):
+    """The run's conf names the object, which is in the bucket before the request is on the queue."""
+    target = {"id": "0", "environment": "analytics", "dag_id": "ingest", "large_conf": "claim_check"}
+    starting.rules.put({"id": "sales.orders", "state": "ENABLED", "pattern": PATTERN, "targets": [target]})
+    text = "x" * 40_000
+    request = starting.start(dag=None, input={"kind": "orders", "text": text})
+    uri = request.target.conf["mwaa_gateway"]["conf_uri"]
+    assert text == json.loads(starting.claim_checks.objects[uri])["detail"]["input"]["text"]
+    assert [request] == starting.queue.requests
+
+    starting.claim_checks.failures.coming["put"] = 1
+    with pytest.raises(Unavailable):
+        starting.start(dag=None, input={"kind": "orders", "text": text}, request_id="another")
+    assert [request] == starting.queue.requests
 
 
 def test_a_second_state_of_the_same_identity_is_refused_with_the_remedy(starting):

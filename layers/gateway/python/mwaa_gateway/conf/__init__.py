@@ -3,6 +3,6 @@
 May import `events` and the root. Pure: the flows pass in what they read, and put the result where it belongs.
 """
 
-from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, ORIGIN_KEY, build_conf, conf_size
+from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, ORIGIN_KEY, build_conf, conf_size, origin_of
 
-__all__ = ["MAXIMUM_CONF_BYTES", "ORIGIN_KEY", "build_conf", "conf_size"]
+__all__ = ["MAXIMUM_CONF_BYTES", "ORIGIN_KEY", "build_conf", "conf_size", "origin_of"]

@@ -14,12 +14,26 @@ from mwaa_gateway.conf.paths import MISSING, follow
 from mwaa_gateway.errors import ConfError, ConfTooLarge, kind_of
 from mwaa_gateway.events import Event
 
-__all__ = ["MAXIMUM_CONF_BYTES", "ORIGIN_KEY", "build_conf", "conf_size"]
+__all__ = ["MAXIMUM_CONF_BYTES", "ORIGIN_KEY", "build_conf", "conf_size", "origin_of"]
 
 # The conf travels as one word of a command; a run whose conf is larger belongs into an object that the run
 # reads.
 MAXIMUM_CONF_BYTES: Final = 32 * 1024
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
+
+
+def origin_of(event: Event, *, rule_id: str, rule_version: int, target_id: str) -> dict[str, Any]:
+    """Return where a run came from: what each conf carries under ORIGIN_KEY."""
+    return {
+        "event_id": event.id,
+        "event_time": event.envelope["time"],
+        "source": event.envelope["source"],
+        "detail_type": event.envelope["detail-type"],
+        "rule_id": rule_id,
+        "rule_version": rule_version,
+        "target_id": target_id,
+        "generation": 0,
+    }
 
 
 class Transforms(Protocol):

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, build_conf, conf_size
+from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, build_conf, conf_size, origin_of
 from mwaa_gateway.conf.captures import captured
 from mwaa_gateway.conf.claim_check import MAXIMUM_CLAIM_CHECK_BYTES, ClaimCheck, claim_check
 from mwaa_gateway.errors import ConfError, ConfTooLarge
@@ -89,7 +89,7 @@ def resolve(
             conf = build_conf(
                 target,
                 event,
-                _origin(event, rule, target),
+                origin_of(event, rule_id=rule.id, rule_version=rule.version, target_id=target.id),
                 pieces,
                 now=now,
                 maximum_bytes=MAXIMUM_CLAIM_CHECK_BYTES if large else MAXIMUM_CONF_BYTES,
@@ -123,19 +123,6 @@ def resolve(
             ),
             check,
         )
-
-
-def _origin(event: Event, rule: Rule, target: Target) -> dict[str, Any]:
-    return {
-        "event_id": event.id,
-        "event_time": event.envelope["time"],
-        "source": event.envelope["source"],
-        "detail_type": event.envelope["detail-type"],
-        "rule_id": rule.id,
-        "rule_version": rule.version,
-        "target_id": target.id,
-        "generation": 0,
-    }
 
 
 def _identity(event: Event, rule: Rule, pieces: Mapping[str, str]) -> str:

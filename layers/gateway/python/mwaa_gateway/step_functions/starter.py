@@ -8,13 +8,13 @@ Retry and Catch by the name of its class. The watch is opened first: a call that
 and finds it. From the queue on, a task's request is as any other: one run, however often the state asks.
 """
 
-import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
 
-from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, ORIGIN_KEY
+from mwaa_gateway.conf import MAXIMUM_CONF_BYTES, ORIGIN_KEY, conf_size, origin_of
+from mwaa_gateway.conf.claim_check import ClaimChecks
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.routing.resolve import Refused, Resolved, resolve
@@ -80,6 +80,8 @@ class TaskStarter:
     queue: TriggerQueue
     watches: WatchStore
     watch_queue: WatchQueue
+    claim_checks: ClaimChecks
+    claim_check_bucket: str
     now: Callable[[], float]
 
     def start(self, call: TaskCall) -> TriggerRequest:
@@ -90,7 +92,8 @@ class TaskStarter:
             Unavailable: AWS does not answer; the state's Retry will find what was done.
         """
         now = self.now()
-        request = self._named(call, call.dag, now) if call.dag is not None else self._matched(call, now)
+        resolved = self._named(call, call.dag, now) if call.dag is not None else self._matched(call, now)
+        request = resolved.request
         if call.wait is not None:
             request = replace(request, target=replace(request.target, watched=True))
             match self.watches.open(call, request, now):
@@ -102,6 +105,8 @@ class TaskStarter:
                     )
                 case opened:
                     request = self._followed(request, opened)
+        if resolved.claim_check is not None:
+            self.claim_checks.put([resolved.claim_check])  # before the request that names it
         self.queue.enqueue([request])
         if call.wait is not None:
             self.watch_queue.wake(request.target.environment, now)
@@ -117,7 +122,7 @@ class TaskStarter:
         target = replace(request.target, environment=opened.environment, dag_id=opened.dag_id)
         return _of_generation(replace(request, target=target), opened.generation)
 
-    def _named(self, call: TaskCall, dag: NamedDag, now: float) -> TriggerRequest:
+    def _named(self, call: TaskCall, dag: NamedDag, now: float) -> Resolved:
         if dag.environment not in self.environments:
             known = ", ".join(sorted(self.environments))
             raise DagNotAllowed(
@@ -129,7 +134,7 @@ class TaskStarter:
                 f"{name} is not on the list of DAGs that states may name: add it to the parameter TaskDags, or leave `dag` "
                 "out and have a rule decide"
             )
-        return TriggerRequest(
+        request = TriggerRequest(
             identity=call.event.identity,
             event=call.event.envelope,
             rule_id=TASK_RULE_ID,
@@ -144,14 +149,15 @@ class TaskStarter:
             maximum_event_age_seconds=None,
             requested_at=now,
         )
+        return Resolved(request)
 
-    def _matched(self, call: TaskCall, now: float) -> TriggerRequest:
+    def _matched(self, call: TaskCall, now: float) -> Resolved:
         matches = self.rules.match(call.event.envelope, now)
         found = [
             (rule, one)
             for rule in matches.rules
             if rule.state != "SHADOW"
-            for one in resolve(call.event, rule, now=now)
+            for one in resolve(call.event, rule, now=now, claim_check_bucket=self.claim_check_bucket)
         ]
         if not found:
             broken = ", ".join(f"{rule.id} ({rule.reason})" for rule in matches.broken)
@@ -167,30 +173,20 @@ class TaskStarter:
         match only:
             case Refused(text=text):
                 raise InputRefused(f"rule {rule.id}: {text}")
-            case Resolved(request=request):
-                return request
+            case Resolved():
+                return only
 
 
 def _conf(call: TaskCall) -> dict[str, Any]:
     if ORIGIN_KEY in call.input:
         raise InputRefused(f"input has a field {ORIGIN_KEY!r}, where the conf says where it came from")
-    envelope = call.event.envelope
-    origin = {
-        "event_id": call.event.id,
-        "event_time": envelope["time"],
-        "source": envelope["source"],
-        "detail_type": envelope["detail-type"],
-        "rule_id": TASK_RULE_ID,
-        "rule_version": 0,
-        "target_id": "default",
-        "generation": 0,
-        "execution_arn": call.execution_arn,
-    }
-    conf = {**call.input, ORIGIN_KEY: origin}
-    size = len(json.dumps(conf, separators=(",", ":")))
+    origin = origin_of(call.event, rule_id=TASK_RULE_ID, rule_version=0, target_id="default")
+    conf = {**call.input, ORIGIN_KEY: {**origin, "execution_arn": call.execution_arn}}
+    size = conf_size(conf)
     if size > MAXIMUM_CONF_BYTES:
         raise InputRefused(
-            f"the conf would have {size} bytes; at most {MAXIMUM_CONF_BYTES} can be passed: pass an object's URI"
+            f"the conf would have {size} bytes; at most {MAXIMUM_CONF_BYTES} can be passed. Pass an object's URI, or leave "
+            "`dag` out and let a rule with large_conf: claim_check choose the DAG"
         )
     return conf
 

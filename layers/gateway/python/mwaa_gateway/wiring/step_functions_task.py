@@ -29,5 +29,7 @@ def step_functions_task() -> TaskStarter:
         queue=ingress.queues,
         watches=watches(settings.ledger_table, settings.task_token_key),
         watch_queue=WatchQueues(sqs, settings.watch_queue_url),
+        claim_checks=ingress.claim_checks,
+        claim_check_bucket=settings.claim_check_bucket,
         now=time.time,
     )
