@@ -10,7 +10,9 @@ from mwaa_gateway.errors import GatewayError
 
 __all__ = ["FORMAT", "ResolvedTarget", "TriggerQueue", "TriggerRequest", "UnreadableRequest", "derive_run_id"]
 
-FORMAT = 1  # raised when a reader of the format before could misread it; readers accept this one and the one before
+FORMAT = 1
+# A change that an earlier reader could misread raises FORMAT and keeps the previous one here: both are in flight meanwhile.
+READABLE_FORMATS = frozenset({FORMAT})
 
 
 class UnreadableRequest(GatewayError):
@@ -106,7 +108,7 @@ class TriggerRequest:
         """
         try:
             document = json.loads(text)
-            if document["format"] != FORMAT:
+            if document["format"] not in READABLE_FORMATS:
                 raise UnreadableRequest(
                     f"trigger request of format {document['format']!r}; this version reads format {FORMAT}: "
                     "deploy the version that wrote it, then redrive the message"
