@@ -1,5 +1,6 @@
 """Work counted instead of timed: the same on every machine, however busy."""
 
+import gc
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -31,11 +32,12 @@ def counted_calls(at_most: float = float("inf")) -> Iterator[Calls]:
             raise AssertionError(f"more than {at_most} calls")
 
     before = sys.getprofile()
-    sys.setprofile(count)
-    try:
-        yield calls
-    finally:
-        sys.setprofile(before)
+    with _no_collection():
+        sys.setprofile(count)
+        try:
+            yield calls
+        finally:
+            sys.setprofile(before)
 
 
 @dataclass
@@ -59,8 +61,20 @@ def counted_steps(at_most: float = float("inf")) -> Iterator[Steps]:
         if steps.count > at_most:
             raise AssertionError(f"more than {at_most} steps")
 
-    with _each_step(count):
+    with _no_collection(), _each_step(count):
         yield steps
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector out: others' callbacks on it (Hypothesis has one) are calls that come at any moment."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager
