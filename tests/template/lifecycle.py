@@ -71,29 +71,29 @@ OTHER_VALUES: Mapping[str, str] = {
 # deletes a resource has a sentence here, and no other.
 REVIEWED: Mapping[str, str] = {
     "DeadLetterQueueSuffix": (
-        "New dead-letter queues; the old ones stay with their messages, which `mwaa-gateway dlq` still lists, redrives and "
-        "purges."
+        "New dead-letter queues. The old ones stay with their messages, and `mwaa-gateway dlq` still lists, redrives and "
+        "purges them."
     ),
     "Environments": (
-        "Removing an environment deletes its trigger and watch queues with what waits in them: run "
-        "[`mwaa-gateway environments drain`](#remove-an-environment) first. The dead-letter queue stays."
+        "Removing an environment deletes its trigger and watch queues with their messages: first run "
+        "[`mwaa-gateway environments drain`](#remove-an-environment). The dead-letter queue stays."
     ),
     "EventQueueArns": "The gateway stops reading that queue; the queue and its messages stay.",
     "LandingBucketName": (
-        "The old bucket stays with its objects, without its policy and the right to invoke the gateway: uploads to it start "
-        "nothing any more."
+        "The old bucket stays with its objects, without its policy and its permission to invoke the gateway: uploads to it "
+        "start nothing."
     ),
     "RolePath": (
-        "New roles and policies, under the new path. A policy that somebody has attached cannot be deleted: detach the "
+        "New roles and policies, under the new path. CloudFormation cannot delete an attached policy: detach the "
         "three policies of the outputs first, and attach the new ones afterwards."
     ),
     "S3Events": (
-        "`none` takes no S3 event from the default bus any more: what happens meanwhile starts nothing, and does not come "
-        "later."
+        "With `none` the gateway takes no S3 event from the default bus. Events of that time start nothing, and are not "
+        "delivered later."
     ),
     "StepFunctionsTasks": (
-        "`false` deletes the watch queues, so nobody answers the states that wait: run "
-        "[`mwaa-gateway environments drain --all --tasks`](#switch-step-functions-off) first. The key of the tokens stays."
+        "`false` deletes the watch queues, so waiting states get no answer: first run "
+        "[`mwaa-gateway environments drain --all --tasks`](#switch-step-functions-off). The key of the tokens stays."
     ),
 }
 
