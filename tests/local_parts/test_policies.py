@@ -105,6 +105,7 @@ OPERATES = [
     ("environments resume analytics", "running"),
 ]
 CHECKS = [("environments check", "analytics")]  # there is no MWAA here: it finds that
+CERTIFY = "environments certify analytics --disruptive"  # prints its policy itself
 EXIT_CODES = {"rules plan": 2, "environments drain": 1, "environments check": 1}
 COMMANDS = {WRITER: [*LOOKS, *WRITES_RULES], OPERATOR: [*LISTS, *OPERATES, *CHECKS], READER: [*LOOKS, *LISTS]}
 
@@ -122,9 +123,15 @@ class Deployed:
 
     def a_user_with(self, output: str) -> dict[str, str]:
         """A new user who has the one policy that an output of the stack names; what signs as that user."""
+        return self.a_user(
+            lambda iam, name: iam.attach_user_policy(UserName=name, PolicyArn=self.outputs[output])
+        )
+
+    def a_user(self, allow: Callable[[Any, str], object]) -> dict[str, str]:
+        """A new user who may do what `allow` gives them."""
         iam, name = self.aws.client("iam"), f"user-{time.monotonic_ns()}"
         iam.create_user(UserName=name)
-        iam.attach_user_policy(UserName=name, PolicyArn=self.outputs[output])
+        allow(iam, name)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return {
             "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
@@ -255,6 +262,19 @@ def test_every_command_runs_with_the_policy_its_page_names_and_nothing_else(depl
         assert re.search(said, told.partition("\n")[2]), told
 
 
+def test_certify_runs_with_the_policy_it_prints_and_nothing_else(deployed, run_as):
+    """There is no MWAA here, and no dispatcher at work: what it may ask, it asks, and finds that."""
+    printed = run_as(deployed.a_user_with(READER), f"{CERTIFY} --print-policy").stdout
+    user = deployed.a_user(
+        lambda iam, name: iam.put_user_policy(UserName=name, PolicyName="certify", PolicyDocument=printed)
+    )
+    result = run_as(user, f"{CERTIFY} --patience 1s --report report.json")
+    assert result.exit_code == 1, result.output
+    assert "✓ dead-sns" in result.stdout, result.stdout
+    for denied in ("you may not", "AccessDenied", "not authorized"):
+        assert denied not in result.stdout + result.stderr, result.stdout
+
+
 @pytest.mark.parametrize(
     "words", sorted({words for words, _ in (*WRITES_RULES, *OPERATES) if "import" not in words})
 )
@@ -273,6 +293,7 @@ def test_who_may_only_look_changes_nothing(deployed, run_as, words):
 def test_every_command_that_asks_a_stack_is_tried_with_some_policy():
     """A new command is added above, with the policy its page names."""
     tried = [words for commands in COMMANDS.values() for words, _ in commands]
+    tried.append(CERTIFY)
     untried = [
         name
         for name in commands_with("--stack-name", cli, click.Context(cli))

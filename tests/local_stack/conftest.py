@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway_cli.certify.canary import CANARY_DAG
 from gateway_cli.rules.apply import apply_folder
 from gateway_cli.rules.store import RulesStore
 from local_stack.ministack import ACCOUNT_ID, REGION
@@ -36,6 +37,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackState]:
     shutil.copytree(ROOT / "examples" / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(HERE / "dags", dags, dirs_exist_ok=True)
     _say_which_state_machine(dags / "start_state_machine.py")
+    (dags / "mwaa_gateway_certify.py").write_text(CANARY_DAG)
     local = [sys.executable, "-m", "local_stack"]
     environments = ["--environment", "analytics=3.3.1", "--environment", "legacy=2.11.2"]
     places = ["--port", str(free_port()), "--dags-folder", str(dags), "--state-folder", str(folder)]

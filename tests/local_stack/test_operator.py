@@ -190,6 +190,7 @@ COMMANDS = [
         "environments check legacy",
         (0, 1, 3),
     ),  # what else runs in this stack decides; test_check.py judges the lines
+    ("environments certify legacy --only environment --report certified.json", 0),
     ("environments drain legacy --timeout 0s", (0, 1)),
     ("claim-check policy analytics", 0),
     ("rules delete tried.orders --yes", 0),

@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml
 
+from gateway_cli.certify.questions import IDS
 from gateway_cli.namespaces.commands import namespaces
 from gateway_cli.rules.commands import rules
 from gateway_cli.rules.files import check_rules
@@ -121,6 +122,21 @@ def test_the_security_page_says_what_holders_of_a_policy_may_do() -> None:
     assert keys < set(changed)
     numbers = {8: "eight", 9: "nine", 10: "ten", 11: "eleven"}
     assert f"the {numbers[len(set(changed) - keys)]} attributes that record its state" in page
+
+
+@pytest.mark.parametrize("page", ["docs/verified-on-aws.md", "docs/certify.md"])
+def test_the_questions_of_certify_are_on_the_page(page: str) -> None:
+    """Each by its id, and no other: the last column of one table, the first of the others."""
+    column = -2 if "verified" in page else 1
+    rows = [row.split("|") for row in (ROOT / page).read_text().splitlines() if row.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row[column])} - {
+        "rest",
+        "certify",
+    }
+    if "verified" in page:
+        named |= {"environment", "canary"}  # they ask whether it can be asked at all
+    assert named == set(IDS)
+    assert page != "docs/verified-on-aws.md" or all(len(row) == 5 and row[3].strip() for row in rows)
 
 
 def commands(group: click.Group, *path: str) -> Iterator[str]:

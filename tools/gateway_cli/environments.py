@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from gateway_cli.certify.commands import certify
 from gateway_cli.check.commands import check
 from gateway_cli.choice import Age, Filters
 from gateway_cli.connection import Connection, gateway_options
@@ -131,6 +132,7 @@ def resume(connection: Connection, name: str) -> None:
     print_note(f"released: {len(summary.done):,}")
 
 
+environments.add_command(certify)
 environments.add_command(check)
 
 

@@ -1,6 +1,7 @@
 """What the commands print: tables for people, JSON for programs; notes and errors go to stderr."""
 
 import json
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,17 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Refused", "output_option", "print_json", "print_note", "print_table", "print_text", "who"]
+__all__ = [
+    "Refused",
+    "end_progress",
+    "output_option",
+    "print_json",
+    "print_note",
+    "print_progress",
+    "print_table",
+    "print_text",
+    "who",
+]
 
 _WIDE = 10_000  # columns: more than any table needs
 
@@ -104,6 +115,17 @@ def _console() -> "Console":
 def print_json(value: Any) -> None:
     """Print a JSON document to stdout."""
     click.echo(json.dumps(value, indent=2))
+
+
+def print_progress(text: str) -> None:
+    """Say on stderr what is being done; on a terminal the line stays until `end_progress`."""
+    click.echo(text, err=True, nl=not sys.stderr.isatty())
+
+
+def end_progress() -> None:
+    """Take away the line of `print_progress`."""
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[2K", err=True, nl=False)
 
 
 def print_note(text: str) -> None:

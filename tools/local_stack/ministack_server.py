@@ -13,7 +13,8 @@
 6. Whose policy a delivery needs, and where a refused one ends up: `ministack_deliveries`.
 7. Which invocations are a recursive loop: `ministack_recursion`.
 8. Which payloads, settings and outputs are too large: `ministack_limits`.
-9. It ends, with every function it runs, when the process that started it has ended, however that came about.
+9. A change of an EventBridge rule's targets needs a permission on the rule; MiniStack asks for one on its bus.
+10. It ends, with every function it runs, when the process that started it has ended, however that came about.
 
 Everything else is MiniStack as published.
 """
@@ -88,6 +89,28 @@ def _name_batches_as_iam_does() -> None:
     iam_actions.extract_iam_action = extract_known
 
 
+def _name_rules_as_iam_does() -> None:
+    extract: Callable[..., str] = iam_actions.extract_resource_arn
+
+    def extract_rule(  # noqa: PLR0917  as MiniStack calls it
+        service: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query_params: dict[str, Any],
+        region: str,
+        account_id: str,
+    ) -> str:
+        request = json.loads(body) if service == "events" and body else {}
+        if rule := request.get("Rule"):
+            bus = request.get("EventBusName", "default")
+            return f"arn:aws:events:{region}:{account_id}:rule/{bus}/{rule}"
+        return extract(service, method, path, headers, body, query_params, region, account_id)
+
+    iam_actions.extract_resource_arn = extract_rule
+
+
 def _tell_leading_keys() -> None:
     context: Callable[[bytes], dict[str, Any]] = iam_actions.dynamodb_service_context
 
@@ -121,6 +144,7 @@ if __name__ == "__main__":
     _bound_sandboxes(SANDBOXES_PER_FUNCTION)
     _trust_loopback()
     _name_batches_as_iam_does()
+    _name_rules_as_iam_does()
     _tell_leading_keys()
     ministack_step_functions.mend()
     ministack_deliveries.extend()

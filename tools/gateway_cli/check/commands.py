@@ -1,7 +1,6 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """The command `environments check`."""
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from gateway_cli.check.looking import Looking, asked
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.dag_catalog import check_dags
 from gateway_cli.filter_names import refuse_unknown_environment
+from gateway_cli.marks import print_marked
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_text
 from gateway_cli.rules.stored import document_of
 from mwaa_gateway.catalog import DagCatalog
@@ -33,8 +33,6 @@ from mwaa_gateway.rules import parse_rule
 __all__ = ["check"]
 
 _NOT_KNOWN: Final = 3
-_MARKS: Final = {"ok": ("✓", "green"), "failed": ("✗", "bold red"), "unknown": ("?", "yellow")}
-_PLAIN: Final = {"ok": "ok", "failed": "FAILED", "unknown": "?"}
 
 
 @click.command()
@@ -149,22 +147,8 @@ def _catalog(dags: Mapping[str, Any] | None) -> DagCatalog | None:
 
 
 def _print(name: str, findings: Sequence[Finding]) -> None:
-    plain = not _can_print("✓✗")
     width = max(len(each.check) for each in findings)
     print_text("")
     print_text((name, "bold"))
     for each in findings:
-        mark, style = _MARKS[each.status]
-        print_text(
-            "  ", (_PLAIN[each.status] if plain else mark, style), f" {each.check.ljust(width)}  {each.text}"
-        )
-        if each.remedy:
-            print_text(f"    {' ' * width}  ", (each.remedy, "italic"))
-
-
-def _can_print(text: str) -> bool:
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+        print_marked(each.status, each.check, each.text, each.remedy, width)

@@ -1,0 +1,204 @@
+"""Airflow, asked from the operator's machine by the gateway's own transports; each answer is kept as it came."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+
+from gateway_cli.certify.canary import MISSING_DAG_ID
+from gateway_cli.certify.judging import Exchange
+from mwaa_gateway.airflow_cli import (
+    CommandOutput,
+    look_up_command,
+    read_look_up,
+    read_trigger,
+    trigger_command,
+)
+from mwaa_gateway.airflow_rest import (
+    RestAnswer,
+    RestCall,
+    look_up_calls,
+    trigger_call,
+    wants_logical_date,
+)
+from mwaa_gateway.airflow_rest import read_look_up as read_rest_look_up
+from mwaa_gateway.airflow_rest import read_trigger as read_rest_trigger
+from mwaa_gateway.aws.mwaa import CliTransport
+from mwaa_gateway.aws.mwaa_rest import Pace, RestTransport
+from mwaa_gateway.aws.web_server import HttpAnswer, WebServer
+from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
+from mwaa_gateway.trigger_request import ResolvedTarget
+
+__all__ = [
+    "FILLER",
+    "AirflowAsked",
+    "AskedOverCli",
+    "AskedOverRest",
+    "at_once",
+    "filler_in",
+    "over_cli",
+    "over_rest",
+    "short",
+    "shortened",
+]
+
+USAGE_ERROR: Final = f"dags trigger --no-such-option {MISSING_DAG_ID}"
+FILLER: Final = "x"
+_FILLED: Final = re.compile(f"{FILLER}{{200,}}")
+LONGEST_TEXT: Final = 4_000  # characters of an answer that the report keeps
+
+
+class AirflowAsked(Protocol):
+    """One environment's Airflow. Never raises for what Airflow or MWAA do; each call is one request, or a few."""
+
+    def trigger(self, target: ResolvedTarget) -> Exchange:
+        """Start a run."""
+        ...
+
+    def look_up(self, target: ResolvedTarget) -> Exchange:
+        """Find a run by its run_id."""
+        ...
+
+    def another(self) -> "AirflowAsked":
+        """Return one that can be asked at the same time."""
+        ...
+
+
+class AskedOverCli:
+    """Over CLI tokens: one command, in one of the web server's slots, each time. `transport` makes a new transport."""
+
+    def __init__(self, transport: Callable[[], CliTransport]) -> None:
+        self._new = transport
+        self._transport = transport()
+
+    def another(self) -> "AskedOverCli":
+        """Return one with a token of its own, to be asked at the same time."""
+        return AskedOverCli(self._new)
+
+    def sign_in(self) -> str | Retryable:
+        """Get a CLI token; the web server's host."""
+        return self._transport.sign_in()
+
+    def trigger(self, target: ResolvedTarget) -> Exchange:
+        """Run `dags trigger`."""
+        return self._run(
+            trigger_command(target), lambda answer: read_trigger(answer.status, answer.body, target)
+        )
+
+    def look_up(self, target: ResolvedTarget) -> Exchange:
+        """Run `tasks states-for-dag-run`."""
+        return self._run(
+            look_up_command(target), lambda answer: read_look_up(answer.status, answer.body, target)
+        )
+
+    def misuse(self, target: ResolvedTarget) -> Exchange:
+        """Run a command with an option that Airflow does not have."""
+        return self._run(USAGE_ERROR, lambda answer: read_trigger(answer.status, answer.body, target))
+
+    def _run(self, command: str, read: Callable[[HttpAnswer], Outcome]) -> Exchange:
+        answer = self._transport.ask(command)
+        if not isinstance(answer, HttpAnswer):
+            return Exchange(command, answer)
+        output = CommandOutput.decode(answer.body)
+        said: dict[str, Any] = (
+            {"body": answer.body.decode(errors="replace")}
+            if output is None
+            else {"stdout": output.stdout, "stderr": output.stderr}
+        )
+        return Exchange(command, read(answer), answer.status, said)
+
+
+class AskedOverRest:
+    """Over InvokeRestApi: MWAA asks the web server, wherever that is."""
+
+    def __init__(self, transport: RestTransport) -> None:
+        self._transport = transport
+        self._logical_date = False
+
+    def another(self) -> "AskedOverRest":
+        """Return this one: calls do not stand in each other's way."""
+        return self
+
+    def trigger(self, target: ResolvedTarget) -> Exchange:
+        """Make the call that starts a run, in the other form where this Airflow wants that."""
+        exchange, answer = self._trigger(target)
+        wanted = wants_logical_date(answer) if isinstance(answer, RestAnswer) else None
+        if wanted is not None and wanted != self._logical_date:
+            self._logical_date = wanted
+            exchange, _ = self._trigger(target)
+        return exchange
+
+    def _trigger(
+        self, target: ResolvedTarget
+    ) -> tuple[Exchange, RestAnswer | Retryable | OutcomeUnknown | None]:
+        call = trigger_call(target, logical_date=self._logical_date)
+        if isinstance(call, Rejected):
+            return Exchange("", call), None
+        answer = self._transport.ask(call)
+        return _exchange(call, answer, lambda found: read_rest_trigger(found, target)), answer
+
+    def look_up(self, target: ResolvedTarget) -> Exchange:
+        """Make the calls that find a run, until one does."""
+        exchange = Exchange("", OutcomeUnknown(Reason.UNCLEAR_ANSWER, "no call was made"))
+        for call in look_up_calls(target):
+            exchange = _exchange(
+                call, self._transport.ask(call), lambda found: read_rest_look_up(found, target)
+            )
+            if not (
+                isinstance(exchange.outcome, Retryable) and exchange.outcome.reason is Reason.RUN_NOT_THERE
+            ):
+                break
+        return exchange
+
+
+def _exchange(
+    call: RestCall,
+    answer: RestAnswer | Retryable | OutcomeUnknown,
+    read: Callable[[RestAnswer], Outcome],
+) -> Exchange:
+    sent = " ".join(filter(None, (call.method, call.path, json.dumps(call.body) if call.body else "")))
+    if not isinstance(answer, RestAnswer):
+        return Exchange(sent, answer)
+    return Exchange(sent, read(answer), answer.status, {"document": answer.document})
+
+
+def over_cli(client: Any, mwaa_name: str, web_server: WebServer) -> AskedOverCli:
+    """Ask an environment over CLI tokens, by botocore's client `client`."""
+    return AskedOverCli(lambda: CliTransport(client, mwaa_name, web_server))
+
+
+def over_rest(client: Any, mwaa_name: str) -> AskedOverRest:
+    """Ask an environment over InvokeRestApi, by a client of `REST_CLIENT_CONFIG`, without a limit of calls a second."""
+    return AskedOverRest(RestTransport(client, mwaa_name, Pace(1, sleep=lambda _: None)))
+
+
+def at_once(asks: Sequence[Callable[[], Exchange]]) -> list[Exchange]:
+    """Ask all of them at the same moment; their answers in the same order."""
+    with ThreadPoolExecutor(len(asks)) as threads:
+        return [future.result() for future in [threads.submit(ask) for ask in asks]]
+
+
+def filler_in(exchange: Exchange) -> int | None:
+    """Return how much of the filler the answer shows of the run's conf; None where it shows none."""
+    runs = _FILLED.findall(json.dumps(exchange.said))
+    return max(map(len, runs), default=None)
+
+
+def shortened(value: Any) -> Any:
+    """Return a JSON value with each of its texts short."""
+    match value:
+        case str():
+            return short(value)
+        case Mapping():
+            return {key: shortened(each) for key, each in value.items()}
+        case list():
+            return [shortened(each) for each in value]
+        case _:
+            return value
+
+
+def short(text: str) -> str:
+    """Return a text for the report: the filler counted, and cut."""
+    text = _FILLED.sub(lambda found: f"<{len(found[0])} times {FILLER}>", text)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"

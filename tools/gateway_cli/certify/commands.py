@@ -1,0 +1,230 @@
+# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
+"""The command `environments certify`."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from gateway_cli.certify.canary import CANARY_DAG, canary_state_machine
+from gateway_cli.certify.policy import Needs
+from gateway_cli.certify.questions import IDS, QUESTIONS, Question
+from gateway_cli.certify.redaction import Redaction
+from gateway_cli.certify.report import exit_code, report
+from gateway_cli.choice import Age
+from gateway_cli.connection import Connection, gateway_options
+from gateway_cli.filter_names import refuse_unknown_environment
+from gateway_cli.marks import print_marked
+from gateway_cli.output import Refused, end_progress, print_json, print_progress, print_text
+from mwaa_gateway import __version__
+
+if TYPE_CHECKING:
+    from gateway_cli.certify.asking import Answered, Certification
+
+__all__ = ["certify"]
+
+_WIDTH: Final = max(map(len, IDS))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--print-dag", is_flag=True, help="Print the canary DAG, and do nothing else.")
+@click.option(
+    "--print-policy", is_flag=True, help="Print the IAM policy that these options need, and do nothing else."
+)
+@click.option(
+    "--print-state-machine", is_flag=True, help="Print the canary state machine, and do nothing else."
+)
+@click.option(
+    "--disruptive",
+    is_flag=True,
+    help="Ask also what disturbs others: the command limit, the dead-letter paths.",
+)
+@click.option(
+    "--state-machine",
+    metavar="ARN",
+    default="",
+    help="The canary state machine; without it states are not asked about.",
+)
+@click.option(
+    "--bucket", default="", help="A bucket that reports its uploads; else the stack's landing bucket."
+)
+@click.option(
+    "--only",
+    metavar="ID",
+    multiple=True,
+    type=click.Choice(IDS),
+    help="Ask this question alone; may be repeated.",
+)
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=Age(),
+    default="7m",
+    show_default=True,
+    help="How long the run takes that a state waits for; 0s: not asked.",
+)
+@click.option(
+    "--patience",
+    type=Age(),
+    default="2m",
+    show_default=True,
+    help="How long to wait for what becomes of one event.",
+)
+@click.option(
+    "--conf-kilobytes",
+    type=click.IntRange(33, 1024),
+    default=128,
+    show_default=True,
+    help="The size of the conf above the gateway's 32 KB.",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0.1, max=120),
+    default=30.0,
+    show_default=True,
+    help="What is not asked by then is not asked.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the report goes; else certify-NAME-TIME.json here.",
+)
+@gateway_options
+@click.pass_context
+def certify(
+    context: click.Context,
+    /,
+    connection: Connection,
+    name: str,
+    *,
+    print_dag: bool,
+    print_policy: bool,
+    print_state_machine: bool,
+    disruptive: bool,
+    state_machine: str,
+    bucket: str,
+    only: tuple[str, ...],
+    report_file: Path | None,
+    **sizes: Any,
+) -> None:
+    """Ask a real environment what no emulator can show.
+
+    It starts runs of a canary DAG, sends events through the gateway, and judges each answer: pass, fail or unknown. It
+    takes up to 30 minutes, removes its rules and objects at the end, says what it leaves behind, and writes a report
+    without account ids, ARNs, host names and tokens. Deploy the DAG first, and attach the policy:
+
+    \b
+      mwaa-gateway environments certify analytics --print-dag > dags/mwaa_gateway_certify.py
+      mwaa-gateway environments certify analytics --print-policy > policy.json
+
+    \b
+    Examples:
+      mwaa-gateway environments certify analytics
+      mwaa-gateway environments certify analytics --state-machine arn:aws:states:… --disruptive
+      mwaa-gateway environments certify analytics --only token --only login
+
+    \b
+    Exit codes:
+      0  every question passed, or was skipped for a reason that its line names
+      1  something failed: the lines with a cross
+      2  the command line itself is wrong
+      3  nothing failed, but something is not known: the lines with a question mark
+    """
+    if print_dag:
+        click.echo(CANARY_DAG, nl=False)
+        return
+    if print_state_machine:
+        function = connection.stack_outputs.get("StepFunctionsTaskFunctionArn")
+        if function is None:
+            raise Refused("the stack's parameter StepFunctionsTasks is false: no state can start a run")
+        print_json(canary_state_machine(function))
+        return
+    # What it asks Airflow with (requests) takes a tenth of a second, which other commands on environments do not pay.
+    from gateway_cli.certify.asking import Certification, Plan, names_of  # noqa: PLC0415
+
+    refuse_unknown_environment(connection, name)
+    asked = tuple(each for each in QUESTIONS if not only or each.id in only)
+    plan = Plan(asked, disruptive=disruptive, state_machine=state_machine, bucket=bucket, **sizes)
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    certification = Certification(connection, name, plan, stamp)
+    if print_policy:
+        print_json(_policy(certification))
+        return
+    file = report_file or Path(f"certify-{name}-{stamp}.json")
+    try:
+        file.touch()  # rather now than after half an hour
+    except OSError as error:
+        raise Refused(f"the report cannot be written to {file}: {error.strerror}") from error
+    answers, left_behind = _certified(certification)
+    document = report(
+        answers,
+        about={
+            "certified_at": stamp,
+            "gateway_version": __version__,
+            "transport": certification.transport,
+            "airflow_version": certification.described.get("AirflowVersion"),
+            "region": certification.looking.expected(name).region,
+        },
+        left_behind=left_behind,
+        redaction=Redaction(names_of(certification)),
+    )
+    file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    _print_end(answers, left_behind, file)
+    context.exit(exit_code(answers))
+
+
+def _certified(certification: "Certification") -> "tuple[list[Answered], list[str]]":
+    """Ask, print each answer as it comes, and clean up, whatever happens."""
+    plan = certification.plan
+    version = certification.described.get("AirflowVersion", "of a version that is not known")
+    print_text(
+        (certification.environment, "bold"),
+        f": Airflow {version}, over {certification.transport}; at most {plan.minutes:g} minutes; Ctrl-C stops and cleans up",
+    )
+    answers: list[Answered] = []
+
+    def begun(question: Question) -> None:
+        print_progress(f"    {len(answers) + 1}/{len(plan.questions)}  {question.asks}")
+
+    try:
+        for answered in certification.answers(begun):
+            answers.append(answered)
+            verdict = answered.verdict
+            end_progress()
+            print_marked(verdict.verdict, answered.question.id, verdict.text, verdict.remedy, _WIDTH)
+    finally:
+        certification.close()
+    return answers, certification.left_behind()
+
+
+def _policy(certification: "Certification") -> dict[str, Any]:
+    connection, plan = certification.connection, certification.plan
+    return Needs(
+        outputs=connection.stack_outputs,
+        parameters=connection.stack_parameters,
+        stack=connection.stack,
+        environment=certification.environment,
+        mwaa_name=certification.mwaa_name,
+        transport=certification.transport,
+        bucket=plan.bucket or connection.stack_outputs.get("LandingBucketName", ""),
+        state_machine=plan.state_machine,
+        disruptive=plan.disruptive,
+    ).policy()
+
+
+def _print_end(answers: "Sequence[Answered]", left_behind: Sequence[str], file: Path) -> None:
+    counts = Counter(answered.verdict.verdict for answered in answers)
+    print_text("")
+    print_text(
+        ", ".join(f"{counts[each]} {each}" for each in ("pass", "fail", "unknown", "skipped") if counts[each])
+    )
+    for each in left_behind:
+        print_text("Left behind: ", each)
+    print_text("Report, without what names your account: ", str(file))
