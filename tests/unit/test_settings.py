@@ -45,7 +45,7 @@ def test_a_missing_setting_is_named(name: str) -> None:
 )
 def test_a_setting_of_the_wrong_form_is_named(name: str, value: str) -> None:
     """A queue URL without the environment in it would send everything to one queue."""
-    with pytest.raises(InvalidSetting, match=f"{name} cannot be read"):
+    with pytest.raises(InvalidSetting, match=f"{name} is invalid"):
         IngressSettings.from_environ(INGRESS | {name: value})
 
 

@@ -319,7 +319,7 @@ class TestS3:
             (["s3", "bucket", "name"], 7, "name of s3.bucket is a number"),
             (["s3", "object", "key"], "", "the object key has 0 bytes; S3 allows 1 to 1024"),
             (["s3", "object", "key"], "k" * 1025, "the object key has 1025 bytes"),
-            (["s3", "object", "key"], "\ud800", "key of s3.object holds half a surrogate pair"),
+            (["s3", "object", "key"], "\ud800", "key of s3.object contains half a surrogate pair"),
             (["eventTime"], True, "eventTime of the record is a boolean"),
         ],
     )
@@ -489,7 +489,7 @@ class TestEventBridge:
             ("resources", "arn", "resources is text; expected a list of ARNs"),
             ("resources", [1], "resources is a list; expected a list of ARNs"),
             ("detail", [], "detail of the event is a list"),
-            ("detail", {"x": "x" * 262_144}, "at most 262144 are taken: put the content in S3"),
+            ("detail", {"x": "x" * 262_144}, "the limit is 262144: put the content in S3"),
             ("detail", {"x": float("nan")}, "the event is not JSON"),
             ("detail", {"x": 10**5000}, "the event is not JSON"),
             ("detail", {"x": {1, 2}}, "the event is not JSON"),

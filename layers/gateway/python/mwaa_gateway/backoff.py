@@ -1,4 +1,4 @@
-"""How long a message that was given back stays away."""
+"""How long a message waits until SQS redelivers it."""
 
 from typing import Final
 
@@ -11,20 +11,20 @@ LONG_WAIT_SECONDS: Final = (45, 55)
 
 
 def backoff_seconds(attempt: int, jitter: float) -> float:
-    """Exponential with full jitter: up to 5 s after the first attempt, doubling, never above 15 minutes.
+    """Return the exponential back-off with full jitter: up to 5 s after the first attempt, doubling up to 15 minutes.
 
-    `jitter` is random in [0, 1). Full jitter spreads the messages that failed together
+    `jitter` is random in [0, 1). Full jitter spreads messages that failed together
     (aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter).
     """
     return jitter * min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS << min(attempt - 1, 10))
 
 
 def probe_wait_seconds(until_probe: float, open_for: float, jitter: float) -> float:
-    """Evenly spread: one to four times what is left until the next probe, and 45 to 55 s once it is shut for two minutes.
+    """Return a wait of one to four times `until_probe`; 45 to 55 s once the circuit breaker has been open for two minutes.
 
-    At most 55 s, so that the first run is there within a minute of the environment, also where one message waits alone;
-    at least 45 s, as each wait is one of the 1,000 times that SQS delivers a message: 12 hours are some 870 of them.
-    `jitter` is random in [0, 1).
+    At most 55 s: even a single waiting message then starts its run within a minute of the environment's return.
+    At least 45 s: SQS delivers a message at most 1,000 times, and 12 hours of such waits take some 870 of them.
+    `jitter` is random in [0, 1), and spreads the messages evenly.
     """
     shortest, longest = LONG_WAIT_SECONDS
     if open_for >= SHUT_FOR_LONG_SECONDS:

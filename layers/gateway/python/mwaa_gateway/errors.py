@@ -1,15 +1,15 @@
-"""What can be wrong with what people and AWS hand to the gateway, sorted by whose turn it is.
+"""The gateway's exceptions, sorted by who can correct the fault.
 
-    GatewayError
-    ├── MalformedEvent   the sender's: for good, to the ingress dead-letter queue, never retried
-    ├── InvalidPattern   the rule's author's: an event pattern that EventBridge would refuse
-    ├── InvalidRule      the rule's author's: every problem of one rule, each with its field and remedy
-    ├── InvalidNamespace the operator's: an allow-list of a namespace that cannot be read
-    ├── ConfError        the rule's author's: this event cannot become the conf the rule asks for
-    │   └── ConfTooLarge     it can, and Airflow's command line has no room for it
-    └── Unavailable      nobody's: AWS did not answer; the same call will work later
+    GatewayError             who acts
+    ├── MalformedEvent       the sender: the event goes to the ingress dead-letter queue and is never retried
+    ├── InvalidPattern       the rule's author: EventBridge would refuse this event pattern
+    ├── InvalidRule          the rule's author: every problem of one rule, each with its field and remedy
+    ├── InvalidNamespace     the operator: the allow-list of a namespace is invalid
+    ├── ConfError            the rule's author: this event does not yield the conf that the rule asks for
+    │   └── ConfTooLarge     the rule's author: the conf exceeds the size limit
+    └── Unavailable          nobody: AWS did not answer; the same call works later
 
-What became of a trigger request is not an exception but an outcome: see `mwaa_gateway.outcomes`.
+The result of an attempt to start a run is not an exception but an outcome: see `mwaa_gateway.outcomes`.
 """
 
 from dataclasses import dataclass
@@ -30,28 +30,28 @@ __all__ = [
 
 
 class GatewayError(Exception):
-    """The root of everything the gateway raises on purpose; its text is written for a person."""
+    """The base of all errors that the gateway raises on purpose; the text is for people."""
 
 
 class MalformedEvent(GatewayError):
-    """The payload can never become an event: names the field and what was expected there."""
+    """The payload can never become an event; the text names the field and the value it expects."""
 
 
 class ConfError(GatewayError):
-    """An event cannot be turned into what a rule asks for: its captures, dedupe key, dag_id or conf."""
+    """An event does not yield what a rule asks for: captures, a dedupe key, a dag_id or a conf."""
 
 
 class ConfTooLarge(ConfError):
-    """The conf has more bytes than can be passed: names the limit and the remedies."""
+    """The conf exceeds the size limit; the text names the limit and the remedies."""
 
 
 class Unavailable(GatewayError):
-    """An AWS call failed for a reason that passes: throttling, a timeout, a 5xx."""
+    """An AWS call failed for a transient reason: throttling, a timeout, a 5xx."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a rule: the dotted `field` and a `message` that says what to write instead."""
+    """One problem of a rule: the dotted `field`, and a `message` that says what to write instead."""
 
     field: str
     message: str
@@ -61,9 +61,9 @@ class Problem:
 
 
 class InvalidPattern(GatewayError):
-    """An event pattern was refused, in EventBridge's words: those for the first of its `problems`.
+    """An event pattern is invalid; the text is EventBridge's own for the first of its `problems`.
 
-    The field of a problem is its place in the pattern, as in `detail.object.key[0]`; "" is the pattern itself.
+    A problem's field is its place in the pattern, such as `detail.object.key[0]`; "" is the pattern itself.
     """
 
     def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
@@ -72,7 +72,7 @@ class InvalidPattern(GatewayError):
 
 
 class InvalidRule(GatewayError):
-    """Everything that is wrong with one rule, so that its author mends it in one go."""
+    """All problems of one rule, so that its author can correct them at once."""
 
     def __init__(self, rule_id: str, problems: tuple[Problem, ...]) -> None:
         self.rule_id = rule_id
@@ -86,7 +86,7 @@ class InvalidRule(GatewayError):
 
 
 class InvalidNamespace(GatewayError):
-    """Everything that is wrong with the allow-list of a namespace."""
+    """All problems of the allow-list of one namespace."""
 
     def __init__(self, name: str, problems: tuple[Problem, ...]) -> None:
         self.name = name
@@ -105,5 +105,5 @@ _KINDS: Final = {
 
 
 def kind_of(value: object) -> str:
-    """Name the kind of a JSON value, as a person would."""
+    """Return the type of a JSON value in plain words."""
     return "missing" if value is None else _KINDS.get(type(value), type(value).__name__)

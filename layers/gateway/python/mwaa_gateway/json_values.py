@@ -1,6 +1,6 @@
-"""Reading what strangers wrote: each field with its type, and the limits within which an event stays.
+"""Reads untrusted JSON: checks the type of each field and the limits of an event.
 
-Whatever is refused here is refused for good, with the name of the field and what was expected there.
+Every error is a `MalformedEvent`, which names the field and the value it expects.
 """
 
 import json
@@ -23,7 +23,7 @@ __all__ = [
     "text_of",
 ]
 
-MAXIMUM_EVENT_BYTES: Final = 256 * 1024  # EventBridge's and SNS's own limit; larger needs a claim check
+MAXIMUM_EVENT_BYTES: Final = 256 * 1024  # the limit of EventBridge and SNS; senders of more pass an S3 URI
 MAXIMUM_DEPTH: Final = 32
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _JSON_WHITESPACE: Final = " \t\n\r"
@@ -31,31 +31,31 @@ _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def text_of(mapping: Mapping[str, Any], name: str, where: str, default: str | None = None) -> str:
-    """Return a text field, or `default` where it is missing; NUL and control characters are legal."""
+    """Return a text field, or `default` if it is missing; NUL and control characters are allowed."""
     value = mapping.get(name)
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
         raise MalformedEvent(f"{name} of {where} is {kind_of(value)}; expected text")
     if not is_unicode(value):
-        raise MalformedEvent(f"{name} of {where} holds half a surrogate pair; expected Unicode text")
+        raise MalformedEvent(f"{name} of {where} contains half a surrogate pair; expected Unicode text")
     return value
 
 
 def object_of(mapping: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
-    """Return a field that has to be an object."""
+    """Return a field that must be an object."""
     return object_in(mapping.get(name), f"{name} of {where}")
 
 
 def object_in(value: Any, what: str) -> Mapping[str, Any]:
-    """Return a value that has to be an object."""
+    """Return the value, which must be an object."""
     if not isinstance(value, Mapping):
         raise MalformedEvent(f"{what} is {kind_of(value)}; expected a JSON object")
     return value
 
 
 def dig(value: Any, path: tuple[str, ...]) -> Any:
-    """Return what lies at the path, or None."""
+    """Return the value at the path, or None."""
     for name in path:
         if not isinstance(value, Mapping):
             return None
@@ -64,12 +64,12 @@ def dig(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def is_unicode(text: str) -> bool:
-    """Say whether the text can be encoded: it holds no half of a surrogate pair."""
+    """Return whether the text can be encoded: it contains no half of a surrogate pair."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def refuse_beyond_limits(envelope: Mapping[str, Any]) -> None:
-    """Refuse what would break something further on: too deep, too large, or not JSON at all."""
+    """Raise MalformedEvent if the envelope is nested too deeply, too large, or not JSON."""
     if is_deeper_than(MAXIMUM_DEPTH, envelope):
         raise MalformedEvent(
             f"the event is nested deeper than {MAXIMUM_DEPTH} levels; flatten it, or pass a reference to it"
@@ -80,13 +80,13 @@ def refuse_beyond_limits(envelope: Mapping[str, Any]) -> None:
         raise MalformedEvent(f"the event is not JSON ({error}); send JSON values only") from None
     if size > MAXIMUM_EVENT_BYTES:
         raise MalformedEvent(
-            f"the event has {size} bytes; at most {MAXIMUM_EVENT_BYTES} are taken: put the content in S3 and "
+            f"the event has {size} bytes; the limit is {MAXIMUM_EVENT_BYTES}: put the content in S3 and "
             "send its URI"
         )
 
 
 def is_deeper_than(levels: int, value: Any) -> bool:
-    """Say whether objects and lists are nested in one another more than so many levels."""
+    """Return whether objects and lists are nested more than `levels` deep."""
     containers = [value] if is_container(value) else []
     for _ in range(levels):
         if not containers:
@@ -98,8 +98,8 @@ def is_deeper_than(levels: int, value: Any) -> bool:
 
 
 def is_container(value: Any) -> bool:
-    """Say whether a JSON value is an object or a list."""
-    # Most values are none, and are told apart without asking whether their class was registered as a Mapping.
+    """Return whether a JSON value is an object or a list."""
+    # Most values are scalars: the type look-up spares them the slow isinstance check against an abstract class.
     return type(value) not in _SCALARS and isinstance(value, Mapping | list)
 
 
@@ -108,10 +108,9 @@ def _members(container: Any) -> Iterable[Any]:
 
 
 def json_or_text(message: str) -> Any:
-    """Return the message's JSON object or array; anything else stays the text that was published.
+    """Return the message's JSON object or array; anything else stays text.
 
-    A bare `"yes"`, `42` or `null` stays text too: it was hardly meant as JSON, and its spelling would be
-    lost.
+    A bare `"yes"`, `42` or `null` stays text, too: its sender hardly meant JSON, and parsing would lose its spelling.
     """
     text = message.strip(_JSON_WHITESPACE)
     if not text.startswith(("{", "[")):
@@ -124,12 +123,12 @@ def json_or_text(message: str) -> Any:
 
 
 def _finite(text: str) -> float:
-    """Read a number of JSON; NaN, Infinity and what no double can hold (1e999) are none."""
+    """Parse a JSON number; NaN, Infinity and numbers beyond a double (1e999) are errors."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text} is not a number in JSON")
     return number
 
 
-# One for all, and its raw_decode: json.loads would make a decoder for each message, and takes two thirds longer.
+# One shared decoder: json.loads with these arguments builds one for each message, and takes two thirds longer.
 _DECODER: Final = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)

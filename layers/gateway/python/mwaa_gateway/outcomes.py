@@ -1,15 +1,15 @@
-"""What became of one attempt to start a DAG run, named by what the caller does next.
+"""The outcome of one attempt to start a DAG run, named by what the caller does next.
 
     Outcome
-    ├── Triggered         our run exists because of this attempt           → done
-    ├── AlreadyTriggered  our run existed before; proven, not guessed      → done
-    ├── Rejected          will never work as it is                         → dead, with the reason
-    ├── Held              shall not be tried now, for a stated reason      → parked in the ledger until it is released
-    ├── Retryable         surely not done                                  → back off, try again
-    └── OutcomeUnknown    perhaps done                                     → look the run_id up before anything else
+    ├── Triggered         this attempt created our run                     → done
+    ├── AlreadyTriggered  our run existed before, by evidence              → done
+    ├── Rejected          no attempt can succeed until a person acts       → dead, with the reason
+    ├── Held              the request must wait, for a stated reason       → parked in the ledger until it is released
+    ├── Retryable         the attempt created no run                       → back off, try again
+    └── OutcomeUnknown    the attempt may have created the run             → look up the run_id first
 
-`Triggered` and `AlreadyTriggered` need evidence of *our* run_id: Airflow 2 says "already exists", and prints the
-run_id that was asked for, when another run of the same second holds the logical date
+`Triggered` and `AlreadyTriggered` need evidence of *our* run_id: when another run of the same second has the logical
+date, Airflow 2 answers "already exists" and prints the run_id of the request
 (github.com/apache/airflow/issues/29582).
 """
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Reason(StrEnum):
-    """The class of a reason: stable, for filters, metrics and alarms; the text beside it is for people."""
+    """The kind of a reason: a stable value for filters, metrics and alarms. The text beside it is for people."""
 
     ACCESS_DENIED = "access_denied"
     AIRFLOW_REFUSED = "airflow_refused"
@@ -60,14 +60,14 @@ class Reason(StrEnum):
 
 
 class NotRunnable(StrEnum):
-    """Why a run that Airflow has accepted stays queued: see `mwaa_gateway.dispatch.dag_catalog`."""
+    """Why a run that Airflow accepted stays queued: see `mwaa_gateway.dispatch.dag_catalog`."""
 
     PAUSED = "paused"
     STALE = "stale"
 
     @property
     def text(self) -> str:
-        """For people."""
+        """The explanation for people."""
         if self is NotRunnable.PAUSED:
             return "the DAG is paused, and its run starts when somebody unpauses it"
         return "the DAG's file is gone or broken, and its run stays queued"
@@ -75,14 +75,14 @@ class NotRunnable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Triggered:
-    """Airflow printed the run it has just created, and its run_id is ours."""
+    """Airflow reports a run that it has just created, and its run_id is ours."""
 
     not_runnable: NotRunnable | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AlreadyTriggered:
-    """The run was there: created by an earlier attempt, or by a duplicate of the same event."""
+    """The run existed: an earlier attempt or a duplicate of the event created it."""
 
     text: str = ""
     not_runnable: NotRunnable | None = None
@@ -90,9 +90,9 @@ class AlreadyTriggered:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """For good: no further attempt can succeed until a person changes something.
+    """No attempt can succeed until a person changes something.
 
-    `in_doubt` says that the run may exist all the same: whoever tries again looks it up first.
+    `run_may_exist`: the run may exist nevertheless, so the next attempt looks it up first.
     """
 
     reason: Reason
@@ -102,7 +102,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Somebody said not now: it leaves the queue, and waits in the ledger until it is released or cancelled."""
+    """The request leaves the queue and waits in the ledger until somebody releases or cancels it."""
 
     reason: Reason
     text: str
@@ -110,7 +110,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Retryable:
-    """Nothing was started, and the same attempt may succeed later."""
+    """The attempt started no run; the same attempt may succeed later."""
 
     reason: Reason
     text: str
@@ -118,7 +118,7 @@ class Retryable:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeUnknown:
-    """The command went out and its effect is not known."""
+    """The gateway sent the command and does not know its effect."""
 
     reason: Reason
     text: str

@@ -1,4 +1,4 @@
-"""The functions' settings: environment variables, read once at the first event, set by template.yaml."""
+"""The functions' settings: environment variables that template.yaml sets and a function reads at its first event."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -20,7 +20,7 @@ __all__ = [
 
 
 class InvalidSetting(GatewayError):
-    """An environment variable is missing or cannot be read; the text names it."""
+    """An environment variable is missing or invalid; the text names it."""
 
 
 def _setting(explained: str, parse: Callable[[str], Any] = str, *, default: Any = MISSING) -> Any:
@@ -34,7 +34,7 @@ def _names(text: str) -> frozenset[str]:
 
 def _queue_per_environment(text: str) -> str:
     if "{environment}" not in text:
-        raise ValueError("it must hold the text {environment}")
+        raise ValueError("it must contain {environment}")
     return text
 
 
@@ -42,10 +42,10 @@ def _queue_per_environment(text: str) -> str:
 class _Settings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read every field from the variable of its name in capitals.
+        """Read each field from the variable of the same name in capitals.
 
         Raises:
-            InvalidSetting: one is missing or has the wrong form.
+            InvalidSetting: a variable is missing or has the wrong form.
         """
         values: dict[str, Any] = {}
         for setting in fields(cls):
@@ -58,7 +58,7 @@ class _Settings:
                         f"environment variable {name} is not set: {setting.metadata['explained']}"
                     )
             except ValueError as error:
-                raise InvalidSetting(f"environment variable {name} cannot be read: {error}") from error
+                raise InvalidSetting(f"environment variable {name} is invalid: {error}") from error
         return cls(**values)
 
 
@@ -66,19 +66,19 @@ class _Settings:
 class IngressSettings(_Settings):
     """Settings of s3_events, sns_events and eventbridge_events."""
 
-    rules_table: str = _setting("name of the DynamoDB table that holds the rules")
+    rules_table: str = _setting("name of the DynamoDB table of the rules")
     trigger_queue_url: str = _setting(
         "URL of the trigger queues, with {environment} for the environment's name", _queue_per_environment
     )
-    ledger_table: str = _setting("name of the DynamoDB table that keeps what rules in SHADOW would have run")
-    ingress_dlq_url: str = _setting("URL of the queue that keeps events which can never be used")
+    ledger_table: str = _setting(
+        "name of the DynamoDB table that records what rules in SHADOW would have run"
+    )
+    ingress_dlq_url: str = _setting("URL of the dead-letter queue for events that can never start a run")
     environments: frozenset[str] = _setting(
-        "comma-separated names of the MWAA environments rules may name", _names
+        "comma-separated names of the MWAA environments that rules may name", _names
     )
-    claim_check_bucket: str = _setting("name of the bucket for confs that are too large to be passed")
-    rules_refresh_seconds: float = _setting(
-        "how old, in seconds, the rules in use may be", float, default=5.0
-    )
+    claim_check_bucket: str = _setting("name of the bucket for confs that are too large to pass to Airflow")
+    rules_refresh_seconds: float = _setting("maximum age of the rules in use, in seconds", float, default=5.0)
     unwrap_topic_arns: frozenset[str] = _setting(
         "comma-separated ARNs of the topics whose messages may be S3 or EventBridge events",
         _names,
@@ -88,9 +88,9 @@ class IngressSettings(_Settings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedEventsSettings(IngressSettings):
-    """Settings of queued_events: those of every ingress function, and whose messages are believed."""
+    """Settings of queued_events: those of every ingress function, and the queues it trusts."""
 
-    ingress_retry_queue_arn: str = _setting("ARN of the queue that holds what Lambda gave up on")
+    ingress_retry_queue_arn: str = _setting("ARN of the queue of events that Lambda stopped retrying")
     event_queue_arns: frozenset[str] = _setting(
         "comma-separated ARNs of your own queues that collect S3, SNS or EventBridge events",
         _names,
@@ -100,14 +100,14 @@ class QueuedEventsSettings(IngressSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSettings(IngressSettings):
-    """Settings of step_functions_task: those of an ingress function, and what waiting for a run takes."""
+    """Settings of step_functions_task: those of every ingress function, and those of waiting for a run."""
 
     watch_queue_url: str = _setting(
         "URL of the watch queues, with {environment} for the environment's name", _queue_per_environment
     )
-    task_token_key: str = _setting("ARN of the KMS key that task tokens are sealed with")
+    task_token_key: str = _setting("ARN of the KMS key that encrypts task tokens")
     task_dags: frozenset[str] = _setting(
-        "comma-separated patterns of the DAGs that states may name, <environment>/<dag_id>, * for any text",
+        "comma-separated patterns of the DAGs that states may name: <environment>/<dag_id>, * matches any text",
         _names,
         default=frozenset(),
     )
@@ -130,65 +130,65 @@ class EndedExecutionsSettings(_Settings):
 class AirflowSettings(_Settings):
     """How the functions of one environment reach its Airflow."""
 
-    environment: str = _setting("name that rules use for the environment this function works for")
-    ledger_table: str = _setting("name of the DynamoDB table that remembers every trigger request")
-    mwaa_environment_name: str = _setting("what that environment is called on MWAA")
+    environment: str = _setting("name of this function's environment in the rules")
+    ledger_table: str = _setting("name of the DynamoDB table of the ledger")
+    mwaa_environment_name: str = _setting("name of that environment on MWAA")
     cli_connect_timeout_seconds: float = _setting(
-        "how long, in seconds, to wait for a connection to the web server", float, default=5.0
+        "timeout of a connection to the web server, in seconds", float, default=5.0
     )
     cli_read_timeout_seconds: float = _setting(
-        "how long, in seconds, to wait for the answer to a command", float, default=30.0
+        "timeout of the answer to a command, in seconds", float, default=30.0
     )
     web_server_host: str = _setting(
-        "the only host[:port] a CLI or web login token may be sent to; empty: MWAA's own host names",
+        "the only host[:port] that may receive a CLI or web login token; empty: MWAA's own host names",
         default="",
     )
     web_server_ca_bundle: str = _setting(
-        "path of the CA certificates the web server is checked against; empty: the public ones", default=""
+        "path of the CA certificates that verify the web server; empty: the public ones", default=""
     )
     transports: Transports = _setting(  # noqa: RUF009  it returns a dataclass field
         "rest (InvokeRestApi) or cli (CLI tokens) for every environment, or for each by name: analytics=rest,legacy=cli",
         Transports.parse,
     )
     slots_per_environment: int = _setting(
-        "how many dispatchers of this environment run at once: they share MWAA's ten REST calls a second",
+        "number of dispatchers of this environment that run at once: they share MWAA's ten REST calls a second",
         int,
         default=3,
     )
 
     def __post_init__(self) -> None:
-        """Refuse to start without a transport for this environment."""
+        """Raise InvalidSetting if this environment has no transport."""
         try:
             self.transports.of(self.environment)
         except InvalidTransports as error:
-            raise InvalidSetting(f"environment variable TRANSPORTS cannot be used: {error}") from error
+            raise InvalidSetting(f"environment variable TRANSPORTS is invalid: {error}") from error
 
     @property
     def transport(self) -> str:
-        """`rest` or `cli`: how this environment is reached."""
+        """How functions reach this environment: `rest` or `cli`."""
         return self.transports.of(self.environment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatcherSettings(AirflowSettings):
-    """Settings of the dispatcher, of which there is one for each environment."""
+    """Settings of the dispatcher; each environment has its own."""
 
-    rules_table: str = _setting("name of the DynamoDB table that holds the rules, and who stopped which")
+    rules_table: str = _setting("name of the DynamoDB table of the rules and pauses")
     trigger_queue_url: str = _setting("URL of this environment's trigger queue")
     trigger_dlq_url: str = _setting("URL of this environment's dead-letter queue")
     maximum_event_age_seconds: int = _setting(
-        "how long, in seconds since its first attempt, a request is tried when its rule does not say",
+        "maximum age of a request since its first attempt, in seconds, if its rule sets none",
         int,
         default=86_400,
     )
     dag_missing_grace_seconds: int = _setting(
-        "how long, in seconds, a DAG that Airflow does not know is waited for", int, default=900
+        "how long requests wait for a DAG that Airflow does not know, in seconds", int, default=900
     )
     brake_refresh_seconds: float = _setting(
-        "how old, in seconds, the news of a disabled rule or a paused environment may be", float, default=5.0
+        "maximum age of the list of disabled rules and paused environments, in seconds", float, default=5.0
     )
     dag_catalog_seconds: float = _setting(
-        "how old, in seconds, the list of paused and stale DAGs may grow before it is renewed; 0: there is none",
+        "maximum age of the list of paused and stale DAGs, in seconds; 0: no list",
         float,
         default=300.0,
     )
@@ -196,10 +196,10 @@ class DispatcherSettings(AirflowSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunWatcherSettings(AirflowSettings):
-    """Settings of the run watcher, of which there is one for each environment."""
+    """Settings of the run watcher; each environment has its own."""
 
     watch_queue_url: str = _setting("URL of this environment's watch queue")
-    task_token_key: str = _setting("ARN of the KMS key that task tokens are sealed with")
+    task_token_key: str = _setting("ARN of the KMS key that encrypts task tokens")
     web_login_role: str = _setting(
         "the Airflow role with which the watcher logs in to read return values and to end runs; empty: it does neither",
         default="",
@@ -208,28 +208,28 @@ class RunWatcherSettings(AirflowSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorSettings(_Settings):
-    """Settings of the doctor, of which there is one: what the dispatchers of all environments have."""
+    """Settings of the doctor, one function for all environments: what their dispatchers have."""
 
     environments: frozenset[str] = _setting(
-        "comma-separated names of the environments it may look at", _names
+        "comma-separated names of the environments that it may check", _names
     )
     mwaa_environment_name: str = _setting(
-        "what an environment is called on MWAA; {environment} stands for its name"
+        "name of an environment on MWAA; {environment} stands for its name in the rules"
     )
     step_functions_tasks: bool = _setting(
-        "whether run watchers are deployed, which need more AWS endpoints", lambda text: text == "true"
+        "true if run watchers are deployed: they need more AWS endpoints", lambda text: text == "true"
     )
     cli_connect_timeout_seconds: float = _setting(
-        "how long, in seconds, to wait for a connection to the web server", float, default=5.0
+        "timeout of a connection to the web server, in seconds", float, default=5.0
     )
     cli_read_timeout_seconds: float = _setting(
-        "how long, in seconds, to wait for the answer to a command", float, default=30.0
+        "timeout of the answer to a command, in seconds", float, default=30.0
     )
     web_server_host: str = _setting(
-        "the only host[:port] a CLI token may be sent to; empty: MWAA's own host names", default=""
+        "the only host[:port] that may receive a CLI token; empty: MWAA's own host names", default=""
     )
     web_server_ca_bundle: str = _setting(
-        "path of the CA certificates the web server is checked against; empty: the public ones", default=""
+        "path of the CA certificates that verify the web server; empty: the public ones", default=""
     )
     transports: Transports = _setting(  # noqa: RUF009  it returns a dataclass field
         "rest (InvokeRestApi) or cli (CLI tokens) for every environment, or for each by name: analytics=rest,legacy=cli",
@@ -237,10 +237,10 @@ class DoctorSettings(_Settings):
     )
 
     def of(self, environment: str) -> AirflowSettings:
-        """Return how one environment is reached. Raises InvalidSetting where `transports` does not say."""
+        """Return the settings that reach one environment. Raises InvalidSetting if it has no transport."""
         return AirflowSettings(
             environment=environment,
-            ledger_table="",  # the doctor knows none
+            ledger_table="",  # the doctor uses no ledger
             mwaa_environment_name=self.mwaa_environment_name.replace("{environment}", environment),
             cli_connect_timeout_seconds=self.cli_connect_timeout_seconds,
             cli_read_timeout_seconds=self.cli_read_timeout_seconds,

@@ -1,7 +1,7 @@
-"""Which transport reaches each environment: the template's parameter `Transports`.
+"""The transport that reaches each environment: the template's parameter `Transports`.
 
-`rest` is MWAA's InvokeRestApi, `cli` an Airflow command with a CLI token. The parameter names one of them for every
-environment (`rest`), or one for each by name (`analytics=rest,legacy=cli`).
+`rest` is MWAA's InvokeRestApi, `cli` an Airflow command with a CLI token. The parameter names one transport for all
+environments (`rest`), or one for each by name (`analytics=rest,legacy=cli`).
 """
 
 import re
@@ -23,14 +23,15 @@ _EXAMPLES: Final = (
 
 
 class InvalidTransports(GatewayError, ValueError):
-    """`Transports` cannot be read, or names no transport for an environment; the text says what to write."""
+    """`Transports` is invalid, or names no transport for an environment; the text says what to write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transports:
-    """One transport for every environment, or one for each by name.
+    """One transport for all environments, or one for each by name.
 
-    Never both: the environment whose name is misspelt then has no transport, and its own functions say so.
+    Never both: with a default, a misspelt name would silently give its environment the default transport. Without one,
+    that environment has no transport, and its functions report it.
     """
 
     everywhere: str | None
@@ -38,7 +39,7 @@ class Transports:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the parameter's text. Raises InvalidTransports."""
+        """Parse the parameter's text. Raises InvalidTransports."""
         if text.strip() in _KNOWN:
             return cls(text.strip(), {})
         chosen: dict[str, str] = {}
@@ -54,7 +55,7 @@ class Transports:
         return cls(None, chosen)
 
     def of(self, environment: str) -> str:
-        """Return `rest` or `cli`. Raises InvalidTransports where `environment` is not named."""
+        """Return `rest` or `cli`. Raises InvalidTransports if the parameter does not name `environment`."""
         if self.everywhere is not None:
             return self.everywhere
         try:
@@ -62,16 +63,16 @@ class Transports:
         except KeyError:
             named = ", ".join(sorted(self.by_environment))
             raise InvalidTransports(
-                f"environment {environment!r} has no transport, only {named}: set the stack's parameter Transports to rest "
-                f"or cli for all, or add {environment}=rest or {environment}=cli to it"
+                f"environment {environment!r} has no transport; the stack's parameter Transports names only {named}: set it "
+                f"to rest or cli for all environments, or add {environment}=rest or {environment}=cli"
             ) from None
 
     def over_rest(self, environments: Iterable[str]) -> frozenset[str]:
-        """Return those of `environments` that InvokeRestApi reaches."""
+        """Return the names in `environments` that InvokeRestApi reaches."""
         return frozenset(
             name for name in environments if REST in (self.everywhere, self.by_environment.get(name))
         )
 
     def unknown(self, environments: Iterable[str]) -> list[str]:
-        """Return the names that are none of `environments`."""
+        """Return the names in the parameter that are not in `environments`."""
         return sorted(self.by_environment.keys() - set(environments))

@@ -1,4 +1,4 @@
-"""The trigger request: one event and the resolved target it is to become a run of."""
+"""The trigger request: one event, and the resolved target that runs for it."""
 
 import hashlib
 import json
@@ -11,19 +11,19 @@ from mwaa_gateway.errors import GatewayError
 __all__ = ["FORMAT", "ResolvedTarget", "TriggerQueue", "TriggerRequest", "UnreadableRequest", "derive_run_id"]
 
 FORMAT = 1
-# A change that an earlier reader could misread raises FORMAT and keeps the previous one here: both are in flight meanwhile.
+# A change that an older reader could misread raises FORMAT. The previous format stays readable: its messages are in flight.
 READABLE_FORMATS = frozenset({FORMAT})
 
 
 class UnreadableRequest(GatewayError):
-    """A message on the trigger queue is not a trigger request that this version can read."""
+    """This version cannot read a message of the trigger queue."""
 
 
 def derive_run_id(identity: str, rule_id: str, target_id: str, generation: int = 0) -> str:
-    """Name the run after what it stands for, so that Airflow's unique run_id decides between two attempts.
+    """Derive the run_id from the request, so that Airflow's unique run_id lets only one of two attempts create the run.
 
-    At most 5 + 80 + 2 + 32 + 6 characters of `[A-Za-z0-9_.-]`: inside Airflow's 250 and its allowed pattern
-    `^[A-Za-z0-9_.~:+-]+$`, and never one of its reserved beginnings (`manual__`, `scheduled__`, …).
+    It has at most 5 + 80 + 2 + 32 + 6 characters of `[A-Za-z0-9_.-]`. Airflow allows 250 of `[A-Za-z0-9_.~:+-]`, and
+    reserves prefixes that this one never has (`manual__`, `scheduled__`, …).
     """
     digest = hashlib.sha256(f"{identity}\n{rule_id}\n{target_id}".encode()).hexdigest()[:32]
     rerun = f"__r{generation}" if generation else ""
@@ -32,9 +32,9 @@ def derive_run_id(identity: str, rule_id: str, target_id: str, generation: int =
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTarget:
-    """What is to run, with nothing left to decide: pinned in the ledger by the first attempt.
+    """What to run, with no decision left; the first attempt pins it in the ledger.
 
-    `watched`: somebody waits for the run to end, so that it has to be found by a date as well as by its run_id.
+    `watched`: a Step Functions state waits for the end of the run, so the run watcher must find it by date, too.
     """
 
     environment: str
@@ -46,12 +46,12 @@ class ResolvedTarget:
 
 @dataclass(frozen=True, slots=True)
 class TriggerRequest:
-    """One (event, rule target): the body of a message on the trigger queue and the contents of a ledger row.
+    """One event and one rule target: the body of a message on the trigger queue, and the content of a ledger row.
 
-    `identity` says which event it is, whichever way it came; `requested_at` is in seconds since the epoch; a rule without a
-    maximum event age leaves it to the dispatcher. `redrive` is 0 for what ingress sends, and n for the n-th time that an
-    operator sends a dead request again: the same request of the same generation, for the same run. `when_paused` is what its
-    rule wants done while the DAG is paused: queue, hold or reject.
+    `identity` names the event, the same on every route. `requested_at` is in seconds since the epoch. Where
+    `maximum_event_age_seconds` is None, the dispatcher's default applies. `redrive` is 0 for requests from ingress, and n
+    for the n-th redrive of a dead request: same request, same generation, same run. `when_paused` says what to do while
+    the DAG is paused: queue, hold or reject.
     """
 
     identity: str
@@ -65,17 +65,17 @@ class TriggerRequest:
     generation: int = 0
     redrive: int = 0
     when_paused: str = "queue"
-    # What it was read from, up to 250 KB that the ledger stores as it is. Not an argument, so that `replace` drops it.
+    # The JSON it was parsed from, up to 250 KB, which the ledger stores unchanged. Not an argument, so `replace` drops it.
     _text: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def ledger_key(self) -> tuple[str, str]:
-        """(partition, sort) of its ledger row: the event's hash, and rule, target and generation."""
+        """The (partition, sort) key of its ledger row: the event's hash, and rule, target and generation."""
         event = hashlib.sha256(self.identity.encode()).hexdigest()
         return event, f"{self.rule_id}#{self.target_id}#{self.generation}"
 
     def to_json(self) -> str:
-        """Write as one line of ASCII JSON, the message body; what was read from one is written as it was."""
+        """Return the message body, one line of ASCII JSON; a request parsed from JSON returns that same text."""
         return self._text or json.dumps(
             {
                 "format": FORMAT,
@@ -101,10 +101,10 @@ class TriggerRequest:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` wrote.
+        """Parse the output of `to_json`.
 
         Raises:
-            UnreadableRequest: the text is no trigger request, or one of a format this version does not know.
+            UnreadableRequest: the text is no trigger request, or has a format that this version does not know.
         """
         try:
             document = json.loads(text)
@@ -124,17 +124,15 @@ class TriggerRequest:
                     dag_id=document["dag_id"],
                     run_id=document["run_id"],
                     conf=document["conf"],
-                    watched=bool(
-                        document.get("watched", False)
-                    ),  # not in messages of the version before this field
+                    watched=bool(document.get("watched", False)),  # absent from messages older than the field
                 ),
                 maximum_event_age_seconds=document["maximum_event_age_seconds"],
                 requested_at=document["requested_at"],
                 generation=document["generation"],
-                # Not in messages and rows of the version before this field. That version ignores it, and finds a row that
-                # this one would reopen dead: the bell rings once more, and nothing runs.
+                # Both are absent from messages and rows older than the fields. A version without `redrive` ignores it: it
+                # finds the row dead, publishes the dead-letter message again, and starts nothing.
                 redrive=int(document.get("redrive", 0)),
-                when_paused=str(document.get("when_paused", "queue")),  # nor this one; that version queues
+                when_paused=str(document.get("when_paused", "queue")),
             )
             if isinstance(text, str):
                 object.__setattr__(request, "_text", text)
@@ -147,5 +145,5 @@ class TriggerQueue(Protocol):
     """The trigger queues of all environments."""
 
     def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
-        """Put every request on its environment's queue; raise Unavailable unless all of them are there."""
+        """Send each request to its environment's queue; raise Unavailable if any was not sent."""
         ...
