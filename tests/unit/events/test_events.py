@@ -1,4 +1,4 @@
-"""What arrives becomes an EventBridge envelope with the right identity; each sample of events/ is walked."""
+"""Every source becomes an EventBridge envelope with the right identity; a test reads each sample of events/."""
 
 import copy
 import json
@@ -51,13 +51,13 @@ SOURCES: dict[str, Callable[[Any], list[Event | MalformedEvent]]] = {
 UPLOAD = "s3|acme-landing|orders/eu west/a+b (100%25) ü東😀.csv|Object Created|617F08299329D189"
 TOPIC = f"sns|arn:aws:sns:eu-west-1:{ACCOUNT}:exports"
 
-NOT_BELIEVED = (
-    f"{OTHER_QUEUE} is not in EventQueueArns, so nothing in it is believed: whoever may send to it could pose as any "
-    "bucket. If it is meant to bring events, deploy the stack with it in that list, then send this again"
+NOT_TRUSTED = (
+    f"{OTHER_QUEUE} is not in EventQueueArns, so the gateway does not trust its messages: a sender could pose as any "
+    "bucket. To use the queue, add it to that parameter of the stack, deploy, then redrive this message"
 )
 NO_EVENT = (
     f"a message of {OWN_QUEUE}: it is no S3 notification, SNS message or EventBridge event; if a topic sends it, "
-    "switch raw message delivery off for the subscription: that leaves out the topic and the message id"
+    "switch off raw message delivery in the subscription: it omits the topic and the message id"
 )
 
 # Each sample: the identities of its events, or why it is malformed.
@@ -74,7 +74,7 @@ EXPECTED = {
     "s3_test_event": [],
     "s3_poison_among_good": [
         "s3|acme-landing|orders/first.csv|Object Created|65E9A1B2C3D4E801",
-        "Records[1]: s3.object.key 'orders/%FF.csv' is not UTF-8 once decoded; S3 keys are",
+        "Records[1]: s3.object.key 'orders/%FF.csv' does not decode to UTF-8; expected a URL-encoded S3 key",
         "s3|acme-landing|orders/third.csv|Object Created|65E9A1B2C3D4E803",
     ],
     "s3_unknown_version": [
@@ -102,10 +102,10 @@ EXPECTED = {
     "queued_sns_forged_s3_put": [f"{TOPIC}|77d9b1f5-1d4c-5b8e-a3a8-e1b8a6a93333"],
     "queued_sns_raw": [NO_EVENT],
     "queued_eventbridge": ["eventbridge|6a7e8feb-b491-4cf7-a9f1-bf3703467718"],
-    "queued_forged_s3_put": [NOT_BELIEVED],
+    "queued_forged_s3_put": [NOT_TRUSTED],
     "queued_malformed": [f"a message of {OWN_QUEUE}: the message is text; expected a JSON object"],
     "queued_redriven": [f"{TOPIC}|95df01b4-ee98-5cb9-9903-4c221d41eb5e"],
-    "queued_redriven_forged_s3_put": [NOT_BELIEVED],
+    "queued_redriven_forged_s3_put": [NOT_TRUSTED],
 }
 WITH_EVENTS = [
     name
@@ -141,7 +141,7 @@ class TestSamples:
     """The files in events/."""
 
     def test_every_sample_is_expected(self):
-        """No sample lies about untested, and none is missing."""
+        """Every sample has a test, and none is missing."""
         assert set(EXPECTED) == {file.stem for file in SAMPLES.glob("*.json")}
 
     @pytest.mark.parametrize("name", EXPECTED)
@@ -335,7 +335,7 @@ class TestS3:
         assert reason in refused("s3_put", spoil)
 
     def test_without_sequencer_and_request_it_is_malformed(self):
-        """Nothing could tell a second delivery from a second event."""
+        """The gateway could not tell a duplicate from a new event."""
 
         def spoil(payload: Any) -> None:
             del payload["Records"][0]["s3"]["object"]["sequencer"]
@@ -427,7 +427,7 @@ class TestSns:
         assert event.envelope["source"] == "aws.sns"
 
     def test_malformed_inner_event_is_malformed(self):
-        """It is told, not hidden inside a notification."""
+        """It is reported, not hidden inside a notification."""
         payload = sample("sns_s3_put")
         payload["Records"][0]["Sns"]["Message"] = json.dumps(sample("eventbridge_malformed"))
         (malformed,) = from_sns_notification(payload, UNWRAPPED)
@@ -482,7 +482,7 @@ class TestEventBridge:
         ("name", "value", "reason"),
         [
             ("id", None, "id of the event is missing"),
-            ("source", "", "source is empty; an EventBridge event names its source"),
+            ("source", "", "source is empty; an EventBridge event needs it"),
             ("detail-type", 1, "detail-type of the event is a number"),
             ("account", None, "account of the event is missing"),
             ("time", {}, "time of the event is an object"),
@@ -501,7 +501,7 @@ class TestEventBridge:
 
     @pytest.mark.parametrize(("levels", "accepted"), [(30, True), (32, False), (5000, False)])
     def test_depth(self, levels: int, *, accepted: bool):
-        """32 levels are taken, the envelope and its detail included; what is deeper ends no process."""
+        """32 levels are allowed, including envelope and detail; a deeper event crashes no process."""
         nested: Any = []
         for _ in range(levels - 1):
             nested = [nested]
@@ -545,33 +545,33 @@ class TestQueued:
         assert parsed(queued) == parsed(direct)
 
     @pytest.mark.parametrize("name", ["queued_s3_put", "queued_sns", "queued_eventbridge"])
-    def test_in_a_queue_that_is_not_listed_nothing_is_believed(self, name: str):
-        """Whoever may send to it could otherwise pose as S3, a topic or a bus, and take a real event's identity."""
+    def test_in_a_queue_that_is_not_listed_no_message_is_trusted(self, name: str):
+        """A sender could otherwise pose as S3, a topic or a bus, and claim a real event's identity."""
         (record,) = sample(name)["Records"]
         (malformed,) = from_queue(record["body"], OTHER_QUEUE, BELIEVED).events
         assert "is not in EventQueueArns" in str(malformed)
 
     @pytest.mark.parametrize("queue", [OWN_QUEUE, OTHER_QUEUE])
     def test_an_on_failure_record_counts_in_the_retry_queue_only(self, queue: str):
-        """In any other queue it is a stranger's claim of what Lambda was given."""
+        """In any other queue anybody could have written it."""
         (record,) = sample("queued_given_up_s3_put")["Records"]
         (malformed,) = from_queue(record["body"], queue, BELIEVED).events
         assert isinstance(malformed, MalformedEvent)
 
     def test_without_a_retry_queue_no_queue_is_it(self):
-        """A setting that is empty believes nobody."""
+        """An empty setting trusts no queue."""
         (record,) = sample("queued_given_up_s3_put")["Records"]
         (malformed,) = from_queue(record["body"], "", TrustedQueues("x", frozenset(), frozenset())).events
         assert isinstance(malformed, MalformedEvent)
 
-    def test_a_listed_queue_does_not_make_its_topic_believed(self):
-        """Who may publish to the topic is another circle than who set up the queue."""
+    def test_a_listed_queue_does_not_make_its_topic_trusted(self):
+        """The publishers of a topic are not the owners of the queue."""
         (event,) = parsed("queued_sns_forged_s3_put")
         assert isinstance(event, Event)
         assert event.envelope["source"] == "aws.sns"
 
     def test_what_is_malformed_is_kept_with_its_queue(self):
-        """So that a redrive believes it no more than it was believed there, until the queue is listed."""
+        """A redrive does not make its message trusted; listing its queue does."""
         (record,) = sample("queued_forged_s3_put")["Records"]
         kept = from_queue(record["body"], OTHER_QUEUE, BELIEVED).payload
         assert kept == {"eventSourceARN": OTHER_QUEUE, "body": record["body"]}
@@ -614,7 +614,7 @@ class TestQueued:
         assert reason in str(malformed)
 
     def test_a_subscription_that_waits_for_its_confirmation_says_so(self):
-        """Nothing will arrive before somebody has confirmed it."""
+        """No event arrives before somebody confirms the subscription."""
         message = {
             "Type": "SubscriptionConfirmation",
             "MessageId": "1",

@@ -1,4 +1,4 @@
-"""What arrives, as an event in EventBridge's envelope, with the identity that makes two deliveries one.
+"""Normalises what every source sends to EventBridge's envelope, and derives the identity that duplicates share.
 
 | arrives as             | becomes                              | identity                                   |
 |------------------------|--------------------------------------|--------------------------------------------|
@@ -6,11 +6,12 @@
 | S3 through EventBridge | unchanged                            | the same: the two routes dedupe each other |
 | SNS notification       | `aws.sns`, `Notification`            | topic and message id                       |
 | EventBridge event      | unchanged                            | its id                                     |
-| any of them in a queue | what it is without the queue         | the same as without the queue              |
+| any of them in a queue | the same event as without the queue  | the same as without the queue              |
 
-An S3 or EventBridge event inside an SNS message becomes the inner event, for allowed topics only; a queue is
-believed when the deployer listed it. An identity is readable text; its parts are escaped so that no key can
-pose as another event.
+The gateway unwraps an S3 or EventBridge event from an SNS message for allowed topics only, and trusts only the queues
+that the deployer lists. An identity is readable text; its parts are escaped, so that no key can pose as another event.
+
+May import the root only.
 """
 
 from mwaa_gateway.events.event import Event

@@ -1,4 +1,4 @@
-"""One event, whatever it came from: its envelope, and the identity that its deliveries share."""
+"""One event of any source: its envelope, and the identity that its deliveries share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ __all__ = ["Event", "derived_id", "each_record", "identity_of"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: its EventBridge `envelope`, and the `identity` that its deliveries share, on any route."""
+    """One event: its EventBridge `envelope`, and the `identity` that its deliveries share on every route."""
 
     envelope: Mapping[str, Any]
     identity: str
 
     @property
     def id(self) -> str:
-        """The envelope's id."""
+        """The id in the envelope."""
         return str(self.envelope["id"])
 
 
 def each_record(
     payload: Mapping[str, Any], what: str, normalise: Callable[[Mapping[str, Any]], Event]
 ) -> list[Event | MalformedEvent]:
-    """Normalise each of the payload's records; a malformed one takes its own place and stops no other."""
+    """Normalise each record of the payload; a malformed one becomes an error in its place and stops no other."""
     records = payload.get("Records") if isinstance(payload, Mapping) else None
     if not isinstance(records, list):
         return [MalformedEvent(f"Records is {kind_of(records)}; expected the list that {what} has")]
@@ -41,11 +41,11 @@ def each_record(
 
 
 def identity_of(*parts: str) -> str:
-    """Join the parts so that no two different lists of parts give one text."""
+    """Join the parts; different lists of parts give different texts."""
     return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
 
 
 def derived_id(identity: str) -> str:
-    """Return a UUID-shaped id that every delivery of the event gets alike."""
+    """Return a UUID-shaped id, the same for every delivery of the event."""
     digits = sha256(identity.encode()).hexdigest()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:32]}"

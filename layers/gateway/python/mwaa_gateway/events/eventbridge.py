@@ -1,4 +1,4 @@
-"""EventBridge's events: checked, and otherwise left as they came."""
+"""EventBridge events: validated, otherwise unchanged."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,15 +12,15 @@ __all__ = ["from_eventbridge", "is_eventbridge_event"]
 
 
 def is_eventbridge_event(payload: Mapping[str, Any]) -> bool:
-    """Say whether it looks like one: who sent it is another question."""
+    """Return whether the payload has the shape of an EventBridge event; the sender is not checked."""
     return {"source", "detail-type", "detail"} <= payload.keys()
 
 
 def from_eventbridge(payload: Mapping[str, Any]) -> list[Event | MalformedEvent]:
-    """Check an EventBridge event and give it its identity: a list of one; the envelope stays as it came.
+    """Validate an EventBridge event and derive its identity; return a list of one. The envelope stays unchanged.
 
-    An S3 event's key is not decoded: EventBridge carries it to the letter. A replay from an archive keeps its
-    id and so its identity; its `replay-name` stays in the envelope.
+    The key of an S3 event is not decoded: EventBridge does not encode it. A replay from an archive keeps its id, and so
+    its identity; its `replay-name` stays in the envelope.
     """
     try:
         return [_eventbridge_event(payload)]
@@ -32,7 +32,7 @@ def _eventbridge_event(payload: Mapping[str, Any]) -> Event:
     object_in(payload, "the event")
     for name in ("id", "source", "detail-type"):
         if not text_of(payload, name, "the event"):
-            raise MalformedEvent(f"{name} is empty; an EventBridge event names its {name}")
+            raise MalformedEvent(f"{name} is empty; an EventBridge event needs it")
     for name in ("account", "region", "time"):
         text_of(payload, name, "the event")
     resources = payload.get("resources", [])
@@ -41,6 +41,6 @@ def _eventbridge_event(payload: Mapping[str, Any]) -> Event:
     detail = object_of(payload, "detail", "the event")
     refuse_beyond_limits(payload)
     if payload["source"] != "aws.s3" or "object" not in detail:
-        # aws.s3 also carries CloudTrail's "AWS API Call via CloudTrail", which has no object: its id it is.
+        # CloudTrail's "AWS API Call via CloudTrail" has the source aws.s3 but no object: the event id identifies it.
         return Event(payload, identity_of("eventbridge", payload["id"]))
     return Event(payload, s3_identity(detail, payload["detail-type"], fallback=payload["id"]))

@@ -1,17 +1,17 @@
-"""Events in SQS: what Lambda gave up on, and what the users' own queues collect from S3, SNS and EventBridge.
+"""Events in SQS: those that Lambda stopped retrying, and those that users' own queues collect.
 
-    queue                  what is believed of a message
-    ingress retry queue    everything: only the gateway's own roles write there
-    one of `event_queues`  an S3 notification, an SNS message, an EventBridge event
-    any other              nothing: whoever may send to it could pose as any bucket
+    queue                  the gateway trusts
+    ingress retry queue    every message: only the gateway's own roles can write to it
+    one of `event_queues`  S3 notifications, SNS messages and EventBridge events
+    any other              nothing: a sender could pose as any bucket
 
-What comes into the retry queue:
+The retry queue receives:
 
-    Lambda's on-failure record           its requestPayload, as the function was given it
-    what was kept in the ingress DLQ,    its payload: a redrive is a move from that queue to this one; what came from
-    and is redriven                      another queue is believed no more than it was there
-    what EventBridge or SNS could not    the event or the notification itself
-    deliver, and is redriven
+    message                                      the events are in
+    Lambda's on-failure record                   its requestPayload, the function's input
+    a redriven message of the ingress DLQ        its payload; if that came from another queue, that queue's trust applies
+    a redriven message that EventBridge or SNS   the message itself
+    could not deliver
 """
 
 import json
@@ -38,7 +38,7 @@ __all__ = ["QueuedEvents", "TrustedQueues", "from_queue"]
 
 @dataclass(frozen=True, slots=True)
 class TrustedQueues:
-    """The ARNs of the queues whose messages are taken for what they say they are, and of topics likewise."""
+    """The ARNs of the queues and topics whose messages the gateway trusts."""
 
     retry_queue: str
     event_queues: frozenset[str]
@@ -47,37 +47,37 @@ class TrustedQueues:
 
 @dataclass(frozen=True, slots=True)
 class QueuedEvents:
-    """What one message holds: its `events`, and the `payload` that is kept where one of them is malformed."""
+    """The content of one message: its `events`, and the `payload` for the dead-letter queue if one is malformed."""
 
     payload: Mapping[str, Any]
     events: list[Event | MalformedEvent]
 
 
 def from_queue(body: str, queue: str, trusted: TrustedQueues) -> QueuedEvents:
-    """Turn one message of the queue with the ARN `queue` into events; never raises for what is in it."""
+    """Turn one message of the queue with the ARN `queue` into events; bad content never raises."""
     payload: Mapping[str, Any] = {"eventSourceARN": queue, "body": body}
     try:
         document = object_in(json_or_text(body), "the message")
         if queue == trusted.retry_queue:
-            payload = document = _sent_again(document)
+            payload = document = _source_payload(document)
             if document.keys() == {"eventSourceARN", "body"}:
                 return from_queue(str(document["body"]), str(document["eventSourceARN"]), trusted)
         elif queue not in trusted.event_queues:
-            return QueuedEvents(payload, [_not_trusted(queue)])
-        return QueuedEvents(payload, _of_any_source(document, _account(queue), trusted.unwrap_topics))
+            return QueuedEvents(payload, [_untrusted_queue(queue)])
+        return QueuedEvents(payload, _events_in(document, _account(queue), trusted.unwrap_topics))
     except MalformedEvent as malformed:
         return QueuedEvents(payload, [MalformedEvent(f"a message of {queue}: {malformed}")])
 
 
-def _not_trusted(queue: str) -> MalformedEvent:
+def _untrusted_queue(queue: str) -> MalformedEvent:
     return MalformedEvent(
-        f"{queue} is not in EventQueueArns, so nothing in it is believed: whoever may send to it could pose as any "
-        "bucket. If it is meant to bring events, deploy the stack with it in that list, then send this again"
+        f"{queue} is not in EventQueueArns, so the gateway does not trust its messages: a sender could pose as any "
+        "bucket. To use the queue, add it to that parameter of the stack, deploy, then redrive this message"
     )
 
 
-def _sent_again(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what the source sent, out of what Lambda or the gateway wrapped around it."""
+def _source_payload(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the source's payload from the wrapper that Lambda or the gateway added."""
     if "requestPayload" in document:
         return object_in(document["requestPayload"], "requestPayload of Lambda's on-failure record")
     if "reason_text" not in document:
@@ -86,12 +86,14 @@ def _sent_again(document: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             unpacked = json.loads(zlib.decompress(b64decode(document["payload_zlib_base64"])))
         except (ValueError, TypeError, RecursionError, zlib.error) as error:
-            raise MalformedEvent(f"payload_zlib_base64 cannot be unpacked ({error})") from None
+            raise MalformedEvent(
+                f"payload_zlib_base64 cannot be unpacked ({error}); expected JSON, zlib-compressed, in base64"
+            ) from None
         return object_in(unpacked, "payload_zlib_base64, unpacked,")
     return object_in(document.get("payload"), "payload of the dead event")
 
 
-def _of_any_source(
+def _events_in(
     payload: Mapping[str, Any], account: str, unwrap_topics: frozenset[str]
 ) -> list[Event | MalformedEvent]:
     if is_s3_notification(payload):
@@ -103,11 +105,11 @@ def _of_any_source(
     if is_eventbridge_event(payload):
         return from_eventbridge(payload)
     raise MalformedEvent(
-        "it is no S3 notification, SNS message or EventBridge event; if a topic sends it, switch raw message delivery off "
-        "for the subscription: that leaves out the topic and the message id"
+        "it is no S3 notification, SNS message or EventBridge event; if a topic sends it, switch off raw message delivery "
+        "in the subscription: it omits the topic and the message id"
     )
 
 
 def _account(queue: str) -> str:
-    """Return the account in the queue's ARN, which received what the message tells of."""
+    """Return the account in the queue's ARN: that of the event's envelope."""
     return queue.split(":")[4] if queue.count(":") == 5 else ""  # noqa: PLR2004  arn:partition:sqs:region:account:name

@@ -1,6 +1,6 @@
-"""S3's events: notification records become what EventBridge would have carried, and both routes are one identity.
+"""S3 events: notification records become EventBridge's S3 events, and both routes give one identity.
 
-Version ids are never part of an identity: in a suspended bucket they are the literal `null` for every upload.
+Version ids are never part of an identity: where versioning is suspended, every upload has the literal `null`.
 """
 
 import re
@@ -19,10 +19,9 @@ TEST_EVENT: Final = "s3:TestEvent"
 
 _HEX: Final = re.compile(r"[0-9A-Fa-f]+")
 
-# Notification event names by EventBridge's detail-type
-# (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-mapping-troubleshooting.html). What EventBridge
-# does not have (replication, lost objects, whatever S3 adds next) keeps its notification name as detail-type,
-# so that a rule can still name it.
+# EventBridge's detail-type of each notification event name
+# (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-mapping-troubleshooting.html). Events that EventBridge does not
+# have (replication, lost objects, future ones) keep the notification's name as detail-type, so that a rule can match it.
 _DETAIL_TYPES: Final = {
     "ObjectCreated": "Object Created",
     "ObjectRemoved": "Object Deleted",
@@ -48,7 +47,7 @@ _REASONS: Final = {
 _DELETIONS: Final = ("ObjectRemoved", "LifecycleExpiration")
 _DELETION_TYPES: Final = {"Delete": "Permanently Deleted", "DeleteMarkerCreated": "Delete Marker Created"}
 
-# Field of the detail: where a record keeps it. The requester is a principal id there, not an account.
+# Field of the detail: its place in a record. In a record the requester is a principal id, not an account.
 _OBJECT_FIELDS: Final = {"size": "size", "etag": "eTag", "version-id": "versionId", "sequencer": "sequencer"}
 _DETAIL_FIELDS: Final = {
     "request-id": ("responseElements", "x-amz-request-id"),
@@ -63,7 +62,7 @@ _DETAIL_FIELDS: Final = {
 
 
 def is_s3_notification(payload: Mapping[str, Any]) -> bool:
-    """Say whether it looks like one: who sent it is another question."""
+    """Return whether the payload has the shape of an S3 notification; the sender is not checked."""
     records = payload.get("Records")
     return payload.get("Event") == TEST_EVENT or (
         isinstance(records, list)
@@ -72,11 +71,11 @@ def is_s3_notification(payload: Mapping[str, Any]) -> bool:
 
 
 def from_s3_notification(payload: Mapping[str, Any], *, account: str = "") -> list[Event | MalformedEvent]:
-    """Turn an S3 notification into events, one for each record, in the record's order.
+    """Turn an S3 notification into events, one for each record, in the same order.
 
-    A malformed record becomes a `MalformedEvent` in its place and stops no other. The test event that S3
-    sends when a notification is configured gives an empty list. A record does not say in which account its
-    bucket is: `account` (the one that received it) goes into the envelope.
+    A malformed record becomes a `MalformedEvent` in its place and stops no other. The test event that S3 sends when
+    somebody configures a notification gives an empty list. A record does not name its bucket's account, so `account`, the
+    receiving one, goes into the envelope.
     """
     if isinstance(payload, Mapping) and payload.get("Event") == TEST_EVENT:
         return []
@@ -118,12 +117,12 @@ def _s3_event(record: Mapping[str, Any], account: str) -> Event:
 
 
 def _s3_detail(record: Mapping[str, Any], name: str, bucket_name: str) -> dict[str, Any]:
-    """Return the detail that EventBridge would carry, of what the record has; `name` is its event name."""
-    written = object_of(object_of(record, "s3", "the record"), "object", "s3")
-    described = {"key": _decoded(text_of(written, "key", "s3.object"))}
-    for field, theirs in _OBJECT_FIELDS.items():
-        if written.get(theirs) is not None:
-            described[field] = written[theirs]
+    """Return EventBridge's detail for the record; `name` is the record's event name."""
+    s3_object = object_of(object_of(record, "s3", "the record"), "object", "s3")
+    described = {"key": _decode_key(text_of(s3_object, "key", "s3.object"))}
+    for field, record_field in _OBJECT_FIELDS.items():
+        if s3_object.get(record_field) is not None:
+            described[field] = s3_object[record_field]
     detail: dict[str, Any] = {"version": "0", "bucket": {"name": bucket_name}, "object": described}
     for field, path in _DETAIL_FIELDS.items():
         if (value := dig(record, path)) is not None:
@@ -137,10 +136,10 @@ def _s3_detail(record: Mapping[str, Any], name: str, bucket_name: str) -> dict[s
 
 
 def s3_identity(detail: Mapping[str, Any], detail_type: str, fallback: str = "") -> str:
-    """Name one change of one object, the same on both routes.
+    """Return the identity of one change of one object, the same on both routes.
 
-    Uploads and deletions carry a sequencer, different for every change of a key. Tags, ACLs and restores
-    carry none and are told apart by the request that made them; `fallback` is the last resort.
+    Uploads and deletions have a sequencer, unique for each change of a key. Changes of tags, ACLs and restores have none:
+    the id of the request that made them identifies them, or else `fallback`.
     """
     bucket = text_of(object_of(detail, "bucket", "detail"), "name", "detail.bucket")
     described = object_of(detail, "object", "detail")
@@ -148,35 +147,36 @@ def s3_identity(detail: Mapping[str, Any], detail_type: str, fallback: str = "")
     size = len(key.encode())
     if not 1 <= size <= MAXIMUM_KEY_BYTES:
         raise MalformedEvent(f"the object key has {size} bytes; S3 allows 1 to {MAXIMUM_KEY_BYTES}")
-    sequencer = _normalised(text_of(described, "sequencer", "detail.object", default=""))
+    sequencer = _normalise_sequencer(text_of(described, "sequencer", "detail.object", default=""))
     change = sequencer or text_of(detail, "request-id", "detail", default="") or fallback
     if not change:
         raise MalformedEvent(
             "the record has neither s3.object.sequencer nor responseElements.x-amz-request-id; without them "
-            "a second delivery could not be told from a second event"
+            "the gateway cannot tell a duplicate from a new event"
         )
     return identity_of("s3", bucket, key, detail_type, change)
 
 
-def _normalised(sequencer: str) -> str:
-    """Return equal text for sequencers that S3 holds for equal.
+def _normalise_sequencer(sequencer: str) -> str:
+    """Return equal text for sequencers that S3 treats as equal; text that is not hex stays unchanged.
 
-    S3 compares two sequencers of a key as hex, the shorter one padded with zeros on the right. AWS's samples
-    of one event also differ in case and in leading zeros (`00617F08299329D189`, `617f08299329d189`). The
-    digits between are a time stamp, so no two changes of a key differ in outer zeros alone. What is not hex
-    stays as it is.
+    S3 compares two sequencers of a key as hex, and pads the shorter one with zeros on the right. AWS's samples of one
+    event also differ in case and in leading zeros (`00617F08299329D189`, `617f08299329d189`). The digits between the outer
+    zeros are a time stamp, so no two changes of a key differ in outer zeros alone.
     """
     if not _HEX.fullmatch(sequencer):
         return sequencer
     return sequencer.upper().strip("0") or "0"
 
 
-def _decoded(key: str) -> str:
-    """Undo the form encoding of a notification's key (a space arrives as `+`, a plus as `%2B`)."""
+def _decode_key(key: str) -> str:
+    """Return the key without the form encoding of notifications, where a space is `+` and a plus is `%2B`."""
     try:
         return unquote_plus(key, errors="strict")
     except UnicodeDecodeError:
-        raise MalformedEvent(f"s3.object.key {key[:80]!r} is not UTF-8 once decoded; S3 keys are") from None
+        raise MalformedEvent(
+            f"s3.object.key {key[:80]!r} does not decode to UTF-8; expected a URL-encoded S3 key"
+        ) from None
 
 
 def _partition(region: str) -> str:

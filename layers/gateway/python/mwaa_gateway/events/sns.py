@@ -1,4 +1,4 @@
-"""SNS notifications, as Lambda and as SQS receive them, and the events of other sources inside them."""
+"""SNS notifications as Lambda and SQS receive them, and the S3 and EventBridge events inside them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["from_sns_envelope", "from_sns_notification", "is_sns_envelope", "is_
 
 
 def is_sns_notification(payload: Mapping[str, Any]) -> bool:
-    """Say whether it looks like what SNS hands to Lambda."""
+    """Return whether the payload has the shape that SNS sends to Lambda."""
     records = payload.get("Records")
     return isinstance(records, list) and any(
         isinstance(record, Mapping) and record.get("EventSource") == "aws:sns" for record in records
@@ -21,41 +21,41 @@ def is_sns_notification(payload: Mapping[str, Any]) -> bool:
 
 
 def is_sns_envelope(payload: Mapping[str, Any]) -> bool:
-    """Say whether it looks like what SNS hands to SQS, raw message delivery being off."""
+    """Return whether the payload has the shape that SNS sends to SQS without raw message delivery."""
     return {"Type", "TopicArn", "MessageId"} <= payload.keys()
 
 
 def from_sns_notification(
     payload: Mapping[str, Any], unwrap_topics: frozenset[str]
 ) -> list[Event | MalformedEvent]:
-    """Turn what SNS hands to Lambda into events.
+    """Turn SNS's payload for Lambda into events.
 
-    A message on one of the `unwrap_topics` that is itself an S3 notification or an EventBridge event becomes
-    that inner event. On any other topic it stays a notification: whoever may publish there could otherwise
-    pose as S3 and take a real upload's identity before the upload arrives.
+    On one of the `unwrap_topics`, a message that is an S3 notification or an EventBridge event becomes that inner event.
+    On any other topic it stays a notification: otherwise a publisher could pose as S3, and claim the identity of a real
+    upload before the upload arrives.
     """
-    outer = each_record(payload, "an SNS notification", _of_record)
-    return [event for one in outer for event in _unwrapped(one, unwrap_topics)]
+    outer = each_record(payload, "an SNS notification", _event_of_record)
+    return [event for one in outer for event in _inner_events(one, unwrap_topics)]
 
 
 def from_sns_envelope(
     payload: Mapping[str, Any], unwrap_topics: frozenset[str]
 ) -> list[Event | MalformedEvent]:
-    """Turn what SNS hands to SQS into events: the same ones, with the same identity, as `from_sns_notification`."""
+    """Turn SNS's message in SQS into events, with the same identities as `from_sns_notification`."""
     if payload["Type"] != "Notification":
         return [
             MalformedEvent(
-                f"Type of the SNS message is {payload['Type']!r}; expected 'Notification': a subscription that waits "
-                "for its confirmation is confirmed by opening its SubscribeURL"
+                f"Type of the SNS message is {payload['Type']!r}; expected 'Notification'. If it is "
+                "'SubscriptionConfirmation', open its SubscribeURL to confirm the subscription"
             )
         ]
     try:
-        return _unwrapped(_notification(payload, "the SNS message"), unwrap_topics)
+        return _inner_events(_notification(payload, "the SNS message"), unwrap_topics)
     except MalformedEvent as malformed:
         return [malformed]
 
 
-def _of_record(record: Mapping[str, Any]) -> Event:
+def _event_of_record(record: Mapping[str, Any]) -> Event:
     source = record.get("EventSource")
     if source != "aws:sns":
         raise MalformedEvent(
@@ -75,7 +75,7 @@ def _notification(sns: Mapping[str, Any], where: str) -> Event:
             )
     if not message_id:
         raise MalformedEvent(
-            f"MessageId of {where} is empty; without it a second delivery could not be told from a second event"
+            f"MessageId of {where} is empty; without it the gateway cannot tell a duplicate from a new event"
         )
     attributes = sns.get("MessageAttributes") or {}
     if not isinstance(attributes, Mapping):
@@ -103,8 +103,10 @@ def _notification(sns: Mapping[str, Any], where: str) -> Event:
     return Event(envelope, identity_of("sns", topic, message_id))
 
 
-def _unwrapped(outer: Event | MalformedEvent, unwrap_topics: frozenset[str]) -> list[Event | MalformedEvent]:
-    """Return the events in an allowed topic's message, or the notification itself where there is none."""
+def _inner_events(
+    outer: Event | MalformedEvent, unwrap_topics: frozenset[str]
+) -> list[Event | MalformedEvent]:
+    """Return the events inside the message if its topic is allowed, otherwise the notification itself."""
     if isinstance(outer, MalformedEvent):
         return [outer]
     message = outer.envelope["detail"]["message"]
