@@ -121,7 +121,7 @@ class TestDagId:
                 "ingest_<region>",
                 ["ingest_us"],
                 KEY,
-                "'ingest_eu' for this event, which is not one of allowed_dag_ids",
+                "'ingest_eu' for this event, which is not in allowed_dag_ids",
             ),
             ("ingest_<region>", ["ingest_*"], KEY.replace("eu", "e u"), "'ingest_e u' for this event"),
             ("ingest_<region>", ["ingest_*"], KEY.replace("eu", "\udc00"), "holds half a surrogate pair"),
@@ -231,7 +231,7 @@ class TestDedupeKey:
             ("<$.region>", upload(region=""), "<$.region> is empty in this event"),
             ("<$.detail>", upload(), "<$.detail> is an object in this event"),
             ("<$.region>", upload(region="x" * 1_025), "has 1025 characters for this event; at most 1024"),
-            ({"key": "<$.id>", "window": "1d"}, upload(time="yesterday"), "the event's time is no date"),
+            ({"key": "<$.id>", "window": "1d"}, upload(time="yesterday"), "the event's time must be a date"),
             ({"key": "<$.id>", "window": "1d"}, upload(time="2026-11-22T10:00:00"), "with an offset"),
         ],
     )

@@ -1,4 +1,4 @@
-"""Flow 1, from a source's payload to the trigger queues: `ingest`, and the records of rules in SHADOW.
+"""Flow 1, from a source's payload to the trigger queues: `ingest`, and the records of SHADOW rules.
 
-May import `routing` and everything below it. Import its modules by name: a function then loads only what it uses.
+May import `routing` and everything below it. Import its modules by name, so that a function loads only what it uses.
 """

@@ -1,4 +1,4 @@
-"""From what a source sent to trigger requests on the queue: normalised, matched, resolved, enqueued."""
+"""Matches a source's events with the rules, and puts the resulting trigger requests on the queues."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ __all__ = ["DeadEvent", "DeadEventReason", "IngressDeadLetters", "IngressReport"
 
 @dataclass(frozen=True, slots=True)
 class DeadEvent:
-    """An event that cannot become a trigger request, with what a person needs to mend it and send it again.
+    """An event that cannot become a trigger request, with what a person needs to correct and redrive it.
 
-    `payload` is all that the source sent, never the event made of it: sent again it gets the same identity, so that those
-    of its events and rules that went well are found in the ledger and start nothing twice.
+    `payload` is the source's whole payload, never the normalised event. Redriven, it gives the same identities: the
+    ledger recognises the events and rules that succeeded before, and starts no run twice.
     """
 
     reason: DeadEventReason
@@ -36,15 +36,15 @@ class IngressDeadLetters(Protocol):
     """The ingress dead-letter queue."""
 
     def publish(self, dead: Sequence[DeadEvent]) -> None:
-        """Keep every entry; raise Unavailable unless all of them are there."""
+        """Send every entry; raise Unavailable if any was not sent."""
         ...
 
 
 @dataclass(slots=True)
 class IngressReport:
-    """What became of each event of one invocation, for the log and the metrics.
+    """The result of one invocation, for the log and the metrics.
 
-    An event that only SHADOW rules match starts nothing: it is unmatched.
+    An event that only SHADOW rules match starts no run: it counts as unmatched.
     """
 
     matched: int = 0
@@ -52,21 +52,21 @@ class IngressReport:
     resolved: list[tuple[TriggerRequest, ClaimCheck | None]] = field(default_factory=list)
     dead: list[DeadEvent] = field(default_factory=list)
     shadows: list[ShadowRecord] = field(default_factory=list)
-    shadows_lost: str = ""  # why they could not be recorded
+    shadows_lost: str = ""  # the error, if the shadow records could not be written
     unreadable_heads: set[str] = field(default_factory=set)  # partitions of the rules table
 
     @property
     def requests(self) -> list[TriggerRequest]:
-        """The requests, without the large confs that some of them name."""
+        """The trigger requests, without the claim checks of large confs."""
         return [request for request, _ in self.resolved]
 
     @property
     def claim_checks(self) -> list[ClaimCheck]:
-        """The large confs."""
+        """The claim checks of large confs."""
         return [check for _, check in self.resolved if check is not None]
 
     def add(self, other: "IngressReport") -> None:
-        """Add what became of another event."""
+        """Add the report of another event."""
         self.matched += other.matched
         self.unmatched += other.unmatched
         self.resolved += other.resolved
@@ -87,17 +87,18 @@ def ingest(
     now: Callable[[], float],
     claim_check_bucket: str = "",
 ) -> IngressReport:
-    """Turn one invocation's events into trigger requests.
+    """Turn one invocation's events into trigger requests on the queues.
 
-    What fails for one event, environment or large conf keeps no other request from being sent; then the invocation fails
-    and is repeated. A repeated invocation sends the same requests again, which end as duplicates in the ledger. Dead
-    events are kept once nothing has failed: each repetition would keep them once more.
-    `payload` is what the source sent, kept whole with a dead event; `now` gives seconds since the epoch;
-    `claim_check_bucket` is where large confs are put.
+    A failure of one event, environment or large conf does not stop the other requests; afterwards the invocation fails,
+    and its caller repeats it. The repetition sends the same requests again, and the ledger recognises the duplicates. Dead
+    events are published only after everything else has succeeded, or each repetition would publish them again.
+
+    `payload` is the source's whole payload, published with a dead event. `now` returns seconds since the epoch.
+    `claim_check_bucket` is the bucket for large confs.
 
     Raises:
-        Unavailable: the rules, a queue or the bucket did not answer; the whole invocation is to be repeated.
-        Exception: a mistake of the gateway met one event; likewise.
+        Unavailable: the rules table, a queue or the bucket did not answer; repeat the whole invocation.
+        Exception: an event met a bug of the gateway; repeat likewise.
     """
     report = IngressReport()
     failures: list[Exception] = []
@@ -107,24 +108,24 @@ def ingest(
             continue
         try:
             report.add(_route(event, rules, payload, now(), bucket=claim_check_bucket))
-        except Exception as error:  # noqa: BLE001  a mistake of ours about one event does not stop the others
+        except Exception as error:  # noqa: BLE001  a bug that one event meets does not stop the others
             failures.append(error)
-    failures += _sent(report, queue, claim_checks)
+    failures += _send(report, queue, claim_checks)
     if failures:
-        raise _together(failures)
+        raise _combined_error(failures)
     if report.dead:
         dead_letters.publish(report.dead)
     if report.shadows:
         try:
             shadows.record(report.shadows)
         except Unavailable as error:
-            # A rule on trial never has real events delivered again: logged and counted, and its report has a gap.
+            # A rule on trial must not cause redelivery of real events. The gap is logged and counted instead.
             report.shadows_lost = str(error)
     return report
 
 
-def _sent(report: IngressReport, queue: TriggerQueue, claim_checks: ClaimChecks) -> Iterator[Unavailable]:
-    """Send the requests; yield why some of them were not sent."""
+def _send(report: IngressReport, queue: TriggerQueue, claim_checks: ClaimChecks) -> Iterator[Unavailable]:
+    """Store the claim checks and enqueue the requests; yield the errors of those that were not sent."""
     stored: list[TriggerRequest] = []
     for request, check in report.resolved:
         try:
@@ -140,20 +141,20 @@ def _sent(report: IngressReport, queue: TriggerQueue, claim_checks: ClaimChecks)
             yield error
 
 
-def _together(failures: Sequence[Exception]) -> Exception:
-    """Return one error for all: a mistake of the gateway as it is, for its traceback; else every outage by its text."""
-    mistakes = [error for error in failures if not isinstance(error, Unavailable)]
-    return mistakes[0] if mistakes else Unavailable("; ".join(dict.fromkeys(map(str, failures))))
+def _combined_error(failures: Sequence[Exception]) -> Exception:
+    """Return one error for all: the first bug with its traceback, or else the texts of all outages."""
+    bugs = [error for error in failures if not isinstance(error, Unavailable)]
+    return bugs[0] if bugs else Unavailable("; ".join(dict.fromkeys(map(str, failures))))
 
 
 def _route(
     event: Event, rules: LiveRules, payload: Mapping[str, Any], now: float, *, bucket: str
 ) -> IngressReport:
-    """Return what one event comes to: a request or a dead event for each target that wants it."""
+    """Return the report of one event: a trigger request or a dead event for each matching target."""
     report = IngressReport()
     try:
         matches = rules.match(event.envelope, now)
-    except MalformedEvent as error:  # no pattern can be held against it
+    except MalformedEvent as error:  # no pattern can be matched with it
         report.dead.append(_malformed(error, payload))
         return report
     report.unreadable_heads |= matches.unreadable_heads
@@ -190,8 +191,8 @@ def _refused(event: Event, rule: Rule, refused: Refused, payload: Mapping[str, A
 def _broken(event: Event, rule: BrokenRule, payload: Mapping[str, Any]) -> DeadEvent:
     return DeadEvent(
         DeadEventReason.BROKEN_RULE,
-        f"rule {rule.id!r} version {rule.version} cannot be used, and this event may be meant for it: {rule.reason}. "
-        "Mend the rule, then send the event again",
+        f"rule {rule.id!r} version {rule.version} is broken, and this event may match it: {rule.reason}. "
+        "Correct the rule, then redrive the event",
         payload,
         event.id,
         rule.id,

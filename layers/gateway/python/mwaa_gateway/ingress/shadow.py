@@ -1,7 +1,7 @@
-"""What a SHADOW rule would have run: recorded, never queued.
+"""Records of the runs that SHADOW rules would start; the gateway never queues them.
 
-A shadow record lives in the ledger table beside the trigger requests, in partitions of its own (a trigger request's are
-64 hexadecimal digits), so that it can never stand in the way of a run. `aws.dynamodb.shadow_records` has the layout.
+Shadow records share the ledger table with trigger requests, but not their partitions (those of trigger requests are 64
+hexadecimal digits), so that they can never block a run. `aws.dynamodb.shadow_records` describes the layout.
 """
 
 import hashlib
@@ -18,12 +18,13 @@ __all__ = ["ShadowLedger", "ShadowRecord", "shadow_of"]
 
 @dataclass(frozen=True, slots=True)
 class ShadowRecord:
-    """One event, and what one target of a SHADOW rule would have made of it.
+    """One event, and the run that one target of a SHADOW rule would start for it.
 
-    Of a large conf only the small one is kept; the object that its `conf_uri` names was not written.
-    `event_hash` is the `event` (partition) of the ledger rows that other rules' real runs of this event have, as long as
-    those have no dedupe_key; `ledger_key` is the row that this rule itself would have had. `reason` and `reason_text` say
-    why it would have been dead; then `target_id` may be "*" (all targets) and there is no run_id, dag_id or conf.
+    For a large conf, `conf` is the small one with a `conf_uri`; nobody has written the object that it names.
+
+    `event_hash` is the partition of the ledger rows of this event for other rules without a dedupe_key. `ledger_key` is
+    the row that this rule would write. `reason` and `reason_text` say why the event would be dead; `target_id` may then be
+    "*" (all targets), and there is no run_id, dag_id or conf.
     """
 
     rule_id: str
@@ -45,24 +46,24 @@ class ShadowRecord:
 
 
 class ShadowLedger(Protocol):
-    """Where shadow records are kept."""
+    """The store of shadow records."""
 
     def record(self, records: Sequence[ShadowRecord]) -> None:
-        """Keep every record, one of the same event, rule and target in place of the other; raise Unavailable if not."""
+        """Write every record, and replace an earlier one of the same event, rule and target; may raise Unavailable."""
         ...
 
 
 def shadow_of(event: Event, rule: Rule, found: Resolved | Refused, now: float) -> ShadowRecord:
-    """Return the record of what a SHADOW rule's target came to."""
+    """Return the record of one resolved or refused target of a SHADOW rule."""
     match found:
         case Refused(reason=reason, text=text, target=target):
             target_id = target.id if target else "*"
-            would_be: dict[str, Any] = {"reason": reason.value, "reason_text": text}
+            result: dict[str, Any] = {"reason": reason.value, "reason_text": text}
             if target:
-                would_be["environment"] = target.environment
+                result["environment"] = target.environment
         case Resolved(request=request):
             target_id = request.target_id
-            would_be = {
+            result = {
                 "environment": request.target.environment,
                 "dag_id": request.target.dag_id,
                 "run_id": request.target.run_id,
@@ -79,5 +80,5 @@ def shadow_of(event: Event, rule: Rule, found: Resolved | Refused, now: float) -
         source=str(event.envelope["source"]),
         detail_type=str(event.envelope["detail-type"]),
         recorded_at=now,
-        **would_be,
+        **result,
     )

@@ -1,4 +1,4 @@
-"""An event and the live rules become trigger requests: which rules match, and what each target resolves to.
+"""From an event and the live rules to trigger requests: finds the matching rules, and resolves their targets.
 
 May import `rules` and everything below it. The store of rules is a port here; `aws.dynamodb` implements it.
 """

@@ -1,4 +1,4 @@
-"""The rules as they are now: read by partition, compiled once, read again only after a partition's head moved."""
+"""The current rules: read by partition, compiled once, and read again only after a partition's head changes."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -22,18 +22,19 @@ __all__ = [
     "StoredRule",
 ]
 
-# A sandbox that lives for hours meets the buckets and detail-types of many senders: those asked about longest ago go.
-MAXIMUM_PARTITIONS_HELD: Final = 1_000
+# A sandbox that lives for hours sees the buckets and detail-types of many senders: it drops the least recently used.
+MAXIMUM_CACHED_PARTITIONS: Final = 1_000
 
+UNREADABLE_HEAD: Final = -1  # a generation: the head does not say whether the partition's rules have changed
 
-UNREADABLE_HEAD: Final = -1  # a generation: whether the partition's rules have changed is not known
-
-NAMESPACES_PARTITION: Final = "namespaces"  # of the rules table; no event's, as those hold a "#" or are "*"
+NAMESPACES_PARTITION: Final = (
+    "namespaces"  # of the rules table; an event's partitions contain a "#" or are "*"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRule:
-    """A rule as it lies in the rules table: `document` is JSON text that nobody has looked at yet."""
+    """A rule as the rules table stores it: `document` is unparsed JSON text."""
 
     id: str
     version: int
@@ -41,27 +42,24 @@ class StoredRule:
 
 
 class RuleSource(Protocol):
-    """Where the rules lie. Both calls raise when they cannot answer: no answer never reads as "no rule"."""
+    """The store of the rules. Every call raises Unavailable when it cannot answer, and never returns "no rules" instead."""
 
     def heads(self, partitions: Sequence[str]) -> Mapping[str, int]:
-        """Return the generation of each partition, 0 where it has no head, UNREADABLE_HEAD where that holds no number.
-
-        One call however many partitions.
-        """
+        """Return each partition's generation in one call: 0 without a head, UNREADABLE_HEAD if it is no number."""
         ...
 
     def copies(self, partition: str) -> Sequence[StoredRule]:
-        """Return every rule that lies in the partition."""
+        """Return every rule stored in the partition."""
         ...
 
     def namespaces(self) -> Mapping[str, str]:
-        """Return every namespace's allow-list, as JSON text that nobody has looked at yet."""
+        """Return the allow-list of every namespace as unparsed JSON text."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenRule:
-    """A rule in the table that this version cannot use; it never stops the others."""
+    """A stored rule that this version cannot use; it never stops the others."""
 
     id: str
     version: int
@@ -70,9 +68,9 @@ class BrokenRule:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The rules an event is meant for, and the broken ones it may have been meant for.
+    """The rules that match an event, and the broken ones that may match it.
 
-    `unreadable_heads` are partitions whose rules had to be read although they may not have changed.
+    `unreadable_heads` are partitions whose rules are read at every refresh, because their head is no number.
     """
 
     rules: tuple[Rule, ...]
@@ -81,9 +79,9 @@ class Matches:
 
 
 class _Copy:
-    """A stored rule with its pattern compiled; the rest of it is checked when an event first matches.
+    """A stored rule with its pattern compiled; `rule` checks the rest when an event first matches.
 
-    So a sandbox that starts for one event checks the rules of that event, and compiles the patterns of its bucket.
+    So a cold sandbox compiles the patterns of its event's partitions, but checks only the rules that match.
     """
 
     __slots__ = ("_namespaces", "_rule", "pattern", "stored")
@@ -92,20 +90,20 @@ class _Copy:
         self.stored = stored
         self.pattern = pattern
         self._rule: Rule | BrokenRule | None = None
-        self._namespaces: Namespaces | None = None  # those that the rule was held against
+        self._namespaces: Namespaces | None = None  # those that the rule was checked against
 
     def rule(
         self, environments: Collection[str], claim_check_bucket: str, namespaces: Namespaces
     ) -> Rule | BrokenRule:
         if self._rule is None or self._namespaces is not namespaces:
-            self._rule = self._checked(environments, claim_check_bucket, namespaces)
+            self._rule = self._checked_rule(environments, claim_check_bucket, namespaces)
             self._namespaces = namespaces
         return self._rule
 
-    def _checked(
+    def _checked_rule(
         self, environments: Collection[str], claim_check_bucket: str, namespaces: Namespaces
     ) -> Rule | BrokenRule:
-        """Check the rule as when it was written: the table, the gateway and the allow-lists may have changed since."""
+        """Check the rule as at writing: the table, the gateway and the allow-lists may have changed since."""
         stored = self.stored
         try:
             rule = parse_rule(
@@ -130,12 +128,11 @@ class _Partition:
 
 
 class LiveRules:
-    """The rules that concern an event, at most `refresh_seconds` old.
+    """The rules for an event, at most `refresh_seconds` old.
 
-    An event concerns three partitions. A refresh is one read of their heads and that of the namespaces; the rules
-    themselves are read and compiled again only where the head moved, so that a busy sandbox costs DynamoDB next to
-    nothing. Of rules that are read again only those that changed are compiled. A rule that its namespace does not
-    allow (any more) is a broken one.
+    An event has three partitions. A refresh is one read of their heads and of the namespaces' head. Only where a head has
+    changed it reads the rules again, and compiles those that changed, so that a busy sandbox costs DynamoDB next to
+    nothing. A rule that its namespace does not allow counts as broken.
     """
 
     def __init__(
@@ -155,14 +152,14 @@ class LiveRules:
         self._namespaces_generation = 0
 
     def match(self, envelope: Mapping[str, Any], now: float) -> Matches:
-        """Return what matches the event; `now` is in seconds of any clock that runs forward.
+        """Return the rules that match the event; `now` is in seconds of any clock that runs forward.
 
         Raises:
             Unavailable: the rules table does not answer.
         """
         partitions = event_partitions(envelope)
         self._refresh(partitions, now)
-        # A rule that is just moving from one partition to another may lie in both: the newer version counts, once.
+        # A rule that is moving between partitions may be in both: the newer version counts, once.
         matched: dict[str, Rule | BrokenRule] = {}
         for partition in (self._partitions[name] for name in partitions):
             found = (
@@ -172,7 +169,7 @@ class LiveRules:
             for rule in (*found, *partition.unreadable):
                 if rule.id not in matched or matched[rule.id].version < rule.version:
                     matched[rule.id] = rule
-        # The gateway's own event is for no rule, also not for one that wants everything: it could start itself.
+        # No rule may match the gateway's own events, not even one that matches everything: it could trigger itself.
         own = is_own_event(envelope, self._claim_check_bucket)
         return Matches(
             rules=tuple(rule for rule in matched.values() if isinstance(rule, Rule) and not own),
@@ -194,13 +191,13 @@ class LiveRules:
         generations = dict(self._source.heads([*stale, NAMESPACES_PARTITION]))
         self._refresh_namespaces(generations.pop(NAMESPACES_PARTITION))
         for name, generation in generations.items():
-            partition = known.pop(name, None)  # the last asked about are the last in the dict
+            partition = known.pop(name, None)  # so that the most recently used are last in the dict
             if partition is None or generation == UNREADABLE_HEAD or partition.generation != generation:
                 rules = self._source.copies(name) if generation else ()
-                partition = _compiled(rules, generation, partition)
+                partition = _compiled_partition(rules, generation, partition)
             partition.checked_at = now
             known[name] = partition
-        for name in [*islice(known, max(0, len(known) - MAXIMUM_PARTITIONS_HELD))]:
+        for name in [*islice(known, max(0, len(known) - MAXIMUM_CACHED_PARTITIONS))]:
             if name not in partitions:
                 del known[name]
 
@@ -210,8 +207,10 @@ class LiveRules:
             self._namespaces_generation = generation
 
 
-def _compiled(stored: Sequence[StoredRule], generation: int, earlier: _Partition | None) -> _Partition:
-    """Return the partition with its rules compiled, those that are as they were taken from its earlier state."""
+def _compiled_partition(
+    stored: Sequence[StoredRule], generation: int, earlier: _Partition | None
+) -> _Partition:
+    """Return the partition with compiled rules; those that did not change come from its earlier state."""
     copies: dict[StoredRule, _Copy] = {}
     unreadable: list[BrokenRule] = []
     for item in stored:
@@ -220,7 +219,7 @@ def _compiled(stored: Sequence[StoredRule], generation: int, earlier: _Partition
             try:
                 copy = _Copy(item, compile_pattern(json.loads(item.document)["pattern"]))
             except (ValueError, TypeError, KeyError, InvalidPattern) as error:
-                unreadable.append(BrokenRule(item.id, item.version, f"its pattern cannot be read: {error}"))
+                unreadable.append(BrokenRule(item.id, item.version, f"its pattern is invalid: {error}"))
                 continue
         copies[item] = copy
     index = RuleIndex((copy, copy.pattern) for copy in copies.values())

@@ -1,11 +1,11 @@
-"""From an event and a rule that matches it to what is to run: identity, environment, DAG, run_id and conf.
+"""Resolves the targets of a matching rule to trigger requests: identity, environment, DAG, run_id and conf.
 
-    captures      a field that has another form than the rule's captures is a refusal, for every target
-    dedupe_key    makes another identity than the event's own; so does a replay, for a rule that runs it again
+    captures      a field that does not have the form of the rule's captures refuses all targets
+    dedupe_key    replaces the event's own identity; so does a replay, where the rule says `on_replay: rerun`
     dag_id        filled from the event, within the target's allow-list
-    conf          the input transformer filled; what is too large for Airflow's command line goes into a claim check
+    conf          the filled input transformer; a conf over the size limit becomes a claim check if the target allows it
 
-Whatever cannot be resolved is refused with a reason: nothing is guessed, cut, or started in part.
+A target that does not resolve is refused with a reason; the gateway never guesses or truncates.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ _SHOWN_CHARACTERS: Final = 100
 
 
 class DeadEventReason(StrEnum):
-    """Why an event, or one rule's share of it, was put aside for good."""
+    """Why an event is dead: as a whole, for one rule, or for one target."""
 
     MALFORMED_EVENT = "malformed_event"
     BROKEN_RULE = "broken_rule"
@@ -43,7 +43,7 @@ class DeadEventReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why an event cannot become a run of a rule; `target` is None where it concerns all of them."""
+    """Why an event cannot become a run; `target` is None if this concerns all targets of the rule."""
 
     reason: DeadEventReason
     text: str
@@ -52,7 +52,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A trigger request, ready for its queue once its claim check, where it has one, is in the bucket."""
+    """A trigger request; if it has a claim check, store that in the bucket before you enqueue the request."""
 
     request: TriggerRequest
     claim_check: ClaimCheck | None = None
@@ -61,11 +61,10 @@ class Resolved:
 def resolve(
     event: Event, rule: Rule, *, now: float, claim_check_bucket: str = ""
 ) -> Iterator[Resolved | Refused]:
-    """Yield what each target of a matching rule comes to; `now` is in seconds since the epoch.
+    """Yield the trigger request, or the refusal, of each target of a matching rule.
 
-    `claim_check_bucket` is where large confs are to be put, "" where there is no such bucket.
-
-    The same event and rule give the same run_ids, whenever it is asked.
+    The same event and rule always give the same run_ids. `now` is in seconds since the epoch. `claim_check_bucket` is the
+    bucket for large confs, "" if there is none.
     """
     try:
         pieces = captured(rule.captures, event.envelope)
@@ -144,7 +143,7 @@ def _key_identity(event: Event, rule_id: str, key: DedupeKey, pieces: Mapping[st
         )
     window = ""
     if key.window_seconds is not None:
-        # By the event's own time, never by a clock here: a delivery that comes a day later finds the same window.
+        # The event's own time, never a clock: a delivery a day later falls into the same window.
         start = _event_time(event) // key.window_seconds * key.window_seconds
         window = f"{start:.0f}+{key.window_seconds}"
     return identity_of("key", rule_id, window, *parts)
@@ -157,8 +156,8 @@ def _event_time(event: Event) -> float:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise ConfError(
-            "the event's time is no date and time with an offset, as in 2026-11-22T10:00:00Z, so that its window of the "
-            "dedupe_key is not known"
+            "the event's time must be a date and time with an offset, such as 2026-11-22T10:00:00Z: the window of the "
+            "dedupe_key depends on it"
         )
     return moment.timestamp()
 
@@ -171,7 +170,7 @@ def _dag_id(event: Event, target: Target, pieces: Mapping[str, str]) -> str:
     if not target.allows(dag_id):
         shown = repr(dag_id[:_SHOWN_CHARACTERS])
         raise ConfError(
-            f"dag_id {target.dag_id!r} of target {target.id!r} is {shown} for this event, which is not one of "
-            "allowed_dag_ids; add it there, or have the rule's pattern leave such events out"
+            f"dag_id {target.dag_id!r} of target {target.id!r} is {shown} for this event, which is not in "
+            "allowed_dag_ids; add it there, or exclude such events in the rule's pattern"
         )
     return dag_id
