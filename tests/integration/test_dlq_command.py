@@ -183,7 +183,7 @@ class TestList:
         ("text", "reason"),
         [
             (
-                "rule 'a': the conf of target 'default' would have 40000 bytes; at most 32768 can be passed. Name only …",
+                "rule 'a': the conf of target 'default' would have 40000 bytes; at most 32768 are allowed. Name only …",
                 "conf_too_large",
             ),
             ("rule 'a': the event has a field 'mwaa_gateway', where the conf says …", "conf_not_made"),

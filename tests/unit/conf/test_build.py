@@ -53,7 +53,7 @@ PATHS = {
 
 @dataclass
 class FakeTarget:
-    """Implements `mwaa_gateway.conf.build.Transforms`."""
+    """Implements `mwaa_gateway.conf.build.ConfTarget`."""
 
     input_transformer: InputTransformer | None
     id: str = "default"
@@ -145,7 +145,7 @@ class TestFilling:
     @pytest.mark.parametrize(("value", "kind"), [({"a": 1}, "an object"), ([1], "a list")])
     def test_object_inside_text_is_refused(self, value: Any, kind: str):
         """EventBridge would drop the event without a word; we name the field and the way out."""
-        with pytest.raises(ConfError, match=f"<name> is {kind} in this event, but stands inside text"):
+        with pytest.raises(ConfError, match=f"<name> is {kind} in this event, but inside text"):
             conf({"v": "it is <name>"}, {"name": value})
 
     def test_reserved_key_of_the_event(self):
@@ -161,7 +161,7 @@ class TestSize:
         """32 KB of ASCII JSON pass, one byte more does not."""
         used = len(json.dumps({"v": "", "mwaa_gateway": ORIGIN}, separators=(",", ":")))
         assert conf({"v": "<name>"}, {"name": "x" * (MAXIMUM_CONF_BYTES - used)})
-        with pytest.raises(ConfError, match="would have 32769 bytes; at most 32768 can be passed"):
+        with pytest.raises(ConfError, match="would have 32769 bytes; at most 32768 are allowed"):
             conf({"v": "<name>"}, {"name": "x" * (MAXIMUM_CONF_BYTES - used + 1)})
 
     def test_counts_as_ascii(self):
@@ -210,14 +210,14 @@ class TestValidation:
                 "t.input_template: InputTemplate for target audit contains invalid placeholder nme.",
             ),
             ({"v": "<aws.events.rule-arn>"}, "the gateway's rules have no ARN; use <aws.events.rule-name>"),
-            ({"v": "x <aws.events.event>"}, "it is an object and can only be a whole value"),
-            ('{"v": "<aws.events.event.json>"}', "it is an object and can only be a whole value"),
-            ({"<name>": 1}, "has a placeholder in the field name '<name>'; only values may"),
-            ("{<name>: 1}", "has a placeholder in the field name '<name>'; only values may"),
-            ({1: 1}, "has the field name 1; field names are text"),
+            ({"v": "x <aws.events.event>"}, "it is an object, so write it as a whole value"),
+            ('{"v": "<aws.events.event.json>"}', "it is an object, so write it as a whole value"),
+            ({"<name>": 1}, "has a placeholder in the field name '<name>'; use placeholders in values only"),
+            ("{<name>: 1}", "has a placeholder in the field name '<name>'; use placeholders in values only"),
+            ({1: 1}, "has the field name 1; field names must be text"),
             ({"mwaa_gateway": 1}, "must not have a field 'mwaa_gateway'"),
-            ([1], "must be an object: the conf of a DAG run is one"),
-            ("<all>", "must be an object: the conf of a DAG run is one"),
+            ([1], "must be an object, as the conf of a DAG run"),
+            ("<all>", "must be an object, as the conf of a DAG run"),
             ("it is <name>", "is not JSON"),
             ("{", "is not JSON"),
             ('{"v": "\ue000mwaa-gateway-placeholder:x"}', "is not JSON"),

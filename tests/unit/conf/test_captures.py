@@ -138,7 +138,7 @@ class TestEvent:
             (
                 "detail.object.key",
                 "out/{file}",
-                "detail.object.key of this event has not the form 'out/{file}'",
+                "detail.object.key of this event does not have the form 'out/{file}'",
             ),
             ("detail.object.version", "{v}", "detail.object.version is missing in this event"),
             ("detail.object.size", "{v}", "detail.object.size is a number in this event"),
@@ -162,16 +162,19 @@ def test_a_rule_may_capture_from_ten_fields():
 @pytest.mark.parametrize(
     ("form", "problem"),
     [
-        ("{a}{b}", "has {a} and {b} side by side; put text between them"),
+        ("{a}{b}", "has {a} and {b} side by side; write the text that separates them"),
         ("{a*}{b}", "side by side"),
         ("{a}/{a}", "has the name 'a' twice"),
-        ("{a*}/{b*}", "more than one piece that may cross `/`"),
-        ("{_*}/{b*}", "more than one piece that may cross `/`"),
-        ("in/*.csv", r"has a single * at character 4; name the piece, as in {name} or {name*}, or write \*"),
+        ("{a*}/{b*}", "has more than one {name*}; only one piece may contain `/`"),
+        ("{_*}/{b*}", "has more than one {name*}; only one piece may contain `/`"),
+        (
+            "in/*.csv",
+            r"has a single * at character 4; write a piece as {name} or {name*}, or the character itself as \*",
+        ),
         ("in/{a", "has a single { at character 4"),
         ("in/a}", "has a single } at character 5"),
         ("\\x{a}", "has a single \\ at character 1"),
-        ("{}", "has the piece {}; a name is letters, digits, - and _"),
+        ("{}", "has the piece {}; write {name} or {name*}: a name has letters, digits, - and _"),
         ("{a.b}", "has the piece {a.b}"),
         ("{" + "a" * 65 + "}", "at most 64"),
         ("in/a.csv", "without a piece"),

@@ -399,9 +399,9 @@ def test_a_small_conf_is_passed_as_ever(ingress: Ingress) -> None:
 @pytest.mark.parametrize(
     ("document", "event", "words"),
     [
-        (large(large_conf="reject"), huge(), "or let the target say large_conf: claim_check"),
-        (rule(), huge(), "at most 32768 can be passed"),
-        (large(), huge(1_100_000), "at most 1048576 can be passed. Name only the fields the DAG needs"),
+        (large(large_conf="reject"), huge(), "or set large_conf: claim_check for the target"),
+        (rule(), huge(), "at most 32768 are allowed"),
+        (large(), huge(1_100_000), "at most 1048576 are allowed. Name only the fields the DAG needs"),
     ],
 )
 def test_a_conf_that_is_too_large_is_kept(

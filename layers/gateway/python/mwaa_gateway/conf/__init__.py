@@ -1,6 +1,6 @@
-"""From an event to the conf of its run: paths, captures and text templates, the input transformer, claim checks.
+"""From an event to the conf of its run: paths, captures, text templates, the input transformer, claim checks.
 
-May import `events` and the root. Pure: the flows pass in what they read, and put the result where it belongs.
+May import `events` and the root. Pure: the flows do the I/O.
 """
 
 from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, ORIGIN_KEY, build_conf, conf_size, origin_of

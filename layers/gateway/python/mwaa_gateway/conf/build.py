@@ -1,7 +1,7 @@
-"""From an event to the conf of its run: the template of the target's input transformer, filled.
+"""From an event to the conf of its run: fills the template of the target's input transformer.
 
-Values are put into the parsed template, never text into JSON: no key or message, whatever a stranger wrote,
-can add a field or break out of one. A conf that cannot be what the rule's author meant is refused, never cut.
+Values go into the parsed template, never into JSON text, so that untrusted text cannot add or break a field. A conf that
+exceeds its limit is an error, never truncated.
 """
 
 import json
@@ -16,14 +16,13 @@ from mwaa_gateway.events import Event
 
 __all__ = ["MAXIMUM_CONF_BYTES", "ORIGIN_KEY", "build_conf", "conf_size", "origin_of"]
 
-# The conf travels as one word of a command; a run whose conf is larger belongs into an object that the run
-# reads.
+# The conf is one word of an Airflow command; larger ones become claim checks.
 MAXIMUM_CONF_BYTES: Final = 32 * 1024
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 def origin_of(event: Event, *, rule_id: str, rule_version: int, target_id: str) -> dict[str, Any]:
-    """Return where a run came from: what each conf carries under ORIGIN_KEY."""
+    """Return the event, rule and target of a run: the value of ORIGIN_KEY in its conf."""
     return {
         "event_id": event.id,
         "event_time": event.envelope["time"],
@@ -36,22 +35,22 @@ def origin_of(event: Event, *, rule_id: str, rule_version: int, target_id: str) 
     }
 
 
-class Transforms(Protocol):
-    """What the conf depends on, of a rule's target."""
+class ConfTarget(Protocol):
+    """The part of a rule's target that determines the conf."""
 
     @property
     def id(self) -> str:
-        """The target's id, for the error's text."""
+        """The target's id, for error texts."""
         ...
 
     @property
     def input_transformer(self) -> InputTransformer | None:
-        """None: the event itself is the conf."""
+        """The input transformer; None makes the event itself the conf."""
         ...
 
 
 def build_conf(
-    target: Transforms,
+    target: ConfTarget,
     event: Event,
     origin: Mapping[str, Any],
     captured: Mapping[str, str] | None = None,
@@ -61,19 +60,19 @@ def build_conf(
 ) -> dict[str, Any]:
     """Return the conf of the run that this event starts for this target.
 
-    `origin` (where the run came from) is put under the reserved key `mwaa_gateway`; its `rule_id` also fills
-    `<aws.events.rule-name>`. `captured` are the pieces that the rule's captures took; `now`, in seconds since the epoch,
-    fills `<aws.events.event.ingestion-time>`.
+    `origin` describes the event and rule of the run, under the reserved key `mwaa_gateway`; its `rule_id` also fills
+    `<aws.events.rule-name>`. `captured` are the pieces of the rule's captures. `now`, in seconds since the epoch, fills
+    `<aws.events.event.ingestion-time>`.
 
     Raises:
         ConfTooLarge: The conf has more than `maximum_bytes` as ASCII JSON.
-        ConfError: An object or list would have to be written into text, or the event has a field under the reserved key.
+        ConfError: A placeholder inside text has an object or list, or the event has a field with the reserved name.
     """
     if target.input_transformer is None:
         conf = dict(event.envelope)
         if ORIGIN_KEY in conf:
             raise ConfError(
-                f"the event has a field {ORIGIN_KEY!r}, where the conf says where it came from; give target "
+                f"the event has a field {ORIGIN_KEY!r}, a name that the gateway reserves in every conf; give target "
                 f"{target.id!r} an input_transformer that names the fields it needs"
             )
     else:
@@ -95,15 +94,15 @@ def _iso(seconds: float) -> str:
 
 
 def conf_size(value: Any) -> int:
-    """Return the bytes of a conf, or of a part of one, as the ASCII JSON that travels."""
+    """Return the size of a conf, or of a part of one, in bytes of ASCII JSON."""
     return len(_ENCODER.encode(value))
 
 
 def _too_large(target_id: str, size: str, maximum_bytes: int) -> ConfTooLarge:
-    remedy = ", or let the target say large_conf: claim_check" if maximum_bytes == MAXIMUM_CONF_BYTES else ""
+    remedy = ", or set large_conf: claim_check for the target" if maximum_bytes == MAXIMUM_CONF_BYTES else ""
     return ConfTooLarge(
-        f"the conf of target {target_id!r} would have {size} bytes; at most {maximum_bytes} can be "
-        f"passed. Name only the fields the DAG needs in its input_transformer{remedy}"
+        f"the conf of target {target_id!r} would have {size} bytes; at most {maximum_bytes} are allowed. "
+        f"Name only the fields the DAG needs in its input_transformer{remedy}"
     )
 
 
@@ -111,7 +110,7 @@ def _too_large(target_id: str, size: str, maximum_bytes: int) -> ConfTooLarge:
 
 
 class _Filling:
-    """One filling of one template; stops as soon as the values put in are too large together."""
+    """Fills one template; stops as soon as its values together exceed the size limit."""
 
     def __init__(
         self,
@@ -125,7 +124,7 @@ class _Filling:
         self._transformer = transformer
         self._envelope = envelope
         self._given = given
-        self._found: dict[str, tuple[Any, int]] = {}
+        self._values: dict[str, tuple[Any, int]] = {}  # by name, with their sizes
         self._maximum = self._left = maximum_bytes
 
     def conf(self) -> dict[str, Any]:
@@ -146,10 +145,10 @@ class _Filling:
                 return node
 
     def _value(self, name: str) -> Any:
-        if name not in self._found:
+        if name not in self._values:
             value = self._find(name)
-            self._found[name] = value, conf_size(value)
-        value, size = self._found[name]
+            self._values[name] = value, conf_size(value)
+        value, size = self._values[name]
         self._left -= size
         if self._left < 0:
             raise _too_large(self._target_id, f"more than {self._maximum - self._left - 1}", self._maximum)
@@ -173,8 +172,8 @@ class _Filling:
             return value
         if isinstance(value, Mapping | list):
             raise ConfError(
-                f"<{name}> is {kind_of(value)} in this event, but stands inside text in the template of "
-                f"target {self._target_id!r}; give it a field of its own, or let input_paths.{name} name one "
-                "value in it"
+                f"<{name}> is {kind_of(value)} in this event, but inside text in the template of target "
+                f"{self._target_id!r}; give it a field of its own, or write a path to one value in it as "
+                f"input_paths.{name}"
             )
         return json.dumps(value)

@@ -1,18 +1,17 @@
-r"""Captures: a rule takes a text of the event apart, and names the pieces.
+r"""Captures: a rule splits a text of the event by a form, and names the pieces.
 
     captures: {detail.object.key: "orders/{region}/dt={date}/{file}.csv"}
 
     orders/eu/dt=2026-11-22/a.b.csv     region=eu  date=2026-11-22  file=a.b
 
-- `{name}` is one or more characters of one segment: it never crosses a `/`.
-- `{name*}` is one or more characters, `/` too. A form has at most one.
-- `{_}` and `{_*}` stand for pieces that nobody needs; only they may occur more than once.
-- Everything else stands for itself; `\{`, `\}`, `\*` and `\\` for these characters.
-- A piece ends where the text that follows it begins for the first time; one that follows `{name*}` begins where the text
-  before it ends for the last time. So there is one way to read a text, and if any way fits, that one does.
+- `{name}` is one or more characters without `/`.
+- `{name*}` is one or more characters, including `/`. A form has at most one.
+- `{_}` and `{_*}` are pieces without a name; only they may occur more than once.
+- `\{`, `\}`, `\*` and `\\` are these characters. Every other character matches itself.
+- A piece ends before the first occurrence of the text after it. A piece after `{name*}` begins after the last occurrence of
+  the text before it. So the split is unambiguous, and if any split fits the form, this one does.
 
-Texts are keys and subjects that strangers choose: one pass of `str.find` decides, without regular expressions and without
-trying again.
+Senders choose these texts: one pass of `str.find` decides in linear time, without regular expressions or backtracking.
 """
 
 import re
@@ -26,19 +25,19 @@ from mwaa_gateway.errors import ConfError, Problem, kind_of
 __all__ = ["Capture", "captured", "validate_captures"]
 
 MAXIMUM_CAPTURES: Final = 10  # fields of one rule
-MAXIMUM_FORM_CHARACTERS: Final = 1_024  # as long as a key
+MAXIMUM_FORM_CHARACTERS: Final = 1_024  # S3's limit of a key
 UNNAMED: Final = "_"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What lies between two `/`: text, then pieces, each with the text after it. The last of these ends the segment."""
+    """The part of a form between two `/`: `head`, then `pieces`, each a name and the text after it."""
 
     head: str
     pieces: tuple[tuple[str, str], ...] = ()
 
     def take(self, text: str, pieces: dict[str, str]) -> bool:
-        """Add the pieces of a segment's text; False where it has another form."""
+        """Add the pieces of a segment's text; return False if it does not have this form."""
         if not self.pieces:
             return text == self.head
         *inner, (last, tail) = self.pieces
@@ -52,10 +51,9 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """The segments around the piece that may cross `/`: what lies before it, its name, and what lies after it.
+    """The piece that may contain `/`: its name, and the rest of its segments before and after it.
 
-    `after` holds the text between the crossing piece and the first piece after it, or the last text of all; then pieces as
-    in a `Segment`.
+    `after.head` is the text that follows the piece.
     """
 
     before: Segment
@@ -63,7 +61,7 @@ class Crossing:
     after: Segment
 
     def take(self, text: str, pieces: dict[str, str]) -> bool:
-        """Add the pieces of this text of one or more segments; False where it has another form."""
+        """Add the pieces of a text of one or more segments; return False if it does not have this form."""
         first = text.find("/")
         start = _take_forward(
             self.before.head, self.before.pieces, text, len(text) if first < 0 else first, pieces
@@ -73,7 +71,7 @@ class Crossing:
         texts = [self.after.head, *(text_after for _, text_after in self.after.pieces)]
         names = [name for name, _ in self.after.pieces]
         end = len(text) - len(texts[-1])
-        lowest = max(start + 1, text.rfind("/") + 1)  # the crossing piece has one character at least
+        lowest = max(start + 1, text.rfind("/") + 1)  # the crossing piece has at least one character
         if end <= start or not text.endswith(texts[-1]):
             return False
         for name, text_before in zip(reversed(names), reversed(texts[:-1]), strict=True):
@@ -88,7 +86,7 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """One field and its form. `before` are whole segments, as are those `after` the crossing piece's, where there is one."""
+    """One field and its form: whole segments `before` and `after` the piece that may contain `/`, if there is one."""
 
     field: str
     form: str
@@ -99,7 +97,7 @@ class Capture:
 
     @property
     def names(self) -> Iterator[str]:
-        """The names of the pieces, in their order."""
+        """The names of the pieces, in order."""
         for segment in self.before:
             yield from _names(segment)
         if self.crossing is not None:
@@ -111,7 +109,7 @@ class Capture:
             yield from _names(segment)
 
     def take(self, text: str) -> dict[str, str] | None:
-        """Return the named pieces of the text, None where it has another form; linear in the text's length."""
+        """Return the named pieces of the text, or None if it does not have this form; in linear time."""
         texts = text.split("/")
         tail = len(texts) - len(self.after)
         if len(self.before) > tail if self.crossing else len(self.before) != tail:
@@ -130,7 +128,7 @@ def captured(captures: tuple[Capture, ...], envelope: Mapping[str, Any]) -> dict
     """Return every named piece of the event.
 
     Raises:
-        ConfError: A field is missing, is no text, or has another form.
+        ConfError: A field is missing, is no text, or does not have its form.
     """
     pieces: dict[str, str] = {}
     for capture in captures:
@@ -138,14 +136,14 @@ def captured(captures: tuple[Capture, ...], envelope: Mapping[str, Any]) -> dict
         if not isinstance(value, str):
             what = "missing" if value is MISSING else kind_of(value)
             raise ConfError(
-                f"{capture.field} is {what} in this event, and the rule captures pieces of it; have the rule's pattern "
-                "match only events where it is text"
+                f"{capture.field} is {what} in this event, and the rule captures pieces of it; write the rule's pattern so "
+                "that it matches only events where this field is text"
             )
         taken = capture.take(value)
         if taken is None:
             raise ConfError(
-                f"{capture.field} of this event has not the form {capture.form!r} that the rule captures pieces of; correct "
-                "the form, or have the rule's pattern leave such events out"
+                f"{capture.field} of this event does not have the form {capture.form!r} of the rule's captures; correct "
+                "the form, or exclude such events in the rule's pattern"
             )
         pieces |= taken
     return pieces
@@ -158,7 +156,7 @@ def _take_forward(
     end: int,
     pieces: dict[str, str],
 ) -> int:
-    """Add the pieces after `head`, each ended by its own text before `end`; return where the last ends, -1 if nowhere."""
+    """Add the pieces between `head` and `end`; return the position after the last one and its text, -1 if none fits."""
     if not text.startswith(head):
         return -1
     position = len(head)
@@ -179,7 +177,7 @@ def _names(segment: Segment) -> Iterator[str]:
 
 
 def validate_captures(written: object) -> tuple[tuple[Capture, ...], list[Problem]]:
-    """Check the `captures` of a rule; return those that can be used, and everything that is wrong."""
+    """Check the `captures` of a rule; return the valid ones and all problems."""
     if not isinstance(written, Mapping) or not written:
         return (), [
             Problem(
@@ -209,9 +207,7 @@ def validate_captures(written: object) -> tuple[tuple[Capture, ...], list[Proble
             continue
         for name in capture.names:
             if name in seen:
-                problems.append(
-                    Problem(where, f"has the name {name!r} twice; each piece needs one of its own")
-                )
+                problems.append(Problem(where, f"has the name {name!r} twice; each piece needs its own name"))
             seen.add(name)
         captures.append(capture)
     return tuple(captures), problems
@@ -244,9 +240,9 @@ def _capture(field: str, form: object, path: Path) -> Capture:
         if isinstance(part, _Piece) and part.crossing
     ]
     if len(where) > 1:
-        raise ValueError("has more than one piece that may cross `/`; write {name*} only once")
+        raise ValueError("has more than one {name*}; only one piece may contain `/`")
     if not any(isinstance(part, _Piece) for parts in segments for part in parts):
-        raise ValueError(f"is {form!r}, without a piece; name one, as in {{file}}")
+        raise ValueError(f"is {form!r}, without a piece; name one, such as {{file}}")
     if not where:
         return Capture(field, form, path, tuple(map(_segment, segments)))
     [(number, position)] = where
@@ -263,14 +259,14 @@ def _capture(field: str, form: object, path: Path) -> Capture:
 
 
 def _segments(form: str) -> list[list[str | _Piece]]:
-    """Return the texts and pieces between each two `/`."""
+    """Return the texts and pieces of each segment between two `/`."""
     segments: list[list[str | _Piece]] = [[]]
     for token in _tokens(form):
         if isinstance(token, _Piece):
             if segments[-1] and isinstance(segments[-1][-1], _Piece):
                 raise ValueError(
-                    f"has {{{segments[-1][-1].name}}} and {{{token.name}}} side by side; put text between them that says "
-                    "where one ends"
+                    f"has {{{segments[-1][-1].name}}} and {{{token.name}}} side by side; write the text that separates "
+                    "them"
                 )
             segments[-1].append(token)
             continue
@@ -288,8 +284,8 @@ def _tokens(form: str) -> Iterator[str | _Piece]:
     for match in _TOKEN.finditer(form):
         if match["stray"]:
             raise ValueError(
-                f"has a single {match['stray']} at character {match.start() + 1}; name the piece, as in {{name}} or "
-                f"{{name*}}, or write \\{match['stray']} for the character"
+                f"has a single {match['stray']} at character {match.start() + 1}; write a piece as {{name}} or {{name*}}, "
+                f"or the character itself as \\{match['stray']}"
             )
         if match["piece"] is None:
             yield match["escaped"] or match["text"]
@@ -297,7 +293,7 @@ def _tokens(form: str) -> Iterator[str | _Piece]:
         piece = _PIECE.fullmatch(match["piece"])
         if piece is None:
             raise ValueError(
-                f"has the piece {match[0]}; a name is letters, digits, - and _, at most 64, as in {{name}} or {{name*}}"
+                f"has the piece {match[0]}; write {{name}} or {{name*}}: a name has letters, digits, - and _, at most 64"
             )
         yield _Piece(piece[1], bool(piece[2]))
 

@@ -1,11 +1,10 @@
-"""Claim checks: a conf too large for Airflow's command line waits in the gateway's bucket, and the run gets its URI.
+"""Claim checks: a conf over the size limit goes to the gateway's bucket, and the run gets its URI.
 
     s3://<bucket>/<environment>/<run_id>/<digest of the content>.json      the conf, without the key `mwaa_gateway`
     {"mwaa_gateway": {"conf_uri": "s3://…", …}}                            the conf of the run
 
-The name follows from the run and the content: however often an event is delivered, the same object is written again, and two
-confs of one run (its rule was edited between two deliveries) are two objects, of which the run has the one that it was
-pinned to.
+The key derives from the run and the content, so duplicates of an event write the same object again. If somebody edits the
+rule between two deliveries, one run has two confs and two objects; it uses the one that the ledger pinned.
 """
 
 import hashlib
@@ -18,12 +17,12 @@ from mwaa_gateway.conf.input_transformer import ORIGIN_KEY
 
 __all__ = ["MAXIMUM_CLAIM_CHECK_BYTES", "ClaimCheck", "ClaimChecks", "claim_check"]
 
-MAXIMUM_CLAIM_CHECK_BYTES: Final = 1024 * 1024  # as ASCII JSON: four times what an event may have
+MAXIMUM_CLAIM_CHECK_BYTES: Final = 1024 * 1024  # as ASCII JSON: four times the limit of an event
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimCheck:
-    """One conf to put into the bucket."""
+    """One large conf, and its place in the bucket."""
 
     bucket: str
     key: str
@@ -31,7 +30,7 @@ class ClaimCheck:
 
     @property
     def uri(self) -> str:
-        """Where the run finds it."""
+        """The URI that the run gets."""
         return f"s3://{self.bucket}/{self.key}"
 
 
@@ -39,14 +38,14 @@ class ClaimChecks(Protocol):
     """The gateway's bucket for large confs."""
 
     def put(self, checks: Sequence[ClaimCheck]) -> None:
-        """Keep every conf; raise Unavailable unless all of them are there."""
+        """Write every conf; raise Unavailable if any was not written."""
         ...
 
 
 def claim_check(
     conf: Mapping[str, Any], *, bucket: str, environment: str, run_id: str
 ) -> tuple[dict[str, Any], ClaimCheck]:
-    """Return the small conf that names the large one, and the large one itself."""
+    """Return the run's small conf with the URI, and the claim check with the large one."""
     large = {name: value for name, value in conf.items() if name != ORIGIN_KEY}
     body = json.dumps(large, separators=(",", ":"), allow_nan=False).encode()
     digest = hashlib.sha256(body).hexdigest()[:32]

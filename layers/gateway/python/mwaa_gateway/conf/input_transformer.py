@@ -1,4 +1,4 @@
-"""EventBridge's input transformer, read once into a tree that `conf` fills.
+"""EventBridge's input transformer, parsed once into a tree that `conf.build` fills.
 
 A template is an object, or EventBridge's own JSON text:
 
@@ -6,13 +6,13 @@ A template is an object, or EventBridge's own JSON text:
     input_template: {source: "s3://<bucket>/", size: <size>}          # size stays a number
     input_template: '{"source": "s3://<bucket>/", "size": <size>}'    # the same
 
-- `<name>` as a whole value keeps the type of what its path finds; inside text it is written into the text.
-  In JSON text a quoted `"<name>"` is inside text, as EventBridge has it.
-- A path that finds nothing gives "".
-- An object or list inside text is refused; EventBridge drops such an event without a word.
-- `<name>` may also be a piece that the rule's `captures` took from a field: always text.
-- Reserved: `<aws.events.rule-name>`, `<aws.events.event.ingestion-time>` (when the gateway took the event in; a run keeps
-  the time of the delivery that started it), and as whole values `<aws.events.event>` (the event without its detail) and
+- `<name>` as a whole value keeps the type of the value at its path; inside text it becomes text.
+  In JSON text a quoted `"<name>"` counts as inside text, as in EventBridge.
+- A path without a value gives "".
+- An object or list inside text is an error; EventBridge silently drops such an event.
+- `<name>` may also be a piece of the rule's `captures`, which is always text.
+- Reserved: `<aws.events.rule-name>`; `<aws.events.event.ingestion-time>`, when the gateway received the delivery that
+  started the run; and, only as whole values, `<aws.events.event>` (the event without its detail) and
   `<aws.events.event.json>` (the event).
 """
 
@@ -28,21 +28,21 @@ from mwaa_gateway.json_values import MAXIMUM_DEPTH, is_deeper_than
 
 __all__ = ["ORIGIN_KEY", "InputTransformer", "Node", "Text", "Whole", "validate_transformer"]
 
-ORIGIN_KEY: Final = "mwaa_gateway"  # in every conf: where the run came from
+ORIGIN_KEY: Final = "mwaa_gateway"  # in every conf: the event and rule of the run
 MAXIMUM_INPUT_PATHS: Final = 100
 MAXIMUM_TEMPLATE_CHARACTERS: Final = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A placeholder that is a whole value."""
+    """A placeholder for a whole value."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text with placeholders in it."""
+    """Text with placeholders."""
 
     parts: tuple[str | Whole, ...]
 
@@ -54,7 +54,7 @@ Node = Whole | Text | dict[str, Any] | list[Any] | str | int | float | bool | No
 class InputTransformer:
     """A target's input transformer: names for paths into the event, and the template that they fill.
 
-    `input_template` is as its author wrote it, an object or JSON text. Built by `validate_transformer` only.
+    `input_template` is as its author wrote it, an object or JSON text. Only `validate_transformer` builds it.
     """
 
     input_paths: Mapping[str, str]
@@ -63,7 +63,7 @@ class InputTransformer:
     tree: Node = field(repr=False, compare=False)
 
     def document(self) -> dict[str, Any]:
-        """Return the transformer as it stands in a rule."""
+        """Return the transformer as a rule has it."""
         return {"input_paths": dict(self.input_paths), "input_template": self.input_template}
 
 
@@ -74,9 +74,9 @@ def validate_transformer(
     target_id: str = "default",
     captured: Collection[str] = (),
 ) -> tuple[InputTransformer | None, list[Problem]]:
-    """Check the `input_transformer` of a target; return it, or None and everything that is wrong with it.
+    """Check the `input_transformer` of a target; return it, or None and all its problems.
 
-    `field` is where it stands in the rule, for the problems; `captured` are the names that the rule's captures bring.
+    `field` is its place in the rule, for the problems; `captured` are the names of the rule's captures.
     """
     if not isinstance(document, Mapping):
         return None, [Problem(field, "must be an object with input_paths and input_template")]
@@ -88,7 +88,7 @@ def validate_transformer(
     paths, path_problems = _checked_paths(document.get("input_paths", {}), f"{field}.input_paths")
     problems += path_problems
     problems += [
-        Problem(f"{field}.input_paths.{name}", "is the name of a capture too; give one of them another")
+        Problem(f"{field}.input_paths.{name}", "is also the name of a capture; rename one of them")
         for name in paths
         if name in captured
     ]
@@ -118,7 +118,7 @@ _REFUSED: Final = {
 
 
 class _Template:
-    """Reads one template into a tree; what is wrong is added to `problems`."""
+    """Parses one template into a tree; adds to `problems` what is wrong."""
 
     def __init__(self, field: str, target_id: str, names: Collection[str], problems: list[Problem]) -> None:
         self._field = field
@@ -131,7 +131,7 @@ class _Template:
         value: object = template
         try:
             text = template if isinstance(template, str) else json.dumps(template, allow_nan=False)
-            if len(text) > MAXIMUM_TEMPLATE_CHARACTERS:  # before it is searched for placeholders
+            if len(text) > MAXIMUM_TEMPLATE_CHARACTERS:  # checked before the search for placeholders
                 self._refuse(f"has {len(text)} characters; at most {MAXIMUM_TEMPLATE_CHARACTERS} are allowed")
                 return None
             if isinstance(template, str):
@@ -143,11 +143,11 @@ class _Template:
             self._refuse(f"is nested deeper than {MAXIMUM_DEPTH} levels")
             return None
         if not isinstance(value, Mapping):
-            self._refuse("must be an object: the conf of a DAG run is one")
+            self._refuse("must be an object, as the conf of a DAG run")
             return None
         if ORIGIN_KEY in value:
             self._refuse(
-                f"must not have a field {ORIGIN_KEY!r}: the gateway says there where the run came from"
+                f"must not have a field {ORIGIN_KEY!r}: the gateway writes it, with the event and rule of the run"
             )
         tree: dict[str, Any] = self._read(value, whole=quoted_is_whole)
         return tree
@@ -157,10 +157,10 @@ class _Template:
             case Mapping():
                 for name in value:
                     if not isinstance(name, str):
-                        self._refuse(f"has the field name {name!r}; field names are text")
+                        self._refuse(f"has the field name {name!r}; field names must be text")
                     elif _PLACEHOLDER.search(name) or _MARK in name:
                         self._refuse(
-                            f"has a placeholder in the field name {_unmarked(name)!r}; only values may"
+                            f"has a placeholder in the field name {_unmarked(name)!r}; use placeholders in values only"
                         )
                 return {name: self._read(child, whole=whole) for name, child in value.items()}
             case list():
@@ -190,7 +190,7 @@ class _Template:
         if name in _REFUSED:
             self._refuse(f"uses <{name}>: {_REFUSED[name]}")
         elif inside_text and name in _WHOLE_ONLY:
-            self._refuse(f"has <{name}> inside text; it is an object and can only be a whole value")
+            self._refuse(f"has <{name}> inside text; it is an object, so write it as a whole value")
         elif name not in self._names and name not in _RESERVED:
             self._refuse(
                 f"InputTemplate for target {self._target_id} contains invalid placeholder {name}. Name its "
@@ -202,15 +202,15 @@ class _Template:
         self._problems.append(Problem(self._field, message))
 
 
-# JSON text may hold a bare <name> where a value stands. It is read as a string that nobody writes by chance.
+# JSON text may contain a bare <name> as a value. It becomes a string with a mark that nobody writes by chance.
 _MARK: Final = "\ue000mwaa-gateway-placeholder:"
-# A text that does not end is taken to the end: nothing is read twice, whatever stands there.
+# An unterminated string matches to the end of the text, so the search never backtracks.
 _STRING_OR_PLACEHOLDER: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|<[A-Za-z0-9_.-]+>', re.DOTALL)
 
 
 def _with_marks(template: str) -> str:
     if _MARK in template:
-        raise ValueError("it holds the gateway's own mark for a placeholder")
+        raise ValueError("it contains the gateway's own mark for a placeholder")
     return _STRING_OR_PLACEHOLDER.sub(
         lambda match: json.dumps(_MARK + match[0][1:-1]) if match[0][0] == "<" else match[0], template
     )
@@ -244,7 +244,7 @@ def _checked_paths(written: object, field: str) -> tuple[dict[str, Path], list[P
             problems.append(
                 Problem(
                     f"{field}.{name}",
-                    f"is {text!r}; write a path like $.detail.object.key, $.resources[0], $.detail.row[*].id",
+                    f"is {text!r}; write a path like $.detail.object.key, $.resources[0] or $.detail.row[*].id",
                 )
             )
     return paths, problems

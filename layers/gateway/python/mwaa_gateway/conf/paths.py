@@ -1,6 +1,6 @@
-"""Paths into an event, as EventBridge's input transformer writes them: `$.detail.object.key`.
+"""Paths into an event, in the form of EventBridge's input transformer: `$.detail.object.key`.
 
-Names after dots, positions in brackets from 0 (`$.resources[0]`), and `[*]` for what the rest of the path finds in each
+A path has names after dots, and positions in brackets from 0 (`$.resources[0]`). `[*]` applies the rest of the path to each
 element of a list (`$.detail.items[*].id`). `$` alone is the event.
 """
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 __all__ = ["MISSING", "Path", "finds_many", "follow", "parse_path"]
 
-MISSING: Final = object()  # what a path finds where there is nothing; null is something
+MISSING: Final = object()  # the result of a path without a value; null is a value
 Path = tuple[object, ...]  # names, positions, and _EACH
 
 _EACH: Final = object()  # [*]
@@ -18,18 +18,18 @@ _STEP: Final = re.compile(r"\.([A-Za-z0-9_/-]+)|\[([0-9]{1,6})\]|(\[\*\])")
 
 
 def parse_path(text: object) -> Path | None:
-    """Return the path's steps, or None where it cannot be read."""
+    """Return the steps of the path, or None if it is invalid."""
     path = tuple(_steps(text)) if isinstance(text, str) else (None,)
     return None if None in path else path
 
 
 def finds_many(path: Path) -> bool:
-    """Say whether the path finds a list made of many values."""
+    """Return whether the path contains `[*]`, and so gives a list of values."""
     return _EACH in path
 
 
 def follow(path: Path, value: Any) -> Any:
-    """Return what the path finds; `[*]` gives the list of what the rest of the path finds in each element."""
+    """Return the value at the path, or MISSING; `[*]` gives a list with the values of all elements."""
     for position, step in enumerate(path):
         if step is _EACH:
             if not isinstance(value, list):
@@ -47,7 +47,7 @@ def follow(path: Path, value: Any) -> Any:
 
 
 def _steps(text: str) -> Iterator[object]:
-    """Yield the steps of a path, and None where it cannot be read."""
+    """Yield the steps of a path, and None at the first invalid one."""
     if not text.startswith("$"):
         yield None
         return

@@ -1,10 +1,10 @@
-"""Text with values of the event in it: a target's `dag_id`, the parts of a rule's `dedupe_key`.
+"""Text with placeholders for values of the event: a target's `dag_id`, the parts of a rule's `dedupe_key`.
 
-    ingest_<region>              <region> is a piece of the rule's captures, or of the target's input_paths
-    <$.detail.business-day>      a path, in place
+    ingest_<region>              <region> is a name of the rule's captures or of the target's input_paths
+    <$.detail.business-day>      a path in place of a name
 
-Text only becomes what it stands for where there is a value: a path that finds nothing, null, an empty text, an object or a
-list is refused, never written as "".
+A placeholder needs a value: null, an empty text, an object, a list, or a path without a value is an error, and never
+becomes "".
 """
 
 import json
@@ -24,14 +24,17 @@ _PLACEHOLDER: Final = re.compile(r"<([^<>]*)>")
 
 @dataclass(frozen=True, slots=True)
 class TextTemplate:
-    """A text as its author wrote it, and its parts: text, or the name and path of a value. By `parse_text_template` only."""
+    """A text as its author wrote it, and its parts: text, or the name and path of a value.
+
+    Only `parse_text_template` builds it.
+    """
 
     text: str
     parts: tuple[str | tuple[str, Path | None], ...] = field(repr=False, compare=False)
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is the same text for every event."""
+        """Whether the text is the same for every event."""
         return all(isinstance(part, str) for part in self.parts)
 
     def fill(
@@ -40,24 +43,24 @@ class TextTemplate:
         captured: Mapping[str, str],
         paths: Mapping[str, Path] | None = None,
     ) -> str:
-        """Return the text for one event; `paths` are the input paths that may be named beside the captures.
+        """Return the text for one event; placeholders name `captured` pieces or input `paths`.
 
         Raises:
-            ConfError: A value is not there, or is none that text can hold.
+            ConfError: A value is missing, or cannot become text.
         """
         return "".join(
             part
             if isinstance(part, str)
-            else _written(part[0], _found(part, envelope, captured, paths or {}))
+            else _text_of(part[0], _value_of(part, envelope, captured, paths or {}))
             for part in self.parts
         )
 
 
 def parse_text_template(text: str, names: Collection[str]) -> TextTemplate:
-    """Read a text; `names` are those that may stand in `<…>` beside paths.
+    """Parse a text; a placeholder `<…>` contains one of `names`, or a path.
 
     Raises:
-        ValueError: It cannot be used; says why, and what to write instead.
+        ValueError: The text is invalid; says why, and what to write instead.
     """
     parts: list[str | tuple[str, Path | None]] = []
     for position, piece in enumerate(_PLACEHOLDER.split(text)):
@@ -70,20 +73,20 @@ def parse_text_template(text: str, names: Collection[str]) -> TextTemplate:
             path = parse_path(piece)
             if path is None or finds_many(path):
                 raise ValueError(
-                    f"has the path <{piece}>; write one like <$.detail.region>, that finds one value"
+                    f"has the path <{piece}>; write a path to one value, such as <$.detail.region>"
                 )
             parts.append((piece, path))
         elif piece in names:
             parts.append((piece, None))
         else:
-            known = ", ".join(f"<{name}>" for name in sorted(names)) or "none are captured"
+            known = ", ".join(f"<{name}>" for name in sorted(names)) or "none"
             raise ValueError(
-                f"has <{piece}>, which names nothing: {known}; or write a path like <$.detail.region>"
+                f"has <{piece}>, which is unknown; known names: {known}; or write a path such as <$.detail.region>"
             )
     return TextTemplate(text, tuple(parts))
 
 
-def _found(
+def _value_of(
     part: tuple[str, Path | None],
     envelope: Mapping[str, Any],
     captured: Mapping[str, str],
@@ -95,12 +98,12 @@ def _found(
     return captured[name] if name in captured else follow(paths[name], envelope)
 
 
-def _written(name: str, value: Any) -> str:
+def _text_of(name: str, value: Any) -> str:
     match value:
         case str() if value and is_unicode(value):
             return value
         case str() if value:
-            raise ConfError(f"<{name}> holds half a surrogate pair in this event; that is no text")
+            raise ConfError(f"<{name}> contains half a surrogate pair in this event; expected Unicode text")
         case bool() | int() | float():
             return json.dumps(value)
         case "":
@@ -108,4 +111,4 @@ def _written(name: str, value: Any) -> str:
         case _ if value is MISSING or value is None:
             raise ConfError(f"<{name}> is {'missing' if value is MISSING else 'null'} in this event")
         case _:
-            raise ConfError(f"<{name}> is {kind_of(value)} in this event; name one value in it")
+            raise ConfError(f"<{name}> is {kind_of(value)} in this event; write a path to one value in it")
