@@ -89,7 +89,7 @@ def test_a_rule_on_the_gateways_own_bucket_is_not_applied(
     )
     refused = gateway("rules", "apply", "own.yaml", exit_code=1)
     assert (
-        "own.yaml:2: a.own: s3: matches bucket 'large-confs', where the gateway puts large confs"
+        "own.yaml:2: a.own: s3: matches bucket 'large-confs', where the gateway stores large confs"
         in refused.stderr
     )
 

@@ -72,7 +72,7 @@ def test_what_is_allowed_is_applied(finance: Gateway, folder: Path) -> None:
     [
         (
             a_rule(bucket="acme-sales"),
-            "orders.yaml:2: finance.orders: s3: is about events of 'aws.s3#acme-sales'",
+            "orders.yaml:2: finance.orders: s3: matches events of 'aws.s3#acme-sales'",
         ),
         (
             a_rule(environment="reporting"),

@@ -128,7 +128,7 @@ def test_the_story(gateway: Gateway, repository: Path, dynamodb: Any) -> None:
     edit(sales, "s3://acme-sales-${var.stage}/feed-00/*.csv", "s3://acme-finance-${var.stage}/feed-00/*.csv")
     edit(sales, "sales_feed_00", "finance_feed_00")
     told = gateway("rules", "plan", "rules/sales.yaml", *PROD, exit_code=1).stderr
-    assert "sales.feed-00: s3: is about events of 'aws.s3#acme-finance-prod'" in told
+    assert "sales.feed-00: s3: matches events of 'aws.s3#acme-finance-prod'" in told
     assert (
         "sales.feed-00: target.dag_id: names 'finance_feed_00', and namespace 'sales' allows 'sales_*'"
         in told

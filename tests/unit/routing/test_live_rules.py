@@ -241,7 +241,7 @@ def test_allow_lists_that_cannot_be_read_stop_the_refresh(source: FakeRuleSource
                     "detail": {"bucket": {"name": ["acme-landing", "large-confs"]}},
                 }
             },
-            "matches bucket 'large-confs', where the gateway puts large confs",
+            "matches bucket 'large-confs', where the gateway stores large confs",
         ),
         (
             {"pattern": {"source": ["aws.s3"], "detail": {"bucket": {"name": [{"anything-but": ["x"]}]}}}},

@@ -124,7 +124,7 @@ class TestDagId:
                 "'ingest_eu' for this event, which is not in allowed_dag_ids",
             ),
             ("ingest_<region>", ["ingest_*"], KEY.replace("eu", "e u"), "'ingest_e u' for this event"),
-            ("ingest_<region>", ["ingest_*"], KEY.replace("eu", "\udc00"), "holds half a surrogate pair"),
+            ("ingest_<region>", ["ingest_*"], KEY.replace("eu", "\udc00"), "contains half a surrogate pair"),
             ("ingest_<region>", ["ingest_*"], KEY.replace("eu", "u" * 400), "'ingest_" + "u" * 93 + "'"),
             ("d_<$.detail.gone>", ["d_*"], KEY, "<$.detail.gone> is missing in this event"),
             ("d_<$.detail.none>", ["d_*"], KEY, "<$.detail.none> is null in this event"),

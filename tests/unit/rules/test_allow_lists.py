@@ -54,8 +54,12 @@ def test_permitted(permitted: Rule):
     [
         (rule(pattern={"source": ["acme.hr"]}), "pattern", "events of source 'acme.hr'"),
         (rule(pattern={"source": ["acme.ledger", "acme.hr"]}), "pattern", "events of source 'acme.hr'"),
-        (rule(pattern={"source": [{"prefix": "acme.ledger"}]}), "pattern", "it names no source exactly"),
-        (rule(pattern={"detail-type": ["x"]}), "pattern", "it names no source exactly"),
+        (
+            rule(pattern={"source": [{"prefix": "acme.ledger"}]}),
+            "pattern",
+            "it does not name a source exactly",
+        ),
+        (rule(pattern={"detail-type": ["x"]}), "pattern", "it does not name a source exactly"),
         (rule(pattern={"$or": [{"source": ["acme.ledger"]}, {"region": ["x"]}]}), "pattern", "any source"),
         (rule(pattern=uploads("acme-finance-in", "acme-hr")), "pattern", "'aws.s3#acme-hr'"),
         (rule(pattern=uploads({"prefix": "acme-finance-"})), "pattern", "source 'aws.s3'"),
@@ -111,7 +115,7 @@ def test_the_star_is_for_those_without_a_list_of_their_own(rule_id: str, allowed
 def test_a_list_that_cannot_be_read_allows_nothing():
     """A mistake in an allow-list opens nothing; the other namespaces have theirs."""
     found = Namespaces.from_items({"finance": "{", "hr": json.dumps(FINANCE | {"namespace": "hr"})})
-    assert ["id: the allow-list of namespace 'finance' cannot be read: write it again"] == [
+    assert ["id: the allow-list of namespace 'finance' is unreadable: write it again"] == [
         str(problem) for problem in found.permits(rule())
     ]
     assert [] == found.permits(rule("hr.orders"))
@@ -128,7 +132,10 @@ def test_round_trip():
     ("document", "words"),
     [
         (7, "an allow-list is an object"),
-        (FINANCE | {"namespace": "Fin.ance"}, "namespace: is 'Fin.ance'; write what stands before the dot"),
+        (
+            FINANCE | {"namespace": "Fin.ance"},
+            "namespace: is 'Fin.ance'; write the part of rule ids before the dot",
+        ),
         (FINANCE | {"source": []}, "source: is an unknown field"),
         ({"namespace": "a", "sources": [], "environments": []}, "dag_ids: is missing; write a list of text"),
         (FINANCE | {"sources": "aws.s3"}, "sources: is 'aws.s3'; write a list"),

@@ -214,12 +214,12 @@ class TestInvalid:
                 "captures",
                 {"a": "{key}"},
                 "targets[0].input_transformer.input_paths.key",
-                "is the name of a capture too",
+                "is also the name of a capture",
             ),
             ("dedupe_key", "x", "dedupe_key.key", "is the same for every event"),
-            ("dedupe_key", "<y>", "dedupe_key.key", "has <y>, which names nothing: none are captured"),
-            ("dedupe_key", "<key>", "dedupe_key.key", "has <key>, which names nothing"),
-            ("dedupe_key", "<$.a[*]>", "dedupe_key.key", "that finds one value"),
+            ("dedupe_key", "<y>", "dedupe_key.key", "has <y>, which is unknown; known names: none"),
+            ("dedupe_key", "<key>", "dedupe_key.key", "has <key>, which is unknown"),
+            ("dedupe_key", "<$.a[*]>", "dedupe_key.key", "write a path to one value"),
             ("dedupe_key", "<$.a", "dedupe_key.key", "with a single < or >"),
             ("dedupe_key", "", "dedupe_key.key", "is ''; write text with values of the event"),
             ("dedupe_key", [], "dedupe_key.key", "is []; write text"),
@@ -235,7 +235,7 @@ class TestInvalid:
                 "targets/1/allowed_dag_ids",
                 ["a"],
                 "targets[1].allowed_dag_ids",
-                "with values of the event in it",
+                "is only for a dag_id with placeholders",
             ),
             (
                 "targets/1/when_paused",
@@ -248,7 +248,7 @@ class TestInvalid:
             ("targets", [], "targets", "1 to 5 targets"),
             ("targets", {}, "targets", "1 to 5 targets"),
             ("targets/0", "x", "targets[0]", "must be an object"),
-            ("targets/1/id", "load", "targets[1].id", "'load' is taken by another target"),
+            ("targets/1/id", "load", "targets[1].id", "'load' is the id of another target"),
             ("targets/1/id", ..., "targets[1].id", "is missing"),
             ("targets/1/id", "A", "targets[1].id", "at most 40"),
             ("targets/1/environment", "1st", "targets[1].environment", "the name of an MWAA environment"),
@@ -272,19 +272,19 @@ class TestInvalid:
     @pytest.mark.parametrize(
         ("dag_id", "allowed", "field", "message"),
         [
-            ("a_<b>", ["a_b"], "dag_id", "has <b>, which names nothing: none are captured"),
+            ("a_<b>", ["a_b"], "dag_id", "has <b>, which is unknown; known names: none"),
             (
                 "a b_<$.b>",
                 ["a_b"],
                 "dag_id",
-                "is 'a b_<$.b>'; around its values, write letters, digits, '_', '.' and '-', at most 250",
+                "is 'a b_<$.b>'; around its placeholders, write letters, digits, '_', '.' and '-', at most 250",
             ),
-            ("-<$.b>", ["a_*"], "dag_id", "around its values, write letters"),
+            ("-<$.b>", ["a_*"], "dag_id", "around its placeholders, write letters"),
             ("a_<$.b>", ["-a"], "allowed_dag_ids[0]", "is '-a'; write a dag_id"),
-            ("a_<$.b[*]>", ["a_b"], "dag_id", "that finds one value"),
+            ("a_<$.b[*]>", ["a_b"], "dag_id", "write a path to one value"),
             ("a_<$.b>", [], "allowed_dag_ids", "must be a list of 1 to 100 dag_ids"),
             ("a_<$.b>", "a_b", "allowed_dag_ids", "must be a list of 1 to 100 dag_ids"),
-            ("a_<$.b>", ["a_b", "*"], "allowed_dag_ids[1]", "is '*'; write a dag_id, or one with *"),
+            ("a_<$.b>", ["a_b", "*"], "allowed_dag_ids[1]", "is '*'; write a dag_id, where * matches"),
             ("a_<$.b>", ["a b"], "allowed_dag_ids[0]", "is 'a b'"),
         ],
     )
@@ -327,7 +327,7 @@ class TestInvalid:
         with pytest.raises(InvalidRule) as refusal:
             parse_rule(document, environments=None, rest_environments={"analytics"})
         ((found, text),) = [(problem.field, problem.message) for problem in refusal.value.problems]
-        assert (found, True) == (f"targets[0].{field}", "51 characters" in text and "50 at most" in text)
+        assert (found, True) == (f"targets[0].{field}", "51 characters" in text and "allows 50" in text)
         assert parse_rule(document, environments=None, rest_environments={"legacy"})
 
     def test_fifty_characters_fit(self):
@@ -402,7 +402,7 @@ class TestInvalid:
         ((field, message),) = problems(changed("pattern", ...) | {"s3": "s3://acme/a/**/b"})
         assert (field, message) == (
             "s3",
-            "Consecutive wildcard characters at pos 3; one * is any run of characters",
+            "Consecutive wildcard characters at pos 3; one * matches any run of characters",
         )
 
     def test_sugar_is_never_mixed(self):

@@ -1,4 +1,7 @@
-"""A routing rule: which events it is about, and what each of them starts."""
+"""A routing rule: the events it matches, and what each of them starts.
+
+May import `patterns`, `conf`, `airflow` and the root.
+"""
 
 from mwaa_gateway.rules.parsing import OWN_SOURCE, RULE_FORMAT, is_own_event, parse_rule
 from mwaa_gateway.rules.rule import DedupeKey, Rule, State, Target

@@ -1,18 +1,18 @@
-"""Namespaces: which sources, environments and DAGs the rules of a team may name.
+"""Namespaces: the sources, environments and DAGs that the rules of a team may name.
 
-A rule's namespace is what stands before the first dot of its id. Its allow-list is an item of the rules table:
+A rule's namespace is the part of its id before the first dot. Its allow-list is an item of the rules table:
 
     namespace: finance
     sources: [acme.ledger, "aws.s3#acme-finance-*"]     # a source, or source#discriminator as `rules list` shows partitions
     environments: [analytics]
     dag_ids: [finance_*]
 
-`*` in an entry is any run of characters. The namespace `*` stands for every rule whose own namespace has no allow-list
-(those without a dot among them); where there is no `*` either, such rules may do everything. An allow-list names all three
-fields: an empty list allows nothing.
+`*` in an entry matches any run of characters. The allow-list of namespace `*` applies to every rule whose own namespace has
+none, including rules without a dot; without it, such rules may name everything. An allow-list needs all three fields: an
+empty list allows nothing.
 
-A rule is checked when it is written and again whenever it is read, so that an allow-list that became narrower stops what it
-no longer allows.
+The gateway checks a rule when somebody writes it and whenever ingress reads it, so a narrower allow-list also stops stored
+rules.
 """
 
 import json
@@ -49,7 +49,7 @@ class Namespace:
         """Check an allow-list as its author wrote it.
 
         Raises:
-            InvalidNamespace: it cannot be used; holds every problem.
+            InvalidNamespace: it has problems; the error lists all of them.
         """
         if not isinstance(document, Mapping):
             raise InvalidNamespace(
@@ -59,7 +59,7 @@ class Namespace:
         name = document.get("namespace")
         if not isinstance(name, str) or not _NAMESPACE.fullmatch(name):
             problems.append(
-                Problem("namespace", f"is {name!r}; write what stands before the dot of rule ids, or '*'")
+                Problem("namespace", f"is {name!r}; write the part of rule ids before the dot, or '*'")
             )
         problems += [
             Problem(str(unknown), f"is an unknown field; known are: namespace, {', '.join(_LISTS)}")
@@ -72,7 +72,7 @@ class Namespace:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read an allow-list as the table keeps it; raises InvalidNamespace."""
+        """Parse an allow-list as the rules table stores it. Raises InvalidNamespace."""
         try:
             document = json.loads(text)
         except ValueError as error:
@@ -80,15 +80,15 @@ class Namespace:
         return cls.parse(document)
 
     def document(self) -> dict[str, Any]:
-        """Return the allow-list as it is written; `parse` of it gives an equal one."""
+        """Return the allow-list as a document; `parse` of it gives an equal one."""
         return {"namespace": self.name} | {name: list(getattr(self, name)) for name in _LISTS}
 
     def permits(self, rule: Rule) -> list[Problem]:
-        """Return everything of a rule that this allow-list does not allow."""
+        """Return a problem for everything in the rule that this allow-list does not allow."""
         problems = [
             Problem(
                 "pattern",
-                f"is about events of {_words(partition)}, and namespace {self.name!r} allows {_those(self.sources)}",
+                f"matches events of {_in_words(partition)}, and namespace {self.name!r} allows {_listed(self.sources)}",
             )
             for partition in rule_partitions(rule.pattern.document)
             if not _covers(_with_discriminators(self.sources), partition)
@@ -99,13 +99,13 @@ class Namespace:
                 problems.append(
                     Problem(
                         f"{where}.environment",
-                        f"is {target.environment!r}, and namespace {self.name!r} allows {_those(self.environments)}",
+                        f"is {target.environment!r}, and namespace {self.name!r} allows {_listed(self.environments)}",
                     )
                 )
             problems += [
                 Problem(
                     f"{where}.{named}",
-                    f"names {dag_id!r}, and namespace {self.name!r} allows {_those(self.dag_ids)}",
+                    f"names {dag_id!r}, and namespace {self.name!r} allows {_listed(self.dag_ids)}",
                 )
                 for named, dag_id in _dag_ids(target)
                 if not _covers(self.dag_ids, dag_id)
@@ -115,7 +115,7 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class Namespaces:
-    """Every allow-list there is, and the names of those that cannot be read: what they are about is not allowed."""
+    """All allow-lists, and the names of the unreadable ones: their namespaces allow nothing."""
 
     known: Mapping[str, Namespace] = field(default_factory=dict)
     unreadable: frozenset[str] = frozenset()
@@ -127,7 +127,7 @@ class Namespaces:
 
     @classmethod
     def from_items(cls, items: Mapping[str, str]) -> Self:
-        """Read the allow-lists of the table, JSON text by name; one that is unreadable stops no other."""
+        """Parse the allow-lists of the table, JSON text by name; an unreadable one stops no other."""
         known: dict[str, Namespace] = {}
         unreadable: set[str] = set()
         for name, text in items.items():
@@ -138,10 +138,10 @@ class Namespaces:
         return cls(known, frozenset(unreadable))
 
     def permits(self, rule: Rule) -> list[Problem]:
-        """Return everything of a rule that its namespace does not allow: nothing, where there is no allow-list for it."""
+        """Return a problem for everything in the rule that its namespace does not allow; none without an allow-list."""
         for name in (rule.namespace, EVERY_NAMESPACE):
             if name in self.unreadable:
-                return [Problem("id", f"the allow-list of namespace {name!r} cannot be read: write it again")]
+                return [Problem("id", f"the allow-list of namespace {name!r} is unreadable: write it again")]
             if name in self.known:
                 return self.known[name].permits(rule)
         return []
@@ -161,13 +161,13 @@ def _list(document: Mapping[Any, Any], name: str, problems: list[Problem]) -> tu
 
 
 def _with_discriminators(sources: Iterable[str]) -> tuple[str, ...]:
-    """`aws.s3` allows every bucket; `*` allows also rules that name no source."""
+    """Return the entries as patterns of partitions: `aws.s3` allows every bucket, `*` also rules without a source."""
     return tuple(source if "#" in source or source == "*" else f"{source}#*" for source in sources)
 
 
 def _covers(allowed: Iterable[str], name: str) -> bool:
-    # A `*` in the name is a character like any other, which only a `*` of the allow-list can stand for: sound, as what the
-    # name stands for then lies within what the entry stands for.
+    # The name may itself contain a `*`, which only a `*` of the entry matches. So the entry allows at least all that the
+    # name can stand for.
     return any(Wildcard(tuple(entry.split("*"))).matches(name) for entry in allowed)
 
 
@@ -177,12 +177,12 @@ def _dag_ids(target: Target) -> list[tuple[str, str]]:
     return [(f"allowed_dag_ids[{number}]", entry) for number, entry in enumerate(target.allowed_dag_ids)]
 
 
-def _words(partition: str) -> str:
+def _in_words(partition: str) -> str:
     source, _, discriminator = partition.partition("#")
     if not discriminator:
-        return "any source (it names no source exactly)"
+        return "any source (it does not name a source exactly)"
     return f"source {source!r}" if discriminator == "*" else repr(partition)
 
 
-def _those(allowed: Iterable[str]) -> str:
+def _listed(allowed: Iterable[str]) -> str:
     return ", ".join(map(repr, allowed)) or "none"

@@ -1,4 +1,4 @@
-"""Reading the fields of a rule: what is wrong is collected, and reading goes on."""
+"""Reads the fields of a rule, and collects all problems."""
 
 import difflib
 import re
@@ -14,19 +14,19 @@ _SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
 class Reading:
-    """One reading of one rule; what is wrong is added to `problems`."""
+    """One pass over one rule; adds what is wrong to `problems`."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
     def refuse(self, field: str, message: str) -> None:
-        """Note a problem: the dotted field, what is wrong with it, and what to write instead."""
+        """Add a problem: the dotted field, what is wrong with it, and what to write instead."""
         self.problems.append(Problem(field, message))
 
     def text(
         self, written: Mapping[str, Any], name: str, where: str, form: re.Pattern[str], words: str
     ) -> str:
-        """Return a required text field, "" where it is refused."""
+        """Return a required text field, or "" after refusing it."""
         field = f"{where}.{name}" if where else name
         value = written.get(name)
         if value is None:
@@ -40,7 +40,7 @@ class Reading:
     def known_fields(
         self, written: Mapping[str, Any], where: str, known: Collection[str], later: Collection[str] = ()
     ) -> None:
-        """Refuse fields that mean nothing; `later` are those that a later release brings: told so, never ignored."""
+        """Refuse unknown fields; `later` are those of a later release, which get their own message."""
         for name in written:
             if name in later:
                 self.refuse(f"{where}{name}", "is not supported yet; remove it")
@@ -50,18 +50,18 @@ class Reading:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return a question for the name that was probably meant, "" where none is near."""
+    """Return "did you mean …?" with the most similar known name, or "" if none is similar."""
     near = difflib.get_close_matches(str(name), list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else ""
 
 
 def seconds_of(written: object) -> int:
-    """Read a duration, as in 30s, 15m, 24h or 3d; 0 for what is none."""
+    """Return the seconds of a duration such as 30s, 15m, 24h or 3d; 0 if it is none."""
     match = _DURATION.fullmatch(written) if isinstance(written, str) else None
     return int(match[1]) * _SECONDS[match[2]] if match else 0
 
 
 def duration(seconds: int) -> str:
-    """Write seconds in the largest unit that holds them without a rest."""
+    """Return seconds as a duration in the largest unit without a remainder."""
     unit = next(unit for unit, length in _SECONDS.items() if seconds % length == 0)
     return f"{seconds // _SECONDS[unit]}{unit}"

@@ -1,4 +1,4 @@
-"""Checking a rule as its author wrote it."""
+"""Parses and checks a rule as its author wrote it."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -17,13 +17,15 @@ from mwaa_gateway.rules.targets import read_targets
 
 __all__ = ["OWN_SOURCE", "RULE_FORMAT", "is_own_event", "parse_rule"]
 
-OWN_SOURCE: Final = "mwaa-gateway"  # the source of the gateway's own events; a rule on them could feed itself
-# Of a stored rule: a release that changes what a field means raises it and writes `format` into the document, so that one
-# that does not know the new meaning reports the rule instead of following the old one. Without the field it is 1.
+OWN_SOURCE: Final = (
+    "mwaa-gateway"  # the source of the gateway's own events; a rule that matches them could trigger itself
+)
+# The format of a stored rule. A release that changes the meaning of a field raises it and writes `format` into the document;
+# an older version then reports the rule instead of applying the old meaning. A document without `format` has format 1.
 RULE_FORMAT: Final = 1
 MAXIMUM_EVENT_AGE_SECONDS: Final = 3 * 24 * 3600  # the trigger queue keeps a message for four days
-# A window, and a delivery that comes as late as any source's (51 days: SNS 23, a queue 14, its dead-letter queue 14), are
-# over before the ledger forgets the run after 90 days.
+# A window plus the latest possible delivery of any source (51 days: SNS 23, a queue 14, its dead-letter queue 14) ends
+# before the ledger's row of the run expires after 90 days.
 MAXIMUM_WINDOW_SECONDS: Final = 30 * 24 * 3600
 MAXIMUM_KEY_PARTS: Final = 10
 
@@ -36,15 +38,14 @@ def parse_rule(
     claim_check_bucket: str = "",
     rest_environments: Collection[str] = (),
 ) -> Rule:
-    """Check a rule as its author wrote it and resolve what is sugar.
+    """Check a rule as its author wrote it, and expand its shorthands.
 
-    `environments` are the names the gateway knows; None leaves the names unchecked. `claim_check_bucket` is the gateway's
-    own bucket, whose events no rule may ask for; empty where it is not known. `rest_environments` are those reached by
-    InvokeRestApi, which takes only short DAG ids; nothing says so when a stored rule is read, as dispatch then decides.
+    `environments` are the names that the gateway knows; None skips this check. `claim_check_bucket` is the gateway's own
+    bucket, whose events no rule may match; empty if unknown. `rest_environments` are those that InvokeRestApi reaches,
+    which limits the length of DAG ids; ingress passes none, and the dispatcher decides then.
 
     Raises:
-        InvalidRule: The rule cannot be used; holds every problem, each with its field and what to write
-        instead.
+        InvalidRule: The rule has problems; the error lists all of them, each with its field and what to write instead.
     """
     reading = _RuleReading(environments, claim_check_bucket, rest_environments)
     rule = reading.rule(document, version)
@@ -55,7 +56,7 @@ def parse_rule(
 
 
 def is_own_event(envelope: Mapping[str, Any], claim_check_bucket: str) -> bool:
-    """Say whether the gateway itself is the cause of an event: its own source, or its own bucket."""
+    """Return whether the gateway itself caused the event, by its own source or its own bucket."""
     if envelope["source"] == OWN_SOURCE:
         return True
     return (
@@ -65,7 +66,7 @@ def is_own_event(envelope: Mapping[str, Any], claim_check_bucket: str) -> bool:
     )
 
 
-# Known names, and those that a later release brings: refused by name, never ignored.
+# Known fields, and those of a later release: refused by name, never ignored.
 _FIELDS: Final = (
     "id",
     "description",
@@ -86,7 +87,7 @@ _RULE_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 
 class _RuleReading(Reading):
-    """One reading of one rule."""
+    """One pass over one rule."""
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class _RuleReading(Reading):
         self._claim_check_bucket = claim_check_bucket
 
     def rule(self, document: object, version: int) -> Rule | None:
-        """Return the rule, None where it is refused."""
+        """Return the rule, or None if it has problems."""
         if not isinstance(document, Mapping):
             self.refuse("", "a rule is an object with id, pattern and targets")
             return None
@@ -131,8 +132,8 @@ class _RuleReading(Reading):
             return True
         self.refuse(
             "format",
-            f"is {written!r}, and this version of the gateway reads format {RULE_FORMAT}: deploy the version that the rule "
-            "was written for, or apply its file again with the command of this one",
+            f"is {written!r}, and this version of the gateway reads format {RULE_FORMAT}: deploy the version that wrote the "
+            "rule, or apply its file again with the command of this version",
         )
         return False
 
@@ -147,7 +148,7 @@ class _RuleReading(Reading):
         if ".." in rule_id:
             self.refuse(
                 "id",
-                f"is {rule_id!r}; write single dots: the id becomes part of a run_id, where '..' is refused",
+                f"is {rule_id!r}; write single dots: the id becomes part of a run_id, where Airflow refuses '..'",
             )
         return rule_id
 
@@ -193,24 +194,24 @@ class _RuleReading(Reading):
             return None
 
     def _refuse_own_events(self, pattern: Pattern, field: str) -> None:
-        """Refuse what names the gateway's own events; what only happens to match them is left out when they come."""
+        """Refuse a pattern that names the gateway's own events; ingress drops them where a wider pattern matches them."""
         for branch in pattern.branches:
             fields = dict(branch)
             if OWN_SOURCE in (fields["source"].strings if "source" in fields else ()):
                 self.refuse(
-                    field, f"matches source {OWN_SOURCE!r}, the gateway's own events: it could start itself"
+                    field, f"matches source {OWN_SOURCE!r}, the gateway's own events: it could trigger itself"
                 )
                 return
-            if self._takes_claim_checks(fields):
+            if self._matches_claim_checks(fields):
                 own = self._claim_check_bucket
                 self.refuse(
                     field,
-                    f"matches bucket {own!r}, where the gateway puts large confs: it could start itself; leave the bucket "
-                    f"out, as in {{anything-but: [{own}]}}",
+                    f"matches bucket {own!r}, where the gateway stores large confs: it could trigger itself; exclude the "
+                    f"bucket, as in {{anything-but: [{own}]}}",
                 )
                 return
 
-    def _takes_claim_checks(self, fields: Mapping[str, FieldMatcher]) -> bool:
+    def _matches_claim_checks(self, fields: Mapping[str, FieldMatcher]) -> bool:
         bucket, source = fields.get("detail.bucket.name"), fields.get("source")
         return (
             bool(self._claim_check_bucket)
@@ -219,7 +220,7 @@ class _RuleReading(Reading):
             and (source is None or source.matches("aws.s3"))
         )
 
-    # --- what makes two events the same
+    # --- identity
 
     def _dedupe_key(self, written: object, captured: Collection[str]) -> DedupeKey | None:
         document = written if isinstance(written, Mapping) else {"key": written}
@@ -239,7 +240,7 @@ class _RuleReading(Reading):
         if len(parts) == len(texts) and all(part.is_plain for part in parts):
             self.refuse(
                 "dedupe_key.key",
-                "is the same for every event; name what tells them apart, as in <region> or <$.detail.day>",
+                "is the same for every event; name a value that differs, as in <region> or <$.detail.day>",
             )
         return DedupeKey(tuple(parts), self._window(document["window"]) if "window" in document else None)
 
@@ -267,7 +268,7 @@ class _RuleReading(Reading):
                 self.refuse("on_replay", f"is {written!r}; write dedupe or rerun")
         return "dedupe"
 
-    # --- small things
+    # --- age
 
     def _age(self, written: object) -> int | None:
         seconds = seconds_of(written)

@@ -1,8 +1,8 @@
-"""Which rules an event can concern: the partitions of the rules table, and the rules of one partition.
+"""The partitions of the rules table: those that a rule is stored in, and those that an event reads.
 
-A rule lies in the partitions that its pattern names exactly, so that an event reads three partitions and not
-the table: `<source>#<discriminator>`, `<source>#*` and `*`. The discriminator is the bucket of an S3 event,
-the topic of an SNS notification, and the detail-type of any other event.
+A rule is stored in the partitions that its pattern names exactly, so that an event reads three partitions instead of the
+table: `<source>#<discriminator>`, `<source>#*` and `*`. The discriminator is the bucket of an S3 event, the topic of an SNS
+notification, and the detail-type of any other event.
 
     {source: [aws.s3], detail: {bucket: {name: [a, b]}}}    aws.s3#a, aws.s3#b
     {source: [acme.billing], detail-type: [{prefix: I}]}    acme.billing#*
@@ -18,9 +18,8 @@ from mwaa_gateway.patterns.pattern import Branch, compile_pattern
 
 __all__ = ["MAXIMUM_PARTITIONS", "RuleIndex", "event_partitions", "rule_partitions"]
 
-MAXIMUM_PARTITIONS: Final = (
-    24  # one change of a rule is one transaction of at most 100 items, old and new copies and heads
-)
+# A change of a rule is one transaction of at most 100 items: old and new copies, and their heads.
+MAXIMUM_PARTITIONS: Final = 24
 
 _EVERYTHING: Final = "*"
 # The path of the discriminator, by source.
@@ -31,8 +30,7 @@ _DEFAULT_DISCRIMINATOR: Final = "detail-type"
 def event_partitions(envelope: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return the three partitions whose rules can match an event, always three different ones.
 
-    Every event of `events` has one source and one discriminator. (An S3 event without a bucket, as CloudTrail
-    tells of them, has the empty one.)
+    The discriminator of an event without that field is "", such as a CloudTrail event of S3 without a bucket.
     """
     source = str(envelope["source"])
     value: Any = envelope
@@ -42,18 +40,18 @@ def event_partitions(envelope: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def rule_partitions(pattern_document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the partitions in which a rule with this pattern lies: sorted, at least one, at most 24.
+    """Return the partitions that store a rule with this pattern: sorted, at least one, at most 24.
 
-    Every event that the pattern matches has at least one of them in common.
+    Every event that the pattern matches reads at least one of them.
 
     Raises:
-        InvalidPattern: It is no pattern.
+        InvalidPattern: The pattern is invalid.
     """
     branches = compile_pattern(pattern_document).branches
     exact = {partition for branch in branches for partition in _branch_partitions(branch)}
     if len(exact) > MAXIMUM_PARTITIONS:
         exact = {partition.partition("#")[0] + "#*" if "#" in partition else partition for partition in exact}
-    # A rule that lies in a wider partition needs no copy in a narrower one of the same source.
+    # A rule in a wider partition needs no copy in a narrower one of the same source.
     if _EVERYTHING in exact or len(exact) > MAXIMUM_PARTITIONS:
         return (_EVERYTHING,)
     return tuple(
@@ -86,9 +84,9 @@ def _partition(source: str, discriminator: str) -> str:
 
 
 def _part(text: str) -> str:
-    """Return the text as part of a table key: never `*`, never with `#`, never too long, always encodable.
+    """Return the text, or its hash if a table key cannot contain it: `*`, `#`, too long, or not encodable.
 
-    Sources and detail-types are whatever a sender calls them; DynamoDB takes 2,048 bytes of UTF-8.
+    Senders choose sources and detail-types; a DynamoDB partition key has at most 2,048 bytes of UTF-8.
     """
     plain = text != "*" and "#" not in text and len(text) <= 250 and _is_encodable(text)  # noqa: PLR2004
     return text if plain else f"sha256:{sha256(text.encode(errors='surrogatepass')).hexdigest()}"

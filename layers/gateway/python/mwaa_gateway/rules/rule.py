@@ -1,4 +1,4 @@
-"""A rule and its targets, checked: what `parse_rule` returns, and how it is written again."""
+"""A checked rule and its targets: the result of `parse_rule`, and its document."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,8 +22,8 @@ WhenPaused = Literal["queue", "hold", "reject"]
 class Target:
     """What an event starts: a DAG of an environment, with a conf. The id is part of the run's identity.
 
-    `dag_id` is as its author wrote it. With values of the event in it, `dag_id_template` fills it, and the result has to be
-    one of `allowed_dag_ids` (`*` there is any run of characters).
+    `dag_id` is as its author wrote it. If it contains placeholders, `dag_id_template` fills them, and `allowed_dag_ids` must
+    contain the result (`*` there matches any run of characters).
     """
 
     id: str
@@ -36,44 +36,44 @@ class Target:
     dag_id_template: TextTemplate | None = field(default=None, repr=False, compare=False)
 
     def allows(self, dag_id: str) -> bool:
-        """Say whether an event may name this DAG."""
+        """Return whether an event may name this DAG."""
         return DAG_ID.fullmatch(dag_id) is not None and any(
             Wildcard(tuple(entry.split("*"))).matches(dag_id) for entry in self.allowed_dag_ids
         )
 
     def document(self) -> dict[str, Any]:
-        """Return the target as it stands in a rule, nothing left to a default."""
-        written: dict[str, Any] = {"id": self.id, "environment": self.environment, "dag_id": self.dag_id}
+        """Return the target's document in a rule."""
+        document: dict[str, Any] = {"id": self.id, "environment": self.environment, "dag_id": self.dag_id}
         if self.allowed_dag_ids:
-            written["allowed_dag_ids"] = list(self.allowed_dag_ids)
+            document["allowed_dag_ids"] = list(self.allowed_dag_ids)
         if self.input_transformer is not None:
-            written["input_transformer"] = self.input_transformer.document()
+            document["input_transformer"] = self.input_transformer.document()
         if self.large_conf != "reject":
-            written["large_conf"] = self.large_conf
-        return written | {"when_paused": self.when_paused}
+            document["large_conf"] = self.large_conf
+        return document | {"when_paused": self.when_paused}
 
 
 @dataclass(frozen=True, slots=True)
 class DedupeKey:
-    """What makes two events of a rule the same: the texts of `parts`, within a window of event time if there is one."""
+    """The identity of a rule's events: equal texts of `parts`, within a window of event time if there is one."""
 
     parts: tuple[TextTemplate, ...]
     window_seconds: int | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return the key as it stands in a rule."""
-        written: dict[str, Any] = {"key": [part.text for part in self.parts]}
+        """Return the key's document in a rule."""
+        document: dict[str, Any] = {"key": [part.text for part in self.parts]}
         if self.window_seconds is not None:
-            written["window"] = duration(self.window_seconds)
-        return written
+            document["window"] = duration(self.window_seconds)
+        return document
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One routing rule, checked.
+    """One checked routing rule.
 
-    `version` is the one it has in the rules table, 0 outside of it. A rule whose `maximum_event_age_seconds`
-    is None leaves it to the environment's dispatcher; one without a `dedupe_key` to the event's own identity.
+    `version` is its version in the rules table, 0 outside of it. Where `maximum_event_age_seconds` is None, the default of
+    the environment's dispatcher applies; without a `dedupe_key`, the event's own identity.
     """
 
     id: str
@@ -89,24 +89,24 @@ class Rule:
 
     @property
     def namespace(self) -> str:
-        """What stands before the id's first dot; empty where there is none."""
+        """The part of the id before the first dot; empty without a dot."""
         namespace, dot, _ = self.id.partition(".")
         return namespace if dot else ""
 
     def document(self) -> dict[str, Any]:
-        """Return the rule as JSON, sugar and defaults resolved; `parse_rule` of it gives an equal rule."""
-        written: dict[str, Any] = {"id": self.id}
+        """Return the rule's document with shorthands expanded; `parse_rule` of it gives an equal rule."""
+        document: dict[str, Any] = {"id": self.id}
         if self.description:
-            written["description"] = self.description
-        written["state"] = self.state
-        written["pattern"] = self.pattern.document
+            document["description"] = self.description
+        document["state"] = self.state
+        document["pattern"] = self.pattern.document
         if self.captures:
-            written["captures"] = {capture.field: capture.form for capture in self.captures}
+            document["captures"] = {capture.field: capture.form for capture in self.captures}
         if self.dedupe_key is not None:
-            written["dedupe_key"] = self.dedupe_key.document()
+            document["dedupe_key"] = self.dedupe_key.document()
         if self.on_replay != "dedupe":
-            written["on_replay"] = self.on_replay
-        written["targets"] = [target.document() for target in self.targets]
+            document["on_replay"] = self.on_replay
+        document["targets"] = [target.document() for target in self.targets]
         if self.maximum_event_age_seconds is not None:
-            written["maximum_event_age"] = duration(self.maximum_event_age_seconds)
-        return written
+            document["maximum_event_age"] = duration(self.maximum_event_age_seconds)
+        return document

@@ -1,29 +1,31 @@
-"""`s3: s3://bucket/orders/*.csv`, which is short for the pattern of these uploads."""
+"""The shorthand `s3: s3://bucket/orders/*.csv` for the pattern of these uploads."""
 
 import re
 from typing import Any, Final
 
 __all__ = ["PIECE", "capture_form", "pattern_of_uploads"]
 
-PIECE: Final = re.compile(r"\{([A-Za-z0-9_-]+)\*?\}")  # as a form of captures has them
+PIECE: Final = re.compile(r"\{([A-Za-z0-9_-]+)\*?\}")  # a piece of captures
 _URI: Final = re.compile(r"s3://([A-Za-z0-9._-]{3,255})(?:/(.*))?", re.DOTALL)
 
 
 def pattern_of_uploads(uri: object) -> dict[str, Any]:
-    """Return the event pattern of uploads to `s3://bucket/key`; `*` is any run of characters, `/` too.
+    """Return the event pattern of uploads to `s3://bucket/key`; `*` matches any run of characters, including `/`.
 
     Raises:
-        ValueError: It is none, or it names pieces, which is for `captures` to do; says what to write instead.
+        ValueError: It is no such URI, or it names pieces, which belong into `captures`; says what to write instead.
     """
     match = _URI.fullmatch(uri) if isinstance(uri, str) else None
     if match is None:
-        raise ValueError(f"is {uri!r}; write s3://bucket/key, where * in the key is any run of characters")
+        raise ValueError(
+            f"is {uri!r}; write s3://bucket/key, where * in the key matches any run of characters"
+        )
     bucket, key = match[1], match[2] or "*"
     pieces = [piece[0] for piece in PIECE.finditer(key)]
     if pieces:
         raise ValueError(
             f"names {', '.join(pieces)}; write * for each piece here, and beside it "
-            f'captures: {{detail.object.key: "{capture_form(key)}"}}; a key that really holds braces needs a `pattern`'
+            f'captures: {{detail.object.key: "{capture_form(key)}"}}; a key that contains braces needs a `pattern`'
         )
     detail: dict[str, Any] = {"bucket": {"name": [bucket]}}
     if key != "*":
@@ -32,12 +34,12 @@ def pattern_of_uploads(uri: object) -> dict[str, Any]:
 
 
 def capture_form(key: str) -> str:
-    """Return the form that takes such keys apart: pieces as they are, and `*` as a piece that nobody needs."""
+    """Return the form of captures for such keys: pieces stay, and each `*` becomes a piece without a name."""
     return re.sub(r"(\{[^{}]*\})|\*", lambda match: match[1] or "{_*}", key)
 
 
 def _key_pattern(key: str) -> Any:
-    """Return the simplest pattern for a key with `*` in it."""
+    """Return the simplest pattern for a key that may contain `*`."""
     if "\\" not in key:
         head, star, tail = key.partition("*")
         if not star:

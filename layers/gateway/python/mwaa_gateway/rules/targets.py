@@ -1,4 +1,4 @@
-"""Reading a rule's targets."""
+"""Reads the targets of a rule."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -36,7 +36,7 @@ def read_targets(
     captured: Collection[str],
     rest_environments: Collection[str] = (),
 ) -> tuple[Target, ...]:
-    """Read `targets` or `target`; `captured` are the names that the rule's captures bring."""
+    """Read `targets` or `target`; `captured` are the names of the rule's captures."""
     if ("targets" in document) == ("target" in document):
         reading.refuse("targets", "write either `targets` (a list) or `target` (one, with the id `default`)")
         return ()
@@ -54,7 +54,7 @@ def read_targets(
     for position, target in enumerate(targets):
         if target.id in seen and target.id:
             reading.refuse(
-                f"targets[{position}].id", f"{target.id!r} is taken by another target; give each its own"
+                f"targets[{position}].id", f"{target.id!r} is the id of another target; give each its own"
             )
         seen.add(target.id)
     return targets
@@ -138,7 +138,7 @@ class _TargetReading:
         return transformer
 
     def _dag_id(self, written: Mapping[str, Any], field: str) -> tuple[str, TextTemplate | None]:
-        """Return the dag_id as written, and its template where it takes values from the event."""
+        """Return the dag_id as written, and its template if it has placeholders."""
         value = written.get("dag_id")
         if not _takes_values(value):
             return self._reading.text(written, "dag_id", field, DAG_ID, DAG_ID_WORDS), None
@@ -149,24 +149,26 @@ class _TargetReading:
             return value, None
         filled = "".join(part if isinstance(part, str) else "x" for part in template.parts)
         if not DAG_ID.fullmatch(filled):
-            self._reading.refuse(f"{field}.dag_id", f"is {value!r}; around its values, write {DAG_ID_WORDS}")
+            self._reading.refuse(
+                f"{field}.dag_id", f"is {value!r}; around its placeholders, write {DAG_ID_WORDS}"
+            )
         return value, template
 
     def _allowed(self, written: Mapping[str, Any], field: str) -> tuple[str, ...]:
-        """Return the DAGs that events may name; required where they may, refused where they may not."""
+        """Return `allowed_dag_ids`, which is required with placeholders in dag_id and refused without."""
         where, takes_values = f"{field}.allowed_dag_ids", _takes_values(written.get("dag_id"))
         if "allowed_dag_ids" not in written:
             if takes_values:
                 self._reading.refuse(
                     where,
-                    "is missing: dag_id takes values from the event, so list the DAGs it may start, as in "
+                    "is missing: dag_id takes values from the event, so list the DAGs that it may start, as in "
                     "[ingest_eu, ingest_us] or [ingest_*]",
                 )
             return ()
         allowed = written["allowed_dag_ids"]
         if not takes_values:
             self._reading.refuse(
-                where, "is for a dag_id with values of the event in it, as in ingest_<region>; remove it"
+                where, "is only for a dag_id with placeholders, as in ingest_<region>; remove it"
             )
             return ()
         if not isinstance(allowed, list) or not 1 <= len(allowed) <= MAXIMUM_ALLOWED_DAG_IDS:
@@ -176,19 +178,19 @@ class _TargetReading:
             if not isinstance(entry, str) or not _ALLOWED.fullmatch(entry):
                 self._reading.refuse(
                     f"{where}[{position}]",
-                    f"is {entry!r}; write a dag_id, or one with * for any run of characters, as in ingest_*",
+                    f"is {entry!r}; write a dag_id, where * matches any run of characters, as in ingest_*",
                 )
         return tuple(map(str, allowed))
 
     def _refuse_long(self, where: str, dag_ids: Iterable[str]) -> None:
-        """Refuse DAG ids that InvokeRestApi has no room for; of a pattern, only what is no `*` counts."""
+        """Refuse DAG ids that are too long for InvokeRestApi; the `*` of a pattern do not count."""
         for dag_id in dag_ids:
             if (length := len(dag_id.replace("*", ""))) > LONGEST_REST_DAG_ID:
                 self._reading.refuse(
                     where,
-                    f"{dag_id!r} has {length} characters, and the environment is reached by InvokeRestApi, which takes "
-                    f"{LONGEST_REST_DAG_ID} at most: give the DAG a shorter id, or the environment CLI tokens (=cli in the "
-                    "stack's parameter Transports)",
+                    f"{dag_id!r} has {length} characters; InvokeRestApi, the environment's transport, allows "
+                    f"{LONGEST_REST_DAG_ID}: shorten the DAG's id, or set the environment's transport to cli in the stack's "
+                    "parameter Transports",
                 )
 
     def _large_conf(self, written: Mapping[str, Any], field: str) -> LargeConf:
@@ -207,7 +209,7 @@ def _takes_values(dag_id: object) -> TypeGuard[str]:
 
 
 def _input_names(written: Mapping[str, Any]) -> Iterable[str]:
-    """The names of the target's input paths, whether or not its transformer has other mistakes."""
+    """Return the names of the target's input paths, even if its transformer has problems."""
     transformer = written.get("input_transformer")
     paths = transformer.get("input_paths") if isinstance(transformer, Mapping) else None
     return filter(lambda name: isinstance(name, str), paths) if isinstance(paths, Mapping) else ()
