@@ -1,4 +1,4 @@
-"""What one function of the stack sees of an environment from the dispatchers' network, for `environments check`.
+"""Checks an environment from the dispatchers' network, for `mwaa-gateway environments check`.
 
 May import `dispatch`, `airflow` and the root.
 """

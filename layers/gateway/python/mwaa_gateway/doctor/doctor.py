@@ -1,10 +1,10 @@
-"""What one function sees of an environment from the dispatchers' network: facts, which the operator's command judges.
+"""Checks an environment from the dispatchers' network: reports facts, which the operator's command judges.
 
     connect to each AWS endpoint ─▶ CLI token ─▶ connect to the web server ─▶ `dags list`
     connect to each AWS endpoint ─▶ `GET /dags` through InvokeRestApi                        (environments over REST)
 
-Every call is fixed and changes nothing: the caller chooses one of the stack's environments, and nothing else. The answer
-holds names, outcomes, durations, and of an error at most 500 characters of Airflow's own words; never a token.
+Every call is fixed and read-only; the caller chooses one of the stack's environments and nothing else. The answer contains
+names, outcomes, durations, and at most 500 characters of an error from Airflow; never a token.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +16,8 @@ from mwaa_gateway.dispatch.dag_catalog import DagCatalog
 
 __all__ = ["FORMAT", "NEEDED_ENDPOINTS", "AirflowAsked", "Doctor", "Endpoint", "Network", "Refusal", "Seen"]
 
-FORMAT: Final = 1  # of the answer: a command of another version reads it
-LONGEST_LIST: Final = 20_000  # DAGs: by name some 1 MB of the 6 MB that Lambda returns
+FORMAT: Final = 1  # of the answer, which commands of other versions read
+LONGEST_LIST: Final = 20_000  # DAGs: their names have about 1 MB, and Lambda returns at most 6 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class NeededEndpoint:
 
     service: str
     client: str
-    host_prefix: str = ""  # of the operations that are used; botocore adds it to the host
-    tasks_only: bool = False  # used by the run watcher alone
+    host_prefix: str = ""  # botocore adds it to the host for the operations that the gateway calls
+    tasks_only: bool = False  # only the run watcher calls it
 
 
-# CreateCliToken, CreateWebLoginToken and InvokeRestApi live on `env.`; GetEnvironment on `api.`, and no function calls it.
-# Lambda itself delivers logs and traces and signs with the role: no endpoint for CloudWatch Logs, X-Ray or STS.
+# CreateCliToken, CreateWebLoginToken and InvokeRestApi are on `env.`; no function calls GetEnvironment, which is on `api.`.
+# Lambda itself delivers logs and traces and assumes the role: no endpoint for CloudWatch Logs, X-Ray or STS is needed.
 NEEDED_ENDPOINTS: Final = (
     NeededEndpoint("airflow.env", "mwaa", host_prefix="env."),
     NeededEndpoint("dynamodb", "dynamodb"),
@@ -43,7 +43,7 @@ NEEDED_ENDPOINTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where an AWS service answers, as this function's SDK finds it."""
+    """The endpoint of an AWS service, as this function's SDK resolves it."""
 
     service: str
     url: str
@@ -51,7 +51,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The outcome of one step: `reached` or `ok`, else the name of what went wrong; how long it took."""
+    """The result of one step: the outcome is `reached`, `ok`, or the name of the error."""
 
     outcome: str
     text: str = ""
@@ -60,7 +60,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why MWAA or Airflow gave nothing: a `Reason`, or `http_<status>`."""
+    """Why MWAA or Airflow refused: the outcome is a `Reason`, `http_<status>` or `not_listed`."""
 
     outcome: str
     text: str
@@ -70,19 +70,19 @@ class Network(Protocol):
     """Connections from this function's subnets. Never raises."""
 
     def reach(self, url: str, ca_bundle: str = "") -> Seen:
-        """Connect, with TLS where the URL says https.
+        """Connect, with TLS for https.
 
         The outcome is `reached`, `dns`, `timeout`, `refused`, `certificate`, `tls` or `failed`.
         """
         ...
 
     def reach_all(self, urls: Sequence[str]) -> list[Seen]:
-        """The same for each, side by side."""
+        """Connect to all in parallel."""
         ...
 
 
 class AirflowAsked(Protocol):
-    """One environment's Airflow, by the transport that its dispatcher uses. Never raises for what Airflow or MWAA do."""
+    """One environment's Airflow over its dispatcher's transport. Never raises for errors of Airflow or MWAA."""
 
     @property
     def transport(self) -> str:
@@ -91,21 +91,21 @@ class AirflowAsked(Protocol):
 
     @property
     def server_time_offset(self) -> float | None:
-        """Seconds that the server's clock was ahead of ours in its last answer; None where it did not say."""
+        """By how many seconds the server's clock was ahead in its last answer; None if it sent no time."""
         ...
 
     def sign_in(self) -> str | Refusal:
-        """Get what the next request needs; the web server's URL, "" where no request goes there directly."""
+        """Get the credentials of the next request; return the web server's URL, "" if no request goes there directly."""
         ...
 
     def list_dags(self) -> tuple[ListedDag, ...] | Refusal:
-        """List all DAGs: one command, in one of the web server's slots, or some calls of ten a second."""
+        """List all DAGs: one command, in one of the web server's slots, or several of ten calls a second."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """Looks at one environment; `monotonic` and `now` in seconds."""
+    """Checks one environment; `monotonic` and `now` return seconds."""
 
     endpoints: Sequence[Endpoint]
     network: Network
@@ -115,7 +115,7 @@ class Doctor:
     now: Callable[[], float]
 
     def examine(self, environment: str) -> Mapping[str, Any]:
-        """Return what is seen, step by step; a step that needs a failed one is left out."""
+        """Return the result of each step; omit steps that need a failed one."""
         found: dict[str, Any] = {
             "format": FORMAT,
             "environment": environment,
@@ -126,12 +126,12 @@ class Doctor:
             {"service": endpoint.service, **asdict(seen)}
             for endpoint, seen in zip(self.endpoints, reached, strict=True)
         ]
-        mwaa_is_there = all(
+        mwaa_is_reachable = all(
             seen.outcome == "reached"
             for endpoint, seen in zip(self.endpoints, reached, strict=True)
             if endpoint.service == "airflow.env"
         )
-        if mwaa_is_there:
+        if mwaa_is_reachable:
             self._ask_airflow(found)
         return found
 
@@ -163,11 +163,11 @@ class Doctor:
 
 
 def _dags(catalog: DagCatalog) -> dict[str, Any]:
-    """List the DAGs by name; of more than can be returned, those that would not run, as the dispatchers' catalog does."""
-    whole = len(catalog.runnable) <= LONGEST_LIST
+    """List the DAGs by name. If there are too many to return, list only the paused and stale ones."""
+    fits = len(catalog.runnable) <= LONGEST_LIST
     return {
         "taken_at": catalog.taken_at,
-        "runnable": sorted(catalog.runnable) if whole else [],
+        "runnable": sorted(catalog.runnable) if fits else [],
         "paused": sorted(catalog.paused)[:LONGEST_LIST],
         "stale": sorted(catalog.stale)[:LONGEST_LIST],
         "count": len(catalog.runnable) + len(catalog.paused) + len(catalog.stale),
