@@ -115,7 +115,7 @@ def test_an_event_that_can_be_read_in_too_many_ways_is_dead_and_stops_no_other(i
     [dead] = ingress.dead_letters.dead
     assert ("malformed_event", True) == (
         dead.reason,
-        "names the same path with a dot and with an object" in dead.text,
+        "has the same path with a dotted name and with nested objects" in dead.text,
     )
     assert ["finance.all"] == [request.rule_id for request in report.requests]
 

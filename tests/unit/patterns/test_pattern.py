@@ -379,7 +379,9 @@ def test_too_many_ways_to_read_an_event_are_refused():
     pattern = compile_pattern({"a.b": {"x": [1], "y": [3]}})
 
     def refused(event: dict[str, Any]) -> None:
-        with pytest.raises(MalformedEvent, match="names the same path with a dot and with an object"):
+        with pytest.raises(
+            MalformedEvent, match="has the same path with a dotted name and with nested objects"
+        ):
             pattern.matches(event)
 
     short, long = ambiguous(500), ambiguous(1_000)

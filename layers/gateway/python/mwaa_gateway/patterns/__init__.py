@@ -1,8 +1,8 @@
-"""EventBridge's event pattern language: compile a pattern once, then match events, one rule or 100,000 at a time.
+"""EventBridge's event pattern language: compile patterns once, then match events with one or with 100,000.
 
-May import `mwaa_gateway.errors` and nothing else of the gateway, so that it can be a library of its own: see README.md
-beside this file. `pattern` compiles, `operators` and `matchers` hold one module per half of the language, `json_text`
-keeps the spelling of numbers, `flat_event` reads an event's fields, and `index/` finds the rules an event matches.
+May import only `mwaa_gateway.errors` of the gateway, so that it can be a library of its own: see README.md beside this file.
+`pattern` compiles and matches, `operators` reads the entries of a pattern, `matchers` compares values, `json_text` preserves
+the spelling of numbers, `flat_event` reads an event's fields, and `index/` finds the rules that match an event.
 """
 
 from mwaa_gateway.patterns.index import RuleIndex

@@ -1,6 +1,6 @@
-"""An event as its leaves: the dotted path of each value, and which elements of which lists it lies in.
+"""The leaves of an event: the dotted path of each value, and the list elements that contain it.
 
-`{"a": {"b": 1}}` and `{"a.b": 1}` have the same path. Only the paths that somebody asks about are taken.
+`{"a": {"b": 1}}` and `{"a.b": 1}` have the same path. `Wanted` reads only the paths that patterns name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,33 +11,33 @@ from typing import Any, Final, Protocol
 
 __all__ = ["Fields", "Leaves", "Place", "Wanted", "merged"]
 
-# The lists around a leaf, outermost first, each by number with the element's position.
+# The lists around a leaf, outermost first: each list's number and the position of the element.
 Place = tuple[tuple[int, int], ...]
 
 
 @dataclass(slots=True)
 class _Node:
-    """Leaves by their place, a step at a time."""
+    """One step of a tree of leaves by place."""
 
     leaves: list[int] = field(default_factory=list)
     following: dict[int, dict[int, "_Node"]] = field(default_factory=dict)  # by list, then by position
 
 
 class Matcher(Protocol):
-    """What leaves are held against."""
+    """Decides which leaves match."""
 
     @property
     def exact_strings(self) -> frozenset[str] | None:
-        """The strings, where nothing but one of them can match; else None."""
+        """The strings, if only these can match; else None."""
         ...
 
     def matches(self, value: Any, /) -> bool:
-        """Say whether a leaf is meant."""
+        """Return whether a leaf matches."""
         ...
 
 
 class Leaves:
-    """The leaves at one path. All are added before anything is asked."""
+    """The leaves at one path. Add all of them before you call any other method."""
 
     __slots__ = ("_all_places", "_arounds", "_by_text", "_matched", "_root", "places", "values")
 
@@ -64,13 +64,13 @@ class Leaves:
 
     @property
     def arounds(self) -> frozenset[tuple[int, ...]]:
-        """The lists, by number, that each of the leaves lies in: nearly always the same for all."""
+        """The numbers of the lists around each leaf: nearly always the same for all leaves."""
         if self._arounds is None:
             self._arounds = frozenset([tuple([number for number, _ in place]) for place in self.places])
         return self._arounds
 
     def matched(self, matcher: Matcher) -> AbstractSet[Place]:
-        """Return the places of the leaves that match. Rules share matchers, and so the work."""
+        """Return the places of the leaves that match; cached, as rules share matchers."""
         if id(matcher) not in self._matched:
             strings = matcher.exact_strings
             if strings is None:
@@ -91,10 +91,10 @@ class Leaves:
         return self._by_text
 
     def beside(self, place: Place) -> Iterator[int]:
-        """Yield the index of each leaf that lies in no other element of a list than `place` does.
+        """Yield the index of each leaf that is in the same element as `place` of every list that both are in.
 
-        The work grows with what is yielded, so that two fields of a list's objects are joined in linear time,
-        however long a list a stranger sends.
+        The work grows with the yielded leaves, so that two fields of a list's objects join in linear time, even in a long
+        list from a stranger.
         """
         fixed = dict(place)
         nodes = [self._tree()]
@@ -122,29 +122,29 @@ Fields = Mapping[str, Leaves]
 
 
 def merged(place: Place, other: Place) -> Place:
-    """Return all steps of two places that agree where they share a list."""
+    """Return the union of two places that agree on the lists they share."""
     return tuple(sorted({*place, *other}))
 
 
 class Wanted:
-    """The paths that somebody asks about; takes exactly these out of an event and walks into nothing else."""
+    """The paths that patterns name; reads only these from an event."""
 
-    __slots__ = ("_on_the_way", "_paths")
+    __slots__ = ("_paths", "_prefixes")
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = frozenset(paths)
-        self._on_the_way = frozenset(prefix for path in self._paths for prefix in _prefixes(path))
+        self._prefixes = frozenset(prefix for path in self._paths for prefix in _prefixes(path))
 
     def fields(self, event: Mapping[str, Any]) -> Fields:
         """Return the leaves at each wanted path that has any.
 
-        An object, an empty list or a list of objects is no leaf. A plain element of a list stands for the
-        list itself; only what lies in an object or a further list has the element in its place.
+        An object, an empty list or a list of objects is no leaf. A scalar in a list has the place of the list; only values
+        inside an object or list in it have the element in their place.
         """
         fields: dict[str, Leaves] = {}
         lists = 0
         pending: list[tuple[str, Any, Place]] = [
-            (name, value, ()) for name, value in event.items() if name in self._on_the_way
+            (name, value, ()) for name, value in event.items() if name in self._prefixes
         ]
         while pending:
             path, value, place = pending.pop()
@@ -154,7 +154,7 @@ class Wanted:
             elif isinstance(value, Mapping):
                 for step, child in value.items():
                     name = f"{path}.{step}"
-                    if name in self._on_the_way:
+                    if name in self._prefixes:
                         pending.append((name, child, place))
             else:
                 lists += 1
@@ -165,7 +165,7 @@ class Wanted:
 
 
 def _prefixes(path: str) -> Iterator[str]:
-    """Yield the path and each path on the way to it."""
+    """Yield the path and each of its prefixes."""
     yield path
     position = path.rfind(".")
     while position >= 0:
@@ -174,7 +174,7 @@ def _prefixes(path: str) -> Iterator[str]:
 
 
 def _is_container(value: Any) -> bool:
-    # Most values are scalars; asking whether a class is registered as a Mapping is slow.
+    # Most values are scalars: the type look-up spares them the slow isinstance check against an abstract class.
     return type(value) not in _SCALARS and isinstance(value, Mapping | list)
 
 

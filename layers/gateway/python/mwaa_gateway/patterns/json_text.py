@@ -1,18 +1,18 @@
-"""Event patterns as JSON text: numbers keep their spelling, and a name may stand twice."""
+"""Event patterns as JSON text: numbers keep their spelling, and a name may occur twice."""
 
 import json
 from typing import Any, NoReturn
 
 from mwaa_gateway.errors import InvalidPattern
 
-__all__ = ["NamedTwice", "parsed"]
+__all__ = ["DuplicateNames", "parse_json"]
 
 
-def parsed(text: str) -> Any:
-    """Return the JSON value; numbers remember their spelling, of a name given twice see `_merging`.
+def parse_json(text: str) -> Any:
+    """Parse JSON text; numbers keep their spelling, and `_merge_pairs` combines duplicate names.
 
     Raises:
-        InvalidPattern: It is not JSON.
+        InvalidPattern: The text is not JSON.
     """
     try:
         return json.loads(
@@ -20,27 +20,26 @@ def parsed(text: str) -> Any:
             parse_int=_integer,
             parse_float=_float,
             parse_constant=_no_constant,
-            object_pairs_hook=_merging,
+            object_pairs_hook=_merge_pairs,
         )
     except (ValueError, RecursionError) as error:
         raise InvalidPattern(f"Pattern is not JSON: {error}") from None
 
 
-class NamedTwice(dict[str, Any]):
-    """An object that had one name twice; `pairs` is what stood there, in that order.
+class DuplicateNames(dict[str, Any]):
+    """An object with a duplicate name; `pairs` are its original names and values, in order.
 
-    As a mapping it is what a person would take it for. Of fields each path's last list counts; an operator may be there
-    only once.
+    The mapping has the merged values. Of two fields with one path, the last list counts; an operator may occur only once.
     """
 
     pairs: tuple[tuple[str, Any], ...] = ()
 
     def __repr__(self) -> str:
-        return f"NamedTwice({self.pairs!r})"
+        return f"DuplicateNames({self.pairs!r})"
 
 
 class _Integer(int):
-    """An integer that remembers how it was written."""
+    """An integer with its original spelling."""
 
     spelling: str
 
@@ -49,7 +48,7 @@ class _Integer(int):
 
 
 class _Float(float):
-    """A float that remembers how it was written: a double cannot hold every number of JSON."""
+    """A float with its original spelling: a double cannot represent every JSON number."""
 
     spelling: str
 
@@ -73,22 +72,22 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-def _merging(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object; of a name given twice, objects merge, two `$or` both hold, else the last one wins."""
+def _merge_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object; for a duplicate name, objects merge, two `$or` must both match, and otherwise the last value wins."""
     merged: dict[str, Any] = {}
     for name, value in pairs:
         earlier = merged.get(name)
         if isinstance(earlier, dict) and isinstance(value, dict):
-            merged[name] = _merging([*earlier.items(), *value.items()])
+            merged[name] = _merge_pairs([*earlier.items(), *value.items()])
         elif name == "$or" and isinstance(earlier, list) and isinstance(value, list):
             merged[name] = [
-                _merging([*branch.items(), (name, value)]) if isinstance(branch, dict) else branch
+                _merge_pairs([*branch.items(), (name, value)]) if isinstance(branch, dict) else branch
                 for branch in earlier
             ]
         else:
             merged[name] = value
     if len(merged) == len(pairs):
         return merged
-    twice = NamedTwice(merged)
+    twice = DuplicateNames(merged)
     twice.pairs = tuple(pairs)
     return twice

@@ -1,10 +1,10 @@
-"""What one value of an event is held against: the operators of EventBridge's pattern language.
+"""The operators of EventBridge's pattern language: each matches one value of an event.
 
-Each is a small frozen value with one question, `matches`; `pattern_operators` reads them. Exists false is not
-here: it asks about a field, not about a value.
+Each is a small frozen value with one method, `matches`; `operators` reads them from a pattern. `exists: false` is not here:
+it concerns a field, not a value.
 
-Numbers compare as numbers: 1, 1.0 and 1e0 are one. A number that no double holds to the last digit (above
-2^53, or with more than 17 digits) equals only its own spelling and lies in no range, as in EventBridge.
+Numbers compare as numbers: 1, 1.0 and 1e0 are equal. A number that a double cannot represent exactly (above 2^53, or with
+more than 17 digits) equals only its own spelling and is in no range, as in EventBridge.
 """
 
 import ipaddress
@@ -31,7 +31,7 @@ __all__ = [
     "Wildcard",
     "address_of",
     "comparable",
-    "spelled",
+    "number_spelled",
     "spelling_of",
 ]
 
@@ -42,16 +42,16 @@ class ValuePattern(Protocol):
     """One alternative of a field's list."""
 
     def matches(self, value: Any) -> bool:
-        """Say whether a leaf of an event (a string, number, boolean or null) is meant."""
+        """Return whether a leaf of an event (a string, number, boolean or null) matches."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AnyValue:
-    """Exists true: any leaf, null included."""
+    """`exists: true`: any leaf, including null."""
 
     def matches(self, value: Any) -> bool:  # noqa: ARG002
-        """Say yes."""
+        """Return True."""
         return True
 
 
@@ -76,7 +76,7 @@ class NumberIn:
     open_top: bool = False
 
     def matches(self, value: Any) -> bool:
-        """Compare as numbers; what is not a comparable number lies in no range."""
+        """Compare as numbers; a value that is no comparable number is in no range."""
         is_exact = type(value) is int and -_EXACT_INTEGERS <= value <= _EXACT_INTEGERS
         number = value if is_exact else comparable(value)
         if number is None:
@@ -90,7 +90,7 @@ class NumberIn:
 
 @dataclass(frozen=True, slots=True)
 class NumberSpelled:
-    """A number beyond comparison: only its identical spelling matches."""
+    """A number that a double cannot represent: only its identical spelling matches."""
 
     spelling: str
 
@@ -101,7 +101,7 @@ class NumberSpelled:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """A string that begins with the text; every string, when the text is empty."""
+    """A string that begins with the text; an empty text matches every string."""
 
     text: str
 
@@ -123,11 +123,10 @@ class Suffix:
 
 @dataclass(frozen=True, slots=True)
 class IgnoringCase:
-    """A string equal to the text whatever its case, or with `anchor` only its beginning or its end.
+    """A string equal to the text in any case; with `anchor`, only its beginning or its end.
 
-    Each character of the text stands for its lower and its upper form, as Java maps them: the upper form of ß
-    is SS, while the Kelvin sign is no k. Forms may differ in length, so the positions reached are carried as
-    a set.
+    Each character of the text matches its lower and its upper form, as Java maps them: the upper form of ß is SS, while the
+    Kelvin sign is no k. Forms may differ in length, so `matches` tracks a set of positions.
     """
 
     text: str
@@ -160,7 +159,7 @@ class IgnoringCase:
         return bool(positions) if self.anchor == "prefix" else len(value) in positions
 
     def _matches_plainly(self, value: str) -> bool:
-        """Compare with a text of ASCII, of which each character has forms of ASCII, and of one length."""
+        """Compare with an ASCII text, whose characters have only ASCII forms of length one."""
         size = len(self.text)
         part = value
         if self.anchor == "prefix":
@@ -171,16 +170,15 @@ class IgnoringCase:
 
 
 def _forms(character: str) -> tuple[str, ...]:
-    # Java maps UTF-16 units one by one, so nothing beyond the basic plane has case.
+    # Java maps single UTF-16 units, so characters beyond the basic plane have no case.
     return (character,) if character > "\uffff" else tuple({character.lower(), character.upper()})
 
 
 @dataclass(frozen=True, slots=True)
 class Wildcard:
-    """A string made of these pieces in this order, with any run of characters (`*`) between two of them.
+    """A string of these pieces in this order, with any run of characters (`*`) between two of them.
 
-    The leftmost place for each piece is the best, so one pass of `str.find` decides: no backtracking,
-    whatever keys strangers choose.
+    The leftmost place is the best for each piece, so one pass of `str.find` decides in linear time, without backtracking.
     """
 
     pieces: tuple[str, ...]
@@ -207,19 +205,19 @@ class Wildcard:
 
 @dataclass(frozen=True, slots=True)
 class InNetwork:
-    """A string that is an IP address of the network."""
+    """A string with an IP address in the network."""
 
     network: ipaddress.IPv4Network | ipaddress.IPv6Network
 
     def matches(self, value: Any) -> bool:
-        """Compare addresses of the network's own version."""
+        """Compare addresses of the same IP version."""
         address = address_of(value)
         return address is not None and address in self.network
 
 
 @dataclass(frozen=True, slots=True)
 class SameAddress:
-    """A string that spells the same IP address, in whatever way."""
+    """A string with the same IP address in any spelling."""
 
     address: ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -230,12 +228,12 @@ class SameAddress:
 
 @dataclass(frozen=True, slots=True)
 class AnythingBut:
-    """Any leaf that none of the excluded patterns matches; a value of another type is one."""
+    """Any leaf that none of the excluded patterns matches, including values of other types."""
 
     excluded: tuple[ValuePattern, ...]
 
     def matches(self, value: Any) -> bool:
-        """Say whether the value is not excluded."""
+        """Return whether no excluded pattern matches."""
         for pattern in self.excluded:  # noqa: SIM110 (half the time of any())
             if pattern.matches(value):
                 return False
@@ -246,10 +244,10 @@ class AnythingBut:
 
 
 def comparable(value: Any) -> float | None:
-    """Return the double that stands for a JSON number, or None for what is no number or beyond comparison.
+    """Return the double of a JSON number, or None if it is no number or a double cannot represent it.
 
-    The doubles that are kept are those whose shortest spelling is the number itself; between them, order and
-    equality of doubles are order and equality of the numbers.
+    A double represents a number if its shortest spelling is the number itself. Such doubles have the same order and equality
+    as their numbers.
     """
     if type(value) is int and -_EXACT_INTEGERS <= value <= _EXACT_INTEGERS:  # the common case first
         return float(value)
@@ -257,17 +255,17 @@ def comparable(value: Any) -> float | None:
         return None
     try:
         number = float(value)
-        if not math.isfinite(number):  # 1e400: read as infinity, which equals itself
+        if not math.isfinite(number):  # 1e400 becomes infinity, which equals itself
             return None
         return number if Decimal(repr(number)) == Decimal(spelling_of(value)) else None
     except ArithmeticError:
         return None
 
 
-def spelled(value: float) -> NumberSpelled:
-    """Return the pattern of a number beyond comparison.
+def number_spelled(value: float) -> NumberSpelled:
+    """Return the pattern of a number that a double cannot represent.
 
-    An event does not keep how its numbers were written: there, all that no double reaches is one infinity.
+    Events lose the spelling of their numbers: all numbers beyond the range of doubles become infinity there.
     """
     return NumberSpelled(
         float.__repr__(value) if isinstance(value, float) and math.isinf(value) else spelling_of(value)
@@ -275,19 +273,19 @@ def spelled(value: float) -> NumberSpelled:
 
 
 def spelling_of(value: float) -> str:
-    """Return a number as it was written, where that is known (see `patterns`), else as JSON writes it."""
+    """Return a number's original spelling if it has one (see `json_text`), else its JSON form."""
     return getattr(value, "spelling", None) or repr(value)
 
 
-# Java's idea of an address literal; it also takes leading zeros (10.0.0.01 is 10.0.0.1).
+# The form of Java's address literals, which also allow leading zeros (10.0.0.01 is 10.0.0.1).
 IPV4: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
 IPV6: Final = re.compile(r"[0-9a-fA-F:]*:[0-9a-fA-F:]*")
 _IPV4_MAXIMUM_CHARACTERS: Final = 15
-_IPV6_MAXIMUM_CHARACTERS: Final = 64  # our bound: addresses come from strangers, and none is longer than 39
+_IPV6_MAXIMUM_CHARACTERS: Final = 64  # our limit for untrusted text; no address is longer than 39
 
 
 def address_of(text: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the IP address that a string spells, or None."""
+    """Return the IP address in a string, or None."""
     if not isinstance(text, str) or len(text) > _IPV6_MAXIMUM_CHARACTERS:
         return None
     try:

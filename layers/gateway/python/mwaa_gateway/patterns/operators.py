@@ -1,6 +1,6 @@
-"""Reading one entry of a pattern's list, refusing what EventBridge refuses, in its words.
+"""Reads one entry of a pattern's list, and refuses what EventBridge refuses, with EventBridge's texts.
 
-Exists false is read by `patterns`: it asks about a field, not about a value.
+`pattern` reads `exists: false`, because it concerns a field, not a value.
 """
 
 import ipaddress
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from mwaa_gateway.errors import InvalidPattern
-from mwaa_gateway.patterns.json_text import NamedTwice
+from mwaa_gateway.patterns.json_text import DuplicateNames
 from mwaa_gateway.patterns.matchers import (
     IPV4,
     IPV6,
@@ -27,19 +27,18 @@ from mwaa_gateway.patterns.matchers import (
     Wildcard,
     address_of,
     comparable,
-    spelled,
+    number_spelled,
     spelling_of,
 )
 
 __all__ = ["OPERATORS", "value_pattern"]
 
-# EventBridge refuses wildcards with more live prefixes than about this; of the two recorded verdicts 7
-# passes, 11 fails.
+# EventBridge refuses wildcards with more active prefixes than about this: of two recorded verdicts, 7 passes and 11 fails.
 MAXIMUM_WILDCARD_COMPLEXITY: Final = 10
 
 
 def value_pattern(entry: Any) -> ValuePattern:
-    """Compile one entry of a field's list, other than exists false.
+    """Compile one entry of a field's list, except `exists: false`.
 
     Raises:
         InvalidPattern: EventBridge refuses the entry; the text is its own.
@@ -52,7 +51,7 @@ def value_pattern(entry: Any) -> ValuePattern:
             return Exactly(entry)
         case int() | float():
             number = comparable(entry)
-            return spelled(entry) if number is None else NumberIn(number, number)
+            return number_spelled(entry) if number is None else NumberIn(number, number)
         case Mapping():
             return _operator(entry)
         case _:
@@ -73,11 +72,11 @@ def _operator(entry: Mapping[str, Any]) -> ValuePattern:
 
 
 def _first(entry: Mapping[str, Any]) -> tuple[str, Any]:
-    return entry.pairs[0] if isinstance(entry, NamedTwice) else next(iter(entry.items()))
+    return entry.pairs[0] if isinstance(entry, DuplicateNames) else next(iter(entry.items()))
 
 
 def _has_another(entry: Mapping[str, Any]) -> bool:
-    return len(entry) > 1 or isinstance(entry, NamedTwice)
+    return len(entry) > 1 or isinstance(entry, DuplicateNames)
 
 
 _ONE_KEY: Final = "Only one key allowed in match expression"
@@ -129,11 +128,11 @@ def _equals_ignore_case(operand: Any) -> ValuePattern:
 def _exists(operand: Any) -> ValuePattern:
     if not isinstance(operand, bool):
         raise InvalidPattern("exists match pattern must be either true or false.")
-    return AnyValue()  # false is read by `patterns`; it comes here only beside a second key, which is refused
+    return AnyValue()  # false comes here only with a second key, which the caller refuses
 
 
 def _cidr(operand: Any) -> ValuePattern:
-    text = _string(operand, "prefix")  # EventBridge's own slip: its text says prefix
+    text = _string(operand, "prefix")  # EventBridge's own text says prefix
     base, slash, bits = text.partition("/")
     if not slash or not bits or "/" in bits:
         raise InvalidPattern("Malformed CIDR, one '/' required")
@@ -155,7 +154,7 @@ def _numeric(operand: Any) -> ValuePattern:
         raise InvalidPattern("Value of numeric must be an array.")
     operator, *rest = operand or ["]"]
     if not isinstance(operator, str) or not operand:
-        raise InvalidPattern(f"Invalid member in numeric match: {_begun(operator)}")
+        raise InvalidPattern(f"Invalid member in numeric match: {_quoted_token(operator)}")
     if operator not in {"=", "<", "<=", ">", ">="}:
         raise InvalidPattern(f"Unrecognized numeric range operator: {operator}")
     word = "equals" if operator == "=" else operator
@@ -176,9 +175,9 @@ def _numeric(operand: Any) -> ValuePattern:
 
 
 def _between(operator: str, rest: list[Any]) -> ValuePattern:
-    """Read `[">"|">=", a, "<"|"<=", b]`, the lower bound first."""
+    """Compile `[">"|">=", a, "<"|"<=", b]`, with the lower bound first."""
     if not isinstance(rest[1], str):
-        raise InvalidPattern(f"Bad value in numeric range: {_begun(rest[1])}")
+        raise InvalidPattern(f"Bad value in numeric range: {_quoted_token(rest[1])}")
     if rest[1] not in {"<", "<="}:
         raise InvalidPattern(f"Bad numeric range operator: {rest[1]}")
     if len(rest) < 3 or not _is_number(rest[2]):  # noqa: PLR2004
@@ -191,8 +190,8 @@ def _between(operator: str, rest: list[Any]) -> ValuePattern:
     return NumberIn(bottom, top, open_bottom=operator == ">", open_top=rest[1] == "<")
 
 
-def _begun(value: Any) -> str:
-    """Return what EventBridge has read of a value's text when it refuses it: of a list or an object the bracket."""
+def _quoted_token(value: Any) -> str:
+    """Return the token that EventBridge quotes when it refuses a value: the bracket of a list or an object."""
     match value:
         case list():
             return "["
@@ -229,9 +228,7 @@ def _anything_but(operand: Any) -> ValuePattern:
     if not isinstance(variant, str | list) and not _is_number(variant):
         raise InvalidPattern(_ANYTHING_BUT_OPERAND)
     if variant == []:
-        raise InvalidPattern(
-            "Empty arrays are not allowed"
-        )  # event-ruler ends in a NullPointerException here
+        raise InvalidPattern("Empty arrays are not allowed")  # event-ruler raises a NullPointerException here
     excluded = tuple(reader(item) for item in (variant if isinstance(variant, list) else [variant]))
     if _has_another(operand):
         raise InvalidPattern(_TOO_MANY)
@@ -242,7 +239,7 @@ _ANYTHING_BUT_OPERAND: Final = "Value of anything-but must be an array or single
 
 
 def _excluded_values(operand: Any) -> tuple[ValuePattern, ...]:
-    """Read a string, a number, or a list of one kind. Strings are text here, never addresses."""
+    """Compile a string, a number, or a list of one kind; strings are text here, never addresses."""
     if not isinstance(operand, str | list) and not _is_number(operand):
         raise InvalidPattern(_ANYTHING_BUT_OPERAND)
     values = operand if isinstance(operand, list) else [operand]
@@ -291,7 +288,7 @@ def _wildcard(operand: Any) -> ValuePattern:
 
 
 def _pieces(text: str) -> tuple[str, ...]:
-    r"""Split at each `*`; `\*` and `\\` stand for themselves. Positions are bytes after an opening quote."""
+    r"""Split at each `*`; `\*` and `\\` are literal characters. Positions in errors are bytes after an opening quote."""
     if "\\" not in text and "**" not in text:
         return tuple(text.split("*"))
     pieces = [""]
@@ -319,23 +316,22 @@ def _byte(text: str, position: int) -> int:
 
 
 def _complexity(pieces: tuple[str, ...]) -> int:
-    """Count the prefixes of the pattern that can be alive at once, for the worst value; what is over the maximum is enough.
+    """Count the prefixes of the pattern that can be active at once for the worst value; stop above the maximum.
 
-    That is: each `*` once reached, and each beginning of a later piece that is an end of the value read so
-    far. The worst such end is itself the beginning of a piece, so an automaton over the pieces (Aho-Corasick)
-    holds the answer.
+    Active are each `*` that the value has reached, and each beginning of a later piece that the value read so far ends with.
+    The worst such end is itself the beginning of a piece, so an automaton over the pieces (Aho-Corasick) gives the answer.
     """
-    later = pieces[1:]  # what stands before the first * is dead once that is reached
+    later = pieces[1:]  # the piece before the first * is inactive once the value reaches that *
     stars = worst = len(later)
     if stars > MAXIMUM_WILDCARD_COMPLEXITY:
         return stars
-    # Nodes are the beginnings of pieces, the empty one first, shorter ones before longer. Of each: how many are alive
-    # with it, and its longest proper end that is a beginning too.
+    # Nodes are the beginnings of pieces, in order of length from the empty one. Each has the number of beginnings active
+    # with it, and its longest proper end that is a beginning, too.
     alive, ends, following = [0], [0], dict[tuple[int, str], int]()
     queue: list[tuple[int, int, Sequence[str]]] = [(0, 0, later)]
-    for node, length, those in queue:  # grows while it is read: breadth first
+    for node, length, sharing in queue:  # the loop appends to it: breadth first
         longer: dict[str, list[str]] = {}
-        for piece in those:
+        for piece in sharing:
             if length < len(piece):
                 longer.setdefault(piece[length], []).append(piece)
         for character, members in longer.items():

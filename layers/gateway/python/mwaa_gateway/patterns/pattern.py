@@ -1,14 +1,13 @@
-"""EventBridge's event patterns: which events a rule is about.
+"""EventBridge's event patterns: compiles them, and matches events.
 
-A pattern is a JSON object; its leaves are non-empty lists. All fields must match (AND), each by any entry of
-its list (OR). `$or` holds alternative objects; every way through them is one *branch*, a plain list of paths
-and matchers, and a pattern matches when one of its branches does.
+A pattern is a JSON object whose leaves are non-empty lists. All fields must match (AND), each by any entry of its list (OR).
+`$or` contains alternative objects. Each combination of alternatives is one *branch*, a flat list of paths and matchers, and
+a pattern matches if one of its branches does.
 
-An event is flattened to dotted paths on the way in, so `{"a": {"b": 1}}` and `{"a.b": 1}` are the same. A
-list stands for any of its elements; but what matches inside objects of one list must lie in the same object
-(array consistency).
+Events are flattened to dotted paths, so `{"a": {"b": 1}}` and `{"a.b": 1}` are the same. A list matches by any of its
+elements; but fields inside the objects of one list must match in the same object (array consistency).
 
-Patterns are immutable and may be shared between threads.
+Patterns are immutable, and threads may share them.
 """
 
 import json
@@ -19,21 +18,21 @@ from typing import Any, Final, Self
 
 from mwaa_gateway.errors import InvalidPattern, MalformedEvent, Problem, kind_of
 from mwaa_gateway.patterns.flat_event import Fields, Leaves, Place, Wanted, merged
-from mwaa_gateway.patterns.json_text import NamedTwice, parsed
+from mwaa_gateway.patterns.json_text import DuplicateNames, parse_json
 from mwaa_gateway.patterns.matchers import Exactly, ValuePattern
 from mwaa_gateway.patterns.operators import value_pattern
 
 __all__ = ["Branch", "Condition", "FieldMatcher", "Pattern", "compile_pattern"]
 
-MAXIMUM_LEVELS: Final = 100  # ours, below any recursion limit a process may have; an event has 32 at most
-MAXIMUM_PATHS: Final = 256  # EventBridge's, in one branch
-MAXIMUM_BRANCHES: Final = 1_000  # ours: nested $or multiply
-FEW_PAIRS: Final = 10_000  # of an element of a list and a leaf, that are always looked at
+MAXIMUM_LEVELS: Final = 100  # our limit, below any recursion limit; an event has at most 32
+MAXIMUM_PATHS: Final = 256  # EventBridge's limit for one branch
+MAXIMUM_BRANCHES: Final = 1_000  # our limit: nested $or multiply
+FEW_PAIRS: Final = 10_000  # pairs of a place and a leaf that are always compared
 
 
 @dataclass(frozen=True, slots=True)
 class FieldMatcher:
-    """One field's list: exact strings as a set, the rest as they came, and whether absence will do."""
+    """The list of one field: exact strings as a set, other entries in order, and whether absence matches."""
 
     strings: frozenset[str]
     others: tuple[ValuePattern, ...]
@@ -54,7 +53,7 @@ class FieldMatcher:
                 isinstance(entry, Mapping)
                 and entry.get("exists") is False
                 and len(entry) == 1
-                and not isinstance(entry, NamedTwice)
+                and not isinstance(entry, DuplicateNames)
             ):
                 absent = True
                 continue
@@ -69,33 +68,33 @@ class FieldMatcher:
 
     @property
     def entries(self) -> tuple[str | ValuePattern, ...]:
-        """The entries, any of which will do; a string stands for itself. Absence is not among them."""
+        """The entries, of which any may match: strings and patterns, without absence."""
         return (*self.strings, *self.others)
 
     @property
     def exact_strings(self) -> frozenset[str] | None:
-        """The strings, where nothing but one of them can match; else None."""
+        """The strings, if only these can match; else None."""
         return None if self.others or self.absent else self.strings
 
     def matches(self, value: Any) -> bool:
-        """Say whether any entry matches the leaf."""
+        """Return whether any entry matches the leaf."""
         if isinstance(value, str) and value in self.strings:
             return True
-        for pattern in self.others:  # noqa: SIM110 (half the time of any(): this is asked most often of all)
+        for pattern in self.others:  # noqa: SIM110 (half the time of any(), in the most frequent call)
             if pattern.matches(value):
                 return True
         return False
 
 
-Condition = tuple[str, FieldMatcher]  # a path, and what its leaves are held against
+Condition = tuple[str, FieldMatcher]  # a path, and the matcher of its leaves
 Branch = tuple[Condition, ...]
 
 
 class Pattern:
     """A compiled event pattern.
 
-    `branches` are its alternatives, each sorted by path; patterns that have a condition in common share it, so
-    that a hundred thousand of them fit into a function.
+    `branches` are its alternatives, each sorted by path. Patterns share equal conditions, so that a hundred thousand
+    patterns fit into a function's memory.
     """
 
     __slots__ = ("_text", "_wanted", "branches")
@@ -107,29 +106,29 @@ class Pattern:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The pattern as a mapping, in the order it was written in; a later field of one path overrides an earlier."""
-        document: dict[str, Any] = parsed(self._text)
+        """The pattern as a mapping, in its author's order; of two fields with one path, the later one counts."""
+        document: dict[str, Any] = parse_json(self._text)
         return document
 
     @property
     def wanted(self) -> Wanted:
-        """The paths that the pattern asks about."""
+        """The paths that the pattern names."""
         if self._wanted is None:
             self._wanted = Wanted(path for branch in self.branches for path, _ in branch)
         return self._wanted
 
     def matches(self, event: Mapping[str, Any]) -> bool:
-        """Say whether the event (an envelope) matches.
+        """Return whether the event (an envelope) matches.
 
         Raises:
-            MalformedEvent: It is no object, or its lists can be read in too many ways: see `_reached`.
+            MalformedEvent: It is no object, or its lists have too many combinations: see `_matching_places`.
         """
         if not isinstance(event, Mapping):
             raise MalformedEvent(f"the event is {kind_of(event)}; expected a JSON object")
         return self.matches_fields(self.wanted.fields(event))
 
     def matches_fields(self, fields: Fields) -> bool:
-        """Say whether an event matches that a `Wanted` of many patterns' paths has flattened for all."""
+        """Return whether a flattened event matches; `Wanted` flattens it once for the paths of many patterns."""
         return any(_branch_matches(branch, fields) for branch in self.branches)
 
     def __eq__(self, other: object) -> bool:
@@ -149,17 +148,17 @@ _EVERYWHERE: Final[AbstractSet[Place]] = frozenset({()})
 
 
 def _branch_matches(branch: Branch, fields: Fields) -> bool:
-    """Match the fields in the order of their paths, each in every place that the earlier ones leave open.
+    """Match the fields in the order of their paths, each within the places that the earlier fields matched.
 
-    Absence is judged within the elements that the earlier fields fixed, as event-ruler does. A place is kept
-    only while a later field lies in the same list, or unrelated lists would multiply.
+    As in event-ruler, a field must be absent only from the elements that earlier fields matched. Places drop the lists that
+    no later field is in; otherwise unrelated lists would multiply.
     """
     places = _EVERYWHERE
-    lists: frozenset[int] = frozenset()  # those that the places may lie in
+    lists: frozenset[int] = frozenset()  # the lists that the places name
     for position, (path, matcher) in enumerate(branch):
         leaves = fields.get(path)
         if leaves:
-            places = _reached(places, matcher, leaves)
+            places = _matching_places(places, matcher, leaves)
             lists = lists.union(*leaves.arounds)
         elif not matcher.absent:
             return False
@@ -173,37 +172,37 @@ def _branch_matches(branch: Branch, fields: Fields) -> bool:
     return True
 
 
-def _reached(places: AbstractSet[Place], matcher: FieldMatcher, leaves: Leaves) -> AbstractSet[Place]:
-    """Return each place, narrowed to the leaves beside it that match; as it is, where absence is enough.
+def _matching_places(places: AbstractSet[Place], matcher: FieldMatcher, leaves: Leaves) -> AbstractSet[Place]:
+    """Return the places narrowed to the leaves in them that match, and unchanged those without a leaf if absence matches.
 
-    A leaf lies beside one of the places, so this is linear in the leaves. Only where a path has two spellings, each of
-    them with a list (`{"a": [{"b": {"c": 1}}], "a.b": [{"c": 2}]}`), lies every element of the one beside every element
-    of the other: a stranger's few kilobytes would keep the gateway busy for minutes.
+    Each leaf is in one of the places, so this is linear in the leaves, with one exception. If a path has two spellings, each
+    with a list (`{"a": [{"b": {"c": 1}}], "a.b": [{"c": 2}]}`), every element of one list goes with every element of the
+    other: a few kilobytes from a stranger would keep the gateway busy for minutes.
 
     Raises:
-        MalformedEvent: There are too many such pairs to look at.
+        MalformedEvent: There are too many such pairs.
     """
     matched = leaves.matched(matcher)
     if places == _EVERYWHERE:
         return matched
-    if len(leaves.arounds) == 1 and places <= leaves.all_places:  # as of the fields of one list's objects
+    if len(leaves.arounds) == 1 and places <= leaves.all_places:  # fields of the objects in one list
         return places & matched
-    reached: set[Place] = set()
+    narrowed: set[Place] = set()
     left = max(FEW_PAIRS, 2 * len(leaves.values))
     for place in places:
         beside = list(leaves.beside(place))
         left -= len(beside)
         if left < 0:
             raise MalformedEvent(
-                "the event names the same path with a dot and with an object, each with a long list: there are too many "
-                "ways to read it; send one of the two"
+                "the event has the same path with a dotted name and with nested objects, each with a long list: these have "
+                "too many combinations; send only one of the two"
             )
         if matcher.absent and not beside:
-            reached.add(place)
-        reached.update(
+            narrowed.add(place)
+        narrowed.update(
             [merged(place, other) for index in beside if (other := leaves.places[index]) in matched]
         )
-    return reached
+    return narrowed
 
 
 # --- compiling ----------------------------------------------------------------------------------------------
@@ -229,13 +228,13 @@ _RESERVED_INSIDE_OR: Final = frozenset(
 
 
 def compile_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
-    """Compile an event pattern, given as a mapping or as JSON text.
+    """Compile an event pattern, a mapping or JSON text.
 
     Raises:
-        InvalidPattern: EventBridge refuses the pattern; the text is its own (without the prefix its API puts
-        before). It holds every problem.
+        InvalidPattern: EventBridge refuses the pattern. The text is EventBridge's own, without the prefix that its API adds;
+            the error lists all problems.
     """
-    document = parsed(pattern) if isinstance(pattern, str) else pattern
+    document = parse_json(pattern) if isinstance(pattern, str) else pattern
     if not isinstance(document, Mapping):
         raise InvalidPattern("Filter is not an object")
     if _is_deeper_than(MAXIMUM_LEVELS, document):
@@ -243,17 +242,17 @@ def compile_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
     reading = _Reading()
     try:
         branches = reading.object([{}], None, "", document, inside_or=False)
-        # kept as text: a fifth of the mapping's memory, and nobody can change it
+        # Text is immutable, and takes a fifth of the mapping's memory.
         text = pattern if isinstance(pattern, str) else json.dumps(document, allow_nan=False, default=dict)
-    except RecursionError:  # in what a name's second value has replaced
+    except RecursionError:  # in a value that a second one of the same name has replaced
         raise InvalidPattern("Pattern is nested too deeply") from None
-    except ValueError:  # in the words of a Python version
+    except ValueError:  # Python's text differs between versions
         raise InvalidPattern("Pattern is not JSON: it has a number that is not finite") from None
     if reading.problems:
         raise reading.refusal()
     if any(len(branch) > MAXIMUM_PATHS for branch in branches):
         raise InvalidPattern(f"Pattern has more than {MAXIMUM_PATHS} fields")
-    # event-ruler sorts paths as Java does, by UTF-16 units; absence inside lists depends on it
+    # event-ruler sorts paths by UTF-16 units, as Java does; absence inside lists depends on the order
     return Pattern(
         text,
         tuple(
@@ -267,10 +266,10 @@ _Branches = list[dict[str, Condition]]
 
 
 class _Reading:
-    """One reading of one pattern: what is wrong is added to `problems`, and reading goes on.
+    """One pass over one pattern; collects all problems.
 
-    Of an object or a list, `path` is what events are asked for (None of the pattern itself), `where` its place in the
-    pattern: `$or[1]` is part of the latter alone.
+    `path` is the path in events of an object or list (None for the pattern itself), `where` its place in the pattern. They
+    differ inside `$or`: only the latter contains `$or[1]`.
     """
 
     def __init__(self) -> None:
@@ -279,10 +278,10 @@ class _Reading:
     def object(
         self, branches: _Branches, path: str | None, where: str, value: Mapping[str, Any], *, inside_or: bool
     ) -> _Branches:
-        """Add an object's fields to every branch; `$or` makes a branch for each of its alternatives."""
+        """Add the fields of an object to every branch; `$or` creates a branch for each alternative."""
         if not value:
             self._refuse(where, "Empty objects are not allowed")
-        for name, child in value.pairs if isinstance(value, NamedTwice) else value.items():
+        for name, child in value.pairs if isinstance(value, DuplicateNames) else value.items():
             place = f"{where}.{name}" if where else str(name)
             if not isinstance(name, str):
                 self._refuse(place, f"Field name {name!r} must be a string")
@@ -291,7 +290,7 @@ class _Reading:
             elif inside_or and name in _RESERVED_INSIDE_OR:
                 self._refuse(place, f"{name} is Ruler reserved fieldName which cannot be used inside $or.")
             elif isinstance(child, list):
-                # event-ruler forgets a first step without a name, if the list is the second
+                # event-ruler drops an empty first name if the second step is the list
                 self._list(branches, f"{path}.{name}" if path else name, place, child)
             elif isinstance(child, Mapping):
                 inner = name if path is None else f"{path}.{name}"
@@ -301,7 +300,7 @@ class _Reading:
         return branches
 
     def refusal(self) -> InvalidPattern:
-        """Return everything that is wrong as one error."""
+        """Return one error with all problems."""
         return InvalidPattern(self.problems[0].message, tuple(self.problems))
 
     def _list(self, branches: _Branches, path: str, where: str, value: list[Any]) -> None:
@@ -328,13 +327,13 @@ class _Reading:
             )
             if len(forked) > MAXIMUM_BRANCHES:
                 self._refuse(where, f"$or gives more than {MAXIMUM_BRANCHES} combinations; split the rule")
-                raise self.refusal()  # at once: the next one would multiply them again
+                raise self.refusal()  # stop here: the next alternatives would multiply the branches again
         if len(value) < 2:  # noqa: PLR2004
             self._refuse(where, "There must have at least 2 Objects in $or relationship.")
         return forked
 
     def _refuse_entries(self, where: str, entries: list[Any], message: str) -> None:
-        """Refuse a field's list, of which something is wrong: each entry by itself."""
+        """Refuse each invalid entry of a field's list; the list itself with `message` if every entry is valid."""
         known = len(self.problems)
         for number, entry in enumerate(entries):
             try:
@@ -353,7 +352,7 @@ _shared: dict[tuple[str, str], Condition] = {}
 
 
 def _condition(path: str, entries: list[Any]) -> Condition:
-    """Return the condition, the same object for the same entries as long as it is remembered."""
+    """Return the condition; the same object for the same path and entries while the cache contains it."""
     key = path, repr(entries)
     condition = _shared.get(key)
     if condition is None:
@@ -365,7 +364,7 @@ def _condition(path: str, entries: list[Any]) -> Condition:
 
 
 def _is_deeper_than(levels: int, document: Mapping[str, Any]) -> bool:
-    """Return whether objects and lists nest deeper than so many levels, without recursion."""
+    """Return whether objects and lists nest deeper than `levels`, without recursion."""
     containers: list[Any] = [document]
     for _ in range(levels):
         values = (

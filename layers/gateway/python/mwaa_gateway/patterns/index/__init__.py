@@ -1,10 +1,10 @@
-"""The rules that an event matches, found without asking every rule.
+"""Finds the rules that match an event without evaluating every rule.
 
-plain_events                            the values of an event, read as they are asked for
-text_parts, texts, numbers, addresses   which of many entries of one kind a value matches
+plain_events                            the values of an event, read on demand
+text_parts, texts, numbers, addresses   the entries of one kind that a value matches, of many
 values                                  the same for entries of all kinds
 conditions                              one condition of one rule
-common_conditions                       rules that nearly every event matches, by what rules them out
+common_conditions                       rules that nearly every event matches, by what excludes them
 tree, building                          rules with several conditions
 """
 
@@ -26,8 +26,8 @@ K = TypeVar("K")
 class RuleIndex(Generic[K]):
     """Compiled patterns by key, immutable. A match costs little more among 100,000 rules than among ten.
 
-    What it costs grows with the rules that are found, with the size of the event, and with the logarithm of the
-    number of rules; whatever their operators are.
+    The cost grows with the number of matching rules, the size of the event, and the logarithm of the number of rules, for
+    every operator.
     """
 
     __slots__ = ("_keys", "_patterns", "_tree", "_wanted")
@@ -46,16 +46,16 @@ class RuleIndex(Generic[K]):
             )
 
     def match(self, event: Mapping[str, Any]) -> list[K]:
-        """Return the keys of the patterns that match, in the order they were given."""
+        """Return the keys of the patterns that match, in the order of `pairs`."""
         try:
             found = self._tree.find(event)
         except NotPlain:
-            found = self._found_in_places(event)
+            found = self._match_with_places(event)
         keys = self._keys
         return [keys[position] for position in found]
 
-    def _found_in_places(self, event: Mapping[str, Any]) -> list[int]:
-        """Match an event with objects in lists: where values lie decides, and each candidate is asked."""
+    def _match_with_places(self, event: Mapping[str, Any]) -> list[int]:
+        """Match an event with objects in lists, by evaluating each candidate: the places of values matter."""
         fields = self._wanted.fields(event)
         candidates = self._tree.candidates({path: leaves.values for path, leaves in fields.items()})
         return [
@@ -65,7 +65,7 @@ class RuleIndex(Generic[K]):
 
 @contextmanager
 def _no_collections() -> Iterator[None]:
-    """Hold back the collector of cyclic garbage: of many new objects that stay, its searches double the time."""
+    """Pause the cyclic garbage collector, which otherwise doubles the time of creating many lasting objects."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

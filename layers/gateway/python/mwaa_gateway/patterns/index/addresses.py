@@ -1,4 +1,4 @@
-"""Which of many IP addresses and networks a text names or lies in."""
+"""Finds the IP addresses and networks, of many, that match a text."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
@@ -12,7 +12,7 @@ P = TypeVar("P")
 
 
 class AddressIndex(Generic[P]):
-    """Payloads by address, and by network: one look-up for each length of prefix that occurs, at most 160."""
+    """Payloads by address and by network: one look-up for each length of prefix in use, at most 160."""
 
     __slots__ = ("_addresses", "_networks")
 
@@ -29,7 +29,7 @@ class AddressIndex(Generic[P]):
                     table.setdefault(int(network.network_address) >> host_bits, []).append(payload)
 
     def find(self, value: Any, found: list[P]) -> None:
-        """Add the payload of each entry that a leaf of an event matches to `found`."""
+        """Add to `found` the payload of each entry that a leaf of an event matches."""
         address = address_of(value)
         if address is None:
             return

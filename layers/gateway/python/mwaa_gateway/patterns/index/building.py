@@ -1,7 +1,7 @@
-"""How a tree of rules is built: which fields tell them apart.
+"""Builds the tree of rules, by the fields that distinguish them.
 
-Each node splits its rules on the field that tells most of them apart, and those without it each on its own best
-field, until few are left, or none that any field tells apart.
+Each node splits its rules on the field that distinguishes most of them, and each rule without that field on its own best
+one, until few rules are left, or no field distinguishes them.
 """
 
 from collections import Counter
@@ -9,37 +9,37 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from mwaa_gateway.patterns.index.common_conditions import CommonConditions
-from mwaa_gateway.patterns.index.conditions import Questions
+from mwaa_gateway.patterns.index.conditions import ConditionTests
 from mwaa_gateway.patterns.index.numbers import is_range, mean_depth
-from mwaa_gateway.patterns.index.tree import Leaf, LeafAgain, Node, RuleTree, Split, WideSplit
+from mwaa_gateway.patterns.index.tree import Leaf, Node, RepeatedLeaf, RuleTree, Split, WideSplit
 from mwaa_gateway.patterns.index.values import Entry
 from mwaa_gateway.patterns.matchers import AnythingBut, AnyValue, NumberIn
 from mwaa_gateway.patterns.pattern import Branch, Condition, FieldMatcher
 
 __all__ = ["Conjunction", "rule_tree"]
 
-# A rule by its position, or one of its alternatives, with the conditions that are left of it.
+# The position of a rule, and the remaining conditions of one of its branches.
 Conjunction = tuple[int, Branch]
 
-_FEW: Final = 4  # so many rules are asked one by one
+_FEW: Final = 4  # up to so many rules are evaluated one by one
 _COPIES: Final = (
-    8  # long lists put a rule below many entries: with more copies than this, it is split no further
+    8  # a long list copies a rule below each of its entries; nodes with more copies a rule split no further
 )
 _PRESENT: Final = AnyValue()
 _OPEN: Final = (AnythingBut, AnyValue)
 
 
 def rule_tree(conjunctions: Iterable[Conjunction]) -> RuleTree:
-    """Return the tree of these rules. Their conditions must live on while it is built."""
+    """Return the tree of these rules. The caller keeps their conditions alive until it returns."""
     return RuleTree(_Building().tree(_with_shared_matchers(conjunctions)))
 
 
 class _Building:
-    """Splits that are to be filled, one after the other: rules with many fields make a deep tree."""
+    """Builds one tree. It fills the splits from a queue, without recursion: rules with many fields make a deep tree."""
 
     def __init__(self) -> None:
-        self._questions = Questions()
-        self._repeated: set[int] = set()  # rules that lie below several entries that one value may match
+        self._tests = ConditionTests()
+        self._repeated: set[int] = set()  # rules below several entries that one value may match
         self._pending: list[tuple[Split, list[Conjunction], frozenset[str]]] = []
 
     def tree(self, rules: list[Conjunction]) -> Any:
@@ -52,7 +52,7 @@ class _Building:
             self._repeated.update(_not_exclusive(split.path, rules))
             keys = {entry: tuple(map(id, inner)) for entry, inner in by_entry.items()}
             is_split_further = sum(map(len, set(keys.values()))) <= _COPIES * len(rules)
-            below: dict[tuple[int, ...], Any] = {}  # entries with the same rules share them
+            below: dict[tuple[int, ...], Any] = {}  # entries with the same rules share a subtree
             for entry, key in keys.items():
                 if key not in below:
                     now_present = present | {split.path} if entry == _PRESENT else present
@@ -65,19 +65,19 @@ class _Building:
     ) -> Any:
         node = Node()
         if is_split_further:
-            node.required, rules = _shared_apart(rules)
-            node.required_asks = self._questions.asks(node.required)
+            node.required, rules = _split_off_shared(rules)
+            node.required_tests = self._tests.of(node.required)
         if not is_split_further or len(rules) <= _FEW:
             node.below = tuple(map(self._leaf, rules))
         else:
             groups, common = _grouped(rules, present)
             splits = []
             for path, group in groups.items():
-                split = Split(path, self._questions.reader(path))
+                split = Split(path, self._tests.reader(path))
                 self._pending.append((split, group, present))
                 splits.append(split)
             if len(common) > _FEW:
-                node.common = CommonConditions(common, present, self._questions)
+                node.common = CommonConditions(common, present, self._tests)
                 node.may_common_repeat = not self._repeated.isdisjoint(position for position, _ in common)
             else:
                 node.below = tuple(map(self._leaf, common))
@@ -93,12 +93,12 @@ class _Building:
     def _leaf(self, rule: Conjunction) -> int | Leaf:
         position, conditions = rule
         if position in self._repeated:
-            return LeafAgain((position, self._questions.asks(conditions)))
-        return (position, self._questions.asks(conditions)) if conditions else position
+            return RepeatedLeaf((position, self._tests.of(conditions)))
+        return (position, self._tests.of(conditions)) if conditions else position
 
 
 def _with_shared_matchers(conjunctions: Iterable[Conjunction]) -> list[Conjunction]:
-    """Return the conjunctions with one object for all equal conditions, to be told apart by identity."""
+    """Return the conjunctions with one object for all equal conditions, so that identity means equality."""
     shared: dict[Condition, Condition] = {}
     known: dict[int, Condition] = {}
     result = []
@@ -110,10 +110,10 @@ def _with_shared_matchers(conjunctions: Iterable[Conjunction]) -> list[Conjuncti
     return result
 
 
-def _shared_apart(rules: list[Conjunction]) -> tuple[Branch, list[Conjunction]]:
+def _split_off_shared(rules: list[Conjunction]) -> tuple[Branch, list[Conjunction]]:
     """Return the conditions that all rules share, and the rules without them.
 
-    Absence is left to each rule: where objects in lists are concerned, it is not for the values to say.
+    Conditions that absence meets stay with each rule: with objects in lists, the values alone do not decide them.
     """
     first, *others = rules or [(0, ())]
     shared = {id(condition) for condition in first[1] if not condition[1].absent}
@@ -134,7 +134,7 @@ def _shared_apart(rules: list[Conjunction]) -> tuple[Branch, list[Conjunction]]:
 def _grouped(
     rules: Sequence[Conjunction], present: frozenset[str]
 ) -> tuple[dict[str, list[Conjunction]], list[Conjunction]]:
-    """Return the rules by the field to split them on, and those of which the conditions left are common ones."""
+    """Return the rules by the field to split them on, and the rules with only common conditions left."""
     groups: dict[str, list[Conjunction]] = {}
     common: list[Conjunction] = []
     left: list[Conjunction] = []
@@ -145,11 +145,11 @@ def _grouped(
     spreads = _spreads(left, present)
     best = max(spreads, key=lambda path: spreads[path].gain)
     if len(spreads) <= _FEW and spreads[best].gain[0] < len(left) / 2:
-        return groups, common + left  # most of them would lie below most values
+        return groups, common + left  # most values would match most of them
     rest: list[Conjunction] = []
     for rule in left:
-        is_told_apart = any(path == best and not matcher.absent for path, matcher in rule[1])
-        (groups.setdefault(best, []) if is_told_apart else rest).append(rule)
+        has_best = any(path == best and not matcher.absent for path, matcher in rule[1])
+        (groups.setdefault(best, []) if has_best else rest).append(rule)
     spreads = _spreads(rest, present)
     for rule in rest:
         conditions = [condition for condition in rule[1] if _can_split(condition, present)]
@@ -159,20 +159,20 @@ def _grouped(
 
 
 def _can_split(condition: Condition, present: frozenset[str]) -> bool:
-    """Say whether an event must have a certain value in the field, or at least any."""
+    """Return whether the condition requires a value in a field that the event is not known to have."""
     return not condition[1].absent and condition[0] not in present
 
 
 def _is_open(matcher: FieldMatcher) -> bool:
-    """Say whether nearly any value will do."""
-    for entry in matcher.others:  # noqa: SIM110 (half the time of any(): it is asked for every rule again and again)
+    """Return whether nearly any value matches."""
+    for entry in matcher.others:  # noqa: SIM110 (half the time of any(), in a call for every rule of every node)
         if isinstance(entry, _OPEN):
             return True
     return False
 
 
 class _Spread:
-    """How well the entries of one field tell rules apart."""
+    """How well the entries of one field distinguish rules."""
 
     def __init__(self, conditions: Iterable[tuple[FieldMatcher, int]]) -> None:
         self._sizes: dict[Entry, int] = {}
@@ -195,11 +195,11 @@ class _Spread:
         total = sum(self._sizes.values())
         met = sum(size * size for size in self._sizes.values()) / total if total else 0.0
         copies = max(1.0, entries / rules / 2)
-        # How many rules an event need not look at: those here, less those that a value like the rules' own meets.
+        # The number of rules that a split excludes: all here, less those that a value typical of the rules matches.
         self.gain = (rules - (self._open + self._depth + met) * copies, -self._open)
 
     def reach(self, matcher: FieldMatcher) -> float:
-        """Return how many rules an event has to look at that meets a rule's condition on the field."""
+        """Return how many rules remain for an event that meets this condition on the field."""
         if _is_open(matcher):
             return self._open
         return max(self._sizes.get(entry, self._depth) for entry in matcher.entries)
@@ -217,7 +217,7 @@ def _spreads(rules: Sequence[Conjunction], present: frozenset[str]) -> dict[str,
 
 
 def _not_exclusive(path: str, rules: Iterable[Conjunction]) -> Iterator[int]:
-    """Yield the rules of which one value may match several entries."""
+    """Yield the rules with several entries that one value may match."""
     for position, conditions in rules:
         matcher = next(matcher for name, matcher in conditions if name == path)
         if len(matcher.strings) + len(matcher.others) > 1 and matcher.others:
@@ -226,15 +226,14 @@ def _not_exclusive(path: str, rules: Iterable[Conjunction]) -> Iterator[int]:
 
 def _by_entry(path: str, rules: Sequence[Conjunction]) -> dict[Entry, list[Conjunction]]:
     """Return the rules below each entry of the field, without the condition that the entry decides."""
+    # `anything-but` stays a condition of the rule, below "the field is present".
     below: dict[Entry, list[Conjunction]] = {}
     rests: dict[tuple[int, ...], Branch] = {}
     for rule in rules:
         position, conditions = rule
         matcher = next(matcher for name, matcher in conditions if name == path)
         if _is_open(matcher) and _PRESENT not in matcher.others:
-            below.setdefault(_PRESENT, []).append(
-                rule
-            )  # anything-but is asked below, of a field that is there
+            below.setdefault(_PRESENT, []).append(rule)
             continue
         rest = tuple([condition for condition in conditions if condition[0] != path])
         rest = rests.setdefault(tuple(map(id, rest)), rest)

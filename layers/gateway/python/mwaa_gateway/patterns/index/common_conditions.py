@@ -1,8 +1,8 @@
-"""Rules of which only such conditions are left as most events meet: anything-but, exists false, a size above zero.
+"""Rules whose remaining conditions most events meet: `anything-but`, `exists: false`, a size above zero.
 
-Most of them match, so the work is turned round: look up which rules an event rules out. Sets of rules are
-integers, a bit for each rule, so that a thousand rules cost a few machine words, and telling the rules off
-costs no more than what is found.
+Most of these rules match, so the search is inverted: it looks up the rules that an event excludes. Sets of rules are
+integers with a bit for each rule, so that a thousand rules cost a few machine words, and listing the rules costs no more
+than their number.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from itertools import compress
 from operator import or_
 from typing import Any, Final, Generic, TypeVar
 
-from mwaa_gateway.patterns.index.conditions import Questions
+from mwaa_gateway.patterns.index.conditions import ConditionTests
 from mwaa_gateway.patterns.index.plain_events import ABSENT, PlainFields
 from mwaa_gateway.patterns.index.values import Entry, ValueIndex
 from mwaa_gateway.patterns.matchers import AnythingBut
@@ -21,24 +21,24 @@ __all__ = ["CommonConditions"]
 
 R = TypeVar("R")
 
-_FEW: Final = 4  # so many fields are read one by one
-_AS_NUMBERS: Final = 256  # a set of less than one rule in so many is kept as their numbers: memory
-_BITWISE: Final = 16  # telling one rule off by its bit costs as much as running through so many
+_FEW: Final = 4  # up to so many fields are read one by one
+_AS_NUMBERS: Final = 256  # a set with less than one rule in so many is stored as numbers, to save memory
+_BITWISE: Final = 16  # listing one rule by its bit costs as much as passing over so many
 _FLAGS: Final = bytes.maketrans(b"01", b"\0\1")
 
 _Rules = int | tuple[int, ...]  # as bits, or by number
 
 
 class CommonConditions(Generic[R]):
-    """Rules by what is left of their conditions; `present` are the fields that an event is known to have.
+    """Rules by their remaining conditions; `present` are the fields that an event is known to have.
 
-    There may be many fields, but few that an event must have and perhaps has not.
+    There may be many fields, but only few that a rule requires and an event may lack.
     """
 
     __slots__ = ("_all", "_fields", "_readers", "_rules", "_wide")
 
     def __init__(
-        self, rules: Sequence[tuple[R, Branch]], present: Collection[str], questions: Questions
+        self, rules: Sequence[tuple[R, Branch]], present: Collection[str], tests: ConditionTests
     ) -> None:
         self._rules = tuple(rule for rule, _ in rules)
         self._all = (1 << len(rules)) - 1
@@ -50,7 +50,7 @@ class CommonConditions(Generic[R]):
             path: _Field(matchers, len(rules), is_present=path in present)
             for path, matchers in by_path.items()
         }
-        self._readers = tuple([(questions.reader(path), field) for path, field in self._fields.items()])
+        self._readers = tuple([(tests.reader(path), field) for path, field in self._fields.items()])
         self._wide = None
         if len(self._fields) > _FEW:
             self._wide = PlainFields(self._fields)
@@ -65,16 +65,16 @@ class CommonConditions(Generic[R]):
         if self._wide is not None:
             for path, value in self._wide.present(event).items():
                 left &= self._fields[path].met_by(value)
-        return self._told_off(left)
+        return self._listed(left)
 
     def candidates(self, values: Mapping[str, Sequence[Any]]) -> Iterable[R]:
-        """Return the rules that an event may meet of which places matter: absence depends on them."""
+        """Return the rules that an event may meet if the places of its values matter: absence depends on them."""
         left = self._all
         for path in self._fields.keys() & values.keys():
             left &= self._fields[path].perhaps_met_by(values[path])
-        return self._told_off(left)
+        return self._listed(left)
 
-    def _told_off(self, left: int) -> Iterable[R]:
+    def _listed(self, left: int) -> Iterable[R]:
         if left == self._all:
             return self._rules
         if left.bit_count() * _BITWISE > len(self._rules):
@@ -112,18 +112,20 @@ class _Field:
         self._met = _bits(met, size) | (everything & ~concerned)
         self._absent = _bits(absent, size)
         self.is_needed = not is_present and len(absent) < sum(map(len, matchers.values()))
-        self.left_without = everything & ~concerned | self._absent  # what an event without the field may meet
+        self.left_without = (
+            everything & ~concerned | self._absent
+        )  # the rules that an event without the field may meet
         self._excluded = _index(excluded, size)
         self._included = _index(included, size)
 
     def met_by(self, value: Any) -> int:
-        """Return the rules that a value, or any of a list, will do for."""
+        """Return the rules that a value, or any value of a list, meets."""
         if type(value) is list:
             return reduce(or_, map(self._met_by, value))
         return self._met_by(value)
 
     def perhaps_met_by(self, values: Sequence[Any]) -> int:
-        """Return the rules that any of the values will do for, or that absence might."""
+        """Return the rules that any of the values meets, or that absence may meet."""
         return reduce(or_, map(self._met_by, values), self._absent)
 
     def _met_by(self, value: Any) -> int:

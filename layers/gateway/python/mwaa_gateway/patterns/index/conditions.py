@@ -1,4 +1,4 @@
-"""A rule's condition as a question to a plain event."""
+"""Compiles a rule's condition to a fast test of a plain event."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,41 +7,42 @@ from mwaa_gateway.patterns.index.plain_events import ABSENT, Read, reader
 from mwaa_gateway.patterns.matchers import AnythingBut, Prefix
 from mwaa_gateway.patterns.pattern import Branch, Condition, FieldMatcher
 
-__all__ = ["Ask", "Questions"]
+__all__ = ["ConditionTest", "ConditionTests"]
 
-Ask = Callable[[Mapping[str, Any]], bool]  # of a plain event; raises NotPlain of another
+# Whether a plain event meets the condition; raises NotPlain for any other event.
+ConditionTest = Callable[[Mapping[str, Any]], bool]
 
 
-class Questions:
-    """Readers by path and questions by condition, made once for all rules that share them."""
+class ConditionTests:
+    """Compiled readers by path and tests by condition, shared by all rules."""
 
     def __init__(self) -> None:
         self._readers: dict[str, Read] = {}
-        self._asks: dict[int, Ask] = {}
-        self._branches: dict[tuple[int, ...], tuple[Ask, ...]] = {}
+        self._tests: dict[int, ConditionTest] = {}
+        self._branches: dict[tuple[int, ...], tuple[ConditionTest, ...]] = {}
 
     def reader(self, path: str) -> Read:
-        """Return what reads a field."""
+        """Return the function that reads a field."""
         if path not in self._readers:
             self._readers[path] = reader(path)
         return self._readers[path]
 
-    def asks(self, conditions: Branch) -> tuple[Ask, ...]:
-        """Return what asks for each of the conditions."""
+    def of(self, conditions: Branch) -> tuple[ConditionTest, ...]:
+        """Return the tests of the conditions."""
         key = tuple(map(id, conditions))
         if key not in self._branches:
-            self._branches[key] = tuple([self._ask(condition) for condition in conditions])
+            self._branches[key] = tuple([self._test(condition) for condition in conditions])
         return self._branches[key]
 
-    def _ask(self, condition: Condition) -> Ask:
-        if id(condition) not in self._asks:
+    def _test(self, condition: Condition) -> ConditionTest:
+        if id(condition) not in self._tests:
             path, matcher = condition
-            self._asks[id(condition)] = _asking(path, self.reader(path), matcher)
-        return self._asks[id(condition)]
+            self._tests[id(condition)] = _fastest_test(path, self.reader(path), matcher)
+        return self._tests[id(condition)]
 
 
-def _asking(path: str, read: Read, matcher: FieldMatcher) -> Ask:
-    """Return the question in the quickest form there is: it is asked of most events that come near a rule."""
+def _fastest_test(path: str, read: Read, matcher: FieldMatcher) -> ConditionTest:
+    """Return the fastest test of the condition; most events of a rule's branch evaluate it."""
     strings, others = matcher.exact_strings, matcher.others
     if strings is not None and "." not in path:
         return _NamedOneOf(path, read, strings).is_met
@@ -51,8 +52,8 @@ def _asking(path: str, read: Read, matcher: FieldMatcher) -> Ask:
         only = others[0]
         if isinstance(only, AnythingBut):
             texts = [pattern.text for pattern in only.excluded if isinstance(pattern, Prefix)]
-            if texts:  # what one entry excludes is of one kind
-                return _NoBeginning(read, tuple(texts)).is_met
+            if texts:  # all exclusions of one entry are of one kind
+                return _NotPrefix(read, tuple(texts)).is_met
         return _Matching(read, only.matches, absent=False).is_met
     return _Matching(read, matcher.matches, absent=matcher.absent).is_met
 
@@ -72,7 +73,7 @@ class _OneOf:
 
 
 class _NamedOneOf(_OneOf):
-    """Exact strings, of a field on top: source, detail-type, account, region."""
+    """Exact strings of a top-level field: source, detail-type, account, region."""
 
     __slots__ = ("_name",)
 
@@ -87,8 +88,8 @@ class _NamedOneOf(_OneOf):
             return super().is_met(event)
 
 
-class _NoBeginning:
-    """Anything but a prefix."""
+class _NotPrefix:
+    """Anything but some prefixes."""
 
     __slots__ = ("_read", "_texts")
 
@@ -106,7 +107,7 @@ class _NoBeginning:
 
 
 class _Matching:
-    """Whatever the patterns say."""
+    """Any other entries."""
 
     __slots__ = ("_absent", "_matches", "_read")
 

@@ -1,4 +1,4 @@
-"""Which of many numbers and ranges a number meets."""
+"""Finds the numbers and ranges, of many, that match a number."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,12 @@ _Range = tuple[NumberIn, P]
 
 
 def is_range(entry: object) -> bool:
-    """Say whether an entry is met by more than one number."""
+    """Return whether more than one number matches an entry."""
     return isinstance(entry, NumberIn) and entry.bottom < entry.top
 
 
 class NumberIndex(Generic[P]):
-    """Payloads by number and range: the numbers by hash, the ranges in a tree."""
+    """Payloads by number and by range: the numbers by hash, the ranges in a tree."""
 
     __slots__ = ("_points", "_ranges")
 
@@ -36,7 +36,7 @@ class NumberIndex(Generic[P]):
         self._ranges = _Middle(ranges) if ranges else None
 
     def find(self, value: Any, found: list[P]) -> None:
-        """Add the payload of each entry that a leaf of an event meets to `found`."""
+        """Add to `found` the payload of each entry that a leaf of an event matches."""
         if not isinstance(value, int | float):
             return
         number = comparable(value)
@@ -50,9 +50,9 @@ class NumberIndex(Generic[P]):
 
 
 class _Middle(Generic[P]):
-    """A number, the ranges that hold it sorted by either end, and the ranges that lie below and above it.
+    """A number, the ranges that contain it, sorted by either end, and the ranges below and above it.
 
-    The middle is the median of all ends, so the tree is as deep as the logarithm of the ranges.
+    The number is the median of all ends, so the depth of the tree is the logarithm of the number of ranges.
     """
 
     __slots__ = ("_above", "_below", "_bottoms", "_by_bottom", "_by_top", "_number", "_tops")
@@ -71,7 +71,7 @@ class _Middle(Generic[P]):
         self._above: _Middle[P] | None = _Middle(above) if above else None
 
     def find(self, number: float, found: list[P]) -> "_Middle[P] | None":
-        """Add what is here, and return where to go on."""
+        """Add the payloads of matching ranges here, and return the next node to search."""
         if number < self._number:
             end = bisect_right(self._bottoms, (number, False))
             found += [payload for _, payload in self._by_bottom[:end]]
@@ -85,17 +85,17 @@ class _Middle(Generic[P]):
 
 
 def _bottom(one: NumberIn) -> tuple[float, bool]:
-    """Return a key: the range reaches down to a number when it is at most (number, False)."""
+    """Return a key: the range reaches down to a number if the key is at most (number, False)."""
     return one.bottom, one.open_bottom
 
 
 def _top(one: NumberIn) -> tuple[float, bool]:
-    """Return a key: the range reaches up to a number when it is at least (number, True)."""
+    """Return a key: the range reaches up to a number if the key is at least (number, True)."""
     return one.top, not one.open_top
 
 
 def mean_depth(ranges: Sequence[tuple[NumberIn, int]]) -> float:
-    """Return how many rules' ranges hold one of their own ends, on average; each comes with its number of rules."""
+    """Return the mean number of rules whose ranges contain an end of a range; each range has its number of rules."""
     bottoms = sorted((one.bottom, rules) for one, rules in ranges)
     tops = sorted((one.top, rules) for one, rules in ranges)
     begun, ended = _sums(bottoms), _sums(tops)

@@ -1,8 +1,8 @@
-"""The values of plain events, read where and when they are asked for.
+"""Reads the values of plain events on demand.
 
-An event is plain where the places of its values do not matter: no objects or lists inside a list on an asked way,
-and no asked path spelled with a dot in a name. Nearly all events are, and for most of them a few fields have to be
-read to know that no rule, or which, is about them.
+An event is plain if the places of its values do not matter: there is no object or list inside a list on a wanted path, and
+no name with a dot spells a wanted path. Nearly all events are plain, and a few fields of most of them decide which rules
+match.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,12 +10,12 @@ from typing import Any, Final
 
 __all__ = ["ABSENT", "Absent", "NotPlain", "PlainFields", "Read", "reader"]
 
-# Reads one field of an event: a scalar, a list of scalars that is not empty, or ABSENT; or raises NotPlain.
+# Reads one field of an event: a scalar, a non-empty list of scalars, or ABSENT; or raises NotPlain.
 Read = Callable[[Mapping[str, Any]], Any]
 
 
 class NotPlain(Exception):
-    """The event has to be looked at with the places of its values."""
+    """The places of values matter in this event."""
 
 
 class Absent:
@@ -28,13 +28,13 @@ ABSENT: Final = Absent()
 _NOTHING: Final[Mapping[str, Any]] = {}
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _ANSWERS: Final = _SCALARS | {Absent}
-_MAXIMUM_STEPS: Final = 100  # ours; events have 32 levels at most
+_MAXIMUM_STEPS: Final = 100  # our limit; events have at most 32 levels
 
 
 def reader(path: str) -> Read:
     """Return the function that reads the field at a dotted path.
 
-    It is what an event costs most of all, hence written out for the usual numbers of steps.
+    Reading is the largest cost of an event, so the usual numbers of steps have functions of their own.
     """
     way = path.split(".")
     match way:
@@ -95,11 +95,11 @@ def _reader_of_three_steps(outer: str, inner: str, name: str) -> Read:
 
 
 def _read_slowly(event: Mapping[str, Any], way: Sequence[str]) -> Any:
-    """Read a field of any number of steps, also where one leads into something else than an object."""
+    """Read a field of any number of steps; a step may lead into a value that is no object."""
     value: Any = event
     for position, name in enumerate(way):
         if not isinstance(value, Mapping):
-            _answer(value)  # of a list with objects in it, this is not for us to say
+            _answer(value)  # raises NotPlain for a list with objects
             return ABSENT
         if not value.keys().isdisjoint(_dotted(way[position:])):
             raise NotPlain
@@ -108,7 +108,7 @@ def _read_slowly(event: Mapping[str, Any], way: Sequence[str]) -> Any:
 
 
 def _answer(value: Any) -> Any:
-    """Return what a value counts as: an object or an empty list is no leaf."""
+    """Return the value of a field: ABSENT for an object or an empty list, which are no leaves."""
     if type(value) in _ANSWERS:
         return value
     if isinstance(value, Mapping):
@@ -119,10 +119,10 @@ def _answer(value: Any) -> Any:
 
 
 def _dotted(way: Sequence[str]) -> set[str]:
-    """Return the names that would be several steps of a way at once.
+    """Return the dotted names that would be several steps of the path at once.
 
     Raises:
-        NotPlain: The way is longer than any event is deep; of so many names, their memory would be a burden.
+        NotPlain: The path is longer than any event is deep; the names would take too much memory.
     """
     if len(way) > _MAXIMUM_STEPS:
         raise NotPlain
@@ -130,7 +130,7 @@ def _dotted(way: Sequence[str]) -> set[str]:
 
 
 class _Step:
-    """What a name in an object leads to: the end of a path, the way to others, or both.
+    """One step of a tree of paths: the end of a path, the beginning of longer ones, or both.
 
     `dotted` are the names that would be several steps from here at once.
     """
@@ -144,7 +144,7 @@ class _Step:
 
 
 class PlainFields:
-    """Many paths: those that an event has are found by walking through it, not by reading each."""
+    """Many paths; one walk through an event finds those that it has, without reading each."""
 
     __slots__ = ("_are_readable", "_root")
 
@@ -160,7 +160,7 @@ class PlainFields:
             step.path = path
 
     def present(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the reader of each path reads, without those that are absent.
+        """Return the value at each path that is not absent, as its reader would.
 
         Raises:
             NotPlain: as a reader does.
@@ -169,7 +169,7 @@ class PlainFields:
             raise NotPlain
         values: dict[str, Any] = {}
         pending = [(event, self._root)]
-        for inner, step in pending:  # grows while it is read
+        for inner, step in pending:  # the loop appends to it
             if step.dotted and not step.dotted.isdisjoint(inner):
                 raise NotPlain
             steps = step.following

@@ -1,4 +1,4 @@
-"""The literal parts of text patterns: what every matching text begins with, ends with, and has in the middle."""
+"""The literal parts of text patterns: the beginning, end and middle pieces of every matching text."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -12,18 +12,18 @@ P = TypeVar("P")
 
 
 def folded(text: str) -> str:
-    """Return the text without case: equal for all spellings that `IgnoringCase` takes for one.
+    """Return the text without case, equal for all spellings that `IgnoringCase` treats as equal.
 
-    Both mappings go character by character, so beginnings and ends fold to beginnings and ends.
+    Both mappings work on single characters, so beginnings and ends fold to beginnings and ends.
     """
     return text.lower() if text.isascii() else text.upper().casefold()
 
 
 @dataclass(frozen=True, slots=True)
 class Parts(Generic[P]):
-    """A text pattern with its payload, by the literal parts that every matching text has.
+    """The literal parts that every text has that matches a pattern, with the pattern's payload.
 
-    `test` decides between the texts that have them; None where the parts decide.
+    `test` decides whether a text with these parts matches; None if the parts alone decide.
     """
 
     payload: P
@@ -35,7 +35,7 @@ class Parts(Generic[P]):
 
 
 def text_parts(item: tuple[ValuePattern, P]) -> Parts[P]:
-    """Return the parts of an entry about texts, those of `IgnoringCase` folded."""
+    """Return the parts of an entry for texts; those of `IgnoringCase` are folded."""
     entry, payload = item
     match entry:
         case Prefix(text):
@@ -51,7 +51,7 @@ def text_parts(item: tuple[ValuePattern, P]) -> Parts[P]:
         case Wildcard(pieces):
             return _wildcard_parts(entry, pieces, payload)
         case _:
-            raise TypeError(f"{entry!r} is not about texts")
+            raise TypeError(f"{entry!r} is not a text pattern")
 
 
 def _wildcard_parts(entry: Wildcard, pieces: tuple[str, ...], payload: P) -> Parts[P]:
@@ -67,7 +67,7 @@ def _wildcard_parts(entry: Wildcard, pieces: tuple[str, ...], payload: P) -> Par
 
 
 class Rarity:
-    """How many of an index's patterns have a part; the rarest one leads to the fewest."""
+    """Counts the patterns of an index that share a part; the rarest part leads to the fewest."""
 
     def __init__(self, items: list[Parts[P]]) -> None:
         self._heads = Counter(item.head for item in items)
@@ -75,10 +75,10 @@ class Rarity:
         self._pieces = Counter(piece for item in items for piece in set(item.pieces))
 
     def rarest(self, item: Parts[P]) -> tuple[str, str, Parts[P]]:
-        """Return the kind of the part to be found by, its literal, and the item without it."""
+        """Return the kind and the literal of the rarest part, and the item without it."""
         if item.whole is not None:
             return "whole", item.whole, item
-        if item.test is None:  # one part, and it decides
+        if item.test is None:  # its only part decides
             if item.pieces:
                 return "pieces", item.pieces[0], item
             return ("head", item.head, item) if item.head is not None else ("tail", item.tail or "", item)

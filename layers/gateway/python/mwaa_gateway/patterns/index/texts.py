@@ -1,7 +1,7 @@
-"""Which of many text patterns match a text, without asking each.
+"""Finds the text patterns that match a text, of many, without evaluating each.
 
-A pattern is found by the rarest of its literal parts: the whole text by hash, beginnings and ends by binary
-search, pieces in the middle by three of their characters. Only what shares that part with the text is asked.
+The rarest literal part of a pattern leads to it: the whole text by hash, beginnings and ends by binary search, pieces in the
+middle by three of their characters. Only patterns that share that part with the text are evaluated.
 """
 
 from bisect import bisect_right
@@ -16,14 +16,14 @@ __all__ = ["FoldedIndex", "TextIndex"]
 
 P = TypeVar("P")
 
-_FEW: Final = 4  # that many patterns are asked one by one
-_FEW_PIECES: Final = 24  # `piece in text` so often costs less than cutting the text up
-_FEW_TAILS: Final = 24  # `text.endswith` of so many costs less than turning the text round
+_FEW: Final = 4  # up to so many patterns are evaluated one by one
+_FEW_PIECES: Final = 24  # up to so many, `piece in text` costs less than splitting the text into grams
+_FEW_TAILS: Final = 24  # up to so many, `text.endswith` costs less than reversing the text
 _GRAM: Final = 3
 
 
 class _Hit(Generic[P]):
-    """What a literal part leads to where that is not a payload right away."""
+    """The search that follows a literal part, if a payload does not follow directly."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class _Hit(Generic[P]):
 
 
 class TextIndex(_Hit[P]):
-    """Payloads by text pattern: in parts, of which each is None where there is nothing."""
+    """Payloads by text pattern, in three parts; each is None if it is empty."""
 
     __slots__ = ("heads", "middles", "tails")
 
@@ -52,7 +52,7 @@ class TextIndex(_Hit[P]):
         self.middles = _Middles(hits["whole"], hits["pieces"]) if hits["whole"] or hits["pieces"] else None
 
     def search(self, text: str, value: str, found: list[P]) -> None:
-        """Add the payload of each pattern that `value` matches to `found`; `text` is the value, or it folded."""
+        """Add to `found` the payload of each pattern that `value` matches; `text` is the value, or its folded form."""
         if self.heads is not None:
             self.heads.search(text, value, found)
         if self.tails is not None:
@@ -70,16 +70,16 @@ class FoldedIndex(Generic[P]):
         self._index = TextIndex(map(text_parts, items))
 
     def find(self, value: Any, found: list[P]) -> None:
-        """Add the payload of each entry that a leaf of an event matches to `found`."""
+        """Add to `found` the payload of each entry that a leaf of an event matches."""
         if isinstance(value, str):
             self._index.search(folded(value), value, found)
 
 
-# --- what a literal part leads to ----------------------------------------------------------------------------
+# --- searches after a literal part ---------------------------------------------------------------------------
 
 
 class _Tested(_Hit[P]):
-    """A pattern that has to be asked."""
+    """A pattern that still needs its test."""
 
     __slots__ = ("_payload", "_test")
 
@@ -93,7 +93,7 @@ class _Tested(_Hit[P]):
 
 
 class _Several(_Hit[P]):
-    """Payloads and hits."""
+    """Several payloads and hits."""
 
     __slots__ = ("_items",)
 
@@ -109,7 +109,7 @@ class _Several(_Hit[P]):
 
 
 def _hit(items: Sequence[Parts[P]]) -> P | _Hit[P]:
-    """Return what one literal part leads to; many patterns that share it are told apart by their other parts."""
+    """Return the payload or search after one literal part; the other parts distinguish many patterns that share it."""
     hits: list[P | _Hit[P]] = [item.payload for item in items if item.test is None]
     tested = [item for item in items if item.test is not None]
     further = [item for item in tested if item.head is not None or item.tail is not None or item.pieces]
@@ -121,10 +121,10 @@ def _hit(items: Sequence[Parts[P]]) -> P | _Hit[P]:
 
 
 class _Heads(Generic[P]):
-    """Which of many texts another one begins with.
+    """Finds the texts, of many, that a text begins with.
 
-    Sorted, all of them lie before the text and are beginnings of its nearest neighbour, so one binary search
-    finds the neighbour and links to ever shorter beginnings give the rest.
+    In sorted order, all of them precede the text and are beginnings of its nearest neighbour. So one binary search finds the
+    neighbour, and links to shorter beginnings give the rest.
     """
 
     __slots__ = ("_hits", "_shorter", "_texts")
@@ -147,7 +147,7 @@ class _Heads(Generic[P]):
         while number >= 0:
             if text.startswith(texts[number]):
                 hit = self._hits[number]
-                if isinstance(hit, _Hit):  # as `_take`, of which the call would cost as much again
+                if isinstance(hit, _Hit):  # `_take` inline: its call would double the cost
                     hit.search(text, value, found)
                 else:
                     found.append(hit)
@@ -155,26 +155,26 @@ class _Heads(Generic[P]):
 
 
 class _Tails(Generic[P]):
-    """Which of many texts another one ends with: turned round, they are beginnings."""
+    """Finds the texts, of many, that a text ends with: reversed, they are beginnings."""
 
-    __slots__ = ("_any_of", "_turned")
+    __slots__ = ("_any_of", "_reversed")
 
     def __init__(self, hits: Mapping[str, P | _Hit[P]]) -> None:
         self._any_of = tuple(hits) if len(hits) <= _FEW_TAILS else ("",)
-        self._turned: _Heads[Any] = _Heads(
+        self._reversed: _Heads[Any] = _Heads(
             {
-                literal[::-1]: _Turned(hit) if isinstance(hit, TextIndex | _Several) else hit
+                literal[::-1]: _Reversed(hit) if isinstance(hit, TextIndex | _Several) else hit
                 for literal, hit in hits.items()
             }
         )
 
     def search(self, text: str, value: str, found: list[P]) -> None:
         if text.endswith(self._any_of):
-            self._turned.search(text[::-1], value, found)
+            self._reversed.search(text[::-1], value, found)
 
 
-class _Turned(_Hit[P]):
-    """A hit that asks for the text, which was turned round to find it."""
+class _Reversed(_Hit[P]):
+    """A hit that needs the text in its original order."""
 
     __slots__ = ("_hit",)
 
@@ -186,7 +186,7 @@ class _Turned(_Hit[P]):
 
 
 class _Middles(Generic[P]):
-    """Which of many texts another one is, and which of many others occur in it."""
+    """Finds the whole texts, of many, that a text equals, and the pieces that occur in it."""
 
     __slots__ = ("_few", "_grams", "_whole")
 
@@ -204,7 +204,7 @@ class _Middles(Generic[P]):
             self._grams.setdefault(size, {}).setdefault(rarest, []).append((piece, hit))
 
     def find(self, value: Any, found: list[P]) -> None:
-        """Add the payload of each pattern that a leaf of an event matches to `found`."""
+        """Add to `found` the payload of each pattern that a leaf of an event matches."""
         if isinstance(value, str):
             self.search(value, value, found)
 

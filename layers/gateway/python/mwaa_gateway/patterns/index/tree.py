@@ -1,7 +1,7 @@
-"""Rules as a tree that splits them on one field after the other.
+"""A tree that splits rules on one field after another.
 
-An event follows only the branches whose entry its value matches. What was decided on the way is decided for all
-rules below, and not asked again; `building` decides how rules are split.
+An event follows only the branches whose entry matches its value. Each condition on the way holds for all rules below, so no
+rule evaluates it again. `building` decides how to split.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from mwaa_gateway.patterns.index.common_conditions import CommonConditions
-from mwaa_gateway.patterns.index.conditions import Ask
+from mwaa_gateway.patterns.index.conditions import ConditionTest
 from mwaa_gateway.patterns.index.plain_events import Absent, PlainFields, Read
 from mwaa_gateway.patterns.index.values import Entry, ValueIndex
 from mwaa_gateway.patterns.pattern import Branch
 
-__all__ = ["Leaf", "LeafAgain", "Node", "RuleTree", "Split", "WideSplit"]
+__all__ = ["Leaf", "Node", "RepeatedLeaf", "RuleTree", "Split", "WideSplit"]
 
 Values = Mapping[str, Sequence[Any]]  # by path; none of them empty
-Leaf = tuple[int, tuple[Ask, ...]]  # the position of a rule, and what is left to be asked for it
+Leaf = tuple[int, tuple[ConditionTest, ...]]  # the position of a rule, and its remaining conditions
 
 
-class LeafAgain(tuple[Any, ...]):
-    """The leaf of a rule that may be found in several places of the tree."""
+class RepeatedLeaf(tuple[Any, ...]):
+    """The leaf of a rule that an event may reach several times."""
 
     __slots__ = ()
 
 
 class Split(ValueIndex[Any]):
-    """What is below each entry of one field."""
+    """The nodes below each entry of one field."""
 
     __slots__ = ("path", "read")
 
@@ -37,20 +37,20 @@ class Split(ValueIndex[Any]):
         self.read = read
 
     def fill(self, items: Iterable[tuple[Entry, Any]]) -> None:
-        """Take in what is below each entry."""
+        """Set the node below each entry."""
         super().__init__(items)
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """Rules: what is below all of them, and those of which the conditions left are common ones.
+    """A set of rules. `required` are the conditions that all of them share, evaluated once and omitted below.
 
-    `below` holds positions of rules that are decided, leaves, splits and nodes. `required` are conditions that all
-    rules share, asked once and left out below.
+    `below` contains positions of rules without further conditions, leaves, splits and nodes; `common` the rules with only
+    common conditions left.
     """
 
     required: Branch = ()
-    required_asks: tuple[Ask, ...] = ()
+    required_tests: tuple[ConditionTest, ...] = ()
     below: tuple[Any, ...] = ()
     common: CommonConditions[int] | None = None
     may_common_repeat: bool = False
@@ -58,7 +58,7 @@ class Node:
 
 
 class WideSplit:
-    """Many splits, of which only those of the fields that an event has are looked at."""
+    """Many splits; an event follows only those of the fields that it has."""
 
     __slots__ = ("_by_path", "_fields")
 
@@ -67,35 +67,35 @@ class WideSplit:
         self._fields = PlainFields(self._by_path)
 
     def find(self, event: Mapping[str, Any], below: list[Any]) -> None:
-        """Add what is below the entries that a plain event's values match."""
+        """Add the nodes below the entries that a plain event's values match."""
         for path, value in self._fields.present(event).items():
             _descend(self._by_path[path], value if type(value) is list else (value,), below)
 
     def candidates(self, values: Values, below: list[Any]) -> None:
-        """Add what is below the entries that any of the values matches."""
+        """Add the nodes below the entries that any of the values matches."""
         for path in self._by_path.keys() & values.keys():
             _descend(self._by_path[path], values[path], below)
 
 
 class RuleTree:
-    """Rules by position, to be found by an event's values."""
+    """Finds the positions of rules by an event's values."""
 
     __slots__ = ("_root",)
 
     def __init__(self, root: Any) -> None:
         self._root = root
 
-    # one function, as calls would double what every event costs
+    # One function: calls would double the cost of every event.
     def find(self, event: Mapping[str, Any]) -> list[int]:  # noqa: C901, PLR0912
-        """Return the positions of the rules that a plain event matches, in their order.
+        """Return the positions of the rules that a plain event matches, in order.
 
         Raises:
-            NotPlain: Where values lie matters in this event.
+            NotPlain: The places of values matter in this event.
         """
         found: list[int] = []
         may_repeat = False
         nodes: list[Any] = [self._root]
-        for node in nodes:  # grows while it is read
+        for node in nodes:  # the loop appends to it
             kind = type(node)
             if kind is Split:
                 value = node.read(event)
@@ -118,20 +118,20 @@ class RuleTree:
                 for find in node.finds:
                     find(value, nodes)
             elif kind is tuple:
-                position, asks = node
-                for ask in asks:
-                    if not ask(event):
+                position, tests = node
+                for test in tests:
+                    if not test(event):
                         break
                 else:
                     found.append(position)
             elif kind is int:
                 found.append(node)
-            elif kind is LeafAgain:
+            elif kind is RepeatedLeaf:
                 nodes.append(tuple(node))
                 may_repeat = True
             else:
-                for ask in node.required_asks:
-                    if not ask(event):
+                for test in node.required_tests:
+                    if not test(event):
                         break
                 else:
                     nodes += node.below
@@ -147,14 +147,14 @@ class RuleTree:
         return found
 
     def candidates(self, values: Values) -> set[int]:
-        """Return the rules that an event may match of which the values' places matter, and few others.
+        """Return the rules that an event may match if the places of its values matter, and few others.
 
-        What is below an entry has a value that matches; whether the values lie in the same objects of a list,
-        and whether one is absent there, is left to be asked.
+        Each has matching values on its way. The caller still evaluates whether they are in the same objects of a list, and
+        whether fields are absent there.
         """
         found: set[int] = set()
         nodes: list[Any] = [self._root]
-        for node in nodes:  # grows while it is read
+        for node in nodes:  # the loop appends to it
             if isinstance(node, Split):
                 if node.path in values:
                     _descend(node, values[node.path], nodes)
@@ -172,7 +172,7 @@ class RuleTree:
 
 
 def _descend(split: ValueIndex[Any], values: Sequence[Any], nodes: list[Any]) -> None:
-    """Add what is below the entries that any of the values matches, once: a stranger's list may be long."""
+    """Add once the nodes below the entries that any of the values matches: a list from a stranger may be long."""
     below: list[Any] = []
     for value in values:
         split.find(value, below)
