@@ -11,7 +11,7 @@ from mwaa_gateway.aws.sqs.trigger_messages import read_message
 from mwaa_gateway.observability import logger
 from mwaa_gateway.wiring.dispatcher import dispatcher
 
-# A batch of one that must be redelivered is no failed invocation: it would slow the polling and raise the alarm.
+# A batch of one that SQS must redeliver is no failed invocation: an error would slow down polling and raise the alarm.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
@@ -24,8 +24,10 @@ def deliver(record: SQSRecord) -> None:
     try:
         done = dispatcher().deliver(read_message(record.raw_event))
     except Exception:
-        # The batch processor hides it. After five such deliveries the request is dead, and the alarm goes off.
-        logger.exception("bug in the gateway or its settings; SQS redelivers the message")
+        # The batch processor swallows the exception. After five such deliveries the request is dead, which raises the alarm.
+        logger.exception(
+            "bug in the gateway or its settings; SQS redelivers the message, after five such deliveries it is dead"
+        )
         raise
     if not done:
         raise Redeliver

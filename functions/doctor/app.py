@@ -1,4 +1,4 @@
-"""The doctor: what the dispatchers' network and Airflow look like from inside, for `mwaa-gateway environments check`."""
+"""The doctor: checks an environment from inside the dispatchers' network, for `mwaa-gateway environments check`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from mwaa_gateway.wiring.doctor import doctor
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> Mapping[str, Any]:  # noqa: ARG001  Lambda passes both
-    """Look at the environment that the event names, and read nothing else of the event."""
+    """Examine the environment that the event names; no other field of the event is read."""
     found = doctor().examine(event.get("environment"))
     report_examination(found)
     return found

@@ -1,4 +1,4 @@
-"""Events of the gateway's own bus, and S3's events on the account's default bus."""
+"""Events from the gateway's own bus, and S3 events from the account's default bus."""
 
 from typing import Any
 
@@ -12,5 +12,5 @@ from mwaa_gateway.wiring.ingress import ingress
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001  Lambda passes both
-    """Turn the event into trigger requests; an exception has Lambda deliver it again."""
+    """Turn the event into trigger requests; after an exception Lambda delivers the event again."""
     report_ingress(ingress().ingest(from_eventbridge(event), payload=event))

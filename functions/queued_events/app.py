@@ -1,4 +1,4 @@
-"""Events in queues: those Lambda gave up on, and those the users' own queues collect."""
+"""SQS messages: events that Lambda could not deliver, and events from the users' own queues."""
 
 from typing import Any
 
@@ -14,28 +14,30 @@ from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.ingress import report_given_back, report_ingress
 from mwaa_gateway.wiring.ingress import queued_events
 
-# A batch that is given back whole is no failed invocation: it would slow the queue's polling.
+# A batch that fails as a whole is no failed invocation: an error would slow down polling and raise the alarm.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
-def take_in(record: SQSRecord) -> None:
-    """Turn one message's events into trigger requests; where that fails, the message comes again by itself."""
+def ingest_message(record: SQSRecord) -> None:
+    """Turn one message's events into trigger requests; if that fails, SQS redelivers the message after a back-off."""
     function, queue = queued_events(), record.event_source_arn
     try:
         queued = from_queue(record.body, queue, function.trusted)
         report_ingress(function.ingress.ingest(queued.events, payload=queued.payload))
-    except Exception as error:  # a mistake of ours as well: a version that mends it finds the message
+    except Exception as error:  # bugs too: the message survives until a fixed version is deployed
         attempt = int(record.attributes.approximate_receive_count)
         seconds = backoff_seconds(attempt, function.jitter())
         report_given_back(error, attempt, seconds)
         try:
             function.queues.give_back(queue, record.receipt_handle, seconds)
         except Unavailable as refused:
-            logger.warning("it comes back when its visibility timeout ends: %s", refused)
+            logger.warning("SQS redelivers the message only when its visibility timeout ends: %s", refused)
         raise
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Answer SQS with the messages that are to come again."""
-    return process_partial_response(event=event, record_handler=take_in, processor=processor, context=context)
+    """Answer SQS with the messages that it must redeliver."""
+    return process_partial_response(
+        event=event, record_handler=ingest_message, processor=processor, context=context
+    )

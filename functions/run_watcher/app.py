@@ -1,4 +1,4 @@
-"""One environment's watch queue: each batch starts a round among the runs that states wait for."""
+"""One environment's watch queue: each batch starts one round of the run watcher."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ RETRY_SECONDS = 10
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001  Lambda passes both
-    """Make a round, and let a message rest for the next one while a state waits; if it fails, the batch comes again."""
+    """Run one round; keep a message in the queue if another round must follow."""
     function = run_watcher()
     records = event["Records"]
     notices = read_notices(records)
@@ -26,7 +26,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
             ended_executions=notices.ended_executions, ended_runs=notices.ended_runs
         )
     except Unavailable as error:
-        logger.warning("the round failed and is made again in %s seconds: %s", RETRY_SECONDS, error)
+        logger.warning(
+            "the round failed; no state is lost, the watcher retries in %s seconds: %s", RETRY_SECONDS, error
+        )
         for record in records:
             give_back(record, RETRY_SECONDS)
         return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
@@ -39,10 +41,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
 
 
 def give_back(record: dict[str, Any], seconds: int) -> None:
-    """Have the message delivered again in so many seconds; if SQS refuses, when its visibility timeout ends."""
+    """Let SQS redeliver the message in `seconds`; if SQS refuses, it does so when the visibility timeout ends."""
     try:
         run_watcher().visibility.give_back(record["receiptHandle"], seconds)
     except Unavailable as error:
         logger.warning(
-            "the next round is late, it begins when the message's visibility timeout ends: %s", error
+            "waiting states get their answer late: the next round starts when the message's visibility timeout ends: %s",
+            error,
         )

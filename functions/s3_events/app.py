@@ -1,4 +1,4 @@
-"""S3 notifications that a bucket sends straight to Lambda."""
+"""S3 notifications that a bucket sends directly to Lambda."""
 
 from typing import Any
 
@@ -12,6 +12,6 @@ from mwaa_gateway.wiring.ingress import ingress
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Turn the notification's records into trigger requests; an exception has Lambda deliver it again."""
+    """Turn the notification's records into trigger requests; after an exception Lambda delivers them again."""
     account = context.invoked_function_arn.split(":")[4]
     report_ingress(ingress().ingest(from_s3_notification(event, account=account), payload=event))

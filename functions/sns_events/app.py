@@ -1,4 +1,4 @@
-"""Notifications of the SNS topics this function is subscribed to."""
+"""Notifications from the SNS topics this function subscribes to."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from mwaa_gateway.wiring.ingress import ingress
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001  Lambda passes both
-    """Turn the notification into trigger requests; an exception has Lambda deliver it again."""
+    """Turn the notification into trigger requests; after an exception Lambda delivers it again."""
     function = ingress()
     parsed = from_sns_notification(event, function.settings.unwrap_topic_arns)
     report_ingress(function.ingest(parsed, payload=event))

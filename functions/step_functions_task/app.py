@@ -1,4 +1,4 @@
-"""A state of a state machine asks for a DAG run, and goes on or waits for its end."""
+"""A Step Functions state requests a DAG run; it continues at once, or waits until the run ends."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from mwaa_gateway.wiring.step_functions_task import step_functions_task
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001  Lambda passes both
-    """Return which run it is; an exception belongs to the state's Retry and Catch, by the name of its class."""
+    """Return the run's ids; the state's Retry and Catch match an exception by its class name."""
     try:
         call = read_task_call(event)
         request = step_functions_task().start(call)

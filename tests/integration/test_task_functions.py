@@ -153,7 +153,7 @@ def test_a_message_that_cannot_be_given_back_comes_when_its_visibility_timeout_e
     lines(capsys)
     assert tasks.watch(batch(TICK), Context()) == {"batchItemFailures": [{"itemIdentifier": "0"}]}
     [late] = [line for line in lines(capsys) if line.get("level") == "WARNING"]
-    assert "the next round is late" in late["message"]
+    assert "waiting states get their answer late" in late["message"]
     assert "ReceiptHandleIsInvalid" in late["message"]
 
 
@@ -175,7 +175,7 @@ def test_a_round_that_cannot_be_made_comes_again(tasks, dynamodb, capsys):
     dynamodb.delete_table(TableName="ledger")
     answer = tasks.watch(batch(ABORTED, TICK), Context())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}, {"itemIdentifier": "1"}]}
-    assert "the round failed and is made again" in lines(capsys)[0]["message"]
+    assert "the round failed; no state is lost" in lines(capsys)[0]["message"]
 
 
 @pytest.mark.guarantee(42)
