@@ -78,7 +78,7 @@ def test_an_environment_that_is_updated(gateway, check):
     ("faults", "text"),
     [
         (Faults(expired_token=1), "the web server refuses a fresh token (HTTP 403)"),
-        (Faults(error_503=1), "the web server takes no further command now (HTTP 503)"),
+        (Faults(error_503=1), "the web server is busy with other commands (HTTP 503)"),
         (Faults(reset_before=1), "no usable answer"),
     ],
     ids=["403", "503", "reset"],

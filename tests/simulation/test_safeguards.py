@@ -31,7 +31,7 @@ EVIDENCE_OF_OUR_RUN: Off = (
 )
 EVIDENCE_AT_ALL: Off = (
     "airflow.cli",
-    'return OutcomeUnknown(Reason.UNCLEAR_ANSWER, "Airflow\'s answer names neither our run nor an error")',
+    'return OutcomeUnknown(Reason.UNCLEAR_ANSWER, "Airflow\'s answer contains neither our run nor an error")',
     "return Triggered()",
 )
 

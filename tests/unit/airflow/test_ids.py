@@ -12,7 +12,7 @@ from mwaa_gateway.airflow.ids import (
     LONGEST_REST_DAG_ID,
     LONGEST_REST_PATH,
     InvalidId,
-    checked_ids,
+    check_ids,
     rejected_id,
 )
 from mwaa_gateway.airflow.rest import RestCall, trigger_call
@@ -66,7 +66,7 @@ def test_an_id_that_is_refused_is_named() -> None:
         (("daily", "-r"), Reason.RUN_ID_REFUSED),
     ):
         with pytest.raises(InvalidId) as error:
-            checked_ids(*ids)
+            check_ids(*ids)
         assert rejected_id(error.value) == Rejected(reason, str(error.value))
 
 

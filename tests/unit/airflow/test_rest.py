@@ -71,7 +71,7 @@ def test_a_dag_id_of_fifty_one_is_refused_with_the_remedy() -> None:
     assert isinstance(refused, Rejected)
     assert refused.reason == Reason.DAG_ID_TOO_LONG
     assert "51 characters" in refused.text
-    assert "InvokeRestApi takes 50" in refused.text
+    assert "InvokeRestApi allows 50" in refused.text
     assert "analytics=cli in the stack's parameter Transports" in refused.text
 
 

@@ -1,6 +1,6 @@
-"""What the gateway sends to Airflow, and how it reads the answers: ids, commands, calls, DAG lists, run states.
+"""The requests that the gateway sends to Airflow, and the meaning of the answers: ids, commands, calls, run states.
 
-May import the root only. `cli` and `rest` are codecs without I/O, one for each transport; `aws.mwaa` sends what they write.
+May import the root only. `cli` and `rest` are codecs without I/O, one for each transport; `aws.mwaa` sends their requests.
 A function loads one codec, so import `cli`, `cli_runs`, `rest` and `rest_runs` by name.
 """
 

@@ -1,8 +1,8 @@
-"""Airflow's command line as MWAA's web server takes it: the only commands we send, and what their answers mean.
+"""Airflow's command line on MWAA: the only commands that the gateway sends, and the meaning of their answers.
 
-The web server parses the request body like a shell line, so the builders below are the control against command
-injection: ids are checked, conf is one quoted ASCII word, and no event text can begin a word. Answers are decided on
-what the command printed, never on the HTTP status alone and never on one phrase: texts change with every Airflow release.
+MWAA's web server parses the request body like a shell line, so the builders below are the control against command
+injection: they check ids, write the conf as one quoted ASCII word, and let no event text begin a word. The readers decide
+by the command's output, never by the HTTP status or one phrase alone: texts change with every Airflow release.
 """
 
 import base64
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
-from mwaa_gateway.airflow.ids import checked_ids
+from mwaa_gateway.airflow.ids import check_ids
 from mwaa_gateway.airflow.import_errors import BrokenFile, BrokenFiles
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -41,25 +41,25 @@ __all__ = [
     "trigger_command",
 ]
 
-_LONGEST_TEXT = 500  # characters of Airflow's own words that a reason carries on
+_LONGEST_TEXT = 500  # characters of Airflow's output in the text of a reason
 # MWAA runs it on every version. Airflow 3 reads its database; Airflow 2 parses the DAG files, on the web server.
 IMPORT_ERRORS_COMMAND = "dags list-import-errors -o json"
 
 
 def trigger_command(target: ResolvedTarget, logical_date: datetime | None = None) -> str:
-    """Write `dags trigger` for one run; `shlex.split` of it always gives eight words, nine with a logical date.
+    """Return the `dags trigger` command of one run; `shlex.split` of it always gives eight words, nine with a logical date.
 
-    `--no-replace-microseconds` (Airflow 2.6.3 and later) keeps two events of one second apart on Airflow 2, whose
-    logical date is unique per DAG. `logical_date` is for Airflow 3 alone, which gives a run none by itself; Airflow 2
-    refuses the word (`refuses_logical_date`). Options take `=` and stand before the DAG id: no value can pass for one.
+    On Airflow 2 a logical date is unique for each DAG: `--no-replace-microseconds` (2.6.3 and later) gives two events of one
+    second different ones. `logical_date` is for Airflow 3 only, which sets none by default; Airflow 2 refuses the option
+    (`refuses_logical_date`). Options are written with `=` before the DAG id, so that no value can act as an option.
 
     Raises:
         InvalidId: dag_id or run_id has a character that could end its word.
-        ValueError: conf holds NaN or Infinity.
+        ValueError: the conf contains NaN or Infinity.
     """
     dag_id, run_id = target.dag_id, target.run_id
-    checked_ids(dag_id, run_id)
-    # Pure ASCII, no newline, no single quote inside: one shell word whatever the event holds.
+    check_ids(dag_id, run_id)
+    # ASCII without newlines and single quotes: one shell word, whatever the event contains.
     conf = json.dumps(target.conf, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace(
         "'", "\\u0027"
     )
@@ -68,34 +68,34 @@ def trigger_command(target: ResolvedTarget, logical_date: datetime | None = None
 
 
 def look_up_command(target: ResolvedTarget) -> str:
-    """Write the one command that finds a run by its run_id on every Airflow from 2.7 to 3.x."""
-    checked_ids(target.dag_id, target.run_id)
+    """Return the command that finds a run by its run_id on every Airflow from 2.7 to 3.x."""
+    check_ids(target.dag_id, target.run_id)
     return f"tasks states-for-dag-run -o json {target.dag_id} {target.run_id}"
 
 
 def list_command(*, columns: bool = True) -> str:
-    """Write the command that lists all DAGs; `columns`: with those that tell what runs (Airflow 2.9 and later).
+    """Return the command that lists all DAGs; `columns` adds those of paused and stale DAGs (Airflow 2.9 and later).
 
-    Airflow 2 has `is_active`, Airflow 3 `is_stale`; each warns of the other on stderr, and leaves it out.
+    Airflow 2 has `is_active`, Airflow 3 `is_stale`; each omits the other's column, with a warning on stderr.
     """
     return "dags list -o json" + (" --columns=dag_id,is_paused,is_active,is_stale" if columns else "")
 
 
 def refuses_logical_date(outcome: Outcome) -> bool:
-    """Tell whether Airflow did not know the option, and so started nothing."""
+    """Return whether Airflow refused the option `--logical-date`, and so started no run."""
     return isinstance(outcome, Rejected) and "unrecognized arguments: --logical-date" in outcome.text
 
 
 @dataclass(frozen=True, slots=True)
 class CommandOutput:
-    """What an Airflow command printed."""
+    """The output of an Airflow command."""
 
     stdout: str
     stderr: str
 
     @classmethod
     def decode(cls, body: bytes) -> "CommandOutput | None":
-        """Decode `{"stdout": base64, "stderr": base64}`; None when the body is anything else, or cut short."""
+        """Decode `{"stdout": base64, "stderr": base64}`; return None for any other or truncated body."""
         try:
             document = json.loads(body)
             return cls(
@@ -106,9 +106,9 @@ class CommandOutput:
             return None
 
     def rows(self) -> list[dict[str, Any]] | None:
-        """Return the table printed by `-o json`: the last line that is a JSON list of objects.
+        """Return the table that `-o json` prints: the last line that is a JSON list of objects.
 
-        Log lines come before it, and on stdout too (2.x: "Loaded API auth backend"; 3.3: structlog).
+        Log lines precede it, also on stdout (2.x: "Loaded API auth backend"; 3.3: structlog).
         """
         for line in reversed(self.stdout.splitlines()):
             if line.startswith("[{") or line.strip() == "[]":
@@ -119,10 +119,10 @@ class CommandOutput:
         return None
 
     def failure(self) -> tuple[str, str] | None:
-        """Return (exception or "usage", its text) of a command that failed; None when stderr holds no such line.
+        """Return (exception or "usage", its text) of a failed command; None if stderr has no such line.
 
-        Only a line that *begins* with an exception's name counts: what follows it (SQL parameters, for one) may
-        quote the conf, and with it text from strangers. Warnings on stderr are no failure.
+        Only a line that *begins* with an exception's name counts: the rest (SQL parameters, for example) may quote the conf,
+        and with it untrusted text. Warnings on stderr are no failure.
         """
         for line in reversed(self.stderr.splitlines()):
             if match := _EXCEPTION_LINE.match(line):
@@ -139,10 +139,10 @@ _USAGE_LINE = re.compile(r"airflow (?:[\w-]+ )*command error: (?P<text>.*)$")
 
 
 def read_trigger(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
-    """Say what an answer of `POST /aws_mwaa/cli` to `trigger_command(target)` means.
+    """Return the outcome of an answer of `POST /aws_mwaa/cli` to `trigger_command(target)`.
 
-    A command that failed may come as 200 or as 400, so the decoded text decides. Whatever is not understood is
-    `OutcomeUnknown`: the caller looks the run up.
+    A failed command may answer 200 or 400, so the decoded output decides. An unclear answer is `OutcomeUnknown`, and the
+    caller looks up the run.
     """
     output = CommandOutput.decode(body)
     if output is None:
@@ -152,7 +152,7 @@ def read_trigger(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
         return Triggered()
     failure = output.failure()
     if failure is None:
-        return OutcomeUnknown(Reason.UNCLEAR_ANSWER, "Airflow's answer names neither our run nor an error")
+        return OutcomeUnknown(Reason.UNCLEAR_ANSWER, "Airflow's answer contains neither our run nor an error")
     return _failed_trigger(*failure, target)
 
 
@@ -160,15 +160,15 @@ def _failed_trigger(name: str, text: str, target: ResolvedTarget) -> Outcome:
     said = f"Airflow said {name}: {text}"[:_LONGEST_TEXT]
     match name:
         case "DagRunAlreadyExists":
-            # Airflow 3 checks the run_id alone: "… for DAG d with run id r". Airflow 2 puts "at <logical date>" before
-            # it and prints the requested run_id even when only the date is taken: no evidence, look it up.
+            # Airflow 3 compares the run_id alone: "… for DAG d with run id r". Airflow 2 inserts "at <logical date>", and
+            # prints the requested run_id even if only the date is taken: no evidence, so look up the run.
             if text.endswith(f"for DAG {target.dag_id} with run id {target.run_id}"):
                 return AlreadyTriggered(said)
             return OutcomeUnknown(Reason.UNCLEAR_ANSWER, said)
         case "DagNotFound":
             return Rejected(Reason.DAG_MISSING, said)
         case "ParamValidationError" | "JSONDecodeError" | "DataError":
-            # DataError: the database cannot hold it, and so holds nothing. PostgreSQL has no NUL in its JSON.
+            # DataError: the database refused the conf, and stored no run. PostgreSQL's JSON allows no NUL.
             return Rejected(Reason.CONF_REFUSED, said)
         case "usage":
             return Rejected(Reason.AIRFLOW_REFUSED, said)
@@ -177,27 +177,27 @@ def _failed_trigger(name: str, text: str, target: ResolvedTarget) -> Outcome:
         case "AirflowException" | "ValueError" if "import errors" in text:
             return Rejected(Reason.DAG_BROKEN, said)
         case _:
-            # Includes every database error: an IntegrityError is a twin that got there first, or another run's date.
+            # Includes every database error: an IntegrityError may mean a concurrent attempt, or another run's date.
             return OutcomeUnknown(Reason.UNCLEAR_ANSWER, said)
 
 
 def read_look_up(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
-    """Say what an answer to `look_up_command(target)` means: there, not there (`Retryable`), or still unknown."""
+    """Return the outcome of `look_up_command(target)`: the run exists, does not (`Retryable`), or is still unknown."""
     output = CommandOutput.decode(body)
     if output is None:
         return OutcomeUnknown(
-            Reason.UNCLEAR_ANSWER, f"the look-up was answered with HTTP {status} and no output"
+            Reason.UNCLEAR_ANSWER, f"the look-up got HTTP {status} without a command's output"
         )
     failure = output.failure()
     rows = output.rows()
-    # A run whose DAG has no task yet prints an empty list; with rows, a traceback of some plugin on stderr is no matter.
+    # A run of a DAG without tasks prints an empty list. If there are rows, a plugin's traceback on stderr does not matter.
     if (rows or (rows == [] and failure is None)) and all(row.get("dag_id") == target.dag_id for row in rows):
-        return AlreadyTriggered(f"run {target.run_id} was found in Airflow")
+        return AlreadyTriggered(f"the look-up found run {target.run_id}")
     match failure:
         case ("DagRunNotFound", _):
             return Retryable(Reason.RUN_NOT_THERE, f"run {target.run_id} is not in Airflow")
         case ("AirflowException", text) if text.startswith("Error parsing the supplied execution_date"):
-            # Airflow 2 takes what is no run_id for a date.
+            # Airflow 2 parses an unknown run_id as a date.
             return Retryable(Reason.RUN_NOT_THERE, f"run {target.run_id} is not in Airflow")
         case _:
             return OutcomeUnknown(
@@ -206,14 +206,14 @@ def read_look_up(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
 
 
 class ColumnsRefused(NotListed):
-    """This Airflow, older than 2.9, lists what it lists: it takes no `--columns`."""
+    """This Airflow is older than 2.9, and refuses `--columns`."""
 
 
 def read_list(status: int, body: bytes) -> tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown:
-    """Say what an answer to `list_command()` holds.
+    """Return the DAGs in an answer to `list_command()`.
 
     Values are words: "True", "False", and "None" for a DAG that was never stored. Before 2.9 the column is `paused`.
-    Airflow 2 reads the files anew and lists what it could read, so that a DAG whose file broke is not in its list.
+    Airflow 2 parses the files again, so a DAG with a broken file is missing from its list.
     """
     output = CommandOutput.decode(body)
     if output is None:
@@ -248,22 +248,22 @@ def read_import_errors(status: int, body: bytes) -> BrokenFiles | NotListed | Re
 
 
 def _without_output(status: int) -> Retryable | OutcomeUnknown:
-    """Judge an answer that is not a command's output: by who sent it, the web server or something before it."""
+    """Return the outcome of an answer without a command's output: by the web server, or by a proxy before it."""
     match status:
         case 401 | 403:
             return Retryable(Reason.TOKEN_REFUSED, f"the web server refused the CLI token (HTTP {status})")
         case 429 | 503:
             return Retryable(
-                Reason.WEB_SERVER_BUSY, f"the web server takes no further command now (HTTP {status})"
+                Reason.WEB_SERVER_BUSY, f"the web server is busy with other commands (HTTP {status})"
             )
         case 404 | 405:
             return Retryable(
-                Reason.ENVIRONMENT_UNREACHABLE, f"the web server offers no CLI at this moment (HTTP {status})"
+                Reason.ENVIRONMENT_UNREACHABLE, f"the web server's CLI is not available (HTTP {status})"
             )
         case _ if 300 <= status < 400:  # noqa: PLR2004  HTTP's redirects
             return Retryable(
                 Reason.ENVIRONMENT_UNREACHABLE,
-                f"the web server redirects (HTTP {status}); redirects are not followed",
+                f"the web server redirects (HTTP {status}); the gateway does not follow redirects",
             )
         case _:
             return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"HTTP {status} without a command's output")

@@ -1,17 +1,17 @@
-"""Questions about runs on Airflow's command line, beside `airflow_cli`: one command for all of a DAG's runs.
+"""Run queries on Airflow's command line: one command for all runs of a DAG.
 
     states         dags list-runs [-d] <dag_id> --start-date=<since>     the flag -d on Airflow 2, a place on Airflow 3
     failed tasks   tasks states-for-dag-run <dag_id> <run_id>            finds a run by its run_id on every Airflow
 
-The start date is compared with a run's logical date, by the database: a DAG's old runs cost nothing. Airflow 3 gives a
-run that was started by command no logical date, and so would never list it: runs that are waited for are started with one.
+The database compares the start date with each run's logical date, so a DAG's old runs cost nothing. Airflow 3 sets no
+logical date on a run that a command starts, and then never lists it: the gateway starts watched runs with one.
 """
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from mwaa_gateway.airflow.cli import CommandOutput
-from mwaa_gateway.airflow.ids import checked_ids
+from mwaa_gateway.airflow.ids import check_ids
 from mwaa_gateway.airflow.run_states import RunState, RunsUnknown, run_state
 
 __all__ = ["list_runs_command", "read_failed_tasks", "read_runs", "tasks_command", "wants_other_form"]
@@ -20,36 +20,36 @@ _FAILED = ("failed", "upstream_failed")
 
 
 def list_runs_command(dag_id: str, since: float, *, airflow_2: bool) -> str:
-    """Write the command that lists a DAG's runs of `since` (seconds since the epoch) and later, with their states.
+    """Return the command that lists a DAG's runs since `since` (seconds since the epoch), with their states.
 
     Raises:
         InvalidId: dag_id has a character that could end its word.
     """
-    checked_ids(dag_id)
+    check_ids(dag_id)
     date = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
     flag = "-d " if airflow_2 else ""
     return f"dags list-runs -o json --start-date={date} {flag}{dag_id}"
 
 
 def tasks_command(dag_id: str, run_id: str) -> str:
-    """Write the command that tells the state of each task of a run."""
-    checked_ids(dag_id, run_id)
+    """Return the command that lists the tasks of a run with their states."""
+    check_ids(dag_id, run_id)
     return f"tasks states-for-dag-run -o json {dag_id} {run_id}"
 
 
 def wants_other_form(body: bytes) -> bool:
-    """Tell whether Airflow refused the words of `list_runs_command`, as the other major version does."""
+    """Return whether Airflow refused the options of `list_runs_command`, as the other major version does."""
     output = CommandOutput.decode(body)
     failure = output.failure() if output is not None else None
     return failure is not None and failure[0] == "usage"
 
 
 def read_runs(status: int, body: bytes, run_ids: Collection[str]) -> Mapping[str, RunState] | RunsUnknown:
-    """Read the states of the runs asked for out of the list; those it does not have are missing."""
+    """Return the states of the runs in `run_ids` that the list contains."""
     output = CommandOutput.decode(body)
     rows = output.rows() if output is not None else None
     if rows is None:
-        return RunsUnknown(f"the list of runs was answered with HTTP {status}: {_said(output)}")
+        return RunsUnknown(f"the list of runs got HTTP {status}: {_summary(output)}")
     return {
         run_id: run_state(row.get("state"), row.get("start_date"), row.get("end_date"))
         for row in rows
@@ -58,17 +58,17 @@ def read_runs(status: int, body: bytes, run_ids: Collection[str]) -> Mapping[str
 
 
 def read_failed_tasks(status: int, body: bytes) -> list[str] | RunsUnknown:
-    """Read which tasks failed, those that failed themselves first."""
+    """Return the failed tasks, those with an error of their own before those with a failed upstream task."""
     output = CommandOutput.decode(body)
     rows = output.rows() if output is not None else None
     if rows is None:
-        return RunsUnknown(f"the run's tasks were answered with HTTP {status}: {_said(output)}")
+        return RunsUnknown(f"the list of the run's tasks got HTTP {status}: {_summary(output)}")
     failed = [row for row in rows if row.get("state") in _FAILED]
     failed.sort(key=lambda row: _FAILED.index(row["state"]))
     return [str(row.get("task_id")) for row in failed]
 
 
-def _said(output: CommandOutput | None) -> str:
+def _summary(output: CommandOutput | None) -> str:
     if output is None:
         return "no command's output"
     return " ".join(output.failure() or ("neither a list nor an error",))[:300]

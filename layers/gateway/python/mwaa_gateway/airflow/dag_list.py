@@ -1,4 +1,4 @@
-"""The DAGs of an environment as its Airflow lists them."""
+"""The list of an environment's DAGs."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ __all__ = ["ListedDag", "NotListed"]
 
 @dataclass(frozen=True, slots=True)
 class ListedDag:
-    """One DAG as Airflow lists it."""
+    """One DAG in Airflow's list."""
 
     dag_id: str
     paused: bool
@@ -16,7 +16,7 @@ class ListedDag:
 
 @dataclass(frozen=True, slots=True)
 class NotListed:
-    """Airflow could not be asked, or its answer is no list: why, and the HTTP status if there was one."""
+    """Airflow gave no list of DAGs: why, and the HTTP status if there is one."""
 
     text: str
     status: int | None = None

@@ -1,7 +1,7 @@
-"""What Airflow's ids may look like: one definition for rules, tasks of state machines, and both ways to Airflow.
+"""The form of Airflow's ids: one definition for rules, Step Functions tasks and both transports.
 
-Stricter than Airflow, whose ids may be of any letters and begin with `-` or `.`: no id can pass for an option of a command
-or shorten a path.
+It is stricter than Airflow, which allows letters of any alphabet and a leading `-` or `.`: so no id can act as an option of
+a command or shorten a path.
 """
 
 import re
@@ -16,7 +16,7 @@ __all__ = [
     "LONGEST_REST_PATH",
     "RUN_ID",
     "InvalidId",
-    "checked_ids",
+    "check_ids",
     "rejected_id",
 ]
 
@@ -28,20 +28,20 @@ LONGEST_REST_DAG_ID: Final = LONGEST_REST_PATH - len("/dags//dagRuns")
 
 
 class InvalidId(ValueError):
-    """An id that is never sent; `name` is dag_id or run_id."""
+    """An id that the gateway does not send; `name` is dag_id or run_id."""
 
     def __init__(self, name: str, value: str, allowed: "re.Pattern[str]") -> None:
         self.name = name
         super().__init__(f"{name} {value!r} cannot be sent: it must match {allowed.pattern}")
 
 
-def checked_ids(dag_id: str, run_id: str | None = None) -> None:
-    """Raise InvalidId where one of them cannot be sent."""
+def check_ids(dag_id: str, run_id: str | None = None) -> None:
+    """Raise InvalidId if one of the ids does not have the required form."""
     for name, value, allowed in (("dag_id", dag_id, DAG_ID), ("run_id", run_id, RUN_ID)):
         if value is not None and not allowed.fullmatch(value):
             raise InvalidId(name, value, allowed)
 
 
 def rejected_id(error: InvalidId) -> Rejected:
-    """Return the outcome of a run whose dag_id or run_id is never sent."""
+    """Return the outcome for a dag_id or run_id that the gateway does not send."""
     return Rejected(Reason.RUN_ID_REFUSED if error.name == "run_id" else Reason.AIRFLOW_REFUSED, str(error))

@@ -1,18 +1,18 @@
-"""Airflow's REST API as MWAA's InvokeRestApi takes it: the only calls we make, and what their answers mean.
+"""Airflow's REST API through MWAA's InvokeRestApi: the only calls that the gateway makes, and the meaning of the answers.
 
-The same calls serve Airflow 2 (`/api/v1`) and 3 (`/api/v2`): InvokeRestApi puts the version before the path, which may have
-64 characters. The one difference is the key `logical_date`, which Airflow 3 insists on and Airflow 2 refuses as null: each
-says so, without having started anything, and the caller sends the other form then.
+The same calls serve Airflow 2 (`/api/v1`) and 3 (`/api/v2`): InvokeRestApi adds the version to the path, which may have 64
+characters. To start a run they differ in the key `logical_date`: Airflow 3 requires it, and Airflow 2 refuses null. Each
+says so without starting a run, and the caller then sends the other form.
 
     start      POST /dags/<dag_id>/dagRuns                          fits while a dag_id has at most 50 characters
     list       GET  /dags?limit=100&offset=…                        what is paused or stale, a hundred at a time
     explain    GET  /importErrors?limit=100&order_by=-timestamp     which DAG files do not import, the newest error first
-    look up    POST /dags/~/dagRuns/~/taskInstances/list            a run's tasks are made together with the run
+    look up    POST /dags/~/dagRuns/~/taskInstances/list            Airflow creates a run's tasks together with the run
                GET  /dags/<dag_id>/dagRuns?run_id_pattern=…         for a DAG without tasks; Airflow 3.1 and later
 
-What no look-up finds, a run of a DAG without tasks on Airflow 2 or 3.0, is found by starting it again: these answer that
-the run_id is taken. `GET /dags/<dag_id>/dagRuns/<run_id>` would be the obvious look-up, and hardly ever fits: our run_ids
-alone are nearly as long.
+No look-up finds a run of a DAG without tasks on Airflow 2 and 3.0; another start does, as they answer that the run_id is
+taken. The obvious look-up, `GET /dags/<dag_id>/dagRuns/<run_id>`, is nearly always too long: a run_id alone has almost 64
+characters.
 """
 
 import html
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
-from mwaa_gateway.airflow.ids import LONGEST_REST_DAG_ID, InvalidId, checked_ids, rejected_id
+from mwaa_gateway.airflow.ids import LONGEST_REST_DAG_ID, InvalidId, check_ids, rejected_id
 from mwaa_gateway.airflow.import_errors import BrokenFile, BrokenFiles
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -52,13 +52,13 @@ __all__ = [
 ]
 
 DAGS_PER_PAGE = 100  # Airflow's own maximum, unless its [api] maximum_page_limit is lower
-_LONGEST_TEXT = 500  # characters of Airflow's own words that a reason carries on
+_LONGEST_TEXT = 500  # characters of Airflow's answer in the text of a reason
 _TAGS_AND_SPACES = re.compile(r"(?:<[^<>]*>|\s)+")
 
 
 @dataclass(frozen=True, slots=True)
 class RestCall:
-    """One call of Airflow's REST API; `path` without the `/api/v2` before it."""
+    """One call of Airflow's REST API; `path` without the leading `/api/v2`."""
 
     method: str
     path: str
@@ -68,19 +68,19 @@ class RestCall:
 
 @dataclass(frozen=True, slots=True)
 class RestAnswer:
-    """What Airflow answered: its own HTTP status (None: MWAA did not say), and its body, mostly JSON."""
+    """Airflow's answer: its own HTTP status (None if MWAA does not report it), and its body, mostly JSON."""
 
     status: int | None
     document: Any = field(repr=False)
 
     def detail(self) -> str:
-        """Airflow's own words: the problem's detail on Airflow 2, FastAPI's on 3, the text of a page.
+        """Return Airflow's explanation: the problem's detail on Airflow 2, FastAPI's on 3, or the text of a page.
 
-        A validation error of Airflow 3 quotes what it was sent, and with it the event: only where and why is told.
+        A validation error of Airflow 3 quotes its input, and with it the event; this text omits the input.
         """
         document = self.document
         if isinstance(document, Mapping):
-            # Airflow 2 has some of its 404 say what they are about in the title alone.
+            # Some 404 answers of Airflow 2 name their subject only in the title.
             document = document.get("detail") or document.get("message") or document.get("title")
         match document:
             case str(text):
@@ -97,19 +97,19 @@ class RestAnswer:
                 return "no explanation"
 
     def said(self) -> str:
-        """The same, cut, and with the status, for a reason."""
+        """Return the status and the shortened detail, for the text of a reason."""
         status = "something without a status" if self.status is None else f"HTTP {self.status}"
         return f"Airflow said {status}: {self.detail()}"[:_LONGEST_TEXT]
 
     def rows(self, name: str) -> list[Mapping[str, Any]] | None:
-        """Return the list `name` of a successful answer; None when it is anything else."""
+        """Return the list `name` of a successful answer; None for any other answer."""
         rows = self.document.get(name) if isinstance(self.document, Mapping) else None
         if self.status != 200 or not isinstance(rows, list):  # noqa: PLR2004  HTTP's OK
             return None
         return rows if all(isinstance(row, Mapping) for row in rows) else None
 
     def problem_locations(self) -> set[tuple[str, str]]:
-        """Return (type, field) of each problem in a validation error of Airflow 3."""
+        """Return the (type, field) of each problem in a validation error of Airflow 3."""
         detail = self.document.get("detail") if isinstance(self.document, Mapping) else None
         return {
             (str(problem.get("type")), str(problem["loc"][1]))
@@ -121,30 +121,30 @@ class RestAnswer:
 
 
 def trigger_call(target: ResolvedTarget, *, logical_date: bool) -> RestCall | Rejected:
-    """Write the call that starts a run; `Rejected` when it cannot be made at all.
+    """Return the call that starts a run; `Rejected` if no such call is possible.
 
-    `logical_date`: whether to send it, as null, never as a date: two runs of one DAG may not share a date, and of
-    what Airflow 3 answers then it cannot be told whether the date or the run_id was taken.
+    `logical_date`: whether to send the key, as null. It is never a date: two runs of one DAG may not share a date, and
+    Airflow 3's answer does not say whether the date or the run_id is taken.
     """
     path = _runs_path(target)
     if isinstance(path, Rejected):
         return path
     try:
-        checked_ids(target.dag_id, target.run_id)
+        check_ids(target.dag_id, target.run_id)
     except InvalidId as error:
         return rejected_id(error)
     try:
         json.dumps(target.conf, allow_nan=False)
     except ValueError as error:
-        return Rejected(Reason.CONF_REFUSED, f"the conf cannot be sent as JSON: {error}")
+        return Rejected(Reason.CONF_REFUSED, f"the conf is not valid JSON: {error}")
     body = {"dag_run_id": target.run_id, "conf": target.conf}
     return RestCall("POST", path, body=body | ({"logical_date": None} if logical_date else {}))
 
 
 def look_up_calls(target: ResolvedTarget) -> tuple[RestCall, ...]:
-    """Write the calls that find a run by its run_id, to be made until one of them finds it.
+    """Return the calls that find a run by its run_id; make them in order until one finds it.
 
-    The filter of the second is a pattern (`_` stands for any character), so what it finds is compared again.
+    The second one's filter is a pattern (`_` matches any character), so `read_look_up` compares the run_id again.
     """
     run = {"dag_ids": [target.dag_id], "dag_run_ids": [target.run_id], "page_limit": 1}
     by_its_tasks = RestCall("POST", "/dags/~/dagRuns/~/taskInstances/list", body=run)
@@ -156,9 +156,9 @@ def look_up_calls(target: ResolvedTarget) -> tuple[RestCall, ...]:
 
 
 def list_call(offset: int, *, exclude_stale: bool) -> RestCall:
-    """Write the call for one page of DAGs, stale ones too.
+    """Return the call for one page of DAGs, including stale ones.
 
-    `exclude_stale`: whether to say so in Airflow 3's words; Airflow 2 refuses them, and 3 passes over those of 2.
+    `exclude_stale`: use Airflow 3's parameter, which Airflow 2 refuses. Airflow 3 ignores that of Airflow 2.
     """
     everything = {"exclude_stale": False} if exclude_stale else {"only_active": False}
     return RestCall(
@@ -167,7 +167,7 @@ def list_call(offset: int, *, exclude_stale: bool) -> RestCall:
 
 
 def wants_exclude_stale(answer: RestAnswer) -> bool | None:
-    """Say in which words the list should have been asked for; None when they were right, or were not the matter."""
+    """Return the `exclude_stale` that Airflow wants, from its DAGs or its refusal; None if the answer does not show it."""
     rows = answer.rows("dags")
     if rows:
         return "is_stale" in rows[0]
@@ -175,7 +175,7 @@ def wants_exclude_stale(answer: RestAnswer) -> bool | None:
 
 
 def read_list(answer: RestAnswer) -> tuple[tuple[ListedDag, ...], int] | NotListed:
-    """Say what one page holds: (its DAGs, how many there are in all)."""
+    """Return (the DAGs of one page, the number of DAGs on all pages)."""
     rows = answer.rows("dags")
     total = answer.document.get("total_entries") if rows is not None else None
     if rows is None or not isinstance(total, int):
@@ -211,21 +211,21 @@ def read_import_errors(answer: RestAnswer) -> BrokenFiles | NotListed:
 
 def _runs_path(target: ResolvedTarget) -> str | Rejected:
     try:
-        checked_ids(target.dag_id)
+        check_ids(target.dag_id)
     except InvalidId as error:
         return rejected_id(error)
     if len(target.dag_id) > LONGEST_REST_DAG_ID:
         return Rejected(
             Reason.DAG_ID_TOO_LONG,
-            f"dag_id {target.dag_id!r} has {len(target.dag_id)} characters, and InvokeRestApi takes {LONGEST_REST_DAG_ID}: "
-            "give the DAG a shorter id, or its environment CLI tokens "
+            f"dag_id {target.dag_id!r} has {len(target.dag_id)} characters, and InvokeRestApi allows {LONGEST_REST_DAG_ID}: "
+            "shorten the DAG's id, or use CLI tokens for its environment "
             f"({target.environment}=cli in the stack's parameter Transports)",
         )
     return f"/dags/{target.dag_id}/dagRuns"
 
 
 def wants_logical_date(answer: RestAnswer) -> bool | None:
-    """Say what a refused call should have done about `logical_date`; None when it was refused for another reason."""
+    """Return whether Airflow wants `logical_date`, if the answer refuses the call for it; otherwise None."""
     if ("missing", "logical_date") in answer.problem_locations():
         return True
     refused = re.match(r"\{'logical_date': |None is not of type .* - 'logical_date'", answer.detail())
@@ -233,9 +233,9 @@ def wants_logical_date(answer: RestAnswer) -> bool | None:
 
 
 def read_trigger(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
-    """Say what an answer to `trigger_call(target)` means.
+    """Return the outcome of an answer to `trigger_call(target)`.
 
-    Whatever is not understood is `OutcomeUnknown`, and so is every 5xx: the caller looks the run up.
+    An unclear answer and every 5xx is `OutcomeUnknown`, and the caller looks up the run.
     """
     match answer.status:
         case 200 | 201 if _is_our_run(answer.document, target):
@@ -253,16 +253,16 @@ def read_trigger(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
 
 
 def read_look_up(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
-    """Say what an answer to one of `look_up_calls(target)` means: there, not there (`Retryable`), or still unknown."""
+    """Return the outcome of one of `look_up_calls(target)`: the run exists, does not (`Retryable`), or is still unknown."""
     not_there = Retryable(Reason.RUN_NOT_THERE, f"run {target.run_id} is not in Airflow")
     tasks, runs = answer.rows("task_instances"), answer.rows("dag_runs")
     if any(_is_our_run(row, target) for row in (*(tasks or ()), *(runs or ()))):
-        return AlreadyTriggered(f"run {target.run_id} was found in Airflow")
+        return AlreadyTriggered(f"the look-up found run {target.run_id}")
     if tasks == [] or runs is not None:
         return not_there
     match answer.status:
         case 400 if "run_id_pattern" in answer.detail():
-            return not_there  # Airflow 2 has no such filter, and tells by its 409 whose run it is
+            return not_there  # Airflow 2 has no such filter; its 409 to another start says whose run it is
         case 404 if f"`{target.dag_id}` was not found" in answer.detail():
             return not_there
         case _:
@@ -278,34 +278,32 @@ def _is_our_run(row: Any, target: ResolvedTarget) -> bool:
 
 
 def _names_our_run_id(answer: RestAnswer, target: ResolvedTarget) -> bool:
-    """Tell whether a 409 is evidence of our run, and not of another one's date.
+    """Return whether a 409 is evidence of our run, and not of another run with the same date.
 
-    Airflow 2 says which of the two is taken. Airflow 3 shows what the database said, or (3.1 and later) "hidden".
+    Airflow 2 says which of the two is taken. Airflow 3 shows the database's error, or "hidden" (3.1 and later).
     """
     taken = f"DAGRun with DAG ID: '{target.dag_id}' and DAGRun ID: '{target.run_id}' already exists"
     match answer.document:
         case {"detail": str(detail)}:
             return detail == taken
-        case {"detail": {"orig_error": str(said)}}:
+        case {"detail": {"orig_error": str(error)}}:
             return (
-                said.strip("() ") == "UNIQUE constraint failed: dag_run.dag_id, dag_run.run_id"
-                or f"Key (dag_id, run_id)=({target.dag_id}, {target.run_id}) already exists" in said
+                error.strip("() ") == "UNIQUE constraint failed: dag_run.dag_id, dag_run.run_id"
+                or f"Key (dag_id, run_id)=({target.dag_id}, {target.run_id}) already exists" in error
             )
         case _:
             return False
 
 
 def _not_found(answer: RestAnswer, target: ResolvedTarget) -> Rejected | Retryable:
-    """Tell a DAG that is missing from an API that is."""
+    """Distinguish a missing DAG from a missing API."""
     if re.match(rf"(?i)dag with dag_id: '{re.escape(target.dag_id)}'", answer.detail()):
         return Rejected(Reason.DAG_MISSING, answer.said())
-    return Retryable(
-        Reason.ENVIRONMENT_UNREACHABLE, f"Airflow offers no such API at this moment: {answer.said()}"
-    )
+    return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"Airflow's REST API is not available: {answer.said()}")
 
 
 def _reason_of_refusal(answer: RestAnswer, target: ResolvedTarget) -> Reason:
-    """Classify a request that Airflow refused. Only how a text begins counts: what follows may quote the conf."""
+    """Classify Airflow's refusal. Only the beginning of a text counts: the rest may quote the conf."""
     detail = answer.detail()
     fields = {field for _, field in answer.problem_locations()}
     if re.match(rf"(?i)dag with dag_id: '{re.escape(target.dag_id)}' has import errors", detail):
@@ -317,12 +315,12 @@ def _reason_of_refusal(answer: RestAnswer, target: ResolvedTarget) -> Reason:
     if "conf" in fields or detail.startswith("Invalid input for param ") or detail.endswith("- 'conf'"):
         return Reason.CONF_REFUSED
     if detail.startswith("Value rejected by database"):
-        return Reason.CONF_REFUSED  # it holds nothing then; dag_id and run_id were checked
+        return Reason.CONF_REFUSED  # the database stored no run, and the gateway checked dag_id and run_id
     return Reason.AIRFLOW_REFUSED
 
 
 def _refused(answer: RestAnswer) -> Retryable | None:
-    """Return what keeps Airflow from any call, whoever's run it is about; None when it is something else."""
+    """Return the outcome of a refusal that concerns every call, not this run; otherwise None."""
     match answer.status:
         case 401:
             return Retryable(
@@ -331,11 +329,11 @@ def _refused(answer: RestAnswer) -> Retryable | None:
         case 403:
             return Retryable(
                 Reason.AIRFLOW_REFUSED,
-                f"the Airflow role the dispatcher may use (RestApiRole) does not allow it: {answer.said()}",
+                f"the dispatcher's Airflow role (RestApiRole) does not allow the call: {answer.said()}",
             )
         case 429:
             return Retryable(
-                Reason.WEB_SERVER_BUSY, f"the web server takes no further call now: {answer.said()}"
+                Reason.WEB_SERVER_BUSY, f"the web server is busy with other calls: {answer.said()}"
             )
         case _:
             return None

@@ -1,4 +1,4 @@
-"""Questions about runs over Airflow's REST API, beside `airflow_rest`: a hundred runs of a DAG in one call.
+"""Run queries over Airflow's REST API: up to a hundred runs of a DAG in one call.
 
     states         POST  /dags/~/dagRuns/list                         run_after_gte on Airflow 3, execution_date_gte on 2
     failed tasks   POST  /dags/~/dagRuns/~/taskInstances/list
@@ -6,8 +6,8 @@
     fail a run     PATCH /dags/<dag_id>/dagRuns/<run_id>
     return value   GET   /dags/<dag_id>/dagRuns/<run_id>/taskInstances/<task_id>/xcomEntries/return_value
 
-Only runs of the time asked for are listed, by an index of the database: a DAG's old runs cost nothing. The last three name
-the run in their path, which hardly ever fits InvokeRestApi then: see `mwaa_gateway.aws.mwaa.web_session`.
+The database selects the runs by date with an index, so a DAG's old runs cost nothing. The last three calls have the run_id
+in their path, which is then nearly always too long for InvokeRestApi: see `mwaa_gateway.aws.mwaa.web_session`.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
-from mwaa_gateway.airflow.ids import LONGEST_REST_PATH, checked_ids
+from mwaa_gateway.airflow.ids import LONGEST_REST_PATH, check_ids
 from mwaa_gateway.airflow.rest import RestAnswer, RestCall
 from mwaa_gateway.airflow.run_states import (
     TASK_ID,
@@ -51,7 +51,7 @@ RUNS_PER_CALL = 100  # Airflow's own limit of a page
 
 
 def list_runs_call(dag_id: str, since: float, *, offset: int, airflow_2: bool) -> RestCall:
-    """Write the call that lists a DAG's runs of `since` (seconds since the epoch) and later, from the `offset`-th on."""
+    """Return the call that lists a DAG's runs since `since` (seconds since the epoch), from position `offset`."""
     date = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
     body = {
         "dag_ids": [dag_id],
@@ -64,8 +64,8 @@ def list_runs_call(dag_id: str, since: float, *, offset: int, airflow_2: bool) -
 
 
 def wants_other_form(answer: RestAnswer) -> bool:
-    """Tell whether Airflow refused the field for the date, as the other major version does."""
-    if answer.status == 422:  # noqa: PLR2004  Airflow 3's answer to what is not as it should be
+    """Return whether Airflow refused the date's field, as the other major version does."""
+    if answer.status == 422:  # noqa: PLR2004  Airflow 3's validation error
         return ("extra_forbidden", "execution_date_gte") in answer.problem_locations()
     return answer.status == 400 and "run_after_gte" in answer.detail()  # noqa: PLR2004  Airflow 2's
 
@@ -73,7 +73,7 @@ def wants_other_form(answer: RestAnswer) -> bool:
 def read_runs(
     answer: RestAnswer, run_ids: Collection[str]
 ) -> tuple[Mapping[str, RunState], bool] | RunsUnknown:
-    """Read the states of the runs asked for out of one page, and whether it was a full one."""
+    """Return the states of the runs in `run_ids` that the page contains, and whether the page is full."""
     rows = answer.rows("dag_runs")
     if rows is None:
         return RunsUnknown(answer.said())
@@ -86,7 +86,7 @@ def read_runs(
 
 
 def failed_tasks_call(dag_id: str, run_id: str) -> RestCall:
-    """Write the call that lists the tasks which made a run fail."""
+    """Return the call that lists the failed tasks of a run."""
     body = {
         "dag_ids": [dag_id],
         "dag_run_ids": [run_id],
@@ -97,7 +97,7 @@ def failed_tasks_call(dag_id: str, run_id: str) -> RestCall:
 
 
 def read_failed_tasks(answer: RestAnswer) -> list[str] | RunsUnknown:
-    """Read them, those that failed themselves first."""
+    """Return the failed tasks, those with an error of their own before those with a failed upstream task."""
     rows = answer.rows("task_instances")
     if rows is None:
         return RunsUnknown(answer.said())
@@ -106,13 +106,13 @@ def read_failed_tasks(answer: RestAnswer) -> list[str] | RunsUnknown:
 
 
 def return_value_call(dag_id: str, run_id: str, task_id: str, *, stringify: bool) -> RestCall:
-    """Write the call that reads what a task returned.
+    """Return the call that reads the return value of an Airflow task.
 
-    `stringify`: leave it to Airflow in which form. Airflow 2.10 and 2.11 write Python's text of a value unless they are
-    told not to; older ones know no other form, and refuse to be told.
+    `stringify`: accept Airflow's default form. Airflow 2.10 and 2.11 return a value as Python text unless the call says
+    stringify=false; older versions have no other form, and refuse the parameter.
 
     Raises:
-        ValueError: one of the ids cannot be a piece of a path.
+        ValueError: an id cannot be part of a path.
     """
     if not TASK_ID.fullmatch(task_id):
         raise ValueError(f"task_id {task_id!r} cannot be sent: it must match {TASK_ID.pattern}")
@@ -121,12 +121,12 @@ def return_value_call(dag_id: str, run_id: str, task_id: str, *, stringify: bool
 
 
 def wants_stringify(answer: RestAnswer) -> bool:
-    """Tell whether Airflow knows no other form than its own."""
+    """Return whether Airflow refused the parameter `stringify`."""
     return answer.status == HTTPStatus.BAD_REQUEST and "stringify" in answer.detail()
 
 
 def read_return_value(answer: RestAnswer) -> ReturnValue | NotAvailable | RunsUnknown:
-    """Read what the task returned."""
+    """Return the task's return value, or why there is none."""
     document = answer.document
     if not isinstance(document, Mapping):
         return RunsUnknown(answer.said())
@@ -134,18 +134,18 @@ def read_return_value(answer: RestAnswer) -> ReturnValue | NotAvailable | RunsUn
         case HTTPStatus.OK if "value" in document:
             return ReturnValue(document["value"])
         case HTTPStatus.NOT_FOUND:
-            return NotAvailable(f"the task returned nothing, or there is no such task: {answer.said()}")
+            return NotAvailable(f"the task returned nothing, or does not exist: {answer.said()}")
         case _:
             return _refused(answer)
 
 
 def run_call(dag_id: str, run_id: str) -> RestCall:
-    """Write the call that looks at one run. Raises ValueError as above."""
+    """Return the call that reads one run. Raises ValueError as `return_value_call` does."""
     return RestCall("GET", _run_path(dag_id, run_id))
 
 
 def read_run(answer: RestAnswer) -> RunState | RunNotThere | NotAvailable | RunsUnknown:
-    """Read how far the run is."""
+    """Return the state of the run, or why it is unknown."""
     match answer:
         case RestAnswer(HTTPStatus.OK, {"state": str(state), **run}):
             return run_state(state, run.get("start_date"), run.get("end_date"))
@@ -156,37 +156,37 @@ def read_run(answer: RestAnswer) -> RunState | RunNotThere | NotAvailable | Runs
 
 
 def fail_run_call(dag_id: str, run_id: str) -> RestCall:
-    """Write the call that marks a run failed, whatever its state: one that succeeded too. Raises ValueError as above."""
+    """Return the call that marks a run failed in any state, even success. Raises ValueError as `return_value_call` does."""
     return RestCall("PATCH", _run_path(dag_id, run_id), body={"state": str(RunEnd.FAILED)})
 
 
 def read_failed_run(answer: RestAnswer) -> Marking:
-    """Read whether it is marked."""
+    """Return whether Airflow marked the run failed."""
     found = read_run(answer)
     if not isinstance(found, RunState):
         return found
     if found.end is RunEnd.FAILED:
         return RunMarkedFailed()
-    # Airflow 2 says OK and does nothing where it does not find the DAG's file.
-    return NotAvailable("Airflow took word of it and left the run as it is: is the DAG's file gone?")
+    # Airflow 2 answers OK and does nothing if it does not find the DAG's file.
+    return NotAvailable("Airflow accepted the call and did not change the run: is the DAG's file gone?")
 
 
 def fits_invoke_rest_api(call: RestCall) -> bool:
-    """Tell whether InvokeRestApi takes the call's path."""
+    """Return whether the call's path is short enough for InvokeRestApi."""
     return len(call.path) <= LONGEST_REST_PATH
 
 
 def _run_path(dag_id: str, run_id: str) -> str:
-    checked_ids(dag_id, run_id)
+    check_ids(dag_id, run_id)
     return f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
 
 def _is_about_a_run(answer: RestAnswer) -> bool:
-    """Tell Airflow's word that it has no such run from a 404 of whatever stands in front of it."""
+    """Return whether a 404 is Airflow's own, about the run, and not one of a proxy before it."""
     return isinstance(answer.document, Mapping) and "run" in answer.detail().lower()
 
 
 def _refused(answer: RestAnswer) -> NotAvailable | RunsUnknown:
-    """Tell a refusal for good from what may be otherwise the next time."""
-    for_good = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
-    return NotAvailable(answer.said()) if answer.status in for_good else RunsUnknown(answer.said())
+    """Distinguish a permanent refusal from one that a retry may overcome."""
+    permanent = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return NotAvailable(answer.said()) if answer.status in permanent else RunsUnknown(answer.said())

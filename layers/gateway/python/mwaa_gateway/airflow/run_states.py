@@ -1,4 +1,4 @@
-"""How far a DAG run is, as the watcher sees it, whatever transport said so."""
+"""The state of a DAG run for the run watcher, the same over every transport."""
 
 import re
 from dataclasses import dataclass, field
@@ -25,11 +25,11 @@ __all__ = [
 
 TASK_ID: Final = re.compile(
     r"(?!\.{1,2}$)[\w.-]{1,250}"
-)  # Airflow's own, but for what a path would be shortened by
+)  # Airflow's own form, without `.` and `..`, which shorten a path
 
 
 class RunEnd(StrEnum):
-    """How a run can end."""
+    """The end states of a run."""
 
     SUCCESS = "success"
     FAILED = "failed"
@@ -37,7 +37,7 @@ class RunEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """One run. `end` is None while it goes on; `started` when it left the queue; the dates are Airflow's texts, or ""."""
+    """One run: `end` is None until it ends, `started` is true once it left the queue, dates are Airflow's text or ""."""
 
     end: RunEnd | None
     started: bool
@@ -45,7 +45,7 @@ class RunState:
     end_date: str = ""
 
     def document(self) -> dict[str, Any]:
-        """Return it as the state's output has it: state, start_date, end_date, duration_seconds."""
+        """Return the fields of a Step Functions output: state, start_date, end_date, duration_seconds."""
         document: dict[str, Any] = {
             "state": self.end or ("running" if self.started else "queued"),
             "start_date": self.start_date,
@@ -53,35 +53,35 @@ class RunState:
         }
         try:
             duration = datetime.fromisoformat(self.end_date) - datetime.fromisoformat(self.start_date)
-        except (ValueError, TypeError):  # missing, or one with a time zone and one without
+        except (ValueError, TypeError):  # a date is missing, or only one of them has a time zone
             return document
         return document | {"duration_seconds": duration.total_seconds()}
 
 
 @dataclass(frozen=True, slots=True)
 class RunsUnknown:
-    """Airflow was asked and gave no clear answer, or was not reached; `text` says what it said."""
+    """No clear answer from Airflow, or no connection; `text` contains the answer or the error."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotAvailable:
-    """What was asked for is not there, or not for us: asking again changes nothing. `text` says why, and what would."""
+    """The object does not exist, or the gateway has no access: a retry does not help. `text` says why, and what does."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnValue:
-    """What a task returned: JSON, as Airflow keeps it."""
+    """The return value of an Airflow task, as JSON."""
 
     value: Any = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RunMarkedFailed:
-    """The run was going on, and is marked failed now."""
+    """The run was active, and is now marked failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,12 @@ class RunNotThere:
     """Airflow has no such run."""
 
 
-# What became of marking a run failed; a RunState is that of a run which was over before, and was left as it is.
+# The result of marking a run failed. A RunState is that of a run which had already ended, and stays unchanged.
 Marking = RunMarkedFailed | RunState | RunNotThere | NotAvailable | RunsUnknown
 
 
 def run_state(state: Any, start_date: Any, end_date: Any) -> RunState:
-    """Read Airflow's words for a run: `queued`, `running`, `success`, `failed`, and dates or nothing."""
+    """Read Airflow's state of a run (`queued`, `running`, `success`, `failed`) and its optional dates."""
     end = RunEnd(state) if state in (RunEnd.SUCCESS, RunEnd.FAILED) else None
     return RunState(
         end=end,
@@ -105,7 +105,7 @@ def run_state(state: Any, start_date: Any, end_date: Any) -> RunState:
 
 
 def is_there(found: Outcome) -> bool | RunsUnknown:
-    """Read what a look-up of one run came to."""
+    """Return whether a look-up found the run."""
     match found:
         case AlreadyTriggered():
             return True
