@@ -1,6 +1,6 @@
 """Run queries on Airflow's command line: one command for all runs of a DAG.
 
-    states         dags list-runs [-d] <dag_id> --start-date=<since>     the flag -d on Airflow 2, a place on Airflow 3
+    states         dags list-runs [-d] <dag_id> --start-date=<since>     option -d on Airflow 2, an argument on Airflow 3
     failed tasks   tasks states-for-dag-run <dag_id> <run_id>            finds a run by its run_id on every Airflow
 
 The database compares the start date with each run's logical date, so a DAG's old runs cost nothing. Airflow 3 sets no

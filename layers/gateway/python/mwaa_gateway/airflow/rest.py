@@ -5,8 +5,8 @@ characters. To start a run they differ in the key `logical_date`: Airflow 3 requ
 says so without starting a run, and the caller then sends the other form.
 
     start      POST /dags/<dag_id>/dagRuns                          fits while a dag_id has at most 50 characters
-    list       GET  /dags?limit=100&offset=…                        what is paused or stale, a hundred at a time
-    explain    GET  /importErrors?limit=100&order_by=-timestamp     which DAG files do not import, the newest error first
+    list       GET  /dags?limit=100&offset=…                        paused and stale DAGs, a hundred at a time
+    explain    GET  /importErrors?limit=100&order_by=-timestamp     DAG files that do not import, the newest error first
     look up    POST /dags/~/dagRuns/~/taskInstances/list            Airflow creates a run's tasks together with the run
                GET  /dags/<dag_id>/dagRuns?run_id_pattern=…         for a DAG without tasks; Airflow 3.1 and later
 
