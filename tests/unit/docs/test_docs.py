@@ -40,6 +40,21 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [] == dead
 
 
+def anchors(page: Path) -> set[str]:
+    """Every heading of a page as GitHub links to it."""
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_anchors_name_a_heading(page: Path) -> None:
+    """A link to a part of a page, of this one or another, names a heading that exists."""
+    links = re.findall(r"\]\((?!http)([^)#\s]*)#([^)\s]+)\)", page.read_text())
+    dead = [f"{to}#{part}" for to, part in links if part not in anchors(page.parent / to if to else page)]
+    assert [] == dead
+
+
 def settings_table(settings: type) -> str:
     """The table of one settings class, as docs/settings.md has it."""
     rows = ["| variable | default | what it is |", "|---|---|---|"]
