@@ -107,7 +107,7 @@ def _partial(**context):
         (payload(wait={"return_value_of": ""}), "wait.return_value_of is text"),
         (payload(wait=[]), "wait is a list"),
         (payload(token=None, wait={}), "has no Task.Token"),
-        (payload(input={"text": "x" * 300_000}), "at most 262144"),
+        (payload(input={"text": "x" * 300_000}), "limit is 262144"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(given, said):
