@@ -95,8 +95,8 @@ class FakeWatchStore:
             watch.ledger_key: self.ledger[watch.run_id] for watch in watches if watch.run_id in self.ledger
         }
 
-    def decide(self, watch: Watch, ending: Ending) -> bool:
-        self.failures.raise_if_due("decide")
+    def record_ending(self, watch: Watch, ending: Ending) -> bool:
+        self.failures.raise_if_due("record_ending")
         key = _key(watch)
         now, generation = self.items[key]
         if now.token_mark != watch.token_mark or now.token_mark not in self.tokens or now.ending is not None:
@@ -111,10 +111,10 @@ class FakeWatchStore:
         self.failures.raise_if_due(f"token {self.tokens[watch.token_mark].text}")
         return self.tokens[watch.token_mark]
 
-    def close(self, watch: Watch, said: str) -> None:
+    def close(self, watch: Watch, note: str) -> None:
         self.failures.raise_if_due("close")
         self.tokens.pop(watch.token_mark, None)
-        self.said.append((watch.run_id, said))
+        self.said.append((watch.run_id, note))
 
 
 def _watch(call: TaskCall, request: TriggerRequest, now: float, generation: int) -> Watch:
@@ -146,7 +146,7 @@ class FakeStepFunctions:
     `refuses` has an exception for each token that is answered with nothing else.
     """
 
-    told: list[tuple[str, TaskResult]] = field(default_factory=list)
+    answers: list[tuple[str, TaskResult]] = field(default_factory=list)
     heartbeats: list[str] = field(default_factory=list)
     closed: set[str] = field(default_factory=set)
     refuses: dict[str, Exception] = field(default_factory=dict)
@@ -159,7 +159,7 @@ class FakeStepFunctions:
             raise self.refuses[token.text]
         if token.text in self.closed:
             raise TokenClosed("TaskTimedOut")
-        self.told.append((token.text, ending))
+        self.answers.append((token.text, ending))
         self.closed.add(token.text)
         self.failures.raise_if_due("send")  # after it was taken: the answer is lost
 

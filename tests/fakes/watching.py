@@ -73,8 +73,10 @@ class Scene:
         """A while later. A mistake in the gateway, which a round survives, survives no test."""
         self.clock += after
         made = self.watcher.round(**notices)
-        mistakes = [failure.text for failure in made.failures] + made.mistakes
-        assert self.mistakes_expected or not [text for text in mistakes if "a mistake" in text], mistakes
+        mistakes = [failure.text for failure in made.failures] + made.bugs
+        assert self.mistakes_expected or not [text for text in mistakes if "bug in the gateway" in text], (
+            mistakes
+        )
         return made
 
 

@@ -104,7 +104,7 @@ def test_an_event_of_each_source_becomes_a_request(
     assert "123456789012" == request.event["account"]
     log, metric = lines(capsys)
     assert (
-        "requested",
+        "run requested",
         request.target.run_id,
         "finance.everything",
         "ingest_orders",

@@ -86,22 +86,22 @@ def test_an_end_is_kept_once_and_only_for_the_token_it_is_about(store):
     opened(store)
     [old] = store.watched("analytics")
     assert opened(store, token="token-2", retry_count=1) == OPENED
-    assert store.decide(old, ENDED) is False
+    assert store.record_ending(old, ENDED) is False
     [watch] = store.watched("analytics")
-    assert store.decide(watch, ENDED) is True
+    assert store.record_ending(watch, ENDED) is True
     assert store.watched("analytics") == [replace(watch, ending=ENDED, decided_at=2_000.0)]
     store.close(old, "late")
     assert len(store.watched("analytics")) == 1
     store.close(watch, "told")
-    assert store.decide(watch, ENDED) is False
+    assert store.record_ending(watch, ENDED) is False
 
 
 def test_the_first_end_that_is_recorded_stays(store):
     """A watcher that saw another end, late, is refused; the same end once more, as its own write, is not."""
     opened(store)
     [watch] = store.watched("analytics")
-    assert store.decide(watch, ENDED) is True
-    assert store.decide(watch, Failed("DagRunFailed", {})) is False
+    assert store.record_ending(watch, ENDED) is True
+    assert store.record_ending(watch, Failed("DagRunFailed", {})) is False
     assert [one.ending for one in store.watched("analytics")] == [ENDED]
 
 
@@ -110,7 +110,7 @@ def test_no_end_is_recorded_for_a_watch_that_is_closed(store):
     opened(store)
     [watch] = store.watched("analytics")
     store.close(watch, "nobody waits any more")
-    assert store.decide(watch, ENDED) is False
+    assert store.record_ending(watch, ENDED) is False
 
 
 def test_the_token_of_an_older_wait_is_not_to_be_had(store):
@@ -190,7 +190,7 @@ def test_that_a_run_is_to_end_is_kept_for_whichever_watcher_comes_next(store):
     """In a form that an older version reads as a failure: it tells nobody, and goes on."""
     opened(store)
     [watch] = store.watched("analytics")
-    assert store.decide(watch, ExecutionOver(1_200.0)) is True
+    assert store.record_ending(watch, ExecutionOver(1_200.0)) is True
     assert store.watched("analytics") == [replace(watch, ending=ExecutionOver(1_200.0))]
 
 
@@ -218,7 +218,7 @@ def test_what_a_retry_finds_after_an_end(store, ending, choice, generation, kept
     """The end it missed, the next run, or another look at a request that was dead."""
     opened(store)
     [watch] = store.watched("analytics")
-    store.decide(watch, ending)
+    store.record_ending(watch, ending)
     store.close(watch, "told")
     again = {"token": "token-2", "retry_count": 1, "wait": {"after_failed_run": choice}}
     assert opened(store, 1_500.0, **again) == replace(OPENED, generation=generation)
@@ -237,7 +237,7 @@ def test_a_retry_follows_the_run_it_has_wherever_the_rule_leads_by_now(store):
     assert store.open(*again, 1_100.0) == OPENED
     [watch] = store.watched("analytics")
     assert (watch.dag_id, store.watched("legacy")) == ("load", [])
-    store.decide(watch, Failed("DagRunFailed", {}))
+    store.record_ending(watch, Failed("DagRunFailed", {}))
     third = asked("legacy", "other", token="token-3", retry_count=2, wait={"after_failed_run": "rerun"})
     assert store.open(*third, 1_200.0) == Opened(1, "legacy", "other")
     assert (store.watched("analytics"), len(store.watched("legacy"))) == ([], 1)

@@ -266,7 +266,11 @@ SENDS_TO_ITS_OWN_QUEUE: Off = (
 """,
 )
 
-NOT_KEPT: Off = ("step_functions.watcher", "recorded = self.store.decide(watch, ending)", "recorded = True")
+NOT_KEPT: Off = (
+    "step_functions.watcher",
+    "recorded = self.store.record_ending(watch, ending)",
+    "recorded = True",
+)
 NOT_APART: Off = ("step_functions.failures", "        failure.tries += 1\n", "        raise\n")
 CLOSES_WHATEVER_IS_THERE: Off = (
     "aws.dynamodb.watch_items",

@@ -30,7 +30,7 @@ def test_a_run_that_is_over_is_left_as_it_is(scene, state, said):
     scene.airflow.runs[run_id] = state
     made = scene.round(ended_executions=[EXECUTION])
     assert (scene.airflow.failed, scene.airflow.runs[run_id]) == ([], state)
-    assert [(one.marked, one.goes_on) for one in made.stopped] == [(False, "")]
+    assert [(one.marked, one.not_marked) for one in made.stopped] == [(False, "")]
     assert closed(scene, run_id) == [f"its execution is over; {said}"]
 
 
@@ -63,10 +63,10 @@ def test_a_run_whose_row_cannot_be_read_is_counted_until_it_is_marked(scene):
     assert ([one.text for one in made.failures], made.stopped) == (["throttled"], [])
     for _ in range(30):
         made = scene.round()
-        assert (made.unanswered, made.watched, scene.airflow.failed) == (1, 1, [])
+        assert (made.failing, made.watched, scene.airflow.failed) == (1, 1, [])
     scene.store.ledger[run_id] = RequestState("triggered")
     made = next(made for _ in range(30) if (made := scene.round()).stopped)
-    assert ([one.marked for one in made.stopped], made.unanswered) == ([True], 0)
+    assert ([one.marked for one in made.stopped], made.failing) == ([True], 0)
 
 
 def test_what_cannot_be_done_is_told_at_once(scene):
@@ -74,7 +74,7 @@ def test_what_cannot_be_done_is_told_at_once(scene):
     scene.wait_for(wait={"on_abort": "fail_run"})
     scene.airflow.trouble = NotAvailable("set the parameter WebLoginRole")
     made = scene.round(ended_executions=[EXECUTION])
-    assert [one.goes_on for one in made.stopped] == ["set the parameter WebLoginRole"]
+    assert [one.not_marked for one in made.stopped] == ["set the parameter WebLoginRole"]
     assert (made.watched, scene.store.tokens) == (0, {})
 
 
@@ -86,9 +86,9 @@ def test_it_is_told_that_an_airflow_never_answered(scene):
     since, made = scene.clock, scene.round(ended_executions=[EXECUTION])
     while made.watched and scene.clock < since + 2 * 86_400:
         made = scene.round(after=60)
-    assert [one.goes_on for one in made.stopped] == ["no answer"]
+    assert [one.not_marked for one in made.stopped] == ["no answer"]
     assert 86_400 <= scene.clock - since <= 86_600
-    assert closed(scene, run_id) == ["its execution is over; the run goes on: no answer"]
+    assert closed(scene, run_id) == ["its execution is over; the run may still be running: no answer"]
 
 
 @pytest.mark.guarantee(42)
@@ -121,20 +121,22 @@ def test_a_run_that_somebody_deleted_is_not_looked_for_again(scene):
     run_id = scene.wait_for(wait={"on_abort": "fail_run"})
     del scene.airflow.runs[run_id]
     made = scene.round(ended_executions=[EXECUTION])
-    assert [(one.marked, one.goes_on) for one in made.stopped] == [(False, "")]
+    assert [(one.marked, one.not_marked) for one in made.stopped] == [(False, "")]
 
 
 @pytest.mark.guarantee(42)
-@pytest.mark.parametrize("fault", ["decide", "close"])
+@pytest.mark.parametrize("fault", ["record_ending", "close"])
 def test_a_watcher_that_dies_in_between_marks_it_once(scene, fault):
     """Kept before anything is done; and a run that is marked is seen to be over."""
     run_id = scene.wait_for(wait={"on_abort": "fail_run"})
     scene.store.failures.coming[fault] = 1
     made = scene.round(ended_executions=[EXECUTION])
     assert (len(made.failures), made.watched) == (1, 1)
-    assert made.unstopped == ({EXECUTION} if fault == "decide" else set())  # then its notice comes again
+    assert made.unrecorded_ends == (
+        {EXECUTION} if fault == "record_ending" else set()
+    )  # then its notice comes again
     scene.new_sandbox()
-    made = scene.round(ended_executions=[EXECUTION] if fault == "decide" else [])
+    made = scene.round(ended_executions=[EXECUTION] if fault == "record_ending" else [])
     assert (scene.airflow.failed, made.watched) == ([run_id], 0)
 
 
@@ -153,7 +155,7 @@ def test_many_that_end_at_once_leave_the_others_their_round(scene):
 
     scene.airflow.fail_run = slowly
     made = scene.round(ended_executions=[EXECUTION])
-    assert [token for token, _ in scene.states.told] == ["w"]
+    assert [token for token, _ in scene.states.answers] == ["w"]
     rounds = 1
     while made.watched and rounds < 50:
         made, rounds = scene.round(), rounds + 1
@@ -172,7 +174,7 @@ def test_a_state_that_is_tried_again_keeps_its_run(scene):
     assert scene.airflow.failed == []
     scene.airflow.runs[run_id] = SUCCESS
     scene.round(after=60)
-    assert [token for token, _ in scene.states.told] == ["token-2"]
+    assert [token for token, _ in scene.states.answers] == ["token-2"]
 
 
 def test_a_wait_whose_answer_was_refused_ends_with_its_execution(scene):

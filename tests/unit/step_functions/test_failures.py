@@ -56,8 +56,8 @@ def test_a_state_that_cannot_be_answered_costs_no_other_its_answer(scene, error)
     scene.airflow.runs |= {bad: SUCCESS, good: SUCCESS}
     scene.states.refuses["bad"] = error
     made = scene.round()
-    assert [token for token, _ in scene.states.told] == ["good"]
-    assert (made.watched, made.unanswered, len(made.told)) == (1, 1, 1)
+    assert [token for token, _ in scene.states.answers] == ["good"]
+    assert (made.watched, made.failing, len(made.answered)) == (1, 1, 1)
     [failure] = made.failures
     assert (failure.watch.run_id, failure.step) == (bad, "answer the state")
     assert failure.text == str(error) if isinstance(error, Unavailable) else "RuntimeError in" in failure.text
@@ -119,10 +119,10 @@ def test_an_answer_is_taken_as_soon_as_the_key_allows_it(scene):
         scene.round()
     del scene.states.refuses["bad"]
     since = scene.clock
-    while not scene.states.told:
+    while not scene.states.answers:
         made = scene.round()
     assert scene.clock - since <= 605
-    assert (made.failures, made.unanswered) == ([], 0)
+    assert (made.failures, made.failing) == ([], 0)
 
 
 def test_a_token_that_cannot_be_unsealed_stops_nobody(scene):
@@ -136,7 +136,7 @@ def test_a_token_that_cannot_be_unsealed_stops_nobody(scene):
     )
     scene.airflow.runs |= {bad: SUCCESS, good: SUCCESS}
     scene.round()
-    assert [token for token, _ in scene.states.told] == ["good"]
+    assert [token for token, _ in scene.states.answers] == ["good"]
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error)[-20:])
@@ -154,7 +154,7 @@ def test_a_heartbeat_that_fails_stops_no_other_and_comes_as_often_as_heartbeats_
     scene.states.heartbeat = heartbeat
     for _ in range(120):
         made = scene.round()
-    assert made.unanswered == 1
+    assert made.failing == 1
     assert scene.states.heartbeats == ["good"] * 30
     assert 30 <= len(sent) <= 35  # soon at first, then with every third of the minute
 
@@ -186,41 +186,41 @@ def test_heartbeats_that_fail_slowly_come_after_all_others(scene):
 def test_the_end_of_a_run_that_cannot_be_recorded_stops_nobody(scene):
     """Its heartbeats go on; it is recorded as soon as that is possible."""
     bad, good = two(scene, wait={"heartbeat_seconds": 60})
-    decide = scene.store.decide
-    scene.store.decide = failing_for(mark_of(scene, "bad"), decide, Unavailable("ValidationException"))
+    decide = scene.store.record_ending
+    scene.store.record_ending = failing_for(mark_of(scene, "bad"), decide, Unavailable("ValidationException"))
     scene.airflow.runs |= {bad: SUCCESS, good: SUCCESS}
     made = scene.round()
-    assert ([token for token, _ in scene.states.told], made.watched) == (["good"], 1)
+    assert ([token for token, _ in scene.states.answers], made.watched) == (["good"], 1)
     assert [one.step for one in made.failures] == ["find out and record how the run ended"]
     for _ in range(24):
         scene.round()
     assert scene.states.heartbeats.count("bad") >= 5
-    scene.store.decide = decide
+    scene.store.record_ending = decide
     for _ in range(24):
         scene.round()
-    assert [token for token, _ in scene.states.told] == ["good", "bad"]
+    assert [token for token, _ in scene.states.answers] == ["good", "bad"]
 
 
 def test_an_end_that_waits_for_its_next_try_delays_no_other_run_of_its_dag(scene):
     """The second run ends while the record of the first is in its pause."""
     bad, good = two(scene)
     scene.airflow.runs[bad] = SUCCESS
-    scene.store.decide = failing_for(mark_of(scene, "bad"), scene.store.decide, REFUSALS[0])
+    scene.store.record_ending = failing_for(mark_of(scene, "bad"), scene.store.record_ending, REFUSALS[0])
     for _ in range(4):
         scene.round()
     scene.airflow.runs[good] = SUCCESS
     scene.round(ended_runs=[good])
-    assert [token for token, _ in scene.states.told] == ["good"]
+    assert [token for token, _ in scene.states.answers] == ["good"]
 
 
 def test_a_watch_that_is_gone_counts_no_longer_as_unanswered(scene):
     """Else its alarm never ends: here the end is recorded in vain until the execution is over."""
     bad, _ = two(scene)
     scene.airflow.runs[bad] = SUCCESS
-    scene.store.decide = failing_for(mark_of(scene, "bad"), scene.store.decide, REFUSALS[0])
-    assert scene.round().unanswered == 1
+    scene.store.record_ending = failing_for(mark_of(scene, "bad"), scene.store.record_ending, REFUSALS[0])
+    assert scene.round().failing == 1
     scene.round(ended_executions=[EXECUTION])
-    assert scene.round().unanswered == 0
+    assert scene.round().failing == 0
 
 
 def test_details_that_cannot_be_read_stop_nobody(scene):
@@ -230,7 +230,7 @@ def test_details_that_cannot_be_read_stop_nobody(scene):
     tasks = scene.airflow.failed_tasks
     scene.airflow.failed_tasks = failing_for(bad, tasks, KeyError("task_id"))
     made = scene.round()
-    assert ([token for token, _ in scene.states.told], made.unanswered) == (["good"], 1)
+    assert ([token for token, _ in scene.states.answers], made.failing) == (["good"], 1)
 
 
 def test_a_dag_that_cannot_be_asked_about_stops_no_other(scene):
@@ -247,15 +247,15 @@ def test_a_dag_that_cannot_be_asked_about_stops_no_other(scene):
 
     scene.airflow.states = states
     made = scene.round()
-    assert ([token for token, _ in scene.states.told], made.unanswered) == (["good"], 1)
-    assert "DAG a" in made.mistakes[0]
+    assert ([token for token, _ in scene.states.answers], made.failing) == (["good"], 1)
+    assert "DAG a" in made.bugs[0]
     for _ in range(120):
-        assert scene.round().unanswered == 1  # in each, or the alarm's minimum is 0
+        assert scene.round().failing == 1  # in each, or the alarm's minimum is 0
     assert len(asked) < 30  # of 120 rounds: every minute in the end
     scene.airflow.states = ask
     for _ in range(13):
         made = scene.round()
-    assert (len(scene.states.told), made.unanswered) == (2, 0)
+    assert (len(scene.states.answers), made.failing) == (2, 0)
 
 
 def test_a_row_of_the_ledger_that_cannot_be_read_stops_nobody(scene):
@@ -264,7 +264,7 @@ def test_a_row_of_the_ledger_that_cannot_be_read_stops_nobody(scene):
     scene.airflow.runs |= {bad: SUCCESS, good: SUCCESS}
     scene.store.ledger[bad] = RequestState("unreadable", text="the row cannot be read: KeyError('state')")
     made = scene.round()
-    assert [token for token, _ in scene.states.told] == ["good"]
+    assert [token for token, _ in scene.states.answers] == ["good"]
     assert [one.text for one in made.failures] == ["the row cannot be read: KeyError('state')"]
 
 
@@ -275,20 +275,20 @@ def test_rows_that_could_not_be_read_are_read_within_a_minute_of_the_end_of_the_
     scene.store.ledger |= dict.fromkeys((bad, good), RequestState("unreadable", text="throttled"))
     for _ in range(720):
         made = scene.round()
-        assert (made.unanswered, made.watched) == (2, 2)
+        assert (made.failing, made.watched) == (2, 2)
     scene.store.ledger |= dict.fromkeys((bad, good), RequestState("triggered"))
     for _ in range(25):
         made = scene.round()
-    assert (len(scene.states.told), made.unanswered) == (2, 0)
+    assert (len(scene.states.answers), made.failing) == (2, 0)
 
 
 def test_a_request_whose_row_is_not_there_after_a_failed_read_is_not_counted(scene):
     """It waits in its queue: nothing fails any more."""
     run_id = scene.wait_for(in_airflow=False)
     scene.store.ledger[run_id] = RequestState("unreadable", text="throttled")
-    assert scene.round().unanswered == 1
+    assert scene.round().failing == 1
     del scene.store.ledger[run_id]
-    assert scene.round(after=60).unanswered == 0
+    assert scene.round(after=60).failing == 0
 
 
 def test_a_reason_that_this_version_does_not_know_stops_nobody(scene):
@@ -297,7 +297,7 @@ def test_a_reason_that_this_version_does_not_know_stops_nobody(scene):
     scene.airflow.runs[good] = SUCCESS
     scene.store.ledger[bad] = RequestState("triggered", not_runnable="of a newer version")
     made = scene.round()
-    assert ([token for token, _ in scene.states.told], made.unanswered) == (["good"], 1)
+    assert ([token for token, _ in scene.states.answers], made.failing) == (["good"], 1)
 
 
 def test_an_item_that_cannot_be_read_hides_no_watch_and_is_counted(scene):
@@ -306,26 +306,26 @@ def test_an_item_that_cannot_be_read_hides_no_watch_and_is_counted(scene):
     scene.airflow.runs[good] = SUCCESS
     scene.store.unreadable.append(UnreadableWatch("event watch|r#default", "KeyError: 'wait'"))
     made = scene.round()
-    assert (len(made.told), made.unanswered, made.watched) == (1, 1, 0)
+    assert (len(made.answered), made.failing, made.watched) == (1, 1, 0)
     assert made.unreadable == scene.store.unreadable
     reported = [len(scene.round(after=60).unreadable) for _ in range(30)]
     assert sum(reported) == 3  # a log line every ten minutes
-    assert scene.round().unanswered == 1
+    assert scene.round().failing == 1
 
 
 @pytest.mark.parametrize("on_abort", ["leave", "fail_run"])
 def test_a_wait_that_cannot_be_stopped_stops_no_other(scene, on_abort):
     """Its execution is remembered until it can be, also when that takes longer than the event is waited for."""
     bad, good = two(scene, wait={"on_abort": on_abort, "heartbeat_seconds": 3_600})
-    call = "decide" if on_abort == "fail_run" else "close"
+    call = "record_ending" if on_abort == "fail_run" else "close"
     works = getattr(scene.store, call)
     setattr(scene.store, call, failing_for(mark_of(scene, "bad"), works, Unavailable("throttled")))
     made = scene.round(ended_executions=[EXECUTION, OTHER])
     assert [one.watch.run_id for one in made.stopped] == [good]
-    assert (made.unstopped, made.watched) == ({EXECUTION}, 1)
+    assert (made.unrecorded_ends, made.watched) == ({EXECUTION}, 1)
     for _ in range(100):
         made = scene.round()
-        assert made.unstopped == {EXECUTION}
+        assert made.unrecorded_ends == {EXECUTION}
     setattr(scene.store, call, works)
     stopped = [one.watch.run_id for _ in range(120) for one in scene.round().stopped]
     assert stopped == [bad]
@@ -339,7 +339,7 @@ def test_a_run_that_cannot_be_ended_stops_no_other(scene):
     scene.airflow.fail_run = failing_for(bad, scene.airflow.fail_run, KeyError("state"))
     made = scene.round(ended_executions=[EXECUTION, OTHER])
     assert [(one.watch.run_id, one.marked) for one in made.stopped] == [(good, True)]
-    assert [token for token, _ in scene.states.told] == ["waits"]
+    assert [token for token, _ in scene.states.answers] == ["waits"]
     assert [one.step for one in made.failures] == ["end the run of an execution that is over"]
 
 
@@ -353,12 +353,12 @@ def test_a_ledger_that_cannot_be_read_delays_no_state_whose_run_was_started(scen
     unread = RequestState("unreadable", text="the ledger could not be read")
     scene.store.ledger |= dict.fromkeys((good, stopped, new), unread)
     made = scene.round(ended_executions=[EXECUTION])
-    assert [token for token, _ in scene.states.told] == ["good"]
+    assert [token for token, _ in scene.states.answers] == ["good"]
     assert [(one.watch.run_id, one.step) for one in made.failures] == [
         (stopped, "end the run of an execution that is over"),
         (new, "read what became of the request"),
     ]
-    assert made.unanswered == 2
+    assert made.failing == 2
 
 
 def test_answers_that_fail_come_after_those_that_were_never_tried(scene):
@@ -379,10 +379,10 @@ def test_answers_that_fail_come_after_those_that_were_never_tried(scene):
     good = scene.wait_for(index=10, token="good")
     scene.airflow.runs[good] = SUCCESS
     [watch] = [one for one in scene.store.watched("analytics") if one.run_id == good]
-    scene.store.decide(watch, Succeeded({}))  # by a sandbox that died before it could tell
-    assert [token for token, _ in scene.states.told] == []
+    scene.store.record_ending(watch, Succeeded({}))  # by a sandbox that died before it could tell
+    assert [token for token, _ in scene.states.answers] == []
     scene.round(after=60)
-    assert [token for token, _ in scene.states.told] == ["good"]
+    assert [token for token, _ in scene.states.answers] == ["good"]
 
 
 def test_a_round_rests_while_only_what_failed_is_left(scene):

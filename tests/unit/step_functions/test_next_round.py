@@ -76,7 +76,7 @@ def test_a_wake_without_a_watch_comes_again_for_a_minute(wake):
 
 def test_the_notice_of_an_end_that_could_not_be_recorded_comes_again_for_a_minute():
     """Another sandbox may make the next round, and knows of it by the notice alone."""
-    made = Round(began=1_000.0, watches=[], unstopped={"arn:1"})
+    made = Round(began=1_000.0, watches=[], unrecorded_ends={"arn:1"})
     rests = [
         schedule_next_round(made, read_notices(records(ENDED, OVER, TICK, deliveries=n)), 1_000.0)
         for n in (1, 12, 13)
@@ -88,7 +88,7 @@ def test_what_has_ended_is_read_and_what_cannot_be_read_is_reported():
     """One bad message takes none of the others with it."""
     notices = read_notices(
         records(
-            "no JSON",
+            "not JSON",
             OVER,
             {**OVER, "detail": {"status": "ABORTED"}},
             {**OVER, "detail": {"executionArn": "arn:2", "status": "RUNNING"}},
@@ -104,8 +104,8 @@ def test_what_has_ended_is_read_and_what_cannot_be_read_is_reported():
     assert (notices.messages, notices.wake) == (10, Wake(8, 1))
     assert notices.unreadable == (
         ("message-0", "it is not JSON"),
-        ("message-2", "Step Functions Execution Status Change: it does not name what has ended"),
-        ("message-5", "DAG Run Ended: it does not name what has ended"),
+        ("message-2", "Step Functions Execution Status Change: it does not name what ended"),
+        ("message-5", "DAG Run Ended: it does not name what ended"),
         ("message-6", "it is not JSON"),
-        ("message-7", "it is no kind of notice that the watcher knows"),
+        ("message-7", "it is no notice that this version of the watcher knows"),
     )

@@ -112,7 +112,10 @@ def test_two_hundred_items_that_enter_at_once_are_two_hundred_runs(starting):
     ("dag", "said"),
     [
         ({"environment": "analytics", "dag_id": "other"}, "TaskDags"),
-        ({"environment": "legacy", "dag_id": "load"}, "not known to the gateway, which has analytics"),
+        (
+            {"environment": "legacy", "dag_id": "load"},
+            "the gateway has no environment 'legacy'; it has analytics",
+        ),
     ],
 )
 def test_a_dag_that_is_not_on_the_list_is_refused(starting, dag, said):
@@ -132,7 +135,7 @@ def test_without_a_name_the_one_target_that_matches_has_the_run(starting):
 
 def test_no_target_and_several_are_refused_by_name(starting):
     """A state has one run: which, has to be clear."""
-    with pytest.raises(NoRuleMatched, match="no rule is for this state's event"):
+    with pytest.raises(NoRuleMatched, match="no rule matches this state's event"):
         starting.start(dag=None, input={"kind": "orders"})
     starting.rule("sales.orders", "one", "two")
     with pytest.raises(SeveralTargetsMatched, match=r"2 targets match, of sales\.orders"):
@@ -182,7 +185,7 @@ def test_a_further_run_after_a_failed_one_is_the_next_generation(starting):
     """In its name, its ledger key and its conf."""
     first = starting.start(wait={"after_failed_run": "rerun"})
     [(watch, _)] = starting.watches.items.values()
-    starting.watches.decide(watch, Failed("DagRunFailed", {}))
+    starting.watches.record_ending(watch, Failed("DagRunFailed", {}))
     starting.watches.close(watch, "told")
     second = starting.start(token="token-2", retry_count=1, wait={"after_failed_run": "rerun"})
     assert second.target.run_id == first.target.run_id + "__r1"
@@ -208,7 +211,7 @@ def test_a_state_that_is_retried_wakes_whoever_follows_its_run_wherever_the_rule
     assert (second.target.run_id, second.ledger_key) == (first.target.run_id, first.ledger_key)
 
     [(watch, _)] = starting.watches.items.values()
-    starting.watches.decide(watch, Failed("DagRunFailed", {}))
+    starting.watches.record_ending(watch, Failed("DagRunFailed", {}))
     third = starting.start(token="token-3", retry_count=2, **again)
     assert starting.woken.environments[2:] == ["legacy"]
     assert (third.target.environment, third.target.dag_id) == ("legacy", "ingest_elsewhere")
@@ -220,8 +223,6 @@ def test_a_run_of_an_environment_that_is_gone_is_followed_by_nobody_and_that_is_
     starting.start()
     starting.environments = frozenset({"legacy"})
     starting.allowed = ("*/*",)
-    with pytest.raises(
-        DagNotAllowed, match="environment 'analytics', which the gateway does not have any more"
-    ):
+    with pytest.raises(DagNotAllowed, match="environment 'analytics', which the gateway no longer has"):
         starting.start(token="token-2", retry_count=1, dag={"environment": "legacy", "dag_id": "load"})
     assert len(starting.queue.requests) == 1

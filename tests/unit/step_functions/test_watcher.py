@@ -24,8 +24,8 @@ def test_a_run_that_succeeds_is_told_once_with_its_times(scene):
     assert scene.round().watched == 1
     scene.airflow.runs[run_id] = SUCCESS
     made = scene.round()
-    assert (made.watched, len(made.told)) == (0, 1)
-    assert scene.states.told == [
+    assert (made.watched, len(made.answered)) == (0, 1)
+    assert scene.states.answers == [
         (
             "token-1",
             Succeeded(
@@ -42,7 +42,7 @@ def test_a_run_that_succeeds_is_told_once_with_its_times(scene):
         )
     ]
     assert scene.store.tokens == {}
-    assert scene.round().told == []
+    assert scene.round().answered == []
 
 
 def test_a_run_that_fails_is_told_with_the_tasks_that_failed(scene):
@@ -51,7 +51,7 @@ def test_a_run_that_fails_is_told_with_the_tasks_that_failed(scene):
     scene.airflow.runs[run_id] = FAILED
     scene.airflow.tasks[run_id] = ["second"]
     scene.round()
-    [(_, ending)] = scene.states.told
+    [(_, ending)] = scene.states.answers
     assert isinstance(ending, Failed)
     assert (ending.error, ending.cause["failed_tasks"], ending.cause["run_id"]) == (
         "DagRunFailed",
@@ -67,7 +67,7 @@ def test_a_return_value_is_passed_on_or_said_to_be_missing(scene):
         scene.airflow.runs[run_id] = SUCCESS
     scene.airflow.returned["count"] = {"rows": 7}
     scene.round()
-    outputs = [ending.output for _, ending in scene.states.told]
+    outputs = [ending.output for _, ending in scene.states.answers]
     assert outputs[0]["return_value"] == {"rows": 7}
     assert outputs[1]["return_value_missing"] == "task other returned nothing"
 
@@ -78,34 +78,34 @@ def test_a_return_value_is_asked_for_again_until_it_is_told_why_there_is_none(sc
     scene.airflow.runs[run_id], scene.airflow.returned["count"] = SUCCESS, {"rows": 7}
     scene.airflow.trouble = RunsUnknown("Airflow said HTTP 503")
     made = scene.round()
-    assert (made.watched, made.unclear, scene.states.told) == (1, ["Airflow said HTTP 503"], [])
+    assert (made.watched, made.unclear, scene.states.answers) == (1, ["Airflow said HTTP 503"], [])
     scene.airflow.trouble = None
     scene.round(after=60)
-    [(_, told)] = scene.states.told
+    [(_, told)] = scene.states.answers
     assert told.output["return_value"] == {"rows": 7}
 
     later = scene.wait_for(token="token-2", state="b", wait={"return_value_of": "count"})
     scene.airflow.runs[later] = SUCCESS
     scene.airflow.trouble = RunsUnknown("Airflow said HTTP 503")
     since = scene.clock
-    while len(scene.states.told) == 1 and scene.clock < since + 6_000:
+    while len(scene.states.answers) == 1 and scene.clock < since + 6_000:
         scene.round()
     assert 600 <= scene.clock - since <= 670
     assert (
-        scene.states.told[1][1].output["return_value_missing"]
-        == "asked for 10 minutes: Airflow said HTTP 503"
+        scene.states.answers[1][1].output["return_value_missing"]
+        == "no answer for 10 minutes: Airflow said HTTP 503"
     )
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(float("nan"), "no JSON"), ("x" * 200_001, "takes 200000"), (None, None)]
+    ("value", "said"), [(float("nan"), "not JSON"), ("x" * 200_001, "the limit is 200000"), (None, None)]
 )
 def test_a_return_value_that_step_functions_would_refuse_is_not_passed(scene, value, said):
     """It would refuse the whole output, round after round."""
     run_id = scene.wait_for(wait={"return_value_of": "count"})
     scene.airflow.runs[run_id], scene.airflow.returned["count"] = SUCCESS, value
     scene.round()
-    [(_, told)] = scene.states.told
+    [(_, told)] = scene.states.answers
     assert told.output.get("return_value", "missing") == ("missing" if said else value)
     assert (said or "") in told.output.get("return_value_missing", "")
 
@@ -122,7 +122,7 @@ def test_return_values_leave_time_to_tell_the_rest_in_the_next_rounds(scene):
         return fetch(*question)
 
     scene.airflow.return_value = slowly
-    told = [len(scene.round().told) for _ in range(3)]
+    told = [len(scene.round().answered) for _ in range(3)]
     assert told[0] <= 27
     assert sum(told) == 40
 
@@ -145,9 +145,9 @@ def test_a_run_that_will_not_run_ends_the_wait_as_the_caller_chose(scene, state,
     run_id = scene.wait_for(in_airflow=False, wait={"when_not_runnable": choice})
     scene.store.ledger[run_id] = state
     scene.round()
-    assert [ending.error for _, ending in scene.states.told] == ([error] if error else [])
+    assert [ending.error for _, ending in scene.states.answers] == ([error] if error else [])
     if error:
-        cause = scene.states.told[0][1].cause
+        cause = scene.states.answers[0][1].cause
         assert (cause["run_id"], cause["reason"]) == (run_id, state.reason or state.not_runnable)
         assert cause["text"] == (
             state.text or "the DAG is paused, and its run starts when somebody unpauses it"
@@ -162,7 +162,7 @@ def test_a_run_that_somebody_deleted_is_reported(scene):
     scene.airflow.unlisted.add(kept)
     del scene.airflow.runs[deleted]
     scene.round()
-    assert [(token, ending.error) for token, ending in scene.states.told] == [("deleted", "DagRunDeleted")]
+    assert [(token, ending.error) for token, ending in scene.states.answers] == [("deleted", "DagRunDeleted")]
 
 
 def test_a_thousand_runs_of_ten_dags_cost_ten_questions_a_round(scene):
@@ -205,7 +205,7 @@ def test_an_end_is_told_within_one_interval(scene):
         scene.round()
     scene.airflow.runs[run_id] = SUCCESS
     since = scene.clock
-    while not scene.states.told:
+    while not scene.states.answers:
         scene.round()
     assert scene.clock - since <= 60
 
@@ -282,7 +282,7 @@ def test_a_long_round_is_interrupted_for_heartbeats(scene):
         scene.airflow.runs[run_id] = SUCCESS
     for _ in range(6):
         scene.round()
-    assert len(scene.states.told) == 200
+    assert len(scene.states.answers) == 200
     assert max(silences) < 30
 
 
@@ -335,7 +335,7 @@ def test_an_execution_that_is_over_waits_no_more(scene, on_abort, failed):
     run_id = scene.wait_for(wait={"on_abort": on_abort})
     scene.wait_for(token="token-2", execution="arn:aws:states:eu-west-1:123456789012:execution:nightly:other")
     made = scene.round(ended_executions=[EXECUTION])
-    assert [(one.watch.run_id, one.marked, one.goes_on) for one in made.stopped] == [(run_id, failed, "")]
+    assert [(one.watch.run_id, one.marked, one.not_marked) for one in made.stopped] == [(run_id, failed, "")]
     assert (made.watched, scene.airflow.failed) == (1, [run_id] if failed else [])
 
 
@@ -380,24 +380,24 @@ def test_word_of_an_end_has_it_asked_at_once_and_is_not_believed(scene):
     for _ in range(720):
         scene.round()
     scene.airflow.asked.clear()
-    assert scene.round(after=1, ended_runs=[run_id]).told == []
+    assert scene.round(after=1, ended_runs=[run_id]).answered == []
     assert scene.airflow.asked == [("states", "load")]
     scene.airflow.runs[run_id] = SUCCESS
-    assert len(scene.round(after=1, ended_runs=[run_id]).told) == 1
+    assert len(scene.round(after=1, ended_runs=[run_id]).answered) == 1
 
 
 @pytest.mark.guarantee(27)
-@pytest.mark.parametrize("fault", ["decide", "send", "close"])
+@pytest.mark.parametrize("fault", ["record_ending", "send", "close"])
 def test_a_watcher_that_dies_in_between_tells_once(scene, fault):
     """Recorded before it is told: another sandbox tells the same again, and an answer that was taken is recognised."""
     run_id = scene.wait_for()
     scene.airflow.runs[run_id] = SUCCESS
     (scene.states if fault == "send" else scene.store).failures.coming[fault] = 1
     made = scene.round()
-    assert (len(made.failures), made.watched, made.unanswered) == (1, 1, 1)
+    assert (len(made.failures), made.watched, made.failing) == (1, 1, 1)
     scene.new_sandbox()
     scene.round()
-    assert [(token, type(ending)) for token, ending in scene.states.told] == [("token-1", Succeeded)]
+    assert [(token, type(ending)) for token, ending in scene.states.answers] == [("token-1", Succeeded)]
     assert scene.round().watched == 0
 
 
@@ -409,7 +409,7 @@ def test_a_retried_state_is_attached_to_its_run_and_the_newest_token_is_told(sce
     assert scene.wait_for(token="token-2", retry_count=1) == first
     scene.airflow.runs[first] = SUCCESS
     scene.round(after=60)
-    assert [(token, type(ending)) for token, ending in scene.states.told] == [("token-2", Succeeded)]
+    assert [(token, type(ending)) for token, ending in scene.states.answers] == [("token-2", Succeeded)]
 
 
 @pytest.mark.guarantee(28)
@@ -420,7 +420,7 @@ def test_a_state_retried_after_its_run_succeeded_hears_so_at_once(scene):
     scene.round()
     assert scene.wait_for(token="token-2", retry_count=1) == run_id
     scene.round()
-    assert [token for token, _ in scene.states.told] == ["token-1", "token-2"]
+    assert [token for token, _ in scene.states.answers] == ["token-1", "token-2"]
     assert len(scene.airflow.runs) == 1
 
 
@@ -434,7 +434,7 @@ def test_a_state_retried_after_its_run_failed_is_as_the_caller_chose(scene, choi
     scene.round()
     assert len({failed, again}) == runs
     assert again.removeprefix(failed) == ("" if choice == "fail" else "__r1")
-    told = [token for token, _ in scene.states.told]
+    told = [token for token, _ in scene.states.answers]
     assert told == (["token-1", "token-2"] if choice == "fail" else ["token-1"])
 
 
@@ -493,7 +493,7 @@ def test_a_request_that_waits_in_its_queue_delays_no_other_state(scene):
     ended = scene.wait_for(token="ended", state="b")
     scene.airflow.runs[ended] = SUCCESS
     scene.round()
-    assert [token for token, _ in scene.states.told] == ["ended"]
+    assert [token for token, _ in scene.states.answers] == ["ended"]
 
 
 def test_every_question_to_airflow_is_counted(scene):
@@ -505,7 +505,7 @@ def test_every_question_to_airflow_is_counted(scene):
     del scene.airflow.runs[deleted]
     scene.airflow.returned["count"] = 7
     assert scene.round().questions == 6
-    assert len(scene.states.told) == 3
+    assert len(scene.states.answers) == 3
 
 
 def test_a_request_that_waits_does_not_put_its_dags_runs_last(scene):
@@ -513,7 +513,7 @@ def test_a_request_that_waits_does_not_put_its_dags_runs_last(scene):
     for name in "ab":
         scene.wait_for(name, token=name, state=name)
     scene.wait_for("a", token="waits", state="waits", in_airflow=False)
-    scene.watcher._questions._asked.update(a=1_000.0, b=1_000.5)
+    scene.watcher._schedule._asked.update(a=1_000.0, b=1_000.5)
     scene.round(after=10)
     assert [dag_id for _, dag_id in scene.airflow.asked] == ["a", "b"]
 
@@ -525,7 +525,7 @@ def test_a_backlog_of_ends_is_told_in_several_rounds_none_of_which_is_killed(sce
             SUCCESS
         )
     for watch in scene.store.watched("analytics"):
-        scene.store.decide(watch, Succeeded({}))
+        scene.store.record_ending(watch, Succeeded({}))
     tell = scene.states.send
 
     def slow_tell(token, ending):
@@ -536,6 +536,6 @@ def test_a_backlog_of_ends_is_told_in_several_rounds_none_of_which_is_killed(sce
     told = []
     while sum(told) < 200:
         began = scene.clock + 5
-        told.append(len(scene.round().told))
+        told.append(len(scene.round().answered))
         assert scene.clock - began <= 77
     assert told == [76, 76, 48]

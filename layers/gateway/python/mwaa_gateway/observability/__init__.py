@@ -1,7 +1,8 @@
-"""Logs and metrics of every function: Powertools set up in one place, and one line for each change of state.
+"""Logs and metrics of every function: Powertools, set up once, and one log line for each change of state.
 
-Log keys are the same everywhere: event_id, rule_id, dag_id, run_id, attempt, outcome. Nothing else of an event is
-logged: keys, subjects and messages are other people's text. (A DAG id that an event may not name is, as a reason.)
+The log keys are the same everywhere: event_id, rule_id, dag_id, run_id, attempt, outcome. The gateway logs nothing else
+of an event, because keys, subjects and messages are other people's text. One exception: a reason may quote a DAG id that
+is not on the allow-list.
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,8 @@ metrics = Metrics()
 
 
 def publish(counts: Mapping[str, int]) -> None:
-    """Publish what was counted, with the dimensions and metrics that were added before."""
-    # Not with Powertools' decorator: it warns on stderr about every invocation that has nothing to count.
+    """Publish the counts, with the dimensions and metrics added before."""
+    # Not with Powertools' decorator, which warns on stderr about every invocation that counts nothing.
     for name, count in counts.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=count)
     metrics.flush_metrics()

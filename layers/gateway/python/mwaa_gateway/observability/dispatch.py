@@ -1,4 +1,4 @@
-"""What dispatchers tell."""
+"""Log lines and metrics of the dispatchers."""
 
 from typing import Final
 
@@ -10,24 +10,27 @@ from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Tri
 
 __all__ = ["report_dispatch", "report_not_listed", "report_pauses_not_read"]
 
-# Another attempt has the request, or it waits: an upload that comes by both routes is overtaken every other time.
+# Not failed attempts: the request waits, or another attempt has it. An upload that arrives by both routes is overtaken
+# every other time.
 _NO_FAILURE: Final = frozenset({Reason.DAG_CATALOG_AWAITED, Reason.OVERTAKEN, Reason.PINNED_ELSEWHERE})
 
 
 def report_dispatch(dispatched: Dispatched, environment: str) -> None:
-    """Log and count what one delivery of a trigger request came to."""
+    """Log and count the outcome of one delivery of a trigger request."""
     outcome = dispatched.outcome
     request = dispatched.request
     if isinstance(outcome, Retryable) and outcome.reason is Reason.CIRCUIT_OPEN:
-        # Every waiting message says this every minute or two: the attempt that shut the gate has said why.
-        logger.debug("waits before a shut gate", extra={"redeliver_after": dispatched.redeliver_after})
+        # Every waiting message gets here every minute or two; the attempt that opened the breaker has logged the reason.
+        logger.debug(
+            "waiting for an open circuit breaker", extra={"redeliver_after": dispatched.redeliver_after}
+        )
         return
     if isinstance(outcome, Held) and outcome.reason is Reason.DAG_PAUSED and dispatched.attempt > 1:
-        logger.debug("looked again: %s", outcome.text, extra={"redeliver_after": dispatched.redeliver_after})
+        logger.debug("still held: %s", outcome.text, extra={"redeliver_after": dispatched.redeliver_after})
         return
     not_runnable = getattr(outcome, "not_runnable", None)
-    well = isinstance(outcome, Triggered | AlreadyTriggered | Held) and not_runnable is None
-    log = logger.info if well else logger.warning
+    as_expected = isinstance(outcome, Triggered | AlreadyTriggered | Held) and not_runnable is None
+    log = logger.info if as_expected else logger.warning
     log(
         (not_runnable and f"accepted, not runnable: {not_runnable.text}")
         or getattr(outcome, "text", "")
@@ -46,27 +49,31 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
     )
     counts = {type(outcome).__name__: 1} | ({} if not_runnable is None else {"AcceptedNotRunnable": 1})
     if isinstance(outcome, Triggered):
-        counts["AttemptFailed"] = 0  # the average is the share
+        counts["AttemptFailed"] = 0  # the metric's average is the share of failed attempts
     elif isinstance(outcome, Retryable) and outcome.reason not in _NO_FAILURE:
         counts["AttemptFailed"] = 1
     metrics.add_dimension(name="environment", value=environment)
     if dispatched.away_for is not None:
-        # Once for each probe: every half minute or so for as long as anything waits.
+        # One data point per probe: about every 30 seconds while messages wait.
         metrics.add_metric(name="EnvironmentAwaySeconds", unit=MetricUnit.Seconds, value=dispatched.away_for)
     publish(counts)
 
 
 def report_not_listed(text: str, environment: str) -> None:
-    """Log and count that the DAGs could not be listed: whether what is started now will run is not known."""
-    logger.warning("the DAGs could not be listed: %s", text, extra={"environment": environment})
+    """Log and count a failed refresh of the DAG catalog."""
+    logger.warning(
+        "cannot list the DAGs; runs still start, paused and missing DAGs go unnoticed until the next refresh: %s",
+        text,
+        extra={"environment": environment},
+    )
     metrics.add_dimension(name="environment", value=environment)
     publish({"DagsNotListed": 1})
 
 
 def report_pauses_not_read(text: str, environment: str) -> None:
-    """Log and count that a dispatcher could not read who is paused: a rule disabled meanwhile may still start runs."""
+    """Log and count a failed read of the pauses."""
     logger.warning(
-        "a rule or environment that is paused now may still start runs: %s",
+        "cannot read which rules and environments are paused; those paused since the last read may still start runs: %s",
         text,
         extra={"environment": environment},
     )

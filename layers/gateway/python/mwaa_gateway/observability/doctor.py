@@ -1,4 +1,4 @@
-"""The log line of an examination."""
+"""The log line of the doctor's examination."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,16 @@ __all__ = ["report_examination"]
 
 
 def report_examination(found: Mapping[str, Any]) -> None:
-    """Log the outcome of each step: no text of a server, no DAG."""
+    """Log the outcome of each step, without server responses or DAG ids."""
     if "environment" not in found:
-        logger.warning("the doctor was asked for an environment that this stack does not have")
+        logger.warning("no examination: this stack has no such environment")
         return
     if "problem" in found:
-        logger.warning("the doctor cannot look: %s", found["problem"], environment=found["environment"])
+        logger.warning(
+            "no examination, fix the environment's setting: %s",
+            found["problem"],
+            environment=found["environment"],
+        )
         return
     steps = {step: found[step]["outcome"] for step in ("token", "web_server", "airflow") if step in found}
     endpoints = {endpoint["service"]: endpoint["outcome"] for endpoint in found["endpoints"]}

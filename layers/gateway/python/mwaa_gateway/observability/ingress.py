@@ -1,4 +1,4 @@
-"""What ingress functions tell."""
+"""Log lines and metrics of the ingress functions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ __all__ = ["report_given_back", "report_ingress"]
 
 
 def report_ingress(report: IngressReport) -> None:
-    """Log and count what became of each event of one invocation."""
+    """Log and count the outcome of each event of one invocation."""
     for request in report.requests:
         logger.info(
-            "requested",
+            "run requested",
             extra={
                 **_about(request.event),
                 "rule_id": request.rule_id,
@@ -26,10 +26,15 @@ def report_ingress(report: IngressReport) -> None:
             },
         )
     for event in report.unmatched:
-        logger.info("no rule matches", extra={**_about(event.envelope), "outcome": "Unmatched"})
+        logger.info(
+            "no rule matches the event, no run is requested",
+            extra={**_about(event.envelope), "outcome": "Unmatched"},
+        )
     for shadow in report.shadows:
         logger.info(
-            "would have been requested" if shadow.run_id else "would have been dead",
+            "a SHADOW rule matched, ENABLED it would request a run"
+            if shadow.run_id
+            else "a SHADOW rule matched, ENABLED its request would be dead",
             extra={
                 "event_id": shadow.event_id,
                 "rule_id": shadow.rule_id,
@@ -42,18 +47,20 @@ def report_ingress(report: IngressReport) -> None:
         )
     if report.shadows_lost:
         logger.warning(
-            "%s; the rule's report has a gap", report.shadows_lost, extra={"outcome": "ShadowLost"}
+            "matches of SHADOW rules were not recorded, their report is incomplete; runs are not affected: %s",
+            report.shadows_lost,
+            extra={"outcome": "ShadowLost"},
         )
     for partition in sorted(report.unreadable_heads):
         logger.error(
-            "the head of partition %r in the rules table holds no generation: its rules are in use, but are read again "
-            "every few seconds. Delete that item and apply a rule of the partition again",
+            "partition %r of the rules table has a head item without a generation; its rules work, but are read again "
+            "every few seconds. Delete the item and apply one of the partition's rules again",
             partition,
             extra={"outcome": "UnreadableHead"},
         )
     for dead in report.dead:
         logger.error(
-            "kept in the ingress dead-letter queue: %s",
+            "the event starts no run and is in the ingress dead-letter queue: %s",
             dead.text,
             extra={
                 "event_id": dead.event_id,
@@ -82,12 +89,12 @@ def report_ingress(report: IngressReport) -> None:
     if any(counts.values()):
         publish({name: count for name, count in counts.items() if count})
     else:
-        # S3's test event, for one: acknowledged, and said so.
-        logger.info("nothing to do", extra={"outcome": "Ignored"})
+        # S3's test event, for example, is acknowledged.
+        logger.info("nothing to do for this invocation", extra={"outcome": "Ignored"})
 
 
 def _about(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Say which event it is in the words that people look for: an upload by its URI."""
+    """Return the fields that identify the event; an upload also by its URI, which people search for."""
     about = {"event_id": event["id"], "source": event["source"], "detail_type": event["detail-type"]}
     if event["source"] != "aws.s3":
         return about
@@ -96,10 +103,15 @@ def _about(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def report_given_back(error: Exception, attempt: int, seconds: float) -> None:
-    """Log and count a message whose events could not be taken in now; what no outage explains, with its traceback."""
+    """Log and count a message that SQS redelivers because its events were not ingested; a bug with its traceback."""
     extra = {"attempt": attempt, "outcome": "GivenBack", "redeliver_after": seconds}
     if isinstance(error, Unavailable):
-        logger.warning("the message comes again: %s", error, extra=extra)
+        logger.warning("events not ingested, SQS redelivers the message: %s", error, extra=extra)
     else:
-        logger.error("the message comes again: %s", error, exc_info=error, extra=extra)
+        logger.error(
+            "bug or unexpected input, events not ingested, SQS redelivers the message: %s",
+            error,
+            exc_info=error,
+            extra=extra,
+        )
     publish({"MessagesGivenBack": 1})

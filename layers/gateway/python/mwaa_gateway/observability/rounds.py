@@ -1,4 +1,4 @@
-"""What run watchers tell."""
+"""Log lines and metrics of the run watchers."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,75 +13,88 @@ __all__ = ["report_round", "report_unreadable"]
 
 
 def report_unreadable(notices: Notices, environment: str) -> None:
-    """Log the messages of a batch that are no notices; SQS deletes them."""
+    """Log the messages of a batch that are not notices; SQS deletes them."""
     for message_id, text in notices.unreadable:
-        said = f"a message of the watch queue is ignored and deleted, as nobody can use it: {text}"
-        logger.warning(said, extra={"environment": environment, "message_id": message_id})
+        message = (
+            f"unknown message in the watch queue, ignored and deleted; no waiting state is affected: {text}"
+        )
+        logger.warning(message, extra={"environment": environment, "message_id": message_id})
 
 
-def report_round(made: Round, environment: str) -> None:
-    """Log and count what a watcher's round came to."""
-    for watch, ending in made.told:
-        _log_watch("the wait is over", watch, type(ending).__name__, getattr(ending, "error", None))
-    for watch in made.abandoned:
-        said, log = "nobody waits for this run any more", logger.info
+def report_round(current: Round, environment: str) -> None:
+    """Log and count the results of one round."""
+    for watch, result in current.answered:
+        _log_watch("the state got its answer", watch, type(result).__name__, getattr(result, "error", None))
+    for watch in current.abandoned:
+        message, log = "the state no longer waits for this run", logger.info
         if watch.wait.on_abort == "fail_run":
-            said, log = f"{said}, and no word came that its execution is over: it goes on", logger.warning
-        _log_watch(said, watch, "Abandoned", None, log=log)
-    for stopped in made.stopped:
+            message = f"{message}; no event says that its execution is over, so the run is not marked failed"
+            log = logger.warning
+        _log_watch(message, watch, "Abandoned", None, log=log)
+    for stopped in current.stopped:
         _log_stopped(stopped)
-    _log_failures(made, environment)
-    for text in made.unclear:
-        logger.warning("asked again in the next rounds: %s", text, extra={"environment": environment})
-    # A run that is to end with its execution, and that nobody knows to be over.
-    go_on = [stopped.watch for stopped in made.stopped if stopped.goes_on]
-    go_on += [watch for watch in made.abandoned if watch.wait.on_abort == "fail_run"]
+    _log_failures(current, environment)
+    for text in current.unclear:
+        logger.warning(
+            "no usable answer from Airflow or the ledger, the watcher asks again in the next rounds: %s",
+            text,
+            extra={"environment": environment},
+        )
+    # Runs with `on_abort: fail_run` that may still be running.
+    not_marked = [stopped.watch for stopped in current.stopped if stopped.not_marked]
+    not_marked += [watch for watch in current.abandoned if watch.wait.on_abort == "fail_run"]
     counts = {
-        "WaitsEnded": len(made.told),
-        "WaitsAbandoned": len(made.abandoned),
-        "WaitsStopped": len(made.stopped),
-        "RunsMarkedFailed": sum(stopped.marked for stopped in made.stopped),
-        "RunsNotMarkedFailed": len(go_on),
-        "WatcherQuestions": made.questions,
-        "WatcherUnclear": len(made.unclear),
-        "WaitsGivenUp": len(made.given_up),
+        "WaitsEnded": len(current.answered),
+        "WaitsAbandoned": len(current.abandoned),
+        "WaitsStopped": len(current.stopped),
+        "RunsMarkedFailed": sum(stopped.marked for stopped in current.stopped),
+        "RunsNotMarkedFailed": len(not_marked),
+        "WatcherQuestions": current.questions,
+        "WatcherUnclear": len(current.unclear),
+        "WaitsGivenUp": len(current.given_up),
     }
-    # Of every round, so that an alarm can tell what lasts from what passes; an idle gateway publishes nothing.
-    gauges = {"RunsWatched": made.watched, "WaitsUnanswered": made.unanswered}
+    # Every round publishes these, so that an alarm can tell a lasting problem from a passing one; an idle gateway
+    # publishes nothing.
+    gauges = {"RunsWatched": current.watched, "WaitsUnanswered": current.failing}
     counted = {name: count for name, count in counts.items() if count}
-    if made.found or made.unanswered:
+    if current.found or current.failing:
         metrics.add_dimension(name="environment", value=environment)
         publish(counted | gauges)
 
 
-def _log_failures(made: Round, environment: str) -> None:
-    for failed in made.failures:
+def _log_failures(current: Round, environment: str) -> None:
+    for failed in current.failures:
         again = datetime.fromtimestamp(failed.again_at, UTC).isoformat(timespec="seconds")
-        said = f"the run watcher could not {failed.step}, and tries again at {again}: {failed.text}"
-        _log_watch(said, failed.watch, "StepFailed", failed.step, log=logger.warning)
-    for watch, text in made.given_up:
-        said = (
-            f"given up after {GIVEN_UP_SECONDS / 3600:.0f} hours, the state ends by its own timeouts: {text}"
+        message = f"the run watcher could not {failed.step} and retries at {again}: {failed.text}"
+        _log_watch(message, failed.watch, "StepFailed", failed.step, log=logger.warning)
+    for watch, text in current.given_up:
+        message = (
+            f"no answer accepted for {GIVEN_UP_SECONDS / 3600:.0f} hours, the watcher gives up and the state ends by its "
+            f"own timeouts: {text}"
         )
-        _log_watch(said, watch, "GivenUp", None, log=logger.error)
-    for text in made.mistakes:
-        logger.error("asked again in the next rounds: %s", text, extra={"environment": environment})
-    for item in made.unreadable:
-        said = (
-            f"an item among the watches cannot be read; if no newer version wrote it, delete it: {item.text}"
+        _log_watch(message, watch, "GivenUp", None, log=logger.error)
+    for text in current.bugs:
+        logger.error(
+            "bug in the gateway, the states of this DAG wait; the watcher retries in the next rounds: %s",
+            text,
+            extra={"environment": environment},
         )
-        logger.error(said, extra={"environment": environment, "key": item.key})
+    for item in current.unreadable:
+        message = (
+            "cannot read a watch in the ledger table, its state gets no answer; delete the item unless a newer version "
+            f"wrote it: {item.text}"
+        )
+        logger.error(message, extra={"environment": environment, "key": item.key})
 
 
 def _log_stopped(stopped: Stopped) -> None:
-    if stopped.goes_on:
-        said = f"the execution that waited is over, and its run could not be marked failed: {stopped.goes_on}"
-        _log_watch(said, stopped.watch, "RunNotMarkedFailed", None, log=logger.warning)
+    if stopped.not_marked:
+        message = f"the execution is over and its run could not be marked failed, end it in Airflow: {stopped.not_marked}"
+        _log_watch(message, stopped.watch, "RunNotMarkedFailed", None, log=logger.warning)
     elif stopped.marked:
-        said = "the execution that waited is over, and its run was marked failed"
-        _log_watch(said, stopped.watch, "RunMarkedFailed", None)
+        _log_watch("the execution is over, its run is marked failed", stopped.watch, "RunMarkedFailed", None)
     else:
-        _log_watch("the execution that waited is over", stopped.watch, "Stopped", None)
+        _log_watch("the execution is over, its run is no longer watched", stopped.watch, "Stopped", None)
 
 
 def _log_watch(

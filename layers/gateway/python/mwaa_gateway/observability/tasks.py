@@ -1,4 +1,4 @@
-"""What is told of states that ask for runs."""
+"""Log lines and metrics of Step Functions tasks."""
 
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.observability import logger, publish
@@ -9,9 +9,9 @@ __all__ = ["report_refused_task", "report_task"]
 
 
 def report_task(call: TaskCall, request: TriggerRequest) -> None:
-    """Log and count a state's call that was taken in."""
+    """Log and count a state's accepted call."""
     logger.info(
-        "requested by a state that waits" if call.wait else "requested by a state",
+        "run requested by a state that waits for it" if call.wait else "run requested by a state",
         extra={
             "event_id": request.event["id"],
             "rule_id": request.rule_id,
@@ -26,6 +26,10 @@ def report_task(call: TaskCall, request: TriggerRequest) -> None:
 
 
 def report_refused_task(error: GatewayError) -> None:
-    """Log and count a state's call that cannot be taken in: the state gets the same error."""
-    logger.warning("%s", error, extra={"outcome": "Refused", "reason": type(error).__name__})
+    """Log and count a state's refused call; the state gets the same error."""
+    logger.warning(
+        "a state's call is refused, no run is requested: %s",
+        error,
+        extra={"outcome": "Refused", "reason": type(error).__name__},
+    )
     publish({"TasksRefused": 1})

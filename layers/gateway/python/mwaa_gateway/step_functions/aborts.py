@@ -1,15 +1,15 @@
-"""Executions that are over, and runs that end with theirs: `on_abort: fail_run`.
+"""Executions that are over, and runs that end with their execution (`on_abort: fail_run`).
 
-    execution over, its run may go on ────────────────────────▶ closed
-    execution over ──kept──▶ not in Airflow yet ──────────────▶ looked at again
-                             in Airflow ──it goes on───────────▶ marked failed ──▶ closed
-                                       └──it is over, or gone──▶ left as it is ──▶ closed
-                                       └──no clear answer──────▶ tried again
-                             dead, or it cannot be done ───────▶ closed, and told
+    execution over, `on_abort: leave` ────────────────────────▶ closed
+    execution over ──recorded──▶ run not in Airflow yet ───────▶ looked up again
+                                 run in Airflow ──running──────▶ marked failed ──▶ closed
+                                           └──ended, or gone───▶ left as it is ──▶ closed
+                                           └──no clear answer──▶ retried
+                                 request dead, or not possible ▶ closed, and reported
 
-What is kept outlives the watcher, and a run is looked at before it is marked. So one that is over is never changed, and one
-that was marked is not marked again after somebody has set it going anew, but for a watcher that dies between the two.
-What fails for one of them stops no other: see `watch_failures`.
+The record outlives the sandbox, and the watcher looks at a run before it marks it. So an ended run never changes, and a run
+that somebody cleared after it was marked is not marked again, unless the sandbox dies between marking and closing.
+A failure for one execution does not stop the others: see `failures`.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,123 +31,123 @@ from mwaa_gateway.step_functions.watches import ExecutionOver, RequestState, Wat
 
 __all__ = ["EVENT_SECONDS", "AbortedExecutions", "RunEnder"]
 
-EVENT_SECONDS: Final = (
-    300.0  # for which the event of an execution's end is waited for, where a run is to end with it
-)
+EVENT_SECONDS: Final = 300.0  # how long to wait for the event that an execution with `fail_run` is over
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 60.0
-AGE_PER_PAUSE: Final = 8  # as of questions: an eighth of the time it has been tried for
-TRIED_SECONDS: Final = 86_400.0  # then it is told that the run could not be ended
+AGE_PER_PAUSE: Final = 8  # as in `poll_schedule`: a pause is an eighth of the time since the first try
+TRIED_SECONDS: Final = 86_400.0  # then the watcher reports that it could not end the run
 OVER: Final = "its execution is over"
 
 
 class RunEnder(Protocol):
-    """What ends a run in one environment's Airflow. Never raises for what Airflow or MWAA do."""
+    """Ends runs in one environment's Airflow. Never raises for what Airflow or MWAA do."""
 
     def fail_run(self, dag_id: str, run_id: str) -> Marking:
-        """Mark the run failed if it goes on; one that is over is left as it is."""
+        """Mark the run failed if it is running; an ended run stays as it is."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class AbortedExecutions:
-    """One environment's executions that are over, and the runs that are to end; `now` gives seconds since the epoch."""
+    """One environment's executions that are over, and the runs to end; `now` returns seconds since the epoch."""
 
     store: WatchStore
     airflow: RunEnder
     failures: WatchFailures
     now: Callable[[], float]
-    _over: dict[str, float] = field(default_factory=dict)  # by execution: when it was heard that it is over
-    _tried: dict[str, float] = field(default_factory=dict)  # by token mark, of this sandbox
+    _ended_at: dict[str, float] = field(default_factory=dict)  # by execution: when its event arrived
+    _tried_at: dict[str, float] = field(default_factory=dict)  # by token mark, in this sandbox
 
-    def over(self, made: Round, ended_executions: Sequence[str]) -> list[Watch]:
-        """Return the round's watches whose execution is over, but for those of which that is kept already."""
-        self._over |= dict.fromkeys(ended_executions, made.began)
-        awaited = [watch for watch in made.watches if not isinstance(watch.ending, ExecutionOver)]
+    def watches_of_ended(self, current: Round, ended_executions: Sequence[str]) -> list[Watch]:
+        """Note the ended executions, and return the watches of ended executions that have no record of it yet."""
+        self._ended_at |= dict.fromkeys(ended_executions, current.began)
+        awaited = [watch for watch in current.watches if not isinstance(watch.ending, ExecutionOver)]
         return [
-            watch for watch in awaited if watch.execution_arn in ended_executions or self._was_over(watch)
+            watch
+            for watch in awaited
+            if watch.execution_arn in ended_executions or self._ended_since_waiting(watch)
         ]
 
-    def stop(self, watch: Watch, made: Round) -> list[Watch]:
-        """Stop watching, or record that the run is to end, and return the watch: that takes more than one round."""
+    def stop(self, watch: Watch, current: Round) -> list[Watch]:
+        """Close the watch, or record that its run must end and return the watch: ending a run takes several rounds."""
         if self.failures.is_due(watch, Step.STOP):
-            with self.failures.apart(watch, Step.STOP, made):
-                return self._stop(watch, made)
-        made.unstopped.add(watch.execution_arn)
+            with self.failures.isolate(watch, Step.STOP, current):
+                return self._stop(watch, current)
+        current.unrecorded_ends.add(watch.execution_arn)
         return []
 
-    def _stop(self, watch: Watch, made: Round) -> list[Watch]:
+    def _stop(self, watch: Watch, current: Round) -> list[Watch]:
         if watch.wait.on_abort != "fail_run" or watch.ending is not None:
             self.store.close(watch, OVER)
-            made.stopped.append(Stopped(watch))
+            current.stopped.append(Stopped(watch))
             return []
         over = ExecutionOver(self.now())
-        return [replace(watch, ending=over)] if self.store.decide(watch, over) else []
+        return [replace(watch, ending=over)] if self.store.record_ending(watch, over) else []
 
-    def go_on(self, watches: Sequence[Watch], made: Round, *, until: float) -> None:
-        """Try those that are due, the longest untried first, and begin none after `until`."""
-        self._over = {
-            arn: heard
-            for arn, heard in self._over.items()
-            if made.began - heard < EVENT_SECONDS or arn in made.unstopped
+    def end_runs(self, watches: Sequence[Watch], current: Round, *, until: float) -> None:
+        """Try the runs that are due, the longest untried first; start none after `until`."""
+        self._ended_at = {
+            arn: ended_at
+            for arn, ended_at in self._ended_at.items()
+            if current.began - ended_at < EVENT_SECONDS or arn in current.unrecorded_ends
         }
         marks = {watch.token_mark for watch in watches}
-        self._tried = {mark: tried for mark, tried in self._tried.items() if mark in marks}
+        self._tried_at = {mark: tried for mark, tried in self._tried_at.items() if mark in marks}
         due = [watch for watch in watches if self._is_due(watch)]
         states = self.store.requests(due) if due else {}
-        for watch in sorted(due, key=lambda watch: self._tried.get(watch.token_mark, 0.0)):
+        for watch in sorted(due, key=lambda watch: self._tried_at.get(watch.token_mark, 0.0)):
             if self.now() > until:
                 break
-            self._tried[watch.token_mark] = self.now()
-            with self.failures.apart(watch, Step.END_RUN, made):
-                self._try(watch, states.get(watch.ledger_key), made)
+            self._tried_at[watch.token_mark] = self.now()
+            with self.failures.isolate(watch, Step.END_RUN, current):
+                self._try(watch, states.get(watch.ledger_key), current)
 
-    def _was_over(self, watch: Watch) -> bool:
-        """Tell whether its execution was over since it waits: an index may show the watch later than the event came."""
-        return watch.waiting_since < self._over.get(watch.execution_arn, float("-inf"))
+    def _ended_since_waiting(self, watch: Watch) -> bool:
+        """Whether its execution ended after it began to wait: the index may show a watch later than the event arrives."""
+        return watch.waiting_since < self._ended_at.get(watch.execution_arn, float("-inf"))
 
     def _is_due(self, watch: Watch) -> bool:
         pause = min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, self._age(watch) / AGE_PER_PAUSE))
-        return self.now() - self._tried.get(watch.token_mark, float("-inf")) >= pause - 0.5
+        return self.now() - self._tried_at.get(watch.token_mark, float("-inf")) >= pause - 0.5
 
     def _age(self, watch: Watch) -> float:
         return self.now() - watch.ending.since if isinstance(watch.ending, ExecutionOver) else 0.0
 
-    def _try(self, watch: Watch, request: RequestState | None, made: Round) -> None:
+    def _try(self, watch: Watch, request: RequestState | None, current: Round) -> None:
         if request is None or request.state in ("open", "held"):
-            self._later(
-                watch, "it was not in Airflow within a day, and is started when that is possible", made
+            self._retry_later(
+                watch, "the run was not in Airflow within a day, and starts once that is possible", current
             )
             return
         if request.state == "unreadable":
             if self._age(watch) <= TRIED_SECONDS:
                 raise Unavailable(request.text)
-            self._later(watch, request.text, made)
+            self._retry_later(watch, request.text, current)
             return
         if request.state != "triggered":
-            self._close(Stopped(watch), f"its request is {request.state}: there is no run", made)
+            self._close(Stopped(watch), f"its request is {request.state}: there is no run", current)
             return
-        made.questions += 1
+        current.questions += 1
         match self.airflow.fail_run(watch.dag_id, watch.run_id):
             case RunMarkedFailed():
-                self._close(Stopped(watch, marked=True), "the run was marked failed", made)
+                self._close(Stopped(watch, marked=True), "the run was marked failed", current)
             case RunState(end=end):
-                self._close(Stopped(watch), f"the run had ended: {end}", made)
+                self._close(Stopped(watch), f"the run had ended: {end}", current)
             case RunNotThere():
-                self._close(Stopped(watch), "the run is not in Airflow any more", made)
+                self._close(Stopped(watch), "the run is not in Airflow any more", current)
             case NotAvailable(text):
-                self._close(Stopped(watch, goes_on=text), f"the run goes on: {text}", made)
+                self._close(Stopped(watch, not_marked=text), f"the run may still be running: {text}", current)
             case RunsUnknown(text):
-                made.unclear.append(text)
-                self._later(watch, text, made)
+                current.unclear.append(text)
+                self._retry_later(watch, text, current)
             case never:
                 assert_never(never)
 
-    def _later(self, watch: Watch, text: str, made: Round) -> None:
-        """Leave it to a later round, unless it was tried for long enough."""
+    def _retry_later(self, watch: Watch, text: str, current: Round) -> None:
+        """Leave the run to a later round, or close the watch after a day of tries."""
         if self._age(watch) > TRIED_SECONDS:
-            self._close(Stopped(watch, goes_on=text), f"the run goes on: {text}", made)
+            self._close(Stopped(watch, not_marked=text), f"the run may still be running: {text}", current)
 
-    def _close(self, stopped: Stopped, said: str, made: Round) -> None:
-        self.store.close(stopped.watch, f"{OVER}; {said}")
-        made.stopped.append(stopped)
+    def _close(self, stopped: Stopped, note: str, current: Round) -> None:
+        self.store.close(stopped.watch, f"{OVER}; {note}")
+        current.stopped.append(stopped)

@@ -1,14 +1,14 @@
-"""What a state of a state machine passes to have a DAG run started: checked, and turned into an event.
+"""A state's call for a DAG run: the Payload is validated and turned into an event.
 
     context     the state's context object: `"context.$": "$$"`, or in JSONata `"{% $states.context %}"`
-    dag         {environment, dag_id} of a DAG on the allow-list; without it the rules decide
-    input       the conf of a named DAG; what rules find under `detail.input`
-    request_id  the caller's own name for this one run, instead of the state's
+    dag         {environment, dag_id} of a DAG on the allow-list; without it the rules choose the DAG
+    input       the conf of a named DAG; rules find it under `detail.input`
+    request_id  the caller's own name for this one run, instead of the state's identity
     wait        how a waiting state wants its run to end; only with a task token in the context
 
-The identity is the execution, the state, when it was entered and the index of the Map's item. A retry of the state
-has all of them alike, and so finds the run it had started. Step Functions enters 200 items of a Map in one
-millisecond: without the index they would be one run, so a context that could lack it is refused.
+The identity consists of the execution, the state, its entered time and the index of the Map item. A retry of the state has
+the same identity, so it finds the run that the first try requested. Step Functions enters 200 items of a Map in one
+millisecond: without the index they would share one run, so a context that may lack it is refused.
 """
 
 import re
@@ -29,8 +29,8 @@ AfterFailedRun = Literal["fail", "rerun"]
 WhenNotRunnable = Literal["wait", "fail"]
 OnAbort = Literal["leave", "fail_run"]
 
-DEFAULT_HEARTBEAT_SECONDS: Final = 180.0  # of a caller that names none: a heartbeat each minute
-LONGEST_TOKEN: Final = 2048  # characters, by Step Functions' API
+DEFAULT_HEARTBEAT_SECONDS: Final = 180.0  # if the caller names none: a heartbeat each minute
+LONGEST_TOKEN: Final = 2048  # characters, the limit of Step Functions' API
 _FIELDS: Final = ("context", "dag", "input", "request_id", "wait")
 _WAIT_FIELDS: Final = (
     "heartbeat_seconds",
@@ -44,33 +44,33 @@ _EXECUTION_ARN: Final = re.compile(
 )
 _LINES_TO_ADD: Final = (
     'Add to the state\'s Payload, in JSONPath: "context.$": "$$", or in JSONata: "context": "{% $states.context %}". '
-    "Where the execution's input is too large to be sent along, pass "
+    "If the execution's input is too large to pass along, pass "
     '{"Execution": {"Id.$": "$$.Execution.Id"}, "State": {"Name.$": "$$.State.Name", '
     '"EnteredTime.$": "$$.State.EnteredTime", "RetryCount.$": "$$.State.RetryCount"}, '
     '"Task": {"Token.$": "$$.Task.Token"}, "Map": {"Item": {"Index.$": "$$.Map.Item.Index"}}} as context '
-    '("Map": null outside of a Map, no "Task" where the state does not wait)'
+    '("Map": null outside of a Map, no "Task" if the state does not wait)'
 )
 
 
 class InvalidTask(GatewayError):
-    """What the state passed cannot start a run; the text names the field and the lines to write instead."""
+    """The Payload cannot start a run; the text names the field and the lines to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A task token: whoever has it can end the task, so it is in no repr. `mark` tells tokens apart and is no secret."""
+    """A task token, a secret: it lets its holder end the task, so no repr shows it. `mark` is public and unique."""
 
     text: str = field(repr=False)
 
     @property
     def mark(self) -> str:
-        """The beginning of its hash."""
+        """The beginning of the token's hash."""
         return sha256(self.text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class NamedDag:
-    """The DAG a state names itself, instead of leaving it to the rules."""
+    """The DAG that a state names itself, instead of leaving it to the rules."""
 
     environment: str
     dag_id: str
@@ -78,12 +78,12 @@ class NamedDag:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What a waiting state chose.
+    """The options of a waiting state.
 
-    `heartbeat_seconds` is its HeartbeatSeconds: heartbeats come three times as often. `when_not_runnable`: what becomes
-    of a run that is held, or accepted and not executed. `after_failed_run`: whether a retry of the state after a failed
-    run fails with that run or starts another. `on_abort`: whether the run ends with its execution. `return_value_of`: the
-    task whose return value is to be passed on.
+    `heartbeat_seconds` is the state's HeartbeatSeconds; the watcher sends three heartbeats in that time.
+    `when_not_runnable`: whether the state waits or fails if its run is held, or accepted and not executed.
+    `after_failed_run`: whether a retry of the state after a failed run fails with that run or starts another. `on_abort`:
+    whether the run ends with its execution. `return_value_of`: the Airflow task whose return value the state gets.
     """
 
     heartbeat_seconds: float = DEFAULT_HEARTBEAT_SECONDS
@@ -97,8 +97,8 @@ class Wait:
 class TaskCall:
     """One call by a state.
 
-    `token` and `wait` are None where the state goes on at once. `is_retry`: Step Functions says that the state was tried
-    before. `input` is what the state passed; it is in the event as well.
+    `token` and `wait` are None if the state does not wait. `is_retry`: Step Functions retries the state. `input` is the
+    state's input; the event contains it too.
     """
 
     event: Event
@@ -111,15 +111,15 @@ class TaskCall:
 
 
 def read_task_call(payload: Any) -> TaskCall:
-    """Check what a state passed.
+    """Validate the Payload of a state's call.
 
     Raises:
-        InvalidTask: a field is missing or cannot be used; nothing was started.
+        InvalidTask: a field is missing or invalid; nothing was started.
     """
     if not isinstance(payload, Mapping):
         raise InvalidTask(f"the Payload is {kind_of(payload)}; expected a JSON object. {_LINES_TO_ADD}")
     if unknown := sorted(payload.keys() - set(_FIELDS)):
-        raise InvalidTask(f"{unknown[0]!r} is no field of a task; it has {', '.join(_FIELDS)}")
+        raise InvalidTask(f"{unknown[0]!r} is no field of the Payload; the fields are {', '.join(_FIELDS)}")
     context = _context(payload.get("context"))
     arn = _text(dig(context, ("Execution", "Id")), "context.Execution.Id")
     if not (match := _EXECUTION_ARN.fullmatch(arn)):
@@ -143,11 +143,9 @@ def read_task_call(payload: Any) -> TaskCall:
 
 def _context(context: Any) -> Mapping[str, Any]:
     if not isinstance(context, Mapping):
-        raise InvalidTask(f"context is {kind_of(context)}: it says which run this is. {_LINES_TO_ADD}")
+        raise InvalidTask(f"context is {kind_of(context)}; expected the context object. {_LINES_TO_ADD}")
     if "StateMachine" not in context and "Map" not in context:
-        raise InvalidTask(
-            f"context has no Map: two items of a Map could not be told from one another. {_LINES_TO_ADD}"
-        )
+        raise InvalidTask(f"context has no Map, which tells the items of a Map apart. {_LINES_TO_ADD}")
     return context
 
 
@@ -167,7 +165,7 @@ def _event(
         detail["stateMachineArn"] = machine
     if payload.get("request_id") is not None:
         detail["requestId"] = _text(payload["request_id"], "request_id")
-        # Two executions may mean the same run by it: that is what the caller's own name is for.
+        # On purpose, two executions share a run if they pass the same request_id.
         identity = identity_of("states", account, region, "request", detail["requestId"])
     else:
         parts = [arn, state, entered]
@@ -199,7 +197,7 @@ def _item_index(context: Mapping[str, Any]) -> int | None:
     index = dig(context, ("Map", "Item", "Index"))
     if not isinstance(index, int) or isinstance(index, bool):
         raise InvalidTask(
-            f"context.Map.Item.Index is {kind_of(index)}; expected the item's number. {_LINES_TO_ADD}"
+            f"context.Map.Item.Index is {kind_of(index)}; expected the item's index. {_LINES_TO_ADD}"
         )
     return index
 
@@ -218,7 +216,9 @@ def _token(context: Mapping[str, Any]) -> Token | None:
     if token is None:
         return None
     if not isinstance(token, str) or not 0 < len(token) <= LONGEST_TOKEN:
-        raise InvalidTask(f"context.Task.Token is no task token; expected text of at most {LONGEST_TOKEN}")
+        raise InvalidTask(
+            f"context.Task.Token is no task token; expected text of at most {LONGEST_TOKEN} characters"
+        )
     return Token(token)
 
 
@@ -227,7 +227,7 @@ def _dag(named: Any) -> NamedDag | None:
         return None
     if not isinstance(named, Mapping) or named.keys() != {"environment", "dag_id"}:
         raise InvalidTask(
-            'dag has to be {"environment": …, "dag_id": …}; leave it out to have the rules decide'
+            'dag must be {"environment": …, "dag_id": …}; leave it out to let the rules choose the DAG'
         )
     dag_id = _text(named["dag_id"], "dag.dag_id")
     if not DAG_ID.fullmatch(dag_id):
@@ -239,7 +239,7 @@ def _wait(wait: Any, token: Token | None) -> Wait | None:
     if token is None:
         if wait is not None:
             raise InvalidTask(
-                "wait is given, but context has no Task.Token: a state that waits has the Resource "
+                "wait is set, but context has no Task.Token: a waiting state has the Resource "
                 f"arn:aws:states:::lambda:invoke.waitForTaskToken. {_LINES_TO_ADD}"
             )
         return None
@@ -247,11 +247,11 @@ def _wait(wait: Any, token: Token | None) -> Wait | None:
     if not isinstance(wait, Mapping):
         raise InvalidTask(f"wait is {kind_of(wait)}; expected a JSON object")
     if unknown := sorted(wait.keys() - set(_WAIT_FIELDS)):
-        raise InvalidTask(f"wait.{unknown[0]} is not known; wait has {', '.join(_WAIT_FIELDS)}")
+        raise InvalidTask(f"wait.{unknown[0]} is no field of wait; the fields are {', '.join(_WAIT_FIELDS)}")
     seconds = wait.get("heartbeat_seconds", DEFAULT_HEARTBEAT_SECONDS)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 15 <= seconds <= 31_536_000:  # noqa: PLR2004
         raise InvalidTask(
-            "wait.heartbeat_seconds has to be a number of seconds from 15 to a year: the state's own HeartbeatSeconds"
+            "wait.heartbeat_seconds must be a number of seconds from 15 to a year: the state's own HeartbeatSeconds"
         )
     task = wait.get("return_value_of")
     return Wait(
@@ -264,7 +264,7 @@ def _wait(wait: Any, token: Token | None) -> Wait | None:
 
 
 def _task_id(task: Any) -> str:
-    """Return the task's id, which becomes a piece of a path of Airflow's API."""
+    """Return the Airflow task's id, which becomes part of an API path."""
     if not TASK_ID.fullmatch(_text(task, "wait.return_value_of")):
         raise InvalidTask(f"wait.return_value_of is {task[:200]!r}; expected a task_id: {TASK_ID.pattern}")
     return str(task)

@@ -1,9 +1,9 @@
-"""Which watchers hear that an execution has ended: those of the environments where it waits for a run.
+"""Ended executions: forward each notice to the watchers of the environments where the execution waits for a run.
 
-EventBridge reports every execution of the account, or those of named state machines. Almost none waits for a run, and each
-watcher makes its rounds one after the other: a notice that concerns another environment would only delay it. So the stack
-takes each notice once, looks for open watches of its execution, and sends it on to the queues of their environments. What
-cannot be looked up or sent comes again; a watcher that gets the same notice twice does nothing the second time.
+EventBridge reports every execution of the account, or those of named state machines. Almost none waits for a run, and a
+watcher runs its rounds one after another, so a notice for another environment would only delay it. The stack therefore takes
+each notice once, looks for open watches of its execution, and forwards it to the queues of their environments. If the lookup
+or the send fails, SQS redelivers the notice; a watcher that gets the same notice twice does nothing the second time.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ __all__ = ["Forwarded", "OpenWatches", "WatchQueues", "forward_ends"]
 
 
 class OpenWatches(Protocol):
-    """Where watches lie. Raises Unavailable when it cannot answer."""
+    """Where watches are stored. Raises Unavailable when it cannot answer."""
 
     def executions(self, environment: str, among: Collection[str]) -> frozenset[str]:
         """Return which of these executions wait for a run of the environment."""
@@ -26,16 +26,16 @@ class OpenWatches(Protocol):
 
 
 class WatchQueues(Protocol):
-    """The queues of the watchers. Raises Unavailable when one does not take a message."""
+    """The watch queues of all environments. Raises Unavailable if SQS does not take a message."""
 
     def forward(self, environment: str, notice: str, message_id: str) -> None:
-        """Send a notice as it came; the same `message_id` twice within minutes is sent once."""
+        """Forward a notice unchanged; the same `message_id` twice within five minutes is sent once."""
         ...
 
 
 @dataclass(slots=True)
 class Forwarded:
-    """What became of one batch: messages that come again, and why; messages that are no notice; notices sent."""
+    """The results of one batch: messages to redeliver, and why; messages that are no notice; notices sent."""
 
     failed: dict[str, str] = field(default_factory=dict)
     unreadable: tuple[tuple[str, str], ...] = ()
@@ -57,7 +57,7 @@ def forward_ends(
         try:
             waiting = watches.executions(environment, executions)
         except Unavailable as error:
-            # Any of the executions may wait there.
+            # Any of the executions may wait in this environment.
             text = f"environment {environment!r}: {error}"
             forwarded.failed |= {records[end.message]["messageId"]: text for end in notices.ends}
             continue

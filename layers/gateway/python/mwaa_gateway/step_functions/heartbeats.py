@@ -1,8 +1,8 @@
-"""Heartbeats: word to each state that waits that somebody looks after its run, in time for its HeartbeatSeconds.
+"""Heartbeats: they keep each waiting state alive within its HeartbeatSeconds.
 
-Step Functions counts from the state's entry, and from each heartbeat anew. Three are sent in that time, so that one that
-is late or lost fails no state. One that is refused says that nobody waits any more. A state whose run has ended, and that
-cannot be answered for now, gets them too.
+Step Functions counts from the state's entry, and again from each heartbeat. The watcher sends three in that time, so that
+one late or lost heartbeat fails no state. A refused heartbeat means that the state no longer waits. A state whose run has
+ended and that cannot be answered yet gets heartbeats too.
 """
 
 from collections.abc import Callable, Collection
@@ -17,87 +17,87 @@ from mwaa_gateway.step_functions.watches import Callbacks, TokenClosed, Watch, W
 __all__ = ["Heartbeats"]
 
 HEARTBEATS_PER_TIMEOUT: Final = 3
-BREAK_EVERY_SECONDS: Final = 5.0  # of asking and telling: then what has become due of heartbeats,
-BREAK_SECONDS: Final = 2.0  # for so long
+BREAK_EVERY_SECONDS: Final = 5.0  # a long round pauses this often to send the heartbeats that are due,
+BREAK_SECONDS: Final = 2.0  # for this long
 
 
 @dataclass(slots=True, kw_only=True)
 class Heartbeats:
-    """What a sandbox knows of the heartbeats of its watches; `now` gives seconds since the epoch."""
+    """The heartbeats that one sandbox sent; `now` returns seconds since the epoch."""
 
     store: WatchStore
     callbacks: Callbacks
     failures: WatchFailures
     now: Callable[[], float]
-    # By token mark: when Step Functions last heard of it, and since when it refuses to.
-    _heard: dict[str, float] = field(default_factory=dict)
-    _refused: dict[str, float] = field(default_factory=dict)
+    # By token mark: the last heartbeat, and the first refusal.
+    _last_sent_at: dict[str, float] = field(default_factory=dict)
+    _refused_since: dict[str, float] = field(default_factory=dict)
     _break_at: float = 0.0
 
-    def begin(self, made: Round) -> None:
-        """A round begins: these are waited for now, and no others."""
+    def begin(self, current: Round) -> None:
+        """Start a round: note who waits now, and forget the others."""
         now = self.now()
-        # Who has just begun is owed none yet. Of others that are new here a sandbox before this one sent the last, when is
-        # not known: they are due at once.
-        self._heard = {
-            watch.token_mark: self._heard.get(
+        # A wait that has just begun is not due yet. For an older one that this sandbox does not know, an earlier sandbox
+        # sent the last heartbeat, at an unknown time: it is due at once.
+        self._last_sent_at = {
+            watch.token_mark: self._last_sent_at.get(
                 watch.token_mark, max(watch.waiting_since, now - _interval(watch))
             )
-            for watch in (*made.waiting.values(), *made.untold.values())
+            for watch in (*current.waiting.values(), *current.unanswered.values())
         }
-        marks = {watch.token_mark for watch in made.watches}
-        self._refused = {mark: since for mark, since in self._refused.items() if mark in marks}
+        marks = {watch.token_mark for watch in current.watches}
+        self._refused_since = {mark: since for mark, since in self._refused_since.items() if mark in marks}
 
-    def send(self, made: Round, *, until: float) -> None:
-        """Send those that are due, as long as there is time; a new sandbox may owe one to everybody."""
-        for watch in self._due([*made.waiting.values(), *made.untold.values()]):
+    def send(self, current: Round, *, until: float) -> None:
+        """Send the heartbeats that are due until `until`; in a new sandbox all may be due."""
+        for watch in self._due([*current.waiting.values(), *current.unanswered.values()]):
             if self.now() >= until:
-                break  # the others are more urgent the next time
-            self._send(watch, made)
+                break  # the others come first the next time
+            self._send(watch, current)
         self._break_at = self.now() + BREAK_EVERY_SECONDS
 
-    def interrupt(self, made: Round) -> None:
-        """Interrupt a long round for those that have become due in it."""
+    def interrupt(self, current: Round) -> None:
+        """Interrupt a long round to send the heartbeats that are due by now."""
         if self.now() >= self._break_at:
-            self.send(made, until=self.now() + BREAK_SECONDS)
+            self.send(current, until=self.now() + BREAK_SECONDS)
 
     def next_due(self, waiting: Collection[Watch]) -> float:
-        """Return when the next of them will be owed one, in seconds since the epoch; infinity where nobody waits."""
+        """Return when the next heartbeat is due, in seconds since the epoch; infinity if no state waits."""
         return min(map(self._due_at, waiting), default=float("inf"))
 
     def _due_at(self, watch: Watch) -> float:
-        owed_at = self._heard[watch.token_mark] + _interval(watch)
-        return max(owed_at, self.failures.again_at(watch, Step.HEARTBEAT))
+        due_at = self._last_sent_at[watch.token_mark] + _interval(watch)
+        return max(due_at, self.failures.again_at(watch, Step.HEARTBEAT))
 
     def _due(self, waiting: Collection[Watch]) -> list[Watch]:
-        """Return those of them that are owed one now, the most urgent first; after them those whose last one failed."""
+        """Return the watches whose heartbeat is due, most urgent first, and last those whose last heartbeat failed."""
         now = self.now()
         return sorted(
             (watch for watch in waiting if now >= self._due_at(watch)),
             key=lambda watch: (
                 self.failures.again_at(watch, Step.HEARTBEAT) > 0,
-                self._heard[watch.token_mark] + watch.wait.heartbeat_seconds,
+                self._last_sent_at[watch.token_mark] + watch.wait.heartbeat_seconds,
             ),
         )
 
-    def _send(self, watch: Watch, made: Round) -> None:
-        """Send one; where nobody waits for the run any more, the watch ends."""
-        with self.failures.apart(watch, Step.HEARTBEAT, made):
+    def _send(self, watch: Watch, current: Round) -> None:
+        """Send one heartbeat; close the watch if the state no longer waits."""
+        with self.failures.isolate(watch, Step.HEARTBEAT, current):
             try:
                 self.callbacks.heartbeat(self.store.token(watch))
             except TokenClosed as closed:
-                self._refused_by(closed, watch, made)
+                self._handle_refusal(closed, watch, current)
             else:
-                self._heard[watch.token_mark] = self.now()
-                made.heartbeats += 1
+                self._last_sent_at[watch.token_mark] = self.now()
+                current.heartbeats += 1
 
-    def _refused_by(self, closed: TokenClosed, watch: Watch, made: Round) -> None:
-        made.waits_no_more(watch)
-        refused = self._refused.setdefault(watch.token_mark, self.now())
-        # Of a run that is to end with its execution it has to be known whether that is over, or the state alone.
+    def _handle_refusal(self, closed: TokenClosed, watch: Watch, current: Round) -> None:
+        current.remove_waiting(watch)
+        refused = self._refused_since.setdefault(watch.token_mark, self.now())
+        # With `fail_run` it matters whether the whole execution is over or only the state: wait for the event.
         if watch.wait.on_abort != "fail_run" or self.now() - refused >= EVENT_SECONDS:
             self.store.close(watch, f"nobody waits any more: {closed}")
-            made.abandoned.append(watch)
+            current.abandoned.append(watch)
 
 
 def _interval(watch: Watch) -> float:

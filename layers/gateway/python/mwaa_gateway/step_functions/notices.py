@@ -1,13 +1,13 @@
-"""What comes over a watch queue: that there is something to watch, that something has ended, or that a minute has passed.
+"""The messages of a watch queue.
 
-    {"round": "wake"}                                     a state has begun to wait: make rounds until its watch is seen
-    Scheduled Event (aws.events)                          once a minute: make a round, whatever became of the one before
-    Step Functions Execution Status Change (aws.states)   an execution is over: nobody waits there any more
-    DAG Run Ended (mwaa-gateway.callbacks)                a DAG's callback says that its run has ended: look at once
-    {"round": "next"}                                     of version 0.1.0, whose watcher asked itself for the next round
+    {"round": "wake"}                                     a state began to wait: run rounds until its watch is visible
+    Scheduled Event (aws.events)                          once a minute: run a round, even if the last one failed
+    Step Functions Execution Status Change (aws.states)   an execution is over: none of its states waits any more
+    DAG Run Ended (mwaa-gateway.callbacks)                a DAG's callback reports the end of its run: ask Airflow now
+    {"round": "next"}                                     from version 0.1.0, whose watcher sent itself the next round
 
-A notice only makes the watcher ask Airflow sooner; how a run ended, Airflow says. A message that is none of these is
-reported, and starts a round like any other.
+A notice only makes the watcher ask Airflow sooner; how a run ended, Airflow says. Any other message is reported, and
+starts a round too.
 """
 
 import json
@@ -39,7 +39,7 @@ _OVER: Final = ("ABORTED", "FAILED", "SUCCEEDED", "TIMED_OUT")
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """A state has begun to wait; `message` is the notice's place in the batch, `deliveries` how often SQS delivered it."""
+    """A state began to wait; `message` is the notice's place in the batch, `deliveries` its receive count."""
 
     message: int
     deliveries: int
@@ -47,7 +47,7 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionEnd:
-    """An execution is over; `message` and `deliveries` as of a wake."""
+    """An execution is over; `message` and `deliveries` as in `Wake`."""
 
     message: int
     deliveries: int
@@ -56,9 +56,9 @@ class ExecutionEnd:
 
 @dataclass(frozen=True, slots=True)
 class Notices:
-    """One batch: ends of executions, run_ids of runs that may have ended, and the newest wake.
+    """One batch: ended executions, run_ids of runs that may have ended, and the newest wake.
 
-    `unreadable` says of each message that is no notice what is wrong with it, by its message id.
+    `unreadable` lists (message id, problem) for each message that is not a notice.
     """
 
     messages: int
@@ -99,7 +99,7 @@ def read_notices(records: Sequence[Mapping[str, Any]]) -> Notices:
         elif round_ == WAKE:
             wake = Wake(place, deliveries)
         elif kind in (_STATUS_CHANGE, _CALLBACK):
-            unreadable.append((record["messageId"], f"{kind[1]}: it does not name what has ended"))
+            unreadable.append((record["messageId"], f"{kind[1]}: it does not name what ended"))
         elif kind != _TICK and round_ != _NEXT:
-            unreadable.append((record["messageId"], "it is no kind of notice that the watcher knows"))
+            unreadable.append((record["messageId"], "it is no notice that this version of the watcher knows"))
     return Notices(len(records), tuple(ends), tuple(runs), wake, tuple(unreadable))

@@ -1,7 +1,7 @@
-"""Questions to Airflow: when each DAG is to be asked about again, for all of its watched runs at once.
+"""When the watcher polls Airflow: one query per DAG covers all of its watched runs.
 
-An eighth of the age of its youngest wait after the question before: five seconds at first, a minute at the longest. After an
-answer that told too little sooner, as a run may have ended, and then ever more seldom, as Airflow may be away.
+The interval is an eighth of the age of the DAG's youngest wait: at first five seconds, at most a minute. After an unclear
+answer the next query comes sooner, because a run may have ended; then the interval grows, because Airflow may be down.
 """
 
 from collections import Counter
@@ -16,40 +16,40 @@ __all__ = ["PollSchedule"]
 FIRST_INTERVAL_SECONDS: Final = 5.0
 LONGEST_INTERVAL_SECONDS: Final = 60.0
 AGE_PER_INTERVAL: Final = 8
-GRACE_SECONDS: Final = 0.5  # rounds come every few seconds: a little early is better than a whole round late
+GRACE_SECONDS: Final = 0.5  # rounds are seconds apart: a little early is better than a whole round late
 
 
 @dataclass(slots=True)
 class PollSchedule:
-    """What a sandbox knows of the questions it asked; `now` gives seconds since the epoch."""
+    """The queries that one sandbox sent; `now` returns seconds since the epoch."""
 
     now: Callable[[], float]
-    _asked: dict[str, float] = field(default_factory=dict)  # by DAG
-    _unclear: Counter[str] = field(default_factory=Counter)  # answers in a row that told too little, by DAG
+    _asked: dict[str, float] = field(default_factory=dict)  # by DAG: the time of the last query
+    _unclear: Counter[str] = field(default_factory=Counter)  # by DAG: unclear answers in a row
 
     def due(self, waiting: Iterable[Watch]) -> set[str]:
-        """Return the DAGs of these watches that are to be asked about now."""
+        """Return the DAGs of these watches that are due for a query."""
         now = self.now()
         return {dag_id for dag_id, at in self._ask_at(waiting).items() if now >= at - GRACE_SECONDS}
 
     def next_due(self, waiting: Iterable[Watch]) -> float:
-        """Return when the next of them will be, in seconds since the epoch; infinity where nobody waits."""
+        """Return when the next query is due, in seconds since the epoch; infinity if no state waits."""
         return min(self._ask_at(waiting).values(), default=float("inf"))
 
     def asked_at(self, dag_id: str) -> float:
-        """Return when the DAG was last asked about."""
+        """Return the time of the last query about the DAG."""
         return self._asked.get(dag_id, 0.0)
 
-    def asked(self, dag_id: str) -> None:
-        """It is asked about now."""
+    def record_question(self, dag_id: str) -> None:
+        """Record a query that is sent now."""
         self._asked[dag_id] = self.now()
 
-    def answered(self, dag_id: str, *, clear: bool) -> None:
-        """Airflow answered, or did not."""
+    def record_answer(self, dag_id: str, *, clear: bool) -> None:
+        """Record the answer; `clear` is False if it left the state of a run open."""
         self._unclear[dag_id] = 0 if clear else self._unclear[dag_id] + 1
 
-    def again(self, dag_id: str) -> None:
-        """There was no time for the whole answer: it is due at once."""
+    def make_due(self, dag_id: str) -> None:
+        """Make the DAG due at once: there was no time to use the whole answer."""
         self._asked.pop(dag_id, None)
 
     def _ask_at(self, waiting: Iterable[Watch]) -> dict[str, float]:
@@ -62,6 +62,6 @@ class PollSchedule:
         asked, longest = self.asked_at(dag_id), LONGEST_INTERVAL_SECONDS
         if unclear := self._unclear[dag_id]:
             longest = min(longest, FIRST_INTERVAL_SECONDS * 2 ** min(unclear, 4))
-        # So that the interval is that part of the age when it ends.
+        # The interval is an eighth of the age at its end, not at its start.
         interval = (asked - since) / (AGE_PER_INTERVAL - 1)
         return asked + min(longest, max(FIRST_INTERVAL_SECONDS, interval))

@@ -1,12 +1,12 @@
-"""Endings: what a state is told of its run, and what Airflow has to be asked for that.
+"""What a state gets as the result of its task, and what Airflow must answer for that.
 
     the request is dead ─────────────────────────────▶ DagRunRejected
-    it is held, or the DAG is paused or stale ───────▶ DagRunNotRunnable, where the state chose not to wait then
-    started, and not in the list ──looked up──gone───▶ DagRunDeleted
+    it is held, or the DAG is paused or stale ───────▶ DagRunNotRunnable, if the state chose `when_not_runnable: fail`
+    started, but not in the list ──looked up──gone───▶ DagRunDeleted
     failed ──its failed tasks────────────────────────▶ DagRunFailed
-    success ──its return value, where one is wanted──▶ the state's output
+    success ──its return value, if requested─────────▶ the state's output
 
-There is none yet while Airflow does not say what is needed: the round keeps why, and the next one asks again.
+While Airflow does not answer what is needed, there is no result: the round notes why, and the next round asks again.
 """
 
 import json
@@ -19,18 +19,18 @@ from mwaa_gateway.outcomes import NotRunnable, Reason
 from mwaa_gateway.step_functions.round import Round
 from mwaa_gateway.step_functions.watches import Failed, RequestState, Succeeded, TaskResult, Watch
 
-__all__ = ["RunDetails", "TaskResults", "never_runs"]
+__all__ = ["RunDetails", "TaskResults", "result_without_run"]
 
-RETURN_VALUE_SECONDS: Final = 600.0  # for which a return value is asked for, round after round
-LARGEST_RETURN_VALUE_BYTES: Final = 200_000  # of the 262,144 that Step Functions takes as output
-NAMED_FAILED_TASKS: Final = 50  # a cause has 32,768 characters
+RETURN_VALUE_SECONDS: Final = 600.0  # how long the watcher asks for a return value, round after round
+LARGEST_RETURN_VALUE_BYTES: Final = 200_000  # of the 262,144 that Step Functions accepts as output
+NAMED_FAILED_TASKS: Final = 50  # a cause is limited to 32,768 characters
 
 
 class RunDetails(Protocol):
-    """What one environment's Airflow is asked about a single run. Never raises for what Airflow or MWAA do."""
+    """Answers about a single run from one environment's Airflow. Never raises for what Airflow or MWAA do."""
 
     def is_there(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
-        """Look one run up by its run_id."""
+        """Look up one run by its run_id."""
         ...
 
     def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:
@@ -40,57 +40,59 @@ class RunDetails(Protocol):
     def return_value(
         self, dag_id: str, run_id: str, task_id: str
     ) -> ReturnValue | NotAvailable | RunsUnknown:
-        """Return what the task returned."""
+        """Return the return value of the Airflow task."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class TaskResults:
-    """One environment's endings; `now` gives seconds since the epoch."""
+    """Builds one environment's task results; `now` returns seconds since the epoch."""
 
     airflow: RunDetails
     now: Callable[[], float]
-    _fetching: dict[str, float] = field(default_factory=dict)  # by token mark: since when, in vain so far
+    _fetching_since: dict[str, float] = field(default_factory=dict)  # by token mark: the first failed fetch
 
-    def begin(self, made: Round) -> None:
-        """Forget whoever is not watched any more."""
-        marks = {watch.token_mark for watch in made.watches}
-        self._fetching = {mark: since for mark, since in self._fetching.items() if mark in marks}
+    def begin(self, current: Round) -> None:
+        """Start a round: forget the watches that are gone."""
+        marks = {watch.token_mark for watch in current.watches}
+        self._fetching_since = {mark: since for mark, since in self._fetching_since.items() if mark in marks}
 
-    def of_a_missing_run(self, watch: Watch, made: Round) -> TaskResult | None:
-        """The ledger says that it was started, and the list does not have it: clocks apart, or deleted. Look it up."""
-        made.questions += 1
+    def missing_run_result(self, watch: Watch, current: Round) -> TaskResult | None:
+        """Look up a run that the ledger calls started and the list does not contain: clocks differ, or it was deleted."""
+        current.questions += 1
         there = self.airflow.is_there(watch.dag_id, watch.run_id)
         if isinstance(there, RunsUnknown):
-            made.unclear.append(there.text)
+            current.unclear.append(there.text)
             return None
         if there:
             return None
-        text = "the run was started, and is not in Airflow any more: somebody deleted it"
+        text = "the run was started and is no longer in Airflow: somebody deleted it"
         return Failed("DagRunDeleted", _about(watch) | {"reason": text})
 
-    def of_an_ended_run(self, watch: Watch, state: RunState, end: RunEnd, made: Round) -> TaskResult | None:
-        """Return what to tell of a run that ended; None while Airflow does not say what is needed for that."""
+    def ended_run_result(
+        self, watch: Watch, state: RunState, end: RunEnd, current: Round
+    ) -> TaskResult | None:
+        """Return the result of an ended run; None while Airflow does not answer what is needed."""
         about = _about(watch) | state.document()
         match end:
             case RunEnd.SUCCESS:
                 if watch.wait.return_value_of is not None:
-                    returned = self._returned(watch, watch.wait.return_value_of, made)
+                    returned = self._fetch_return_value(watch, watch.wait.return_value_of, current)
                     return None if returned is None else Succeeded(about | returned)
                 return Succeeded(about)
             case RunEnd.FAILED:
-                made.questions += 1
+                current.questions += 1
                 failed = self.airflow.failed_tasks(watch.dag_id, watch.run_id)
                 if isinstance(failed, RunsUnknown):
-                    made.unclear.append(failed.text)
+                    current.unclear.append(failed.text)
                     return None
                 return Failed("DagRunFailed", about | {"failed_tasks": list(failed[:NAMED_FAILED_TASKS])})
             case _:
                 assert_never(end)
 
-    def _returned(self, watch: Watch, task_id: str, made: Round) -> dict[str, Any] | None:
-        """Return the part of the output that says what the task returned; None while it is worth asking again."""
-        made.questions += 1
+    def _fetch_return_value(self, watch: Watch, task_id: str, current: Round) -> dict[str, Any] | None:
+        """Return the part of the output with the task's return value; None if the next round must ask again."""
+        current.questions += 1
         value = self.airflow.return_value(watch.dag_id, watch.run_id, task_id)
         match value:
             case ReturnValue():
@@ -98,23 +100,23 @@ class TaskResults:
             case NotAvailable(text):
                 return {"return_value_missing": text}
             case RunsUnknown(text):
-                since = self._fetching.setdefault(watch.token_mark, self.now())
+                since = self._fetching_since.setdefault(watch.token_mark, self.now())
                 if self.now() - since >= RETURN_VALUE_SECONDS:
                     return {
-                        "return_value_missing": f"asked for {RETURN_VALUE_SECONDS / 60:.0f} minutes: {text}"
+                        "return_value_missing": f"no answer for {RETURN_VALUE_SECONDS / 60:.0f} minutes: {text}"
                     }
-                made.unclear.append(text)
+                current.unclear.append(text)
                 return None
             case _:
                 assert_never(value)
 
 
-# What concerns the DAG, and not this run of it, of the reasons to be dead.
+# Reasons to be dead that concern the DAG, not this run of it.
 _OF_THE_DAG: Final = frozenset({Reason.DAG_BROKEN, Reason.DAG_MISSING, Reason.DAG_PAUSED})
 
 
-def never_runs(watch: Watch, state: RequestState) -> TaskResult | None:
-    """Return how a wait ends whose run will not be executed, or None: it may still be."""
+def result_without_run(watch: Watch, state: RequestState) -> TaskResult | None:
+    """Return the result of a run that will not be executed, or None if it still may be."""
     text = NotRunnable(state.not_runnable).text if state.not_runnable else state.text
     about = _about(watch) | {"reason": state.reason or state.not_runnable, "text": text}
     if watch.wait.when_not_runnable == "fail" and (
@@ -128,9 +130,9 @@ def _return_value(value: Any) -> dict[str, Any]:
     try:
         size = len(json.dumps(value, allow_nan=False))
     except ValueError:
-        return {"return_value_missing": "it holds NaN or Infinity, which is no JSON"}
+        return {"return_value_missing": "it contains NaN or Infinity, which is not JSON"}
     if size > LARGEST_RETURN_VALUE_BYTES:
-        text = f"it has {size} bytes of JSON, and Step Functions takes {LARGEST_RETURN_VALUE_BYTES}: pass its place in S3"
+        text = f"its JSON has {size} bytes and the limit is {LARGEST_RETURN_VALUE_BYTES}: write it to S3 and return the URI"
         return {"return_value_missing": text}
     return {"return_value": value}
 

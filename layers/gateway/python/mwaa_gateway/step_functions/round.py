@@ -1,4 +1,4 @@
-"""One round of the watcher, while it is made and when it is: who waits in it, and what it came to."""
+"""One round of the watcher: the watches it began with, and its results so far."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ __all__ = ["FailedStep", "Round", "Stopped"]
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A watch that is closed, as its execution is over. `marked`: its run was marked failed; `goes_on`: why it was not."""
+    """A watch closed because its execution is over. `marked`: its run is marked failed; `not_marked`: why it is not."""
 
     watch: Watch
     marked: bool = False
-    goes_on: str = ""
+    not_marked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FailedStep:
-    """What could not be done for one watch, and why; `again_at` is when it may be tried again."""
+    """A step that failed for one watch, and why; `again_at` is when it may be tried again."""
 
     watch: Watch
     step: str
@@ -29,47 +29,45 @@ class FailedStep:
 
 @dataclass(slots=True, kw_only=True)
 class Round:
-    """What one round came to.
+    """The state and the results of one round. All times are in seconds since the epoch.
 
-    It `began` with these `watches`, in seconds since the epoch; `waiting` are those of them whose end is not known yet, and
-    `untold` those whose end is recorded and not answered yet, by token mark. `failures` are the steps that failed in this
-    round, `mistakes` the questions about a whole DAG that did, `unreadable` the items to report; `unanswered` counts the
-    watches that something fails for. `next_at` is when the next question or heartbeat is due, in seconds since the epoch; 0
-    where a state is still to be answered, or a run to be ended.
+    The round `began` with these `watches`. `waiting` are those whose run has not ended, `unanswered` those whose ending is
+    recorded and not sent yet, both by token mark. `failures` are the failed steps of this round, `bugs` the queries about a
+    whole DAG that raised, `unreadable` the items to report; `failing` counts the watches with a failed step.
+    `unrecorded_ends` are executions that are over and could not be recorded as such. `next_at` is when the next query or
+    heartbeat is due; 0 if a state still must be answered, or a run ended.
     """
 
     began: float
     watches: Sequence[Watch]
     waiting: dict[str, Watch] = field(default_factory=dict)
-    untold: dict[str, Watch] = field(default_factory=dict)
+    unanswered: dict[str, Watch] = field(default_factory=dict)
     unreadable: list[UnreadableWatch] = field(default_factory=list)
-    told: list[tuple[Watch, TaskResult]] = field(default_factory=list)
+    answered: list[tuple[Watch, TaskResult]] = field(default_factory=list)
     abandoned: list[Watch] = field(default_factory=list)
     stopped: list[Stopped] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
     failures: list[FailedStep] = field(default_factory=list)
-    unstopped: set[str] = field(
-        default_factory=set
-    )  # executions that are over, and of which that could not be recorded
+    unrecorded_ends: set[str] = field(default_factory=set)
     given_up: list[tuple[Watch, str]] = field(default_factory=list)
-    mistakes: list[str] = field(default_factory=list)
-    unanswered: int = 0
+    bugs: list[str] = field(default_factory=list)
+    failing: int = 0
     heartbeats: int = 0
-    questions: int = 0  # to Airflow: commands or calls, but for further pages
+    questions: int = 0  # commands or calls to Airflow, not counting further pages
     next_at: float = 0.0
 
     @property
     def found(self) -> int:
-        """How many watches there were."""
+        """The number of watches at the start."""
         return len(self.watches)
 
     @property
     def watched(self) -> int:
-        """How many watches are left: with none, no further round is needed."""
-        ended = len(self.told) + len(self.abandoned) + len(self.stopped) + len(self.given_up)
+        """The number of watches left: with none, no further round is needed."""
+        ended = len(self.answered) + len(self.abandoned) + len(self.stopped) + len(self.given_up)
         return self.found - ended
 
-    def waits_no_more(self, watch: Watch) -> None:
-        """Nobody waits with the watch's token any more."""
+    def remove_waiting(self, watch: Watch) -> None:
+        """Note that no state waits with the watch's token any more."""
         self.waiting.pop(watch.token_mark, None)
-        self.untold.pop(watch.token_mark, None)
+        self.unanswered.pop(watch.token_mark, None)

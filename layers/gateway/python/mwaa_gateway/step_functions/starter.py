@@ -1,11 +1,11 @@
-"""From a state's call to a trigger request, and to a watch where the state waits.
+"""From a state's call to a trigger request, and to a watch if the state waits.
 
     read_task_call ──▶ the DAG it names, if that is allowed ──┐
                   └──▶ the one rule target that matches ──────┴──▶ watch (state waits) ──▶ trigger queue ──▶ wake the watcher
 
-The state machine waits for the answer, so nothing is put aside here: what is wrong is raised, and belongs to the state's
-Retry and Catch by the name of its class. The watch is opened first: a call that dies in between is retried by the state,
-and finds it. From the queue on, a task's request is as any other: one run, however often the state asks.
+The state machine waits for the response, so every problem is raised; the state's Retry and Catch match it by its class
+name. The watch is opened first: if the call dies after that, the state's retry finds it. From the queue on, the request is
+like any other: one run, however often the state asks.
 """
 
 from collections.abc import Callable, Collection
@@ -33,44 +33,42 @@ __all__ = [
     "WatchQueue",
 ]
 
-TASK_RULE_ID: Final = (
-    "step-functions"  # stands for a rule where a state names its DAG; no rule may have this id
-)
+TASK_RULE_ID: Final = "step-functions"  # the rule id of a state that names its DAG; no rule may have it
 
 
 class DagNotAllowed(GatewayError):
-    """The state names a DAG that is not on the allow-list."""
+    """The state names a DAG that the allow-list does not contain."""
 
 
 class NoRuleMatched(GatewayError):
-    """The state leaves it to the rules, and none is for it."""
+    """The state names no DAG, and no rule matches."""
 
 
 class SeveralTargetsMatched(GatewayError):
-    """The state leaves it to the rules, and more than one target is for it: a state has one run."""
+    """The state names no DAG, and more than one target matches: a state gets one run."""
 
 
 class InputRefused(GatewayError):
-    """What the state passed cannot become the run's conf."""
+    """The state's input cannot become the run's conf."""
 
 
 class AmbiguousIdentity(GatewayError):
-    """Another state that still waits has the same identity."""
+    """Another waiting state has the same identity."""
 
 
 class WatchQueue(Protocol):
     """The watch queues of all environments."""
 
     def wake(self, environment: str, now: float) -> None:
-        """Have the environment's watcher make a round soon; raise Unavailable unless it will."""
+        """Start a round of the environment's watcher soon; raises Unavailable if SQS did not take the wake."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStarter:
-    """Everything that starting a task needs.
+    """Starts runs for states.
 
-    `allowed` are patterns of the DAGs a state may name, `<environment>/<dag_id>` with `*` for any text. `now` gives
+    `allowed` are patterns of the DAGs that a state may name, `<environment>/<dag_id>` with `*` for any text. `now` returns
     seconds since the epoch.
     """
 
@@ -85,26 +83,30 @@ class TaskStarter:
     now: Callable[[], float]
 
     def start(self, call: TaskCall) -> TriggerRequest:
-        """Have the run started, and watched where the state waits; returns the request that will become it.
+        """Request the run, open a watch if the state waits, and return the request.
 
         Raises:
-            GatewayError: one of those above: nothing was started, and nothing will be by trying again.
-            Unavailable: AWS does not answer; the state's Retry will find what was done.
+            GatewayError: one of the classes above; nothing was started, and a retry does not help.
+            Unavailable: AWS does not answer; the state's Retry continues where this call stopped.
         """
         now = self.now()
-        resolved = self._named(call, call.dag, now) if call.dag is not None else self._matched(call, now)
+        resolved = (
+            self._request_for_dag(call, call.dag, now)
+            if call.dag is not None
+            else self._request_by_rules(call, now)
+        )
         request = resolved.request
         if call.wait is not None:
             request = replace(request, target=replace(request.target, watched=True))
             match self.watches.open(call, request, now):
                 case IdentityTaken():
                     raise AmbiguousIdentity(
-                        f"another state that waits is {call.event.identity!r} too: in a Map within a Map the index of the "
-                        "inner item says which one only together with the outer. Give each its request_id, for example "
+                        f"another waiting state has the identity {call.event.identity!r} too. In a Map within a Map, the "
+                        "inner item's index repeats for each outer item. Give each item its own request_id, for example "
                         '"request_id.$": "States.Format(\'{}-{}-{}\', $$.Execution.Name, $.outer, $.inner)"'
                     )
                 case opened:
-                    request = self._followed(request, opened)
+                    request = self._for_watched_run(request, opened)
         if resolved.claim_check is not None:
             self.claim_checks.put([resolved.claim_check])  # before the request that names it
         self.queue.enqueue([request])
@@ -112,27 +114,24 @@ class TaskStarter:
             self.watch_queue.wake(request.target.environment, now)
         return request
 
-    def _followed(self, request: TriggerRequest, opened: Opened) -> TriggerRequest:
-        """Return the request for the run that is watched: whose watcher is woken, and whose dispatcher may start it."""
+    def _for_watched_run(self, request: TriggerRequest, opened: Opened) -> TriggerRequest:
+        """Return the request for the watched run, whose environment's dispatcher and watcher take it."""
         if opened.environment not in self.environments:
             raise DagNotAllowed(
-                f"the run this state asked for before is one of environment {opened.environment!r}, which the gateway does "
-                "not have any more. Pass another request_id to have a new run"
+                f"this state already requested a run, in environment {opened.environment!r}, which the gateway no longer "
+                "has. Pass another request_id to get a new run"
             )
         target = replace(request.target, environment=opened.environment, dag_id=opened.dag_id)
         return _of_generation(replace(request, target=target), opened.generation)
 
-    def _named(self, call: TaskCall, dag: NamedDag, now: float) -> Resolved:
+    def _request_for_dag(self, call: TaskCall, dag: NamedDag, now: float) -> Resolved:
         if dag.environment not in self.environments:
             known = ", ".join(sorted(self.environments))
-            raise DagNotAllowed(
-                f"environment {dag.environment!r} is not known to the gateway, which has {known}"
-            )
+            raise DagNotAllowed(f"the gateway has no environment {dag.environment!r}; it has {known}")
         name = f"{dag.environment}/{dag.dag_id}"
         if not any(fnmatchcase(name, pattern) for pattern in self.allowed):
             raise DagNotAllowed(
-                f"{name} is not on the list of DAGs that states may name: add it to the parameter TaskDags, or leave `dag` "
-                "out and have a rule decide"
+                f"states may not name {name}: add it to the parameter TaskDags, or leave `dag` out and let a rule decide"
             )
         request = TriggerRequest(
             identity=call.event.identity,
@@ -151,7 +150,7 @@ class TaskStarter:
         )
         return Resolved(request)
 
-    def _matched(self, call: TaskCall, now: float) -> Resolved:
+    def _request_by_rules(self, call: TaskCall, now: float) -> Resolved:
         matches = self.rules.match(call.event.envelope, now)
         found = [
             (rule, one)
@@ -162,13 +161,13 @@ class TaskStarter:
         if not found:
             broken = ", ".join(f"{rule.id} ({rule.reason})" for rule in matches.broken)
             raise NoRuleMatched(
-                "no rule is for this state's event, source aws.states, detail-type 'DAG Run Requested'"
-                + (f"; these may be, and cannot be used: {broken}" if broken else "")
+                "no rule matches this state's event (source aws.states, detail-type 'DAG Run Requested')"
+                + (f"; these rules may match but are broken: {broken}" if broken else "")
                 + ". Name the DAG in `dag`, or apply a rule"
             )
         if len(found) > 1:
             names = ", ".join(sorted({rule.id for rule, _ in found}))
-            raise SeveralTargetsMatched(f"a state has one run, and {len(found)} targets match, of {names}")
+            raise SeveralTargetsMatched(f"a state gets one run, but {len(found)} targets match, of {names}")
         ((rule, only),) = found
         match only:
             case Refused(text=text):
@@ -179,20 +178,22 @@ class TaskStarter:
 
 def _conf(call: TaskCall) -> dict[str, Any]:
     if ORIGIN_KEY in call.input:
-        raise InputRefused(f"input has a field {ORIGIN_KEY!r}, where the conf says where it came from")
+        raise InputRefused(
+            f"input has a field {ORIGIN_KEY!r}, which the gateway uses for the run's origin; rename it"
+        )
     origin = origin_of(call.event, rule_id=TASK_RULE_ID, rule_version=0, target_id="default")
     conf = {**call.input, ORIGIN_KEY: {**origin, "execution_arn": call.execution_arn}}
     size = conf_size(conf)
     if size > MAXIMUM_CONF_BYTES:
         raise InputRefused(
-            f"the conf would have {size} bytes; at most {MAXIMUM_CONF_BYTES} can be passed. Pass an object's URI, or leave "
-            "`dag` out and let a rule with large_conf: claim_check choose the DAG"
+            f"the conf would have {size} bytes, the limit is {MAXIMUM_CONF_BYTES}: write the input to S3 and pass its URI, "
+            "or leave `dag` out and let a rule with large_conf: claim_check choose the DAG"
         )
     return conf
 
 
 def _of_generation(request: TriggerRequest, generation: int) -> TriggerRequest:
-    """Return the request for a further run of the same task."""
+    """Return the request for another run of the same task."""
     if not generation:
         return request
     conf = dict(request.target.conf)

@@ -1,19 +1,19 @@
-"""The watcher's round: ask once for each DAG about all of its watched runs, and tell those who wait.
+"""The watcher's round: query Airflow once per DAG for all of its watched runs, and answer the states whose run ended.
 
-    watches of this environment ──▶ decided before, not told ──────────────────────▶ tell, close
-                                    not in Airflow yet ──ledger──▶ dead, held ─────▶ decide, tell, close
-                                    in Airflow ──one question a DAG──▶ ended ──────▶ decide, tell, close
-                                                                  └──▶ goes on ────▶ heartbeat, when it is due
-                                    execution over ──its run is to end with it─────▶ see `run_stops`
+    watches of this environment ──▶ ending recorded, state not answered ───────────▶ answer, close
+                                    not in Airflow yet ──ledger──▶ dead, held ─────▶ record ending, answer, close
+                                    in Airflow ──one query per DAG──▶ ended ───────▶ record ending, answer, close
+                                                                 └──▶ running ─────▶ heartbeat, when it is due
+                                    execution over ──its run must end with it──────▶ see `aborts`
 
-One round at a time (the watch queue has one message group), so that watching takes one slot of the web server. A round
-that takes long is interrupted, between two commands or two endings, for the heartbeats that have become due.
-What a sandbox knows of earlier rounds only saves questions; a new one asks anew.
+One round runs at a time (the watch queue has one message group), so that watching takes one slot of the web server. A long
+round pauses, between two commands or two answers, to send the heartbeats that became due.
+What a sandbox remembers of earlier rounds only saves queries; a new sandbox asks again.
 
-A failure of one watch, or of one DAG, stops no other: see `watch_failures`. A round fails as a whole only if the watches
+A failure for one watch or one DAG does not stop the others: see `failures`. A round fails as a whole only if the watches
 cannot be listed.
 
-When a DAG is asked about is `questions`; what is told of a run that ended, `endings`; who is owed a heartbeat, `heartbeats`.
+`poll_schedule` decides when to query a DAG, `results` what a state gets, `heartbeats` which heartbeats are due.
 """
 
 from collections import defaultdict
@@ -24,10 +24,10 @@ from typing import Final, Protocol
 from mwaa_gateway.airflow.run_states import RunEnd, RunState, RunsUnknown
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.step_functions.aborts import AbortedExecutions, RunEnder
-from mwaa_gateway.step_functions.failures import GIVEN_UP_SECONDS, Step, WatchFailures, described
+from mwaa_gateway.step_functions.failures import GIVEN_UP_SECONDS, Step, WatchFailures, describe
 from mwaa_gateway.step_functions.heartbeats import Heartbeats
 from mwaa_gateway.step_functions.poll_schedule import PollSchedule
-from mwaa_gateway.step_functions.results import RunDetails, TaskResults, never_runs
+from mwaa_gateway.step_functions.results import RunDetails, TaskResults, result_without_run
 from mwaa_gateway.step_functions.round import Round
 from mwaa_gateway.step_functions.watches import (
     Callbacks,
@@ -44,31 +44,28 @@ from mwaa_gateway.step_functions.watches import (
 
 __all__ = ["Airflow", "Watcher"]
 
-HEARING_SECONDS: Final = 8.0  # of a round, after which no further heartbeat is sent before Airflow is asked
-ASKING_SECONDS: Final = (
-    15.0  # of a round, after which no further DAG is asked about: one command may take 70 s
-)
-TELLING_SECONDS: Final = 75.0  # after which nobody further is told: the function has 90 s
-STOPPING_SECONDS: Final = 5.0  # for runs that are to end with their execution, of which one may take 60 s
-FETCHING_SECONDS: Final = (
-    25.0  # of a round, after which no further return value is asked for: that may take 60 s too
-)
+# Time limits of a round, in seconds from its start: after that it begins no further …
+HEARTBEAT_SECONDS: Final = 8.0  # heartbeat, before Airflow is queried
+ASKING_SECONDS: Final = 15.0  # query about a DAG: one command may take 70 s
+ANSWERING_SECONDS: Final = 75.0  # answer to a state: the function times out after 90 s
+RETURN_VALUES_SECONDS: Final = 25.0  # fetch of a return value, which may take 60 s
+ENDING_RUNS_SECONDS: Final = 5.0  # how long a round starts to end runs; one of them may take 60 s
 _TRIGGERED: Final = RequestState("triggered")
 
 
 class Airflow(RunDetails, RunEnder, Protocol):
-    """What the watcher asks one environment's Airflow. Never raises for what Airflow or MWAA do."""
+    """The watcher's view of one environment's Airflow. Never raises for what Airflow or MWAA do."""
 
     def states(
         self, dag_id: str, run_ids: Sequence[str], since: float
     ) -> Mapping[str, RunState] | RunsUnknown:
-        """Return the state of each of these runs that is there, with one question; none of them is older than `since`."""
+        """Return the state of each of these runs that exists, with one query; no run is older than `since`."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Watcher:
-    """One environment's watcher and everything it works with; `now` gives seconds since the epoch."""
+    """One environment's watcher with its collaborators; `now` returns seconds since the epoch."""
 
     environment: str
     store: WatchStore
@@ -77,210 +74,211 @@ class Watcher:
     now: Callable[[], float]
     _failures: WatchFailures = field(init=False)
     _heartbeats: Heartbeats = field(init=False)
-    _stops: AbortedExecutions = field(init=False)
-    _questions: PollSchedule = field(init=False)
-    _endings: TaskResults = field(init=False)
-    _started: set[str] = field(
-        default_factory=set
-    )  # runs that have begun: the ledger need not be asked of them
-    _mistaken: set[str] = field(default_factory=set)  # DAGs whose last question failed by a mistake of ours
-    _asks_first: bool = False  # the round before had no time left to ask
+    _aborts: AbortedExecutions = field(init=False)
+    _schedule: PollSchedule = field(init=False)
+    _results: TaskResults = field(init=False)
+    _started: set[str] = field(default_factory=set)  # run_ids that need no look into the ledger any more
+    _failing_dags: set[str] = field(default_factory=set)  # DAGs whose last query failed by a bug
+    _asks_first: bool = False  # the last round had no time left to query Airflow
 
     def __post_init__(self) -> None:
         self._failures = WatchFailures(self.now)
         self._heartbeats = Heartbeats(
             store=self.store, callbacks=self.callbacks, failures=self._failures, now=self.now
         )
-        self._stops = AbortedExecutions(
+        self._aborts = AbortedExecutions(
             store=self.store, airflow=self.airflow, failures=self._failures, now=self.now
         )
-        self._questions = PollSchedule(self.now)
-        self._endings = TaskResults(airflow=self.airflow, now=self.now)
+        self._schedule = PollSchedule(self.now)
+        self._results = TaskResults(airflow=self.airflow, now=self.now)
 
     def round(self, *, ended_executions: Sequence[str] = (), ended_runs: Sequence[str] = ()) -> Round:
-        """Make one round.
+        """Run one round.
 
-        `ended_executions` are ARNs of executions that are over, whoever waited there; `ended_runs` are run_ids of runs that
-        say they have ended: those are asked about at once, and believed only when Airflow says so too.
+        `ended_executions` are ARNs of executions that are over. `ended_runs` are run_ids that a DAG's callback reported as
+        ended: the round asks about them at once, and only Airflow's answer counts.
 
         Raises:
-            Unavailable: the watches cannot be listed; make the round again.
+            Unavailable: the watches cannot be listed; run the round again.
         """
         began, listed = self.now(), self.store.watched(self.environment)
-        made = Round(began=began, watches=[watch for watch in listed if isinstance(watch, Watch)])
+        current = Round(began=began, watches=[watch for watch in listed if isinstance(watch, Watch)])
         unreadable = [watch for watch in listed if isinstance(watch, UnreadableWatch)]
-        made.unreadable = self._failures.to_report(unreadable)
-        self._failures.begin(made)
-        over = self._stops.over(made, ended_executions)
-        awaited = [watch for watch in made.watches if watch not in over]
-        made.waiting = {watch.token_mark: watch for watch in awaited if watch.ending is None}
-        made.untold = {
+        current.unreadable = self._failures.to_report(unreadable)
+        self._failures.begin(current)
+        over = self._aborts.watches_of_ended(current, ended_executions)
+        awaited = [watch for watch in current.watches if watch not in over]
+        current.waiting = {watch.token_mark: watch for watch in awaited if watch.ending is None}
+        current.unanswered = {
             watch.token_mark: watch for watch in awaited if isinstance(watch.ending, Succeeded | Failed)
         }
-        self._started &= {watch.run_id for watch in made.watches}
-        self._mistaken &= {watch.dag_id for watch in made.waiting.values()}
-        self._endings.begin(made)
-        self._heartbeats.begin(made)
-        self._heartbeats.send(made, until=made.began + (0 if self._asks_first else HEARING_SECONDS))
-        stopping = [watch for watch in made.watches if isinstance(watch.ending, ExecutionOver)]
+        self._started &= {watch.run_id for watch in current.watches}
+        self._failing_dags &= {watch.dag_id for watch in current.waiting.values()}
+        self._results.begin(current)
+        self._heartbeats.begin(current)
+        self._heartbeats.send(current, until=current.began + (0 if self._asks_first else HEARTBEAT_SECONDS))
+        stopping = [watch for watch in current.watches if isinstance(watch.ending, ExecutionOver)]
         for watch in over:
-            self._heartbeats.interrupt(made)
-            stopping += self._stops.stop(watch, made)
-        self._tell_decided(made)
-        self._stops.go_on(stopping, made, until=self.now() + STOPPING_SECONDS)
-        self._ask(self._due(made, ended_runs), made)
-        made.next_at = self._next_at(made)
-        made.unanswered = self._failures.count() + len(unreadable) + len(self._mistaken)
-        return made
+            self._heartbeats.interrupt(current)
+            stopping += self._aborts.stop(watch, current)
+        self._answer_recorded(current)
+        self._aborts.end_runs(stopping, current, until=self.now() + ENDING_RUNS_SECONDS)
+        self._ask(self._due(current, ended_runs), current)
+        current.next_at = self._next_at(current)
+        current.failing = self._failures.count() + len(unreadable) + len(self._failing_dags)
+        return current
 
-    def _next_at(self, made: Round) -> float:
-        """Return when there is something to do; 0, which is at once, where somebody is left to tell, or a run to end."""
-        waiting, untold = made.waiting.values(), made.untold.values()
-        told_at_once = any(self._failures.is_due(watch, Step.ANSWER) for watch in untold)
-        if told_at_once or made.watched > len(waiting) + len(untold):
+    def _next_at(self, current: Round) -> float:
+        """Return when something is due; 0, for at once, if a state still must be answered or a run ended."""
+        waiting, unanswered = current.waiting.values(), current.unanswered.values()
+        answer_due = any(self._failures.is_due(watch, Step.ANSWER) for watch in unanswered)
+        if answer_due or current.watched > len(waiting) + len(unanswered):
             return 0.0
-        heartbeat_at = self._heartbeats.next_due([*waiting, *untold])
-        return min(heartbeat_at, self._questions.next_due(waiting), self._failures.next_due())
+        heartbeat_at = self._heartbeats.next_due([*waiting, *unanswered])
+        return min(heartbeat_at, self._schedule.next_due(waiting), self._failures.next_due())
 
-    def _tell_decided(self, made: Round) -> None:
-        """Tell those whose watcher died in between, or had no time left; last those that could not be answered before."""
-        untold = sorted(
-            made.untold.values(), key=lambda watch: self._failures.again_at(watch, Step.ANSWER) > 0
+    def _answer_recorded(self, current: Round) -> None:
+        """Answer states whose ending an earlier round recorded; those whose last answer failed come last."""
+        unanswered = sorted(
+            current.unanswered.values(), key=lambda watch: self._failures.again_at(watch, Step.ANSWER) > 0
         )
-        for watch in untold:
-            if isinstance(watch.ending, Succeeded | Failed) and self.now() <= made.began + TELLING_SECONDS:
-                self._heartbeats.interrupt(made)
-                self._tell(watch, watch.ending, made)
+        for watch in unanswered:
+            if (
+                isinstance(watch.ending, Succeeded | Failed)
+                and self.now() <= current.began + ANSWERING_SECONDS
+            ):
+                self._heartbeats.interrupt(current)
+                self._answer_state(watch, watch.ending, current)
 
-    def _due(self, made: Round, ended_runs: Sequence[str]) -> set[str]:
-        """Return the DAGs that are to be asked about in this round."""
-        waiting = made.waiting.values()
-        return self._questions.due(waiting) | {
-            watch.dag_id for watch in waiting if watch.run_id in ended_runs
-        }
+    def _due(self, current: Round, ended_runs: Sequence[str]) -> set[str]:
+        """Return the DAGs to ask about in this round."""
+        waiting = current.waiting.values()
+        return self._schedule.due(waiting) | {watch.dag_id for watch in waiting if watch.run_id in ended_runs}
 
-    def _ask(self, due: set[str], made: Round) -> None:
-        """Ask the ledger, and about what is in Airflow by that one question for each DAG, as long as there is time."""
+    def _ask(self, due: set[str], current: Round) -> None:
+        """Look into the ledger, then query Airflow once for each DAG with a started run, while there is time."""
         by_dag: defaultdict[str, list[Watch]] = defaultdict(list)
-        for watch in self._in_airflow([one for one in made.waiting.values() if one.dag_id in due], made):
+        for watch in self._in_airflow(
+            [one for one in current.waiting.values() if one.dag_id in due], current
+        ):
             by_dag[watch.dag_id].append(watch)
         for dag_id in due - by_dag.keys():
-            self._questions.asked(dag_id)  # the ledger was: none of its runs is in Airflow yet
-        self._asks_first = bool(by_dag) and self.now() > made.began + ASKING_SECONDS
-        for dag_id in sorted(by_dag, key=self._questions.asked_at):
-            self._heartbeats.interrupt(made)
-            if self.now() > made.began + ASKING_SECONDS:
-                break  # the others are due in the next round, and come first there
-            self._ask_airflow(dag_id, by_dag[dag_id], made)
+            self._schedule.record_question(dag_id)  # the ledger answered: none of its runs is in Airflow yet
+        self._asks_first = bool(by_dag) and self.now() > current.began + ASKING_SECONDS
+        for dag_id in sorted(by_dag, key=self._schedule.asked_at):
+            self._heartbeats.interrupt(current)
+            if self.now() > current.began + ASKING_SECONDS:
+                break  # the others are due in the next round, and come first
+            self._ask_airflow(dag_id, by_dag[dag_id], current)
 
-    def _in_airflow(self, due: Sequence[Watch], made: Round) -> list[Watch]:
-        """Return the watches whose run is in Airflow, as far as the ledger knows; end those whose run will not be."""
+    def _in_airflow(self, due: Sequence[Watch], current: Round) -> list[Watch]:
+        """Return the watches whose run is in Airflow according to the ledger; end those whose run never will be."""
         ready = [watch for watch in due if self._failures.is_due(watch, Step.LOOK_UP)]
         unseen = [watch for watch in ready if watch.run_id not in self._started]
         states = self.store.requests(unseen) if unseen else {}
         in_airflow = []
         for watch in ready:
             state = _TRIGGERED if watch.run_id in self._started else states.get(watch.ledger_key)
-            with self._failures.apart(watch, Step.LOOK_UP, made):
-                if self._is_in_airflow(watch, state, made):
+            with self._failures.isolate(watch, Step.LOOK_UP, current):
+                if self._is_in_airflow(watch, state, current):
                     in_airflow.append(watch)
         return in_airflow
 
-    def _is_in_airflow(self, watch: Watch, state: RequestState | None, made: Round) -> bool:
-        """Say whether the run was started; end the wait of one that never will be."""
+    def _is_in_airflow(self, watch: Watch, state: RequestState | None, current: Round) -> bool:
+        """Return whether the run was started; end the wait if it never will be."""
         if state is None:
             return False  # the request has no row yet
         if state.state == "unreadable":
             raise Unavailable(state.text)
-        if (ending := never_runs(watch, state)) is not None:
-            self._end(watch, ending, made)
+        if (ending := result_without_run(watch, state)) is not None:
+            self._end(watch, ending, current)
             return False
         return state.state == "triggered"
 
-    def _ask_airflow(self, dag_id: str, group: Sequence[Watch], made: Round) -> None:
-        self._questions.asked(dag_id)
-        made.questions += 1
-        states = self._states(dag_id, group, made)
+    def _ask_airflow(self, dag_id: str, group: Sequence[Watch], current: Round) -> None:
+        self._schedule.record_question(dag_id)
+        current.questions += 1
+        states = self._states(dag_id, group, current)
         if isinstance(states, RunsUnknown):
-            made.unclear.append(states.text)
-            self._questions.answered(dag_id, clear=False)
+            current.unclear.append(states.text)
+            self._schedule.record_answer(dag_id, clear=False)
             return
-        unclear = len(made.unclear)
-        self._tell_ends(dag_id, group, states, made)
-        self._questions.answered(dag_id, clear=len(made.unclear) == unclear)
+        unclear = len(current.unclear)
+        self._answer_ended(dag_id, group, states, current)
+        self._schedule.record_answer(dag_id, clear=len(current.unclear) == unclear)
 
     def _states(
-        self, dag_id: str, group: Sequence[Watch], made: Round
+        self, dag_id: str, group: Sequence[Watch], current: Round
     ) -> Mapping[str, RunState] | RunsUnknown:
-        """Ask about one DAG's runs; a mistake of ours in that is no answer, and costs the other DAGs none."""
+        """Query one DAG's runs; a bug in that counts as no answer, and does not stop the other DAGs."""
         try:
             states = self.airflow.states(
                 dag_id, [watch.run_id for watch in group], min(watch.since for watch in group)
             )
-        except Exception as error:  # noqa: BLE001  as of one watch: one DAG stops no other
-            self._mistaken.add(dag_id)
-            made.mistakes.append(f"DAG {dag_id}: {described(error)}")
-            return RunsUnknown(made.mistakes[-1])
-        self._mistaken.discard(dag_id)
+        except Exception as error:  # noqa: BLE001  the boundary, as for one watch
+            self._failing_dags.add(dag_id)
+            current.bugs.append(f"DAG {dag_id}: {describe(error)}")
+            return RunsUnknown(current.bugs[-1])
+        self._failing_dags.discard(dag_id)
         return states
 
-    def _tell_ends(
-        self, dag_id: str, group: Sequence[Watch], states: Mapping[str, RunState], made: Round
+    def _answer_ended(
+        self, dag_id: str, group: Sequence[Watch], states: Mapping[str, RunState], current: Round
     ) -> None:
         for watch in group:
             fetches = watch.wait.return_value_of is not None
-            if self.now() > made.began + (FETCHING_SECONDS if fetches else TELLING_SECONDS):
-                self._questions.again(dag_id)  # the rest is told in the next round
+            if self.now() > current.began + (RETURN_VALUES_SECONDS if fetches else ANSWERING_SECONDS):
+                self._schedule.make_due(dag_id)  # the next round answers the rest
                 continue
             if not self._failures.is_due(watch, Step.RECORD):
                 continue
-            self._heartbeats.interrupt(made)
-            with self._failures.apart(watch, Step.RECORD, made):
-                if (ending := self._ending(watch, states.get(watch.run_id), made)) is not None:
-                    self._end(watch, ending, made)
+            self._heartbeats.interrupt(current)
+            with self._failures.isolate(watch, Step.RECORD, current):
+                if (ending := self._ending(watch, states.get(watch.run_id), current)) is not None:
+                    self._end(watch, ending, current)
 
-    def _ending(self, watch: Watch, state: RunState | None, made: Round) -> TaskResult | None:
-        """Return how the run ended, if it did and that is known."""
+    def _ending(self, watch: Watch, state: RunState | None, current: Round) -> TaskResult | None:
+        """Return the task's result, if the run ended and the result is known."""
         match state:
             case None:
-                return self._endings.of_a_missing_run(watch, made)
+                return self._results.missing_run_result(watch, current)
             case RunState(end=RunEnd() as end):
-                return self._endings.of_an_ended_run(watch, state, end, made)
+                return self._results.ended_run_result(watch, state, end, current)
             case RunState(started=True):
                 self._started.add(watch.run_id)
         return None
 
-    def _end(self, watch: Watch, ending: TaskResult, made: Round) -> None:
-        recorded = self.store.decide(watch, ending)
-        made.waiting.pop(watch.token_mark, None)
+    def _end(self, watch: Watch, ending: TaskResult, current: Round) -> None:
+        recorded = self.store.record_ending(watch, ending)
+        current.waiting.pop(watch.token_mark, None)
         if recorded:
-            made.untold[watch.token_mark] = watch
-            self._tell(watch, ending, made)
+            current.unanswered[watch.token_mark] = watch
+            self._answer_state(watch, ending, current)
 
-    def _tell(self, watch: Watch, ending: TaskResult, made: Round) -> None:
-        """Tell what is recorded, if that has not failed a moment ago; give it up after it has failed for a day."""
+    def _answer_state(self, watch: Watch, ending: TaskResult, current: Round) -> None:
+        """Send the recorded result, unless that failed a moment ago; give up after a day of failures."""
         if not self._failures.is_due(watch, Step.ANSWER):
             return
-        with self._failures.apart(watch, Step.ANSWER, made):
-            self._answer(watch, ending, made)
+        with self._failures.isolate(watch, Step.ANSWER, current):
+            self._send_answer(watch, ending, current)
             return
         since = max(watch.decided_at or self._failures.since(watch, Step.ANSWER), watch.waiting_since)
         if self.now() - since >= GIVEN_UP_SECONDS:
-            with self._failures.apart(watch, Step.ANSWER, made):
-                text = made.failures[-1].text
+            with self._failures.isolate(watch, Step.ANSWER, current):
+                text = current.failures[-1].text
                 self.store.close(watch, f"given up, the state could not be answered: {text}")
-                made.waits_no_more(watch)
-                made.given_up.append((watch, text))
+                current.remove_waiting(watch)
+                current.given_up.append((watch, text))
 
-    def _answer(self, watch: Watch, ending: TaskResult, made: Round) -> None:
-        """Answer the state. A token that takes no answer had it already, or nobody waits there any more."""
+    def _send_answer(self, watch: Watch, ending: TaskResult, current: Round) -> None:
+        """Send the result; a token that is refused was answered before, or its state no longer waits."""
         try:
             self.callbacks.send(self.store.token(watch), ending)
         except TokenClosed as closed:
-            self.store.close(watch, f"not taken: {closed}")
-            made.waits_no_more(watch)
-            made.abandoned.append(watch)
+            self.store.close(watch, f"answer refused: {closed}")
+            current.remove_waiting(watch)
+            current.abandoned.append(watch)
             return
-        self.store.close(watch, "told")
-        made.waits_no_more(watch)
-        made.told.append((watch, ending))
+        self.store.close(watch, "answered")
+        current.remove_waiting(watch)
+        current.answered.append((watch, ending))

@@ -1,12 +1,12 @@
-"""A watch: somebody waits for a DAG run to end. What it is, how it can end, and where watches lie.
+"""A watch: a state waits for a DAG run to end. What a watch is, how it ends, and where it is stored.
 
-    waiting ──the run ended, or never will run──▶ decided ──told───────────▶ closed
-       │ ▲                                                                     │
-       │ └───────────── the state is retried with a new token ─────────────────┤
-       └──the execution is over──▶ decided, if its run is to end ──it has──────┘
+    waiting ──the run ended, or never will run──▶ ending recorded ──state answered──▶ closed
+       │ ▲                                                                              │
+       │ └───────────── the state is retried with a new token ──────────────────────────┤
+       └──the execution is over──▶ ending recorded, if its run must end ──it has ended──┘
 
-The ending is kept before anybody is told, so that a watcher that dies in between tells the same again. The token is
-kept sealed, until the watch is closed.
+The ending is recorded before the state is answered, so that a watcher that dies in between gives the same answer again.
+The token is stored encrypted until the watch is closed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,14 +36,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The run succeeded; `output` is what the state gets."""
+    """The run succeeded; `output` becomes the state's output."""
 
     output: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The run failed, or will never run; `error` and `cause` are what the state's Catch sees.
+    """The run failed, or will never run; the state's Catch sees `error` and `cause`.
 
     Errors: DagRunFailed, DagRunDeleted, DagRunRejected (the request is dead), DagRunNotRunnable (held, paused, stale).
     """
@@ -53,15 +53,15 @@ class Failed:
 
     @property
     def may_be_rerun(self) -> bool:
-        """Whether a retry of the state may ask for another run: there was one, and it is over."""
+        """Whether a retry of the state may request another run: this one existed, and is over."""
         return self.error in ("DagRunFailed", "DagRunDeleted")
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOver:
-    """The execution that waited is over, since this time in seconds since the epoch; its run is to end with it.
+    """The execution that waited is over since this time, in seconds since the epoch; its run must end with it.
 
-    Nobody is told: it is kept so that the run is ended although that may take several rounds.
+    No state is answered. The record lets the watcher end the run over several rounds.
     """
 
     since: float
@@ -73,11 +73,11 @@ Ending = TaskResult | ExecutionOver
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One wait for one run.
+    """One wait for one run. Times are in seconds since the epoch.
 
-    `ledger_key` is its trigger request's; `since` is when the watch was first opened, in seconds since the epoch;
-    `waiting_since` when the token it has now began to wait. `ending` is None while the run goes on; `decided_at` is when it
-    was recorded, where a version that notes this did so.
+    `ledger_key` is the key of its trigger request; `since` is when the watch was first opened, `waiting_since` when its
+    current token began to wait. `ending` is None until the run ends; `decided_at` is when the ending was recorded, None if
+    a version before this field recorded it.
     """
 
     ledger_key: tuple[str, str]
@@ -95,7 +95,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableWatch:
-    """An item among the watches that this version cannot read: its `key` in the table, and what is wrong with it."""
+    """A stored watch that this version cannot read: its `key` in the table, and the problem."""
 
     key: str
     text: str
@@ -103,9 +103,9 @@ class UnreadableWatch:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The watch is there; its run is that of `generation`, which is above 0 where a failed run is followed by another.
+    """The watch is open; its run is that of `generation`, above 0 if another run follows a failed one.
 
-    `environment` and `dag_id` say whose run it is: of one that was asked for before, not always where its rule leads now.
+    `environment` and `dag_id` are those of the run: for an earlier request they may differ from the rule's current target.
     """
 
     generation: int
@@ -115,14 +115,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class IdentityTaken:
-    """Another state that still waits has the same identity: two items of nested Maps, most likely."""
+    """Another waiting state has the same identity, most likely another item of nested Maps."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestState:
-    """What the ledger says of a trigger request: `open`, `triggered`, `held` or `dead`, and why.
+    """The ledger's state of a trigger request: `open`, `triggered`, `held` or `dead`, and why.
 
-    `unreadable`: its row could not be read; `text` says why.
+    `unreadable`: the row could not be read; `text` says why.
     """
 
     state: str
@@ -132,47 +132,47 @@ class RequestState:
 
 
 class WatchStore(Protocol):
-    """Where watches lie. Every call but `requests` raises Unavailable when it cannot answer."""
+    """Where watches are stored. Every call but `requests` raises Unavailable when it cannot answer."""
 
     def open(self, call: TaskCall, request: TriggerRequest, now: float) -> Opened | IdentityTaken:
-        """Begin to wait, or go on with a new token, for the run of this request or of a later generation of it."""
+        """Open a watch on the run of this request or of a later generation, or continue it with a new token."""
         ...
 
     def watched(self, environment: str) -> Sequence[Watch | UnreadableWatch]:
-        """Return every watch that is not closed, oldest first; one that cannot be read hides no other."""
+        """Return every open watch, oldest first; an unreadable one hides no other."""
         ...
 
     def requests(self, watches: Sequence[Watch]) -> Mapping[tuple[str, str], RequestState]:
-        """Return what the ledger says of the watches' requests, by ledger key; one that has no row yet is missing.
+        """Return the ledger's state of the watches' requests, by ledger key; a request without a row is left out.
 
         Never raises: a row that could not be read is `unreadable`, and hides no other.
         """
         ...
 
-    def decide(self, watch: Watch, ending: Ending) -> bool:
-        """Keep how it ended, before anybody is told; False when the watch has a newer token or is closed."""
+    def record_ending(self, watch: Watch, ending: Ending) -> bool:
+        """Record how the wait ends, before the state is answered; False if the watch has a newer token or is closed."""
         ...
 
     def token(self, watch: Watch) -> Token:
-        """Unseal the token."""
+        """Return the decrypted token."""
         ...
 
-    def close(self, watch: Watch, said: str) -> None:
-        """Forget the token and stop watching, unless the watch has a newer token; `said` is for whoever looks it up."""
+    def close(self, watch: Watch, note: str) -> None:
+        """Delete the token and close the watch, unless it has a newer token; `note` tells a reader of the table why."""
         ...
 
 
 class Callbacks(Protocol):
-    """Step Functions' side. Every call raises TokenClosed or Unavailable."""
+    """Step Functions' API. Every call raises TokenClosed or Unavailable."""
 
     def send(self, token: Token, ending: TaskResult) -> None:
-        """Tell how it ended."""
+        """Send the result to the state."""
         ...
 
     def heartbeat(self, token: Token) -> None:
-        """Tell that it goes on."""
+        """Send a heartbeat."""
         ...
 
 
 class TokenClosed(Exception):
-    """Step Functions takes nothing for this token any more: it was answered before, timed out, or never was one."""
+    """Step Functions accepts nothing more for this token: it was answered, has timed out, or never existed."""

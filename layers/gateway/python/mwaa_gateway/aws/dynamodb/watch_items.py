@@ -153,7 +153,7 @@ class WatchItems:
         left = [(key["event"]["S"], key["request"]["S"]) for key in unprocessed]
         return answer["Responses"].get(self._table, ()), left
 
-    def decide(self, watch: Watch, ending: Ending) -> bool:
+    def record_ending(self, watch: Watch, ending: Ending) -> bool:
         """Keep how it ended, before anybody is told."""
         text = _ending_text(ending, self._now())
         with unavailable_unless_answered("the run's end could not be kept"):
@@ -187,7 +187,7 @@ class WatchItems:
             self._tokens.popitem(last=False)
         return token
 
-    def close(self, watch: Watch, said: str) -> None:
+    def close(self, watch: Watch, note: str) -> None:
         """Forget the token and stop watching, unless the watch has a newer token."""
         self._tokens.pop(watch.token_mark, None)
         now = self._now()
@@ -200,7 +200,7 @@ class WatchItems:
                     " REMOVE watched_in, sealed_token",
                     ConditionExpression="token_mark = :mark",
                     ExpressionAttributeValues={
-                        ":said": {"S": said},
+                        ":said": {"S": note},
                         ":now": _number(now),
                         ":expires_at": {"N": str(int(now) + REMEMBERED_SECONDS)},
                         ":mark": {"S": watch.token_mark},
