@@ -687,7 +687,7 @@ def test_a_row_that_is_deleted_during_an_attempt_is_looked_for_again(dynamodb) -
     attempt = claimed(table)
     key = {name: item(dynamodb)[name] for name in ("event", "request")}
     dynamodb.delete_item(TableName="ledger", Key=key)
-    with pytest.raises(Unavailable, match="deleted during the attempt"):
+    with pytest.raises(Unavailable, match="disappeared during the attempt"):
         table.finish(attempt, Triggered(), 1_001.0)
     assert not table.record_attempt(attempt, BUSY, 1_001.0)
     assert 1 == claimed(table).number

@@ -227,7 +227,7 @@ def test_no_token_no_command(environment: Environment, code: str, reason: Reason
     ("code", "remedy"),
     [
         ("AccessDeniedException", "needs airflow:CreateCliToken"),
-        ("ResourceNotFoundException", "see MwaaEnvironmentName"),
+        ("ResourceNotFoundException", "check MwaaEnvironmentName"),
     ],
 )
 def test_a_token_that_will_never_come_by_itself(environment: Environment, code: str, remedy: str) -> None:

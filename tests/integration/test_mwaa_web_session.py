@@ -170,7 +170,7 @@ def test_what_the_role_may_not_do_is_said_with_its_parameter(environment: Enviro
     )
     answer = environment.session.ask(LOOK)
     assert answer == NotAvailable(
-        "the Airflow role of WebLoginRole, Viewer, does not allow it: Airflow said HTTP 403: Forbidden"
+        "the Airflow role of WebLoginRole, Viewer, does not allow this call: Airflow said HTTP 403: Forbidden"
     )
     assert len(environment.sent) == 4
 
@@ -195,11 +195,11 @@ def test_no_token_no_call(environment: Environment, code: str, remedy: str) -> N
 @pytest.mark.parametrize(
     ("login", "said"),
     [
-        (Answer(403), "HTTP 403 and no session"),
-        (Answer(200), "HTTP 200 and no session"),
-        (Answer(302, headers={"Location": "/login"}), "HTTP 302 and no session"),
-        (Answer(500, headers={"Set-Cookie": "_token=x"}), "HTTP 500 and no session"),
-        (Answer(200, headers={"Set-Cookie": "session=x"}), "HTTP 200 and no session"),
+        (Answer(403), "HTTP 403 without a session"),
+        (Answer(200), "HTTP 200 without a session"),
+        (Answer(302, headers={"Location": "/login"}), "HTTP 302 without a session"),
+        (Answer(500, headers={"Set-Cookie": "_token=x"}), "HTTP 500 without a session"),
+        (Answer(200, headers={"Set-Cookie": "session=x"}), "HTTP 200 without a session"),
         (Answer(silent=True), "no web login"),
     ],
 )
@@ -355,10 +355,10 @@ def test_without_a_web_login_it_is_said_which_parameter_brings_it() -> None:
     """In one sentence, for whoever reads the state's output or the log."""
     calls = RunCalls(None)
     assert calls.return_value("a", RUN_ID, "count") == NotAvailable(
-        "what a task returned can only be read by a web login: set the parameter WebLoginRole (Viewer is enough)"
+        "only a web login can read a task's return value: set the parameter WebLoginRole (Viewer is enough)"
     )
     assert calls.fail_run("a", RUN_ID) == NotAvailable(
-        "a run can only be ended by a web login: set the parameter WebLoginRole to User"
+        "only a web login can end a run: set the parameter WebLoginRole to User"
     )
 
 

@@ -115,14 +115,14 @@ def test_what_a_batch_did_not_take_is_sent_again(sqs, url: str, urls: str, monke
 def test_what_is_never_taken_fails_the_whole(sqs, url: str, urls: str, monkeypatch) -> None:  # noqa: ARG001
     """The invocation is repeated; what was sent ends as a duplicate."""
     failing(sqs, monkeypatch, times=9)
-    with pytest.raises(Unavailable, match="1 of 3 messages were refused 3 times: InternalError"):
+    with pytest.raises(Unavailable, match="the queue refused 1 of 3 messages 3 times: InternalError"):
         TriggerQueues(sqs, urls).enqueue([a_request(str(number)) for number in range(3)])
 
 
 def test_messages_that_a_queue_refuses_delay_no_later_ones(sqs, url: str, urls: str, monkeypatch) -> None:
     """One of the first batch of 23; the batches after it are sent all the same."""
     calls = failing(sqs, monkeypatch, times=3)
-    with pytest.raises(Unavailable, match="1 of 10 messages were refused 3 times: InternalError"):
+    with pytest.raises(Unavailable, match="the queue refused 1 of 10 messages 3 times: InternalError"):
         TriggerQueues(sqs, urls).enqueue([a_request(str(number)) for number in range(23)])
     assert [10, 1, 1, 10, 3] == list(map(len, calls))
     assert 22 == len(bodies(sqs, url))
@@ -132,10 +132,10 @@ def test_messages_that_a_queue_refuses_delay_no_later_ones(sqs, url: str, urls: 
 def test_an_answer_that_names_no_message_is_no_success(sqs, url: str, urls: str, monkeypatch) -> None:
     """Botocore reads a body that is no JSON as an empty answer."""
     monkeypatch.setattr(sqs, "send_message_batch", lambda **_: {})
-    with pytest.raises(Unavailable, match="1 of 1 messages were refused 3 times: no answer"):
+    with pytest.raises(Unavailable, match="the queue refused 1 of 1 messages 3 times: no answer"):
         TriggerQueues(sqs, urls).enqueue([a_request()])
     monkeypatch.setattr(sqs, "send_message", lambda **_: {})
-    with pytest.raises(Unavailable, match="the answer names no MessageId"):
+    with pytest.raises(Unavailable, match="the answer has no MessageId"):
         TriggerDeadLetterQueue(sqs, url).publish_unreadable("{", Rejected(Reason.MESSAGE_UNREADABLE, "no"))
 
 

@@ -220,9 +220,7 @@ class TestDags:
         assert rules.exists()
         gateway_outputs["LedgerTableName"] = "elsewhere"
         told = gateway("rules", "plan", "rules", exit_code=2)
-        assert (
-            "DAGs were not checked: the catalog could not be read: ResourceNotFoundException" in told.stderr
-        )
+        assert "DAGs were not checked: cannot read the DAG catalog: ResourceNotFoundException" in told.stderr
         del gateway_outputs["LedgerTableName"]
         assert "the stack is of an older version" in gateway("rules", "plan", "rules", exit_code=2).stderr
 

@@ -302,9 +302,7 @@ def test_a_notice_that_cannot_be_sent_on_comes_again_and_is_counted(tasks, forwa
     written = lines(capsys)
     [told] = [line for line in written if line.get("outcome") == "GivenBack"]
     assert told["level"] == "WARNING"
-    assert (
-        "environment 'legacy': the watches could not be listed: ResourceNotFoundException" in told["message"]
-    )
+    assert "environment 'legacy': cannot list the watches: ResourceNotFoundException" in told["message"]
     [counted] = [line for line in written if "MessagesGivenBack" in line]
     assert counted["MessagesGivenBack"] == [1.0]
 

@@ -182,6 +182,6 @@ def test_a_message_that_cannot_be_sent_anew_is_worked_on(sqs, url: str) -> None:
     """The backlog is no reason to wait: the message is still there, and the next one is tried two minutes later."""
     messages = SqsTriggerMessages(sqs, url + "-gone", lambda: 1_000.0)
     backlogged = TriggerMessage("a request", "handle", 1, 500.0, 500.0, "sales.orders")
-    with pytest.raises(Unavailable, match="could not be sent anew"):
+    with pytest.raises(Unavailable, match="cannot send the message again"):
         messages.rejoin(backlogged)
     assert not messages.rejoin(backlogged)

@@ -183,7 +183,7 @@ def test_a_row_of_the_ledger_that_cannot_be_read_hides_no_other(items, dynamodb,
     dynamodb.put_item(TableName=LEDGER_TABLE, Item=row)
     states = items.requests(watches)
     assert [states[watch.ledger_key].state for watch in watches] == ["unreadable", "triggered"]
-    assert "cannot be read" in states[watches[0].ledger_key].text
+    assert "cannot read the request's row" in states[watches[0].ledger_key].text
 
 
 def test_that_a_run_is_to_end_is_kept_for_whichever_watcher_comes_next(store):
@@ -398,7 +398,7 @@ def test_keys_that_dynamodb_leaves_out_are_read_by_the_next_call(items, dynamodb
 
     monkeypatch.setattr(dynamodb, "batch_get_item", none)
     texts = {state.text for state in items.requests(watches).values() if state.state == "unreadable"}
-    assert texts == {"the ledger could not be read: DynamoDB processed none of the keys"}
+    assert texts == {"cannot read the ledger: DynamoDB processed none of the keys"}
 
 
 @pytest.mark.parametrize(

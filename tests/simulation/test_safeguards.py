@@ -209,7 +209,13 @@ SAFEGUARDS = {
         (("airflow.cli", '"\'", "\\\\u0027"', '"\'", "\'"'),), days.hostile_keys, "lost"
     ),
     "a batch's failed entries are sent again": Safeguard(
-        (("aws.sqs.queues", 'failed = answer.get("Failed", [])', "failed = []"),),
+        (
+            (
+                "aws.sqs.queues",
+                "waiting = {n: message for n, message in waiting.items() if n not in sent}",
+                "waiting = {}",
+            ),
+        ),
         days.refused_entries,
         "lost",
     ),
@@ -220,7 +226,7 @@ SAFEGUARDS = {
         (
             (
                 "events.s3",
-                '_normalised(text_of(described, "sequencer", "detail.object", default=""))',
+                '_normalise_sequencer(text_of(described, "sequencer", "detail.object", default=""))',
                 'text_of(described, "sequencer", "detail.object", default="")',
             ),
         ),

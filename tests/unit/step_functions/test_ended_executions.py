@@ -21,7 +21,7 @@ class Watches:
     def executions(self, environment, among):
         self.reads += 1
         if environment in self.down:
-            raise Unavailable("the watches could not be listed: throttled")
+            raise Unavailable("cannot list the watches: throttled")
         return frozenset(self.open.get(environment, set()) & set(among))
 
 
@@ -34,7 +34,7 @@ class Queues:
 
     def forward(self, environment, notice, message_id):
         if environment in self.full:
-            raise Unavailable("the watch queue did not take the notice: throttled")
+            raise Unavailable("the watch queue did not accept the notice: throttled")
         self.sent.append((environment, notice, message_id))
 
 

@@ -13,8 +13,8 @@ from mwaa_gateway.step_functions.watches import RequestState, Succeeded, Unreada
 
 OTHER = "arn:aws:states:eu-west-1:123456789012:execution:nightly:other"
 REFUSALS = [
-    Unavailable("Step Functions did not take the run's end: KmsAccessDeniedException"),
-    Unavailable("Step Functions did not take the run's end: SomethingNobodyKnows"),
+    Unavailable("Step Functions did not accept the task's result: KmsAccessDeniedException"),
+    Unavailable("Step Functions did not accept the task's result: SomethingNobodyKnows"),
     RuntimeError("a mistake"),
 ]
 DAY = 86_400.0
@@ -350,7 +350,7 @@ def test_a_ledger_that_cannot_be_read_delays_no_state_whose_run_was_started(scen
     scene.airflow.runs[good] = SUCCESS
     stopped = scene.wait_for("a", token="bad", state="a", wait={"on_abort": "fail_run"})
     new = scene.wait_for(token="new", state="c", execution=f"{OTHER}-2")
-    unread = RequestState("unreadable", text="the ledger could not be read")
+    unread = RequestState("unreadable", text="cannot read the ledger")
     scene.store.ledger |= dict.fromkeys((good, stopped, new), unread)
     made = scene.round(ended_executions=[EXECUTION])
     assert [token for token, _ in scene.states.answers] == ["good"]

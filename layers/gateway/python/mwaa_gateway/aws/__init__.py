@@ -1,5 +1,5 @@
-"""The adapters: boto3 and requests are imported here and nowhere else.
+"""The adapters: only this package imports boto3 and requests.
 
 Each module implements a port that a flow declares: `dynamodb/` and `sqs/` by service, `mwaa/` the transports to Airflow.
-May import every package but `observability` and `wiring`. Import its modules by name: each is one function's cold start.
+May import every package but `observability` and `wiring`. Import its modules by name: each belongs to some cold starts only.
 """

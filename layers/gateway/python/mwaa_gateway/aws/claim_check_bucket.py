@@ -16,15 +16,14 @@ __all__ = ["ClaimCheckBucket"]
 class ClaimCheckBucket:
     """Implements `mwaa_gateway.conf.claim_check.ClaimChecks`.
 
-    `make_client` is called for the first large conf: a client of S3 costs a cold start more than one of DynamoDB, and most
-    gateways never need it.
+    The first large conf calls `make_client`: an S3 client adds to the cold start, and most gateways never need one.
     """
 
     def __init__(self, make_client: "Callable[[], S3Client]") -> None:
         self._make_client = make_client
 
     def put(self, checks: Sequence[ClaimCheck]) -> None:
-        """Write every conf; one that is there is written again, alike, and its time to be kept starts anew."""
+        """Write every conf; writing one again changes nothing but restarts its retention time."""
         for check in checks:
             with unavailable_unless_answered("the bucket for large confs did not take one"):
                 self._client.put_object(

@@ -1,4 +1,4 @@
-"""Which executions wait in which environment, and the watch queues as ended_executions uses them."""
+"""The executions that wait in each environment, and the watch queues, for ended_executions."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ForwardingQueues", "WatchesIndex"]
 
-_INDEX: Final = "watches"  # partition watched_in: `WatchItems` writes it
+_INDEX: Final = "watches"  # its partition key, watched_in, is written by `WatchItems`
 
 
 class WatchesIndex:
-    """Implements `mwaa_gateway.step_functions.ended_executions.OpenWatches`: the index has open watches alone."""
+    """Implements `mwaa_gateway.step_functions.ended_executions.OpenWatches`: the index contains only open watches."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -24,7 +24,7 @@ class WatchesIndex:
     def executions(self, environment: str, among: Collection[str]) -> frozenset[str]:
         """Return which of these executions wait for a run of the environment."""
         found: set[str] = set()
-        with unavailable_unless_answered("the watches could not be listed"):
+        with unavailable_unless_answered("cannot list the watches"):
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
                 IndexName=_INDEX,
@@ -39,15 +39,15 @@ class WatchesIndex:
 
 
 class ForwardingQueues:
-    """Implements `mwaa_gateway.step_functions.ended_executions.WatchQueues`; `url` holds `{environment}`."""
+    """Implements `mwaa_gateway.step_functions.ended_executions.WatchQueues`; `url` contains `{environment}`."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
         self._url = url
 
     def forward(self, environment: str, notice: str, message_id: str) -> None:
-        """Send a notice as it came, in the queue's one message group."""
-        with unavailable_unless_answered("the watch queue did not take the notice"):
+        """Forward a notice unchanged, in the queue's one message group."""
+        with unavailable_unless_answered("the watch queue did not accept the notice"):
             self._client.send_message(
                 QueueUrl=self._url.replace("{environment}", environment),
                 MessageBody=notice,

@@ -1,4 +1,4 @@
-"""Connections from a function's subnets: does a host answer there, and if not, at which step does it end."""
+"""Test connections from a function's subnets: does a host answer, and if not, which step fails."""
 
 import socket
 import ssl
@@ -17,11 +17,11 @@ from mwaa_gateway.doctor.doctor import Seen
 __all__ = ["SubnetNetwork"]
 
 CONNECT_SECONDS: Final = 4.0  # within one region a connection takes milliseconds
-LONGEST_SECONDS: Final = 10.0  # a resolver that does not answer knows no time-out of ours
+LONGEST_SECONDS: Final = 10.0  # a resolver that does not answer ignores our timeout
 
 
 class SubnetNetwork:
-    """Implements `mwaa_gateway.doctor.doctor.Network`. Sends nothing: a connection and a TLS handshake are closed again."""
+    """Implements `mwaa_gateway.doctor.doctor.Network`. Opens a connection with TLS and closes it; sends no request."""
 
     def __init__(
         self, *, connect_seconds: float = CONNECT_SECONDS, longest_seconds: float = LONGEST_SECONDS
@@ -30,11 +30,11 @@ class SubnetNetwork:
         self._longest_seconds = longest_seconds
 
     def reach(self, url: str, ca_bundle: str = "") -> Seen:
-        """Connect to one URL's host."""
+        """Connect to the host of one URL."""
         return self._side_by_side([url], ca_bundle)[0]
 
     def reach_all(self, urls: Sequence[str]) -> list[Seen]:
-        """Connect to all of them, side by side."""
+        """Connect to all hosts in parallel."""
         return self._side_by_side(urls, "")
 
     def _side_by_side(self, urls: Sequence[str], ca_bundle: str) -> list[Seen]:
@@ -66,7 +66,7 @@ class SubnetNetwork:
             host, port = parts.hostname or "", parts.port or (443 if secure else 80)
             with socket.create_connection((host, port), timeout=self._connect_seconds) as connection:
                 if secure:
-                    # The CAs that `requests` trusts, as everything else here does.
+                    # The CAs that `requests` trusts, like every other connection here.
                     context = ssl.create_default_context(cafile=ca_bundle or certifi.where())
                     with context.wrap_socket(connection, server_hostname=host):
                         pass

@@ -1,7 +1,7 @@
-"""Task tokens: sealed with KMS while they wait, and what is told to Step Functions with them.
+"""Task tokens, encrypted with KMS while their states wait, and the calls to Step Functions that use them.
 
-A token is a bearer secret: whoever has it ends the task. In the clear it is in a function's memory only, and in the two
-calls that use it; botocore's own debug log of those is off, as Powertools' logger leaves other loggers alone.
+A token is a bearer secret: its holder can end the task. In plain text it exists only in a function's memory and in the two
+calls that use it. Botocore's debug log of those calls is off, because Powertools' logger leaves other loggers alone.
 """
 
 import json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskCallbacks", "TokenCipher"]
 
-LONGEST_CAUSE: Final = 32_768  # characters, by Step Functions' API
+LONGEST_CAUSE: Final = 32_768  # characters, the limit of Step Functions' API
 KMS_REMEDY: Final = (
     "the KMS key of the state machine must let the run watcher's role use it, see docs/step-functions.md"
 )
@@ -30,7 +30,7 @@ _CLOSED: Final = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
 
 class TokenCipher:
-    """Seals tokens with one KMS key, and unseals them with the key they were sealed with; both need the same `context`."""
+    """Encrypts tokens with one KMS key and decrypts them with the key they name; both need the same `context`."""
 
     def __init__(self, client: "KMSClient", key: str) -> None:
         self._client = client
@@ -38,7 +38,7 @@ class TokenCipher:
 
     def encrypt(self, token: Token, context: Mapping[str, str]) -> bytes:
         """Encrypt; raises Unavailable."""
-        with unavailable_unless_answered("the task token could not be sealed"):
+        with unavailable_unless_answered("KMS did not encrypt the task token"):
             answer = self._client.encrypt(
                 KeyId=self._key, Plaintext=token.text.encode(), EncryptionContext=dict(context)
             )
@@ -47,23 +47,23 @@ class TokenCipher:
     def decrypt(self, sealed: bytes, context: Mapping[str, str]) -> Token:
         """Decrypt; raises Unavailable.
 
-        The ciphertext names its key, which is another one where a version or a KmsKeyArn before this one sealed it. The
-        caller's role says which keys may be used.
+        The ciphertext names its key, which differs if an earlier version or KmsKeyArn encrypted it. The caller's role
+        decides which keys it may use.
         """
-        with unavailable_unless_answered("the task token could not be unsealed"):
+        with unavailable_unless_answered("KMS did not decrypt the task token"):
             answer = self._client.decrypt(CiphertextBlob=sealed, EncryptionContext=dict(context))
         return Token(answer["Plaintext"].decode())
 
 
 class TaskCallbacks:
-    """Implements `step_functions.watches.Callbacks`. No error carries Step Functions' text: it may quote the token."""
+    """Implements `step_functions.watches.Callbacks`. No error contains Step Functions' text, which may quote the token."""
 
     def __init__(self, client: "SFNClient") -> None:
         self._client = client
 
     def send(self, token: Token, ending: TaskResult) -> None:
-        """Tell how it ended."""
-        with _told_apart("Step Functions did not take the run's end"):
+        """Send the result to the state."""
+        with _token_errors("Step Functions did not accept the task's result"):
             match ending:
                 case Succeeded(output):
                     self._client.send_task_success(taskToken=token.text, output=json.dumps(output))
@@ -74,14 +74,14 @@ class TaskCallbacks:
                     assert_never(ending)
 
     def heartbeat(self, token: Token) -> None:
-        """Tell that it goes on."""
-        with _told_apart("Step Functions did not take the heartbeat"):
+        """Send a heartbeat."""
+        with _token_errors("Step Functions did not accept the heartbeat"):
             self._client.send_task_heartbeat(taskToken=token.text)
 
 
 @contextmanager
-def _told_apart(what: str) -> Iterator[None]:
-    """Raise TokenClosed where nobody waits with this token any more, and Unavailable for all else."""
+def _token_errors(what: str) -> Iterator[None]:
+    """Raise TokenClosed if no state waits with this token any more, and Unavailable for every other error."""
     try:
         yield
     except ClientError as error:

@@ -33,9 +33,9 @@ class Round:
 
     The round `began` with these `watches`. `waiting` are those whose run has not ended, `unanswered` those whose ending is
     recorded and not sent yet, both by token mark. `failures` are the failed steps of this round, `bugs` the queries about a
-    whole DAG that raised, `unreadable` the items to report; `failing` counts the watches with a failed step.
-    `unrecorded_ends` are executions that are over and could not be recorded as such. `next_at` is when the next query or
-    heartbeat is due; 0 if a state still must be answered, or a run ended.
+    whole DAG that raised, `unreadable` the items to report; `failing` counts the watches with a failed step, the unreadable
+    items, and the DAGs whose last query raised. `unrecorded_ends` are executions that are over and could not be recorded as
+    such. `next_at` is when the next query or heartbeat is due; 0 if a state still must be answered, or a run ended.
     """
 
     began: float

@@ -21,14 +21,14 @@ class CircuitItems:
         self._table = table
 
     def take_probe(self, name: str, now: float, until: float) -> tuple[bool, OpenCircuit | None]:
-        """Take the probe if one is due, and make the others wait `until` then."""
-        with unavailable_unless_answered(f"circuit breaker {name!r} could not be read"):
+        """Take the probe if one is due, and let the others wait until `until`."""
+        with unavailable_unless_answered(f"cannot read circuit breaker {name!r}"):
             try:
                 answer = self._client.update_item(
                     TableName=self._table,
                     Key=_key(name),
                     UpdateExpression="SET probe_at = :until",
-                    ConditionExpression="probe_at <= :now",  # false where there is none: the breaker is closed
+                    ConditionExpression="probe_at <= :now",  # false without an item: the breaker is closed
                     ExpressionAttributeValues={":now": _number(now), ":until": _number(until)},
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -39,7 +39,7 @@ class CircuitItems:
 
     def open(self, name: str, circuit: OpenCircuit) -> None:
         """Open the breaker; if two attempts open it at once, the later times stay."""
-        with unavailable_unless_answered(f"circuit breaker {name!r} could not be opened"):
+        with unavailable_unless_answered(f"cannot open circuit breaker {name!r}"):
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(name),
@@ -55,7 +55,7 @@ class CircuitItems:
 
     def close(self, name: str) -> None:
         """Close the breaker."""
-        with unavailable_unless_answered(f"circuit breaker {name!r} could not be closed"):
+        with unavailable_unless_answered(f"cannot close circuit breaker {name!r}"):
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(name),
@@ -80,4 +80,4 @@ def _record(item: dict[str, Any]) -> OpenCircuit | None:
             probe_at=float(item["probe_at"]["N"]),
         )
     except (KeyError, ValueError):
-        return None  # no item, a closed breaker, or an item changed by hand: the next failure writes it whole
+        return None  # no item, a closed breaker, or an item changed by hand: the next failure rewrites it

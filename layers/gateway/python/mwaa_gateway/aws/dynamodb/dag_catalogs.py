@@ -1,4 +1,4 @@
-"""An environment's catalog in DynamoDB: one item in the ledger table, written when it is renewed and at no other time."""
+"""The DAG catalogs in DynamoDB: one item per environment in the ledger table, written only when it is refreshed."""
 
 import json
 import zlib
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["CatalogItem"]
 
 _SORT = "catalog"  # no trigger request's: those hold two "#"
-_LARGEST_BYTES = 350_000  # of DynamoDB's 400 KB; some 50,000 DAGs, compressed
+_LARGEST_BYTES = 350_000  # of DynamoDB's 400 KB; about 50,000 DAGs, compressed
 
 
 class CatalogItem:
@@ -25,16 +25,16 @@ class CatalogItem:
         self._key: dict[str, Any] = {"event": {"S": f"catalog|{environment}"}, "request": {"S": _SORT}}
 
     def read(self) -> CatalogRecord:
-        """Return what is kept, without taking anything."""
-        with unavailable_unless_answered("the catalog could not be read"):
+        """Return the stored catalog, without taking the lease."""
+        with unavailable_unless_answered("cannot read the DAG catalog"):
             answer = self._client.get_item(TableName=self._table, Key=self._key)
         return _record(answer.get("Item", {}))
 
     def take_lease(self, now: float, until: float, older_than: float) -> tuple[bool, CatalogRecord]:
-        """Take the lease `until` then, if it is free and the catalog older than that."""
+        """Take the lease until `until`, if it is free and the catalog is older than `older_than`."""
         lease_is_free = "(attribute_not_exists(leased_until) OR leased_until <= :now)"
         catalog_is_old = "(attribute_not_exists(taken_at) OR taken_at <= :older_than)"
-        with unavailable_unless_answered("the catalog could not be leased"):
+        with unavailable_unless_answered("cannot take the lease of the DAG catalog"):
             try:
                 answer = self._client.update_item(
                     TableName=self._table,
@@ -54,7 +54,7 @@ class CatalogItem:
         return True, _record(answer["Attributes"])
 
     def keep(self, catalog: DagCatalog) -> None:
-        """Keep a new catalog, and end the lease. Of one too large for an item what runs is left out."""
+        """Store a new catalog and end the lease; one too large for an item is stored without its runnable DAGs."""
         dags = {"runnable": catalog.runnable, "paused": catalog.paused, "stale": catalog.stale}
         body = _compressed(dags)
         if len(body) > _LARGEST_BYTES:
@@ -65,14 +65,14 @@ class CatalogItem:
         )
 
     def failed(self, failures: int, until: float) -> None:
-        """Note that so many lists in a row have failed, and that the next one may be asked for at `until`."""
+        """Record `failures` failed listings in a row; the next one is due at `until`."""
         self._update(
             "SET failures = :failures, leased_until = :until",
             {":failures": {"N": str(failures)}, ":until": _number(until)},
         )
 
     def _update(self, expression: str, values: dict[str, Any]) -> None:
-        with unavailable_unless_answered("the catalog could not be kept"):
+        with unavailable_unless_answered("cannot write the DAG catalog"):
             self._client.update_item(
                 TableName=self._table,
                 Key=self._key,
@@ -105,4 +105,4 @@ def _catalog(item: dict[str, Any]) -> DagCatalog | None:
         sets = {name: frozenset(dags.get(name, ())) for name in ("runnable", "paused", "stale")}
         return DagCatalog(float(item["taken_at"]["N"]), **sets)
     except (KeyError, TypeError, ValueError, AttributeError, zlib.error):
-        return None  # somebody changed it by hand: the next list overwrites it
+        return None  # changed by hand: the next listing overwrites it

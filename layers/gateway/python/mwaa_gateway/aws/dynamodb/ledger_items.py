@@ -1,7 +1,7 @@
-"""One row of the ledger: what is written to it, and how it is read again.
+"""One row of the ledger: its attributes, and how they are read.
 
-Dead and held rows alone have a `stopped_shard`, and so lie in the index `stopped`, by the time they stopped: what goes
-well is never written to an index, and a storm of deaths is spread over eight keys.
+Only dead and held rows have a `stopped_shard`, which puts them into the index `stopped`, ordered by the time they stopped.
+So a successful run costs no index write, and a burst of dead requests spreads over eight keys.
 """
 
 import zlib
@@ -39,18 +39,18 @@ Item = dict[str, Any]
 
 
 def shard(request: TriggerRequest, shards: tuple[str, ...]) -> str:
-    """Return which of the index's keys a stopped request lies under: the same one always."""
+    """Return the index key of a stopped request; it never changes."""
     event, _ = request.ledger_key
     return shards[int(event[:8], 16) % len(shards)]
 
 
 def expiry(now: float) -> Item:
-    """Return when DynamoDB may remove a row that is written now."""
+    """Return the expiry of a row that is written now."""
     return {"N": str(int(now) + REMEMBERED_SECONDS)}
 
 
 def pinned_values(request: TriggerRequest) -> Item:
-    """Return what the first who sees a request writes of it, as values of an update."""
+    """Return the values of a request that its first write pins."""
     return {
         ":request_body": {"B": zlib.compress(request.to_json().encode())},
         ":identity": {"S": request.identity},
@@ -65,30 +65,30 @@ def pinned_values(request: TriggerRequest) -> Item:
 
 @contextmanager
 def _readable(item: Item) -> Iterator[None]:
-    """Raise UnreadableRow for a row that lacks something, or holds what is not what it should be."""
+    """Raise UnreadableRow for a row with a missing or invalid attribute."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, zlib.error, UnreadableRequest) as error:
         key = {name: item.get(name, {}).get("S") for name in ("event", "request")}
         raise UnreadableRow(
-            f"the ledger's row {key} cannot be read ({type(error).__name__}: {error}): repair it, or restore it from a "
+            f"cannot read the ledger's row {key} ({type(error).__name__}: {error}): repair it, or restore it from a "
             "backup, then redrive this message"
         ) from error
 
 
 def read_attempt(item: Item) -> Attempt:
-    """Read an open row as the right of the attempt that it counted last; raises UnreadableRow."""
+    """Read the latest attempt from an open row; raises UnreadableRow."""
     with _readable(item):
-        return _claim(item)
+        return _attempt(item)
 
 
-def _claim(item: Item) -> Attempt:
+def _attempt(item: Item) -> Attempt:
     first_attempt_at = float(item["reopened_at" if "reopened_at" in item else "first_attempt_at"]["N"])
     ages_from: float | None = first_attempt_at
     if "aged" in item:
         ages_from = float(item["ages_from"]["N"]) if "ages_from" in item else None
     pinned = TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))
-    redrives = int(item["redrives"]["N"])  # each claim writes it where an earlier version has not
+    redrives = int(item["redrives"]["N"])  # each attempt writes it if an earlier version did not
     return Attempt(
         request=pinned if pinned.redrive == redrives else replace(pinned, redrive=redrives),
         number=int(item["attempt"]["N"]),
@@ -102,7 +102,7 @@ def _claim(item: Item) -> Attempt:
 
 
 def read_finished(item: Item) -> Finished:
-    """Read a row that is triggered, dead or held; raises UnreadableRow."""
+    """Read a triggered, dead or held row; raises UnreadableRow."""
     with _readable(item):
         return _finished(item)
 
@@ -118,15 +118,15 @@ def _finished(item: Item) -> Finished:
         case "held":
             outcome = Held(Reason(item["reason"]["S"]), item["reason_text"]["S"])
         case "open":
-            raise ValueError("it is open in this environment, and was not to be claimed")
+            raise ValueError("it is open in this environment, but did not give an attempt")
         case _:
-            outcome = AlreadyTriggered(f"the ledger says that {run_id} was started before")
+            outcome = AlreadyTriggered(f"according to the ledger {run_id} was started before")
             accepted_at = None if "not_runnable" in item else float(item["finished_at"]["N"])
     return Finished(run_id, outcome, redrives, accepted_at)
 
 
 def outcome_values(outcome: Outcome) -> Item:
-    """Return an outcome as values of an update."""
+    """Return the values of an outcome."""
     return {
         ":outcome": {"S": type(outcome).__name__},
         ":reason": {"S": getattr(outcome, "reason", "")},

@@ -1,26 +1,25 @@
 """The ledger in DynamoDB: one item per trigger request, written twice in a run without trouble.
 
     key      event = SHA-256 of the event's identity, request = "<rule>#<target>#<generation>"
-    claim    open,  attempt + 1, unanswered + 1   if there is no row, or it is open in this environment
-    note     open,  unanswered = 0, doubtful      if it is open and the attempt is still mine
-    finish   triggered | dead                     if it is open or held and the attempt is still mine
+    begin    open,  attempt + 1, unanswered + 1   if there is no row, or it is open in this environment
+    record   open,  unanswered = 0, doubtful      if it is open and this attempt is the latest
+    finish   triggered | dead                     if it is open or held and this attempt is the latest
     hold     held                                 if there is no row, or it is open in this environment
-    reopen   open,  attempt + 1, unanswered + 1   if it is dead or held, and has not seen this redrive or a later one
-    re-hold  held,  attempt + 1                   likewise
-    tell     triggered, not_runnable              if it is triggered: a third write, for the run that stays queued
+    reopen   open,  attempt + 1, unanswered + 1   if it is dead or held, and has not seen this or a later redrive
+    re-hold  held,  attempt + 1                   on the same condition
+    mark     triggered, not_runnable              if it is triggered: a third write, for a run that stays queued
 
-        attempt 1  ──claim(1)──────────(slow)──────────────────finish(1) refused: attempt is 2
-        attempt 2  ─────────────claim(2)────────finish(2) ok
+        attempt 1  ──begin(1)──────────(slow)──────────────────finish(1) refused: attempt is 2
+        attempt 2  ─────────────begin(2)────────finish(2) ok
 
-The first hold takes no attempt number. So an attempt that is under way then still ends the row as Airflow answered; and if
-it never answers, `unanswered` goes on counting it, and whoever is released later looks the run up first.
+The first hold takes no attempt number. So an attempt that is under way still records Airflow's answer. If it never
+answers, `unanswered` still counts it, and the first attempt after the release looks the run up first.
 
-A write that DynamoDB does not take is sent again for some seconds, beyond botocore's own tries: an attempt whose end is
-not recorded counts as one that was killed, and so does a claim that was applied and whose answer is lost. An outage is not
-waited for: the message comes again.
+A write without an answer is retried for some seconds, beyond botocore's own tries: an attempt that cannot record its outcome
+counts as crashed, and so does one that DynamoDB recorded and whose answer is lost. The retries do not outlast an outage:
+then SQS redelivers the message.
 
-Rows are never deleted; DynamoDB's TTL removes them after 90 days, longer than any source redelivers, but not while they
-are held.
+Nothing deletes rows but DynamoDB's TTL, after 90 days, longer than any source redelivers. Held rows have no TTL.
 """
 
 import time
@@ -59,8 +58,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LedgerTable"]
 
-# Throttled, botocore's three tries take about two seconds: a write has some ten of them. One that hangs takes all of this
-# time at its first call: no slot is held for a table that is away.
+# If DynamoDB throttles, botocore's three tries take about two seconds: a write gets about ten such tries. A call that hangs
+# uses up all of the time at once, so that no slot waits for a table that is down.
 PATIENCE_SECONDS: Final = 10.0
 PAUSE_SECONDS: Final = 1.0
 
@@ -74,7 +73,7 @@ _MAY_REOPEN = (
 )
 _STILL_MINE = "#state = :open AND attempt = :attempt"
 _MINE_TO_END = "(#state = :open OR #state = :held) AND attempt = :attempt"
-# What the first who sees a request writes of it, and nobody again.
+# Written by the first write of a request, and never changed.
 _PINNED = (
     "request_body = if_not_exists(request_body, :request_body)"
     ", #identity = if_not_exists(#identity, :identity)"
@@ -88,7 +87,7 @@ _PINNED = (
 
 
 class LedgerTable:
-    """Implements `dispatch.ledger.Ledger`. No try of a write begins later than PATIENCE_SECONDS after its first."""
+    """Implements `dispatch.ledger.Ledger`. No try of a write begins later than PATIENCE_SECONDS after the first."""
 
     def __init__(
         self,
@@ -129,15 +128,15 @@ class LedgerTable:
         )
         if new is not None:
             return read_attempt(new)
-        # Refused: the row as it was when it refused says why.
+        # Refused: the row that refused the write says why.
         if (elsewhere := _pinned_elsewhere(request, old)) is not None:
             return elsewhere
         if _text(old, "claim_id") == claim_id:
-            return read_attempt(old)  # our own write, whose answer was lost and which botocore sent again
+            return read_attempt(old)  # botocore sent our own write again, after its first answer was lost
         return read_finished(old)
 
     def _reopen(self, request: TriggerRequest, claim_id: str, now: float) -> Attempt | None:
-        """Claim a dead or held row for a redrive it has not seen; None when it is neither, not here, or has seen it."""
+        """Begin an attempt on a dead or held row for a redrive it has not seen; None if the row is not such a row."""
         new, _ = self._update(
             request,
             "SET #state = :open, claim_id = :claim_id, last_attempt_at = :now, reopened_at = :now"
@@ -156,16 +155,16 @@ class LedgerTable:
                 ":one": {"N": "1"},
                 ":environment": {"S": request.target.environment},
                 ":redrive": {"N": str(request.redrive)},
-                # Remembered for as long after this as after a first attempt.
+                # The TTL starts again, as after a first attempt.
                 ":expires_at": expiry(now),
             },
         )
-        # Refused, too, where our own write was applied and its answer lost: the claim that follows knows it by its claim_id.
+        # Also None if our own write was applied and its answer lost: `begin_attempt` then recognises its claim_id.
         return None if new is None else read_attempt(new)
 
     def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:
-        """Park the request, pinned if nobody has seen it, and say how it stands then: what ran or is dead stays so."""
-        parked = {
+        """Hold the request, pin it on first sight, and return its state; one that ran or is dead stays as it is."""
+        held_values = {
             ":open": {"S": "open"},
             ":held": {"S": "held"},
             ":shard": {"S": shard(request, HELD_SHARDS)},
@@ -176,7 +175,7 @@ class LedgerTable:
             "SET #state = :held, stopped_shard = :shard, stopped_at = :now"
             ", outcome = :outcome, reason = :reason, reason_text = :text"
         )
-        if request.redrive and (again := self._hold_again(request, expression, parked)) is not None:
+        if request.redrive and (again := self._hold_again(request, expression, held_values)) is not None:
             return again
         new, old = self._update(
             request,
@@ -184,14 +183,14 @@ class LedgerTable:
             f", {_PINNED} REMOVE expires_at",
             condition=_MAY_HOLD,
             names={"#state": "state", "#identity": "identity"},
-            values={**parked, ":zero": {"N": "0"}, **pinned_values(request)},
+            values={**held_values, ":zero": {"N": "0"}, **pinned_values(request)},
         )
         row = old if new is None else new
-        # Refused as open, it is another environment's; refused as held, it was held before, perhaps by this very write.
+        # Refused as open, the row belongs to another environment; as held, it was held before, perhaps by this very write.
         return _pinned_elsewhere(request, row) or read_finished(row)
 
-    def _hold_again(self, request: TriggerRequest, expression: str, parked: Item) -> Finished | None:
-        """Hold what a redrive would reopen; None as for `_reopen`."""
+    def _hold_again(self, request: TriggerRequest, expression: str, held_values: Item) -> Finished | None:
+        """Hold a request that a redrive would reopen; None as for `_reopen`."""
         new, _ = self._update(
             request,
             f"{expression}, redrives = :redrive, attempt = attempt + :one REMOVE expires_at",
@@ -199,7 +198,7 @@ class LedgerTable:
             names={"#state": "state"},
             values={
                 ":one": {"N": "1"},
-                **{name: value for name, value in parked.items() if name != ":open"},
+                **{name: value for name, value in held_values.items() if name != ":open"},
                 ":dead": {"S": "dead"},
                 ":environment": {"S": request.target.environment},
                 ":redrive": {"N": str(request.redrive)},
@@ -208,7 +207,7 @@ class LedgerTable:
         return None if new is None else read_finished(new)
 
     def finish(self, attempt: Attempt, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
-        """Record the end of it; False when a later attempt has taken over."""
+        """Record the final outcome; False when a later attempt has taken over."""
         state, where, values = "triggered", ", finished_at = :now REMOVE stopped_shard, stopped_at", {}
         if isinstance(outcome, Rejected):
             state, where = "dead", ", stopped_at = :now, stopped_shard = :shard, doubtful = :doubtful"
@@ -239,15 +238,15 @@ class LedgerTable:
         if new is not None:
             return True
         if not old:
-            raise Unavailable("the ledger's row was deleted during the attempt")
-        # Our own write, whose answer was lost and which botocore sent again, stands under our attempt number.
+            raise Unavailable("the ledger's row disappeared during the attempt")
+        # Botocore may send our own write again, after its first answer was lost: the row then has our attempt number.
         if int(old["attempt"]["N"]) == attempt.number and old["state"]["S"] == state:
             return True
         self._end_unanswered(attempt.request, old)
         return False
 
     def mark_not_runnable(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
-        """Note on a triggered request why its run stays queued."""
+        """Record on a triggered request why its run stays queued."""
         self._update(
             request,
             "SET not_runnable = :why",
@@ -259,7 +258,7 @@ class LedgerTable:
     def record_attempt(
         self, attempt: Attempt, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
     ) -> bool:
-        """Record that the attempt is over and the request still open; False when a later attempt has taken over."""
+        """Record an outcome that leaves the request open; False when a later attempt has taken over."""
         new, old = self._update(
             attempt.request,
             "SET outcome = :outcome, reason = :reason, reason_text = :text, noted_at = :now"
@@ -282,7 +281,7 @@ class LedgerTable:
         return new is not None
 
     def _end_unanswered(self, request: TriggerRequest, row: Item) -> None:
-        """Count an overtaken attempt as answered: duplicates that overlap are no message that kills its process."""
+        """Count an overtaken attempt as answered: overlapping duplicates must not look like a crashing message."""
         if _text(row, "state") == "open":
             self._update(
                 request,
@@ -295,9 +294,9 @@ class LedgerTable:
     def _update(
         self, request: TriggerRequest, expression: str, *, condition: str, names: dict[str, str], values: Item
     ) -> tuple[Item | None, Item]:
-        """Return (the new item, {}), or (None, the item that refused) when the condition does not hold.
+        """Return (the new item, {}), or (None, the item that refused) if the condition does not hold.
 
-        Whatever is written here may be applied twice: the condition knows it again, or the second time changes nothing.
+        DynamoDB may apply any of these writes twice: the condition recognises it, or the second time changes nothing.
         """
         event, sort = request.ledger_key
         update: UpdateItemInputTypeDef = {
@@ -313,14 +312,14 @@ class LedgerTable:
         last_try_at = self._monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                return self._sent(update)
+                return self._send(update)
             except Unavailable:
                 if self._monotonic() + PAUSE_SECONDS > last_try_at:
                     raise
                 self._pause(PAUSE_SECONDS)
 
-    def _sent(self, update: "UpdateItemInputTypeDef") -> tuple[Item | None, Item]:
-        with unavailable_unless_answered("the ledger table did not take the write"):
+    def _send(self, update: "UpdateItemInputTypeDef") -> tuple[Item | None, Item]:
+        with unavailable_unless_answered("no answer to a write to the ledger table"):
             try:
                 answer = self._client.update_item(**update)
             except self._client.exceptions.ConditionalCheckFailedException as refused:
@@ -329,7 +328,7 @@ class LedgerTable:
 
 
 def _pinned_elsewhere(request: TriggerRequest, row: Item) -> PinnedElsewhere | None:
-    """Return whose it is, for an open row of another environment."""
+    """Return the other environment, if the row is open there."""
     environment = _text(row, "environment")
     if _text(row, "state") == "open" and environment and environment != request.target.environment:
         return PinnedElsewhere(environment)
@@ -337,5 +336,5 @@ def _pinned_elsewhere(request: TriggerRequest, row: Item) -> PinnedElsewhere | N
 
 
 def _text(item: Item, name: str) -> str:
-    """Read an attribute that somebody may have removed by hand."""
+    """Return a text attribute; empty if somebody removed it by hand."""
     return str(item.get(name, {}).get("S", ""))

@@ -1,10 +1,10 @@
 """The pauses in DynamoDB: one small item in the rules table for each disabled rule and each paused environment.
 
-    partition  sort                     what it says
-    brake      rule#<rule id>           this rule is disabled; written in the transaction that disables it
-    brake      environment#<name>       this environment is paused
+    partition  sort                     meaning
+    brake      rule#<rule id>           the rule is disabled; written in the transaction that disables it
+    brake      environment#<name>       the environment is paused
 
-Without an item nothing is paused. Each pause is an item and not an entry of one list, so that a gateway with a thousand
+Without an item nothing is paused. Each pause is an item of its own, not an entry in a list: a gateway with a thousand
 disabled rules reads as little as one with none, and two rules that change at once do not conflict.
 """
 
@@ -52,12 +52,12 @@ class PauseItems:
         keys: list[dict[str, Any]] = [
             {"partition": {"S": BRAKE_PARTITION}, "sort": {"S": sort}} for sort in meanings
         ]
-        with unavailable_unless_answered("the pauses could not be read"):
+        with unavailable_unless_answered("cannot read the pauses"):
             answer = self._client.batch_get_item(
                 RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
             )
         if answer.get("UnprocessedKeys"):
-            raise Unavailable("the pauses could not be read: DynamoDB leaves keys unprocessed")
+            raise Unavailable("cannot read the pauses: DynamoDB leaves keys unprocessed")
         found = {item["sort"]["S"]: item for item in answer["Responses"].get(self._table, [])}
         return {
             reason: _text(what, found[sort]) for sort, (reason, what) in meanings.items() if sort in found

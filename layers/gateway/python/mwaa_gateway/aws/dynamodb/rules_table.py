@@ -1,17 +1,17 @@
-"""The rules table, read side: heads tell whether a partition changed, copies are its rules.
+"""Reads the rules table: a partition's head shows whether its rules changed, its copies are the rules.
 
-    partition            sort             what it is
+    partition            sort             content
     rules                <rule id>        the rule itself, which the operator's command writes and lists
-    <source>#<discr.>    rule#<rule id>   a copy in each partition the rule lies in; none while it is DISABLED
-    <source>#*  or  *    rule#<rule id>   the same for a pattern that names no discriminator, or no one source
-    (of the latter two)  head             generation: raised by one with every change in this partition
+    <source>#<discr.>    rule#<rule id>   a copy in each partition of the rule; none while it is DISABLED
+    <source>#*  or  *    rule#<rule id>   the same for a pattern without an exact discriminator, or without an exact source
+    (of the latter two)  head             generation: each change in this partition adds one
     namespaces           namespace#<name> the allow-list of a namespace
     namespaces           head             as above
     history/<rule id>    <version>        every version of a rule, for the operator's command
     namespace-history/<name>  <version>   every version of an allow-list, likewise
 
-Read heads first, then the copies of a partition whose head moved, and remember the generation read *before*
-the copies: a change that happens in between is then seen at the next refresh, and none is missed.
+Read the heads first, then the copies of each partition whose head changed, and remember the generation read *before* the
+copies. A change in between then shows at the next refresh, and none is missed.
 """
 
 import time
@@ -40,13 +40,13 @@ HEAD_SORT: Final = "head"
 NAMESPACE_PREFIX: Final = "namespace#"
 
 _BATCH_GET_KEYS: Final = 100  # DynamoDB's limit; an event concerns three partitions
-_PAUSES: Final = (0.05, 0.1, 0.2)  # seconds before asking again for keys that DynamoDB left unprocessed
+_PAUSES: Final = (0.05, 0.1, 0.2)  # seconds before the next read of keys that DynamoDB left unprocessed
 
 
 class RulesTable:
     """Implements `mwaa_gateway.routing.live_rules.RuleSource`.
 
-    A read that is refused, throttled or not answered raises `Unavailable`; it never comes back as "no rules".
+    A refused, throttled or unanswered read raises `Unavailable`; it never looks like "no rules".
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class RulesTable:
         self._pause = pause
 
     def heads(self, partitions: Sequence[str]) -> dict[str, int]:
-        """Return each partition's generation in one BatchGetItem; 0 where no rule has ever lain.
+        """Return each partition's generation with one BatchGetItem; 0 for a partition that never had a rule.
 
-        Eventually consistent, at half the price: a moved head is seen a moment later, and until then perhaps
-        lower than before. So ask whether a generation is another one, not whether it is greater.
+        The read is eventually consistent, at half the price: a change shows a moment later, and the generation may even go
+        back in between. So compare generations for inequality, not for order.
         """
         generations = dict.fromkeys(partitions, 0)
         wanted = list(generations)
@@ -70,15 +70,15 @@ class RulesTable:
         return generations
 
     def copies(self, partition: str) -> list[StoredRule]:
-        """Return the partition's rules in the order of their ids, all pages of them.
+        """Return all of the partition's rules, ordered by id.
 
-        Consistent reads: what a moved head announced is seen. Of a change between two pages a part may be
-        seen; its head has then moved past the one read before.
+        The reads are consistent: they see the change that a head announced. They may see half of a change that happens
+        between two pages; its head has then passed the one read before.
         """
         return [_stored_rule(item) for item in self._under(partition, COPY_PREFIX)]
 
     def namespaces(self) -> dict[str, str]:
-        """Return every allow-list by its namespace, as JSON text that nobody has looked at yet."""
+        """Return every allow-list by its namespace, as JSON text that is not validated."""
         items = self._under(NAMESPACES_PARTITION, NAMESPACE_PREFIX)
         return {
             item["sort"]["S"].removeprefix(NAMESPACE_PREFIX): item.get("document", {}).get("S", "")
@@ -121,12 +121,12 @@ def _generation(head: Mapping[str, "AttributeValueTypeDef"]) -> int:
     try:
         return int(head["generation"]["N"])
     except (KeyError, ValueError):
-        return UNREADABLE_HEAD  # somebody changed it by hand; the rules themselves can still be read
+        return UNREADABLE_HEAD  # changed by hand; the rules themselves are still readable
 
 
 def _stored_rule(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRule:
-    # A copy that somebody broke by hand must not hide the others of its partition: it goes on as version 0,
-    # or with an empty document, which no parser accepts, and its reader reports it.
+    # A copy that somebody broke by hand must not hide the others of its partition: it becomes version 0, or an empty
+    # document that no parser accepts, and the reader reports it.
     version = item.get("version", {}).get("N", "0")
     return StoredRule(
         id=item["sort"]["S"].removeprefix(COPY_PREFIX),

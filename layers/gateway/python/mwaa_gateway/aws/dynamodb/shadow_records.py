@@ -1,14 +1,16 @@
-"""What SHADOW rules would have run, in the ledger table.
+"""Requests that SHADOW rules would have made, in the ledger table.
 
-    event (partition)           request (sort)                   what it is
-    shadow#<rule id>#<0 … 7>    <event's SHA-256>#<target id>    one `ShadowRecord`; `*` for a target that stands for all
+    event (partition)           request (sort)                   content
+    shadow#<rule id>#<0 … 7>    <event's SHA-256>#<target id>    one `ShadowRecord`; target `*` stands for all targets
 
-The shard is the event hash's first digits, modulo eight: a storm of one rule is spread, and its report is eight queries.
+The shard is the first digits of the event's hash, modulo eight: a burst of one rule's matches spreads over eight keys, and
+the rule's report is eight queries.
 Attributes: state = "shadow"; rule_id, target_id, event_hash, event_id, event_time, source, detail_type, environment, dag_id,
 run_id, ledger_event, ledger_request, reason, reason_text (text); rule_version, recorded_at, expires_at (numbers);
-conf (binary: the conf's JSON, zlib). Nothing that is empty is written. Kept for 30 days.
+conf (binary: the conf's JSON, zlib). Empty attributes are not written. TTL: 30 days.
 
-No trigger request has such a partition, a row here has no `dead_shard` and no `identity`: no claim, list or redrive sees it.
+No trigger request has such a partition, and a row here has no `stopped_shard` and no `identity`: no attempt, list or redrive
+sees it.
 """
 
 import json
@@ -45,23 +47,23 @@ Item = Mapping[str, Any]
 
 
 class ShadowRecords:
-    """Implements `mwaa_gateway.ingress.shadow.ShadowLedger`, and reads the records of a rule for its report."""
+    """Implements `mwaa_gateway.ingress.shadow.ShadowLedger`, and reads a rule's records for its report."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
     def record(self, records: Sequence[ShadowRecord]) -> None:
-        """Keep every record; a repeated delivery writes the same row again."""
+        """Write every record; a repeated delivery overwrites its own rows."""
         for record in records:
-            with unavailable_unless_answered(f"the shadow of rule {record.rule_id!r} was not recorded"):
+            with unavailable_unless_answered(f"cannot record a match of SHADOW rule {record.rule_id!r}"):
                 self._client.put_item(TableName=self._table, Item=_item(record))
 
     def of_rule(self, rule_id: str) -> Iterator[ShadowRecord]:
-        """Yield every record of a rule, those of one event together, in no other order."""
+        """Yield every record of a rule; those of one event follow each other, there is no other order."""
         pages = self._client.get_paginator("query")
         for shard in range(SHARDS):
-            with unavailable_unless_answered(f"reading the shadows of rule {rule_id!r}"):
+            with unavailable_unless_answered(f"cannot read the records of SHADOW rule {rule_id!r}"):
                 for page in pages.paginate(
                     TableName=self._table,
                     KeyConditionExpression="event = :partition",

@@ -1,11 +1,11 @@
 """The watches in DynamoDB: one item each in the ledger table, beside the row of the request they wait for.
 
     key       event = the request's, request = "watch|<rule>#<target>"; `ledger_request` is the sort key of the request's row
-    waiting   watched_in = "watch#<environment>", so that it lies in the index `watches`, which has every field but the token
-    decided   `ending` is there as well, and in it when
-    closed    no watched_in and no sealed_token; `said` tells why; DynamoDB's TTL removes it after 90 days
+    waiting   watched_in = "watch#<environment>", which puts it into the index `watches`, with every attribute but the token
+    decided   `ending` is set too, and contains the time
+    closed    no watched_in and no sealed_token; `said` is the reason; DynamoDB's TTL removes it after 90 days
 
-Every change names the token it is about: what was meant for an older one changes nothing.
+Every change names its token: one that is meant for an earlier token changes nothing.
 """
 
 import json
@@ -44,58 +44,56 @@ _SORT_PREFIX: Final = "watch|"
 _EXECUTION_OVER: Final = "ExecutionOver"
 _RACES: Final = 5  # lost in a row against other calls for the same watch
 _KEYS_PER_READ: Final = 100  # DynamoDB's limit
-_READING_SECONDS: Final = (
-    10.0  # after which no read follows one that failed: botocore tries each for up to 20 s
-)
-_FAILED_READS: Final = 40  # of one look-up: enough to find five bad keys
+_READING_SECONDS: Final = 10.0  # then no read follows a failed one: botocore tries each for up to 20 s
+_FAILED_READS: Final = 40  # per call of `requests`: enough to find five bad keys
 _TOKENS_IN_MEMORY: Final = 2_000
 
-# What an item raises that somebody edited, or a newer version wrote.
+# The errors of reading an item that somebody edited, or a newer version wrote.
 _UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError)
 
 Item = dict[str, Any]
 
 
 class WatchItems:
-    """Implements `mwaa_gateway.step_functions.watches.WatchStore`; `now` gives seconds since the epoch."""
+    """Implements `mwaa_gateway.step_functions.watches.WatchStore`; `now` returns seconds since the epoch."""
 
     def __init__(
         self, client: "DynamoDBClient", table: str, cipher: TokenCipher, *, now: Callable[[], float]
     ) -> None:
         self._client = client
         self._table = table
-        self._seal = cipher
+        self._cipher = cipher
         self._now = now
-        self._tokens: OrderedDict[str, Token] = OrderedDict()  # by mark: a heartbeat needs no KMS
+        self._tokens: OrderedDict[str, Token] = OrderedDict()  # by mark: a heartbeat needs no call to KMS
 
     def open(self, call: TaskCall, request: TriggerRequest, now: float) -> Opened | IdentityTaken:
-        """Begin to wait, or go on with a new token."""
+        """Open a watch on the run of this request or of a later generation, or continue it with a new token."""
         if call.token is None or call.wait is None:
-            raise ValueError("a call without a token waits for nothing")
+            raise ValueError("a call without a token does not wait")
         event, _ = request.ledger_key
         key = _key(event, f"{request.rule_id}#{request.target_id}")
-        sealed = self._seal.encrypt(call.token, _context(event))
+        sealed = self._cipher.encrypt(call.token, _context(event))
         waiting = _waiting(call, call.wait, call.token.mark, sealed, now)
         for _ in range(_RACES):
             item = self._get(key)
             if item is None:
                 first = _first(request, now)
-                if self._written(key | first | waiting, instead_of=None):
+                if self._put(key | first | waiting, instead_of=None):
                     return _opened(first)
                 continue
             if item["token_mark"]["S"] == call.token.mark:
-                return _opened(item)  # the same call once more
+                return _opened(item)  # the same call again
             if "watched_in" in item and "ending" not in item and not call.is_retry:
                 return IdentityTaken()
             followed = _followed(item, call.wait, request, now)
-            if self._written(key | followed | waiting, instead_of=item):
+            if self._put(key | followed | waiting, instead_of=item):
                 return _opened(followed)
-        raise Unavailable("the watch is being changed by others at every try")
+        raise Unavailable("other calls change the watch at every try")
 
     def watched(self, environment: str) -> list[Watch | UnreadableWatch]:
-        """Return every watch that is not closed, oldest first; one that cannot be read hides no other."""
+        """Return every open watch, oldest first; an unreadable one hides no other."""
         found: list[Watch | UnreadableWatch] = []
-        with unavailable_unless_answered("the watches could not be listed"):
+        with unavailable_unless_answered("cannot list the watches"):
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
                 IndexName=WATCHES_INDEX,
@@ -103,14 +101,14 @@ class WatchItems:
                 ExpressionAttributeValues={":watched_in": {"S": f"watch#{environment}"}},
             )
             for page in pages:
-                found.extend(_watch_or_why_not(item) for item in page["Items"])
+                found.extend(_read_watch(item) for item in page["Items"])
         return found
 
     def requests(self, watches: Sequence[Watch]) -> Mapping[tuple[str, str], RequestState]:
-        """Return what the ledger says of the watches' requests; `unreadable` where a row could not be read.
+        """Return the ledger's state of the watches' requests; `unreadable` if a row could not be read.
 
-        A batch that fails is read again in two halves, after all other batches: one bad key among a hundred costs eight
-        failed calls, and no other key its answer. The reads end after many failures, or when they have taken too long.
+        A failed batch is read again in two halves, after all other batches: one bad key among a hundred costs eight failed
+        calls, and the other keys still get their answers. The reads stop after many failures, or when they take too long.
         """
         states: dict[tuple[str, str], RequestState] = {}
         failures: list[str] = []
@@ -119,7 +117,7 @@ class WatchItems:
         while batches:
             keys = batches.popleft()
             if failures and (len(failures) >= _FAILED_READS or self._now() > until):
-                text = f"its row was not read, as other reads had failed: {failures[-1]}"
+                text = f"the request's row was not read, because other reads failed: {failures[-1]}"
                 states |= dict.fromkeys(keys, RequestState("unreadable", text=text))
                 continue
             try:
@@ -145,18 +143,18 @@ class WatchItems:
                 "ExpressionAttributeNames": {"#request": "request", "#state": "state"},
             }
         }
-        with unavailable_unless_answered("the ledger could not be read"):
+        with unavailable_unless_answered("cannot read the ledger"):
             answer: Any = self._client.batch_get_item(RequestItems=request)
         unprocessed = answer.get("UnprocessedKeys", {}).get(self._table, {"Keys": []})["Keys"]
         if len(unprocessed) == len(keys):
-            raise Unavailable("the ledger could not be read: DynamoDB processed none of the keys")
+            raise Unavailable("cannot read the ledger: DynamoDB processed none of the keys")
         left = [(key["event"]["S"], key["request"]["S"]) for key in unprocessed]
         return answer["Responses"].get(self._table, ()), left
 
     def record_ending(self, watch: Watch, ending: Ending) -> bool:
-        """Keep how it ended, before anybody is told."""
+        """Record how the wait ends, before the state is answered."""
         text = _ending_text(ending, self._now())
-        with unavailable_unless_answered("the run's end could not be kept"):
+        with unavailable_unless_answered("cannot record how the run ended"):
             try:
                 self._client.update_item(
                     TableName=self._table,
@@ -168,30 +166,30 @@ class WatchItems:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except self._client.exceptions.ConditionalCheckFailedException as refused:
-                # Our own write, whose answer was lost and which botocore sent again.
+                # Botocore may send our own write again, after its first answer was lost.
                 old = refused_item(refused)
                 ours = {"ending": {"S": text}, "token_mark": {"S": watch.token_mark}}
                 return "watched_in" in old and ours.items() <= old.items()
         return True
 
     def token(self, watch: Watch) -> Token:
-        """Unseal the token; raises TokenClosed when the watch was closed, or has a newer one."""
+        """Return the decrypted token; raises TokenClosed if the watch is closed or has a newer token."""
         if (known := self._tokens.get(watch.token_mark)) is not None:
             return known
         item = self._get(self._key_of_watch(watch))
         if item is None or "sealed_token" not in item or item["token_mark"]["S"] != watch.token_mark:
-            raise TokenClosed("the watch was closed")
-        token = self._seal.decrypt(bytes(item["sealed_token"]["B"]), _context(watch.ledger_key[0]))
+            raise TokenClosed("the watch is closed")
+        token = self._cipher.decrypt(bytes(item["sealed_token"]["B"]), _context(watch.ledger_key[0]))
         self._tokens[watch.token_mark] = token
         while len(self._tokens) > _TOKENS_IN_MEMORY:
             self._tokens.popitem(last=False)
         return token
 
     def close(self, watch: Watch, note: str) -> None:
-        """Forget the token and stop watching, unless the watch has a newer token."""
+        """Delete the token and close the watch, unless it has a newer token."""
         self._tokens.pop(watch.token_mark, None)
         now = self._now()
-        with unavailable_unless_answered("the watch could not be closed"):
+        with unavailable_unless_answered("cannot close the watch"):
             try:
                 self._client.update_item(
                     TableName=self._table,
@@ -207,27 +205,29 @@ class WatchItems:
                     },
                 )
             except self._client.exceptions.ConditionalCheckFailedException:
-                return  # a retry of the state waits by now
+                return  # a retry of the state waits now
 
     def _get(self, key: Item) -> Item | None:
-        with unavailable_unless_answered("the watch could not be read"):
+        with unavailable_unless_answered("cannot read the watch"):
             answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         item: Item | None = answer.get("Item")
         return item
 
-    def _written(self, item: Item, *, instead_of: Item | None) -> bool:
-        """Write the item whole; False when what is there by now is not `instead_of`."""
+    def _put(self, item: Item, *, instead_of: Item | None) -> bool:
+        """Write the whole item; False if the table has another one than `instead_of` by now."""
         request: Any = {"TableName": self._table, "Item": item}
         if instead_of is None:
             request["ConditionExpression"] = "attribute_not_exists(event)"
         else:
             request["ConditionExpression"] = "token_mark = :mark"
             request["ExpressionAttributeValues"] = {":mark": instead_of["token_mark"]}
-        with unavailable_unless_answered("the watch could not be kept"):
+        with unavailable_unless_answered("cannot write the watch"):
             try:
                 self._client.put_item(**request)
             except self._client.exceptions.ConditionalCheckFailedException:
-                return False  # our own write with its answer lost, too: the next look sees our token
+                return (
+                    False  # also after our own write, if its answer was lost: the next read finds our token
+                )
         return True
 
     def _key_of_watch(self, watch: Watch) -> Item:
@@ -252,7 +252,7 @@ def _number(seconds: float) -> Item:
 
 
 def _first(request: TriggerRequest, now: float, generation: int = 0) -> Item:
-    """Return what the watch follows: the run of this generation of the request."""
+    """Return the attributes of the watched run: the run of this generation of the request."""
     run_id = derive_run_id(request.identity, request.rule_id, request.target_id, generation)
     return {
         "environment": {"S": request.target.environment},
@@ -266,14 +266,14 @@ def _first(request: TriggerRequest, now: float, generation: int = 0) -> Item:
 
 
 def _followed(item: Item, wait: Wait, request: TriggerRequest, now: float) -> Item:
-    """Return what a watch follows from its next token on: the run it had, with its end, or the run after that."""
+    """Return the attributes of the run to watch with the next token: the same run with its ending, or the next run."""
     ending = _ending(item)
     if isinstance(ending, Failed) and ending.may_be_rerun and wait.after_failed_run == "rerun":
         return _first(request, now, int(item["generation"]["N"]) + 1)
     followed = {name: item[name] for name in _first(request, now) if name in item}
     followed["watched_in"] = {"S": f"watch#{item['environment']['S']}"}
     if isinstance(ending, Succeeded) or (isinstance(ending, Failed) and ending.may_be_rerun):
-        followed["ending"] = item["ending"]  # of a request that was dead or held, the watcher looks again
+        followed["ending"] = item["ending"]  # for a dead or held request, the watcher looks again
     return followed
 
 
@@ -282,7 +282,7 @@ def _opened(item: Item) -> Opened:
 
 
 def _waiting(call: TaskCall, wait: Wait, mark: str, sealed: bytes, now: float) -> Item:
-    """Return who waits, and how."""
+    """Return the attributes of the waiting state."""
     return {
         "execution_arn": {"S": call.execution_arn},
         "token_mark": {"S": mark},
@@ -308,7 +308,7 @@ def _watch(item: Item) -> Watch:
     )
 
 
-def _watch_or_why_not(item: Item) -> Watch | UnreadableWatch:
+def _read_watch(item: Item) -> Watch | UnreadableWatch:
     try:
         return _watch(item)
     except _UNREADABLE as error:
@@ -326,7 +326,7 @@ def _request_state(item: Item) -> RequestState:
             not_runnable=item.get("not_runnable", {}).get("S", ""),
         )
     except _UNREADABLE as error:
-        return RequestState("unreadable", text=f"the request's row in the ledger cannot be read: {error!r}")
+        return RequestState("unreadable", text=f"cannot read the request's row in the ledger: {error!r}")
 
 
 def _decided_at(item: Item) -> float | None:
@@ -346,8 +346,8 @@ def _ending(item: Item) -> Ending | None:
 
 
 def _ending_text(ending: Ending, now: float) -> str:
-    """Write it down in a form that an older version can read, which leaves out `decided_at`."""
-    if isinstance(ending, ExecutionOver):  # in the form of a failure
+    """Serialise the ending in a form that an older version can read, which ignores `decided_at`."""
+    if isinstance(ending, ExecutionOver):  # written as a failure
         return json.dumps(asdict(Failed(_EXECUTION_OVER, asdict(ending))), sort_keys=True)
     return json.dumps(asdict(ending) | {"decided_at": round(now, 3)}, sort_keys=True)
 

@@ -1,9 +1,9 @@
 """Amazon MWAA over CLI tokens: the POST that starts a DAG run.
 
-    CreateCliToken (signed, IAM) ──▶ token for 60 s and the web server's host name
+    CreateCliToken (signed, IAM) ──▶ a token for 60 s and the web server's host name
     POST https://<host>/aws_mwaa/cli, Authorization: Bearer <token>, body: one Airflow command
 
-The token is a bearer secret: it lives in this process for less than a minute and is in no repr, log or exception text.
+The token is a bearer secret: it stays in this process for less than a minute, and no repr, log or exception text shows it.
 """
 
 import time
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["CliTransport"]
 
 Read = TypeVar("Read")
-TOKEN_SECONDS = 45  # of the 60 s that a CLI token lives: the rest is for the clock and the way
+TOKEN_SECONDS = 45  # of the 60 s that a CLI token lives: the rest allows for clocks and the network
 # For the import errors, which only explain: a dispatcher has 90 s, and may have waited twice for the answer to a command.
 IMPORT_ERRORS_SECONDS = 20.0
 
@@ -55,9 +55,9 @@ class _Token:
 
 
 class CliTransport:
-    """Implements `dispatch.dispatcher.Airflow` and `catalog.DagLister` with the CLI on one environment's web server.
+    """Implements `dispatch.dispatcher.Airflow` and `dispatch.dag_catalog.DagLister` with commands to the web server.
 
-    One command at a time, each on a connection of its own.
+    It sends one command at a time, each on a new connection.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class CliTransport:
         self._way = WebServerWay(web_server, client.meta.region_name)
         self._monotonic = monotonic
         self._utc_now = utc_now
-        self._knows_logical_date = True  # until this Airflow, of major version 2, says that it does not
+        self._knows_logical_date = True  # until this Airflow 2 refuses the option
         self._token: _Token | None = None
         self._columns = True
         self._import_errors = ImportErrors(self._list_import_errors, monotonic=monotonic)
-        self.server_date = ""  # the Date header of the last answer
+        self.server_date = ""  # the Date header of the last response
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
-        """Start the run with `dags trigger`; a run that is waited for, with the date by which its state is found."""
+        """Start the run with `dags trigger`; a watched run with the logical date by which its state is found."""
         dated = target.watched and self._knows_logical_date
         try:
             command = trigger_command(target, self._utc_now() if dated else None)
@@ -96,7 +96,7 @@ class CliTransport:
         return self._import_errors.explain(outcome, target.dag_id)
 
     def look_up(self, target: ResolvedTarget) -> Outcome:
-        """Find the run by its run_id."""
+        """Look up the run by its run_id."""
         try:
             command = look_up_command(target)
         except InvalidId as error:
@@ -109,7 +109,7 @@ class CliTransport:
         return NotListed(listed.text) if isinstance(listed, Retryable | OutcomeUnknown) else listed
 
     def ask_for_list(self) -> tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown:
-        """The same, with the reason where Airflow was not reached.
+        """List the DAGs; on failure return the reason too.
 
         An Airflow that is too old for the command's columns is asked again without them, once.
         """
@@ -120,19 +120,19 @@ class CliTransport:
         return listed
 
     def sign_in(self) -> str | Retryable:
-        """Get a CLI token unless there is a fresh one; the web server's host name, or why there is no token."""
+        """Get a CLI token unless there is a fresh one; return the web server's host name, or why there is no token."""
         try:
             token = self._fresh_token()
         except Unavailable as error:
             return _no_token(error)
-        return self._way.no_way(token.host) or token.host
+        return self._way.refuse(token.host) or token.host
 
     def ask(
         self, command: str, *, within_seconds: float | None = None
     ) -> HttpAnswer | Retryable | OutcomeUnknown:
-        """Send a command that changes nothing; its answer, or why there is none.
+        """Send a command that changes nothing; return its answer, or why there is none.
 
-        `within_seconds` shortens how long the web server may take to answer.
+        `within_seconds` shortens the web server's read timeout.
         """
         answer = self._post(command, within_seconds)
         if isinstance(answer, Retryable) and answer.reason is Reason.TOKEN_REFUSED:
@@ -155,9 +155,9 @@ class CliTransport:
             token = self._fresh_token()
         except Unavailable as error:
             return _no_token(error)
-        if (no_way := self._way.no_way(token.host)) is not None:
+        if (refusal := self._way.refuse(token.host)) is not None:
             self._token = None
-            return no_way
+            return refusal
         answer = self._way.send(
             "POST",
             token.host,
@@ -187,16 +187,14 @@ class CliTransport:
 
 
 def _no_token(error: Unavailable) -> Retryable:
-    """Say what to do where no CLI token will ever come by itself."""
+    """Return why there is no CLI token, and the remedy if only a person can help."""
     cause = error.__cause__
     match cause.response["Error"].get("Code") if isinstance(cause, ClientError) else "":
         case "AccessDeniedException":
-            needs = (
-                "The dispatcher's role needs airflow:CreateCliToken on this environment: see who took it away"
-            )
+            needs = "The dispatcher's role needs airflow:CreateCliToken on this environment: find out who removed it"
             return Retryable(Reason.ACCESS_DENIED, f"{error}. {needs}")
         case "ResourceNotFoundException":
-            see = "MWAA has no environment of this name in this account and region: see MwaaEnvironmentName"
+            see = "MWAA has no environment of this name in this account and region: check MwaaEnvironmentName"
             return Retryable(Reason.TOKEN_UNAVAILABLE, f"{error}. {see}")
         case _:
             return Retryable(Reason.TOKEN_UNAVAILABLE, str(error))

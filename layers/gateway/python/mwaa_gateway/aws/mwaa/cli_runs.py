@@ -1,4 +1,4 @@
-"""What the watcher asks Airflow over CLI tokens: implements `mwaa_gateway.step_functions.watcher.Airflow`."""
+"""The run watcher's queries over CLI tokens: implements `mwaa_gateway.step_functions.watcher.Airflow`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,7 +20,7 @@ __all__ = ["CliRuns"]
 
 
 class CliRuns:
-    """Over the command line. Which major version it is, is found out by the first question."""
+    """Queries by Airflow command. The first query finds out Airflow's major version."""
 
     def __init__(self, transport: CliTransport, session: Session | None = None) -> None:
         self._transport = transport
@@ -30,7 +30,7 @@ class CliRuns:
     def states(
         self, dag_id: str, run_ids: Sequence[str], since: float
     ) -> Mapping[str, RunState] | RunsUnknown:
-        """Return the state of each of these runs that is there, with one command."""
+        """Return the state of each of these runs that exists, with one command."""
         answer = self._list(dag_id, since)
         if isinstance(answer, HttpAnswer) and by_command.wants_other_form(answer.body):
             self._airflow_2 = not self._airflow_2
@@ -43,7 +43,7 @@ class CliRuns:
         return self._ask(by_command.list_runs_command(dag_id, since, airflow_2=self._airflow_2))
 
     def is_there(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
-        """Look one run up by its run_id."""
+        """Look up one run by its run_id."""
         return is_there(self._transport.look_up(ResolvedTarget("", dag_id, run_id, {})))
 
     def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:
@@ -56,11 +56,11 @@ class CliRuns:
     def return_value(
         self, dag_id: str, run_id: str, task_id: str
     ) -> ReturnValue | NotAvailable | RunsUnknown:
-        """Return what the task returned; Airflow's command line shows no XCom."""
+        """Return the Airflow task's return value, by a web login: no Airflow command shows an XCom."""
         return self._calls.return_value(dag_id, run_id, task_id)
 
     def fail_run(self, dag_id: str, run_id: str) -> Marking:
-        """Mark the run failed if it goes on; Airflow's command line cannot."""
+        """Mark the run failed if it is running, by a web login: no Airflow command can."""
         return self._calls.fail_run(dag_id, run_id)
 
     def _ask(self, command: str) -> HttpAnswer | RunsUnknown:

@@ -1,4 +1,4 @@
-"""What the doctor asks Airflow, over either transport: who it is let in as, and the list of all DAGs."""
+"""The doctor's queries over either transport: sign in, and list all DAGs."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ __all__ = ["AskedOverCli", "AskedOverRest"]
 
 
 class AskedOverCli:
-    """Implements `mwaa_gateway.doctor.doctor.AirflowAsked` with CLI tokens. The list is one command in one slot."""
+    """Implements `mwaa_gateway.doctor.doctor.AirflowAsked` with CLI tokens. The listing is one command in one slot."""
 
     transport: Final = "cli"
 
@@ -27,7 +27,7 @@ class AskedOverCli:
         self.server_time_offset: float | None = None
 
     def sign_in(self) -> str | Refusal:
-        """Get a CLI token, which stays inside the transport; the web server's URL."""
+        """Get a CLI token, which stays inside the transport; return the web server's URL."""
         host = self._transport.sign_in()
         return Refusal(str(host.reason), host.text) if isinstance(host, Retryable) else f"https://{host}"
 
@@ -39,7 +39,7 @@ class AskedOverCli:
 
 
 class AskedOverRest:
-    """Implements `doctor.doctor.AirflowAsked` with InvokeRestApi: MWAA asks the web server, not this function."""
+    """Implements `doctor.doctor.AirflowAsked` with InvokeRestApi: MWAA calls the web server, not this function."""
 
     transport: Final = "rest"
 
@@ -49,11 +49,11 @@ class AskedOverRest:
         self.server_time_offset: float | None = None
 
     def sign_in(self) -> str | Refusal:
-        """Nothing is needed before the first call."""
+        """Do nothing: the first call needs no sign-in."""
         return ""
 
     def list_dags(self) -> tuple[ListedDag, ...] | Refusal:
-        """Get the list page by page."""
+        """List the DAGs page by page."""
         listed = self._transport.ask_for_list()
         self.server_time_offset = _offset(self._transport.server_date, self._now())
         return _refusal_or(listed)
@@ -72,7 +72,7 @@ def _refusal_or(
 
 
 def _offset(date: str, now: float) -> float | None:
-    """Return how far a Date header is ahead of our clock, in seconds; None without one that can be read."""
+    """Return how many seconds a Date header is ahead of our clock; None if it is missing or unreadable."""
     try:
         return parsedate_to_datetime(date).timestamp() - now
     except (TypeError, ValueError):

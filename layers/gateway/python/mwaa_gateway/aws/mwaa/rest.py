@@ -1,8 +1,8 @@
-"""Amazon MWAA over InvokeRestApi: one signed call a run, and no token.
+"""Amazon MWAA over InvokeRestApi: one signed call per run, and no token.
 
-MWAA waits ten seconds for Airflow and takes ten calls a second of an environment, whoever makes them. Of its errors
-two are Airflow's own, RestApiClientException (4xx) and RestApiServerException (5xx); both arrive as HTTP 400, which
-botocore would take for a request that was refused. Here a 5xx is what it is: perhaps done.
+MWAA waits ten seconds for Airflow, and accepts ten calls a second per environment from all callers together. Two of its
+errors are Airflow's own: RestApiClientException (4xx) and RestApiServerException (5xx). Both arrive as HTTP 400, which
+botocore takes for a refused request. Here a 5xx counts as what it is: perhaps done.
 """
 
 import time
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
 
 __all__ = ["CALLS_PER_SECOND", "REST_CLIENT_CONFIG", "Pace", "RestTransport"]
 
-CALLS_PER_SECOND = 10  # of one environment, by all its callers together
-# A little longer than MWAA itself waits, and never a second try that nobody is told of: the first may have started
-# the run. A start that hangs and a look-up that hangs twice take 45 s of the dispatcher's 90.
+CALLS_PER_SECOND = 10  # per environment, from all callers together
+# A little longer than MWAA itself waits, and no retry inside botocore: the first try may have started the run. A trigger
+# that hangs and a look-up that hangs twice take 45 s of the dispatcher's 90.
 REST_CLIENT_CONFIG = Config(
     connect_timeout=3, read_timeout=12, retries={"mode": "standard", "total_max_attempts": 1}
 )
 _THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded")
-# MWAA's answer for an environment that has missed the update which brought InvokeRestApi; its error code is not documented.
+# MWAA's answer for an environment without the update that brought InvokeRestApi; its error code is not documented.
 # https://docs.aws.amazon.com/mwaa/latest/userguide/access-mwaa-apache-airflow-rest-api.html
 _TOO_OLD = "update your environment to use invokerestapi"
 _UNSENT = (  # no connection, or no request to send over it
@@ -64,13 +64,13 @@ _UNSENT = (  # no connection, or no request to send over it
 )
 
 
-LISTED_WITHIN_SECONDS = 25.0  # at three calls a second some 7,000 DAGs; a dispatcher has 90 s for everything
+LISTED_WITHIN_SECONDS = 25.0  # about 7,000 DAGs at three calls a second; a dispatcher has 90 s for everything
 
 
 class Pace:
-    """Keeps a dispatcher to its share of the calls: `dispatchers` of them run at once, and know nothing of each other.
+    """Keeps a dispatcher to its share of the calls: `dispatchers` of them run at once, without knowing each other.
 
-    In no second more than the whole part of the share: calls bunched by three sandboxes would else be twelve.
+    In no second does it make more calls than the whole part of its share: otherwise three sandboxes could make twelve.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Pace:
         self._next = monotonic()
 
     def wait(self) -> None:
-        """Return when the next call may be made."""
+        """Block until the next call is allowed."""
         now = self._monotonic()
         if now < self._next:
             self._sleep(self._next - now)
@@ -94,10 +94,10 @@ class Pace:
 
 
 class RestTransport:
-    """Implements `dispatch.dispatcher.Airflow` and `catalog.DagLister` with Airflow's REST API, as MWAA passes it on.
+    """Implements `dispatch.dispatcher.Airflow` and `dispatch.dag_catalog.DagLister` with Airflow's REST API through MWAA.
 
-    `client` must be one of `REST_CLIENT_CONFIG`. Whether this Airflow wants a logical date is found out by the first
-    run, and again when the environment has been upgraded; so are the words that it lists stale DAGs for.
+    `client` must use `REST_CLIENT_CONFIG`. The first run finds out whether this Airflow requires a logical date, and so
+    does the first run after an upgrade; the first listing finds out the parameter for stale DAGs.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class RestTransport:
         self._logical_date = False
         self._exclude_stale = True
         self._import_errors = ImportErrors(self._list_import_errors, monotonic=monotonic)
-        self.server_date = ""  # the Date header of MWAA's last answer
+        self.server_date = ""  # the Date header of MWAA's last response
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
         """Start the run."""
@@ -129,8 +129,8 @@ class RestTransport:
         return self._import_errors.explain(outcome, target.dag_id)
 
     def look_up(self, target: ResolvedTarget) -> Outcome:
-        """Find the run by its run_id. A call that gives no clear answer is made once more: it changes nothing."""
-        outcome: Outcome = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "nobody was asked")
+        """Look up the run by its run_id. A call without a clear answer is made once more: it changes nothing."""
+        outcome: Outcome = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "no call was made")
         for call in look_up_calls(target):
             outcome = self._look(call, target)
             if isinstance(outcome, OutcomeUnknown):
@@ -140,12 +140,12 @@ class RestTransport:
         return outcome
 
     def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
-        """List the DAGs page by page; `NotListed` if any page cannot be had, or it takes too long."""
+        """List the DAGs page by page; `NotListed` if a page is missing, or if it takes too long."""
         listed = self.ask_for_list()
         return NotListed(listed.text) if isinstance(listed, Retryable | OutcomeUnknown) else listed
 
     def ask_for_list(self) -> tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown:
-        """The same, with the reason where Airflow was not reached."""
+        """List the DAGs; on failure return the reason too."""
         until = self._monotonic() + LISTED_WITHIN_SECONDS
         dags: list[ListedDag] = []
         while self._monotonic() < until:
@@ -158,9 +158,7 @@ class RestTransport:
             dags += listed
             if not listed or len(dags) >= total:
                 return tuple(dags)
-        return NotListed(
-            f"{len(dags)} DAGs were listed in {LISTED_WITHIN_SECONDS:.0f} s, and not all of them"
-        )
+        return NotListed(f"only {len(dags)} DAGs were listed in {LISTED_WITHIN_SECONDS:.0f} s")
 
     def _list_page(
         self, offset: int
@@ -178,7 +176,7 @@ class RestTransport:
         return read_import_errors(answer) if isinstance(answer, RestAnswer) else answer
 
     def ask(self, call: RestCall) -> RestAnswer | Retryable | OutcomeUnknown:
-        """Make a call that starts nothing; Airflow's answer, or why there is none."""
+        """Make a call that starts nothing; return Airflow's answer, or why there is none."""
         return self._invoke(call)
 
     def _look(self, call: RestCall, target: ResolvedTarget) -> Outcome:
@@ -213,36 +211,36 @@ class RestTransport:
 
 
 def _error_answer(error: ClientError) -> RestAnswer | Retryable | OutcomeUnknown:
-    """Sort an error that AWS answered with: Airflow's own, refused before Airflow was asked, or perhaps done."""
+    """Classify an AWS error: Airflow's own answer, refused before Airflow was called, or perhaps done."""
     response: Any = error.response
     code, message = response["Error"].get("Code", ""), response["Error"].get("Message", "")
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    said = f"InvokeRestApi: {code}: {message}"
+    text = f"InvokeRestApi: {code}: {message}"
     if _TOO_OLD in message.lower():
         remedy = "update the MWAA environment, or give it CLI tokens (<environment>=cli in the stack's parameter Transports)"
-        return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{said}. Until then its requests wait: {remedy}")
+        return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{text}. Until then its requests wait: {remedy}")
     if code in ("RestApiClientException", "RestApiServerException"):
         return _airflows_error(
             code, RestAnswer(response.get("RestApiStatusCode"), response.get("RestApiResponse"))
         )
     if code in _THROTTLED or status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Retryable(Reason.WEB_SERVER_BUSY, said)
+        return Retryable(Reason.WEB_SERVER_BUSY, text)
     if (
         not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
         or "timed out" in message.lower()
     ):
-        return OutcomeUnknown(Reason.UNCLEAR_ANSWER, said)
+        return OutcomeUnknown(Reason.UNCLEAR_ANSWER, text)
     if code == "ValidationException":
-        # This one call is not as AWS wants it: no reason to shut the gate.
-        return Retryable(Reason.AIRFLOW_REFUSED, said)
+        # AWS refuses this one call: no reason to open the circuit breaker.
+        return Retryable(Reason.AIRFLOW_REFUSED, text)
     if code == "AccessDeniedException":
         needs = "The function's role needs airflow:InvokeRestApi here: see the stack's parameters Transports and RestApiRole"
-        return Retryable(Reason.ACCESS_DENIED, f"{said}. {needs}")
-    return Retryable(Reason.ENVIRONMENT_UNREACHABLE, said)
+        return Retryable(Reason.ACCESS_DENIED, f"{text}. {needs}")
+    return Retryable(Reason.ENVIRONMENT_UNREACHABLE, text)
 
 
 def _airflows_error(code: str, answer: RestAnswer) -> RestAnswer | OutcomeUnknown:
-    """Believe the status inside an error only where it fits the error's name."""
+    """Trust the status inside an error only if it fits the error's name."""
     first = 500 if code == "RestApiServerException" else 400
     if answer.status is None or not first <= answer.status < first + 100:
         return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"InvokeRestApi: {code}: {answer.said()}")
@@ -250,7 +248,7 @@ def _airflows_error(code: str, answer: RestAnswer) -> RestAnswer | OutcomeUnknow
 
 
 def _no_answer(error: Exception) -> Retryable | OutcomeUnknown:
-    """Sort a call without an answer: surely never sent, or perhaps carried out."""
+    """Classify a call without an answer: certainly not sent, or perhaps carried out."""
     text = f"{type(error).__name__} while talking to MWAA"
     if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{text}: its certificate is not trusted")

@@ -1,4 +1,4 @@
-"""What the watcher asks Airflow over InvokeRestApi: implements `mwaa_gateway.step_functions.watcher.Airflow`."""
+"""The run watcher's queries over InvokeRestApi: implements `mwaa_gateway.step_functions.watcher.Airflow`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,7 +20,7 @@ __all__ = ["RestRuns"]
 
 
 class RestRuns:
-    """Over InvokeRestApi. Which major version it is, is found out by the first question."""
+    """Queries by InvokeRestApi. The first query finds out Airflow's major version."""
 
     def __init__(self, transport: RestTransport, session: Session | None = None) -> None:
         self._transport = transport
@@ -30,7 +30,7 @@ class RestRuns:
     def states(
         self, dag_id: str, run_ids: Sequence[str], since: float
     ) -> Mapping[str, RunState] | RunsUnknown:
-        """Return the state of each of these runs that is there, a hundred runs of the DAG in a call."""
+        """Return the state of each of these runs that exists, with one call per hundred runs of the DAG."""
         found: dict[str, RunState] = {}
         offset, wanted = 0, set(run_ids)
         while len(found) < len(wanted):
@@ -52,7 +52,7 @@ class RestRuns:
         return self._ask(by_call.list_runs_call(dag_id, since, offset=offset, airflow_2=self._airflow_2))
 
     def is_there(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
-        """Look one run up by its run_id."""
+        """Look up one run by its run_id."""
         return is_there(self._transport.look_up(ResolvedTarget("", dag_id, run_id, {})))
 
     def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:
@@ -63,11 +63,11 @@ class RestRuns:
     def return_value(
         self, dag_id: str, run_id: str, task_id: str
     ) -> ReturnValue | NotAvailable | RunsUnknown:
-        """Return what the task returned; by a web login where the path does not fit."""
+        """Return the Airflow task's return value; by a web login if the path is too long."""
         return self._calls.return_value(dag_id, run_id, task_id)
 
     def fail_run(self, dag_id: str, run_id: str) -> Marking:
-        """Mark the run failed if it goes on; by a web login where the path does not fit."""
+        """Mark the run failed if it is running; by a web login if the path is too long."""
         return self._calls.fail_run(dag_id, run_id)
 
     def _ask(self, call: RestCall) -> RestAnswer | RunsUnknown:

@@ -1,7 +1,7 @@
-"""Calls of Airflow's REST API whose path names a run: what a task returned, and that a run has failed.
+"""REST calls whose path names a run: a task's return value, and marking a run failed.
 
-fits InvokeRestApi's 64 characters ──▶ InvokeRestApi, where the environment is reached by it
-longer, as nearly always           ──▶ a web login, where the parameter WebLoginRole allows one
+path within InvokeRestApi's 64 characters ──▶ InvokeRestApi, if the environment uses that transport
+longer, as nearly always                  ──▶ a web login, if the parameter WebLoginRole allows one
 """
 
 from collections.abc import Callable
@@ -15,33 +15,33 @@ from mwaa_gateway.airflow.run_states import Marking, NotAvailable, ReturnValue, 
 __all__ = ["RunCalls", "Session"]
 
 _READ: Final = (
-    "what a task returned can only be read by a web login: set the parameter WebLoginRole (Viewer is enough)"
+    "only a web login can read a task's return value: set the parameter WebLoginRole (Viewer is enough)"
 )
-_END: Final = "a run can only be ended by a web login: set the parameter WebLoginRole to User"
+_END: Final = "only a web login can end a run: set the parameter WebLoginRole to User"
 
 Answered = RestAnswer | NotAvailable | RunsUnknown
 
 
 class Session(Protocol):
-    """A logged-in session with Airflow; see `mwaa_web_session`, which is imported only where there is one."""
+    """A logged-in session with Airflow; see `web_session`, which is imported only if it is used."""
 
     def ask(self, call: RestCall) -> Answered:
-        """Make a call of any path length."""
+        """Make a call with a path of any length."""
         ...
 
 
 @dataclass(slots=True)
 class RunCalls:
-    """That part of `step_functions.watcher.Airflow` which no transport can do by itself; `invoke` takes short paths."""
+    """The part of `step_functions.watcher.Airflow` beyond either transport; `invoke` makes calls with short paths."""
 
     session: Session | None
     invoke: Callable[[RestCall], RestAnswer | RunsUnknown] | None = None
-    _stringify: bool = False  # until this Airflow, older than 2.10, says that it knows nothing else
+    _stringify: bool = False  # until this Airflow, older than 2.10, turns out to know nothing else
 
     def return_value(
         self, dag_id: str, run_id: str, task_id: str
     ) -> ReturnValue | NotAvailable | RunsUnknown:
-        """Return what the task returned."""
+        """Return the Airflow task's return value."""
         answer = self._return_value(dag_id, run_id, task_id)
         if isinstance(answer, RestAnswer) and by_call.wants_stringify(answer):
             self._stringify = True
@@ -56,10 +56,10 @@ class RunCalls:
         return self._ask(call, _READ)
 
     def fail_run(self, dag_id: str, run_id: str) -> Marking:
-        """Mark the run failed if it goes on.
+        """Mark the run failed if it is running.
 
-        Airflow marks whatever it is told to, a run that succeeded too. So it is looked at first; in the fraction of a
-        second between the two it may still end by itself.
+        Airflow marks any run as asked, even one that succeeded. So look at it first; in the fraction of a second between
+        the two calls it may still end by itself.
         """
         try:
             look, mark = by_call.run_call(dag_id, run_id), by_call.fail_run_call(dag_id, run_id)

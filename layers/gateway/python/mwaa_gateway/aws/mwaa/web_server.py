@@ -1,8 +1,8 @@
-"""The way to an environment's web server: HTTPS to MWAA's own host names, and what a request without an answer means.
+"""HTTPS requests to an environment's web server, and what a request without an answer means.
 
-Whatever is sent there carries a secret of MWAA's. So it goes to a host that only MWAA can hand out, over TLS, and nowhere
-else: no redirect is followed, and no proxy, netrc or CA bundle of the environment variables is used. A cookie that comes
-back is told to the caller and kept by nobody else.
+Every request carries a secret of MWAA's. So it goes only to a host name that MWAA alone can assign, over TLS: no redirect is
+followed, and no proxy, netrc or CA bundle from environment variables is used. The caller gets the response's cookies;
+nothing else keeps them.
 """
 
 import re
@@ -22,10 +22,10 @@ LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
 
 
 def is_web_server_host(host: str, region: str, exactly: str = "") -> bool:
-    """Tell whether a token may be sent to this host: a name that only MWAA can hand out, or `exactly` the one named.
+    """Return whether a token may be sent to this host: a name that MWAA alone can assign, or `exactly` the given one.
 
-    MWAA's API returns the host with each token; checking it keeps a forged or misread answer from taking the token
-    elsewhere. `exactly` may leave the port open. MWAA's forms: `<id>[-vpce].c<n>.<region>.airflow.amazonaws.com`,
+    MWAA's API returns the host with each token; the check keeps a forged or misread answer from sending the token
+    elsewhere. `exactly` may leave out the port. MWAA's forms: `<id>[-vpce].c<n>.<region>.airflow.amazonaws.com`,
     `<id>.c<n>.airflow.<region>.on.aws`, and China's.
     """
     if exactly:
@@ -38,7 +38,7 @@ def is_web_server_host(host: str, region: str, exactly: str = "") -> bool:
 
 @dataclass(frozen=True, slots=True)
 class WebServer:
-    """How to reach an environment's web server: its host by name ("" = MWAA's own), CA bundle, and seconds to wait."""
+    """How to reach an environment's web server: its host name ("" = MWAA's own), CA bundle, and timeouts in seconds."""
 
     host: str
     ca_bundle: str
@@ -48,7 +48,7 @@ class WebServer:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What the web server answered: the HTTP status, the body as it came, the cookies it set, by name, its Date header."""
+    """The web server's response: HTTP status, raw body, cookies by name, Date header."""
 
     status: int
     body: bytes = field(repr=False)
@@ -57,10 +57,9 @@ class HttpAnswer:
 
 
 class WebServerWay:
-    """Sends requests to one environment's web server, each on a connection of its own.
+    """Sends requests to one environment's web server, each on a new connection.
 
-    A connection kept open that the load balancer closes while idle would turn a request that was never sent into one that
-    perhaps was.
+    If the load balancer closed an idle connection, a request that was never sent would count as one that perhaps was.
     """
 
     def __init__(self, web_server: WebServer, region: str) -> None:
@@ -72,14 +71,14 @@ class WebServerWay:
         self._session.verify = web_server.ca_bundle or True
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
-    def no_way(self, host: str) -> Retryable | None:
-        """Say why nothing may be sent to this host; None if it may."""
+    def refuse(self, host: str) -> Retryable | None:
+        """Return why nothing may be sent to this host; None if it may."""
         if is_web_server_host(host, self._region, self.web_server.host):
             return None
         return Retryable(
             Reason.ENVIRONMENT_UNREACHABLE,
-            f"MWAA named the web server {host[:100]!r}, which is no MWAA host of this region: no token was "
-            "sent there. Set WEB_SERVER_HOST if that is where it really is",
+            f"MWAA named the web server {host[:100]!r}, which is no MWAA host of this region, so it got no token. "
+            "Set WEB_SERVER_HOST if this is its real host",
         )
 
     def send(
@@ -94,13 +93,13 @@ class WebServerWay:
         largest: int = LARGEST_ANSWER_BYTES,
         within_seconds: float | None = None,
     ) -> HttpAnswer | Retryable | OutcomeUnknown:
-        """Send one request; its answer, of which at most `largest` bytes are read, or why there is none. Never raises.
+        """Send one request; return its answer, of at most `largest` bytes, or why there is none. Never raises.
 
         `within_seconds` shortens the web server's read timeout.
         """
         read_timeout = min(filter(None, (within_seconds, self.web_server.read_timeout_seconds)))
-        if (elsewhere := self.no_way(host)) is not None:
-            return elsewhere
+        if (refusal := self.refuse(host)) is not None:
+            return refusal
         try:
             with self._session.request(
                 method,
@@ -114,27 +113,27 @@ class WebServerWay:
             ) as response:
                 read = response.raw.read(largest, decode_content=True)
                 cookies = {cookie.name: cookie.value or "" for cookie in response.cookies}
-        except Exception as error:  # noqa: BLE001  urllib3's own errors come out of a streamed read as they are
+        except Exception as error:  # noqa: BLE001  a streamed read raises urllib3's own errors
             return _failed_request(error)
         finally:
-            self._session.close()  # a server that does not repeat our "close" would have the connection kept for the next
+            self._session.close()  # otherwise a server that ignores "close" keeps the connection open for the next request
         return HttpAnswer(response.status_code, read, cookies, response.headers.get("Date", ""))
 
 
-# Of a handshake that failed: no request was on its way yet.
+# In the text of a failed handshake: no request was sent yet.
 _NO_HANDSHAKE = ("WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE", "PROTOCOL_VERSION")
 
 
 def _failed_request(error: Exception) -> Retryable | OutcomeUnknown:
-    """Sort a request without an answer: surely never sent, or perhaps carried out. Never with what the error quotes."""
+    """Classify a request without an answer: certainly not sent, or perhaps carried out. Quotes nothing of the error."""
     text = f"{type(error).__name__} while talking to the web server"
     match error:
         case requests.exceptions.ConnectTimeout():
-            never_sent = "no connection within the time, as where a security group or a route is missing"
+            never_sent = "no connection within the timeout; check security groups and routes"
         case requests.exceptions.SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
             never_sent = "its certificate is not trusted"
         case requests.exceptions.SSLError() if any(sign in str(error) for sign in _NO_HANDSHAKE):
-            never_sent = "it speaks no TLS that we speak"
+            never_sent = "no common TLS version"
         case requests.exceptions.ConnectionError(args=(MaxRetryError(reason=NameResolutionError()), *_)):
             never_sent = "its host name is not in DNS"
         case requests.exceptions.ConnectionError(

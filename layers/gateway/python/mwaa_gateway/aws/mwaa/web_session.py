@@ -1,11 +1,11 @@
-"""Airflow's own REST API by a web login: calls of any path length, where InvokeRestApi takes 64 characters.
+"""Airflow's REST API through a web login: calls of any path length, while InvokeRestApi accepts 64 characters.
 
-    CreateWebLoginToken (signed, IAM) ──▶ token for 60 s and the web server's host name
+    CreateWebLoginToken (signed, IAM) ──▶ a token for 60 s and the web server's host name
     POST /aws_mwaa/login            form token=…  ──▶ cookie `session`, sent along to /api/v1    Airflow 2
     POST /pluginsv2/aws_mwaa/login  form token=…  ──▶ cookie `_token`, as Bearer to /api/v2      Airflow 3
 
-A session lives twelve hours and is what a person has who is logged in with that role. Token and cookie are secrets: in this
-process only, in no repr, log or exception text, and sent to the web server's own host and nowhere else.
+A session lives twelve hours, with the rights of a person who is logged in with that role. Token and cookie are secrets: they
+stay in this process, no repr, log or exception text shows them, and only the web server's own host gets them.
 """
 
 import json
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ANSWER_SECONDS", "WebSession"]
 
-ANSWER_SECONDS: Final = 10.0  # for one answer of Airflow's: as long as InvokeRestApi itself waits for it
-LARGEST_ANSWER_BYTES: Final = 2 * 1024 * 1024  # ten times the return value that Step Functions would take
-_NO_SUCH_PATH = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # of the other major's login
+ANSWER_SECONDS: Final = 10.0  # timeout of one call to Airflow: as long as InvokeRestApi itself waits
+LARGEST_ANSWER_BYTES: Final = 2 * 1024 * 1024  # ten times the largest return value passed to Step Functions
+_NO_SUCH_PATH = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # the login of the other major version
 _NO_SESSION = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 @dataclass(frozen=True, slots=True)
 class _Login:
-    """A session on a web server: where, of which major version, and the cookie that opens it."""
+    """A session on a web server: the host, the major version, and the session cookie."""
 
     host: str
     airflow_2: bool
@@ -43,16 +43,16 @@ class _Login:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What to send along with each call."""
+        """The headers of each call."""
         if self.airflow_2:
             return {"Cookie": f"session={self.cookie}"}
         return {"Authorization": f"Bearer {self.cookie}"}
 
 
 class WebSession:
-    """One environment's Airflow, by a session that is opened at the first call and once more when it is refused.
+    """One environment's Airflow through a session, opened at the first call and reopened once when it is refused.
 
-    Which major version it is, the login finds out. `role` is what `WebLoginRole` says, for the texts alone: IAM decides.
+    The login finds out the major version. `role` is the parameter `WebLoginRole`, used in texts only: IAM decides.
     """
 
     def __init__(self, client: "MWAAClient", environment: str, web_server: WebServer, role: str) -> None:
@@ -64,16 +64,16 @@ class WebSession:
         self._login: _Login | None = None
 
     def ask(self, call: RestCall) -> RestAnswer | NotAvailable | RunsUnknown:
-        """Make a call; Airflow's answer, or why there is none: perhaps it was carried out all the same. Never raises."""
+        """Make a call; return Airflow's answer, or why there is none: it may have been carried out. Never raises."""
         answer = self._call(call)
         if isinstance(answer, RestAnswer) and _wants_login(answer):
             self._login = (
-                None  # expired, or Airflow is of the other major by now: what was asked is surely not done
+                None  # expired, or Airflow's major version changed: the call was certainly not carried out
             )
             answer = self._call(call)
         if isinstance(answer, RestAnswer) and answer.status == HTTPStatus.FORBIDDEN:
             return NotAvailable(
-                f"the Airflow role of WebLoginRole, {self._role}, does not allow it: {answer.said()}"
+                f"the Airflow role of WebLoginRole, {self._role}, does not allow this call: {answer.said()}"
             )
         return answer
 
@@ -100,12 +100,12 @@ class WebSession:
             return RunsUnknown(answer.text)
         if len(answer.body) >= LARGEST_ANSWER_BYTES:
             return NotAvailable(
-                f"Airflow's answer has {LARGEST_ANSWER_BYTES} bytes or more: pass its place in S3"
+                f"Airflow's answer has {LARGEST_ANSWER_BYTES} bytes or more: write the value to S3 and return its URI"
             )
         return RestAnswer(answer.status, _document(answer.body))
 
     def _log_in(self) -> _Login | RunsUnknown:
-        """Open a session, on the major version that it was before, or else on the other."""
+        """Open a session with the login of the last known major version, else of the other."""
         login = self._log_in_as(airflow_2=self._airflow_2)
         if login is None:
             self._airflow_2 = not self._airflow_2
@@ -113,9 +113,9 @@ class WebSession:
         return login or RunsUnknown("the web server has neither Airflow 2's nor Airflow 3's web login")
 
     def _log_in_as(self, *, airflow_2: bool) -> _Login | RunsUnknown | None:
-        """Exchange a token for a session; None where this major's login is not served."""
+        """Exchange a token for a session; None if the web server does not have this major version's login."""
         try:
-            # Each try with a token of its own: nothing says that one may be used twice.
+            # A new token for each try: it is not documented that a token works twice.
             with unavailable_unless_answered(f"no web login token for environment {self._environment!r}"):
                 token = self._client.create_web_login_token(Name=self._environment)
         except Unavailable as error:
@@ -130,17 +130,17 @@ class WebSession:
         )
         if not isinstance(answer, HttpAnswer):
             return RunsUnknown(f"no web login: {answer.text}")
-        # A session that comes with a redirect to the user interface is one as well.
+        # A session cookie on a redirect to the user interface counts too.
         cookie = answer.cookies.get("session" if airflow_2 else "_token", "")
         if cookie and answer.status < HTTPStatus.BAD_REQUEST:
             return _Login(host, airflow_2, cookie)
         if answer.status in _NO_SUCH_PATH:
             return None
-        return RunsUnknown(f"the web login was answered with HTTP {answer.status} and no session")
+        return RunsUnknown(f"the web login answered HTTP {answer.status} without a session")
 
 
 def _wants_login(answer: RestAnswer) -> bool:
-    """Tell whether the call came to nothing for want of a session: refused, sent on to a login, or to no API at all."""
+    """Return whether the call failed for lack of a session: refused, redirected to a login, or answered by no API."""
     status = answer.status or 0
     refused = status in _NO_SESSION or HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
     return refused or (status < HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(answer.document, dict))

@@ -1,1 +1,1 @@
-"""The queues: trigger, watch and dead-letter queues, and the messages of the dispatcher."""
+"""The SQS adapters: trigger, watch and dead-letter queues, and the dispatcher's messages."""

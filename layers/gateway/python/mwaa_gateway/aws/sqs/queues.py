@@ -1,4 +1,4 @@
-"""The SQS queues: trigger requests out, messages given back, dead letters with their reason."""
+"""The SQS queues: send trigger requests and dead-letter messages, and give messages back."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.step_functions.notices import WAKE
 
 if TYPE_CHECKING:
-    # Of one function or another: none has to load all of them at its cold start.
+    # For type checkers only: each function needs some of these, and loads only those at its cold start.
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
@@ -31,15 +31,15 @@ __all__ = [
     "WatchQueues",
 ]
 
-LARGEST_MESSAGE_BYTES = 1_048_576  # SQS's limit for one message and for one SendMessageBatch alike
+LARGEST_MESSAGE_BYTES = 1_048_576  # SQS's limit, both for one message and for one SendMessageBatch
 MESSAGES_PER_BATCH = 10
-SENDS = 3  # of the entries that a batch reports as failed
+SENDS = 3  # tries of the entries that a batch reports as failed
 
 
 class TriggerQueues:
-    """Implements `mwaa_gateway.trigger_request.TriggerQueue`: one queue per environment, found by its name.
+    """Implements `mwaa_gateway.trigger_request.TriggerQueue`: one queue per environment.
 
-    `url` holds the literal `{environment}`.
+    `url` contains the literal `{environment}`.
     """
 
     def __init__(self, client: "SQSClient", url: str) -> None:
@@ -47,10 +47,10 @@ class TriggerQueues:
         self._url = url
 
     def enqueue(self, requests: "Sequence[TriggerRequest]") -> None:
-        """Send every request to its environment's queue, ten at a time, in the group of its rule.
+        """Send every request to its environment's queue, in batches of ten; its rule is the message group.
 
         Raises:
-            Unavailable: a queue did not take its requests; those of the other environments are sent all the same.
+            Unavailable: a queue did not accept its requests; those of the other environments are sent all the same.
         """
         messages: defaultdict[str, list[_Message]] = defaultdict(list)
         for request in requests:
@@ -69,9 +69,9 @@ class WatchQueues:
     """Implements `mwaa_gateway.step_functions.starter.WatchQueue`: one FIFO queue per environment, in one message group.
 
     SQS delivers one batch of a message group at a time, so that watching takes one slot. The queue delays each message by
-    five seconds: by then DynamoDB's index shows the new watch, as a rule.
+    five seconds, by when DynamoDB's index normally shows the new watch.
 
-    `url` holds `{environment}`.
+    `url` contains `{environment}`.
     """
 
     def __init__(self, client: "SQSClient", url: str) -> None:
@@ -79,8 +79,8 @@ class WatchQueues:
         self._url = url
 
     def wake(self, environment: str, now: float) -> None:
-        """Have the environment's watcher make a round soon; each call is a message of its own."""
-        with unavailable_unless_answered("the watch queue did not take the message"):
+        """Start a round of the environment's watcher soon; each call sends a message."""
+        with unavailable_unless_answered("the watch queue did not accept the message"):
             self._client.send_message(
                 QueueUrl=self._url.replace("{environment}", environment),
                 MessageBody=json.dumps({"round": WAKE, "sent_at": round(now, 3)}),
@@ -97,7 +97,7 @@ class IngressDeadLetterQueue:
         self._url = url
 
     def publish(self, dead: "Sequence[DeadEvent]") -> None:
-        """Keep every dead event whole; one that is too large for a message is kept compressed."""
+        """Publish every dead event with its payload, compressed if it is too large for a message."""
         _send_all(self._client, self._url, [_Message(_dead_event_body(event)) for event in dead])
 
 
@@ -127,7 +127,7 @@ class TriggerDeadLetterQueue:
         self._url = url
 
     def publish(self, request: "TriggerRequest", rejected: "Rejected", attempt: int) -> None:
-        """Put the request there with its reason."""
+        """Publish the request with its reason."""
         self._send(
             {
                 "format": 1,
@@ -139,13 +139,13 @@ class TriggerDeadLetterQueue:
         )
 
     def publish_unreadable(self, body: str, rejected: "Rejected") -> None:
-        """Keep a message of the trigger queue that is no trigger request, as it came."""
+        """Publish a message that is no trigger request, as it arrived."""
         self._send({"format": 1, "reason": rejected.reason, "reason_text": rejected.text, "body": body})
 
     def _send(self, document: dict[str, Any]) -> None:
-        with unavailable_unless_answered("the trigger dead-letter queue did not take the message"):
+        with unavailable_unless_answered("the trigger dead-letter queue did not accept the message"):
             answer = self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(document))
-        require(answer, "MessageId", "the trigger dead-letter queue did not take the message")
+        require(answer, "MessageId", "the trigger dead-letter queue did not accept the message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +156,8 @@ class VisibilityTimeout:
     url: str
 
     def give_back(self, receipt_handle: str, seconds: float) -> None:
-        """Let the queue deliver the message again in `seconds`; raises Unavailable, then it comes back by itself."""
-        with unavailable_unless_answered("the message could not be given back early"):
+        """Let the queue redeliver the message in `seconds`; raises Unavailable, then its visibility timeout applies."""
+        with unavailable_unless_answered("cannot change the message's visibility timeout"):
             self.client.change_message_visibility(
                 QueueUrl=self.url, ReceiptHandle=receipt_handle, VisibilityTimeout=round(seconds)
             )
@@ -165,21 +165,21 @@ class VisibilityTimeout:
 
 @dataclass(frozen=True, slots=True)
 class EventQueues:
-    """Gives messages back to whichever queue they came from, named by its ARN."""
+    """Gives messages back to their queues, named by ARN."""
 
     client: "SQSClient"
 
     def give_back(self, queue: str, receipt_handle: str, seconds: float) -> None:
         """As `VisibilityTimeout.give_back`."""
         account, name = queue.split(":")[4:6]
-        # Where the client sends it anyway, in every partition and on the local stack.
+        # The client sends to this host anyway, in every partition and on the local stack.
         url = f"{self.client.meta.endpoint_url}/{account}/{name}"
         VisibilityTimeout(self.client, url).give_back(receipt_handle, seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A body, and the group whose share of the queue SQS is to keep fair."""
+    """A message body, and its message group for SQS's fair queues."""
 
     body: str
     group: str = ""
@@ -191,26 +191,28 @@ class _Message:
 
 
 def _send_all(client: "SQSClient", url: str, messages: Sequence[_Message]) -> None:
-    """Send every message or raise Unavailable; what was sent by then is sent again later and ends as a duplicate.
+    """Send every message or raise Unavailable; messages already sent are sent again later, and end as duplicates.
 
-    Messages that the queue refuses one by one keep no later ones from being sent.
+    If the queue refuses some messages, the later ones are sent all the same.
     """
     refused: list[str] = []
     for batch in _batches(messages):
         waiting = dict(enumerate(batch))
         for _ in range(SENDS):
-            with unavailable_unless_answered("the queue did not take the messages"):
+            with unavailable_unless_answered("the queue did not accept the messages"):
                 answer = client.send_message_batch(
                     QueueUrl=url, Entries=[message.entry(n) for n, message in waiting.items()]
                 )
-            # Sent is what the answer names as sent: botocore reads a body that is no JSON as an empty answer.
+            # A message counts as sent only if SQS names it: botocore reads a body that is not JSON as an empty answer.
             sent = {int(entry["Id"]) for entry in answer.get("Successful", [])}
             waiting = {n: message for n, message in waiting.items() if n not in sent}
             if not waiting:
                 break
         else:
             codes = ", ".join(sorted({entry["Code"] for entry in answer.get("Failed", [])})) or "no answer"
-            refused.append(f"{len(waiting)} of {len(batch)} messages were refused {SENDS} times: {codes}")
+            refused.append(
+                f"the queue refused {len(waiting)} of {len(batch)} messages {SENDS} times: {codes}"
+            )
     if refused:
         raise Unavailable("; ".join(refused))
 

@@ -1,16 +1,16 @@
-"""The messages of one trigger queue as the dispatcher gets them: given back for later, and sent anew before SQS gives up.
+"""The dispatcher's messages: given back for later, and replaced before SQS gives up on them.
 
-SQS delivers a message 1,000 times at most and keeps it for four days. What waits for longer (its environment is away) is
-sent anew: a new message of the same request, and then the old one is deleted. Who dies in between leaves two messages of
-one request, as any duplicate delivery does, and the ledger lets one of them start the run.
+SQS delivers a message at most 1,000 times and keeps it for four days. A request that waits longer, because its environment
+is down, gets a replacement: a new message of the same request, and then the old one is deleted. A crash in between leaves
+two messages of one request, like any duplicate delivery, and the ledger lets only one of them start the run.
 
-A function that sends to its own queue is a recursive loop to Lambda, which stops it after some sixteen invocations; so the
-dispatcher's `RecursiveLoop` is Allow (docs/adr/0015-*.md). The loop is bounded: one delivery sends one message at most, and
-no message is sent anew before it has been in the queue for a minute.
+To Lambda, a function that sends to its own queue is a recursive loop, which it stops after about sixteen invocations. So
+the dispatcher's `RecursiveLoop` is Allow (docs/adr/0015-*.md). The loop is bounded: one delivery sends at most one message,
+and a message is replaced only after a minute in the queue.
 
-A message's group is its rule: a rule that takes more than its share of the slots is received last (SQS's fair queues,
-`docs/adr/0006-*.md`). SQS forgets that of a rule that has sent nothing for five minutes, although its backlog may last for
-hours; so now and then a message of a backlog is sent anew, to the end of the queue.
+The message group is the rule. SQS's fair queues deliver a rule that takes more than its share of the slots last
+(`docs/adr/0006-*.md`). SQS forgets that after a rule has sent nothing for five minutes, although its backlog may last for
+hours. So every other minute the dispatcher sends one message of a backlog to the end of the queue again.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SqsTriggerMessages", "read_message"]
 
-LAST_RECEIVE: Final = 900  # of 1,000: room for a queue that cannot be written to for a while
-SHORTEST_STAY_SECONDS: Final = 60  # in the queue, before a message is sent anew, whatever for
+LAST_RECEIVE: Final = 900  # of 1,000: leaves room while the queue cannot be written to
+SHORTEST_STAY_SECONDS: Final = 60  # in the queue, before any message is replaced
 LONGEST_STAY_SECONDS: Final = 2 * 86_400  # of four days
-LONGEST_DELAY_SECONDS: Final = 900  # SQS's, of a message that is sent
+LONGEST_DELAY_SECONDS: Final = 900  # SQS's limit for a message that is sent
 BACKLOG_SECONDS: Final = (
-    SHORTEST_STAY_SECONDS  # waiting so long for its first receive, a message is one of a backlog
+    SHORTEST_STAY_SECONDS  # a message that waits so long for its first receive is part of a backlog
 )
 REJOIN_EVERY_SECONDS: Final = 120  # for each rule and sandbox; SQS forgets after 300
 
@@ -63,25 +63,25 @@ class SqsTriggerMessages:
     _rejoined: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     def give_back(self, message: TriggerMessage, seconds: float) -> bool:
-        """Let the request be delivered again in `seconds`; raises Unavailable, then the message comes back by itself.
+        """Let SQS redeliver the request in `seconds`; raises Unavailable, then the visibility timeout applies.
 
-        True when that is by a new message, so that this one is done with.
+        True if a new message replaces this one, which is then done.
         """
         stay = self.now() - message.sent_at
         received_too_often = message.receive_count >= LAST_RECEIVE and stay >= SHORTEST_STAY_SECONDS
         if received_too_often or stay >= LONGEST_STAY_SECONDS:
-            self._send_anew(message, seconds)
+            self._replace(message, seconds)
             return True
-        with unavailable_unless_answered("the message could not be given back early"):
+        with unavailable_unless_answered("cannot change the message's visibility timeout"):
             self.client.change_message_visibility(
                 QueueUrl=self.url, ReceiptHandle=message.receipt_handle, VisibilityTimeout=round(seconds)
             )
         return False
 
     def rejoin(self, message: TriggerMessage) -> bool:
-        """Send one message of a backlog to the end of the queue, every other minute; True when this one is done with.
+        """Send one message of a backlog to the end of the queue, every other minute; True if this one is done.
 
-        Raises Unavailable: then this message is still there, and the next is tried in two minutes.
+        Raises Unavailable: then this message stays, and the next try comes in two minutes.
         """
         now = self.now()
         if not message.group or message.receive_count > 1 or now - message.sent_at < BACKLOG_SECONDS:
@@ -89,11 +89,11 @@ class SqsTriggerMessages:
         if now - self._rejoined.get(message.group, message.sent_at) < REJOIN_EVERY_SECONDS:
             return False
         self._rejoined[message.group] = now
-        self._send_anew(message, 0)
+        self._replace(message, 0)
         return True
 
-    def _send_anew(self, message: TriggerMessage, seconds: float) -> None:
-        anew: SendMessageRequestTypeDef = {
+    def _replace(self, message: TriggerMessage, seconds: float) -> None:
+        replacement: SendMessageRequestTypeDef = {
             "QueueUrl": self.url,
             "MessageBody": message.body,
             "DelaySeconds": min(round(seconds), LONGEST_DELAY_SECONDS),
@@ -102,7 +102,7 @@ class SqsTriggerMessages:
             },
         }
         if message.group:
-            anew["MessageGroupId"] = message.group
-        with unavailable_unless_answered("the message could not be sent anew"):
-            answer = self.client.send_message(**anew)
-        require(answer, "MessageId", "the message could not be sent anew")
+            replacement["MessageGroupId"] = message.group
+        with unavailable_unless_answered("cannot send the message again"):
+            answer = self.client.send_message(**replacement)
+        require(answer, "MessageId", "cannot send the message again")
