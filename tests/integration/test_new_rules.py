@@ -85,7 +85,7 @@ class TestNew:
         template = rule["targets"][0]["input_transformer"]["input_template"]
         assert (template["region"], template["date"]) == ("<region>", "<date>")
         several = [word.replace("orders/", "*/") for word in words]
-        assert "more than one piece that may cross" in gateway(*several, exit_code=1).stderr
+        assert "only one piece may contain" in gateway(*several, exit_code=1).stderr
 
 
 class TestSchema:

@@ -236,7 +236,7 @@ def test_an_upload_in_a_queue_that_is_not_listed_is_not_believed(function: Queue
     assert 1 == function.deliver(OTHER_QUEUE)
     assert ([], 0) == (function.requested(), function.waiting(OTHER_QUEUE))
     (dead,) = function.dead()
-    assert "deploy the stack with it in that list" in dead["reason_text"]
+    assert "add it to that parameter of the stack" in dead["reason_text"]
 
 
 def test_a_redrive_believes_a_message_no_more_than_before(function: QueuedEvents, monkeypatch) -> None:
