@@ -1,4 +1,4 @@
-"""The composition root: settings and clients are read and built here, at the first event, and nowhere else.
+"""The composition root: the only place that reads settings and builds clients, at the first event.
 
-A module for each kind of function, so that a cold start imports what the function works with, and nothing else.
+Each kind of function has its own module, so that a cold start imports only what the function needs.
 """

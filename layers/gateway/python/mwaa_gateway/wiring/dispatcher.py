@@ -1,4 +1,4 @@
-"""The dispatcher of one environment."""
+"""Builds the dispatcher of one environment."""
 
 import os
 import random
@@ -29,7 +29,7 @@ __all__ = ["dispatcher"]
 
 @cache
 def dispatcher() -> Deliveries:
-    """Build the dispatcher of this sandbox and its queue, once."""
+    """Build the dispatcher and its queue, once per sandbox."""
     settings = DispatcherSettings.from_environ(os.environ)
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)

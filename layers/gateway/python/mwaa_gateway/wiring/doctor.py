@@ -1,4 +1,4 @@
-"""The doctor: one function a stack, in the dispatchers' network, with fixed read-only calls."""
+"""Builds the doctor: one function per stack, in the dispatchers' network, with fixed read-only calls."""
 
 import os
 import time
@@ -21,13 +21,13 @@ __all__ = ["DoctorFunction", "doctor"]
 
 @dataclass(frozen=True, slots=True)
 class DoctorFunction:
-    """A doctor for each environment of the stack; an environment's transport is built anew for every look."""
+    """The doctor of every environment in the stack; each examination builds a new transport."""
 
     settings: DoctorSettings
     endpoints: tuple[Endpoint, ...]
 
     def examine(self, environment: object) -> Mapping[str, Any]:
-        """Look at an environment of this stack. Any other name is answered with those there are."""
+        """Examine an environment of this stack; for any other name, return the list of environments."""
         if not isinstance(environment, str) or environment not in self.settings.environments:
             return {"format": FORMAT, "environments": sorted(self.settings.environments)}
         try:
@@ -48,7 +48,7 @@ class DoctorFunction:
 
 @cache
 def doctor() -> DoctorFunction:
-    """Build the doctor of this sandbox, once."""
+    """Build the doctor, once per sandbox."""
     settings = DoctorSettings.from_environ(os.environ)
     return DoctorFunction(
         settings=settings,
@@ -61,7 +61,7 @@ def doctor() -> DoctorFunction:
 
 
 def _url(needed: NeededEndpoint) -> str:
-    """Return where this function's SDK goes: the region's host, or what AWS_ENDPOINT_URL says."""
+    """Return the endpoint of this function's SDK: the region's host, or AWS_ENDPOINT_URL."""
     client = boto3.client(needed.client)
     url: str = client.meta.endpoint_url
     if needed.host_prefix and client.meta.config.inject_host_prefix:

@@ -1,4 +1,4 @@
-"""The ingress functions: s3_events, sns_events, eventbridge_events and queued_events."""
+"""Builds the ingress functions: s3_events, sns_events, eventbridge_events and queued_events."""
 
 import os
 import random
@@ -29,7 +29,7 @@ __all__ = ["Ingress", "QueuedEventsFunction", "build_ingress", "ingress", "queue
 
 @dataclass(frozen=True, slots=True)
 class Ingress:
-    """An ingress function with everything it needs."""
+    """An ingress function with its collaborators."""
 
     settings: IngressSettings
     rules: LiveRules
@@ -56,7 +56,7 @@ class Ingress:
 
 @dataclass(frozen=True, slots=True)
 class QueuedEventsFunction:
-    """The function queued_events: an ingress, whom it believes, and the queues its messages are given back to."""
+    """The function queued_events: an ingress, the queues it trusts, and the queues that get messages back."""
 
     ingress: Ingress
     trusted: TrustedQueues
@@ -66,13 +66,13 @@ class QueuedEventsFunction:
 
 @cache
 def ingress() -> Ingress:
-    """Build the ingress of this sandbox, once."""
+    """Build the ingress, once per sandbox."""
     return build_ingress(IngressSettings.from_environ(os.environ), boto3.client("sqs", config=CLIENT_CONFIG))
 
 
 @cache
 def queued_events() -> QueuedEventsFunction:
-    """Build queued_events of this sandbox, once."""
+    """Build queued_events, once per sandbox."""
     settings = QueuedEventsSettings.from_environ(os.environ)
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
     return QueuedEventsFunction(
@@ -86,7 +86,7 @@ def queued_events() -> QueuedEventsFunction:
 
 
 def build_ingress(settings: IngressSettings, sqs: "SQSClient") -> Ingress:
-    """Build an ingress on this client of SQS."""
+    """Build an ingress with this SQS client."""
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
     rules = RulesTable(dynamodb, settings.rules_table)
     return Ingress(

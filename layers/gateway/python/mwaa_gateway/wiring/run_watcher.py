@@ -1,4 +1,4 @@
-"""The run watcher of one environment."""
+"""Builds the run watcher of one environment."""
 
 import os
 import time
@@ -21,7 +21,7 @@ __all__ = ["RunWatcherFunction", "run_watcher"]
 
 @dataclass(frozen=True, slots=True)
 class RunWatcherFunction:
-    """A run watcher: the flow, and the messages it gives back to its queue."""
+    """A run watcher, and the queue that gets its messages back."""
 
     settings: RunWatcherSettings
     watcher: Watcher
@@ -31,7 +31,7 @@ class RunWatcherFunction:
 
 @cache
 def run_watcher() -> RunWatcherFunction:
-    """Build the run watcher of this sandbox, once."""
+    """Build the run watcher, once per sandbox."""
     settings = RunWatcherSettings.from_environ(os.environ)
     return RunWatcherFunction(
         settings=settings,

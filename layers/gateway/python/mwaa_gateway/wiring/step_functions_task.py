@@ -1,4 +1,4 @@
-"""The function that states of state machines call."""
+"""Builds the function that Step Functions states call."""
 
 import os
 import time
@@ -18,7 +18,7 @@ __all__ = ["step_functions_task"]
 
 @cache
 def step_functions_task() -> TaskStarter:
-    """Build step_functions_task of this sandbox, once."""
+    """Build step_functions_task, once per sandbox."""
     settings = TaskSettings.from_environ(os.environ)
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
     ingress = build_ingress(settings, sqs)

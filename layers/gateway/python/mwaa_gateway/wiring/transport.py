@@ -1,4 +1,4 @@
-"""How the functions of one environment reach its Airflow: over CLI tokens or InvokeRestApi, and by web logins."""
+"""Builds the transports to an environment's Airflow: CLI tokens or InvokeRestApi, and web logins."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,14 +21,14 @@ __all__ = ["airflow_of", "runs_of"]
 
 
 def airflow_of(settings: AirflowSettings) -> "CliTransport | RestTransport":
-    """Build the transport of the function's environment."""
+    """Build the transport to the function's environment."""
     if settings.transport == REST:
         return RestTransport(
             boto3.client("mwaa", config=REST_CLIENT_CONFIG),
             settings.mwaa_environment_name,
             Pace(settings.slots_per_environment),
         )
-    # requests costs some 90 ms of cold start, and only what talks to the web server itself needs it.
+    # requests adds some 90 ms to a cold start, and only a direct connection to the web server needs it.
     from mwaa_gateway.aws.mwaa.cli import CliTransport  # noqa: PLC0415
 
     mwaa = boto3.client("mwaa", config=CLIENT_CONFIG)
@@ -36,7 +36,7 @@ def airflow_of(settings: AirflowSettings) -> "CliTransport | RestTransport":
 
 
 def runs_of(settings: RunWatcherSettings) -> "CliRuns | RestRuns":
-    """Build what asks the function's environment about its runs."""
+    """Build the run watcher's view of the environment's runs."""
     transport, session = airflow_of(settings), _web_session(settings)
     if isinstance(transport, RestTransport):
         return RestRuns(transport, session)
@@ -46,12 +46,12 @@ def runs_of(settings: RunWatcherSettings) -> "CliRuns | RestRuns":
 
 
 def _web_session(settings: RunWatcherSettings) -> "WebSession | None":
-    """Build what asks Airflow what neither transport can, where that is switched on."""
+    """Build the web login for calls that neither transport can make; None if it is not enabled."""
     if not settings.web_login_role:
         return None
     from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS, WebSession  # noqa: PLC0415  as above
 
-    # One try for a token: what comes to nothing is tried in a later round.
+    # One try for a token: a later round tries again.
     mwaa = boto3.client("mwaa", config=REST_CLIENT_CONFIG)
     web_server = replace(_web_server(settings), read_timeout_seconds=ANSWER_SECONDS)
     return WebSession(mwaa, settings.mwaa_environment_name, web_server, settings.web_login_role)

@@ -1,4 +1,4 @@
-"""Who waits for which run: written by the function that states call, and followed by the run watcher."""
+"""Builds the watches, which the function step_functions_task opens and the run watcher follows."""
 
 import time
 
@@ -12,6 +12,6 @@ __all__ = ["watches"]
 
 
 def watches(ledger_table: str, key: str) -> WatchItems:
-    """Build the watches, their tokens sealed with this key."""
+    """Build the watches; this key encrypts their tokens."""
     cipher = TokenCipher(boto3.client("kms", config=CLIENT_CONFIG), key)
     return WatchItems(boto3.client("dynamodb", config=CLIENT_CONFIG), ledger_table, cipher, now=time.time)
