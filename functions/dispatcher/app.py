@@ -16,7 +16,7 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 
 
 class Redeliver(Exception):
-    """Tells the batch processor not to delete the message."""
+    """Raised so that the batch processor does not delete the message."""
 
 
 def deliver(record: SQSRecord) -> None:
