@@ -199,8 +199,8 @@ class FakeRuns:
             if run_id in self.runs and run_id not in self.unlisted
         }
 
-    def is_there(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
-        self.asked.append(("is_there", dag_id))
+    def run_exists(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
+        self.asked.append(("run_exists", dag_id))
         return run_id in self.runs
 
     def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:

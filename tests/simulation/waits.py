@@ -166,7 +166,7 @@ class Runs:
         found = {run_id: self.state(dag_id, run_id) for run_id in run_ids}
         return {run_id: state for run_id, state in found.items() if state is not None}
 
-    def is_there(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
+    def run_exists(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
         return self._trouble() or self.state(dag_id, run_id) is not None
 
     def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:

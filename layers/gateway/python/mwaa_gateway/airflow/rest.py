@@ -96,7 +96,7 @@ class RestAnswer:
             case _:
                 return "no explanation"
 
-    def said(self) -> str:
+    def summary(self) -> str:
         """Return the status and the shortened detail, for the text of a reason."""
         status = "something without a status" if self.status is None else f"HTTP {self.status}"
         return f"Airflow said {status}: {self.detail()}"[:_LONGEST_TEXT]
@@ -179,7 +179,7 @@ def read_list(answer: RestAnswer) -> tuple[tuple[ListedDag, ...], int] | NotList
     rows = answer.rows("dags")
     total = answer.document.get("total_entries") if rows is not None else None
     if rows is None or not isinstance(total, int):
-        return NotListed(f"the list of DAGs: {answer.said()}", answer.status)
+        return NotListed(f"the list of DAGs: {answer.summary()}", answer.status)
     dags = tuple(
         ListedDag(
             row["dag_id"],
@@ -201,7 +201,7 @@ def read_import_errors(answer: RestAnswer) -> BrokenFiles | NotListed:
     """Say what an answer to `import_errors_call()` holds."""
     rows = answer.rows("import_errors")
     if rows is None:
-        return NotListed(answer.said(), answer.status)
+        return NotListed(answer.summary(), answer.status)
     files = tuple(
         BrokenFile.of(str(row.get("filename") or ""), str(row.get("stack_trace") or "")) for row in rows
     )
@@ -241,15 +241,15 @@ def read_trigger(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
         case 200 | 201 if _is_our_run(answer.document, target):
             return Triggered()
         case 400 | 422:
-            return Rejected(_reason_of_refusal(answer, target), answer.said())
+            return Rejected(_reason_of_refusal(answer, target), answer.summary())
         case 404:
             return _not_found(answer, target)
         case 409 if _names_our_run_id(answer, target):
-            return AlreadyTriggered(answer.said())
+            return AlreadyTriggered(answer.summary())
         case 500 if f"The provided run ID '{target.run_id}' is invalid" in answer.detail():
-            return Rejected(Reason.RUN_ID_REFUSED, answer.said())  # Airflow 2, if it shows its stack trace
+            return Rejected(Reason.RUN_ID_REFUSED, answer.summary())  # Airflow 2, if it shows its stack trace
         case _:
-            return _refused(answer) or OutcomeUnknown(Reason.UNCLEAR_ANSWER, answer.said())
+            return _refused(answer) or OutcomeUnknown(Reason.UNCLEAR_ANSWER, answer.summary())
 
 
 def read_look_up(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
@@ -267,7 +267,7 @@ def read_look_up(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
             return not_there
         case _:
             unclear = OutcomeUnknown(
-                Reason.UNCLEAR_ANSWER, f"the look-up gave no clear answer: {answer.said()}"
+                Reason.UNCLEAR_ANSWER, f"the look-up gave no clear answer: {answer.summary()}"
             )
             return _refused(answer) or unclear
 
@@ -298,8 +298,10 @@ def _names_our_run_id(answer: RestAnswer, target: ResolvedTarget) -> bool:
 def _not_found(answer: RestAnswer, target: ResolvedTarget) -> Rejected | Retryable:
     """Distinguish a missing DAG from a missing API."""
     if re.match(rf"(?i)dag with dag_id: '{re.escape(target.dag_id)}'", answer.detail()):
-        return Rejected(Reason.DAG_MISSING, answer.said())
-    return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"Airflow's REST API is not available: {answer.said()}")
+        return Rejected(Reason.DAG_MISSING, answer.summary())
+    return Retryable(
+        Reason.ENVIRONMENT_UNREACHABLE, f"Airflow's REST API is not available: {answer.summary()}"
+    )
 
 
 def _reason_of_refusal(answer: RestAnswer, target: ResolvedTarget) -> Reason:
@@ -324,16 +326,16 @@ def _refused(answer: RestAnswer) -> Retryable | None:
     match answer.status:
         case 401:
             return Retryable(
-                Reason.TOKEN_REFUSED, f"MWAA's session with Airflow is not valid: {answer.said()}"
+                Reason.TOKEN_REFUSED, f"MWAA's session with Airflow is not valid: {answer.summary()}"
             )
         case 403:
             return Retryable(
                 Reason.AIRFLOW_REFUSED,
-                f"the dispatcher's Airflow role (RestApiRole) does not allow the call: {answer.said()}",
+                f"the dispatcher's Airflow role (RestApiRole) does not allow the call: {answer.summary()}",
             )
         case 429:
             return Retryable(
-                Reason.WEB_SERVER_BUSY, f"the web server is busy with other calls: {answer.said()}"
+                Reason.WEB_SERVER_BUSY, f"the web server is busy with other calls: {answer.summary()}"
             )
         case _:
             return None

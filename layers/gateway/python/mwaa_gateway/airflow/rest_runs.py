@@ -76,7 +76,7 @@ def read_runs(
     """Return the states of the runs in `run_ids` that the page contains, and whether the page is full."""
     rows = answer.rows("dag_runs")
     if rows is None:
-        return RunsUnknown(answer.said())
+        return RunsUnknown(answer.summary())
     states = {
         run_id: run_state(row.get("state"), row.get("start_date"), row.get("end_date"))
         for row in rows
@@ -100,7 +100,7 @@ def read_failed_tasks(answer: RestAnswer) -> list[str] | RunsUnknown:
     """Return the failed tasks, those with an error of their own before those with a failed upstream task."""
     rows = answer.rows("task_instances")
     if rows is None:
-        return RunsUnknown(answer.said())
+        return RunsUnknown(answer.summary())
     rows = sorted(rows, key=lambda row: str(row.get("state")))
     return [str(row.get("task_id")) for row in rows]
 
@@ -129,12 +129,12 @@ def read_return_value(answer: RestAnswer) -> ReturnValue | NotAvailable | RunsUn
     """Return the task's return value, or why there is none."""
     document = answer.document
     if not isinstance(document, Mapping):
-        return RunsUnknown(answer.said())
+        return RunsUnknown(answer.summary())
     match answer.status:
         case HTTPStatus.OK if "value" in document:
             return ReturnValue(document["value"])
         case HTTPStatus.NOT_FOUND:
-            return NotAvailable(f"the task returned nothing, or does not exist: {answer.said()}")
+            return NotAvailable(f"the task returned nothing, or does not exist: {answer.summary()}")
         case _:
             return _refused(answer)
 
@@ -189,4 +189,4 @@ def _is_about_a_run(answer: RestAnswer) -> bool:
 def _refused(answer: RestAnswer) -> NotAvailable | RunsUnknown:
     """Distinguish a permanent refusal from one that a retry may overcome."""
     permanent = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
-    return NotAvailable(answer.said()) if answer.status in permanent else RunsUnknown(answer.said())
+    return NotAvailable(answer.summary()) if answer.status in permanent else RunsUnknown(answer.summary())

@@ -18,7 +18,7 @@ __all__ = [
     "RunNotThere",
     "RunState",
     "RunsUnknown",
-    "is_there",
+    "run_exists",
     "run_state",
 ]
 
@@ -104,7 +104,7 @@ def run_state(state: Any, start_date: Any, end_date: Any) -> RunState:
     )
 
 
-def is_there(found: Outcome) -> bool | RunsUnknown:
+def run_exists(found: Outcome) -> bool | RunsUnknown:
     """Return whether a look-up found the run."""
     match found:
         case AlreadyTriggered():

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import certifi
 
-from mwaa_gateway.doctor.doctor import Seen
+from mwaa_gateway.doctor.doctor import StepResult
 
 __all__ = ["SubnetNetwork"]
 
@@ -29,15 +29,15 @@ class SubnetNetwork:
         self._connect_seconds = connect_seconds
         self._longest_seconds = longest_seconds
 
-    def reach(self, url: str, ca_bundle: str = "") -> Seen:
+    def reach(self, url: str, ca_bundle: str = "") -> StepResult:
         """Connect to the host of one URL."""
         return self._side_by_side([url], ca_bundle)[0]
 
-    def reach_all(self, urls: Sequence[str]) -> list[Seen]:
+    def reach_all(self, urls: Sequence[str]) -> list[StepResult]:
         """Connect to all hosts in parallel."""
         return self._side_by_side(urls, "")
 
-    def _side_by_side(self, urls: Sequence[str], ca_bundle: str) -> list[Seen]:
+    def _side_by_side(self, urls: Sequence[str], ca_bundle: str) -> list[StepResult]:
         begun = time.monotonic()
         pool = ThreadPoolExecutor(max_workers=max(1, len(urls)))
         connections = [pool.submit(self._connect, url, ca_bundle) for url in urls]
@@ -49,17 +49,17 @@ class SubnetNetwork:
                 )
             except NotYet:
                 seen.append(
-                    Seen("timeout", "no answer from the resolver", round(self._longest_seconds * 1000))
+                    StepResult("timeout", "no answer from the resolver", round(self._longest_seconds * 1000))
                 )
         pool.shutdown(wait=False, cancel_futures=True)
         return seen
 
-    def _connect(self, url: str, ca_bundle: str) -> Seen:
+    def _connect(self, url: str, ca_bundle: str) -> StepResult:
         begun = time.monotonic()
         seen = self._outcome(url, ca_bundle)
         return replace(seen, milliseconds=round((time.monotonic() - begun) * 1000))
 
-    def _outcome(self, url: str, ca_bundle: str) -> Seen:
+    def _outcome(self, url: str, ca_bundle: str) -> StepResult:
         try:
             parts = urlsplit(url)
             secure = parts.scheme == "https"
@@ -71,15 +71,15 @@ class SubnetNetwork:
                     with context.wrap_socket(connection, server_hostname=host):
                         pass
         except socket.gaierror:
-            return Seen("dns")
+            return StepResult("dns")
         except TimeoutError:
-            return Seen("timeout")
+            return StepResult("timeout")
         except ConnectionRefusedError:
-            return Seen("refused")
+            return StepResult("refused")
         except ssl.SSLCertVerificationError as error:
-            return Seen("certificate", error.verify_message)
+            return StepResult("certificate", error.verify_message)
         except ssl.SSLError as error:
-            return Seen("tls", error.reason or "")
+            return StepResult("tls", error.reason or "")
         except (OSError, ValueError) as error:
-            return Seen("failed", type(error).__name__)
-        return Seen("reached")
+            return StepResult("failed", type(error).__name__)
+        return StepResult("reached")

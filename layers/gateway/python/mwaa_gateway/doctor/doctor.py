@@ -14,7 +14,16 @@ from typing import Any, Final, Protocol
 from mwaa_gateway.airflow.dag_list import ListedDag
 from mwaa_gateway.dispatch.dag_catalog import DagCatalog
 
-__all__ = ["FORMAT", "NEEDED_ENDPOINTS", "AirflowAsked", "Doctor", "Endpoint", "Network", "Refusal", "Seen"]
+__all__ = [
+    "FORMAT",
+    "NEEDED_ENDPOINTS",
+    "Doctor",
+    "DoctorAirflow",
+    "Endpoint",
+    "Network",
+    "Refusal",
+    "StepResult",
+]
 
 FORMAT: Final = 1  # of the answer, which commands of other versions read
 LONGEST_LIST: Final = 20_000  # DAGs: their names have about 1 MB, and Lambda returns at most 6 MB
@@ -50,7 +59,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StepResult:
     """The result of one step: the outcome is `reached`, `ok`, or the name of the error."""
 
     outcome: str
@@ -69,19 +78,19 @@ class Refusal:
 class Network(Protocol):
     """Connections from this function's subnets. Never raises."""
 
-    def reach(self, url: str, ca_bundle: str = "") -> Seen:
+    def reach(self, url: str, ca_bundle: str = "") -> StepResult:
         """Connect, with TLS for https.
 
         The outcome is `reached`, `dns`, `timeout`, `refused`, `certificate`, `tls` or `failed`.
         """
         ...
 
-    def reach_all(self, urls: Sequence[str]) -> list[Seen]:
+    def reach_all(self, urls: Sequence[str]) -> list[StepResult]:
         """Connect to all in parallel."""
         ...
 
 
-class AirflowAsked(Protocol):
+class DoctorAirflow(Protocol):
     """One environment's Airflow over its dispatcher's transport. Never raises for errors of Airflow or MWAA."""
 
     @property
@@ -109,7 +118,7 @@ class Doctor:
 
     endpoints: Sequence[Endpoint]
     network: Network
-    airflow: AirflowAsked
+    airflow: DoctorAirflow
     ca_bundle: str
     monotonic: Callable[[], float]
     now: Callable[[], float]
@@ -158,8 +167,8 @@ class Doctor:
     def _step(self, begun: float, refusal: Refusal | None) -> dict[str, Any]:
         milliseconds = round((self.monotonic() - begun) * 1000)
         if refusal is None:
-            return asdict(Seen("ok", milliseconds=milliseconds))
-        return asdict(Seen(refusal.outcome, refusal.text, milliseconds))
+            return asdict(StepResult("ok", milliseconds=milliseconds))
+        return asdict(StepResult(refusal.outcome, refusal.text, milliseconds))
 
 
 def _dags(catalog: DagCatalog) -> dict[str, Any]:

@@ -29,7 +29,7 @@ NAMED_FAILED_TASKS: Final = 50  # a cause is limited to 32,768 characters
 class RunDetails(Protocol):
     """Answers about a single run from one environment's Airflow. Never raises for what Airflow or MWAA do."""
 
-    def is_there(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
+    def run_exists(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
         """Look up one run by its run_id."""
         ...
 
@@ -60,7 +60,7 @@ class TaskResults:
     def missing_run_result(self, watch: Watch, current: Round) -> TaskResult | None:
         """Look up a run that the ledger calls started and the list does not contain: clocks differ, or it was deleted."""
         current.questions += 1
-        there = self.airflow.is_there(watch.dag_id, watch.run_id)
+        there = self.airflow.run_exists(watch.dag_id, watch.run_id)
         if isinstance(there, RunsUnknown):
             current.unclear.append(there.text)
             return None

@@ -9,7 +9,7 @@ from mwaa_gateway.airflow.run_states import (
     ReturnValue,
     RunState,
     RunsUnknown,
-    is_there,
+    run_exists,
 )
 from mwaa_gateway.aws.mwaa.cli import CliTransport
 from mwaa_gateway.aws.mwaa.run_calls import RunCalls, Session
@@ -42,9 +42,9 @@ class CliRuns:
     def _list(self, dag_id: str, since: float) -> HttpAnswer | RunsUnknown:
         return self._ask(by_command.list_runs_command(dag_id, since, airflow_2=self._airflow_2))
 
-    def is_there(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
+    def run_exists(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
         """Look up one run by its run_id."""
-        return is_there(self._transport.look_up(ResolvedTarget("", dag_id, run_id, {})))
+        return run_exists(self._transport.look_up(ResolvedTarget("", dag_id, run_id, {})))
 
     def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:
         """Return the tasks that made the run fail."""

@@ -17,7 +17,7 @@ __all__ = ["AskedOverCli", "AskedOverRest"]
 
 
 class AskedOverCli:
-    """Implements `mwaa_gateway.doctor.doctor.AirflowAsked` with CLI tokens. The listing is one command in one slot."""
+    """Implements `mwaa_gateway.doctor.doctor.DoctorAirflow` with CLI tokens. The listing is one command in one slot."""
 
     transport: Final = "cli"
 
@@ -39,7 +39,7 @@ class AskedOverCli:
 
 
 class AskedOverRest:
-    """Implements `doctor.doctor.AirflowAsked` with InvokeRestApi: MWAA calls the web server, not this function."""
+    """Implements `doctor.doctor.DoctorAirflow` with InvokeRestApi: MWAA calls the web server, not this function."""
 
     transport: Final = "rest"
 

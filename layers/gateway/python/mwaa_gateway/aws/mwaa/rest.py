@@ -243,7 +243,7 @@ def _airflows_error(code: str, answer: RestAnswer) -> RestAnswer | OutcomeUnknow
     """Trust the status inside an error only if it fits the error's name."""
     first = 500 if code == "RestApiServerException" else 400
     if answer.status is None or not first <= answer.status < first + 100:
-        return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"InvokeRestApi: {code}: {answer.said()}")
+        return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"InvokeRestApi: {code}: {answer.summary()}")
     return answer
 
 

@@ -10,7 +10,7 @@ from mwaa_gateway.airflow.run_states import (
     ReturnValue,
     RunState,
     RunsUnknown,
-    is_there,
+    run_exists,
 )
 from mwaa_gateway.aws.mwaa.rest import RestTransport
 from mwaa_gateway.aws.mwaa.run_calls import RunCalls, Session
@@ -51,9 +51,9 @@ class RestRuns:
     def _list(self, dag_id: str, since: float, offset: int) -> RestAnswer | RunsUnknown:
         return self._ask(by_call.list_runs_call(dag_id, since, offset=offset, airflow_2=self._airflow_2))
 
-    def is_there(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
+    def run_exists(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
         """Look up one run by its run_id."""
-        return is_there(self._transport.look_up(ResolvedTarget("", dag_id, run_id, {})))
+        return run_exists(self._transport.look_up(ResolvedTarget("", dag_id, run_id, {})))
 
     def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:
         """Return the tasks that made the run fail."""

@@ -73,7 +73,7 @@ class WebSession:
             answer = self._call(call)
         if isinstance(answer, RestAnswer) and answer.status == HTTPStatus.FORBIDDEN:
             return NotAvailable(
-                f"the Airflow role of WebLoginRole, {self._role}, does not allow this call: {answer.said()}"
+                f"the Airflow role of WebLoginRole, {self._role}, does not allow this call: {answer.summary()}"
             )
         return answer
 
