@@ -16,7 +16,7 @@ from fakes.circuit_breakers import FakeCircuitStore
 from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
 from fakes.requests import a_request
 from fakes.rules_table import RULES_TABLE, create_rules_table
-from gateway_cli.dlq import held_messages
+from gateway_cli.dlq import received_messages
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue
@@ -131,7 +131,7 @@ def operated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    monkeypatch.setattr(held_messages, "WAIT_SECONDS", 0)  # moto has no servers that one could miss
+    monkeypatch.setattr(received_messages, "WAIT_SECONDS", 0)  # moto has no servers that one could miss
     with mock_aws():
         sqs, dynamodb = boto3.client("sqs"), boto3.client("dynamodb")
         create_ledger_table(dynamodb)

@@ -19,7 +19,7 @@ from click.testing import Result
 
 from fakes.ledger_table import LEDGER_TABLE
 from fakes.requests import a_request
-from gateway_cli.dlq import held_messages
+from gateway_cli.dlq import received_messages
 from gateway_cli.dlq.commands import dlq
 from gateway_cli.dlq.remedies import REMEDIES, remedy
 from gateway_cli.ledger_rows import LedgerRow, LedgerRows
@@ -449,7 +449,7 @@ class TestRedrive:
         """Somebody else redrove it between the look and the sending: said, with exit code 1, and nothing is sent."""
         gateway.die("first", ago=60)
         second = gateway.die("second")
-        delete = held_messages.HeldMessages.delete
+        delete = received_messages.ReceivedMessages.delete
 
         def rival(
             self: Any, messages: Any
@@ -457,7 +457,7 @@ class TestRedrive:
             gateway.dispatch(replace(second, redrive=1).to_json())
             return delete(self, messages)
 
-        monkeypatch.setattr(held_messages.HeldMessages, "delete", rival)
+        monkeypatch.setattr(received_messages.ReceivedMessages, "delete", rival)
         monkeypatch.setattr("gateway_cli.dlq.redrive._AT_ONCE", 1)
         result = run("redrive", "--all")
         assert (1, "redriven: 1, left as they are: 1\n") == (result.exit_code, result.stdout)
@@ -478,7 +478,7 @@ class TestRedrive:
     ) -> None:
         """The redriven request dies again before the command has ended: that bell stays."""
         gateway.die()
-        delete = held_messages.HeldMessages.delete
+        delete = received_messages.ReceivedMessages.delete
 
         def dies_again(self: Any, messages: Any) -> dict[str, str]:
             for body in gateway.bodies("trigger-analytics"):
@@ -486,7 +486,7 @@ class TestRedrive:
                 gateway.dispatch(body)
             return delete(self, messages)
 
-        monkeypatch.setattr(held_messages.HeldMessages, "delete", dies_again)
+        monkeypatch.setattr(received_messages.ReceivedMessages, "delete", dies_again)
         run("redrive", "--all")
         (bell,) = gateway.bodies("trigger-dlq-analytics")
         assert 1 == json.loads(bell)["request"]["redrive"]

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from commands import commands_with
 from fakes.requests import a_request
-from gateway_cli.dlq import held_messages
+from gateway_cli.dlq import received_messages
 from gateway_cli.main import cli
 from gateway_cli.namespaces.store import NamespacesStore, StoredNamespace
 from gateway_cli.rules.store import RulesStore
@@ -232,7 +232,7 @@ def run_as(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[st
     (tmp_path / "allowed.yaml").write_text(ALLOWED.replace("*", "ingest_*"))
     (tmp_path / "event.json").write_text(json.dumps(EVENT))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(held_messages, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(received_messages, "WAIT_SECONDS", 0)
     for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 

@@ -22,8 +22,8 @@ from gateway_cli.certify.gateway_asked import (
 from gateway_cli.certify.judging import RowSeen
 from gateway_cli.certify.sources_asked import Sources
 from gateway_cli.connection import Connection
-from gateway_cli.dlq.held_messages import HeldMessage, HeldMessages, held_messages
-from gateway_cli.dlq.queue_letters import key_of_bell, letter_of_ingress
+from gateway_cli.dlq.queue_messages import key_of_bell, letter_of_ingress
+from gateway_cli.dlq.received_messages import ReceivedMessage, ReceivedMessages, received_messages
 
 __all__ = ["DeadLetterPaths"]
 
@@ -61,7 +61,7 @@ class DeadLetterPaths:
         """Say whether an event that its rule cannot use reaches the ingress DLQ."""
         ids: set[str] = set()
 
-        def there(message: HeldMessage) -> bool:
+        def there(message: ReceivedMessage) -> bool:
             letter = letter_of_ingress(message)
             return letter.died_in == "ingress" and letter.event in ids
 
@@ -76,7 +76,7 @@ class DeadLetterPaths:
         The stack's own rule gets a second target, which EventBridge may not invoke: the first stays as it is. Copies of
         others' events that fail meanwhile are deleted, as the events themselves were delivered.
         """
-        kept: list[HeldMessage] = []
+        kept: list[ReceivedMessage] = []
         ids: set[str] = set()
 
         def send() -> None:
@@ -127,7 +127,7 @@ class DeadLetterPaths:
             raise CannotAsk("the stack's rule on its bus was not found")
         return ours[0]
 
-    def _redriven(self, message: HeldMessage) -> RowSeen:
+    def _redriven(self, message: ReceivedMessage) -> RowSeen:
         """Send a dead letter back to ingress, as `dlq redrive` does, with a rule for it by now; what becomes of it."""
         pattern: Mapping[str, Any] = {
             "source": [SOURCE],
@@ -169,7 +169,7 @@ class DeadLetterPaths:
             )
             ids.add(str(answer["MessageId"]))
 
-        def there(message: HeldMessage) -> bool:
+        def there(message: ReceivedMessage) -> bool:
             letter = letter_of_ingress(message)
             return letter.died_in == "SNS" and letter.event in ids
 
@@ -201,10 +201,10 @@ class DeadLetterPaths:
         _, partition, _, region, account, *_ = self._connection.stack_output("EventBusArn").split(":")
         return f"arn:{partition}:{service}:{region}:{account}:{resource}"
 
-    def _taken(self, queue: str, wanted: Callable[[HeldMessage], bool], patience: float) -> bool:
+    def _taken(self, queue: str, wanted: Callable[[ReceivedMessage], bool], patience: float) -> bool:
         """Wait for messages in a queue, and delete them; False where none came."""
 
-        def take(held: HeldMessages) -> bool:
+        def take(held: ReceivedMessages) -> bool:
             found = [message for message in held if wanted(message)]
             held.delete(found)
             return bool(found)
@@ -212,11 +212,11 @@ class DeadLetterPaths:
         return self._looked(queue, take, patience) is not None
 
     def _first(
-        self, queue: str, wanted: Callable[[HeldMessage], bool], patience: float
-    ) -> HeldMessage | None:
+        self, queue: str, wanted: Callable[[ReceivedMessage], bool], patience: float
+    ) -> ReceivedMessage | None:
         """Wait for a message in a queue, and delete it there; None where none came."""
 
-        def take(held: HeldMessages) -> HeldMessage | None:
+        def take(held: ReceivedMessages) -> ReceivedMessage | None:
             found = next(filter(wanted, held), None)
             held.delete([found] if found is not None else [])
             return found
@@ -224,10 +224,10 @@ class DeadLetterPaths:
         return self._looked(queue, take, patience)
 
     def _looked(
-        self, queue: str, take: Callable[[HeldMessages], Answer | None], patience: float
+        self, queue: str, take: Callable[[ReceivedMessages], Answer | None], patience: float
     ) -> Answer | None:
         def look() -> Answer | None:
-            with held_messages(self._connection.sqs, [queue]) as held:
+            with received_messages(self._connection.sqs, [queue]) as held:
                 return take(held)
 
         return self.gateway.waited(look, time.monotonic() + patience)

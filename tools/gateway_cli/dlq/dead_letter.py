@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway_cli.choice import timestamp
-from gateway_cli.dlq.held_messages import HeldMessage
+from gateway_cli.dlq.received_messages import ReceivedMessage
 from gateway_cli.dlq.remedies import remedy
 from gateway_cli.ledger_rows import LedgerRow
 
@@ -35,7 +35,7 @@ class DeadLetter:
     attempts: int | None = None
     redrives: int = 0
     first_at: float | None = None
-    origin: LedgerRow | HeldMessage = field(repr=False)
+    origin: LedgerRow | ReceivedMessage = field(repr=False)
 
     @property
     def stopped_at(self) -> float:

@@ -8,9 +8,9 @@ from functools import partial
 from gateway_cli.choice import Filters, Left, Summary
 from gateway_cli.connection import Connection
 from gateway_cli.dlq.dead_letter import DeadLetter, letter_of_row
-from gateway_cli.dlq.held_messages import HeldMessage, HeldMessages, held_messages
-from gateway_cli.dlq.queue_letters import key_of_bell, letter_of_ingress, letter_of_trigger_queue
+from gateway_cli.dlq.queue_messages import key_of_bell, letter_of_ingress, letter_of_trigger_queue
 from gateway_cli.dlq.queues import dead_letter_queues
+from gateway_cli.dlq.received_messages import ReceivedMessage, ReceivedMessages, received_messages
 from gateway_cli.filter_names import refuse_unknown_environment
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from gateway_cli.one_by_one import OneByOne, Unread
@@ -32,11 +32,11 @@ class DeadLetters:
     """
 
     letters: Sequence[DeadLetter]
-    notices: dict[LedgerKey, list[HeldMessage]]
-    stale: Sequence[HeldMessage]
+    notices: dict[LedgerKey, list[ReceivedMessage]]
+    stale: Sequence[ReceivedMessage]
     unread: Sequence[Left]
     rows: LedgerRows
-    held: HeldMessages
+    held: ReceivedMessages
 
     def chosen(self, ids: Sequence[str], filters: Filters) -> list[DeadLetter]:
         """Return the letters of these ids, or without ids all that the filters admit; raises NoSuchLetter."""
@@ -49,7 +49,7 @@ class DeadLetters:
             )
         return [by_id[each] for each in dict.fromkeys(ids)]
 
-    def messages_of(self, letter: DeadLetter) -> list[HeldMessage]:
+    def messages_of(self, letter: DeadLetter) -> list[ReceivedMessage]:
         """Return what is to be deleted with a letter: its message, or the bells that ring for it."""
         if isinstance(letter.origin, LedgerRow):
             return self.notices.get(letter.origin.key, [])
@@ -72,11 +72,11 @@ def dead_letters(
     trigger_queues = {url: name for url, name in queues.trigger.items() if environment in {None, name}}
     ingress_queues = () if environment else queues.ingress
     rows = LedgerRows(connection.dynamodb, connection.stack_output("LedgerTableName"))
-    with held_messages(connection.sqs, [*trigger_queues, *ingress_queues], progress) as held:
+    with received_messages(connection.sqs, [*trigger_queues, *ingress_queues], progress) as held:
         # After the messages: a request that dies meanwhile is seen in the index, or at the next look.
         found = {row.key: row for row in rows.dead()}
         letters = [letter_of_ingress(message) for message in held if message.queue in ingress_queues]
-        notices: dict[LedgerKey, list[HeldMessage]] = {}
+        notices: dict[LedgerKey, list[ReceivedMessage]] = {}
         for message in held:
             if message.queue in trigger_queues:
                 if (key := key_of_bell(message)) is None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway_cli.dlq.dead_letter import DeadLetter
-from gateway_cli.dlq.held_messages import HeldMessage
+from gateway_cli.dlq.received_messages import ReceivedMessage
 from gateway_cli.dlq.remedies import (
     EVENTBRIDGE_GAVE_UP,
     LAMBDA_GAVE_UP,
@@ -30,7 +30,7 @@ from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 __all__ = ["key_of_bell", "letter_of_ingress", "letter_of_trigger_queue"]
 
 
-def key_of_bell(message: HeldMessage) -> LedgerKey | None:
+def key_of_bell(message: ReceivedMessage) -> LedgerKey | None:
     """Return the ledger key of the dead request that a message of a trigger DLQ rings for; None where it is no bell."""
     request = _document(message.body).get("request")
     try:
@@ -39,7 +39,7 @@ def key_of_bell(message: HeldMessage) -> LedgerKey | None:
         return None
 
 
-def letter_of_trigger_queue(message: HeldMessage, environment: str) -> DeadLetter:
+def letter_of_trigger_queue(message: ReceivedMessage, environment: str) -> DeadLetter:
     """Read a message of a trigger DLQ that is no bell. The letter's message has what is to be sent again as its body."""
     document = _document(message.body)
     if "reason_text" in document and isinstance(document.get("body"), str):
@@ -80,7 +80,7 @@ def letter_of_trigger_queue(message: HeldMessage, environment: str) -> DeadLette
     )
 
 
-def letter_of_ingress(message: HeldMessage) -> DeadLetter:
+def letter_of_ingress(message: ReceivedMessage) -> DeadLetter:
     """Read a message of the ingress DLQ, whoever wrote it."""
     document = _document(message.body)
     died_in, reason, text, event = _ingress_reason(document, message.attributes)

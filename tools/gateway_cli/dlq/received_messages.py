@@ -16,7 +16,7 @@ from gateway_cli.aws_errors import plainly
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["HeldMessage", "HeldMessages", "held_messages"]
+__all__ = ["ReceivedMessage", "ReceivedMessages", "received_messages"]
 
 HOLD_SECONDS: Final = 300  # enough to read some 50,000 messages
 WAIT_SECONDS = 1  # long polling asks every server of SQS: an empty answer means an empty queue
@@ -24,7 +24,7 @@ _BATCH: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class HeldMessage:
+class ReceivedMessage:
     """A message of the queue `queue`, with its text attributes; `sent_at` is in seconds since the epoch."""
 
     queue: str
@@ -35,20 +35,20 @@ class HeldMessage:
     attributes: Mapping[str, str]
 
 
-class HeldMessages:
+class ReceivedMessages:
     """Every message of some queues, each once; `unread` says why queues could not be read, by URL."""
 
     def __init__(
-        self, client: "SQSClient", found: Mapping[str, HeldMessage], unread: Mapping[str, str]
+        self, client: "SQSClient", found: Mapping[str, ReceivedMessage], unread: Mapping[str, str]
     ) -> None:
         self._client = client
         self._held = dict(found)
         self.unread = unread
 
-    def __iter__(self) -> Iterator[HeldMessage]:
+    def __iter__(self) -> Iterator[ReceivedMessage]:
         return iter(tuple(self._held.values()))
 
-    def delete(self, messages: Sequence[HeldMessage]) -> dict[str, str]:
+    def delete(self, messages: Sequence[ReceivedMessage]) -> dict[str, str]:
         """Delete messages for good; return why SQS did not delete some, by message id. Those do not keep the others."""
         failures: dict[str, str] = {}
         for queue, batch in _batches(messages):
@@ -83,15 +83,15 @@ class HeldMessages:
 
 
 @contextmanager
-def held_messages(
+def received_messages(
     client: "SQSClient", queues: Iterable[str], progress: Callable[[int], None] = lambda _: None
-) -> Iterator[HeldMessages]:
+) -> Iterator[ReceivedMessages]:
     """Hold every message of the queues, and give back at the end what was not deleted.
 
     A queue that cannot be read hides no other; only if none can be read, botocore's error comes out. `progress` is called
     with the number of messages so far.
     """
-    found: dict[str, HeldMessage] = {}
+    found: dict[str, ReceivedMessage] = {}
     unread: dict[str, str] = {}
     queues = tuple(queues)
     try:
@@ -104,18 +104,18 @@ def held_messages(
                 unread[queue] = plainly(error)
                 if len(unread) == len(queues):
                     raise
-        held = HeldMessages(client, found, unread)
+        held = ReceivedMessages(client, found, unread)
         yield held
         found = {message.id: message for message in held}
     finally:
         # Best effort: an error on the way out must not hide the one that ended the command.
         try:
-            HeldMessages(client, found, {}).give_back()
+            ReceivedMessages(client, found, {}).give_back()
         except (BotoCoreError, ClientError):
             progress(0)
 
 
-def _receive(client: "SQSClient", queue: str) -> dict[str, HeldMessage]:
+def _receive(client: "SQSClient", queue: str) -> dict[str, ReceivedMessage]:
     answer = client.receive_message(
         QueueUrl=queue,
         MaxNumberOfMessages=_BATCH,
@@ -125,7 +125,7 @@ def _receive(client: "SQSClient", queue: str) -> dict[str, HeldMessage]:
         MessageAttributeNames=["All"],
     )
     return {
-        message["MessageId"]: HeldMessage(
+        message["MessageId"]: ReceivedMessage(
             queue=queue,
             id=message["MessageId"],
             receipt_handle=message["ReceiptHandle"],
@@ -140,9 +140,9 @@ def _receive(client: "SQSClient", queue: str) -> dict[str, HeldMessage]:
     }
 
 
-def _batches(messages: Sequence[HeldMessage]) -> Iterator[tuple[str, Sequence[HeldMessage]]]:
+def _batches(messages: Sequence[ReceivedMessage]) -> Iterator[tuple[str, Sequence[ReceivedMessage]]]:
     """Group messages by their queue, ten at a time."""
-    by_queue: dict[str, list[HeldMessage]] = {}
+    by_queue: dict[str, list[ReceivedMessage]] = {}
     for message in messages:
         by_queue.setdefault(message.queue, []).append(message)
     for queue, those in by_queue.items():

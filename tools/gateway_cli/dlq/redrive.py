@@ -13,7 +13,7 @@ from gateway_cli.choice import Left, Summary
 from gateway_cli.connection import Connection
 from gateway_cli.dlq.dead_letter import DeadLetter
 from gateway_cli.dlq.dead_letters import DeadLetters
-from gateway_cli.dlq.held_messages import HeldMessage
+from gateway_cli.dlq.received_messages import ReceivedMessage
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.one_by_one import OneByOne, Unread
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
@@ -99,7 +99,7 @@ def _delete_stale(found: DeadLetters, summary: Summary) -> None:
         )
 
 
-def _send(connection: Connection, message: HeldMessage, environment: str | None) -> None:
+def _send(connection: Connection, message: ReceivedMessage, environment: str | None) -> None:
     """Send a message's body to where it came from: the environment's trigger queue, or the ingress retry queue."""
     if environment is None:
         # `queued_events` reads every shape that lies in the ingress DLQ, and believes no more of it than before.
