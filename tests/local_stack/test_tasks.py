@@ -282,7 +282,7 @@ def test_a_state_that_does_not_wait_is_told_which_run_it_is(gateway, executions)
     ("name", "error", "said"),
     [
         ("no context", "InvalidTask", '"context.$": "$$"'),
-        ("not allowed", "DagNotAllowed", "which has analytics, legacy"),
+        ("not allowed", "DagNotAllowed", "it has analytics, legacy"),
         ("no rule", "NoRuleMatched", "Name the DAG in `dag`"),
         ("two targets", "SeveralTargetsMatched", "test.task, test.task-too"),
     ],

@@ -27,7 +27,7 @@ def report_ingress(report: IngressReport) -> None:
         )
     for event in report.unmatched:
         logger.info(
-            "no rule matches the event, no run is requested",
+            "no rule matches",
             extra={**_about(event.envelope), "outcome": "Unmatched"},
         )
     for shadow in report.shadows:
