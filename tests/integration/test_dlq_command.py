@@ -144,7 +144,7 @@ class TestList:
                 (
                     "trigger queue",
                     "received_too_often",
-                    "SQS moved it here; the ledger may have it open",
+                    "SQS moved it here; it may be open in the ledger",
                     "r",
                     "legacy",
                 ),
@@ -295,9 +295,9 @@ class TestList:
         ("filters", "said"),
         [
             (["--rule", "finance.ordres"], "there is no such rule; did you mean 'finance.orders'?"),
-            (["--rule", "crm"], "there is no such rule; `mwaa-gateway rules list` shows those there are"),
+            (["--rule", "crm"], "there is no such rule; `mwaa-gateway rules list` lists the rules"),
             (["--reason", "dag_mising"], "there is no such reason; did you mean 'dag_missing'?"),
-            (["--reason", "?"], "there is no such reason; there are: airflow_refused, "),
+            (["--reason", "?"], "there is no such reason; known are airflow_refused, "),
         ],
     )
     def test_a_name_that_does_not_exist_is_refused(
@@ -461,7 +461,7 @@ class TestRedrive:
         monkeypatch.setattr("gateway_cli.dlq.redrive._AT_ONCE", 1)
         result = run("redrive", "--all")
         assert (1, "redriven: 1, left as they are: 1\n") == (result.exit_code, result.stdout)
-        assert f"{second.target.run_id}: it is not dead any more, but triggered" in result.stderr
+        assert f"{second.target.run_id}: it is no longer dead, but triggered" in result.stderr
         assert 1 == gateway.visible("trigger-analytics")
 
     def test_a_bell_of_what_is_alive_is_told_and_deleted(self, run: Run, gateway: Gateway) -> None:
@@ -469,7 +469,7 @@ class TestRedrive:
         request = gateway.die()
         gateway.dispatch(replace(request, redrive=1).to_json())
         result = run("list")
-        assert "1 messages ring for what is not dead any more" in result.stderr
+        assert "stale messages, whose requests are no longer dead: 1;" in result.stderr
         assert 0 == run("redrive", "--all").exit_code
         assert ([], 0) == (self.redriven(gateway), gateway.visible("trigger-dlq-analytics"))
 
@@ -575,7 +575,7 @@ class TestRedrive:
         gateway.outputs["EnvironmentNames"] = "analytics"
         result = run("redrive", "--all")
         assert (1, "redriven: 2, left as they are: 1\n") == (result.exit_code, result.stdout)
-        assert f"{removed.target.run_id}: the gateway has no environment 'legacy' any more" in result.stderr
+        assert f"{removed.target.run_id}: the gateway no longer has environment 'legacy'" in result.stderr
         assert 2 == gateway.visible("trigger-analytics")
 
     def test_an_environment_whose_queue_refuses_stops_no_other(
@@ -619,10 +619,7 @@ class TestRedrive:
         )
         result = run("redrive", "--all")
         assert (1, "redriven: 1, left as they are: 1\n") == (result.exit_code, result.stdout)
-        assert (
-            f"{broken.target.run_id}: its row in the ledger holds no request that can be read"
-            in result.stderr
-        )
+        assert f"{broken.target.run_id}: the ledger's row contains no readable request" in result.stderr
 
     def test_a_row_that_cannot_be_read_now_stops_no_other(
         self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
@@ -650,7 +647,7 @@ class TestRedrive:
     def test_a_message_that_is_not_deleted_stops_no_other(
         self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, command: str, *, whole: bool
     ) -> None:
-        """What is left is named: redriven twice, it is still one run. The other queue, and the next ten, are done with."""
+        """Its dead letter is named; the messages of the other queue, and the next ten, are deleted."""
         gateway.publish()
         for number in range(12):
             gateway.die(f"{number}", ago=number)
@@ -668,18 +665,18 @@ class TestRedrive:
             result = run(*command.split(), "--all")
         verb = "redriven" if command == "redrive" else "purged"
         assert (1, f"{verb}: 13, left as they are: 1\n") == (result.exit_code, result.stdout)
-        assert f"it is {verb}, but its message could not be deleted" in result.stderr
+        assert f"it is {verb}, but SQS did not delete its message" in result.stderr
         assert "KmsDisabled" in result.stderr
         assert (0, 1) == (gateway.visible("trigger-dlq-analytics"), gateway.visible("ingress-dlq"))
 
 
 @pytest.mark.guarantee(44)
 class TestUnread:
-    """A queue or a row that cannot be read hides no other, is named, and shows in the exit code."""
+    """A queue or row that cannot be read hides no other, is named, and shows in the exit code."""
 
     @pytest.fixture
     def failing(self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The dead-letter queue of `legacy` cannot be read; one dead letter lies in each of the others."""
+        """The dead-letter queue of `legacy` cannot be read; each of the others has one dead letter."""
         gateway.die()
         gateway.publish()
         ask_aws = BaseClient._make_api_call
@@ -711,7 +708,7 @@ class TestUnread:
     def test_a_row_that_cannot_be_read(
         self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The message of a request that is not on the list any more: whether it is stale is not known, so it stays."""
+        """The request of a message is no longer in the index: whether the message is stale is unknown, so it stays."""
         done = [gateway.die(f"{number}") for number in range(2)]
         for request in done:
             gateway.dispatch(replace(request, redrive=1).to_json())
@@ -776,14 +773,14 @@ class TestPurge:
     ) -> None:
         """It was redriven and died again meanwhile: nobody has seen that death."""
         request = gateway.die(ago=60)
-        take_off = LedgerRows.take_off_the_list
+        take_off = LedgerRows.remove_from_index
 
         def dies_again(self: LedgerRows, row: LedgerRow) -> bool:
             gateway.airflow.answers = [NO]
             gateway.dispatch(replace(request, redrive=1).to_json())
             return take_off(self, row)
 
-        monkeypatch.setattr(LedgerRows, "take_off_the_list", dies_again)
+        monkeypatch.setattr(LedgerRows, "remove_from_index", dies_again)
         run("purge", "--all", "--yes")
         assert 1 == len(gateway.bodies("trigger-dlq-analytics"))
         assert [1] == [letter["redrives"] for letter in listed(run)]  # by the index alone
@@ -837,7 +834,7 @@ class TestRetainedQueues:
     def test_they_are_redriven_where_their_environment_is(self, run: Run, retained: Gateway) -> None:
         """What has no environment any more is left where it is, and named."""
         result = run("redrive", "--all")
-        assert (1, True) == (result.exit_code, "no environment 'risk' any more" in result.stderr)
+        assert (1, True) == (result.exit_code, "no longer has environment 'risk'" in result.stderr)
         assert (1, 1) == (retained.visible("trigger-analytics"), retained.visible("ingress-retry"))
         left = ("trigger-dlq-analytics-2", "trigger-dlq-risk", "ingress-dlq-2", "ingress-dlq-of-others")
         assert [0, 1, 0, 1] == [retained.visible(name) for name in left]

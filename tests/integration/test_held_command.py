@@ -96,14 +96,14 @@ def test_stopped_and_started_by_apply_is_stopped_and_started(
     """`state: DISABLED` in a file is the brake that `rules disable` is, and ENABLED lets go of it: each runs once."""
     stop = rule_file(tmp_path, "DISABLED")
     planned = run("rules", "plan", stop)
-    assert (2, True) == (planned.exit_code, "what waits of it is held" in planned.stderr)
+    assert (2, True) == (planned.exit_code, "its waiting requests are held" in planned.stderr)
     assert 0 == run("rules", "apply", stop).exit_code
     assert {Held} == {type(outcome) for outcome in gateway.deliver_all()}
     assert ([], len(waiting)) == (gateway.airflow.commands, len(listed(run)))
 
     start = rule_file(tmp_path, "ENABLED")
     planned = run("rules", "plan", start)
-    assert "what its brake has held is released" in planned.stderr
+    assert "its held requests are released" in planned.stderr
     applied = run("rules", "apply", start, "-o", "json")
     assert (0, True, 1) == (
         applied.exit_code,
@@ -155,7 +155,7 @@ def test_what_cannot_be_released_is_told_with_what_is_left_to_do(
     assert (1, True) == (applied.exit_code, f"`mwaa-gateway held release --rule {RULE}`" in applied.stderr)
     assert "ENABLED" in run("rules", "list").stdout
     by_table = run("rules", "enable", RULE, "--table", "rules", "--environment", "analytics", "--by", "me")
-    assert (0, True) == (by_table.exit_code, "is not released: give --stack-name" in by_table.stderr)
+    assert (0, True) == (by_table.exit_code, "are not released: give --stack-name" in by_table.stderr)
 
 
 @pytest.mark.parametrize(

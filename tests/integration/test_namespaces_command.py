@@ -145,7 +145,7 @@ def test_without_its_list_a_namespace_may_do_what_everybody_may(finance: Gateway
         (FINANCE.replace("[analytics]", "analytics"), "namespaces.yaml:3: environments: is 'analytics'"),
         (FINANCE.replace("finance\n", "F\n"), "namespaces.yaml:1: namespace: is 'F'"),
         (FINANCE + "  colour: red\n", "namespaces.yaml:5: colour: is an unknown field"),
-        ("# nothing\n", "there is no allow-list in here"),
+        ("# nothing\n", "contains no allow-list"),
     ],
 )
 def test_what_is_no_allow_list(gateway: Gateway, folder: Path, text: str, expected: str) -> None:
@@ -172,9 +172,9 @@ def test_a_change_by_somebody_else_is_never_overwritten(finance: Gateway, dynamo
     bobs = Namespace("finance", ("*",), ("*",), ("*",))
     now = datetime(2026, 11, 22, tzinfo=UTC)
     assert store.put(bobs, read, by="bob", now=now) == "updated"
-    with pytest.raises(NamespaceChanged, match="run again"):
+    with pytest.raises(NamespaceChanged, match="run the command again"):
         store.put(Namespace("finance"), read, by="alice", now=now)
-    with pytest.raises(NamespaceChanged, match="run again"):
+    with pytest.raises(NamespaceChanged, match="run the command again"):
         store.delete(read, by="alice", now=now)
     assert store.everything()["finance"].updated_by == "bob"
     assert [version.updated_by for version in store.versions("finance")] == ["bob", "alice"]
@@ -213,7 +213,7 @@ def test_a_list_from_before_versions_were_kept(finance: Gateway, folder: Path, d
     """It is told so, and the count goes on."""
     key = {"partition": {"S": history_partition("finance")}, "sort": {"S": f"{1:010}"}}
     dynamodb.delete_item(TableName="rules", Key=key)
-    assert "before versions were kept" in finance("namespaces", "history", "finance").stderr
+    assert "by a version without history" in finance("namespaces", "history", "finance").stderr
     (folder / "namespaces.yaml").write_text(FINANCE.replace("[analytics]", "[reporting]"))
     finance("namespaces", "apply", "namespaces.yaml")
     [told] = document(finance("namespaces", "history", "finance", "-o", "json"))
@@ -253,4 +253,4 @@ def test_what_was_written_before_an_error_is_told(
     monkeypatch.setattr(BaseClient, "_make_api_call", bob_interferes)
     told = finance("namespaces", "apply", "namespaces.yaml", "-o", "json", exit_code=1)
     assert document(told) == {"applied": [{"namespace": "finance", "outcome": "updated"}]}
-    assert "the allow-list of namespace 'sales' was changed by somebody else" in told.stderr
+    assert "somebody else changed the allow-list of namespace 'sales'" in told.stderr

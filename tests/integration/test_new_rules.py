@@ -39,12 +39,12 @@ class TestNew:
         assert gateway(*words).stdout == "finance.orders → rules/orders.yaml\n"
         assert gateway("rules", "validate", "rules").stdout == "1 rule in 1 file: valid\n"
         (folder / "rules" / "orders.yaml").write_text("mine")
-        assert "rules/orders.yaml is there already" in gateway(*words, exit_code=1).stderr
+        assert "rules/orders.yaml exists already" in gateway(*words, exit_code=1).stderr
         assert (folder / "rules" / "orders.yaml").read_text() == "mine"
 
     def test_the_environment(self, gateway: Gateway, gateway_outputs: dict[str, str]) -> None:
         """The gateway's own where it has one; never a guess."""
-        assert "give --environment" in gateway(*NEW, "ingest", exit_code=2).stderr
+        assert "use --environment" in gateway(*NEW, "ingest", exit_code=2).stderr
         stack = (*NEW, "ingest", "--stack-name", "mwaa-gateway")
         assert "known are: analytics, reporting" in gateway(*stack, exit_code=1).stderr
         gateway_outputs["EnvironmentNames"] = "reporting"
@@ -100,7 +100,10 @@ class TestSchema:
         beside = folder / "rules" / first_line.rpartition("=")[2]
         assert printed == (folder / "schema.json").read_text() == beside.read_text()
         assert gateway("rules", "validate", "rules").stdout == "1 rule in 1 file: valid\n"
-        assert "cannot be written" in gateway("rules", "schema", "--to", "no/such/folder", exit_code=1).stderr
+        assert (
+            "cannot write no/such/folder"
+            in gateway("rules", "schema", "--to", "no/such/folder", exit_code=1).stderr
+        )
 
 
 class TestImport:
@@ -148,8 +151,8 @@ class TestImport:
         )
         told = account("rules", "import", "--bus", "acme", "--bucket", "acme-landing", *words)
         assert told.stdout == "2 rules → all.yaml\n"
-        assert "Look at: rule Closed, target 1: went to arn:aws:lambda" in told.stderr
-        assert "Never fires as it is: rule Closed: the gateway takes nothing from the bus acme" in told.stderr
+        assert "Check: rule Closed, target 1: its old target is arn:aws:lambda" in told.stderr
+        assert "Never matches yet: rule Closed: the gateway receives nothing from bus acme" in told.stderr
         account("rules", "apply", "all.yaml")
         rules = json.loads(account("rules", "list", "-o", "json").stdout)
         assert [(rule["id"], rule["state"], rule["partitions"]) for rule in rules] == [

@@ -58,7 +58,7 @@ def test_row_38_the_same_rerun_given_twice_is_one_further_run_of_each_event(gate
     assert (6, 3) == (len(outcomes), outcomes.count(Triggered()))
     assert ["trigger"] * 3 == gateway.airflow.commands
     again = run("--rule", RULE, "-o", "json")
-    assert ([], True) == (json.loads(again.stdout)["rerun"], "3 have generation 1 already" in again.stderr)
+    assert ([], True) == (json.loads(again.stdout)["rerun"], "3 already have generation 1" in again.stderr)
     assert [] == gateway.deliver_all()
     assert 3 == len(rerun("--generation", "2"))
     assert [Triggered()] * 3 == gateway.deliver_all()
@@ -133,7 +133,7 @@ class TestOneEvent:
         told = run("--event", name, "-o", "json")
         assert (0, count) == (told.exit_code, len(json.loads(told.stdout)["rerun"]))
         assert count == events.visible("trigger-analytics")
-        assert (count == 0) == ("nothing matches: of 0 requests" in told.stderr)
+        assert (count == 0) == ("nothing matches: the ledger has 0 requests" in told.stderr)
 
     def test_of_one_rule(self, events: Gateway) -> None:
         """Both options together: what both mean."""
@@ -235,7 +235,7 @@ def test_nothing_matches(gateway: Gateway) -> None:  # noqa: ARG001
     """Said, with how many requests the rule has: the options are why."""
     result = run("--rule", RULE, "--dag", "another")
     assert 0 == result.exit_code
-    assert "nothing matches: of 4 requests that the ledger has of rule finance.orders" in result.stderr
+    assert "nothing matches: the ledger has 4 requests of rule finance.orders" in result.stderr
 
 
 def test_it_has_help_with_examples() -> None:

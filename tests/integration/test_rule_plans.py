@@ -115,7 +115,7 @@ class TestPlan:
         told = gateway("rules", "plan", "rules", exit_code=2)
         assert told.stderr.splitlines()[-1].startswith(
             "Warning: finance.csv and finance.orders would each start analytics:ingest_orders for one event "
-            "(an event that finance.csv is made for)"
+            "(an event made for finance.csv)"
         )
         rules.write_text(a_rule("finance.csv", "invoices/*.csv"))
         assert "Warning" not in gateway("rules", "plan", "rules", exit_code=2).stderr
@@ -207,11 +207,11 @@ class TestDags:
         """And where it cannot be had, why: who may write rules may plan all the same."""
         assert rules.exists()
         assert (
-            "DAGs of analytics were not checked: there is no list"
+            "DAGs of analytics were not checked: it has no DAG catalog"
             in gateway("rules", "plan", "rules", exit_code=2).stderr
         )
         by_table = gateway("rules", "plan", "rules", "--table", "rules", exit_code=2)
-        assert "DAGs were not checked: --table does not say where" in by_table.stderr
+        assert "DAGs were not checked: --table does not name a gateway" in by_table.stderr
 
     def test_a_list_that_cannot_be_read_stops_no_plan(
         self, gateway: Gateway, rules: Path, gateway_outputs: dict[str, str]
@@ -222,7 +222,7 @@ class TestDags:
         told = gateway("rules", "plan", "rules", exit_code=2)
         assert "DAGs were not checked: cannot read the DAG catalog: ResourceNotFoundException" in told.stderr
         del gateway_outputs["LedgerTableName"]
-        assert "the stack is of an older version" in gateway("rules", "plan", "rules", exit_code=2).stderr
+        assert "its version is too old" in gateway("rules", "plan", "rules", exit_code=2).stderr
 
 
 class TestPrune:
@@ -234,8 +234,7 @@ class TestPrune:
         gateway("rules", "apply", "rules")
         rules.write_text(a_rule("finance.orders") + a_rule("nobodys-other", "o/*"))
         assert (
-            "in no file, and left alone without --prune: finance.old"
-            in gateway("rules", "apply", "rules").stderr
+            "in no file, but kept without --prune: finance.old" in gateway("rules", "apply", "rules").stderr
         )
         gateway("rules", "apply", "rules", "--prune")
         listed = document(gateway("rules", "list", "-o", "json"))
@@ -272,7 +271,7 @@ class TestPrune:
         gateway("rules", "apply", "rules")
         rules.write_text(a_rule("finance.orders", "other/*"))
         told = gateway("rules", "apply", "rules", "--prune", *words, typed=typed, exit_code=exit_code)
-        assert asked == ("in no file, and deleted by --prune: finance.old" in told.stderr)
+        assert asked == ("--prune deletes them: finance.old" in told.stderr)
         by_id = {rule["id"]: rule["version"] for rule in document(gateway("rules", "list", "-o", "json"))}
         assert (exit_code == 1) == ("finance.old" in by_id)
         assert by_id["finance.orders"] == (1 if exit_code else 2)
@@ -344,7 +343,7 @@ class TestSavedPlans:
         gateway("rules", "plan", "rules", "--save", "plan.json", exit_code=2)
         gateway("rules", change, rule, "--by", "bob", *(["--yes"] if change == "delete" else []))
         refused = gateway("rules", "apply", "--plan", "plan.json", exit_code=1)
-        assert f"nothing was applied: rule '{rule}' is version 2 now ({change}d by bob" in refused.stderr
+        assert f"nothing was applied: rule '{rule}' is now version 2 ({change}d by bob" in refused.stderr
         others = {"finance.orders", "sales.leads"} - {rule}
         history = document(gateway("rules", "history", others.pop(), "-o", "json"))
         assert [version["version"] for version in history] == [1]
@@ -353,7 +352,7 @@ class TestSavedPlans:
     def test_a_change_in_the_middle_stops_no_other_rule(
         self, gateway: Gateway, rules: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Somebody writes between the check and the second of three rules: that one is refused, and named."""
+        """Somebody writes between the check and the second of three rules: only that rule is refused, and named."""
         rules.write_text(rules.read_text() + a_rule("web.visits", "visits/*", "ingest_visits"))
         gateway("rules", "apply", "rules")
         rules.write_text(rules.read_text().replace("ingest_", "v2_"))
@@ -369,7 +368,7 @@ class TestSavedPlans:
         monkeypatch.setattr(BaseClient, "_make_api_call", bob_interferes)
         refused = gateway("rules", "apply", "rules", "-o", "json", exit_code=1)
         assert [one["rule_id"] for one in document(refused)["applied"]] == ["finance.orders", "web.visits"]
-        assert "rule 'sales.leads' was changed by bob" in refused.stderr
+        assert "bob changed rule 'sales.leads'" in refused.stderr
         assert "1 of 3 changes were not applied" in refused.stderr
         shown = document(gateway("rules", "show", "sales.leads", "-o", "json"))
         assert (shown["state"], shown["targets"][0]["dag_id"]) == ("DISABLED", "ingest_leads")
@@ -378,7 +377,7 @@ class TestSavedPlans:
     def test_rules_that_aws_refuses(
         self, gateway: Gateway, rules: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """One of nine stops no other; after five in a row no further one is tried, and each is named."""
+        """One failure of nine stops no other rule; after five in a row the rest is skipped, and each is named."""
         rules.write_text("".join(a_rule(f"finance.n{number}", f"{number}/*") for number in range(9)))
         ask_aws = BaseClient._make_api_call
         refused_ids = {"finance.n1", *(f"finance.n{number}" for number in range(3, 9))}
@@ -397,7 +396,7 @@ class TestSavedPlans:
         assert [one["rule_id"] for one in document(refused)["applied"]] == ["finance.n0", "finance.n2"]
         assert tried == [f"finance.n{number}" for number in range(8)]
         assert 6 == refused.stderr.count("TransactWriteItems failed with InternalServerError")
-        assert "finance.n8: not tried, as 5 rules in a row failed" in refused.stderr
+        assert "finance.n8: skipped, because 5 rules in a row failed" in refused.stderr
         assert "7 of 9 changes were not applied" in refused.stderr
 
     def test_a_rule_that_is_not_valid_any_more_is_refused(

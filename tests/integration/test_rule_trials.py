@@ -99,7 +99,7 @@ class TestTest:
         (folder / "event.json").write_text(json.dumps(upload))
         words = ("rules", "test", str(rules), "--event", "event.json")
         told = gateway(*words)
-        assert "○ finance.stopped matches, and is DISABLED: it starts nothing" in told.stdout
+        assert "○ finance.stopped matches, but is DISABLED: it starts nothing" in told.stdout
         assert "no rule matches" not in told.stdout
         [event] = document(gateway(*words, "-o", "json"))["events"]
         assert ([], ["finance.stopped"]) == (event["results"], event["disabled"])
@@ -108,7 +108,7 @@ class TestTest:
         """It says why."""
         told = gateway("rules", "test", str(rules), "--event", str(EVENTS / "eventbridge_custom.json"))
         assert "no rule matches" in told.stdout
-        assert "`mwaa-gateway rules explain ID --event FILE` says why" in told.stderr
+        assert "`mwaa-gateway rules explain ID --event FILE` shows why" in told.stderr
 
     def test_it_needs_events(self, gateway: Gateway, rules: Path) -> None:
         """Or cases."""
@@ -285,19 +285,19 @@ class TestExpectations:
                 "- {event: a, expect: []}\n- {event: a, expect: [], nmae: x}\n",
                 "cases.yaml:2: 'nmae' is no field",
             ),
-            ("- {event: 1, expect: []}\n", "cases.yaml:1: `event` has to be the name of a file"),
-            ("- {event: a, expect: {}}\n", "cases.yaml:1: `expect` has to be a list"),
+            ("- {event: 1, expect: []}\n", "cases.yaml:1: `event` must be the name of a file"),
+            ("- {event: a, expect: {}}\n", "cases.yaml:1: `expect` must be a list"),
             (
                 "- {event: a, expect: [{dag_id: x}]}\n",
-                "cases.yaml:1: each entry of `expect` names its `rule`",
+                "cases.yaml:1: each entry of `expect` must name its `rule`",
             ),
             (
                 "- {event: a, expect: [{rule: x, dagid: x}]}\n",
-                "'dagid' is nothing that can be expected; did you mean 'dag_id'?",
+                "'dagid' is no field of `expect`; did you mean 'dag_id'?",
             ),
             (
                 "- {event: nowhere.json, expect: []}\n",
-                "cases.yaml:1: nowhere.json cannot be read: No such file",
+                "cases.yaml:1: cannot read nowhere.json: No such file",
             ),
         ],
     )
@@ -396,12 +396,12 @@ class TestExplain:
         gateway_outputs["EnvironmentNames"] = "reporting"
         (folder / "event.json").write_text(json.dumps(self.upload("orders/a.csv")))
         words = ("rules", "explain", "finance.orders", "--event", "event.json")
-        assert "the rule is broken, and starts nothing: target" in gateway(*words).stdout
+        assert "the rule is broken and starts nothing: target" in gateway(*words).stdout
         [told] = document(gateway(*words, "-o", "json"))
         assert (True, True) == (told["matches"], "'analytics' is not an environment" in told["broken"])
         listed = gateway("rules", "list")
         assert "(broken)" in listed.stdout
-        assert "finance.orders is broken, and its events go to the ingress DLQ: target" in listed.stderr
+        assert "finance.orders is broken, its events go to the ingress DLQ: target" in listed.stderr
         by_id = {rule["id"]: rule["broken"] for rule in document(gateway("rules", "list", "-o", "json"))}
         assert (None, True) == (by_id["sales.exports"], "'analytics'" in by_id["finance.orders"])
 
@@ -473,11 +473,11 @@ class TestExplain:
         envelope = json.loads((EVENTS / "eventbridge_custom.json").read_text()) | {"detail": {"items": items}}
         told = self.explained(gateway, envelope, folder, "a")
         assert (told["matches"], [field["matches"] for field in told["fields"]]) == (False, [True, True])
-        assert "have to match in one object" in told["reason"]
+        assert "must match within one object" in told["reason"]
 
     def test_a_rule_that_is_in_no_file(self, gateway: Gateway, rules: Path) -> None:
         """Told, and nothing guessed."""
         assert rules.exists()
         event = str(EVENTS / "s3_put.json")
         told = gateway("rules", "explain", "finance.x", "--event", event, "--file", "rules.yaml", exit_code=1)
-        assert "there is no rule 'finance.x' that can be used in rules.yaml" in told.stderr
+        assert "there is no valid rule 'finance.x' in rules.yaml" in told.stderr

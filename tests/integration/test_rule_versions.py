@@ -87,14 +87,14 @@ def test_what_is_no_version_is_a_wrong_command_line(three_versions: Gateway, ver
 def test_a_version_that_never_was_is_told(three_versions: Gateway) -> None:
     """With where to look."""
     result = three_versions("rules", "rollback", ORDERS, "v9", exit_code=1)
-    assert f"`mwaa-gateway rules history {ORDERS}` shows" in result.stderr
+    assert f"`mwaa-gateway rules history {ORDERS}` lists" in result.stderr
 
 
 def test_a_rollback_is_a_new_version(three_versions: Gateway) -> None:
     """It has the document of the old one; what was stopped stays stopped."""
     result = three_versions("rules", "rollback", ORDERS, "v1", "--by", "dora")
     assert result.stdout.splitlines()[0] == f"{ORDERS}: updated, version 4, DISABLED"
-    assert "revert its file too" in result.stderr
+    assert "revert the rule's file too" in result.stderr
     newest, *_ = document(three_versions("rules", "history", ORDERS, "-o", "json"))
     assert (newest["version"], newest["change"], newest["updated_by"]) == (
         4,
@@ -138,6 +138,6 @@ def test_a_version_that_is_not_valid_any_more_is_refused(
     """Its environment is gone: nothing is written."""
     gateway_outputs["EnvironmentNames"] = "reporting"
     refused = three_versions("rules", "rollback", ORDERS, "v1", exit_code=1)
-    assert "version 1 cannot be used any more" in refused.stderr
+    assert "version 1 is no longer valid" in refused.stderr
     assert "'analytics' is not an environment" in refused.stderr
     assert len(document(three_versions("rules", "history", ORDERS, "-o", "json"))) == 3

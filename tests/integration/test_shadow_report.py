@@ -106,7 +106,7 @@ def test_for_people(trial: Gateway) -> None:
     ]
     assert [line.split()[0] for line in lines[-4:]] == ["e-8", "e-7", "e-6", "e-5"]
     assert "has another form" in lines[-2]
-    assert told.stderr == "3 more: give --limit, or -o json for all\n"
+    assert told.stderr == "3 more: use a higher --limit, or -o json for all\n"
 
 
 def test_of_several_runs_the_one_that_is_most_like_it(gateway: Gateway, dynamodb: Any) -> None:
@@ -129,4 +129,4 @@ def test_of_several_runs_the_one_that_is_most_like_it(gateway: Gateway, dynamodb
 def test_nothing_recorded(gateway: Gateway) -> None:
     """With where to look."""
     told = gateway("rules", "shadow-report", "trial.orders")
-    assert (told.stdout, "is its state SHADOW" in told.stderr) == ("", True)
+    assert (told.stdout, "check that its state is SHADOW" in told.stderr) == ("", True)

@@ -1,4 +1,4 @@
-"""botocore's errors as sentences for the person at the command line: what happened, and what to do next."""
+"""Turns botocore's errors into sentences for the person at the command line: what happened, and what to do next."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,18 +21,18 @@ from botocore.exceptions import (
 from gateway_cli.output import Refused
 from mwaa_gateway.errors import GatewayError
 
-__all__ = ["plainly", "told_plainly"]
+__all__ = ["describe_error", "errors_as_refusals"]
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
-    """Turn what the gateway and AWS raise on purpose into `Refused`; all else is a bug and looks it."""
+def errors_as_refusals() -> Iterator[None]:
+    """Turn the errors that the gateway and AWS raise on purpose into `Refused`; any other error is a bug and stays."""
     try:
         yield
     except GatewayError as error:
         raise Refused(str(error)) from error
     except (ClientError, BotoCoreError) as error:
-        raise Refused(plainly(error)) from error
+        raise Refused(describe_error(error)) from error
     except ValueError as error:
         if str(error).startswith("Invalid endpoint"):
             raise Refused(
@@ -41,33 +41,33 @@ def told_plainly() -> Iterator[None]:
         raise
 
 
-def plainly(error: ClientError | BotoCoreError) -> str:
-    """Say what happened to a call of AWS, and what helps."""
+def describe_error(error: ClientError | BotoCoreError) -> str:
+    """Return why a call of AWS failed, and the remedy."""
     return _answer(error) if isinstance(error, ClientError) else _failure(error)
 
 
 def _failure(error: BotoCoreError) -> str:
-    """Say why no answer came, and what helps."""
+    """Return why AWS did not answer, and the remedy."""
     match error:
         case NoRegionError():
             return "no AWS region is set: give --region, or set AWS_REGION"
         case NoCredentialsError() | PartialCredentialsError() | CredentialRetrievalError():
             remedy = "log in (`aws configure sso`), give --profile, or --local for the local stack"
         case ProfileNotFound():
-            remedy = "`aws configure list-profiles` shows those there are"
+            remedy = "`aws configure list-profiles` lists the profiles"
         case SSOError() | TokenRetrievalError():
             remedy = "log in again with `aws sso login`"
         case InvalidRegionError():
             remedy = "give another --region"
         case ConnectionError() | HTTPClientError():
-            remedy = "is the address right, and the local stack (if it is meant) still running?"
+            remedy = "check the address, and whether the local stack still runs if you mean that"
         case _:
-            remedy = "AWS was not asked"
+            remedy = "nothing was sent to AWS"
     return f"{str(error).rstrip('.')}: {remedy}"
 
 
 def _answer(error: ClientError) -> str:
-    """Say what AWS refused, and what helps."""
+    """Return what AWS refused, and the remedy."""
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     call = error.operation_name
     match code:
@@ -78,7 +78,9 @@ def _answer(error: ClientError) -> str:
         case "ValidationError" if call == "DescribeStacks" and "does not exist" in message:
             return f"{message}: name the gateway's stack with --stack-name, or check --region and the account"
         case "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation":
-            return f"{call} was denied: {message}: use a profile that may do this, or have it allowed"
+            return (
+                f"{call} was denied: {message}: use a profile with this permission, or ask for the permission"
+            )
         case "ExpiredToken" | "ExpiredTokenException" | "RequestExpired":
             return f"{call}: the AWS credentials have expired: log in again"
         case _ if code in _REFUSED_CREDENTIALS:

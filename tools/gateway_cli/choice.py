@@ -1,4 +1,4 @@
-"""Which of many are meant (filters, ids, all of them), and telling what became of each."""
+"""Choosing items (by filters, by id, or all), and reporting what was done with each."""
 
 import re
 import sys
@@ -26,8 +26,8 @@ __all__ = [
     "dry_run_option",
     "filter_options",
     "progress",
+    "reported",
     "timestamp",
-    "told",
 ]
 
 _Command = Callable[..., None]
@@ -36,32 +36,32 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Stopped(Protocol):
-    """What can be chosen: dead or held, since when, and why."""
+    """An item to choose: a dead or held request, with the time and the reason."""
 
     @property
     def rule_id(self) -> str | None:
-        """Its rule; None where that is not known."""
+        """Its rule; None if unknown."""
         ...
 
     @property
     def environment(self) -> str | None:
-        """Where it was to run; None for what never became a request."""
+        """The environment of its run; None if it never became a request."""
         ...
 
     @property
     def reason(self) -> str:
-        """The class of its reason."""
+        """The name of its reason."""
         ...
 
     @property
     def stopped_at(self) -> float:
-        """Since when, in seconds since the epoch."""
+        """When it became dead or held, in seconds since the epoch."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which are meant: those that all of the given filters admit. Times are in seconds since the epoch."""
+    """Filters; an item must pass all that are set. Times are in seconds since the epoch."""
 
     rule: str | None = None
     environment: str | None = None
@@ -71,11 +71,11 @@ class Filters:
 
     @property
     def any_given(self) -> bool:
-        """Whether there is any filter."""
+        """Whether any filter is set."""
         return self != Filters()
 
     def admit(self, one: Stopped) -> bool:
-        """Say whether it is meant. What names no rule or environment is none of a given one."""
+        """Return whether the item passes; one without a rule or environment never passes that filter."""
         wanted = (
             (self.rule, one.rule_id),
             (self.environment, one.environment),
@@ -90,9 +90,9 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which are to be worked on: those named, those that the filters admit, or all; at most `limit`, the oldest.
+    """The items to work on: those named, those that pass the filters, or all; at most `limit`, the oldest first.
 
-    With `dry_run` they are shown, and left as they are.
+    With `dry_run` the command only shows them.
     """
 
     ids: Sequence[str]
@@ -102,37 +102,37 @@ class Choice:
 
 
 class Age(click.ParamType):
-    """A span of time: 90s, 15m, 2h, 3d. Its value is in seconds."""
+    """A duration: 90s, 15m, 2h, 3d. Its value is in seconds."""
 
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return seconds; refused where the text is no span of time."""
+        """Return the seconds; fails if the text is not a duration."""
         if isinstance(value, int | float):
             return float(value)
         match = re.fullmatch(r"(\d{1,6})([smhd])", value)
         if match is None:
-            self.fail(f"{value!r} is no span of time: write 90s, 15m, 2h or 3d", param, ctx)
+            self.fail(f"{value!r} is not a duration: write 90s, 15m, 2h or 3d", param, ctx)
         return float(int(match[1]) * _UNITS[match[2]])
 
 
-dry_run_option = click.option("--dry-run", is_flag=True, help="Only show which they are.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what the command would work on.")
 
 
 def filter_options(happened: str, example: str) -> Callable[[_Command], _Command]:
-    """Give a command the filters, as its argument `filters`; `happened` is what did so, `example` a reason."""
+    """Add the filters to a command, as its argument `filters`; the help texts use `happened` and the reason `example`."""
     options = (
-        click.option("--rule", metavar="ID", help="Only those of this rule."),
-        click.option("--environment", metavar="NAME", help="Only those of this environment."),
-        click.option("--reason", metavar="CLASS", help=f"Only those of this reason, such as {example}."),
+        click.option("--rule", metavar="ID", help="Only of this rule."),
+        click.option("--environment", metavar="NAME", help="Only of this environment."),
+        click.option("--reason", metavar="CLASS", help=f"Only with this reason, such as {example}."),
         click.option(
             "--older-than",
             type=Age(),
             metavar="AGE",
-            help=f"Only those that {happened} longer ago: 15m, 2h, 3d.",
+            help=f"Only those that {happened} longer ago than this: 15m, 2h, 3d.",
         ),
         click.option(
-            "--newer-than", type=Age(), metavar="AGE", help=f"Only those that {happened} since then."
+            "--newer-than", type=Age(), metavar="AGE", help=f"Only those that {happened} within this time."
         ),
     )
 
@@ -161,15 +161,15 @@ def filter_options(happened: str, example: str) -> Callable[[_Command], _Command
 
 
 def choice_options(with_filters: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
-    """Give a command its choice, as its argument `choice`: ids, those filters, --all, --limit and --dry-run.
+    """Add the choice to a command, as its argument `choice`: ids, those filters, --all, --limit and --dry-run.
 
-    It is refused where it does not say which, or says it twice.
+    A command line without a choice, or with two, is refused.
     """
     options = (
         click.argument("ids", metavar="[ID]...", nargs=-1),
         with_filters,
-        click.option("--all", "everything", is_flag=True, help="All there are."),
-        click.option("--limit", type=click.IntRange(1), help="At most so many, the oldest."),
+        click.option("--all", "everything", is_flag=True, help="All of them."),
+        click.option("--limit", type=click.IntRange(1), help="At most this many, the oldest first."),
         dry_run_option,
     )
 
@@ -192,7 +192,7 @@ def choice_options(with_filters: Callable[[_Command], _Command]) -> Callable[[_C
 
 
 def _with_options(options: Sequence[Callable[[_Command], _Command]], command: _Command) -> _Command:
-    """Give a command these, as if they stood above it in this order."""
+    """Add options to a command, as decorators in this order would."""
     for option in reversed(options):
         command = option(command)
     return command
@@ -201,17 +201,17 @@ def _with_options(options: Sequence[Callable[[_Command], _Command]], command: _C
 def _refuse_no_choice(ids: Sequence[str], filters: Filters, *, everything: bool) -> None:
     given = [bool(ids), filters.any_given, everything]
     if not any(given):
-        raise click.UsageError("say which: ids, filters such as --rule or --newer-than, or --all")
+        raise click.UsageError("choose with ids, with filters such as --rule or --newer-than, or with --all")
     if sum(given) > 1 and (ids or everything):
-        raise click.UsageError("ids, filters and --all exclude each other: give one of the three")
+        raise click.UsageError("ids, filters and --all exclude each other: use one of the three")
 
 
 def ask(question: str, otherwise: str) -> None:
-    """Ask, and refuse with `otherwise` unless the answer is yes."""
+    """Ask for confirmation; raises Refused with `otherwise` unless the answer is yes."""
     try:
         yes = click.confirm(question, err=True)
     except click.Abort:
-        print_note("")  # nobody there to answer: the question's line is ended here
+        print_note("")  # no input: end the line of the question
         yes = False
     if not yes:
         raise Refused(otherwise)
@@ -219,7 +219,7 @@ def ask(question: str, otherwise: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """One that was left as it was, and why."""
+    """An item that the command left unchanged, and why."""
 
     id: str
     why: str
@@ -227,19 +227,19 @@ class Left:
 
 @dataclass(slots=True)
 class Summary:
-    """What was done: kept up to date, so that it can be told also when an error ends it."""
+    """What the command did so far; kept up to date, so that the report is right even after an error."""
 
     done: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
 
     def document(self, verb: str) -> dict[str, Any]:
-        """Return what a program is told of it."""
+        """Return the summary as JSON."""
         return {verb: self.done, "left": [asdict(left) for left in self.left]}
 
 
 @contextmanager
-def told(verb: str, output: str) -> Iterator[Summary]:
-    """Tell at the end what was done; also, and first, where an error ends it."""
+def reported(verb: str, output: str) -> Iterator[Summary]:
+    """Print the summary at the end, also when an error ends the command."""
     summary = Summary()
     try:
         yield summary
@@ -256,7 +256,7 @@ def told(verb: str, output: str) -> Iterator[Summary]:
 
 @contextmanager
 def progress(label: str, length: int) -> Iterator[Callable[[int], None]]:
-    """Show a person who waits how far it is."""
+    """Show a progress bar on a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -266,5 +266,5 @@ def progress(label: str, length: int) -> Iterator[Callable[[int], None]]:
 
 
 def timestamp(seconds: float) -> str:
-    """Write a time as ISO 8601 in UTC, to the second."""
+    """Return a time as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

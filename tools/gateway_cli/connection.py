@@ -1,4 +1,4 @@
-"""Which gateway a command speaks to: a stack in an AWS account, a table by name, or the local stack."""
+"""The gateway that a command works on: a stack in an AWS account, a table by name, or the local stack."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
-from gateway_cli.aws_errors import told_plainly
+from gateway_cli.aws_errors import errors_as_refusals
 from gateway_cli.namespaces.store import NamespacesStore
 from gateway_cli.output import Refused
 from gateway_cli.rules.store import RulesStore
@@ -32,7 +32,7 @@ __all__ = ["STATE_FILE", "Connection", "connection_options", "gateway_options"]
 
 DEFAULT_STACK: Final = "mwaa-gateway"
 STATE_FILE: Final = Path(".local") / "state.json"  # written by `mwaa-gateway local up`
-# A person is waiting: an address that does not answer is told after seconds, not after botocore's minutes.
+# A person waits: an address that does not answer fails after seconds, not after botocore's minutes.
 _CLIENTS: Final[Mapping[str, Any]] = {
     "connect_timeout": 5,
     "read_timeout": 20,
@@ -42,7 +42,7 @@ _CLIENTS: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Connection:
-    """The options of one command; nothing is opened or asked before it is needed."""
+    """The options of one command; it connects and reads only when needed."""
 
     table: str | None
     stack_name: str | None
@@ -64,12 +64,12 @@ class Connection:
 
     @cached_property
     def allow_lists(self) -> Namespaces:
-        """The allow-lists that rules are held against before they are written."""
+        """The allow-lists that every rule must satisfy before it is written."""
         return self.namespaces.namespaces()
 
     @cached_property
     def claim_check_bucket(self) -> str:
-        """The gateway's bucket for large confs, whose events no rule may ask for; "" where only a table is named."""
+        """The gateway's bucket for large confs, whose events no rule may match; "" if only a table is named."""
         if self.table and not self.stack_name and not self.local:
             return ""
         return self.stack_outputs.get("ClaimCheckBucketName", "")
@@ -99,11 +99,13 @@ class Connection:
         return client
 
     def client(self, service: str, **settings: Any) -> Any:
-        """Build a client of any service, its botocore settings (time-outs, retries) these where given."""
+        """Build a client of any service; `settings` override the botocore settings (timeouts, retries)."""
         from botocore.config import Config  # noqa: PLC0415  as below
 
         options = {**self._endpoint, "config": Config(**{**_CLIENTS, **settings})}
-        if self.local and service == "mwaa":  # another server there, whose host name takes no prefix
+        if (
+            self.local and service == "mwaa"
+        ):  # the local MWAA is another server, whose host name takes no prefix
             options["endpoint_url"] = self._local_state["mwaa_endpoint_url"]
             options["config"] = options["config"].merge(Config(inject_host_prefix=False))
         client: Any = self._session.client(service, **options)
@@ -111,16 +113,16 @@ class Connection:
 
     @cached_property
     def caller(self) -> str:
-        """The ARN that AWS knows the caller by; it is written to each rule that is changed."""
+        """The caller's ARN; each changed rule records it."""
         client: STSClient = self._session.client("sts", **self._endpoint)
         return client.get_caller_identity()["Arn"]
 
     @cached_property
     def environments(self) -> frozenset[str] | None:
-        """The environments' names that rules may use; None where `--table` alone says nothing about them.
+        """The environment names that rules may use; None if only a table is named, without environments.
 
         Raises:
-            Refused: `--environment` names one that the stack does not have.
+            Refused: `--environment` names an environment that the stack does not have.
         """
         named = frozenset(self.environment_names)
         if self.names_a_table_alone:
@@ -136,32 +138,34 @@ class Connection:
 
     @cached_property
     def transports(self) -> Transports | None:
-        """How each environment is reached; None where the stack does not say: v0.1.0, or `--table` alone."""
+        """The transport of each environment; None if the stack does not say: v0.1.0, or `--table` alone."""
         text = None if self.names_a_table_alone else self.stack_parameters.get("Transports")
         return None if text is None else Transports.parse(text)
 
     @property
     def named_environments(self) -> frozenset[str] | None:
-        """The environments, for a command that needs no AWS account; None where the options say nothing about them."""
+        """The environments, for a command that works without AWS; None if the options name neither them nor a gateway."""
         return self.environments if self.names_a_table else frozenset(self.environment_names) or None
 
     @cached_property
     def rest_environments(self) -> frozenset[str]:
-        """The environments that are reached by InvokeRestApi; empty where `--table` alone says nothing about them."""
+        """The environments that use InvokeRestApi; empty if only a table is named."""
         if self.names_a_table_alone:
             return frozenset()
         if self.transports is None:
-            return frozenset(_names(self.stack_parameters.get("RestEnvironments", "")))  # of v0.1.0
+            return frozenset(
+                _names(self.stack_parameters.get("RestEnvironments", ""))
+            )  # the parameter of v0.1.0
         return self.transports.over_rest(self.environments or ())
 
     @property
     def names_a_table(self) -> bool:
-        """Whether the options name a gateway whose rules table can be asked, other than by default."""
+        """Whether the options name a gateway explicitly, so that its rules table can be read."""
         return bool(self.local or self.stack_name)
 
     @property
     def names_a_table_alone(self) -> bool:
-        """Whether nothing but the rules table is known: neither queues nor ledger."""
+        """Whether only the rules table is known, without queues and ledger."""
         return self.table is not None and not self.stack_name and not self.local
 
     @cached_property
@@ -172,7 +176,7 @@ class Connection:
 
     @cached_property
     def _session(self) -> "boto3.Session":
-        import boto3  # noqa: PLC0415  a quarter of a second, which what needs no AWS account does not pay
+        import boto3  # noqa: PLC0415  a quarter of a second, which commands without AWS do not pay
 
         if self.local:
             credentials = self._local_state["credentials"]
@@ -191,11 +195,11 @@ class Connection:
         return {"endpoint_url": url, "config": Config(**_CLIENTS)}
 
     def stack_output(self, key: str) -> str:
-        """Return an output of the gateway's stack; refused where it has none of that name."""
+        """Return an output of the gateway's stack; raises Refused if it has none of that name."""
         if key not in self.stack_outputs:
             raise Refused(
-                f"stack {self.stack!r} has no output {key}: is it the gateway's, of this version? Name it with "
-                "--stack-name"
+                f"stack {self.stack!r} has no output {key}: it is not a gateway of this version. Name the gateway's "
+                "stack with --stack-name"
             )
         return self.stack_outputs[key]
 
@@ -224,7 +228,7 @@ class Connection:
 
     @cached_property
     def _local_state(self) -> Mapping[str, Any]:
-        """What `mwaa-gateway local status --json` prints; found from any folder of the checkout."""
+        """The local stack's state file, as `mwaa-gateway local status --json` prints it; found from any subfolder."""
         here = Path.cwd()
         for folder in (here, *here.parents):
             file = folder / STATE_FILE
@@ -232,13 +236,13 @@ class Connection:
                 try:
                     state: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
                 except (OSError, ValueError) as error:
-                    raise Refused(f"{file} cannot be read ({error}): start the local stack again") from error
+                    raise Refused(f"cannot read {file} ({error}): start the local stack again") from error
                 missing = _STATE_KEYS - state.keys()
                 if missing:
                     raise Refused(f"{file} lacks {', '.join(sorted(missing))}: start the local stack again")
                 return state
         raise Refused(
-            f"no local stack is running here ({STATE_FILE} not found): start it with `make run`, and stay in its checkout"
+            f"no local stack runs here ({STATE_FILE} not found): start it with `make run`, in the same checkout"
         )
 
 
@@ -255,23 +259,23 @@ _RULES_OPTIONS: Final = (
         "environment_names",
         metavar="NAME",
         multiple=True,
-        help="An environment that rules may name; may be repeated. Of a stack that is asked, it has to be one.",
+        help="An environment that rules may name; repeatable. With a stack, it must be one of the stack's.",
     ),
 )
 _GATEWAY_OPTIONS: Final = (
     click.option(
         "--stack-name",
         show_default=DEFAULT_STACK,
-        help="The gateway's CloudFormation stack: knows its tables, queues and environments.",
+        help="The gateway's CloudFormation stack, which knows its tables, queues and environments.",
     ),
-    click.option("--profile", help="The AWS profile; else AWS_PROFILE and boto3's other sources."),
+    click.option("--profile", help="The AWS profile; default: AWS_PROFILE, then boto3's other sources."),
     click.option(
         "--region",
         envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
         show_envvar=True,
-        help="The AWS region; else the profile's.",
+        help="The AWS region; default: the profile's.",
     ),
-    click.option("--endpoint-url", metavar="URL", help="Another address of AWS; else AWS_ENDPOINT_URL."),
+    click.option("--endpoint-url", metavar="URL", help="An AWS endpoint; default: AWS_ENDPOINT_URL."),
     click.option(
         "--local", is_flag=True, help="Use the local stack that `make run` started in this checkout."
     ),
@@ -279,15 +283,15 @@ _GATEWAY_OPTIONS: Final = (
 
 
 def connection_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say which rules table it speaks to, as its argument `connection`.
+    """Add the options that name a rules table to a command, which gets them as its argument `connection`.
 
-    Whatever AWS answers with inside the command becomes one sentence on stderr and exit code 1.
+    An AWS error inside the command becomes one sentence on stderr and exit code 1.
     """
     return _connected(command, (*_RULES_OPTIONS, *_GATEWAY_OPTIONS))
 
 
 def gateway_options(command: Callable[..., None]) -> Callable[..., None]:
-    """As `connection_options`, for a command that concerns the gateway's stack as a whole."""
+    """Like `connection_options`, for a command that works on the whole stack."""
     return _connected(command, _GATEWAY_OPTIONS)
 
 
@@ -297,7 +301,7 @@ def _connected(
     @click.pass_context
     def connected(context: click.Context, /, **options: Any) -> None:
         connection = _connection(context, options)
-        with told_plainly():
+        with errors_as_refusals():
             command(connection=connection, **options)
 
     update_wrapper(connected, command)
@@ -317,7 +321,7 @@ def _connection(context: click.Context, options: dict[str, Any]) -> Connection:
                     f"--local and --{name.replace('_', '-')} exclude each other: drop one of them"
                 )
     if options["stack_name"] and not typed("table"):
-        options["table"] = None  # what is typed outweighs RULES_TABLE
+        options["table"] = None  # an option outweighs RULES_TABLE
     return Connection(
         table=options.pop("table", None),
         environment_names=options.pop("environment_names", ()),

@@ -1,7 +1,7 @@
-"""What the dispatchers' lists of DAGs say of those that rules name: warnings for `rules plan` and `rules validate`.
+"""Warnings of `rules plan` and `rules validate` about DAGs, from the dispatchers' DAG catalogs.
 
-A dispatcher lists its environment's DAGs every few minutes in which runs are started (`dispatch.dag_catalog`), so a list is
-as old as the last run: each warning goes with its age, and decides nothing.
+A dispatcher lists its environment's DAGs every few minutes while runs start (`dispatch.dag_catalog`), so a catalog is as old
+as the last run. Each warning shows the catalog's age, and refuses nothing.
 """
 
 import time
@@ -24,7 +24,7 @@ Problem = Literal["paused", "stale", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class DagWarning:
-    """A DAG that would not run, or is not there, and the rules that name it."""
+    """A DAG that would not run or does not exist, and the rules that name it."""
 
     environment: str
     dag_id: str
@@ -34,9 +34,9 @@ class DagWarning:
 
 @dataclass(frozen=True, slots=True)
 class DagCheck:
-    """The warnings, and of each environment that the rules name how old its list is, in seconds: None where there is none.
+    """The warnings, and for each environment the age of its catalog in seconds; None if it has no catalog.
 
-    `trouble` says why no list could be read at all.
+    `trouble` says why no catalog could be read at all.
     """
 
     warnings: tuple[DagWarning, ...] = ()
@@ -44,7 +44,7 @@ class DagCheck:
     trouble: str = ""
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the check as JSON."""
         return {
             "dag_warnings": [asdict(warning) for warning in self.warnings],
             "dag_list_age_seconds": {
@@ -54,14 +54,14 @@ class DagCheck:
 
 
 def check_dags_of(connection: Connection, rules: Iterable[Rule]) -> DagCheck:
-    """Hold rules against the lists of their environments, as far as the command line says which gateway is meant."""
+    """Check rules against the catalogs of their environments, if the options name a gateway."""
     rules = [rule for rule in rules if rule.state != "DISABLED"]
     environments = sorted({target.environment for rule in rules for target in rule.targets})
     if connection.names_a_table_alone:
-        return DagCheck(trouble="--table does not say where: give --stack-name or --local")
+        return DagCheck(trouble="--table does not name a gateway: give --stack-name or --local")
     table = connection.stack_outputs.get("LedgerTableName")
     if table is None:
-        return DagCheck(trouble="the stack is of an older version, and names no ledger")
+        return DagCheck(trouble="the stack has no output for the ledger table: its version is too old")
     try:
         catalogs = {
             name: CatalogItem(connection.dynamodb, table, name).read().catalog for name in environments
@@ -72,7 +72,7 @@ def check_dags_of(connection: Connection, rules: Iterable[Rule]) -> DagCheck:
 
 
 def check_dags(rules: Iterable[Rule], catalogs: Mapping[str, DagCatalog | None], now: float) -> DagCheck:
-    """Return a warning for each DAG that a rule names and that is paused, stale, or not listed in its environment."""
+    """Return a warning for each DAG of a rule that is paused, stale, or missing in its environment."""
     found: dict[tuple[str, str, Problem], dict[str, None]] = {}
     for rule in rules:
         for target in rule.targets:
@@ -89,7 +89,7 @@ def check_dags(rules: Iterable[Rule], catalogs: Mapping[str, DagCatalog | None],
 
 
 def _dag_ids(target: Target) -> Iterator[str]:
-    """Yield every DAG that the target is certain to name: of those that events name, the ones written out."""
+    """Yield every DAG that the target certainly names: for a template, the allowed ones without a wildcard."""
     if target.dag_id_template is None:
         yield target.dag_id
     else:
@@ -102,9 +102,8 @@ def _problem(catalog: DagCatalog, dag_id: str) -> Problem | None:
             return "paused"
         case NotRunnable.STALE:
             return "stale"
-        case None if (
-            catalog.knows(dag_id) or not catalog.runnable
-        ):  # of a list too long to keep, what runs is left out
+        # Without runnable DAGs, the list was too long to store: then an unknown DAG may be runnable.
+        case None if catalog.knows(dag_id) or not catalog.runnable:
             return None
         case None:
             return "missing"
@@ -115,11 +114,11 @@ _WORDS: Final[Mapping[Problem, str]] = {
     "stale": "the file of DAG {dag!r} is gone or broken in {environment}",
     "missing": "{environment} lists no DAG {dag!r}",
 }
-_FEW: Final = 5  # rules of a DAG, and DAGs of one environment and problem, that are named
+_FEW: Final = 5  # so many rules of a DAG, and DAGs of one environment and problem, are named
 
 
 def print_dag_check(check: DagCheck) -> None:
-    """Tell a person: each warning with the age of its list, then what could not be checked."""
+    """Print each warning with the age of its catalog, then what could not be checked."""
     alike: dict[tuple[str, Problem], list[DagWarning]] = {}
     for warning in check.warnings:
         alike.setdefault((warning.environment, warning.problem), []).append(warning)
@@ -132,15 +131,13 @@ def print_dag_check(check: DagCheck) -> None:
         if len(warnings) > _FEW:
             word = {"missing": "not listed"}.get(problem, problem)
             print_note(
-                f"Warning: so it is with {len(warnings) - _FEW} more DAGs, {word} in {environment}: -o json names them all"
+                f"Warning: {len(warnings) - _FEW} more DAGs are {word} in {environment}: -o json names them all"
             )
     if check.trouble:
         print_note(f"DAGs were not checked: {check.trouble}")
     for name, known in check.ages.items():
         if known is None:
-            print_note(
-                f"DAGs of {name} were not checked: there is no list of them yet, the first is made with its first run"
-            )
+            print_note(f"DAGs of {name} were not checked: it has no DAG catalog yet, its first run makes one")
 
 
 def _age(seconds: float) -> str:

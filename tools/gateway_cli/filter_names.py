@@ -1,4 +1,4 @@
-"""Filters that name what does not exist: a typing error is refused, and never looks like an empty list."""
+"""Checks the names in filters: a typing error is refused, and never looks like an empty list."""
 
 from collections.abc import Collection, Iterable
 
@@ -11,16 +11,21 @@ from gateway_cli.rules.store import RulesStore
 from mwaa_gateway.rules.fields import nearest
 from mwaa_gateway.step_functions.starter import TASK_RULE_ID
 
-__all__ = ["refuse_unknown_environment", "refuse_unknown_names", "refuse_unknown_rule", "say_nothing_matches"]
+__all__ = [
+    "print_nothing_matches",
+    "refuse_unknown_environment",
+    "refuse_unknown_names",
+    "refuse_unknown_rule",
+]
 
 
 def refuse_unknown_names(
     connection: Connection, filters: Filters, found: Collection[Stopped], reasons: Iterable[str]
 ) -> None:
-    """Refuse a rule, environment or reason that neither the gateway knows nor anything in `found` has.
+    """Refuse a rule, environment or reason that neither the gateway nor anything in `found` has.
 
     Raises:
-        Refused: with the name that was probably meant.
+        Refused: with the nearest known name.
     """
     if filters.environment is not None:
         refuse_unknown_environment(
@@ -28,14 +33,14 @@ def refuse_unknown_names(
         )
     known = {*map(str, reasons), *(one.reason for one in found)}
     if filters.reason is not None and filters.reason not in known:
-        hint = nearest(filters.reason, known) or f"there are: {', '.join(sorted(known))}"
+        hint = nearest(filters.reason, known) or f"known are {', '.join(sorted(known))}"
         raise Refused(f"--reason {filters.reason}: there is no such reason; {hint}")
     if filters.rule is not None:
         refuse_unknown_rule(connection, filters.rule, {one.rule_id for one in found if one.rule_id})
 
 
 def refuse_unknown_environment(connection: Connection, name: str, also: Collection[str] = ()) -> None:
-    """Refuse an environment that the gateway does not have; `also` are names that something has all the same."""
+    """Refuse an environment that the gateway does not have; `also` are further names that are allowed."""
     known = connection.environments or frozenset()
     if name not in known and name not in also:
         hint = nearest(name, known) or f"it has {', '.join(sorted(known))}"
@@ -43,7 +48,7 @@ def refuse_unknown_environment(connection: Connection, name: str, also: Collecti
 
 
 def refuse_unknown_rule(connection: Connection, rule_id: str, also: Collection[str] = ()) -> None:
-    """Refuse a rule that the table never had, as `refuse_unknown_environment`; a deleted one is known."""
+    """Refuse a rule that the table never had; `also` are further ids that are allowed. A deleted rule is known."""
     if rule_id == TASK_RULE_ID or rule_id in also:
         return
     store = RulesStore(connection.dynamodb, connection.stack_output("RulesTableName"))
@@ -51,14 +56,14 @@ def refuse_unknown_rule(connection: Connection, rule_id: str, also: Collection[s
         return
     try:
         ids = {*also, *(item.id for item in store.list())}
-    except ClientError:  # the operator's policy reads single rules: what was found here has to do
+    except ClientError:  # the operator's policy allows reading single rules only: use the ids found here
         ids = {*also}
-    hint = nearest(rule_id, ids) or "`mwaa-gateway rules list` shows those there are"
+    hint = nearest(rule_id, ids) or "`mwaa-gateway rules list` lists the rules"
     raise Refused(f"--rule {rule_id}: there is no such rule; {hint}")
 
 
-def say_nothing_matches(nouns: str, filters: Filters) -> None:
-    """Say that a list is empty, and whether the filters are why."""
+def print_nothing_matches(nouns: str, filters: Filters) -> None:
+    """Print that a list is empty, and whether that is due to the filters."""
     given = {
         "rule": filters.rule,
         "environment": filters.environment,

@@ -1,4 +1,4 @@
-"""A group of commands that answers a misspelt one with the command that was probably meant, as click does for options."""
+"""A group of commands that suggests the nearest command for a misspelt one, as click does for options."""
 
 import difflib
 
@@ -13,7 +13,7 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or refuse it with the nearest of those there are."""
+        """Return the command, or refuse it and suggest the nearest one."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

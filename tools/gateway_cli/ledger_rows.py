@@ -1,4 +1,4 @@
-"""The ledger's dead and held rows, for people: found by the index `stopped`, read whole, and put away."""
+"""The ledger's dead and held rows for the operator's commands: list them, read them whole, purge and cancel them."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ LedgerKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One trigger request; `request` is there where the row was read whole."""
+    """One trigger request; `request` is set if the whole row was read."""
 
     key: LedgerKey
     state: str
@@ -40,18 +40,18 @@ class LedgerRow:
 
 
 class LedgerRows:
-    """Reads the ledger table, and writes nothing but what puts away what has stopped."""
+    """Reads the ledger table; it writes only to purge a dead row or cancel a held one."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
     def dead(self) -> Iterator[LedgerRow]:
-        """Return every dead row of every shard, without its request; a change takes a moment to show here."""
+        """Return every dead row of every shard, without its request. The index lags a moment behind the table."""
         return self._stopped(DEAD_SHARDS, "dead")
 
     def held(self) -> Iterator[LedgerRow]:
-        """Return every held row, as `dead` does."""
+        """Return every held row, like `dead`."""
         return self._stopped(HELD_SHARDS, "held")
 
     def _stopped(self, shards: Sequence[str], state: str) -> Iterator[LedgerRow]:
@@ -66,7 +66,7 @@ class LedgerRows:
                 yield from (_row(item, state) for item in page["Items"])
 
     def requests(self, rule_id: str | None, progress: Callable[[int], None]) -> Iterator[LedgerRow]:
-        """Return every row with its request, of one rule or of all; `progress` is called with the rows read so far."""
+        """Return every row with its request, of one rule or of all; `progress` gets the number of rows read so far."""
         read = 0
         of_rule: dict[str, Any] = {"ExpressionAttributeValues": {":rule": {"S": rule_id}}} if rule_id else {}
         for page in self._client.get_paginator("scan").paginate(
@@ -81,12 +81,12 @@ class LedgerRows:
             yield from (_row(item, "") for item in page["Items"])
 
     def read(self, key: LedgerKey) -> LedgerRow | None:
-        """Read one row as it is now, with its request; None where there is none (any more)."""
+        """Return one row as it is now, with its request; None if there is none (any more)."""
         answer = self._client.get_item(TableName=self._table, Key=_key(key), ConsistentRead=True)
         return _row(answer["Item"], "") if "Item" in answer else None
 
     def of_event(self, event: str) -> list[LedgerRow]:
-        """Read every row of one event, by the event's hash, with their requests."""
+        """Return every row of one event, by the event's hash, with their requests."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="event = :event",
@@ -94,14 +94,14 @@ class LedgerRows:
         )
         return [_row(item, "") for page in pages for item in page["Items"]]
 
-    def take_off_the_list(self, row: LedgerRow) -> bool:
-        """Take a dead row out of the index: it stays dead, and stays. False where it is not this death any more."""
+    def remove_from_index(self, row: LedgerRow) -> bool:
+        """Remove a dead row from the index; the row itself stays dead. False if it was reopened since it was read."""
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(row.key),
                 UpdateExpression="REMOVE stopped_shard",
-                # Both go when the request is reopened. The operator's policy allows these attributes and no other.
+                # Reopening removes both attributes. The operator's policy allows only these attributes here.
                 ConditionExpression="attribute_exists(stopped_shard) AND stopped_at = :stopped_at",
                 ExpressionAttributeValues={":stopped_at": {"N": f"{row.stopped_at:.6f}"}},
             )
@@ -110,9 +110,9 @@ class LedgerRows:
         return True
 
     def cancel(self, row: LedgerRow, text: str, now: float) -> bool:
-        """Turn a held row into a dead one. False where it is not the one that was read any more.
+        """Turn a held row into a dead one. False if it changed since it was read.
 
-        Its number of redrives is raised, so that a release which is still on its way reopens nothing.
+        The number of redrives goes up, so that a release still on its way cannot reopen it.
         """
         try:
             self._client.update_item(
@@ -146,7 +146,7 @@ def _key(key: LedgerKey) -> "dict[str, AttributeValueTypeDef]":
 
 
 def _row(item: "Mapping[str, AttributeValueTypeDef]", state: str) -> LedgerRow:
-    """Read an item of the table; `state` is that of an item of the index, which leaves it out."""
+    """Read an item of the table or of the index, which leaves out the state: `state` is the index's."""
 
     def text(name: str) -> str:
         return item.get(name, {}).get("S", "")
@@ -168,14 +168,14 @@ def _row(item: "Mapping[str, AttributeValueTypeDef]", state: str) -> LedgerRow:
         text=text("reason_text"),
         attempt=int(number("attempt")),
         redrives=int(number("redrives")),
-        first_attempt_at=number("first_attempt_at") or None,  # held before it was ever tried
+        first_attempt_at=number("first_attempt_at") or None,  # None: held before its first attempt
         stopped_at=number("stopped_at"),
         request=_request(item),
     )
 
 
 def _request(item: "Mapping[str, AttributeValueTypeDef]") -> TriggerRequest | None:
-    """Read a row's request; None where there is none, or somebody changed it by hand: the other rows can still be read."""
+    """Return the row's request; None if it is missing or was changed by hand: the other rows stay readable."""
     try:
         return TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))
     except (KeyError, TypeError, zlib.error, UnreadableRequest):

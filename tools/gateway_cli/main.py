@@ -1,5 +1,5 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
-"""`mwaa-gateway`: the operator's command. Each group of commands is imported when it is asked for."""
+"""`mwaa-gateway`, the operator's command. Each group of commands is imported only when it is used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ __all__ = ["cli", "main"]
 
 @dataclass(frozen=True, slots=True)
 class _Lazy:
-    """Where a group lives, what the list of commands says of it, and a package that it needs and not everybody has."""
+    """A group's module, its line in the list of commands, and a package that it needs and that may not be installed."""
 
     module: str
     name: str
@@ -29,18 +29,20 @@ class _Lazy:
         return not self.needs or find_spec(self.needs) is not None
 
 
-# `rules` must not pay for what the local stack imports, nor the other way round; and the list of all for none of them.
+# `rules` must not pay for what the local stack imports, and the list of commands for no group at all.
 _GROUPS: Final[Mapping[str, _Lazy]] = {
     "claim-check": _Lazy(
         "gateway_cli.claim_check.commands",
         "claim_check",
-        "Let DAGs read confs that are too large to be passed.",
+        "Let DAGs read confs that are too large to pass.",
     ),
-    "dlq": _Lazy("gateway_cli.dlq.commands", "dlq", "See what is dead and why, and send it again."),
+    "dlq": _Lazy(
+        "gateway_cli.dlq.commands", "dlq", "List dead letters with their reasons; redrive or purge them."
+    ),
     "environments": _Lazy(
-        "gateway_cli.environments", "environments", "List the environments, pause one, and let it go on."
+        "gateway_cli.environments", "environments", "List environments; pause and resume one."
     ),
-    "held": _Lazy("gateway_cli.held.commands", "held", "Look at what is held, let it run, or cancel it."),
+    "held": _Lazy("gateway_cli.held.commands", "held", "List held requests; release or cancel them."),
     "local": _Lazy(
         "local_stack.command",
         "local",
@@ -48,18 +50,18 @@ _GROUPS: Final[Mapping[str, _Lazy]] = {
         needs="ministack",
     ),
     "namespaces": _Lazy(
-        "gateway_cli.namespaces.commands", "namespaces", "Say what the rules of each team may name."
+        "gateway_cli.namespaces.commands", "namespaces", "Set what each team's rules may name."
     ),
-    "rerun": _Lazy("gateway_cli.rerun.commands", "rerun", "Run a rule's events once more, on purpose."),
+    "rerun": _Lazy("gateway_cli.rerun.commands", "rerun", "Start another run for a rule's events."),
     "rules": _Lazy(
-        "gateway_cli.rules.commands", "rules", "Write, try, apply, follow and take back routing rules."
+        "gateway_cli.rules.commands", "rules", "Write, test, apply, explain and roll back routing rules."
     ),
 }
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 class _LazyGroups(Group):
-    """A group whose subcommands are imported when one of them is run; to list them takes no import."""
+    """A group that imports a subcommand only to run it; listing the subcommands imports none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         here = (name for name, group in _GROUPS.items() if group.is_here)
@@ -75,7 +77,7 @@ class _LazyGroups(Group):
         group = _GROUPS[cmd_name]
         if not group.is_here:
             raise click.UsageError(
-                f"`{cmd_name}` needs packages that are not installed here: `make run` in a checkout adds them"
+                f"`{cmd_name}` needs packages that are not installed: `make run` in a checkout installs them"
             )
         command: Any = getattr(import_module(group.module), group.name)
         return command if isinstance(command, click.Command) else None

@@ -1,4 +1,4 @@
-"""A line with a mark before it: ✓, ✗ or ? for people, a word where the terminal cannot print them."""
+"""A line that begins with a mark: ✓, ✗ or ?, or a word if the terminal cannot print them."""
 
 import sys
 from typing import Final
@@ -7,7 +7,7 @@ from gateway_cli.output import print_text
 
 __all__ = ["print_marked"]
 
-# The verdicts of `environments certify` beside the statuses of `environments check`.
+# The statuses of `environments check` and the verdicts of `environments certify`.
 _MARKS: Final = {
     "ok": ("✓", "ok", "green"),
     "pass": ("✓", "pass", "green"),
@@ -19,7 +19,7 @@ _MARKS: Final = {
 
 
 def print_marked(status: str, name: str, text: str, remedy: str, width: int) -> None:
-    """Print what was found under a name, and below it the remedy, if any."""
+    """Print a finding with its name, and the remedy, if any, on the next line."""
     mark, plain, style = _MARKS[status]
     print_text("  ", (mark if _can_print("✓✗") else plain, style), f" {name.ljust(width)}  {text}")
     if remedy:

@@ -1,4 +1,4 @@
-"""Many at once, and none stops the others: what fails is left as it is, with its reason, and the next is tried."""
+"""Steps for many items, isolated from each other: a failure is noted with its reason, and the next item follows."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -7,49 +7,49 @@ from typing import Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gateway_cli.aws_errors import told_plainly
+from gateway_cli.aws_errors import errors_as_refusals
 from gateway_cli.choice import Left, Summary
 from gateway_cli.output import Refused
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["OneByOne", "Unread"]
+__all__ = ["OneByOne", "Unanswered"]
 
 Answer = TypeVar("Answer")
 
-_IN_A_ROW: Final = 5  # failures of one kind, after which AWS is not asked for that kind again
+_IN_A_ROW: Final = 5  # failures of one kind, after which the command skips that kind
 
 
-class Unread:
-    """AWS did not answer; the reason is in the summary."""
+class Unanswered:
+    """AWS did not answer; the summary contains the reason."""
 
 
 class OneByOne:
-    """Does a step for each of many. Steps of one `kind` (an environment's queue, the ledger) are likely to fail together.
+    """Runs a step for each of many items. Steps of one `kind` (an environment's queue, the ledger) tend to fail together.
 
-    After five failures in a row the others of that kind are left without asking: each may take a minute to fail. Steps may
-    be done in threads: at worst one more is tried than that.
+    After five failures in a row the command skips the other steps of that kind: each may take a minute to fail. With steps
+    in threads it may try one more.
     """
 
     def __init__(self, summary: Summary) -> None:
         self._summary = summary
-        self.failures: list[Left] = []  # those of `summary.left` that should have been done
+        self.failures: list[Left] = []  # the part of `summary.left` that failed
         self._failed: Counter[str] = Counter()
         self._why: dict[str, str] = {}
 
     def do(self, kind: str, name: str, step: Callable[[], object]) -> bool:
-        """Do it, and say whether it was done; if not, `name` is left with the reason."""
-        return not isinstance(self._done(kind, name, step), Unread)
+        """Run the step and return whether it succeeded; if not, note `name` with the reason."""
+        return not isinstance(self._try(kind, name, step), Unanswered)
 
-    def read(self, name: str, step: Callable[[], Answer]) -> Answer | Unread:
-        """Return what the ledger says; Unread where it does not answer, and `name` is left with the reason."""
-        return self._done("ledger", name, step)
+    def read(self, name: str, step: Callable[[], Answer]) -> Answer | Unanswered:
+        """Run a step on the ledger and return its result; Unanswered, with a note for `name`, if AWS does not answer."""
+        return self._try("ledger", name, step)
 
     def enqueue(self, queues: TriggerQueues, requests: Mapping[str, TriggerRequest]) -> list[str]:
-        """Send requests, those of an environment together, and one by one where that fails; return who was sent, by name.
+        """Send requests, together for each environment, or one by one if that fails; return the names of those sent.
 
-        What was sent with the others is sent again then, and still becomes one run.
+        The second try may send a request twice, which still becomes one run.
         """
         by_environment: defaultdict[str, dict[str, TriggerRequest]] = defaultdict(dict)
         for name, request in requests.items():
@@ -68,11 +68,11 @@ class OneByOne:
                 sent += some
         return sent
 
-    def _done(self, kind: str, name: str, step: Callable[[], Answer]) -> Answer | Unread:
+    def _try(self, kind: str, name: str, step: Callable[[], Answer]) -> Answer | Unanswered:
         if self._failed[kind] >= _IN_A_ROW:
-            return self.leave(name, f"not tried, as those before it failed: {self._why[kind]}")
+            return self.leave(name, f"skipped, because those before it failed: {self._why[kind]}")
         try:
-            with told_plainly():
+            with errors_as_refusals():
                 answer = step()
         except Refused as error:
             self._failed[kind] += 1
@@ -81,9 +81,9 @@ class OneByOne:
         self._failed[kind] = 0
         return answer
 
-    def leave(self, name: str, why: str) -> Unread:
-        """Leave it as it is, with the reason."""
+    def leave(self, name: str, why: str) -> Unanswered:
+        """Note in the summary that this item was left unchanged, and why."""
         left = Left(name, why)
         self._summary.left.append(left)
         self.failures.append(left)
-        return Unread()
+        return Unanswered()

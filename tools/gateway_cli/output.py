@@ -1,4 +1,4 @@
-"""What the commands print: tables for people, JSON for programs; notes and errors go to stderr."""
+"""Output of the commands: tables for people and JSON for programs on stdout; notes and errors on stderr."""
 
 import json
 import sys
@@ -36,22 +36,22 @@ output_option = click.option(
 
 
 class Refused(click.ClickException):
-    """What was asked for was not done; the text says why and what to do. Exit code 1."""
+    """The command did not do what it was asked; the text says why and what to do. Exit code 1."""
 
     exit_code = 1
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table to stdout: folded to a terminal's width, but not where it is piped elsewhere.
+    """Print a table to stdout, folded to the width of a terminal; a pipe gets it unfolded.
 
-    Where a terminal is too narrow to read it, each row is a block of lines.
+    If the terminal is too narrow for the table, print each row as a block of lines.
     """
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415  a tenth of a second, which -o json and errors do not pay
     from rich.table import Table  # noqa: PLC0415
 
     console, rows = _console(), list(rows)
     if not rows:
-        return  # the command says what there is none of
+        return  # the command itself says that there is nothing
     whole = {number for number, name in enumerate(columns) if number == 0 or name.endswith("(UTC)")}
     widths = _least_widths(columns, rows, whole)
     if sum(widths) + 2 * (len(widths) - 1) > console.width:
@@ -60,7 +60,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for number, (column, least) in enumerate(zip(table.columns, widths, strict=True)):
         column.overflow = "fold"
-        column.no_wrap = number in whole  # the id, which people copy, and dates
+        column.no_wrap = number in whole  # ids, which people copy, and dates
         column.min_width = least
     for row in rows:
         table.add_row(*row)
@@ -68,9 +68,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def _least_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], whole: Collection[int]) -> list[int]:
-    """Return the width that each column needs to be read: those whole, and the longest word of the others.
+    """Return the width that each column needs: the whole cell for those in `whole`, else the longest word.
 
-    A word may be an identifier, which nobody can copy when it is broken in two.
+    A word may be an identifier, and nobody can copy one that is broken in two.
     """
     return [
         max(
@@ -92,14 +92,14 @@ def _print_blocks(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None
 
 
 def print_text(*parts: str | tuple[str, str], style: str = "") -> None:
-    """Print one line to stdout, its parts each with a style; colour only on a terminal, never cut or folded."""
+    """Print one line to stdout from parts with a style each; colour only on a terminal, never cut or folded."""
     from rich.text import Text  # noqa: PLC0415
 
     _console().print(Text.assemble(*parts, style=style), soft_wrap=True)
 
 
 def who(arn: str) -> str:
-    """Return who an ARN stands for, as people say it: `user/alice` without the account; other names as they are."""
+    """Return a short name for an ARN, `user/alice` without the account; other names stay as they are."""
     return arn.split(":", 5)[5] if arn.startswith("arn:") and arn.count(":") >= 5 else arn  # noqa: PLR2004
 
 
@@ -118,16 +118,16 @@ def print_json(value: Any) -> None:
 
 
 def print_progress(text: str) -> None:
-    """Say on stderr what is being done; on a terminal the line stays until `end_progress`."""
+    """Print the current step to stderr; on a terminal the line stays until `end_progress`."""
     click.echo(text, err=True, nl=not sys.stderr.isatty())
 
 
 def end_progress() -> None:
-    """Take away the line of `print_progress`."""
+    """Erase the line of `print_progress`."""
     if sys.stderr.isatty():
         click.echo("\r\x1b[2K", err=True, nl=False)
 
 
 def print_note(text: str) -> None:
-    """Tell a person something that is no part of the result."""
+    """Print a note to stderr that is not part of the result."""
     click.echo(text, err=True)

@@ -1,4 +1,4 @@
-"""What is left to do in an environment, before it is removed: what waits, what has stopped, and which rules send more."""
+"""What remains in an environment before it is removed: waiting, held and dead requests, and rules that send more."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _COUNTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Remainder:
-    """So many of one kind are left. `passes`: the gateway works them off by itself; `kept`: nothing deletes them."""
+    """The number of items of one kind. `passes`: the gateway works them off by itself; `kept`: nothing deletes them."""
 
     environment: str
     what: str
@@ -35,7 +35,7 @@ class Remainder:
 
 
 def remainders(connection: Connection, environments: Sequence[str], *, ingress: bool) -> list[Remainder]:
-    """Return what is left in these environments and, if asked, in ingress; nothing where all counts are 0."""
+    """Return what remains in these environments and, with `ingress`, in ingress; kinds without items are left out."""
     ledger = LedgerRows(connection.dynamodb, connection.stack_output("LedgerTableName"))
     held, dead = list(ledger.held()), list(ledger.dead())
     found = [
@@ -49,7 +49,7 @@ def remainders(connection: Connection, environments: Sequence[str], *, ingress: 
 
 
 def waiting_states(connection: Connection, environment: str) -> Remainder:
-    """Count the states of state machines that wait for a run in an environment."""
+    """Count the Step Functions states that wait for a run in an environment."""
     pages = connection.dynamodb.get_paginator("query").paginate(
         TableName=connection.stack_output("LedgerTableName"),
         IndexName=WATCHES_INDEX,
@@ -61,7 +61,7 @@ def waiting_states(connection: Connection, environment: str) -> Remainder:
         environment,
         "waiting states",
         sum(page["Count"] for page in pages),
-        "they wait for runs that have not ended; stop their executions, or wait for longer with --timeout",
+        "their runs have not ended; stop their executions, or allow more time with --timeout",
         passes=True,
     )
 
@@ -82,7 +82,7 @@ def _of_environment(
         name,
         "waiting requests",
         _messages(connection, connection.stack_output("TriggerQueueUrlTemplate").replace(_PLACE, name)),
-        "their runs have not been started; wait for longer with --timeout, or hold them in the ledger with "
+        "their runs have not started; allow more time with --timeout, or hold them in the ledger with "
         f"`mwaa-gateway environments pause {name}`",
         passes=True,
     )
@@ -90,22 +90,22 @@ def _of_environment(
         name,
         "held requests",
         sum(row.environment == name for row in held),
-        f"run them with `mwaa-gateway held release --environment {name}`, or give them up with `held cancel`",
+        f"run them with `mwaa-gateway held release --environment {name}`, or cancel them with `held cancel`",
         kept=True,
     )
-    # A dead request has a row, and a message in the queue; what never became a request has a message only.
+    # A dead request has a row and a message in the queue; an event that never became a request has only a message.
     messages = _messages(connection, connection.stack_output("TriggerDlqUrlTemplate").replace(_PLACE, name))
     yield Remainder(
         name,
         "dead letters",
         max(messages, sum(row.environment == name for row in dead)),
-        f"run them with `mwaa-gateway dlq redrive --environment {name}`, or put them away with `dlq purge`",
+        f"run them with `mwaa-gateway dlq redrive --environment {name}`, or remove them with `dlq purge`",
         kept=True,
     )
 
 
 def _environments(rule: StoredRuleItem) -> list[object]:
-    """Return where a rule's targets run, as far as its document can be read: a broken rule starts no run."""
+    """Return the environments of a rule's targets; none for a document that cannot be read, as it starts no run."""
     targets = (read_document(rule) or {}).get("targets")
     return [dig(target, ("environment",)) for target in targets] if isinstance(targets, list) else []
 
@@ -115,19 +115,19 @@ def _of_ingress(connection: Connection) -> Iterator[Remainder]:
         INGRESS,
         "events to retry",
         _messages(connection, connection.stack_output("IngressRetryQueueUrl")),
-        "they are retried until AWS answers; wait for longer with --timeout",
+        "the gateway retries them until AWS answers; allow more time with --timeout",
         passes=True,
     )
     yield Remainder(
         INGRESS,
         "dead letters",
         _messages(connection, connection.stack_output("IngressDlqUrl")),
-        "match them again with `mwaa-gateway dlq redrive --all`, or put them away with `dlq purge`",
+        "match them again with `mwaa-gateway dlq redrive --all`, or remove them with `dlq purge`",
         kept=True,
     )
 
 
 def _messages(connection: Connection, queue: str) -> int:
-    """Return how many messages a queue has: visible, in flight and delayed."""
+    """Return the number of messages in a queue: visible, in flight and delayed."""
     answer = connection.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[*_COUNTS])
     return sum(int(answer["Attributes"][name]) for name in _COUNTS)

@@ -50,7 +50,7 @@ def test_many_dags_alike_are_a_few_lines(capsys) -> None:
     print_dag_check(check)
     lines = capsys.readouterr().err.splitlines()
     assert (len(lines), lines[0]) == (7, "Warning: analytics lists no DAG 'a', by its list of 10 s ago: a.b")
-    assert lines[5] == "Warning: so it is with 3 more DAGs, not listed in analytics: -o json names them all"
+    assert lines[5] == "Warning: 3 more DAGs are not listed in analytics: -o json names them all"
     assert "DAG 'paused' is paused" in lines[6]
 
 
@@ -74,4 +74,4 @@ def test_where_there_is_no_list_that_is_said(capsys) -> None:
     check = check_dags([rule("paused")], {"analytics": None}, 2_000.0)
     assert (check.warnings, check.document()["dag_list_age_seconds"]) == ((), {"analytics": None})
     print_dag_check(check)
-    assert "DAGs of analytics were not checked: there is no list of them yet" in capsys.readouterr().err
+    assert "DAGs of analytics were not checked: it has no DAG catalog yet" in capsys.readouterr().err

@@ -35,7 +35,7 @@ def upload(**detail: Any) -> dict[str, Any]:
             "'Object created'; did you mean 'Object Created'?",
         ),
         ({"source": ["aws.s3"], "detail-type": ["ObjectCreated:*"]}, "detail-type", "'Object Created'?"),
-        ({"source": ["aws.sns"], "detail-type": ["Message"]}, "detail-type", "known are: Notification"),
+        ({"source": ["aws.sns"], "detail-type": ["Message"]}, "detail-type", "known are Notification"),
         (
             {"source": ["aws.states"], "detail-type": ["DAG run requested"]},
             "detail-type",

@@ -82,11 +82,14 @@ class TestDefaults:
         [
             (
                 "{id: a}",
-                "rules.yaml:1: defaults: 'id' cannot be left out of a rule; defaults are description,",
+                "rules.yaml:1: defaults: 'id' must be in each rule; defaults are description,",
             ),
             ("{colour: red}", "rules.yaml:1: defaults: 'colour' is no default; defaults are description,"),
-            ("[a]", "rules.yaml:1: defaults: has to be a mapping of what the rules of this file leave out"),
-            ("{target: [a]}", "rules.yaml:1: defaults: `target` has to be a mapping"),
+            (
+                "[a]",
+                "rules.yaml:1: defaults: must be a mapping of the fields that the rules of this file leave out",
+            ),
+            ("{target: [a]}", "rules.yaml:1: defaults: `target` must be a mapping"),
         ],
     )
     def test_what_cannot_be_a_default(self, tmp_path: Path, defaults: str, expected: str) -> None:
@@ -133,14 +136,14 @@ class TestVariables:
         [
             (
                 None,
-                "rules.yaml:2: ${var.bucket} has no value; give the stage's file with --vars, and write `bucket: …`",
+                "rules.yaml:2: ${var.bucket} has no value; name the stage's file with --vars, and write `bucket: …`",
             ),
             ("x: 1\n", "rules.yaml:2: ${var.bucket} has no value; write `bucket: …` in "),
             ("buckets: a\n", "rules.yaml:2: ${var.bucket} has no value; did you mean ${var.buckets}?"),
-            ("bucket: [a]\n", "rules.yaml:2: ${var.bucket} is a list and stands inside text"),
+            ("bucket: [a]\n", "rules.yaml:2: ${var.bucket} is a list, but stands inside text"),
             ("- a\n", "vars.yaml:1: a file of variables is a mapping of names to values"),
-            ("a b: 1\n", "vars.yaml:1: 'a b' is no name of a variable"),
-            ("bucket: no\n", "vars.yaml:1: 'no' is a boolean to some and text to others"),
+            ("a b: 1\n", "vars.yaml:1: 'a b' is no variable name"),
+            ("bucket: no\n", "vars.yaml:1: some readers take 'no' for a boolean, others for text"),
             ("bucket: a\nbucket: b\n", "vars.yaml:2: the key 'bucket' is given twice"),
         ],
     )
@@ -180,7 +183,7 @@ class TestVariables:
         """Only values can; the line says where."""
         path = written(tmp_path, rules="id: a\npattern:\n  ${var.x}: [a]\n", vars="x: y\n")
         told = mistakes_of(path, tmp_path / "vars.yaml")
-        assert "rules.yaml:3: '${var.x}': only values can hold variables" in told
+        assert "rules.yaml:3: '${var.x}': only values can contain variables" in told
 
     def test_the_later_file_outweighs_and_neither_is_a_rule_file(self, tmp_path: Path) -> None:
         """`--vars common.yaml --vars prod.yaml`, kept in the folder of the rules."""

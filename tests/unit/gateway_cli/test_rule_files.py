@@ -96,20 +96,20 @@ class TestShapes:
     @pytest.mark.parametrize(
         ("name", "text", "expected"),
         [
-            ("rules.yaml", "# nothing\n", "there is no rule in here"),
+            ("rules.yaml", "# nothing\n", "contains no rule"),
             (
                 "rules.yaml",
                 "just text",
-                "rules.yaml:1: a rule has to be a mapping with id, pattern and targets",
+                "rules.yaml:1: a rule must be a mapping with id, pattern and targets",
             ),
-            ("rules.yaml", f"- {json.dumps(a_rule('a'))}\n- 5\n", "rules.yaml:2: a rule has to be a mapping"),
-            ("rules.yaml", "rules:\n  id: a\n", "rules.yaml:1: rules: has to be a list of rules"),
+            ("rules.yaml", f"- {json.dumps(a_rule('a'))}\n- 5\n", "rules.yaml:2: a rule must be a mapping"),
+            ("rules.yaml", "rules:\n  id: a\n", "rules.yaml:1: rules: must be a list of rules"),
             (
                 "rules.yaml",
                 "rules: []\nothers:\n  x: 1\n",
-                "rules.yaml:2: others: 'others' means nothing beside",
+                "rules.yaml:2: others: 'others' has no meaning beside",
             ),
-            ("rules.txt", RULE, "rules.txt: a rule file is named *.yaml, *.yml or *.json"),
+            ("rules.txt", RULE, "rules.txt: a rule file must be named *.yaml, *.yml or *.json"),
             ("rules.yaml", "id: [\n", "rules.yaml:2: this is not YAML: "),
             ("rules.yaml", "id: \x01\n", "rules.yaml:1: this is not YAML: "),
             ("rules.yaml", 'id: "\\ud83d"\n', "rules.yaml:1: "),
@@ -132,7 +132,7 @@ class TestShapes:
             ("id: a\ntags: [x, ${var.stage}-y]\n", "put ${var.name} in quotes"),
             ("id: a\n\ttarget: {}\n", "indent with spaces"),
             ("id: a\npattern: {detail: {key: [{suffix: *.csv}]}}\n", "put text that begins with *"),
-            ("id: a\ndescription: Orders: the daily ones\n", "put text that holds a colon"),
+            ("id: a\ndescription: Orders: the daily ones\n", "put text that contains a colon"),
         ],
     )
     def test_what_yaml_reads_in_another_way_has_its_remedy(
@@ -150,7 +150,7 @@ class TestShapes:
             for mistake in read_rules([tmp_path / "nowhere", Path(written(tmp_path, "", "empty/x").parent)])[
                 1
             ]
-        ] == ["nowhere: no such file", "empty: no *.yaml, *.yml or *.json file lies in this folder"]
+        ] == ["nowhere: no such file", "empty: this folder contains no *.yaml, *.yml or *.json file"]
 
     def test_a_file_that_is_no_text_is_told(self, tmp_path: Path) -> None:
         """Latin-1 is the usual one."""
@@ -168,7 +168,7 @@ class TestShapes:
 
         path = written(tmp_path, RULE)
         monkeypatch.setattr(Path, "read_text", denied)
-        assert mistakes_of(path) == ["rules.yaml: cannot be read: Permission denied"]
+        assert mistakes_of(path) == ["rules.yaml: cannot read the file: Permission denied"]
 
 
 class TestSurprises:
@@ -178,7 +178,7 @@ class TestSurprises:
     def test_words_that_yaml_1_1_takes_for_booleans(self, tmp_path: Path, word: str) -> None:
         """`country: [no]` is Norway to its author."""
         path = written(tmp_path, f"{RULE}description:\n  {word}\n")
-        assert [f"rules.yaml:5: '{word}' is a boolean to some and text to others"] == [
+        assert [f"rules.yaml:5: some readers take '{word}' for a boolean, others for text"] == [
             mistake.rpartition(": ")[0] for mistake in mistakes_of(path)
         ]
 
@@ -250,7 +250,7 @@ class TestSurprises:
     def test_endless_nesting_is_told(self, read) -> None:
         """Not by a stack that runs out."""
         documents, flaws = read("[" * 5_000 + "]" * 5_000)
-        assert (documents, [flaw.message for flaw in flaws]) == ([], ["this is nested too deeply to be read"])
+        assert (documents, [flaw.message for flaw in flaws]) == ([], ["this is nested too deeply"])
 
     def test_a_number_that_no_float_holds_is_refused(self) -> None:
         """It would be stored as Infinity, which is no JSON."""
@@ -337,7 +337,7 @@ class TestChecking:
         written(tmp_path, f"{RULE}---\n{RULE}", "b.yaml")
         _, mistakes = check_rules([tmp_path], environments=None)
         assert [(Path(m.file).name, m.line) for m in mistakes] == [("b.yaml", 1), ("b.yaml", 5)]
-        assert all("a.yaml:1 has this id too" in m.message for m in mistakes)
+        assert all("a.yaml:1 has the same id" in m.message for m in mistakes)
 
     def test_a_rule_too_large_for_the_table_is_refused_before_anything_is_written(
         self, tmp_path: Path
@@ -345,7 +345,7 @@ class TestChecking:
         """On the line where it begins."""
         path = written(tmp_path, f"---\n{RULE}description: {'x' * 140_000}\n")
         [mistake] = mistakes_of(path)
-        assert mistake.startswith("rules.yaml:2: finance.orders: is 140,")
+        assert mistake.startswith("rules.yaml:2: finance.orders: has 140,")
 
     def test_whether_a_state_is_written_is_remembered(self, tmp_path: Path) -> None:
         """A rule that leaves it open keeps the table's."""

@@ -58,7 +58,7 @@ class TestEventBridge:
                 {"source": ["aws.s3"], "detail-type": ["AWS API Call via CloudTrail"]},
                 "detail-type 'AWS API Call via CloudTrail'",
             ),
-            ("orders", {"source": ["acme.ledger"]}, "takes nothing from the bus orders"),
+            ("orders", {"source": ["acme.ledger"]}, "receives nothing from bus orders"),
             ("default", {"source": ["aws.s3"], "detail-type": ["Object Created"]}, ""),
             ("default", {"source": ["aws.s3"]}, ""),
             ("default", {"detail": {"bucket": {"name": ["acme"]}}}, ""),
@@ -75,7 +75,7 @@ class TestEventBridge:
             assert [] == found.unreachable
             return
         [remark] = found.unreachable
-        assert (True, True) == (lost in remark.why, "whose target is the bus gate-events" in remark.why)
+        assert (True, True) == (lost in remark.why, "with bus gate-events as its target" in remark.why)
 
     def test_the_gateways_own_rules_are_left_where_they_are(self) -> None:
         """They bring it the events; as rules of the gateway they would start a DAG of their name for each."""
@@ -85,7 +85,7 @@ class TestEventBridge:
         found = of_eventbridge([(a_rule(), [own])], origin)
         assert (found.rules, [remark.why for remark in found.not_carried]) == (
             [],
-            ["it is the gateway's own, of stack gate"],
+            ["it belongs to the gateway's own stack gate"],
         )
         assert len(of_eventbridge([(a_rule(), [own, other])], origin).rules) == 1
         assert len(of_eventbridge([(a_rule(), [])], origin).rules) == 1
@@ -154,9 +154,9 @@ class TestEventBridge:
                 [],
                 "it is a schedule (rate(1 hour))",
             ),
-            (a_rule(EventPattern="{"), [], "its pattern is no JSON"),
+            (a_rule(EventPattern="{"), [], "its pattern is not JSON"),
             (a_rule(EventPattern='{"source": ["mwaa-gateway"]}'), [], "the gateway's own events"),
-            (a_rule(), [{"Id": "1", "Input": '"text"'}], "its constant input is no JSON object"),
+            (a_rule(), [{"Id": "1", "Input": '"text"'}], "its constant input is not a JSON object"),
             (
                 a_rule(),
                 [{"Id": "1", "InputTransformer": {"InputTemplate": '"<a>"'}}],
@@ -295,6 +295,6 @@ class TestBucket:
             ("finance.q", "q"),
             ("finance.t", "t"),
         ]
-        assert "switch that on" in found.notes[-1].why
+        assert "enable that" in found.notes[-1].why
         found = of_bucket("landing", {**configuration, "EventBridgeConfiguration": {}}, ORIGIN)
         assert "already" in found.notes[-1].why

@@ -1,4 +1,4 @@
-"""Airflow, asked from the operator's machine by the gateway's own transports; each answer is kept as it came."""
+"""Calls Airflow from the operator's machine through the gateway's own transports, and keeps each answer unchanged."""
 
 import json
 import re
@@ -61,7 +61,7 @@ class AirflowAsked(Protocol):
         ...
 
     def another(self) -> "AirflowAsked":
-        """Return one that can be asked at the same time."""
+        """Return one for a call at the same time."""
         ...
 
 
@@ -73,7 +73,7 @@ class AskedOverCli:
         self._transport = transport()
 
     def another(self) -> "AskedOverCli":
-        """Return one with a token of its own, to be asked at the same time."""
+        """Return one with its own token, for a call at the same time."""
         return AskedOverCli(self._new)
 
     def sign_in(self) -> str | Retryable:
@@ -117,7 +117,7 @@ class AskedOverRest:
         self._logical_date = False
 
     def another(self) -> "AskedOverRest":
-        """Return this one: calls do not stand in each other's way."""
+        """Return this one: calls do not block each other."""
         return self
 
     def trigger(self, target: ResolvedTarget) -> Exchange:
@@ -180,13 +180,13 @@ def at_once(asks: Sequence[Callable[[], Exchange]]) -> list[Exchange]:
 
 
 def filler_in(exchange: Exchange) -> int | None:
-    """Return how much of the filler the answer shows of the run's conf; None where it shows none."""
+    """Return the length of the conf's filler in the answer; None if the answer has none."""
     runs = _FILLED.findall(json.dumps(exchange.said))
     return max(map(len, runs), default=None)
 
 
 def shortened(value: Any) -> Any:
-    """Return a JSON value with each of its texts short."""
+    """Return a JSON value with all its texts shortened."""
     match value:
         case str():
             return short(value)

@@ -1,6 +1,6 @@
-"""The certification of one environment: each question asked in its turn, by itself, within the time there is.
+"""The certification of one environment: asks the questions one after the other, within the time limit.
 
-A question that raises becomes `unknown` with the reason, and the next one follows. After Ctrl-C it only cleans up.
+A question that raises becomes `unknown` with the reason, and the next one follows. After Ctrl-C only the cleanup runs.
 """
 
 import time
@@ -101,7 +101,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A question with its verdict, and what was seen, for the report."""
+    """A question with its verdict and observations, for the report."""
 
     question: Question
     verdict: Verdict
@@ -134,7 +134,7 @@ class Certification:
     direct_runs: list[str] = field(default_factory=list)
 
     def answers(self, begun: Callable[[Question], None]) -> Iterator[Answered]:
-        """Ask each question in its turn, after calling `begun`; to be followed by `close`, whatever happens."""
+        """Ask each question, after calling `begun`; the caller must call `close` afterwards, whatever happens."""
         end = time.monotonic() + self.plan.minutes * 60
         verdicts: dict[str, str] = {}
         for question in self.plan.questions:
@@ -148,7 +148,7 @@ class Certification:
             yield Answered(question, verdict, self.seen, time.monotonic() - started)
 
     def _without_asking(self, question: Question, verdicts: Mapping[str, str], left: float) -> Verdict | None:
-        """Return the verdict of a question that is not asked, None for one that is."""
+        """Return the verdict of a question that is left out; None for one that must be asked."""
         if self.interrupted:
             return Verdict("unknown", "not asked: interrupted")
         if question.transport and question.transport != self.transport:
@@ -165,7 +165,7 @@ class Certification:
         return None
 
     def _asked(self, question: Question) -> Verdict:
-        """Ask, and turn whatever is raised into a verdict."""
+        """Ask a question, and turn any exception into a verdict."""
         ask: Callable[[], Verdict] = getattr(self, f"_{question.id.replace('-', '_')}")
         try:
             return ask()
@@ -189,7 +189,7 @@ class Certification:
             return Verdict("unknown", f"{type(error).__name__}: {error}", "Report it: this should not happen")
 
     def close(self) -> None:
-        """Remove what was made. A second Ctrl-C is taken for an accident."""
+        """Remove everything that the questions created; a second Ctrl-C does not stop the cleanup."""
         try:
             self.gateway.clean_up()
         except KeyboardInterrupt:
@@ -218,7 +218,7 @@ class Certification:
 
     @cached_property
     def looking(self) -> Looking:
-        """What `environments check` looks with."""
+        """The probes of `environments check`."""
         return Looking(self.connection)
 
     @cached_property
@@ -238,7 +238,7 @@ class Certification:
 
     @cached_property
     def described(self) -> Mapping[str, Any]:
-        """What MWAA says of the environment; empty where it says nothing."""
+        """MWAA's description of the environment; empty if there is none."""
         described = self.looking.described(self.mwaa_name)
         return {} if isinstance(described, Failed) else described
 
@@ -441,8 +441,8 @@ class Certification:
         return judge_busy([self._saw(each) for each in at_once(asks)])
 
     def _dead_request(self) -> Verdict:
-        row, rings = self.dead_letters.dead_request()
-        return judge_dead_request(self._row(row), rings=rings)
+        row, has_message = self.dead_letters.dead_request()
+        return judge_dead_request(self._row(row), has_message=has_message)
 
     def _dead_event(self) -> Verdict:
         return self._in_ingress_dlq("the function", self.dead_letters.unusable_event)
@@ -464,7 +464,7 @@ class Certification:
 
     # -------------------------------------------------------------------------------------------------- what it leaves
     def left_behind(self) -> list[str]:
-        """Say what stays in the account, for people."""
+        """Return what stays in the account, as text for people."""
         started = len(set(self.direct_runs)) + len(set(self.gateway.runs))
         runs = [
             f"{started} runs of {CANARY_DAG_ID} in Airflow (certify__…, evt__certify.…), and the ledger's rows of the latter"
@@ -478,7 +478,7 @@ class Certification:
 
 
 def names_of(certification: Certification) -> dict[str, str]:
-    """Return the names of this account that a report replaces, with what stands in their place."""
+    """Return the names of this account that a report replaces, each with its placeholder."""
     connection = certification.connection
     caller = certification.looking.caller
     outputs, parameters = connection.stack_outputs, connection.stack_parameters

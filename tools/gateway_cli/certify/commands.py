@@ -181,7 +181,7 @@ def certify(
 
 
 def _certified(certification: "Certification") -> "tuple[list[Answered], list[str]]":
-    """Ask, print each answer as it comes, and clean up, whatever happens."""
+    """Ask the questions, print each answer at once, and always clean up."""
     plan = certification.plan
     version = certification.described.get("AirflowVersion", "of a version that is not known")
     print_text(

@@ -1,4 +1,4 @@
-"""Every way into a dead-letter queue that can be had without breaking anything: what is put there is taken out again."""
+"""Every path into a dead-letter queue that can be tested without breaking anything; test messages are removed again."""
 
 import json
 import time
@@ -22,7 +22,7 @@ from gateway_cli.certify.gateway_asked import (
 from gateway_cli.certify.judging import RowSeen
 from gateway_cli.certify.sources_asked import Sources
 from gateway_cli.connection import Connection
-from gateway_cli.dlq.queue_messages import key_of_bell, letter_of_ingress
+from gateway_cli.dlq.queue_messages import dead_letter_of_ingress, key_of_dead_request
 from gateway_cli.dlq.received_messages import ReceivedMessage, ReceivedMessages, received_messages
 
 __all__ = ["DeadLetterPaths"]
@@ -30,7 +30,7 @@ __all__ = ["DeadLetterPaths"]
 
 @dataclass
 class DeadLetterPaths:
-    """The dead-letter queues of one environment and of ingress. What lies in them is hidden from others for moments."""
+    """The dead-letter queues of one environment and of ingress. Reading hides their messages from others for moments."""
 
     gateway: GatewayAsked
     sources: Sources
@@ -40,7 +40,7 @@ class DeadLetterPaths:
         return self.gateway.connection
 
     def dead_request(self) -> tuple[RowSeen, bool]:
-        """Have a request refused by Airflow; what the ledger says, and whether its message is there. Then put it away."""
+        """Let Airflow refuse a request; return its row, and whether its message arrived. Then remove both."""
         sent: list[Sent] = []
 
         def send() -> Sent:
@@ -53,17 +53,19 @@ class DeadLetterPaths:
             return seen, False
         template = self._connection.stack_output("TriggerDlqUrlTemplate")
         url = template.replace("{environment}", self.gateway.environment)
-        found = self._taken(url, lambda message: key_of_bell(message) == row.key, self.gateway.patience)
-        self.gateway.ledger.take_off_the_list(row)
+        found = self._taken(
+            url, lambda message: key_of_dead_request(message) == row.key, self.gateway.patience
+        )
+        self.gateway.ledger.remove_from_index(row)
         return seen, found
 
     def unusable_event(self) -> bool:
-        """Say whether an event that its rule cannot use reaches the ingress DLQ."""
+        """Return whether an event that its rule cannot use reaches the ingress DLQ."""
         ids: set[str] = set()
 
         def there(message: ReceivedMessage) -> bool:
-            letter = letter_of_ingress(message)
-            return letter.died_in == "ingress" and letter.event in ids
+            dead_letter = dead_letter_of_ingress(message)
+            return dead_letter.died_in == "ingress" and dead_letter.event in ids
 
         def send() -> None:
             ids.add(self.sources.put_unusable_event())
@@ -71,21 +73,21 @@ class DeadLetterPaths:
         return self._sent_until(send, lambda patience: self._taken(self._ingress_dlq, there, patience))
 
     def undelivered_by_eventbridge(self) -> RowSeen | None:
-        """Have EventBridge fail to deliver an event, and redrive it; None where it never reached the ingress DLQ.
+        """Let EventBridge fail to deliver an event, and redrive it; None if it never reached the ingress DLQ.
 
-        The stack's own rule gets a second target, which EventBridge may not invoke: the first stays as it is. Copies of
-        others' events that fail meanwhile are deleted, as the events themselves were delivered.
+        The stack's rule gets a second target, which EventBridge may not invoke; the first stays unchanged. Copies of other
+        events that fail meanwhile are deleted, because the events themselves were delivered.
         """
         kept: list[ReceivedMessage] = []
         ids: set[str] = set()
 
         def send() -> None:
-            # No rule matches it yet: what its delivery to the function comes to is "unmatched".
+            # No rule matches it yet, so the event that is delivered to the function is unmatched.
             ids.add(self.sources.put(SOURCE, DETAIL_TYPE, {"undelivered": self.gateway.stamp, "seconds": 0}))
 
         def there(patience: float) -> bool:
             found = self._first(
-                self._ingress_dlq, lambda each: letter_of_ingress(each).event in ids, patience
+                self._ingress_dlq, lambda each: dead_letter_of_ingress(each).event in ids, patience
             )
             kept.extend([found] if found is not None else [])
             return found is not None
@@ -99,7 +101,7 @@ class DeadLetterPaths:
         return self._redriven(kept[0]) if found else None
 
     def _add_target(self) -> tuple[str, Callable[[], object]]:
-        """Add the second target; what removes it."""
+        """Add the second target; return the step that removes it."""
         bus, events = self._connection.stack_output("EventBusName"), self._connection.eventbridge
         rule, target_id = self._bus_rule(bus), f"{NAMESPACE}-{self.gateway.stamp}"
         target: Any = {
@@ -114,7 +116,7 @@ class DeadLetterPaths:
         try:
             events.put_targets(Rule=rule, EventBusName=bus, Targets=[target])
         except ClientError:
-            self.gateway.forget(undo)  # there is none
+            self.gateway.forget(undo)  # the target was not added
             raise
         return undo
 
@@ -128,14 +130,14 @@ class DeadLetterPaths:
         return ours[0]
 
     def _redriven(self, message: ReceivedMessage) -> RowSeen:
-        """Send a dead letter back to ingress, as `dlq redrive` does, with a rule for it by now; what becomes of it."""
+        """Send a dead letter back to ingress, as `dlq redrive` does, after writing a rule for it; return its row."""
         pattern: Mapping[str, Any] = {
             "source": [SOURCE],
             "detail-type": [DETAIL_TYPE],
             "detail": {"undelivered": [self.gateway.stamp]},
         }
         rule_id = self.gateway.write_rule("undelivered", pattern)
-        sent = Sent.of_event(str(letter_of_ingress(message).event), rule_id)
+        sent = Sent.of_event(str(dead_letter_of_ingress(message).event), rule_id)
 
         def send() -> Sent:
             queue = self._connection.stack_output("IngressRetryQueueUrl")
@@ -145,7 +147,7 @@ class DeadLetterPaths:
         return self.gateway.followed("the redriven event", send)
 
     def undelivered_by_sns(self) -> bool:
-        """Say whether what SNS cannot deliver reaches the ingress DLQ: by a subscription for these messages alone."""
+        """Return whether a message that SNS cannot deliver reaches the ingress DLQ; the subscription is for our own."""
         topic, sns = self._connection.stack_output("TopicArn"), self._connection.client("sns")
         redrive = {"deadLetterTargetArn": self._arn("sqs", self._ingress_dlq.rpartition("/")[2])}
         arn: str = sns.subscribe(
@@ -170,8 +172,8 @@ class DeadLetterPaths:
             ids.add(str(answer["MessageId"]))
 
         def there(message: ReceivedMessage) -> bool:
-            letter = letter_of_ingress(message)
-            return letter.died_in == "SNS" and letter.event in ids
+            dead_letter = dead_letter_of_ingress(message)
+            return dead_letter.died_in == "SNS" and dead_letter.event in ids
 
         try:
             return self._sent_until(send, lambda patience: self._taken(self._ingress_dlq, there, patience))
@@ -179,7 +181,7 @@ class DeadLetterPaths:
             self.gateway.undo_now(undo)
 
     def _sent_until(self, send: Callable[[], None], found: Callable[[float], bool]) -> bool:
-        """Send, and again where nothing is found: rules, targets and subscriptions take a moment to be in force."""
+        """Send, and again if nothing is found: rules, targets and subscriptions take a moment to become effective."""
         for tries in range(1, TRIES + 1):
             send()
             last = tries == TRIES
@@ -202,11 +204,11 @@ class DeadLetterPaths:
         return f"arn:{partition}:{service}:{region}:{account}:{resource}"
 
     def _taken(self, queue: str, wanted: Callable[[ReceivedMessage], bool], patience: float) -> bool:
-        """Wait for messages in a queue, and delete them; False where none came."""
+        """Wait for messages in a queue, and delete them; return False if none arrive."""
 
-        def take(held: ReceivedMessages) -> bool:
-            found = [message for message in held if wanted(message)]
-            held.delete(found)
+        def take(received: ReceivedMessages) -> bool:
+            found = [message for message in received if wanted(message)]
+            received.delete(found)
             return bool(found)
 
         return self._looked(queue, take, patience) is not None
@@ -214,11 +216,11 @@ class DeadLetterPaths:
     def _first(
         self, queue: str, wanted: Callable[[ReceivedMessage], bool], patience: float
     ) -> ReceivedMessage | None:
-        """Wait for a message in a queue, and delete it there; None where none came."""
+        """Wait for a message in a queue, and delete it; return None if none arrives."""
 
-        def take(held: ReceivedMessages) -> ReceivedMessage | None:
-            found = next(filter(wanted, held), None)
-            held.delete([found] if found is not None else [])
+        def take(received: ReceivedMessages) -> ReceivedMessage | None:
+            found = next(filter(wanted, received), None)
+            received.delete([found] if found is not None else [])
             return found
 
         return self._looked(queue, take, patience)
@@ -227,7 +229,7 @@ class DeadLetterPaths:
         self, queue: str, take: Callable[[ReceivedMessages], Answer | None], patience: float
     ) -> Answer | None:
         def look() -> Answer | None:
-            with received_messages(self._connection.sqs, [queue]) as held:
-                return take(held)
+            with received_messages(self._connection.sqs, [queue]) as received:
+                return take(received)
 
         return self.gateway.waited(look, time.monotonic() + patience)

@@ -1,6 +1,6 @@
-"""The gateway, asked by events: rules of the namespace `certify`, events that match them, and what the ledger says of each.
+"""Questions to the gateway by events: rules of namespace `certify`, events that match them, and their rows in the ledger.
 
-Everything that is made here is noted, and removed by `clean_up`; what cannot be removed is said.
+`clean_up` removes everything that this module creates, and reports what it cannot remove.
 """
 
 import time
@@ -44,7 +44,7 @@ _SETTLED: Final = ("triggered", "dead", "held")
 
 
 class NotAsked(Exception):
-    """A question that this stack has nothing to ask by; the text says why, `remedy` what would help."""
+    """This stack lacks what the question needs; the text says why, `remedy` what helps."""
 
     def __init__(self, text: str, remedy: str = "") -> None:
         super().__init__(text)
@@ -52,7 +52,7 @@ class NotAsked(Exception):
 
 
 class CannotAsk(NotAsked):
-    """The same, where something stands in the way."""
+    """Something prevents the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Sent:
 
 @dataclass
 class GatewayAsked:
-    """One environment of a gateway. `stamp` names this certification; `patience` is how long one answer is waited for."""
+    """One environment of a gateway. `stamp` names this certification; `patience` is the time limit of one answer."""
 
     connection: Connection
     environment: str
@@ -81,7 +81,7 @@ class GatewayAsked:
     runs: list[str] = field(default_factory=list)
     wrote_rules: bool = False
     poll_seconds: ClassVar[float] = 1.0
-    # A function's rules are at most 5 s old: what no rule was found for is sent again after that.
+    # A function's rules are at most 5 s old: after that, an event for which it found no rule is sent again.
     again_seconds: ClassVar[float] = 6.0
     _undo: list[tuple[str, Callable[[], object]]] = field(default_factory=list)
 
@@ -91,7 +91,7 @@ class GatewayAsked:
         return f"{NAMESPACE}.{self.environment.lower()}-{kind}"
 
     def write_rule(self, kind: str, pattern: Mapping[str, Any], **more: Any) -> str:
-        """Write a rule that starts the canary, by the rules store, as `rules apply` does; its id."""
+        """Write a rule that starts the canary, through the rules store as `rules apply` does; return its id."""
         rule_id = self.rule_id(kind)
         paths = more.pop("paths", {"seconds": "$.detail.seconds"})
         document = {
@@ -128,7 +128,7 @@ class GatewayAsked:
             self.connection.store.delete(rule_id, by=self._by, now=datetime.now(UTC))
 
     def _allow(self) -> None:
-        """Where `*` has an allow-list and `certify` none, give it one for as long as this lasts."""
+        """If `*` has an allow-list and `certify` has none, write one for `certify` until the cleanup."""
         store = self.connection.namespaces
         stored = store.everything()
         if NAMESPACE in stored or EVERY_NAMESPACE not in stored:
@@ -154,7 +154,7 @@ class GatewayAsked:
 
     # ---------------------------------------------------------------------------------------------- what became of it
     def followed(self, source: str, send: Callable[[], Sent], *, dies: bool = False) -> RowSeen:
-        """Send an event, once more where no rule was found for it yet, and wait for what becomes of it."""
+        """Send an event, again if the function had no rule for it yet, and wait for its outcome."""
         begun = time.monotonic()
         end = begun + self.patience
         for tries in range(1, TRIES + 1):
@@ -171,7 +171,7 @@ class GatewayAsked:
         return self.waited(lambda: self.row(sent), end) is not None
 
     def outcome(self, source: str, sent: Sent, begun: float, end: float, *, dies: bool = False) -> RowSeen:
-        """Wait for what becomes of an event that was sent; `dies` says that it is to, and who asks puts it away."""
+        """Wait for the outcome of an event; with `dies` it should die, and the caller removes the dead letter."""
         self.waited(lambda: (row := self.row(sent)) is not None and row.state in _SETTLED, end)
         row, seconds = self.row(sent), time.monotonic() - begun
         if row is None:
@@ -190,7 +190,7 @@ class GatewayAsked:
         return RowSeen(source, row.state, row.reason, row.text, seconds)
 
     def row(self, sent: Sent) -> LedgerRow | None:
-        """Return the ledger's row of an event; None where there is none yet."""
+        """Return the ledger's row of an event; None if there is none yet."""
         found = self.ledger.of_event(sha256(sent.identity.encode()).hexdigest())
         return next((row for row in found if row.rule_id == sent.rule_id), None)
 
@@ -210,23 +210,23 @@ class GatewayAsked:
 
     # ------------------------------------------------------------------------------------------------------ the end
     def undo_later(self, what: str, undo: Callable[[], object]) -> tuple[str, Callable[[], object]]:
-        """Note how to remove what is about to be made; a rule that is written again is removed once."""
+        """Note how to remove a resource before creating it; a rule that is written again is removed once."""
         step = (what, undo)
         if not any(known == what and what.startswith("rule ") for known, _ in self._undo):
             self._undo.append(step)
         return step
 
     def undo_now(self, step: tuple[str, Callable[[], object]]) -> None:
-        """Undo one thing; where that fails, it is tried once more at the end."""
+        """Undo one step; if that fails, the cleanup tries it again."""
         step[1]()
         self.forget(step)
 
     def forget(self, step: tuple[str, Callable[[], object]]) -> None:
-        """Strike off what is not there (any more)."""
+        """Drop a step whose resource does not exist (any more)."""
         self._undo.remove(step)
 
     def clean_up(self) -> None:
-        """Undo everything, the newest first; what cannot be undone is said, and stops nothing else."""
+        """Undo everything, newest first; report a step that fails, and continue with the others."""
         while self._undo:
             what, undo = self._undo[-1]
             try:

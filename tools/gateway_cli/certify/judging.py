@@ -78,17 +78,17 @@ def _unknown(text: str, remedy: str = "") -> Verdict:
 
 
 def skipped(text: str, remedy: str = "") -> Verdict:
-    """Say why a question was not asked on purpose."""
+    """Return the verdict of a question that was left out on purpose, with the reason."""
     return Verdict("skipped", text, remedy)
 
 
 def blocked(by: Sequence[str]) -> Verdict:
-    """Say that a question makes no sense as others failed."""
+    """Return the verdict of a question that makes no sense because others failed."""
     return _unknown(f"not asked, as {' and '.join(by)} failed")
 
 
 def not_allowed(call: str) -> Verdict:
-    """Say that the caller may not ask."""
+    """Return the verdict for a caller without the permission."""
     return _unknown(f"you may not ask: {call} was denied", POLICY)
 
 
@@ -116,7 +116,7 @@ class Exchange:
 
 
 def _nothing_came(exchange: Exchange) -> Verdict | None:
-    """Return the verdict where the request was not answered; None where it was."""
+    """Return the verdict if the request got no answer; otherwise None."""
     match exchange.outcome:
         case Retryable(reason=Reason.ACCESS_DENIED):
             return _unknown("you may not ask Airflow", POLICY)
@@ -209,12 +209,12 @@ def judge_start(exchange: Exchange) -> Verdict:
 
 
 def judge_duplicate(second: Exchange, look_up: Exchange | None) -> Verdict:
-    """Judge the answer to a second start of a run, and the look-up where that left it open."""
+    """Judge the answer to a second start of a run, and the lookup if that left it open."""
     match (second.outcome, look_up and look_up.outcome):
         case (AlreadyTriggered(), _):
             return _pass(f"HTTP {second.status}: it says that our run is there")
         case (OutcomeUnknown(), AlreadyTriggered()) if second.status is not None:
-            return _pass(f"HTTP {second.status}: it leaves open whose run it is; the look-up finds ours")
+            return _pass(f"HTTP {second.status}: it leaves open whose run it is; the lookup finds ours")
         case (Triggered(), _):
             return _fail("Airflow started a run of the same run_id again", _READ_DIFFERENTLY)
         case (outcome, _):
@@ -226,7 +226,7 @@ def judge_duplicate(second: Exchange, look_up: Exchange | None) -> Verdict:
 
 
 def judge_same_second(starts: Sequence[Exchange], look_ups: Sequence[Exchange]) -> Verdict:
-    """Judge two starts that were sent at the same moment, and the look-up of each."""
+    """Judge two starts that were sent at the same moment, and the lookup of each."""
     for exchange in (*starts, *look_ups):
         if (nothing := _nothing_came(exchange)) is not None:
             return nothing
@@ -247,7 +247,7 @@ class _Expected:
     reason: Reason
 
     def is_it(self, outcome: Outcome) -> bool:
-        """Say whether it was understood so."""
+        """Return whether the gateway read the answer so."""
         return isinstance(outcome, self.outcome) and outcome.reason is self.reason
 
 
@@ -259,7 +259,7 @@ BUSY: Final = _Expected("beyond the limit", Retryable, Reason.WEB_SERVER_BUSY)
 
 
 def judge_expected(answers: Sequence[tuple[_Expected, Exchange]]) -> Verdict:
-    """Judge failures that were made on purpose: each has to be understood as what it is."""
+    """Judge deliberate failures: the gateway must read each for what it is."""
     for expected, exchange in answers:
         if not expected.is_it(exchange.outcome):
             return _nothing_came(exchange) or _fail(
@@ -326,7 +326,7 @@ def judge_login(status: int | None, text: str) -> Verdict:
 # ------------------------------------------------------------------------------------------- what the gateway does
 @dataclass(frozen=True, slots=True)
 class RowSeen:
-    """What the ledger says of an event: `state` is "" where it has no row. `note` is what is wrong with its conf."""
+    """What the ledger says of an event: `state` is "" without a row. `note` says what is wrong with its conf."""
 
     source: str
     state: str
@@ -347,7 +347,7 @@ class RowSeen:
 
 
 def judge_rows(rows: Sequence[RowSeen]) -> Verdict:
-    """Judge what became of the events of one source: the first that is no run decides."""
+    """Judge the events of one source: the first that did not become a run decides."""
     for row in rows:
         if row.state != "triggered" or row.note:
             return _judge_row(row)
@@ -435,7 +435,7 @@ def judge_state(execution: Execution) -> Verdict:
 
 
 def judge_wait(execution: Execution, asked_seconds: float) -> Verdict:
-    """Judge an execution whose run took `asked_seconds`: only if the watcher's rounds continue, it is answered."""
+    """Judge an execution whose run took `asked_seconds`: it gets an answer only if the watcher's rounds continue."""
     if execution.lost:
         return _fail(
             f"Lambda dropped {execution.lost} invocations of the watcher as a recursive loop",
@@ -448,7 +448,7 @@ def judge_wait(execution: Execution, asked_seconds: float) -> Verdict:
     return _pass(f"answered {execution.seconds:.0f} s after its start: {rounds} rounds or more{dropped}")
 
 
-def judge_dead_request(row: RowSeen, *, rings: bool) -> Verdict:
+def judge_dead_request(row: RowSeen, *, has_message: bool) -> Verdict:
     """Judge an event whose conf Airflow refuses: dead in the ledger, and a message in the trigger DLQ."""
     if row.state == "triggered":
         return _fail(
@@ -456,7 +456,7 @@ def judge_dead_request(row: RowSeen, *, rings: bool) -> Verdict:
         )
     if (row.state, row.reason) != ("dead", Reason.CONF_REFUSED):
         return _judge_row(row)
-    if not rings:
+    if not has_message:
         return _fail(
             "dead in the ledger, and no message in the trigger DLQ", "See the dispatcher's log for its sends"
         )
@@ -464,7 +464,7 @@ def judge_dead_request(row: RowSeen, *, rings: bool) -> Verdict:
 
 
 def judge_dead_letter(what: str, seconds: float, *, found: bool, run: RowSeen | None = None) -> Verdict:
-    """Judge an event that is to lie in the ingress DLQ; `run` is what its redrive came to, where it was redriven."""
+    """Judge an event that should reach the ingress DLQ; `run` is the result of its redrive, if it was redriven."""
     if not found and what == "SNS" and seconds < FILTER_SECONDS:
         return _unknown(
             f"nothing in the ingress DLQ within {seconds:.0f} s",

@@ -1,4 +1,4 @@
-"""The IAM policy that a certification needs, made for its own options: nobody has to hold it for longer than that."""
+"""The IAM policy that one certification needs with its options; detach it afterwards."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ def report(
     left_behind: Sequence[str],
     redaction: Redaction,
 ) -> dict[str, Any]:
-    """Return the document; nothing in it names the account, and nothing opens it."""
+    """Return the document, without names and secrets of the account."""
     document = {
         "format": FORMAT,
         **about,
@@ -32,6 +32,6 @@ def report(
 
 
 def exit_code(answers: "Sequence[Answered]") -> int:
-    """Return 1 where a question failed, 3 where an answer is not known, else 0; what was skipped does not count."""
+    """Return 1 if a question failed, 3 if an answer is unknown, else 0; skipped questions do not count."""
     verdicts = {answered.verdict.verdict for answered in answers}
     return 1 if "fail" in verdicts else 3 if "unknown" in verdicts else 0

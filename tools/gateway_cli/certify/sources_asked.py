@@ -1,4 +1,4 @@
-"""Events of each source, sent as its users send them, and the rules that match them."""
+"""Events of each source, sent as its users send them, and the rules for them."""
 
 import json
 import uuid
@@ -34,7 +34,7 @@ class Sources:
 
     @cached_property
     def _events_rule(self) -> str:
-        """The rule for events of this certification, by whichever way they come; written when it is first needed."""
+        """The rule for events of this certification, from any source; written on first use."""
         detail = {"stamp": [self.gateway.stamp]}
         pattern = {"source": [SOURCE], "detail-type": [DETAIL_TYPE], "detail": detail}
         return self.gateway.write_rule("events", pattern)
@@ -90,7 +90,7 @@ class Sources:
         prefix = f"{NAMESPACE}/{self.gateway.stamp}/"
         key = f"{prefix}{uuid.uuid4().hex[:8]} a+b%20c.csv"
         detail = {"bucket": {"name": [bucket]}, "object": {"key": [{"prefix": prefix}]}}
-        # Its own identity has the sequencer, which only the event tells: by the key the row is found.
+        # Its own identity has the sequencer, which only the event contains, so the key identifies the row.
         rule_id = self.gateway.write_rule(
             "s3",
             {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": detail},

@@ -20,7 +20,7 @@ class States:
     gateway: GatewayAsked
 
     def executed(self, state_machine: str, seconds: float, patience: float) -> Execution:
-        """Start an execution whose run takes so long; one that is still running after `patience` is stopped."""
+        """Start an execution whose run takes `seconds`; stop it if it still runs after `patience`."""
         detail = {"input": {"stamp": [self.gateway.stamp]}}
         pattern = {"source": ["aws.states"], "detail-type": ["DAG Run Requested"], "detail": detail}
         self.gateway.write_rule("states", pattern, paths={"seconds": "$.detail.input.seconds"})
@@ -37,7 +37,7 @@ class States:
         return Execution(str(ended["status"]), str(ended.get("error", "")), str(ended.get("cause", "")), took)
 
     def _execution(self, state_machine: str, seconds: float, end: float) -> Mapping[str, Any]:
-        """Start an execution, and return how it stands at its end, or at `end`."""
+        """Start an execution, and return its description when it ends, or at `end`."""
         client = self.gateway.connection.client("stepfunctions")
         given = json.dumps({"stamp": self.gateway.stamp, "seconds": int(seconds)})
         arn: str = client.start_execution(stateMachineArn=state_machine, input=given)["executionArn"]

@@ -1,1 +1,1 @@
-"""`mwaa-gateway claim-check`: what DAGs need to read confs that are too large to be passed."""
+"""`mwaa-gateway claim-check`: DAGs' access to confs that are too large to pass."""

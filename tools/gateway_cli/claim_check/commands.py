@@ -1,5 +1,5 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
-"""`mwaa-gateway claim-check`: what DAGs need to read confs that are too large to be passed."""
+"""`mwaa-gateway claim-check`: DAGs' access to confs that are too large to pass."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ __all__ = ["claim_check"]
 
 @click.group("claim-check", cls=Group)
 def claim_check() -> None:
-    """Give DAGs access to confs that are too large to be passed.
+    """Give DAGs access to confs that are too large to pass.
 
-    A target with `large_conf: claim_check` gets a conf of more than 32 KB as an object in the gateway's bucket;
-    the run's conf names it in mwaa_gateway.conf_uri. The DAG reads it with its environment's execution role.
+    With `large_conf: claim_check` on the target, the gateway writes a conf of more than 32 KB to its bucket, and the
+    run's conf has its URI in mwaa_gateway.conf_uri. The DAG reads it with its environment's execution role.
     """
 
 
@@ -27,7 +27,7 @@ def claim_check() -> None:
 def policy(connection: Connection, environment: str) -> None:
     """Print the IAM policy that an environment's execution role needs.
 
-    ENVIRONMENT is its name in the rules. It may read the confs of its own runs, and no others.
+    ENVIRONMENT is its name in the rules. The policy allows the confs of its own runs, and no others.
 
     \b
     Example:
@@ -36,7 +36,7 @@ def policy(connection: Connection, environment: str) -> None:
     """
     known = connection.environments
     if known is not None and environment not in known:
-        raise Refused(f"{environment!r} is no environment of this gateway; it has {', '.join(sorted(known))}")
+        raise Refused(f"this gateway has no environment {environment!r}; it has {', '.join(sorted(known))}")
     bucket = connection.stack_output("ClaimCheckBucketArn")
     statements: list[dict[str, Any]] = [
         {

@@ -1,1 +1,1 @@
-"""`mwaa-gateway dlq`: dead requests and events that were put aside."""
+"""`mwaa-gateway dlq`: dead requests, and dead events."""

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,15 +16,15 @@ from gateway_cli.choice import (
     choice_options,
     filter_options,
     progress,
-    told,
+    reported,
 )
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.dlq.dead_letter import DeadLetter
-from gateway_cli.dlq.dead_letters import DeadLetters, dead_letters
-from gateway_cli.dlq.redrive import purge as purge_letters
-from gateway_cli.dlq.redrive import redrive as redrive_letters
+from gateway_cli.dlq.dead_letters import DeadLetters, find_dead_letters
+from gateway_cli.dlq.redrive import purge as purge_dead_letters
+from gateway_cli.dlq.redrive import redrive as redrive_dead_letters
 from gateway_cli.dlq.remedies import REMEDIES
-from gateway_cli.filter_names import refuse_unknown_names, say_nothing_matches
+from gateway_cli.filter_names import print_nothing_matches, refuse_unknown_names
 from gateway_cli.groups import Group
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
@@ -32,35 +32,40 @@ from gateway_cli.output import Refused, output_option, print_json, print_note, p
 __all__ = ["dlq"]
 
 _filters = filter_options("died", "dag_missing")
+_LABELS: Final = {"rings": "has message"}  # on the screen; programs read the names of the JSON output
 
 
 @click.group(cls=Group)
 def dlq() -> None:
-    """Look at what is dead, send it again once its cause is mended, or put it away.
+    """List dead letters, redrive them once their cause is fixed, or purge them.
 
-    Dead are trigger requests (their state in the ledger; a message in the environment's dead-letter queue rings
-    for each) and events that never became a request (in the ingress dead-letter queue). Whatever is sent
-    again comes to one run at most, however often that is done, and whatever happened meanwhile.
+    A dead letter is a trigger request that is dead in the ledger, with a message in its environment's dead-letter
+    queue, or an event that never became a request, in the ingress dead-letter queue. A redriven dead letter starts at
+    most one run, however often you redrive it.
 
-    While a command looks into the queues, their messages are held, and hidden from others.
+    While a command reads the queues, it receives their messages, which hides them from other readers.
 
     \b
     Exit codes of every command:
       0  done (or nothing to do)
-      1  refused, or not all of it done: the reason is on stderr
-      2  the command line itself is wrong
+      1  refused, or done only in part: the reason is on stderr
+      2  the command line is wrong
     """
 
 
 @dlq.command("list")
 @_filters
 @click.option(
-    "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many, the newest."
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="At most this many, the newest first.",
 )
 @output_option
 @gateway_options
-def list_letters(connection: Connection, filters: Filters, limit: int, output: str) -> None:
-    """List the dead letters, the newest first.
+def list_dead_letters(connection: Connection, filters: Filters, limit: int, output: str) -> None:
+    """List the dead letters, newest first.
 
     \b
     Examples:
@@ -68,35 +73,34 @@ def list_letters(connection: Connection, filters: Filters, limit: int, output: s
       mwaa-gateway dlq list --rule finance.orders-landing --reason dag_missing
       mwaa-gateway dlq list --local -o json
     """
-    with _found(connection, filters.environment) as found:
-        letters, stale = _filtered(connection, found, (), filters), len(found.stale)
-    _print_letters(letters[:limit], output)
-    if len(letters) > limit:
-        print_note(f"{len(letters) - limit:,} more: give filters, or a higher --limit")
+    with _find(connection, filters.environment) as found:
+        dead_letters, stale = _filtered(connection, found, (), filters), len(found.stale)
+    _print_dead_letters(dead_letters[:limit], output)
+    if len(dead_letters) > limit:
+        print_note(f"{len(dead_letters) - limit:,} more: use filters, or a higher --limit")
     if stale:
         print_note(
-            f"besides, {stale:,} messages ring for what is not dead any more: "
-            "the next redrive or purge deletes them, also one of nothing else"
+            f"stale messages, whose requests are no longer dead: {stale:,}; the next redrive or purge deletes them"
         )
     _refuse_unread(found)
 
 
 @dlq.command()
-@click.argument("letter_id", metavar="ID")
+@click.argument("dead_letter_id", metavar="ID")
 @output_option
 @gateway_options
-def show(connection: Connection, letter_id: str, output: str) -> None:
+def show(connection: Connection, dead_letter_id: str, output: str) -> None:
     """Show everything about one dead letter.
 
-    What died, why, what to do next, and all that it consists of: a request's event and conf, or the message as it is.
+    What died, why, what to do next, and its content: a request's event and conf, or the message as it is.
 
     \b
     Example:
       mwaa-gateway dlq show evt__finance.orders-landing__0f3c2a41b7d94e6f8a5b3c2d1e0f9a8b
     """
-    with _found(connection, None) as found:
-        (letter,) = found.chosen([letter_id], Filters())
-        whole = letter.document() | _contents(found, letter)
+    with _find(connection, None) as found:
+        (dead_letter,) = found.chosen([dead_letter_id], Filters())
+        whole = dead_letter.document() | _contents(found, dead_letter)
     if output == "json":
         print_json(whole)
         return
@@ -104,24 +108,24 @@ def show(connection: Connection, letter_id: str, output: str) -> None:
     width = max(map(len, whole))
     for name, value in whole.items():
         if value is not None:
-            click.echo(f"{name.replace('_', ' '):{width}}  {value}")
+            click.echo(f"{_LABELS.get(name, name).replace('_', ' '):{width}}  {value}")
     for name, value in contents.items():
         click.echo(f"\n{name.replace('_', ' ')}:")
         click.echo(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
 
 
-@dlq.command(short_help="Send dead letters again.")
+@dlq.command(short_help="Redrive dead letters.")
 @choice_options(_filters)
 @output_option
 @gateway_options
 def redrive(connection: Connection, choice: Choice, *, output: str) -> None:
-    """Send dead letters again: those named, those that all filters admit, or --all.
+    """Redrive dead letters: those named, those that pass all filters, or --all.
 
-    A trigger request is tried again as it was made (its DAG and conf are pinned), with a fresh age. An event
-    is matched again with the rules as they are now. Its message leaves the dead-letter queue, so that the
-    alarm ends; what dies again rings again.
+    A redriven trigger request is tried again with the same DAG and conf, and its age starts at zero. A redriven event is
+    matched with the current rules. The message leaves the dead-letter queue, which ends the alarm. If the request or
+    event dies again, a new message arrives there.
 
-    Twice does no harm: a request becomes one run, whether the first redrive is on its way, done or dead again.
+    Redriving twice does no harm: a request starts one run, whether the first redrive waits, ran or died.
 
     \b
     Examples:
@@ -129,97 +133,97 @@ def redrive(connection: Connection, choice: Choice, *, output: str) -> None:
       mwaa-gateway dlq redrive --environment analytics --newer-than 2h
       mwaa-gateway dlq redrive --all
     """
-    with _found(connection, choice.filters.environment) as found:
-        letters = _chosen(connection, found, choice)
+    with _find(connection, choice.filters.environment) as found:
+        dead_letters = _chosen(connection, found, choice)
         if choice.dry_run:
-            _print_letters(letters, output)
-            print_note(f"{_count(letters)} would be redriven")
+            _print_dead_letters(dead_letters, output)
+            print_note(f"{_count(dead_letters)} would be redriven")
             _refuse_unread(found)
             return
-        with told("redriven", output) as summary, progress("Redriving", len(letters)) as advance:
+        with reported("redriven", output) as summary, progress("Redriving", len(dead_letters)) as advance:
             summary.left += found.unread
-            redrive_letters(connection, found, letters, summary, advance)
+            redrive_dead_letters(connection, found, dead_letters, summary, advance)
 
 
-@dlq.command(short_help="Put dead letters away, after asking.")
+@dlq.command(short_help="Purge dead letters, after a confirmation.")
 @choice_options(_filters)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_option
 @gateway_options
 def purge(connection: Connection, choice: Choice, *, yes: bool, output: str) -> None:
-    """Put dead letters away, after asking: they are not listed any more, and cannot be redriven.
+    """Purge dead letters, after a confirmation: they are no longer listed, and cannot be redriven.
 
-    Their messages are deleted from the dead-letter queues, so that the alarm ends. The ledger's rows stay: they say
-    what became of each request, and a late duplicate of it still finds it dead.
+    Their messages are deleted from the dead-letter queues, which ends the alarm. The ledger's rows stay: they record
+    the outcome of each request, and a late duplicate still finds it dead.
 
     \b
     Examples:
       mwaa-gateway dlq purge --reason malformed_event --older-than 3d
       mwaa-gateway dlq purge --all --yes
     """
-    with _found(connection, choice.filters.environment) as found:
-        letters = _chosen(connection, found, choice)
+    with _find(connection, choice.filters.environment) as found:
+        dead_letters = _chosen(connection, found, choice)
         if choice.dry_run:
-            _print_letters(letters, output)
-            print_note(f"{_count(letters)} would be purged")
+            _print_dead_letters(dead_letters, output)
+            print_note(f"{_count(dead_letters)} would be purged")
             _refuse_unread(found)
             return
-        if letters and not yes:
-            ask(f"Purge {_count(letters)}?", "nothing was purged; give --yes where nobody can be asked")
-        with told("purged", output) as summary, progress("Purging", len(letters)) as advance:
+        if dead_letters and not yes:
+            ask(f"Purge {_count(dead_letters)}?", "nothing was purged; use --yes to purge without a question")
+        with reported("purged", output) as summary, progress("Purging", len(dead_letters)) as advance:
             summary.left += found.unread
-            purge_letters(found, letters, summary, advance)
+            purge_dead_letters(found, dead_letters, summary, advance)
 
 
 @contextmanager
-def _found(connection: Connection, environment: str | None) -> Iterator[DeadLetters]:
-    """Find the dead letters, telling a person who waits how many there are by now."""
-    told = sys.stderr.isatty()
+def _find(connection: Connection, environment: str | None) -> Iterator[DeadLetters]:
+    """Find the dead letters; show the number of messages read on a terminal."""
+    shows_progress = sys.stderr.isatty()
 
     def progress(count: int) -> None:
-        if told:
+        if shows_progress:
             click.echo(f"\r{count:,} messages read ", nl=False, err=True)
 
-    with dead_letters(connection, environment, progress) as found:
-        if told:
+    with find_dead_letters(connection, environment, progress) as found:
+        if shows_progress:
             click.echo("\r\033[K", nl=False, err=True)
         yield found
 
 
 def _refuse_unread(found: DeadLetters) -> None:
-    """Say at the end what could not be read: the list is not whole."""
+    """Refuse at the end if something could not be read: the list may be incomplete."""
     if found.unread:
         why = [f"{one.id} could not be read: {one.why}" for one in found.unread]
         raise Refused("\n".join([*why, "there may be more dead letters than these"]))
 
 
 def _chosen(connection: Connection, found: DeadLetters, choice: Choice) -> Sequence[DeadLetter]:
-    letters = _filtered(connection, found, choice.ids, choice.filters)
-    return sorted(letters, key=lambda letter: letter.died_at)[: choice.limit]
+    dead_letters = _filtered(connection, found, choice.ids, choice.filters)
+    return sorted(dead_letters, key=lambda dead_letter: dead_letter.died_at)[: choice.limit]
 
 
 def _filtered(
     connection: Connection, found: DeadLetters, ids: Sequence[str], filters: Filters
 ) -> list[DeadLetter]:
-    letters = found.chosen(ids, filters)
-    if not letters:
-        refuse_unknown_names(connection, filters, found.letters, REMEDIES)
-        say_nothing_matches("dead letters", filters)
-    return letters
+    dead_letters = found.chosen(ids, filters)
+    if not dead_letters:
+        refuse_unknown_names(connection, filters, found.dead_letters, REMEDIES)
+        print_nothing_matches("dead letters", filters)
+    return dead_letters
 
 
-def _contents(found: DeadLetters, letter: DeadLetter) -> dict[str, Any]:
-    """Return all that a letter consists of."""
-    if not isinstance(letter.origin, LedgerRow):
+def _contents(found: DeadLetters, dead_letter: DeadLetter) -> dict[str, Any]:
+    """Return the content of a dead letter."""
+    if not isinstance(dead_letter.origin, LedgerRow):
         try:
-            return {"message": json.loads(letter.origin.body)}
+            return {"message": json.loads(dead_letter.origin.body)}
         except ValueError:
-            return {"message": letter.origin.body}
-    row = found.rows.read(letter.origin.key)
+            return {"message": dead_letter.origin.body}
+    row = found.rows.read(dead_letter.origin.key)
     if row is None or row.request is None:
         return {}
     return {
-        "rings": bool(found.messages_of(letter)),
+        "rings": bool(found.messages_of(dead_letter)),
         "target_id": row.request.target_id,
         "generation": row.request.generation,
         "conf": row.request.target.conf,
@@ -227,29 +231,29 @@ def _contents(found: DeadLetters, letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _print_letters(letters: Sequence[DeadLetter], output: str) -> None:
+def _print_dead_letters(dead_letters: Sequence[DeadLetter], output: str) -> None:
     if output == "json":
-        print_json([letter.document() for letter in letters])
+        print_json([dead_letter.document() for dead_letter in dead_letters])
         return
     print_table(
         ["ID", "DIED (UTC)", "DIED IN", "REASON", "RULE", "TARGET", "ATTEMPTS"],
-        [_row(letter) for letter in letters],
+        [_row(dead_letter) for dead_letter in dead_letters],
     )
 
 
-def _row(letter: DeadLetter) -> list[str]:
-    document = letter.document()
-    target = ":".join(filter(None, (letter.environment, letter.dag_id)))
+def _row(dead_letter: DeadLetter) -> list[str]:
+    document = dead_letter.document()
+    target = ":".join(filter(None, (dead_letter.environment, dead_letter.dag_id)))
     return [
-        letter.id,
+        dead_letter.id,
         document["died_at"][:19].replace("T", " "),
-        letter.died_in,
-        letter.reason,
-        letter.rule_id or "-",
+        dead_letter.died_in,
+        dead_letter.reason,
+        dead_letter.rule_id or "-",
         target or "-",
-        "-" if letter.attempts is None else str(letter.attempts),
+        "-" if dead_letter.attempts is None else str(dead_letter.attempts),
     ]
 
 
-def _count(letters: Sequence[DeadLetter]) -> str:
-    return "1 dead letter" if len(letters) == 1 else f"{len(letters):,} dead letters"
+def _count(dead_letters: Sequence[DeadLetter]) -> str:
+    return "1 dead letter" if len(dead_letters) == 1 else f"{len(dead_letters):,} dead letters"

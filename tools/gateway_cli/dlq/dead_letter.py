@@ -1,4 +1,4 @@
-"""One dead letter: what died, where and when, and why."""
+"""One dead letter: what died, where, when and why."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -8,18 +8,18 @@ from gateway_cli.dlq.received_messages import ReceivedMessage
 from gateway_cli.dlq.remedies import remedy
 from gateway_cli.ledger_rows import LedgerRow
 
-__all__ = ["DeadLetter", "letter_of_row"]
+__all__ = ["DeadLetter", "dead_letter_of_row"]
 
 DISPATCHER: Final = "dispatcher"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A trigger request that is dead in the ledger, or a message of a dead-letter queue that is more than its bell.
+    """A trigger request that is dead in the ledger, or a message of a dead-letter queue without such a row.
 
-    `id` is the run_id of a trigger request (the name that logs and Airflow know it by), a message's MessageId else.
-    `died_in` names the part of the gateway, or of AWS, that gave up. Times are in seconds since the epoch; None is what
-    is not known, such as the rule of an event that could not be read.
+    `id` is the run_id of a trigger request, which logs and Airflow use, or the MessageId of any other message. `died_in`
+    names the part of the gateway or of AWS that gave up. Times are in seconds since the epoch. A field is None if it is
+    unknown, such as the rule of an unreadable event.
     """
 
     id: str
@@ -43,7 +43,7 @@ class DeadLetter:
         return self.died_at
 
     def document(self) -> dict[str, Any]:
-        """Return what a program is told of it."""
+        """Return the dead letter as JSON."""
         return {
             "id": self.id,
             "died_in": self.died_in,
@@ -62,8 +62,8 @@ class DeadLetter:
         }
 
 
-def letter_of_row(row: LedgerRow) -> DeadLetter:
-    """Return a dead row of the ledger as a dead letter."""
+def dead_letter_of_row(row: LedgerRow) -> DeadLetter:
+    """Return the dead letter of a dead row of the ledger."""
     return DeadLetter(
         id=row.run_id,
         died_in=DISPATCHER,

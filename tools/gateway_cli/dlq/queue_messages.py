@@ -1,11 +1,11 @@
-"""What lies in the dead-letter queues, read by its shape: bells of dead requests, and letters of their own.
+"""The messages of the dead-letter queues, classified by their shape.
 
-trigger DLQ    the bell of a request that is dead in the ledger
-a message that is no request, kept by the dispatcher
-a request as it was, moved by SQS after a thousand receives
-ingress DLQ    an event that the gateway's functions put aside, with the reason
-Lambda's on-failure record, moved by SQS after a thousand receives
-what EventBridge or SNS could not deliver, with their error as attributes
+trigger DLQ    the message of a request that is dead in the ledger
+               a message that is no request, published by the dispatcher
+               a request, moved by SQS after a thousand receives
+ingress DLQ    an event that the gateway's functions published with a reason
+               Lambda's on-failure record, moved by SQS after a thousand receives
+               an event that EventBridge or SNS could not deliver, with their error as attributes
 """
 
 import json
@@ -27,11 +27,11 @@ from mwaa_gateway.ingress.ingest import DeadEventReason
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
-__all__ = ["key_of_bell", "letter_of_ingress", "letter_of_trigger_queue"]
+__all__ = ["dead_letter_of_ingress", "dead_letter_of_trigger_queue", "key_of_dead_request"]
 
 
-def key_of_bell(message: ReceivedMessage) -> LedgerKey | None:
-    """Return the ledger key of the dead request that a message of a trigger DLQ rings for; None where it is no bell."""
+def key_of_dead_request(message: ReceivedMessage) -> LedgerKey | None:
+    """Return the ledger key of the dead request that a trigger DLQ's message is about; None for any other message."""
     request = _document(message.body).get("request")
     try:
         return TriggerRequest.from_json(json.dumps(request)).ledger_key
@@ -39,8 +39,8 @@ def key_of_bell(message: ReceivedMessage) -> LedgerKey | None:
         return None
 
 
-def letter_of_trigger_queue(message: ReceivedMessage, environment: str) -> DeadLetter:
-    """Read a message of a trigger DLQ that is no bell. The letter's message has what is to be sent again as its body."""
+def dead_letter_of_trigger_queue(message: ReceivedMessage, environment: str) -> DeadLetter:
+    """Read a trigger DLQ's message that is not about a dead request; a redrive sends the body of `origin`."""
     document = _document(message.body)
     if "reason_text" in document and isinstance(document.get("body"), str):
         return DeadLetter(
@@ -69,7 +69,7 @@ def letter_of_trigger_queue(message: ReceivedMessage, environment: str) -> DeadL
         died_in="trigger queue",
         died_at=message.sent_at,
         reason=RECEIVED_TOO_OFTEN,
-        text="SQS moved it here; the ledger may have it open",
+        text="SQS moved it here; it may be open in the ledger",
         rule_id=request.rule_id,
         rule_version=request.rule_version,
         environment=environment,
@@ -80,8 +80,8 @@ def letter_of_trigger_queue(message: ReceivedMessage, environment: str) -> DeadL
     )
 
 
-def letter_of_ingress(message: ReceivedMessage) -> DeadLetter:
-    """Read a message of the ingress DLQ, whoever wrote it."""
+def dead_letter_of_ingress(message: ReceivedMessage) -> DeadLetter:
+    """Read a message of the ingress DLQ, from any sender."""
     document = _document(message.body)
     died_in, reason, text, event = _ingress_reason(document, message.attributes)
     version = document.get("rule_version") if died_in == "ingress" else None
@@ -99,14 +99,14 @@ def letter_of_ingress(message: ReceivedMessage) -> DeadLetter:
 
 
 def _ingress_reason(document: Mapping[str, Any], attributes: Mapping[str, str]) -> tuple[str, str, str, str]:
-    """Return where it died, its reason and text, and the event's id."""
+    """Return where the event died, the reason, its text, and the event's id."""
     if "reason_text" in document:
         text = _text(document, "reason_text")
-        return "ingress", _reason_of_today(_text(document, "reason"), text), text, _text(document, "event_id")
+        return "ingress", _current_reason(_text(document, "reason"), text), text, _text(document, "event_id")
     if "requestPayload" in document:
         context, response = _object(document, "requestContext"), _object(document, "responsePayload")
-        said = ": ".join(filter(None, (_text(response, "errorType"), _text(response, "errorMessage"))))
-        text = "; ".join(filter(None, (_text(context, "condition"), said)))
+        failure = ": ".join(filter(None, (_text(response, "errorType"), _text(response, "errorMessage"))))
+        text = "; ".join(filter(None, (_text(context, "condition"), failure)))
         return "Lambda", LAMBDA_GAVE_UP, text, _text(_object(document, "requestPayload"), "id")
     if "detail-type" in document:
         text = ": ".join(filter(None, (attributes.get("ERROR_CODE"), attributes.get("ERROR_MESSAGE"))))
@@ -117,15 +117,15 @@ def _ingress_reason(document: Mapping[str, Any], attributes: Mapping[str, str]) 
     return "ingress", UNKNOWN, "", ""
 
 
-def _reason_of_today(reason: str, text: str) -> str:
-    """Return today's name of a reason: in v0.1.0 ingress wrote for every conf what is Airflow's refusal only."""
+def _current_reason(reason: str, text: str) -> str:
+    """Return the current name of a reason: in v0.1.0 ingress used Airflow's refusal for every problem with a conf."""
     if reason != Reason.CONF_REFUSED:
         return reason
     return DeadEventReason.CONF_TOO_LARGE if "bytes; at most" in text else DeadEventReason.CONF_NOT_MADE
 
 
 def _document(body: str) -> Mapping[str, Any]:
-    """Return the JSON object that a body is, an empty one where it is none."""
+    """Return the JSON object in a body, an empty one if it contains none."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""Which dead-letter queues there are: the stack's own, and those it had before and CloudFormation has retained.
+"""The dead-letter queues: the stack's own, and former ones that CloudFormation retained.
 
-A queue is retained when its environment is removed, or when DeadLetterQueueSuffix gives the stack's queues other names.
+CloudFormation retains a queue when its environment is removed, or when DeadLetterQueueSuffix renames the stack's queues.
 """
 
 import re
@@ -24,7 +24,7 @@ _ENVIRONMENT: Final = "([A-Za-z][A-Za-z0-9]{0,31})"  # a name in Environments
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterQueues:
-    """URLs of the dead-letter queues: of trigger requests with the environment of each, and of events."""
+    """URLs of the dead-letter queues: those of trigger requests with their environment, and those of events."""
 
     trigger: dict[str, str]
     ingress: tuple[str, ...]
@@ -33,7 +33,7 @@ class DeadLetterQueues:
 def dead_letter_queues(
     client: "SQSClient", environments: frozenset[str], trigger_template: str, ingress_url: str
 ) -> DeadLetterQueues:
-    """Return the queues of these environments and of ingress, by the stack's outputs, and those that were retained."""
+    """Return the queues of these environments and of ingress, from the stack's outputs, and the retained ones."""
     trigger = {trigger_template.replace(_PLACE, name): name for name in sorted(environments)}
     ingress = [ingress_url]
     known = {_name(url) for url in (*trigger, *ingress)}
@@ -57,7 +57,7 @@ def _listed(client: "SQSClient", prefix: str) -> Iterator[str]:
     except ClientError as error:
         if error.response["Error"]["Code"] not in {"AccessDenied", "AccessDeniedException"}:
             raise
-        print_note(f"retained queues {prefix}… are not looked for: you lack sqs:ListQueues")
+        print_note(f"not looking for retained queues {prefix}…: you lack sqs:ListQueues")
 
 
 def _name(url: str) -> str:

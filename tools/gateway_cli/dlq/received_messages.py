@@ -1,7 +1,7 @@
-"""The messages of dead-letter queues, held while somebody looks at them.
+"""The messages of dead-letter queues, received while a command looks at them.
 
-SQS shows a message only by handing it out: for as long as it is held, others do not see it. Whatever is not deleted is
-given back at the end, and comes back by itself should the command be killed.
+SQS shows a message only by delivering it, which hides it from others for its visibility timeout. At the end the command
+gives back what it did not delete; if the command is killed, the timeout does so.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gateway_cli.aws_errors import plainly
+from gateway_cli.aws_errors import describe_error
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 __all__ = ["ReceivedMessage", "ReceivedMessages", "received_messages"]
 
-HOLD_SECONDS: Final = 300  # enough to read some 50,000 messages
-WAIT_SECONDS = 1  # long polling asks every server of SQS: an empty answer means an empty queue
+VISIBILITY_SECONDS: Final = 300  # enough to read some 50,000 messages
+WAIT_SECONDS = 1  # long polling asks all of SQS's servers, so that an empty answer means an empty queue
 _BATCH: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """A message of the queue `queue`, with its text attributes; `sent_at` is in seconds since the epoch."""
+    """A received message of `queue`, with its text attributes; `sent_at` is in seconds since the epoch."""
 
     queue: str
     id: str
@@ -36,20 +36,20 @@ class ReceivedMessage:
 
 
 class ReceivedMessages:
-    """Every message of some queues, each once; `unread` says why queues could not be read, by URL."""
+    """All messages of some queues, each once; `unread` maps the URL of a queue that could not be read to the reason."""
 
     def __init__(
         self, client: "SQSClient", found: Mapping[str, ReceivedMessage], unread: Mapping[str, str]
     ) -> None:
         self._client = client
-        self._held = dict(found)
+        self._messages = dict(found)
         self.unread = unread
 
     def __iter__(self) -> Iterator[ReceivedMessage]:
-        return iter(tuple(self._held.values()))
+        return iter(tuple(self._messages.values()))
 
     def delete(self, messages: Sequence[ReceivedMessage]) -> dict[str, str]:
-        """Delete messages for good; return why SQS did not delete some, by message id. Those do not keep the others."""
+        """Delete messages; return why SQS did not delete some, by message id. A failure does not stop the others."""
         failures: dict[str, str] = {}
         for queue, batch in _batches(messages):
             try:
@@ -61,18 +61,18 @@ class ReceivedMessages:
                     ],
                 )
             except (BotoCoreError, ClientError) as error:
-                failures |= {message.id: plainly(error) for message in batch}
+                failures |= {message.id: describe_error(error) for message in batch}
                 continue
             failed = {int(entry["Id"]): entry["Code"] for entry in answer.get("Failed", [])}
             failures |= {batch[number].id: code for number, code in failed.items()}
             for number, message in enumerate(batch):
                 if number not in failed:
-                    self._held.pop(message.id, None)
+                    self._messages.pop(message.id, None)
         return failures
 
     def give_back(self) -> None:
-        """Let others see at once what is left."""
-        for queue, batch in _batches(tuple(self._held.values())):
+        """Make the remaining messages visible to others at once."""
+        for queue, batch in _batches(tuple(self._messages.values())):
             self._client.change_message_visibility_batch(
                 QueueUrl=queue,
                 Entries=[
@@ -86,10 +86,10 @@ class ReceivedMessages:
 def received_messages(
     client: "SQSClient", queues: Iterable[str], progress: Callable[[int], None] = lambda _: None
 ) -> Iterator[ReceivedMessages]:
-    """Hold every message of the queues, and give back at the end what was not deleted.
+    """Receive every message of the queues, and give back at the end what was not deleted.
 
-    A queue that cannot be read hides no other; only if none can be read, botocore's error comes out. `progress` is called
-    with the number of messages so far.
+    A queue that cannot be read does not hide the others; if none can be read, botocore's error is raised. `progress` gets
+    the number of messages so far.
     """
     found: dict[str, ReceivedMessage] = {}
     unread: dict[str, str] = {}
@@ -101,14 +101,14 @@ def received_messages(
                     found |= batch
                     progress(len(found))
             except (BotoCoreError, ClientError) as error:
-                unread[queue] = plainly(error)
+                unread[queue] = describe_error(error)
                 if len(unread) == len(queues):
                     raise
-        held = ReceivedMessages(client, found, unread)
-        yield held
-        found = {message.id: message for message in held}
+        received = ReceivedMessages(client, found, unread)
+        yield received
+        found = {message.id: message for message in received}
     finally:
-        # Best effort: an error on the way out must not hide the one that ended the command.
+        # Best effort: an error here must not hide the error that ended the command.
         try:
             ReceivedMessages(client, found, {}).give_back()
         except (BotoCoreError, ClientError):
@@ -119,7 +119,7 @@ def _receive(client: "SQSClient", queue: str) -> dict[str, ReceivedMessage]:
     answer = client.receive_message(
         QueueUrl=queue,
         MaxNumberOfMessages=_BATCH,
-        VisibilityTimeout=HOLD_SECONDS,
+        VisibilityTimeout=VISIBILITY_SECONDS,
         WaitTimeSeconds=WAIT_SECONDS,
         MessageSystemAttributeNames=["SentTimestamp"],
         MessageAttributeNames=["All"],
@@ -141,7 +141,7 @@ def _receive(client: "SQSClient", queue: str) -> dict[str, ReceivedMessage]:
 
 
 def _batches(messages: Sequence[ReceivedMessage]) -> Iterator[tuple[str, Sequence[ReceivedMessage]]]:
-    """Group messages by their queue, ten at a time."""
+    """Group the messages by queue, in batches of ten."""
     by_queue: dict[str, list[ReceivedMessage]] = {}
     for message in messages:
         by_queue.setdefault(message.queue, []).append(message)

@@ -1,1 +1,1 @@
-"""YAML and JSON as people write them: values, and the line of every field."""
+"""YAML and JSON documents: values, and the line of every field."""

@@ -1,4 +1,4 @@
-"""What is read from a rule file: JSON values, with the line of every field."""
+"""A document of a rule file: JSON values, with the line of every field."""
 
 import math
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from typing import Any
 
 __all__ = ["Document", "Flaw", "Place", "finite"]
 
-Place = tuple[str | int, ...]  # the way to a field: ("targets", 0, "dag_id")
+Place = tuple[str | int, ...]  # the path of a field: ("targets", 0, "dag_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Why a file, or a place in it, cannot be read; lines count from 1."""
+    """A problem with a file or a place in it; lines count from 1."""
 
     line: int
     message: str
@@ -20,14 +20,14 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document: its value in JSON's types, and the line where each field begins (`()` is the whole)."""
+    """One document: its value in JSON's types, and the line where each field begins (`()` is the whole document)."""
 
     value: Any
     lines: Mapping[Place, int]
 
 
 def finite(text: str) -> float:
-    """Return the number, or raise ValueError where no float holds it: Infinity is no JSON."""
+    """Return the number, or raise ValueError if no float can hold it: JSON has no Infinity."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text} is too large a number")

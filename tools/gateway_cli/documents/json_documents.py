@@ -1,4 +1,4 @@
-"""JSON with line numbers, and without keys that are given twice (of which Python would silently take the last)."""
+"""JSON with line numbers; a duplicate key is a flaw (Python silently takes the last one)."""
 
 import json
 import re
@@ -12,12 +12,12 @@ from gateway_cli.documents.document import Document, Flaw, Place, finite
 __all__ = ["read_json"]
 
 _DEEPEST: Final = 200  # levels; a rule has about ten
-_TOO_DEEP: Final = Flaw(1, "this is nested too deeply to be read")
+_TOO_DEEP: Final = Flaw(1, "this is nested too deeply")
 _WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]')
 
 
 def read_json(text: str) -> tuple[list[Document], list[Flaw]]:
-    """Read a JSON text: one document, or the flaw that its syntax has."""
+    """Read a JSON text: one document, or the flaw in its syntax."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=finite)
     except json.JSONDecodeError as error:
@@ -33,7 +33,7 @@ def read_json(text: str) -> tuple[list[Document], list[Flaw]]:
 
 
 def _depth(value: object) -> int:
-    """Count levels, without the stack: how deep Python's own reader goes differs from version to version."""
+    """Return the depth without recursion: the limit of Python's own parser differs between versions."""
     depth, level = 0, [value]
     while level := [each for item in level for each in _inside(item)]:
         depth += 1
@@ -52,7 +52,7 @@ def _inside(value: object) -> Iterable[object]:
 
 @dataclass(slots=True)
 class _Nest:
-    """An object or array of a JSON text that is not closed yet."""
+    """An open object or array of a JSON text."""
 
     place: Place
     keys: set[str] | None  # None for an array
@@ -61,7 +61,7 @@ class _Nest:
 
 
 def _lines(text: str) -> tuple[dict[Place, int], list[Flaw]]:
-    """Walk over the words of a text known to be JSON: the line of each field, and keys given twice."""
+    """Scan a valid JSON text for the line of each field, and for duplicate keys."""
     lines: dict[Place, int] = {(): 1}
     flaws: list[Flaw] = []
     nests: list[_Nest] = []

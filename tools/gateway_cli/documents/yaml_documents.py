@@ -1,8 +1,8 @@
 """YAML without its surprises.
 
-What another reader would understand otherwise is refused with its line, never guessed: a key given twice,
-`no` and `on` (booleans to YAML 1.1, words to everybody else), `012`, `1_000`, `12:30`, `1e3` (numbers to
-some). Dates stay text, as JSON has none.
+What another reader could understand differently is refused with its line, never guessed: duplicate keys, `no` and `on`
+(booleans to YAML 1.1, words to everybody else), `012`, `1_000`, `12:30`, `1e3` (numbers to some). Dates stay text, because
+JSON has none.
 """
 
 import json
@@ -19,19 +19,19 @@ __all__ = ["read_yaml", "write_yaml"]
 _JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _EXPONENT: Final = re.compile(r"-?[0-9]+[eE][+-]?[0-9]+")  # text to YAML 1.1, a number to JSON and YAML 1.2
 _BREAKS: Final = re.compile("[\x85\u2028\u2029\ufeff]")
-# What people write most often that YAML reads in another way than they meant, and what to write instead.
+# Frequent mistakes, which YAML reads in an unintended way, and what to write instead.
 _REMEDIES: Final = (
     ("did not find expected ','", r"\$\{", "inside {} and [], put ${var.name} in quotes"),
     ("", r"^ *\t", "indent with spaces, not with tabs"),
-    ("mapping values are not allowed", r": .*: ", "put text that holds a colon and a space in quotes"),
+    ("mapping values are not allowed", r": .*: ", "put text that contains a colon and a space in quotes"),
     (
         "cannot start any token|expected alphabetic|undefined alias",
         r"[:\[,-] *[*&!%@`]",
         "put text that begins with * & ! % @ or ` in quotes",
     ),
 )
-_MOST_NODES: Final = 200_000  # some 5,000 rules to a document; a few nested aliases are worth billions
-# libyaml reads a thousand rules in a tenth of the time, and is in every wheel of PyYAML.
+_MOST_NODES: Final = 200_000  # about 5,000 rules per document; a few nested aliases can mean billions
+# libyaml reads a thousand rules in a tenth of the time, and every wheel of PyYAML includes it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -53,7 +53,7 @@ def read_yaml(text: str) -> tuple[list[Document], list[Flaw]]:
     except yaml.YAMLError as error:
         flaws.append(Flaw(1, f"this is not YAML: {error}".replace("\n", " ")))
     except RecursionError:
-        flaws.append(Flaw(1, "this is nested too deeply to be read"))
+        flaws.append(Flaw(1, "this is nested too deeply"))
     return documents, flaws
 
 
@@ -67,13 +67,13 @@ def _remedy(problem: str, text: str, line: int) -> str:
 
 def write_yaml(value: Any) -> str:
     """Return YAML that `read_yaml` reads back as the same value."""
-    # PyYAML's emitter writes these four as they are, and then reads them as line breaks, or not at all.
+    # PyYAML's emitter writes these four characters unescaped, and its reader takes them for line breaks, or fails.
     plain = not _BREAKS.search(json.dumps(value, ensure_ascii=False))
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=plain, width=110))
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML quotes what YAML 1.1 would misread; this also quotes what YAML 1.2 and JSON would."""
+    """PyYAML quotes what YAML 1.1 would misread; this dumper also quotes what YAML 1.2 and JSON would."""
 
 
 def _quoted_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -86,7 +86,7 @@ _Dumper.add_representer(str, _quoted_text)
 
 @dataclass(slots=True)
 class _Reading:
-    """Turns the nodes of one YAML document into a value; what is wrong is added to `flaws`."""
+    """Turns the nodes of one YAML document into a value, and adds problems to `flaws`."""
 
     flaws: list[Flaw]
     lines: dict[Place, int] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class _Reading:
                 continue
             key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
-                self._flaw(key_node, f"a key has to be text: quote it as {json.dumps(str(key_node.value))}")
+                self._flaw(key_node, f"a key must be text: quote it as {json.dumps(str(key_node.value))}")
                 continue
             if key in own:
                 self._flaw(key_node, f"the key {key!r} is given twice: remove one of the two")
@@ -131,7 +131,7 @@ class _Reading:
         return merged | own
 
     def _merged(self, node: Any, place: Place) -> dict[str, Any]:
-        """What `<<` brings in: of several mappings the first that has a key gives it."""
+        """Return what `<<` merges: of several mappings the first that has a key wins."""
         parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
         merged: dict[str, Any] = {}
         for part in parts:
@@ -152,23 +152,24 @@ class _Reading:
             case "bool":
                 self._flaw(
                     node,
-                    f"{text!r} is a boolean to some and text to others: write true or false, or quote it",
+                    f"some readers take {text!r} for a boolean, others for text: write true or false, or quote it",
                 )
             case "int" | "float" if _JSON_NUMBER.fullmatch(text):
                 return self._number(node)
             case "int" | "float":
                 self._flaw(
                     node,
-                    f"{text!r} is not the same number to every reader: write it as JSON does, or quote it",
+                    f"readers disagree about the number {text!r}: write it as JSON does, or quote it",
                 )
             case "str" if not node.style and _EXPONENT.fullmatch(text):
                 self._flaw(
-                    node, f"{text!r} is a number to some and text to others: write its digits, or quote it"
+                    node,
+                    f"some readers take {text!r} for a number, others for text: write its digits, or quote it",
                 )
             case "str" | "timestamp" | "value":
                 pass
             case tag:
-                self._flaw(node, f"the tag {tag!r} means nothing here: write plain YAML")
+                self._flaw(node, f"the tag {tag!r} has no meaning here: write plain YAML")
         return text
 
     def _number(self, node: Any) -> str | float:

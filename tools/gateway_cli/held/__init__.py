@@ -1,1 +1,1 @@
-"""`mwaa-gateway held`: what waits in the ledger until it is released or cancelled."""
+"""`mwaa-gateway held`: requests that wait in the ledger until they are released or cancelled."""

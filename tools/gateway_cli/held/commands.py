@@ -13,8 +13,8 @@ from gateway_cli.choice import (
     choice_options,
     filter_options,
     progress,
+    reported,
     timestamp,
-    told,
 )
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.groups import Group
@@ -31,31 +31,35 @@ _filters = filter_options("were held", "rule_disabled")
 
 @click.group(cls=Group)
 def held() -> None:
-    """Look at what is held, let it run, or cancel it.
+    """List held requests, release them, or cancel them.
 
-    Held are trigger requests that a brake has stopped: their rule was disabled, or their environment paused. They
-    left their queue, and wait in the ledger, however long that lasts.
+    A held trigger request waits in the ledger, for any length of time: its rule is disabled, its environment is
+    paused, or its DAG is paused (`when_paused: hold`).
 
-    `rules enable` and `environments resume` release what they held. What is released while a brake is still on is
-    held again.
+    `rules enable` and `environments resume` release the requests they held. A request that is released during another
+    pause is held again.
 
     \b
     Exit codes of every command:
       0  done (or nothing to do)
-      1  refused, or not all of it done: the reason is on stderr
-      2  the command line itself is wrong
+      1  refused, or done only in part: the reason is on stderr
+      2  the command line is wrong
     """
 
 
 @held.command("list")
 @_filters
 @click.option(
-    "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many, the oldest."
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="At most this many, the oldest first.",
 )
 @output_option
 @gateway_options
 def list_held(connection: Connection, filters: Filters, limit: int, output: str) -> None:
-    """List the held requests, the oldest first.
+    """List the held requests, oldest first.
 
     \b
     Examples:
@@ -65,18 +69,18 @@ def list_held(connection: Connection, filters: Filters, limit: int, output: str)
     rows = chosen(connection, ledger_rows(connection), (), filters)
     _print(rows[:limit], output)
     if len(rows) > limit:
-        print_note(f"{len(rows) - limit:,} more: give filters, or a higher --limit")
+        print_note(f"{len(rows) - limit:,} more: use filters, or a higher --limit")
 
 
-@held.command(short_help="Let held requests run.")
+@held.command(short_help="Release held requests.")
 @choice_options(_filters)
 @output_option
 @gateway_options
 def release(connection: Connection, choice: Choice, *, output: str) -> None:
-    """Let held requests run: those named, those that all filters admit, or --all.
+    """Release held requests: those named, those that pass all filters, or --all.
 
-    Each goes back to its queue as it was made, with a fresh age; where its run may exist already, that is looked up
-    first. Released twice, it still runs once.
+    Each goes back to its queue unchanged, and its age starts anew; if its run may exist already, the gateway looks it
+    up first. A request that is released twice still runs once.
 
     \b
     Examples:
@@ -89,21 +93,21 @@ def release(connection: Connection, choice: Choice, *, output: str) -> None:
         _print(found, output)
         print_note(f"{_count(found)} would be released")
         return
-    with told("released", output) as summary, progress("Releasing", len(found)) as advance:
+    with reported("released", output) as summary, progress("Releasing", len(found)) as advance:
         release_requests(connection, rows, found, summary, advance)
 
 
 @held.command()
 @choice_options(_filters)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--by", metavar="NAME", help="Who cancels them; else the caller's ARN.")
+@click.option("--by", metavar="NAME", help="Who cancels them; default: the caller's ARN.")
 @output_option
 @gateway_options
 def cancel(connection: Connection, choice: Choice, *, yes: bool, by: str | None, output: str) -> None:
-    """Cancel held requests, after asking: they will not run.
+    """Cancel held requests, after a confirmation: they will not run.
 
-    They are dead then, with the reason `cancelled` and without an alarm: `mwaa-gateway dlq list --reason cancelled` lists
-    them, and `dlq redrive` lets them run after all.
+    They become dead with the reason `cancelled`, without an alarm. `mwaa-gateway dlq list --reason cancelled` lists
+    them, and `dlq redrive` runs them after all.
 
     \b
     Examples:
@@ -117,8 +121,8 @@ def cancel(connection: Connection, choice: Choice, *, yes: bool, by: str | None,
         print_note(f"{_count(found)} would be cancelled")
         return
     if found and not yes:
-        ask(f"Cancel {_count(found)}?", "nothing was cancelled; give --yes where nobody can be asked")
-    with told("cancelled", output) as summary, progress("Cancelling", len(found)) as advance:
+        ask(f"Cancel {_count(found)}?", "nothing was cancelled; use --yes to cancel without a question")
+    with reported("cancelled", output) as summary, progress("Cancelling", len(found)) as advance:
         cancel_requests(rows, found, by or (connection.caller if found else ""), summary, advance)
 
 

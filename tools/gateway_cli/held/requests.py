@@ -1,4 +1,4 @@
-"""Held requests released to their queue, or cancelled. Whatever is done twice comes to no second run."""
+"""Release and cancel held requests. Doing either twice starts no second run."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -9,9 +9,9 @@ from typing import Final
 
 from gateway_cli.choice import Filters, Left, Summary
 from gateway_cli.connection import Connection
-from gateway_cli.filter_names import refuse_unknown_names, say_nothing_matches
+from gateway_cli.filter_names import print_nothing_matches, refuse_unknown_names
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
-from gateway_cli.one_by_one import OneByOne, Unread
+from gateway_cli.one_by_one import OneByOne, Unanswered
 from gateway_cli.output import Refused
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.errors import GatewayError
@@ -20,11 +20,11 @@ from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["NoSuchRequest", "cancel", "chosen", "ledger_rows", "release", "release_all"]
 
-_AT_ONCE: Final = 10  # requests: what one SendMessageBatch takes, and as many connections as a client has
+_AT_ONCE: Final = 10  # requests: the limit of one SendMessageBatch, and of a client's connections
 
 
 class NoSuchRequest(GatewayError):
-    """Nothing held has this id (any more)."""
+    """No held request has this id (any more)."""
 
 
 def ledger_rows(connection: Connection) -> LedgerRows:
@@ -33,23 +33,23 @@ def ledger_rows(connection: Connection) -> LedgerRows:
 
 
 def chosen(connection: Connection, rows: LedgerRows, ids: Sequence[str], filters: Filters) -> list[LedgerRow]:
-    """Return the held requests of these ids (run_ids), or all that the filters admit, the oldest first.
+    """Return the held requests with these ids (run_ids), or those that pass the filters, oldest first.
 
     Raises:
-        NoSuchRequest: nothing held has one of the ids.
-        Refused: a filter names what there is not.
+        NoSuchRequest: no held request has one of the ids.
+        Refused: a filter contains an unknown name.
     """
     held = _held(rows)
     if not ids:
         admitted = [row for row in held if filters.admit(row)]
         if not admitted:
             refuse_unknown_names(connection, filters, held, Reason)
-            say_nothing_matches("held requests", filters)
+            print_nothing_matches("held requests", filters)
         return admitted
     by_id = {row.run_id: row for row in held}
     if missing := [each for each in ids if each not in by_id]:
         raise NoSuchRequest(
-            f"nothing held has the id {', '.join(missing)}: `mwaa-gateway held list` shows what there is"
+            f"there is no held request {', '.join(missing)}: `mwaa-gateway held list` lists them"
         )
     return [by_id[each] for each in dict.fromkeys(ids)]
 
@@ -67,7 +67,8 @@ def release(
 ) -> list[Left]:
     """Send held requests to their environment's trigger queue, each with the next redrive number of its row.
 
-    What cannot be read or sent is left with its reason, stays held, and is returned; what is not held any more is only left.
+    A request that cannot be read or sent stays held; the summary notes why, and the result contains it. One that is no
+    longer held is only noted.
     """
     one_by_one = OneByOne(summary)
     queues = TriggerQueues(connection.sqs, connection.stack_output("TriggerQueueUrlTemplate"))
@@ -77,22 +78,20 @@ def release(
             some = held[start : start + _AT_ONCE]
             requests: dict[str, TriggerRequest] = {}
 
-            def read(was: LedgerRow) -> LedgerRow | Unread | None:
+            def read(was: LedgerRow) -> LedgerRow | Unanswered | None:
                 return one_by_one.read(was.run_id, partial(rows.read, was.key))
 
-            # As they are now: a row's number of redrives decides whether this release counts.
+            # The rows as they are now: a row's number of redrives decides whether this release counts.
             for was, row in zip(some, pool.map(read, some), strict=True):
-                if isinstance(row, Unread):
-                    continue  # left, with the reason
+                if isinstance(row, Unanswered):
+                    continue  # noted in the summary
                 if row is not None and row.state == "held" and row.request is None:
-                    one_by_one.leave(was.run_id, "its row in the ledger holds no request that can be read")
+                    one_by_one.leave(was.run_id, "the ledger's row contains no readable request")
                 elif row is None or row.state != "held" or row.request is None:
-                    state = "forgotten" if row is None else row.state
-                    summary.left.append(Left(was.run_id, f"it is not held any more, but {state}"))
+                    state = "no longer in the ledger" if row is None else row.state
+                    summary.left.append(Left(was.run_id, f"it is no longer held, but {state}"))
                 elif row.environment not in known:
-                    one_by_one.leave(
-                        was.run_id, f"the gateway has no environment {row.environment!r} any more"
-                    )
+                    one_by_one.leave(was.run_id, f"the gateway no longer has environment {row.environment!r}")
                 else:
                     requests[was.run_id] = replace(row.request, redrive=row.redrives + 1)
             summary.done += one_by_one.enqueue(queues, requests)
@@ -101,12 +100,12 @@ def release(
 
 
 def release_all(connection: Connection, filters: Collection[Filters]) -> Summary:
-    """Release all that one of the filters admits: what brakes have held, after they were let go of.
+    """Release everything that passes one of the filters: the requests of pauses that have ended.
 
-    Looks until nothing new is there: the index is a moment late. What is held after that, a dispatcher takes up itself.
+    The index lags a moment, so look until nothing new shows. A dispatcher itself resumes requests that are held later.
 
     Raises:
-        Refused: some could not be read or sent; they stay held. The others are released.
+        Refused: some requests could not be read or sent; they stay held. The others are released.
     """
     rows, summary = ledger_rows(connection), Summary()
     failures: list[Left] = []
@@ -131,10 +130,10 @@ def cancel(
     summary: Summary,
     progress: Callable[[int], None],
 ) -> None:
-    """Turn held requests into dead ones, without a bell; they can be redriven all the same."""
+    """Turn held requests into dead ones, without a dead-letter message; they can still be redriven."""
     one_by_one = OneByOne(summary)
 
-    def cancel_one(row: LedgerRow) -> bool | Unread:
+    def cancel_one(row: LedgerRow) -> bool | Unanswered:
         text = f"cancelled by {by}; it was held: {row.text}"
         return one_by_one.read(row.run_id, lambda: rows.cancel(row, text, time.time()))
 
@@ -144,6 +143,6 @@ def cancel(
                 case True:
                     summary.done.append(row.run_id)
                 case False:
-                    why = "it is not held any more, or was released meanwhile"
+                    why = "it is no longer held, or was released meanwhile"
                     summary.left.append(Left(row.run_id, why))
             progress(1)

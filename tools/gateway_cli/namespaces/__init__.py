@@ -1,1 +1,1 @@
-"""`mwaa-gateway namespaces`: what the rules of each team may name."""
+"""`mwaa-gateway namespaces`: what each team's rules may name."""

@@ -1,5 +1,5 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
-"""`mwaa-gateway namespaces`: which sources, environments and DAGs the rules of each team may name."""
+"""`mwaa-gateway namespaces`: which sources, environments and DAGs each team's rules may name."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,18 +23,18 @@ from mwaa_gateway.rules.allow_lists import EVERY_NAMESPACE, Namespace, Namespace
 
 __all__ = ["namespaces"]
 
-_by = click.option("--by", metavar="NAME", help="Who makes the change; else the caller's ARN.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask, though rules stop matching by it.")
+_by = click.option("--by", metavar="NAME", help="Who makes the change; default: the caller's ARN.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask, even if rules stop matching.")
 _name = click.argument("name", metavar="NAMESPACE")
 
 
 @click.group(cls=Group)
 def namespaces() -> None:
-    """Say which sources, environments and DAGs the rules of each team may name.
+    """Set which sources, environments and DAGs each team's rules may name.
 
-    A rule's namespace is what stands before the first dot of its id: `finance` of `finance.orders`. A namespace without
-    an allow-list may do everything, unless there is one for `*`. Rules are checked when they are written, and again
-    by the gateway whenever it reads them: a rule that is not allowed any more is skipped, and reported.
+    A rule's namespace is the part before the first dot of its id: `finance` of `finance.orders`. A namespace without an
+    allow-list may name everything, unless there is a list for `*`. Rules are checked when they are written, and by the
+    gateway whenever it reads them: a rule that is no longer allowed is skipped and reported.
 
     \b
     An allow-list:
@@ -47,7 +47,7 @@ def namespaces() -> None:
     Exit codes of every command:
       0  done (or nothing to do)
       1  invalid or refused: the reason is on stderr, one line each
-      2  the command line itself is wrong
+      2  the command line is wrong
     """
 
 
@@ -81,7 +81,7 @@ def list_namespaces(connection: Connection, output: str) -> None:
     )
 
 
-@namespaces.command(short_help="Show an allow-list, and what it refuses.")
+@namespaces.command(short_help="Show an allow-list, and the rules it refuses.")
 @_name
 @output_option
 @connection_options
@@ -115,8 +115,8 @@ def apply(
 ) -> None:
     """Write allow-lists from a YAML or JSON file: one, or a list of them.
 
-    With one mistake anywhere, nothing is written. Rules of the table that would not be allowed any more are told,
-    and you are asked. Each change is kept, with who made it, when, and from which git commit.
+    If there is a mistake anywhere, nothing is written. If rules of the table would no longer be allowed, the command
+    lists them and asks first. The history keeps each change, with its author, time and git commit.
 
     \b
     Example:
@@ -139,7 +139,7 @@ def apply(
             read = stored.get(namespace.name, StoredNamespace(namespace.name))
             outcome = store.put(namespace, read, by=by or connection.caller, now=now(), commit=commit)
             outcomes.append({"namespace": namespace.name, "outcome": outcome})
-    finally:  # what was written before an error is written: it is told first, then the error
+    finally:  # lists that were written before an error stay written: print them before the error
         if output == "json":
             print_json({"applied": outcomes})
         elif outcomes:
@@ -153,7 +153,7 @@ def apply(
 @output_option
 @connection_options
 def delete(connection: Connection, *, name: str, yes: bool, by: str | None, output: str) -> None:
-    """Delete an allow-list: its rules may then do what `*` may, or everything where there is no `*`.
+    """Delete an allow-list: its rules may then name what `*` may, or everything if there is no `*`.
 
     Its history stays.
 
@@ -182,10 +182,10 @@ def delete(connection: Connection, *, name: str, yes: bool, by: str | None, outp
 @output_option
 @connection_options
 def history(connection: Connection, name: str, output: str) -> None:
-    """List every version that an allow-list ever had, the newest first.
+    """List every version of an allow-list, newest first.
 
-    Of each: what the change was, when it was made, by whom, from which git commit, and what it added (+) and took
-    away (-). One that was deleted keeps its history.
+    Each line has the change, the time, its author, the git commit, and what it added (+) and removed (-). A deleted
+    list keeps its history.
 
     \b
     Example:
@@ -193,9 +193,9 @@ def history(connection: Connection, name: str, output: str) -> None:
     """
     versions = connection.namespaces.versions(name)
     if not versions:
-        _existing(connection, name)  # refused, unless it was written before versions were kept
+        _existing(connection, name)  # raises, unless it was written before versions were kept
         print_note(
-            f"the allow-list of {name!r} was last written before versions were kept; the next change is"
+            f"the allow-list of {name!r} was last written by a version without history; the next change is recorded"
         )
     changes = [_changes(older, newer) for newer, older in zip(versions, [*versions[1:], None], strict=False)]
     if output == "json":
@@ -226,7 +226,7 @@ _LISTS = ("sources", "environments", "dag_ids")
 
 
 def _changes(before: StoredNamespace | None, after: StoredNamespace) -> dict[str, dict[str, list[str]]]:
-    """Return of each list what was added to it and taken away; of one deletion, nothing."""
+    """Return the entries added to and removed from each list; none for a deletion."""
     old, new = (_document(before) if before else {}), _document(after)
     differing = {}
     for name in _LISTS if new else ():
@@ -269,16 +269,14 @@ def _read(file: Path) -> tuple[list[Namespace], list[Mistake]]:
                     for problem in error.problems
                 ]
     if not wanted and not mistakes:
-        mistakes.append(Mistake(str(file), None, None, None, "there is no allow-list in here"))
+        mistakes.append(Mistake(str(file), None, None, None, "contains no allow-list"))
     return wanted, mistakes
 
 
 def _existing(connection: Connection, name: str) -> StoredNamespace:
     stored = connection.namespaces.everything().get(name)
     if stored is None:
-        raise Refused(
-            f"there is no allow-list for {name!r}: `mwaa-gateway namespaces list` shows those there are"
-        )
+        raise Refused(f"there is no allow-list for {name!r}: `mwaa-gateway namespaces list` lists them")
     return stored
 
 
@@ -307,7 +305,7 @@ def _ask_about(sentences: Sequence[str], *, yes: bool) -> None:
     for sentence in sentences:
         print_note(sentence)
     if sentences and not yes:
-        ask("Go on?", "nothing was changed; give --yes where nobody can be asked")
+        ask("Continue?", "nothing was changed; use --yes to continue without a question")
 
 
 def _document(namespace: StoredNamespace) -> dict[str, Any]:

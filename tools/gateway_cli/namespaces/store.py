@@ -1,7 +1,7 @@
-"""Allow-lists in the rules table, write side; `mwaa_gateway.aws.dynamodb.rules_table` describes the items.
+"""Writes allow-lists to the rules table; `mwaa_gateway.aws.dynamodb.rules_table` describes the items.
 
-Every version is kept for good under a key of its own, written by the transaction that makes it, a deletion too: the count
-goes on where a list of the same name comes back later.
+The history keeps every version for good, written by the transaction that makes it, also for a deletion. A list with the
+same name that comes back later continues the version numbers.
 """
 
 import json
@@ -30,7 +30,7 @@ class NamespaceChanged(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class StoredNamespace:
-    """A version of an allow-list: `document` is JSON text, "" where it was deleted; version 0 is one that is not there."""
+    """A version of an allow-list: `document` is JSON text, "" after its deletion; version 0: there is none."""
 
     name: str
     document: str = ""
@@ -38,11 +38,11 @@ class StoredNamespace:
     updated_at: str = ""
     updated_by: str = ""
     change: str = ""  # created, updated or deleted
-    commit: str = ""  # of the file it came from, where that is known
+    commit: str = ""  # the commit of its file, if known
 
 
 class NamespacesStore:
-    """Reads and changes allow-lists; a change raises a head, so that the functions read them again."""
+    """Reads and changes allow-lists; a change raises the head, so that the functions read them again."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
@@ -53,7 +53,7 @@ class NamespacesStore:
         return Namespaces.from_items(RulesTable(self._client, self._table).namespaces())
 
     def everything(self) -> dict[str, StoredNamespace]:
-        """Return every allow-list by its namespace, in the order of their names."""
+        """Return every allow-list by its namespace, ordered by name."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="#partition = :namespaces AND begins_with(#sort, :prefix)",
@@ -68,13 +68,13 @@ class NamespacesStore:
         return {namespace.name: namespace for namespace in found}
 
     def versions(self, name: str) -> list[StoredNamespace]:
-        """Return all versions of an allow-list, the newest first: none where there never was one."""
+        """Return all versions of an allow-list, newest first; none if there never was one."""
         return [replace(_stored(item), name=name) for item in self._history(name)]
 
     def put(
         self, namespace: Namespace, read: StoredNamespace, *, by: str, now: datetime, commit: str = ""
     ) -> Literal["created", "updated", "unchanged"]:
-        """Write an allow-list in place of the one that was read; the same again writes nothing."""
+        """Write an allow-list in place of the one that was read; an unchanged list is not written."""
         text = json.dumps(namespace.document(), separators=(",", ":"))
         if read.document == text:
             return "unchanged"
@@ -87,7 +87,7 @@ class NamespacesStore:
         return outcome
 
     def delete(self, read: StoredNamespace, *, by: str, now: datetime) -> None:
-        """Delete the allow-list that was read; its versions, and their count, stay behind."""
+        """Delete the allow-list that was read; the history and the version count stay."""
         key = _key(f"{NAMESPACE_PREFIX}{read.name}")
         wanted = StoredNamespace(read.name, "", self._next_version(read), _text(now), by, "deleted")
         self._write({"Delete": {"TableName": self._table, "Key": key, **_unchanged_since(read)}}, wanted)
@@ -108,7 +108,7 @@ class NamespacesStore:
         return (item for page in pages for item in page["Items"])
 
     def _write(self, action: Any, wanted: StoredNamespace) -> None:
-        """Change the list, keep the version, and raise the head, or do none of it."""
+        """Change the list, record the version and raise the head in one transaction."""
         version: Any = {
             "Put": {
                 "TableName": self._table,
@@ -133,17 +133,17 @@ class NamespacesStore:
             if not {"ConditionalCheckFailed", "TransactionConflict"} & set(reasons):
                 raise
             raise NamespaceChanged(
-                f"the allow-list of namespace {wanted.name!r} was changed by somebody else since it was read: run again"
+                f"somebody else changed the allow-list of namespace {wanted.name!r} meanwhile: run the command again"
             ) from error
 
 
 def history_partition(name: str) -> str:
-    """Return the partition of an allow-list's versions; no event's, as those hold a "#" or are "*"."""
+    """Return the partition of an allow-list's versions; it is no event's, because those contain a "#" or are "*"."""
     return f"namespace-history/{name}"
 
 
 def _version_key(namespace: StoredNamespace) -> "dict[str, AttributeValueTypeDef]":
-    # as text, versions sort as the numbers do
+    # As text, the versions sort like the numbers.
     return {
         "partition": {"S": history_partition(namespace.name)},
         "sort": {"S": f"{namespace.version:010}"},

@@ -1,1 +1,1 @@
-"""`mwaa-gateway rerun`: the next generation of what ran."""
+"""`mwaa-gateway rerun`: the next generation of requests that ran."""

@@ -1,5 +1,5 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
-"""`mwaa-gateway rerun`: one further run for each of a rule's events, on purpose."""
+"""`mwaa-gateway rerun`: one more run for each of a rule's events, on purpose."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from gateway_cli.choice import dry_run_option, progress, timestamp, told
+from gateway_cli.choice import dry_run_option, progress, reported, timestamp
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.filter_names import refuse_unknown_environment, refuse_unknown_rule
 from gateway_cli.held.requests import ledger_rows
@@ -33,31 +33,31 @@ _STATES = {
 @click.option(
     "--event",
     metavar="NAME",
-    help="One event, by its event_id, a run_id, an upload's s3:// URI or a state's request_id, as log lines name it.",
+    help="One event, by its event_id, a run_id, an upload's s3:// URI or a state's request_id, as in the log.",
 )
-@click.option("--rule", "rule_id", metavar="ID", help="The rule whose events are to run again.")
-@click.option("--since", type=_MOMENT, metavar="TIME", help="Only events of this time (UTC) or later.")
+@click.option("--rule", "rule_id", metavar="ID", help="The rule whose events run again.")
+@click.option("--since", type=_MOMENT, metavar="TIME", help="Only events with this time (UTC) or later.")
 @click.option("--until", type=_MOMENT, metavar="TIME", help="Only events before this time (UTC).")
-@click.option("--environment", metavar="NAME", help="Only what ran in this environment.")
+@click.option("--environment", metavar="NAME", help="Only runs in this environment.")
 @click.option("--dag", "dag_id", metavar="ID", help="Only runs of this DAG.")
 @click.option(
     "--state",
     type=click.Choice(list(_STATES)),
     default="triggered",
     show_default=True,
-    help="Only what was triggered, what is dead, or both.",
+    help="Only triggered requests, dead ones, or both.",
 )
 @click.option(
     "--generation",
     type=click.IntRange(1, 9999),
     default=1,
     show_default=True,
-    help="Which further run of each event: 1 is the second run, 2 the third.",
+    help="Which additional run of each event: 1 is the second run, 2 the third.",
 )
 @click.option(
     "--with-current-rule",
     is_flag=True,
-    help="With the DAG and conf that the rule gives the event now; else those it ran with.",
+    help="Use the DAG and conf that the rule gives the event now; default: those it ran with.",
 )
 @dry_run_option
 @output_option
@@ -77,14 +77,14 @@ def rerun(
     dry_run: bool,
     output: str,
 ) -> None:
-    """Run a rule's events, or one event, once more: exactly one further run of each.
+    """Run a rule's events, or one event, once more: exactly one more run of each.
 
-    One event runs again for every rule that it ran for, or for the one of --rule.
+    One event runs again for every rule that it ran for, or only for --rule.
 
-    The same rerun given twice adds nothing: an event that has this generation is passed over. The further run has a
-    run_id of its own, which ends with __r1, and stands in the ledger beside the first one.
+    The same rerun twice adds nothing: an event that already has this generation is skipped. The new run has its own
+    run_id, which ends with __r1, and its own row in the ledger.
 
-    What ran lies in no index, so that the whole ledger is read, and paid for, whatever the filters are.
+    No index contains the requests that ran: the command reads, and pays for, the whole ledger, whatever the filters.
 
     \b
     Examples:
@@ -94,9 +94,9 @@ def rerun(
       mwaa-gateway rerun --rule finance.orders-landing --state dead --with-current-rule
     """
     if event is None and rule_id is None:
-        raise click.UsageError("say which: one event with --event, or a rule's with --rule")
+        raise click.UsageError("name one event with --event, or a rule with --rule")
     if with_current_rule and rule_id is None:
-        raise click.UsageError("--with-current-rule takes one rule: name it with --rule")
+        raise click.UsageError("--with-current-rule needs one rule: name it with --rule")
     wanted = Wanted(
         rule=rule_id,
         event=event,
@@ -110,21 +110,21 @@ def rerun(
     rule = _current(connection, rule_id) if with_current_rule and rule_id is not None else None
     if environment is not None:
         refuse_unknown_environment(connection, environment)
-    found = find(ledger_rows(connection), wanted, _looking)
+    found = find(ledger_rows(connection), wanted, _show_progress)
     if not found.rows and not found.already:
         if not found.seen and rule_id is not None:
             refuse_unknown_rule(connection, rule_id)
         of = " and ".join(filter(None, (event and f"event {event}", rule_id and f"rule {rule_id}")))
         print_note(
-            f"nothing matches: of {found.seen:,} requests that the ledger has of {of}, these options mean none"
+            f"nothing matches: the ledger has {found.seen:,} requests of {of}, and the options select none of them"
         )
     if found.already:
-        print_note(f"{len(found.already):,} have generation {generation} already: passed over")
+        print_note(f"{len(found.already):,} already have generation {generation}: skipped")
     if dry_run:
         _print(found, output)
         print_note(f"{len(found.rows):,} would be rerun")
         return
-    with told("rerun", output) as summary, progress("Rerunning", len(found.rows)) as advance:
+    with reported("rerun", output) as summary, progress("Rerunning", len(found.rows)) as advance:
         rerun_requests(
             connection,
             found,
@@ -146,10 +146,10 @@ def _current(connection: Connection, rule_id: str) -> Rule:
     try:
         return parse_rule(document_of(item), environments=connection.environments, version=item.version)
     except InvalidRule as error:
-        raise Refused(f"{error}: apply its file again, mended") from error
+        raise Refused(f"{error}: correct its file and apply it again") from error
 
 
-def _looking(rows: int) -> None:
+def _show_progress(rows: int) -> None:
     if sys.stderr.isatty():
         click.echo(f"\r\033[K{rows:,} rows of the ledger read ", nl=False, err=True)
 

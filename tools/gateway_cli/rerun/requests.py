@@ -1,4 +1,4 @@
-"""Requests that ran (or died) made into their next generation: the same event, one further run, of its own run_id."""
+"""Makes the next generation of requests that ran or died: the same event, one more run, with its own run_id."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -22,15 +22,15 @@ from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
 
 __all__ = ["Found", "Wanted", "event_time", "find", "names_event", "rerun"]
 
-_AT_ONCE: Final = 10  # what one SendMessageBatch takes
+_AT_ONCE: Final = 10  # the limit of one SendMessageBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which requests are to run once more: those of one rule or one event whose event's time lies in [since, until).
+    """The requests to run again: those of one rule or one event whose event time is in [since, until).
 
-    `states` are the ledger's, of the first generation; times are in seconds since the epoch. `event` is any name that
-    `names_event` knows.
+    `states` are the ledger's states of the first generation; times are in seconds since the epoch. `event` is any name
+    that `names_event` knows.
     """
 
     rule: str | None
@@ -43,7 +43,7 @@ class Wanted:
     event: str | None = None
 
     def admits(self, row: LedgerRow) -> bool:
-        """Say whether a request of the first generation is meant."""
+        """Return whether a request of the first generation is selected."""
         at = event_time(row)
         return (
             row.state in self.states
@@ -56,9 +56,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The requests that are meant, the oldest event first; `already` have the wanted generation.
+    """The selected requests, oldest event first; those in `already` have the wanted generation.
 
-    `seen` is how many requests the rule or the event has in the ledger, of which these are some.
+    `seen` is the number of requests that the rule or the event has in the ledger.
     """
 
     rows: Sequence[LedgerRow]
@@ -70,10 +70,10 @@ _RERUN: Final = re.compile(r"__r\d+$")  # the end of a run_id of a later generat
 
 
 def names_event(row: LedgerRow, name: str) -> bool:
-    """Say whether this is a name of the request's event, as an operator meets it.
+    """Return whether an operator may know the request's event by this name.
 
-    Known are the event's id, the run_id of any generation, an upload's s3:// URI (of every upload to that key), and the
-    request_id that a state gave.
+    The names are the event's id, the run_id of any generation, an upload's s3:// URI (it names every upload to that key),
+    and a state's request_id.
     """
     if _RERUN.sub("", row.run_id) == _RERUN.sub("", name):
         return True
@@ -87,7 +87,7 @@ def names_event(row: LedgerRow, name: str) -> bool:
 
 
 def event_time(row: LedgerRow) -> float:
-    """Return the time of a request's event; where that is none, when it was first attempted."""
+    """Return the time of a request's event; without one, the time of the first attempt."""
     if row.request is not None:
         try:
             return datetime.fromisoformat(str(row.request.event["time"])).timestamp()
@@ -97,8 +97,8 @@ def event_time(row: LedgerRow) -> float:
 
 
 def find(rows: LedgerRows, wanted: Wanted, progress: Callable[[int], None]) -> Found:
-    """Look through the whole ledger: what ran lies in no index. `progress` is told how many rows it has seen by now."""
-    meant: list[LedgerRow] = []
+    """Scan the whole ledger, because no index contains requests that ran; `progress` gets the rows read so far."""
+    selected: list[LedgerRow] = []
     have: set[LedgerKey] = set()
     seen = 0
     for row in rows.requests(wanted.rule, progress):
@@ -109,14 +109,14 @@ def find(rows: LedgerRows, wanted: Wanted, progress: Callable[[int], None]) -> F
         if generation == str(wanted.generation):
             have.add(row.key)
         elif generation == "0" and wanted.admits(row):
-            meant.append(row)
-    meant.sort(key=event_time)
+            selected.append(row)
+    selected.sort(key=event_time)
 
     def has_it(row: LedgerRow) -> bool:
         event, request = row.key
         return (event, f"{request.rpartition('#')[0]}#{wanted.generation}") in have
 
-    return Found([row for row in meant if not has_it(row)], [row for row in meant if has_it(row)], seen)
+    return Found([row for row in selected if not has_it(row)], [row for row in selected if has_it(row)], seen)
 
 
 def rerun(
@@ -129,11 +129,11 @@ def rerun(
     summary: Summary,
     progress: Callable[[int], None],
 ) -> None:
-    """Send the next generation of each request, with what `rule` makes of its event now, or else as it was pinned.
+    """Send the next generation of each request, as `rule` makes it now, or without a rule as it was pinned.
 
-    A conf that the rule now makes too large to be passed is put into the gateway's bucket before its request is sent.
-    Given twice, it sends twice what the ledger does not have yet: one run each, as for any duplicate. What cannot be sent
-    is left with its reason.
+    If the rule now makes a conf too large to pass, the conf is put into the gateway's bucket before its request is sent.
+    A second call sends again what the ledger does not have yet: one run each, as for any duplicate. A request that cannot
+    be sent is noted with its reason.
     """
     one_by_one = OneByOne(summary)
     queues = TriggerQueues(connection.sqs, connection.stack_output("TriggerQueueUrlTemplate"))
@@ -147,7 +147,7 @@ def rerun(
                 case str() as why:
                     summary.left.append(Left(row.run_id, why))
                 case Resolved(request) if request.target.environment not in known:
-                    gone = f"the gateway has no environment {request.target.environment!r} any more"
+                    gone = f"the gateway no longer has environment {request.target.environment!r}"
                     summary.left.append(Left(row.run_id, gone))
                 case Resolved(request, check):
                     if check is None or one_by_one.do(
@@ -162,40 +162,40 @@ def rerun(
 def _next(
     row: LedgerRow, generation: int, rule: Rule | None, now: float, connection: Connection
 ) -> Resolved | str:
-    """Return a request's next generation, or why there is none."""
+    """Return a request's next generation, or why it has none."""
     pinned = row.request
     if pinned is None:
-        return "its row in the ledger holds no request that can be read"
+        return "the ledger's row contains no readable request"
     resolved: Resolved | str = Resolved(pinned)
     if rule is not None:
-        resolved = _as_the_rule_is_now(pinned, rule, now, connection.claim_check_bucket)
+        resolved = _by_current_rule(pinned, rule, now, connection.claim_check_bucket)
     if isinstance(resolved, str):
         return resolved
-    made = resolved.request
-    # The identity is the first generation's, whatever the rule would make of the event now: it is a run of the same.
+    source = resolved.request
+    # The identity stays the first generation's, whatever the rule would make of the event now: it is the same event.
     target = replace(
-        made.target,
+        source.target,
         run_id=derive_run_id(pinned.identity, pinned.rule_id, pinned.target_id, generation),
-        conf=_of_generation(made.target.conf, generation),
+        conf=_of_generation(source.target.conf, generation),
     )
     request = replace(
-        made, identity=pinned.identity, target=target, generation=generation, redrive=0, requested_at=now
+        source, identity=pinned.identity, target=target, generation=generation, redrive=0, requested_at=now
     )
     return Resolved(request, resolved.claim_check)
 
 
-def _as_the_rule_is_now(pinned: TriggerRequest, rule: Rule, now: float, bucket: str) -> Resolved | str:
+def _by_current_rule(pinned: TriggerRequest, rule: Rule, now: float, bucket: str) -> Resolved | str:
     event = Event(pinned.event, pinned.identity)
     for one in resolve(event, rule, now=now, claim_check_bucket=bucket):
         if isinstance(one, Refused):
             if one.target is None or one.target.id == pinned.target_id:
-                return f"the rule as it is now refuses its event: {one.text}"
+                return f"the current rule refuses its event: {one.text}"
         elif one.request.target_id == pinned.target_id:
             return one
-    return f"the rule as it is now has no target {pinned.target_id!r}"
+    return f"the current rule has no target {pinned.target_id!r}"
 
 
 def _of_generation(conf: Mapping[str, object], generation: int) -> dict[str, object]:
     origin = conf.get(ORIGIN_KEY)
-    told = {**origin, "generation": generation} if isinstance(origin, Mapping) else None
-    return {**conf, **({ORIGIN_KEY: told} if told else {})}
+    next_origin = {**origin, "generation": generation} if isinstance(origin, Mapping) else None
+    return {**conf, **({ORIGIN_KEY: next_origin} if next_origin else {})}

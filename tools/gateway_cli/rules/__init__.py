@@ -1,1 +1,1 @@
-"""`mwaa-gateway rules`: rules as files, and as items of the rules table."""
+"""`mwaa-gateway rules`: rule files, and the rules in the rules table."""

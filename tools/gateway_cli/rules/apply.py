@@ -1,4 +1,4 @@
-"""From rule files to the rules table: everything is checked before anything is written."""
+"""Apply rule files to the rules table; every check runs before the first write."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -14,10 +14,10 @@ __all__ = ["apply_folder"]
 def apply_folder(
     store: RulesStore, folder: Path, environments: Collection[str] | None, by: str, now: datetime
 ) -> list[Applied]:
-    """Check a folder's rule files, then apply them all; raises `RulesRefused` before any write.
+    """Check a folder's rule files, then apply them all; raises `RulesRefused` before the first write.
 
-    A rule whose file names no state keeps the one it has in the table: applying files again, as a pipeline
-    does, must not release a brake that somebody has pulled with `rules disable`.
+    A rule whose file names no state keeps its state in the table: a pipeline that applies the files again must not end a
+    pause that somebody set with `rules disable`.
     """
     checked, mistakes = check_rules([folder], environments=environments)
     if mistakes:

@@ -1,4 +1,4 @@
-"""What differs between two documents of a rule, field by field, as a person would say it."""
+"""The differences between two documents of a rule, field by field."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,19 +7,19 @@ from typing import Any, Final
 
 __all__ = ["ABSENT", "FieldChange", "field_changes"]
 
-ABSENT: Final = object()  # a field that one of the two documents does not have; null is something
+ABSENT: Final = object()  # the value of a field that a document does not have; null is a value
 
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field with its value in either document, `ABSENT` where that has none."""
+    """One field with its value in each document; `ABSENT` if a document does not have it."""
 
     field: str
     before: Any
     after: Any
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON; a value that is absent is left out."""
+        """Return the change as JSON, without absent values."""
         values = {"before": self.before, "after": self.after}
         return {"field": self.field} | {name: value for name, value in values.items() if value is not ABSENT}
 
@@ -27,8 +27,8 @@ class FieldChange:
 def field_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[FieldChange]:
     """Return every field in which two documents of a rule differ, in the order of the fields.
 
-    Objects are gone into, and targets held against the target of the same id; of a pattern the list of one
-    field is the unit, as it is for who writes it.
+    Objects are compared field by field, and targets with the target of the same id. A field of a pattern is compared as a
+    whole list, as its author writes it.
     """
     return list(_differing("", before, after))
 
@@ -46,7 +46,7 @@ def _differing(field: str, before: Any, after: Any) -> Iterator[FieldChange]:
 
 
 def _by_id(field: str, value: Any) -> Any:
-    """Return targets as an object of their ids: a target that moved within the list is the same one."""
+    """Return the targets by their ids, so that a target that moved within the list is the same one."""
     if field != "targets" or not isinstance(value, Sequence):
         return value
     targets = {str(target.get("id")): target for target in value if isinstance(target, Mapping)}
@@ -56,5 +56,5 @@ def _by_id(field: str, value: Any) -> Any:
 def _same(before: Any, after: Any) -> bool:
     if before is ABSENT or after is ABSENT:
         return before is after
-    # As text: to Python `1 == True`, to a pattern it does not.
+    # Compare as text: to Python `1 == True`, to a pattern they differ.
     return json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)

@@ -27,16 +27,16 @@ __all__ = ["rules"]
 
 @click.group(cls=Group)
 def rules() -> None:
-    """Write, try, apply, follow and take back the rules that turn events into DAG runs.
+    """Write, test, apply, explain and roll back the rules that turn events into DAG runs.
 
-    A rule file is YAML or JSON and holds one rule, a list of rules, or a list under `rules:` with `defaults:`
-    beside it. A change is live within seconds, without a deploy.
+    A rule file is YAML or JSON. It contains one rule, a list of rules, or a list under `rules:` with optional
+    `defaults:`. A change takes effect within seconds, without a deploy.
 
     \b
     Exit codes of every command:
       0  done (or nothing to do)
       1  invalid or refused: the reason is on stderr, one line each
-      2  the command line itself is wrong; of `plan`: something would change
+      2  the command line is wrong; for `plan`: something would change
     """
 
 
@@ -46,8 +46,8 @@ def rules() -> None:
 def list_rules(connection: Connection, output: str) -> None:
     """List the rules in the table.
 
-    Of each: state, version, the partitions of events that it lies in, its targets, and when it was changed. Says which
-    are broken, and why: rules that the gateway cannot use, whatever made them so.
+    The list shows each rule's state, version, partitions, targets and last change. Below it stand the broken rules,
+    which the gateway cannot use, and why.
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def list_rules(connection: Connection, output: str) -> None:
         print_json([summary(item) | {"broken": broken.get(item.id)} for item in items])
         return
     if not items:
-        print_note("there are no rules yet: `mwaa-gateway rules new` writes a first file")
+        print_note("there are no rules yet: `mwaa-gateway rules new` writes the first file")
     print_table(
         ["ID", "STATE", "VERSION", "PARTITIONS", "TARGETS", "UPDATED (UTC)"],
         [
@@ -77,7 +77,7 @@ def list_rules(connection: Connection, output: str) -> None:
     )
     for rule_id, why in broken.items():
         print_note(
-            f"{rule_id} is broken, and its events go to the ingress DLQ: {why}: correct its file and apply it, or delete it"
+            f"{rule_id} is broken, its events go to the ingress DLQ: {why}: correct its file and apply it, or delete it"
         )
 
 
@@ -86,9 +86,9 @@ def list_rules(connection: Connection, output: str) -> None:
 @output_option
 @connection_options
 def show(connection: Connection, rule_id: str, output: str) -> None:
-    """Show one rule as the table has it.
+    """Show one rule as it is in the table.
 
-    Resolved, as YAML that can be applied again.
+    The rule is resolved, as YAML that can be applied again.
 
     \b
     Example:
@@ -109,11 +109,11 @@ def show(connection: Connection, rule_id: str, output: str) -> None:
 @output_option
 @connection_options
 def enable(connection: Connection, rule_id: str, by: str | None, output: str) -> None:
-    """Let a rule match events again.
+    """Enable a rule, and release its held requests.
 
-    It is checked first: a rule that is broken, or names an unknown environment, is refused. The trigger requests that
-    were held while it was disabled are released; `mwaa-gateway held cancel` before keeps them from that. Run again, it does
-    what a run that was broken off has not done.
+    The rule is checked first: a broken rule, or one that names an unknown environment, is refused. To keep held
+    requests from running, use `mwaa-gateway held cancel` before. Run the command again if it was interrupted: it
+    finishes the rest.
 
     \b
     Example:
@@ -129,21 +129,21 @@ def enable(connection: Connection, rule_id: str, by: str | None, output: str) ->
         )
         refuse_unless_allowed(rule, connection.allow_lists)
     except InvalidRule as error:
-        raise Refused(f"{error}: apply its file again, mended") from error
+        raise Refused(f"{error}: correct its file and apply it again") from error
     _set_state(connection, rule_id, "ENABLED", by, output)
     release_held(connection, [rule_id])
 
 
-@rules.command(short_help="Stop a rule within seconds.")
+@rules.command(short_help="Disable a rule within seconds.")
 @rule_id_argument
 @by_option
 @output_option
 @connection_options
 def disable(connection: Connection, rule_id: str, by: str | None, output: str) -> None:
-    """Stop a rule: within seconds it matches no event, and starts no run.
+    """Disable a rule: within seconds it matches no event and starts no run.
 
-    Trigger requests that were made before and still wait are held, whatever their number; a command that Airflow is
-    just carrying out is not taken back.
+    Requests that it has already matched and that still wait are held, however many. A command that Airflow is
+    executing at that moment still takes effect.
 
     \b
     Example:
@@ -154,14 +154,14 @@ def disable(connection: Connection, rule_id: str, by: str | None, output: str) -
 
 @rules.command()
 @rule_id_argument
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @by_option
 @output_option
 @connection_options
 def delete(connection: Connection, rule_id: str, yes: bool, by: str | None, output: str) -> None:  # noqa: FBT001
-    """Delete a rule, after asking.
+    """Delete a rule, after a confirmation.
 
-    A rule of the same id that is applied later continues its count of versions.
+    If a rule with the same id is applied later, it continues the version numbers.
 
     \b
     Example:
@@ -171,7 +171,7 @@ def delete(connection: Connection, rule_id: str, yes: bool, by: str | None, outp
     if not yes:
         ask(
             f"Delete rule {rule_id} (version {item.version}, {item.state})?",
-            "nothing was deleted; give --yes where nobody can be asked",
+            "nothing was deleted; use --yes to delete without a question",
         )
     _print_one(connection.store.delete(rule_id, by=by or connection.caller, now=now()), output)
 

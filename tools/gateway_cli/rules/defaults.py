@@ -1,4 +1,4 @@
-"""`defaults:` of a rule file: what its rules leave out."""
+"""`defaults:` of a rule file: values for the fields that its rules leave out."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -18,34 +18,38 @@ DEFAULT_FIELDS: Final = (
     "maximum_event_age",
     "target",
 )
-_ONE_OF: Final = {"pattern": "s3", "s3": "pattern"}  # two ways to say one thing: the rule's own outweighs
+_ONE_OF: Final = {
+    "pattern": "s3",
+    "s3": "pattern",
+}  # alternatives: a rule with one does not get the other as default
 
 
 def flaws_of_defaults(document: Document) -> Iterator[Flaw]:
-    """Yield what is wrong with a document's `defaults` as such; their values are checked in each rule."""
+    """Yield the flaws of a document's `defaults` itself; their values are checked in each rule."""
     defaults = document.value.get("defaults", {})
     if not isinstance(defaults, Mapping):
         yield Flaw(
-            document.lines[("defaults",)], "has to be a mapping of what the rules of this file leave out"
+            document.lines[("defaults",)],
+            "must be a mapping of the fields that the rules of this file leave out",
         )
         return
     for name in defaults.keys() - set(DEFAULT_FIELDS):
-        what = f"{name!r} cannot be left out of a rule" if name == "id" else f"{name!r} is no default"
+        what = f"{name!r} must be in each rule" if name == "id" else f"{name!r} is no default"
         yield Flaw(document.lines[("defaults", name)], f"{what}; defaults are {', '.join(DEFAULT_FIELDS)}")
     if not isinstance(defaults.get("target", {}), Mapping):
         yield Flaw(
             document.lines[("defaults", "target")],
-            "`target` has to be a mapping: it fills in every target of a rule",
+            "`target` must be a mapping: it completes every target of a rule",
         )
 
 
 def filled_in(
     rule: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Place]]:
-    """Return the rule with what it leaves out, and where in `defaults` each field came from that was filled in.
+    """Return the rule completed from `defaults`, and for each completed field its place in `defaults`.
 
-    A field is taken whole or not at all. Under `target` stands what each target of the rule leaves out,
-    whether the rule has one or several.
+    A default replaces a whole field, never a part of one. The defaults under `target` complete each target of the rule,
+    whether it has one or several.
     """
     filled: dict[str, Any] = dict(rule)
     sources: dict[str, Place] = {}

@@ -1,4 +1,4 @@
-"""Events as files: whatever a source sends, read by the parsers that the functions use."""
+"""Events from files: any payload of a source, read by the parsers of the functions."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,32 +13,32 @@ from mwaa_gateway.events import Event, TrustedQueues, from_queue
 
 __all__ = ["NamedEvent", "events_of", "read_events"]
 
-# The parser of the ingress retry queue takes everything that any source sends, and what Lambda or the gateway
-# wrapped around it: this is that queue. Its ARN names no account, as a notification of S3 does not either.
+# The parser of the ingress retry queue reads the payload of every source, with what Lambda or the gateway wrapped around
+# it, so read files as messages of that queue. Its ARN has no account here; S3's notifications have none either.
 _FILES: Final = "event-files"
 
 
 @dataclass(frozen=True, slots=True)
 class NamedEvent:
-    """One event and where it is from: `orders.json`, or `orders.json[1]` for the second of several."""
+    """One event and its source: `orders.json`, or `orders.json[1]` for the second of several."""
 
     name: str
     event: Event | MalformedEvent
 
 
 def read_events(files: Sequence[Path], *, unwrap_topics: frozenset[str] = frozenset()) -> list[NamedEvent]:
-    """Read event files: each holds a JSON document, or a list of them; refused where one is no JSON.
+    """Read event files: each contains a JSON document, or a list of them; raises Refused for a file that is not JSON.
 
     A folder stands for all *.json files below it.
-    A document is an EventBridge event, an S3 notification, an SNS notification as Lambda or SQS receives it,
-    a batch of SQS messages that hold any of these, or what was kept in the ingress DLQ.
+    A document is an EventBridge event, an S3 notification, an SNS notification as Lambda or SQS receives it, a batch of SQS
+    messages with any of these, or a message of the ingress DLQ.
     """
     named: list[NamedEvent] = []
     for file in (file for path in files for file in _below(path)):
         try:
             documents, flaws = read_json(file.read_text(encoding="utf-8-sig"))
         except OSError as error:
-            raise Refused(f"{file} cannot be read: {error.strerror}") from error
+            raise Refused(f"cannot read {file}: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise Refused(f"{file} is not UTF-8 text: save it as UTF-8") from error
         if flaws:
@@ -52,12 +52,12 @@ def _below(path: Path) -> list[Path]:
         return [path]
     found = sorted(file for file in path.rglob("*.json") if file.is_file())
     if not found:
-        raise Refused(f"{path}: no *.json file lies in this folder")
+        raise Refused(f"{path}: this folder contains no *.json file")
     return found
 
 
 def events_of(document: Any, name: str, *, unwrap_topics: frozenset[str] = frozenset()) -> list[NamedEvent]:
-    """Return the events of what a source sent; a malformed one is among them, with what is wrong."""
+    """Return the events of a payload; a malformed event is among them, with its problem."""
     trusted = TrustedQueues(_FILES, frozenset(), unwrap_topics)
     events = [event for body in _bodies(document) for event in from_queue(body, _FILES, trusted).events]
     if len(events) == 1:

@@ -1,15 +1,15 @@
-"""`expect:` files: which runs an event is expected to come to, as a test suite for a user's own pipeline.
+"""Expect files: the runs that events are expected to start, as a test suite for a user's own pipeline.
 
     - name: an order lands                      # for people
       event: ../events/order.json               # a file beside this one, or the event itself
       expect:
-        - rule: finance.orders-landing          # of the rest, what is written is compared
+        - rule: finance.orders-landing          # of the other fields, only those written here are compared
           dag_id: ingest_orders
           conf: {source: s3://acme-landing/orders/a.csv}
     - event: ../events/other.json
       expect: []                                # no rule matches
 
-Every result has to be expected: a rule that also matches is a failure.
+Every result must be expected: a further rule that matches is a failure.
 """
 
 import difflib
@@ -43,7 +43,7 @@ _FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One entry of an expect file: events, and what they are expected to come to."""
+    """One entry of an expect file: events, and their expected results."""
 
     name: str
     place: str  # file:line
@@ -53,14 +53,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One thing that is not as expected: in which rule, what, and the fields that differ."""
+    """One unexpected result: the rule, the problem, and the fields that differ."""
 
     rule_id: str
     message: str
     fields: tuple[FieldChange, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the failure as JSON."""
         return {
             "rule_id": self.rule_id,
             "message": self.message,
@@ -76,7 +76,7 @@ class Failure:
 def read_cases(
     paths: Sequence[Path], *, unwrap_topics: frozenset[str] = frozenset()
 ) -> tuple[list[Case], list[Mistake]]:
-    """Read expect files, and folders with all YAML files below them; *.json files there are events."""
+    """Read expect files, and folders with all YAML files below them; *.json files in folders are events."""
     cases: list[Case] = []
     mistakes: list[Mistake] = []
     for file in (file for path in paths for file in _below(path)):
@@ -131,29 +131,31 @@ def _events(written: Any, name: str, folder: Path, unwrap_topics: frozenset[str]
 
 
 def _problem(case: Any) -> str:
-    """Say what is wrong with the form of a case, "" where nothing is."""
+    """Return the problem with the form of a case, "" if there is none."""
     if not isinstance(case, Mapping) or not {"event", "expect"} <= case.keys():
-        return "a case has `event` (a file, or the event itself) and `expect` (a list, empty where no rule matches)"
+        return (
+            "a case has `event` (a file, or the event itself) and `expect` (a list, empty if no rule matches)"
+        )
     unknown = [*(case.keys() - set(_CASE_FIELDS))]
     if unknown:
-        return f"{unknown[0]!r} is no field of a case; write {', '.join(_CASE_FIELDS)}"
+        return f"{unknown[0]!r} is no field of a case; the fields are {', '.join(_CASE_FIELDS)}"
     if not isinstance(case["event"], str | Mapping | list):
-        return "`event` has to be the name of a file, or the event itself"
+        return "`event` must be the name of a file, or the event itself"
     if not isinstance(case["expect"], list):
-        return "`expect` has to be a list, empty where no rule matches"
+        return "`expect` must be a list, empty if no rule matches"
     for expected in case["expect"]:
         if not isinstance(expected, Mapping) or not isinstance(expected.get("rule"), str):
-            return "each entry of `expect` names its `rule`"
+            return "each entry of `expect` must name its `rule`"
         for name in expected.keys() - set(_FIELDS):
             near = difflib.get_close_matches(str(name), _FIELDS, n=1)
-            return f"{name!r} is nothing that can be expected; " + (
-                f"did you mean {near[0]!r}?" if near else f"write {', '.join(_FIELDS)}"
+            return f"{name!r} is no field of `expect`; " + (
+                f"did you mean {near[0]!r}?" if near else f"the fields are {', '.join(_FIELDS)}"
             )
     return ""
 
 
 def failures(case: Case, results: Sequence[Result]) -> list[Failure]:
-    """Return everything in which results are not what the case expects."""
+    """Return every difference between the results and what the case expects."""
     found: list[Failure] = []
     left = list(results)
     for expected in case.expected:
@@ -166,7 +168,7 @@ def failures(case: Case, results: Sequence[Result]) -> list[Failure]:
         left.remove(result)
         fields = tuple(_differences(expected, result))
         if fields:
-            found.append(Failure(rule_id, "matches, and comes to something else", fields))
+            found.append(Failure(rule_id, "matches, but with another result", fields))
     found.extend(
         Failure(
             result.rule_id or "(the event)",
@@ -208,7 +210,7 @@ def _differences(expected: Mapping[str, Any], result: Result) -> Iterator[FieldC
 
 
 def _within(wanted: Any, actual: Any) -> Any:
-    """Return the part of a conf that the expectation speaks of."""
+    """Return the part of a conf that the expectation names."""
     if isinstance(wanted, Mapping) and isinstance(actual, Mapping):
         return {name: _within(value, actual[name]) for name, value in wanted.items() if name in actual}
     return actual

@@ -1,7 +1,7 @@
-"""Why an event matches a rule or does not: field by field, with the value seen.
+"""Why an event matches a rule or not: field by field, with the value in the event.
 
-Each field of the pattern is a pattern of its own, and is asked by the code that routes events: there is no
-second matcher that could disagree.
+Each field of the pattern is tested as a pattern of its own, by the code that routes events: no second matcher could
+disagree.
 """
 
 import difflib
@@ -15,13 +15,13 @@ from mwaa_gateway.patterns.pattern import Pattern, compile_pattern
 
 __all__ = ["Explanation", "FieldVerdict", "explain"]
 
-_MOST: Final = 64  # ways through a pattern's `$or` that are looked at
+_MOST: Final = 64  # alternatives through a pattern's `$or` that are examined
 _FEW: Final = 5  # values of one field that are shown
 
 
 @dataclass(frozen=True, slots=True)
 class FieldVerdict:
-    """One field of a pattern: what it asks for, what the event has there (nothing, one value or several)."""
+    """One field of a pattern: what it wants, and what the event has there (nothing, one value or several)."""
 
     field: str
     wanted: list[Any]
@@ -32,10 +32,9 @@ class FieldVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The fields of one way through the pattern: the one that matches, else the one that comes closest.
+    """The fields of one alternative of the pattern: the one that matches, else the closest one.
 
-    `way` of `ways` says which alternative it is, counted from 1; `reason` is set where every field matches by itself
-    and the event does not.
+    `way` of `ways` is its number, counted from 1; `reason` is set if every field matches by itself but the event does not.
     """
 
     matches: bool
@@ -46,7 +45,7 @@ class Explanation:
 
 
 def explain(pattern: Pattern, envelope: Mapping[str, Any]) -> Explanation:
-    """Hold an event against a pattern field by field."""
+    """Compare an event with a pattern field by field."""
     ways = list(itertools.islice(_ways("", pattern.document), _MOST))
     explained = [_way(fields, envelope, number, len(ways)) for number, fields in enumerate(ways, start=1)]
     return max(
@@ -61,8 +60,8 @@ def _way(fields: Mapping[str, list[Any]], envelope: Mapping[str, Any], number: i
     reason = ""
     if not matches and all(verdict.matches for verdict in verdicts):
         reason = (
-            "each field matches somewhere, but not all of them within the same element of a list: fields of one "
-            "list's objects have to match in one object"
+            "each field matches somewhere, but not all in the same element of a list: fields of a list's objects must "
+            "match within one object"
         )
     return Explanation(matches, verdicts, number, ways, reason)
 
@@ -75,7 +74,7 @@ def _verdict(path: str, wanted: list[Any], envelope: Mapping[str, Any]) -> Field
 
 
 def _hint(path: str, wanted: list[Any], seen: list[Any], envelope: Mapping[str, Any]) -> str:
-    """Say what a person would notice first, "" where nothing strikes."""
+    """Return the likely mistake, "" if there is none."""
     if not seen:
         paths = list(_paths("", envelope))
         alike = next((one for one in paths if one.lower() == path.lower()), "")
@@ -98,7 +97,7 @@ def _hint(path: str, wanted: list[Any], seen: list[Any], envelope: Mapping[str, 
 
 
 def _matches_in_lower_case(wanted: list[Any], value: str) -> bool:
-    """Say whether a text, prefix, suffix or wildcard would match the value if neither had capitals."""
+    """Return whether a text, prefix, suffix or wildcard matches the value if case is ignored."""
     lowered: list[Any] = []
     for entry in wanted:
         match entry:
@@ -122,7 +121,7 @@ def _paths(path: str, value: Any) -> Iterator[str]:
 
 
 def _ways(path: str, pattern: Mapping[str, Any]) -> Iterator[dict[str, list[Any]]]:
-    """Yield each way through a pattern: its fields by dotted path."""
+    """Yield each alternative of a pattern: its fields by dotted path."""
     choices: list[list[dict[str, list[Any]]]] = []
     for name, child in pattern.items():
         full = f"{path}.{name}" if path else name

@@ -1,5 +1,5 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
-"""`mwaa-gateway rules validate | plan | apply`: from files to the table, nothing unseen and nothing by half."""
+"""`mwaa-gateway rules validate | plan | apply`: from files to the table; everything is shown, and nothing is half done."""
 
 import sys
 from collections import Counter
@@ -24,7 +24,7 @@ from gateway_cli.rules.options import (
     count,
     now,
     paths_argument,
-    tell_mistakes,
+    print_mistakes,
     vars_option,
 )
 from gateway_cli.rules.overlaps import Overlap, overlaps
@@ -40,8 +40,8 @@ __all__ = ["apply", "plan", "validate"]
 CHANGES = 2  # exit code of `plan` when something would change
 
 
-class _TellsChanges(click.Command):
-    """A command whose exit code 2 means "changes": a wrong command line has to be another one, 1."""
+class _ExitsWithChanges(click.Command):
+    """A command whose exit code 2 means "changes", so that a wrong command line has exit code 1."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
@@ -60,7 +60,7 @@ class _TellsChanges(click.Command):
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """What is to be applied, as the command line says it."""
+    """The files to apply, with the options of the command line."""
 
     paths: Sequence[Path]
     variable_files: Sequence[Path]
@@ -77,10 +77,10 @@ def _files_options(command: Callable[..., None]) -> Callable[..., None]:
             "namespaces",
             metavar="NAME",
             multiple=True,
-            help="A namespace to prune in, besides those of the files' rules; may be repeated.",
+            help="A namespace to prune, besides those of the files' rules; repeatable.",
         ),
         click.option(
-            "--prune", is_flag=True, help="Delete rules of the files' namespaces that are in no file."
+            "--prune", is_flag=True, help="Delete rules in the files' namespaces that no file contains."
         ),
         vars_option,
     ):
@@ -98,10 +98,9 @@ def validate(
 ) -> None:
     """Check rule files.
 
-    Tells every mistake at once, with file, line, rule, field, and what to write instead. Needs no AWS
-    account. Environment names are checked where --environment, --stack-name or --local say which there are, and
-    what a namespace allows and which DAGs are there where --stack-name or --local say which gateway is meant. A
-    folder stands for all *.yaml, *.yml and *.json files below it.
+    The command reports every mistake at once, with file, line, rule, field and remedy. It needs no AWS account.
+    --environment, --stack-name or --local let it check environment names too. --stack-name or --local also let it
+    check the allow-lists, and whether the DAGs exist. A folder stands for all *.yaml, *.yml and *.json files below it.
 
     \b
     Examples:
@@ -132,22 +131,22 @@ def validate(
             }
         )
     if mistakes:
-        tell_mistakes(mistakes, output)
+        print_mistakes(mistakes, output)
         raise Refused(count(len(mistakes), "mistake"))
     if output == "table":
         files = len({checked_rule.file for checked_rule in checked})
         click.echo(f"{count(len(checked), 'rule')} in {count(files, 'file')}: valid")
-        _tell_never_matches(checked)
+        _print_never_matches(checked)
         print_dag_check(check)
         if environments is None:
             print_note("environment names were not checked: give --environment, --stack-name or --local")
 
 
-@click.command(cls=_TellsChanges)
+@click.command(cls=_ExitsWithChanges)
 @paths_argument
 @_files_options
 @click.option(
-    "--save", metavar="FILE", type=click.Path(path_type=Path), help="Keep the plan, for `apply --plan`."
+    "--save", metavar="FILE", type=click.Path(path_type=Path), help="Save the plan, for `apply --plan`."
 )
 @click.option(
     "--event",
@@ -155,7 +154,7 @@ def validate(
     metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="An event that two rules should not both start a DAG for; may be repeated.",
+    help="An event for which two rules must not start the same DAG; repeatable.",
 )
 @output_option
 @connection_options
@@ -166,11 +165,11 @@ def plan(
     output: str,
     **files: Any,
 ) -> None:
-    """Show what `apply` would do, and do nothing.
+    """Show what `apply` would do, and change nothing.
 
-    Tells which rules would be added, changed (field by field) and deleted, and warns when an event would start
-    one DAG by two rules; tried are events made up from each rule's own pattern, and those of --event. It warns of DAGs
-    that are paused, gone or unknown in their environment, by the list that its dispatcher made last.
+    The plan lists the rules to add, to change (field by field) and to delete. It warns if one event would start one
+    DAG through two rules; it tries events made from each rule's pattern, and those of --event. It also warns of DAGs
+    that are paused, gone or unknown, from the list that the environment's dispatcher made last.
 
     \b
     Exit codes of this command:
@@ -193,17 +192,17 @@ def plan(
     if save is not None:
         write_plan(made, save)
     if output == "json":
-        told = {
+        extra = {
             "warnings": [asdict(warning) for warning in warnings],
             "problems": [],
             "never_matches": _warnings(checked),
         }
-        print_json(_plan_document(made) | told | check.document())
+        print_json(_plan_document(made) | extra | check.document())
     else:
         print_plan(made, stored)
-        _tell_aside(made)
-        _tell_brakes(made)
-        _tell_never_matches(checked)
+        _print_unchanged(made)
+        _print_state_changes(made)
+        _print_never_matches(checked)
         print_dag_check(check)
         for warning in warnings:
             print_note(_sentence(warning))
@@ -219,10 +218,10 @@ def plan(
     "saved",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Apply this plan, as `plan --save` kept it, instead of files.",
+    help="Apply this plan of `plan --save` instead of files.",
 )
 @click.option(
-    "--yes", is_flag=True, help="Do not ask before --prune deletes rules; asked is on a terminal only."
+    "--yes", is_flag=True, help="Do not ask before --prune deletes rules; it asks on a terminal only."
 )
 @by_option
 @output_option
@@ -230,17 +229,16 @@ def plan(
 def apply(
     connection: Connection, saved: Path | None, *, yes: bool, by: str | None, output: str, **files: Any
 ) -> None:
-    """Create and update rules from files; with --prune delete those that are in no file.
+    """Create and update rules from files; with --prune, delete those that no file contains.
 
-    Does what `plan` shows, or a saved plan to the letter. With one mistake anywhere, or when somebody changed
-    one of the rules since the plan was made, nothing is written. Rules that are the same already are left
-    alone. A rule whose file names no `state` keeps the state it has in the table: applying files again does
-    not start what `rules disable` has stopped. --prune deletes only in the namespaces of the files' rules
-    (`finance` of `finance.orders`) and those of --namespace; on a terminal it asks first, but not for
-    a saved plan.
+    The command does what `plan` shows, or exactly what a saved plan says. If there is a mistake anywhere, or somebody
+    changed one of the rules since the plan was made, it writes nothing. It does not touch rules that are unchanged. A
+    rule whose file names no `state` keeps its state in the table, so applying files again does not enable a disabled
+    rule. --prune deletes only in the namespaces of the files' rules (`finance` of `finance.orders`) and those of
+    --namespace; on a terminal it asks first, but not for a saved plan.
 
-    A rule that becomes DISABLED holds what waits, as by `rules disable`; what it held is released when it
-    becomes ENABLED again, as by `rules enable`.
+    When a rule becomes DISABLED, its waiting requests are held, as with `rules disable`. When it becomes ENABLED
+    again, they are released, as with `rules enable`.
 
     \b
     Examples:
@@ -250,7 +248,7 @@ def apply(
     """
     wanted = _Files(**files)
     if (saved is None) == (not wanted.paths):
-        raise click.UsageError("give either files, or a saved plan with --plan")
+        raise click.UsageError("name files, or a saved plan with --plan")
     store = connection.store
     checked: Sequence[CheckedRule] = ()
     if saved is not None:
@@ -259,10 +257,10 @@ def apply(
         checked, made, _ = _planned(connection, wanted, output)
         deleted = [change.rule_id for change in made.of("delete")]
         if deleted and not yes and sys.stdin.isatty():
-            print_note(f"in no file, and deleted by --prune: {', '.join(deleted)}")
+            print_note(f"no file contains these rules, --prune deletes them: {', '.join(deleted)}")
             ask(
                 f"Delete {count(len(deleted), 'rule')}?",
-                "nothing was applied; `rules plan` shows what would be",
+                "nothing was applied; `rules plan` shows the changes",
             )
     if connection.environments is None:
         print_note("environment names were not checked: give --environment or --stack-name")
@@ -278,24 +276,24 @@ def apply(
             by=by or connection.caller,
             now=now(),
         ):
-            done.append(applied)  # noqa: PERF402 - one by one: known also when the next one fails
+            done.append(applied)  # noqa: PERF402 - one by one, to be known even if the next one fails
         whole = True
-    finally:  # what was written before an error is written: it is told first, then the error
+    finally:  # rules that were written before an error stay written: print them before the error
         _print_applied(made, done, output, whole=whole)
         release_held(connection, [one.rule_id for one in done if _starts_again(made, one.rule_id, one.state)])
-    _tell_aside(made)
-    _tell_never_matches(checked)
+    _print_unchanged(made)
+    _print_never_matches(checked)
 
 
 def _starts_again(made: Plan, rule_id: str, state: str) -> bool:
-    """Say whether a rule that there was is enabled now and was not before; a new one can have held nothing."""
+    """Return whether an existing rule becomes ENABLED; a new rule cannot have held anything."""
     return state == "ENABLED" != made.states[rule_id] and made.versions[rule_id] > 0
 
 
 def _planned(
     connection: Connection, files: _Files, output: str
 ) -> tuple[list[CheckedRule], Plan, Mapping[str, StoredRuleItem]]:
-    """Check the files and hold them against the table; with one mistake, refuse."""
+    """Check the files and compare them with the table; refuse any mistake."""
     checked, mistakes = check_rules(
         files.paths,
         environments=connection.environments,
@@ -307,7 +305,7 @@ def _planned(
     if mistakes:
         if output == "json":
             print_json({"applied": [], "problems": [asdict(mistake) for mistake in mistakes]})
-        tell_mistakes(mistakes, output)
+        print_mistakes(mistakes, output)
         raise Refused(f"{count(len(mistakes), 'mistake')}: nothing was applied")
     stored = connection.store.everything()
     commit = commit_of(files.paths) if files.commit is None else files.commit
@@ -325,7 +323,7 @@ def _planned(
 def _rules_after(
     checked: Sequence[CheckedRule], made: Plan, stored: Mapping[str, StoredRuleItem]
 ) -> list[Rule]:
-    """Return the rules that the table would hold; those that cannot be read match nothing and are left out."""
+    """Return the rules that the table would contain; unreadable ones match nothing and are left out."""
     documents = {item.id: read_document(item) for item in stored.values() if item.exists}
     documents |= {checked_rule.rule.id: checked_rule.rule.document() for checked_rule in checked}
     documents |= {change.rule_id: change.document for change in made.changes}
@@ -357,7 +355,7 @@ def _plan_document(made: Plan) -> dict[str, Any]:
 
 
 def _print_applied(made: Plan, done: Sequence[Applied], output: str, *, whole: bool) -> None:
-    """Print what was done; `whole` says that it is all of the plan, so that the rest is what was right already."""
+    """Print what was done; `whole` says that the plan was applied completely."""
     if output == "json":
         unchanged = [
             Applied(rule_id, "unchanged", made.versions[rule_id], made.states[rule_id])
@@ -377,43 +375,43 @@ def _print_applied(made: Plan, done: Sequence[Applied], output: str, *, whole: b
         print_text(f"{counts or 'nothing to change'}, {len(made.unchanged)} unchanged", style="bold")
 
 
-def _tell_aside(made: Plan) -> None:
-    """Tell what somebody may have expected to happen, and will not."""
+def _print_unchanged(made: Plan) -> None:
+    """Print the rules that keep their state or stay, although somebody may expect otherwise."""
     for rule_id in made.braked:
         shadow = made.states[rule_id] == "SHADOW"
         print_note(
             f"{rule_id} stays {'SHADOW' if shadow else 'DISABLED'}, its file names no state: "
-            f"`mwaa-gateway rules enable {rule_id}` lets it {'start runs' if shadow else 'match again'}"
+            f"`mwaa-gateway rules enable {rule_id}` makes it {'start runs' if shadow else 'match again'}"
         )
     if made.kept:
-        print_note(f"in no file, and left alone without --prune: {', '.join(made.kept)}")
+        print_note(f"in no file, but kept without --prune: {', '.join(made.kept)}")
 
 
 def _warnings(checked: Iterable[CheckedRule]) -> list[dict[str, Any]]:
     return [asdict(warning) for one in checked for warning in one.warnings]
 
 
-def _tell_never_matches(checked: Iterable[CheckedRule]) -> None:
-    """Warn of what of the patterns can never match."""
+def _print_never_matches(checked: Iterable[CheckedRule]) -> None:
+    """Warn of parts of patterns that can never match."""
     for one in checked:
         for warning in one.warnings:
             print_note(f"Warning: {warning}")
 
 
-def _tell_brakes(made: Plan) -> None:
-    """Tell of changes of state what they do to requests that were made before."""
+def _print_state_changes(made: Plan) -> None:
+    """Print what changes of state mean for requests that already wait or are held."""
     for change in made.changes:
         before = made.states[change.rule_id]
         match change.document and change.document["state"]:
             case "DISABLED" if before in ("ENABLED", "SHADOW"):
-                print_note(f"{change.rule_id} is stopped by this: what waits of it is held")
+                print_note(f"{change.rule_id} becomes DISABLED: its waiting requests are held")
             case "ENABLED" if _starts_again(made, change.rule_id, "ENABLED"):
-                print_note(f"{change.rule_id} starts again by this: what its brake has held is released")
+                print_note(f"{change.rule_id} becomes ENABLED: its held requests are released")
 
 
 def _sentence(warning: Overlap) -> str:
     rules = " and ".join(warning.rules)
     return (
         f"Warning: {rules} would each start {warning.environment}:{warning.dag_id} for one event "
-        f"({warning.event}): if that is not meant, let their patterns exclude each other"
+        f"({warning.event}): unless you want that, make their patterns exclude each other"
     )

@@ -1,7 +1,7 @@
-"""Rules as people write them: YAML and JSON files, several rules to a file, every mistake told at once.
+"""Rule files: YAML or JSON, several rules to a file; every mistake is reported at once.
 
-A document of a file is one rule, a list of rules, or a mapping that holds the list under `rules`, beside it
-`defaults` that fill in what a rule leaves out. `${var.name}` stands for a value of the stage.
+A document of a file is one rule, a list of rules, or a mapping with the list under `rules` and optional `defaults`, which
+complete the rules. `${var.name}` stands for a value of the stage.
 """
 
 import json
@@ -37,7 +37,7 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing to mend: where it stands, in which rule and field, and what to write instead."""
+    """One mistake: its place, rule and field, and what to write instead."""
 
     file: str
     line: int | None
@@ -51,7 +51,7 @@ class Mistake:
 
 
 class RulesRefused(GatewayError):
-    """Files that hold a mistake: nothing of them is applied."""
+    """The files contain a mistake: nothing of them is applied."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
@@ -60,27 +60,27 @@ class RulesRefused(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class WrittenRule:
-    """One rule as a file has it, not yet checked."""
+    """One rule as a file contains it, not validated."""
 
     file: str
     document: Mapping[str, Any]
-    lines: Mapping[str, int]  # by dotted field as `InvalidRule` names it, "" for the rule itself
+    lines: Mapping[str, int]  # by dotted field as in `InvalidRule`, "" for the rule itself
 
     @property
     def id(self) -> str | None:
-        """The id as written, where it is text at all."""
+        """The id in the file, if it is text."""
         written = self.document.get("id")
         return written if isinstance(written, str) else None
 
     def line_of(self, field: str) -> int | None:
-        """Return the line of a field, or of the nearest field around it that the file has."""
+        """Return the line of a field, or of the nearest enclosing field in the file."""
         field = self._as_written(field)
         while field and field not in self.lines:
             field = field[: max(field.rfind("."), field.rfind("["), 0)]
         return self.lines.get(field)
 
     def mistake(self, field: str, message: str) -> Mistake:
-        """Say what is wrong with one field of this rule, by the name that its author gave it."""
+        """Return a mistake in one field of this rule, under the name that its author used."""
         written = self._as_written(field)
         return Mistake(self.file, self.line_of(field), self.id, written or None, message)
 
@@ -93,9 +93,9 @@ class WrittenRule:
 
 @dataclass(frozen=True, slots=True)
 class CheckedRule:
-    """A rule that may be applied, and whether its author wrote down a state or left it to the table.
+    """A valid rule, and whether its file names a state or leaves it to the table.
 
-    `warnings` say what of its pattern can never match.
+    `warnings` are the parts of its pattern that can never match.
     """
 
     rule: Rule
@@ -109,8 +109,8 @@ def read_rules(
 ) -> tuple[list[WrittenRule], list[Mistake]]:
     """Read files, and folders with all YAML and JSON files below them; a file named twice is read once.
 
-    `variable_files` hold the values of `${var.name}`, the later ones outweighing the earlier; they are no
-    rule files, even where they lie in one of the folders.
+    `variable_files` contain the values of `${var.name}`; later files override earlier ones. They are not rule files, even
+    inside one of the folders.
     """
     variables, mistakes = _variables(variable_files)
     rules: list[WrittenRule] = []
@@ -118,7 +118,7 @@ def read_rules(
     for path in paths:
         below = files_below(path)
         if not below:
-            what = "no *.yaml, *.yml or *.json file lies in this folder" if path.is_dir() else "no such file"
+            what = "this folder contains no *.yaml, *.yml or *.json file" if path.is_dir() else "no such file"
             mistakes.append(Mistake(str(path), None, None, None, what))
         for file in below:
             files.setdefault(file.resolve(), file)
@@ -136,7 +136,7 @@ def read_rules(
                     case Mistake():
                         mistakes.append(found)
     if not rules and not mistakes:
-        mistakes.append(Mistake(", ".join(map(str, paths)), None, None, None, "there is no rule in here"))
+        mistakes.append(Mistake(", ".join(map(str, paths)), None, None, None, "contains no rule"))
     return rules, mistakes
 
 
@@ -149,11 +149,11 @@ def check_rules(
     rest_environments: Collection[str] = (),
     variable_files: Sequence[Path] = (),
 ) -> tuple[list[CheckedRule], list[Mistake]]:
-    """Read and check rules; with any mistake at all, none of the rules may be applied.
+    """Read and validate rules; if there is any mistake, none of the rules may be applied.
 
-    `environments` are the names the gateway knows, `namespaces` what the rules of each may name; None leaves
-    them unchecked. `claim_check_bucket` is the gateway's own bucket, which no rule may name; `rest_environments` are
-    those reached by InvokeRestApi, which takes only short DAG ids.
+    `environments` are the names the gateway knows, `namespaces` the allow-lists; None skips the check.
+    `claim_check_bucket` is the gateway's own bucket, which no rule may match; `rest_environments` are those that use
+    InvokeRestApi, which takes only short DAG ids.
     """
     written, mistakes = read_rules(paths, variable_files=variable_files)
     checked: list[CheckedRule] = []
@@ -180,43 +180,43 @@ def check_rules(
             before = first[rule.id]
             mistakes.append(
                 rule.mistake(
-                    "id", f"{before.file}:{before.line_of('id')} has this id too: give one of them another"
+                    "id", f"{before.file}:{before.line_of('id')} has the same id: change one of them"
                 )
             )
-    told = _once_for_each_place(mistakes)
-    return checked, told if variable_files else _once_for_each_variable(told)
+    distinct = _once_for_each_place(mistakes)
+    return checked, distinct if variable_files else _once_for_each_variable(distinct)
 
 
 def _once_for_each_place(mistakes: Sequence[Mistake]) -> list[Mistake]:
-    """Sort mistakes by place, and tell one in a default (or an anchor) once, not for each rule that has it.
+    """Sort mistakes by place, and report one in a default (or an anchor) once, not for each of its rules.
 
-    Where a variable has no value, what else would be wrong there is not told: it is wrong because of that.
+    A variable without a value hides other mistakes at the same place, which follow from it.
     """
     unresolved = {(one.file, one.line) for one in mistakes if UNRESOLVED in one.message and not one.rule_id}
     groups: dict[tuple[str, int | None, str], list[Mistake]] = {}
     for mistake in mistakes:
         if not mistake.rule_id or (mistake.file, mistake.line) not in unresolved:
             groups.setdefault((mistake.file, mistake.line, mistake.message), []).append(mistake)
-    told: list[Mistake] = []
+    distinct: list[Mistake] = []
     for (file, line, message), alike in groups.items():
         rules = {mistake.rule_id for mistake in alike}
         if line is None or len(rules) == 1:
-            told += alike
+            distinct += alike
         else:
-            told.append(Mistake(file, line, None, alike[0].field, f"{message} (in {len(rules)} rules)"))
-    return sorted(told, key=lambda mistake: (mistake.file, mistake.line or 0))
+            distinct.append(Mistake(file, line, None, alike[0].field, f"{message} (in {len(rules)} rules)"))
+    return sorted(distinct, key=lambda mistake: (mistake.file, mistake.line or 0))
 
 
 def _once_for_each_variable(mistakes: Sequence[Mistake]) -> list[Mistake]:
-    """Tell of a variable once where no file of values is given: that is the one mistake, whatever lacks it."""
+    """Report each variable once if no file of values is given: then that is the one mistake."""
     places: dict[str, int] = Counter(one.message for one in mistakes if UNRESOLVED in one.message)
-    told: dict[Mistake, None] = {}
+    distinct: dict[Mistake, None] = {}
     first: dict[str, Mistake] = {}
     for mistake in mistakes:
         number = places.get(mistake.message, 1)
         where = replace(mistake, message=f"{mistake.message} (and in {number - 1} more places)")
-        told[first.setdefault(mistake.message, where) if number > 1 else mistake] = None
-    return list(told)
+        distinct[first.setdefault(mistake.message, where) if number > 1 else mistake] = None
+    return list(distinct)
 
 
 def files_below(path: Path) -> list[Path]:
@@ -238,11 +238,11 @@ def read_documents(file: Path) -> tuple[list[Document], list[Mistake]]:
         return Mistake(str(file), line, None, None, message)
 
     if file.suffix not in SUFFIXES:
-        return [], [mistake(None, "a rule file is named *.yaml, *.yml or *.json")]
+        return [], [mistake(None, "a rule file must be named *.yaml, *.yml or *.json")]
     try:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
-        return [], [mistake(None, f"cannot be read: {error.strerror}")]
+        return [], [mistake(None, f"cannot read the file: {error.strerror}")]
     except UnicodeDecodeError:
         return [], [mistake(None, "is not UTF-8 text: save it as UTF-8")]
     documents, flaws = (read_json if file.suffix == ".json" else read_yaml)(text)
@@ -276,13 +276,13 @@ def _variables(files: Sequence[Path]) -> tuple[Variables, list[Mistake]]:
 
 
 def _rules_of(file: Path, document: Document) -> Iterator[WrittenRule | Mistake]:
-    """A document is one rule, a list of rules, or a mapping that holds the list under `rules`."""
+    """Yield the rules of a document: one rule, a list of rules, or a mapping with the list under `rules`."""
     value: Any = document.value
     place: Place = ()
     defaults: Mapping[str, Any] = {}
     if isinstance(value, dict) and ("rules" in value or "defaults" in value):
         for other in value.keys() - {"rules", "defaults"}:
-            message = f"{other!r} means nothing beside `rules`: remove it"
+            message = f"{other!r} has no meaning beside `rules`: remove it"
             yield Mistake(str(file), document.lines.get((other,)), None, other, message)
         for flaw in flaws_of_defaults(document):
             yield Mistake(str(file), flaw.line, None, "defaults", flaw.message)
@@ -290,7 +290,7 @@ def _rules_of(file: Path, document: Document) -> Iterator[WrittenRule | Mistake]
         defaults = written if isinstance(written, dict) else {}
         value, place = value.get("rules"), ("rules",)
         if not isinstance(value, list):
-            yield Mistake(str(file), document.lines.get(place), None, "rules", "has to be a list of rules")
+            yield Mistake(str(file), document.lines.get(place), None, "rules", "must be a list of rules")
             return
     rules = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
     lines = _grouped(document.lines, len(place) + isinstance(value, list))
@@ -304,12 +304,12 @@ def _rules_of(file: Path, document: Document) -> Iterator[WrittenRule | Mistake]
                 fields |= _fields(of_defaults, ("defaults", *source), field)
             yield WrittenRule(str(file), complete, fields)
         else:
-            message = "a rule has to be a mapping with id, pattern and targets"
+            message = "a rule must be a mapping with id, pattern and targets"
             yield Mistake(str(file), document.lines.get(here), None, None, message)
 
 
 def _grouped(lines: Mapping[Place, int], depth: int) -> dict[Place, dict[Place, int]]:
-    """Group lines by the rule they belong to: a file of a thousand rules is walked over once."""
+    """Group the lines by rule, in one pass over a file of any number of rules."""
     groups: dict[Place, dict[Place, int]] = {}
     for place, line in lines.items():
         groups.setdefault(place[:depth], {})[place] = line
@@ -317,7 +317,7 @@ def _grouped(lines: Mapping[Place, int], depth: int) -> dict[Place, dict[Place, 
 
 
 def _fields(lines: Mapping[Place, int], rule: Place, field: str = "") -> dict[str, int]:
-    """Name the fields of one rule as its problems do: `targets[0].dag_id`; `field` stands before the names."""
+    """Name the fields of one rule like its problems do, `targets[0].dag_id`; `field` prefixes the names."""
     fields: dict[str, int] = {}
     for place, line in lines.items():
         if place[: len(rule)] == rule:

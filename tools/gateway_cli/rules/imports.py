@@ -1,7 +1,7 @@
-"""What starts DAGs today, as rules of the gateway: EventBridge rules of a bus, and what a bucket notifies of.
+"""Turns EventBridge rules of a bus, and a bucket's notifications, into rules of the gateway.
 
-Whatever is not carried over is listed with why; nothing is carried over by half without a word. Pure: the
-commands ask AWS.
+What is not carried over is listed with the reason; nothing is carried over in part without a remark. Pure: the commands
+call AWS.
 """
 
 import json
@@ -26,23 +26,23 @@ DEFAULT_BUS: Final = "default"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the imported rules have in common: where their runs go, and how they begin."""
+    """What the imported rules share: their runs' environment, their first state, and their names."""
 
     environment: str
     state: str
     namespace: str = ""
     dag_id: str = ""  # "" names each DAG after what is imported
-    stack: str = ""  # the gateway's own, whose functions and queues need no events by rules
+    stack: str = ""  # the gateway's own stack, whose own rules are not imported
 
     def rule_id(self, name: str) -> str:
-        """Return an id for the rule made of something of this name."""
+        """Return a rule id made from this name."""
         slug = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_") or "imported"
         return f"{self.namespace}.{slug}"[:80] if self.namespace else slug[:80]
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something that was not carried over, or has to be looked at: of what, and why."""
+    """Something that was not carried over, or needs a check, and why."""
 
     what: str
     why: str
@@ -50,15 +50,17 @@ class Remark:
 
 @dataclass(slots=True)
 class Import:
-    """The rules that came of it, as documents that can be applied, and what did not."""
+    """The imported rules, as documents that can be applied, and what was not carried over."""
 
     rules: list[dict[str, Any]] = field(default_factory=list)
     not_carried: list[Remark] = field(default_factory=list)
-    unreachable: list[Remark] = field(default_factory=list)  # carried over, and no event of theirs comes
+    unreachable: list[Remark] = field(
+        default_factory=list
+    )  # carried over, but their events do not reach the gateway
     notes: list[Remark] = field(default_factory=list)
 
     def add(self, what: str, document: dict[str, Any]) -> bool:
-        """Add a rule if the gateway takes it; else say why it does not. Returns whether it was added."""
+        """Add a rule if it is valid, otherwise note why not; return whether it was added."""
         taken = {rule["id"] for rule in self.rules}
         number = 2
         rule_id = document["id"]
@@ -82,9 +84,9 @@ def of_eventbridge(
     origin: Origin,
     bus: str = DEFAULT_BUS,
 ) -> Import:
-    """Turn EventBridge rules, each with its targets (as the API lists them), into rules of the gateway.
+    """Turn EventBridge rules, each with its targets as the API lists them, into rules of the gateway.
 
-    A rule that is switched off there stays so here; the others begin in the origin's state.
+    A disabled rule becomes a disabled rule; the others start in the origin's state.
     """
     found = Import()
     for rule, targets in rules:
@@ -109,23 +111,23 @@ def of_eventbridge(
 
 
 def _unreachable(pattern: Mapping[str, Any], bus: str, stack: str) -> str:
-    """Say what of a rule's events never reaches the gateway as it is deployed, "" where all may."""
+    """Return which of a rule's events never reach the gateway as deployed, "" if all may."""
     own = f"{stack or 'mwaa-gateway'}-events"
     if bus.rpartition("/")[2] == own:
         return ""
-    remedy = f"add a rule of this pattern to the bus {bus} whose target is the bus {own}"
+    remedy = f"add a rule with this pattern to bus {bus}, with bus {own} as its target"
     if bus != DEFAULT_BUS:
-        return f"the gateway takes nothing from the bus {bus}: {remedy}, or have the senders put their events there"
+        return f"the gateway receives nothing from bus {bus}: {remedy}, or let the senders use bus {own}"
     lost = sorted({lost for branch in compile_pattern(pattern).branches for lost in _not_of_s3(dict(branch))})
     if not lost:
         return ""
     return (
-        f"of the default bus the gateway takes S3's object events only, and not {', '.join(lost)}: {remedy}"
+        f"from the default bus the gateway receives only S3's object events, not {', '.join(lost)}: {remedy}"
     )
 
 
 def _not_of_s3(fields: Mapping[str, FieldMatcher]) -> Iterator[str]:
-    """Yield what of one branch of a pattern is no object event of S3."""
+    """Yield the parts of one branch of a pattern that are not object events of S3."""
     source, kind = fields.get("source"), fields.get("detail-type")
     if source is not None:
         yield from (f"source {name}" for name in source.strings - {"aws.s3"})
@@ -138,21 +140,21 @@ def _not_of_s3(fields: Mapping[str, FieldMatcher]) -> Iterator[str]:
 
 
 def _rule_of_the_gateway(targets: Sequence[Mapping[str, Any]], stack: str) -> str:
-    """Say that the rule is how the gateway itself gets its events, "" where it is not."""
+    """Return the reason if the rule is the gateway's own, otherwise ""."""
     arns = [str(target.get("Arn", "")) for target in targets]
     own = bool(stack and arns) and all(arn.rpartition(":")[2].startswith(f"{stack}-") for arn in arns)
-    return f"it is the gateway's own, of stack {stack}" if own else ""
+    return f"it belongs to the gateway's own stack {stack}" if own else ""
 
 
 def _no_rule_of_events(rule: Mapping[str, Any]) -> str:
     if rule.get("ManagedBy"):
-        return f"it belongs to {rule['ManagedBy']}, which made it for itself"
+        return f"it belongs to {rule['ManagedBy']}, which manages it"
     if not rule.get("EventPattern"):
-        return f"it is a schedule ({rule.get('ScheduleExpression')}), not about events: Airflow has schedules of its own"
+        return f"it is a schedule ({rule.get('ScheduleExpression')}), not for events: use Airflow's own schedules"
     try:
         json.loads(rule["EventPattern"])
     except ValueError as error:
-        return f"its pattern is no JSON: {error}"
+        return f"its pattern is not JSON: {error}"
     return ""
 
 
@@ -163,14 +165,14 @@ def _targets(
     origin: Origin,
     found: Import,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a target of the gateway for each of EventBridge's; one without targets gets one."""
+    """Yield a target of the gateway for each EventBridge target; a rule without targets gets one."""
     for position, target in enumerate(targets or [{}]):
         of = f"{what}, target {target.get('Id', '(none)')}"
         if position >= MAXIMUM_TARGETS:
             found.not_carried.append(
                 Remark(
                     of,
-                    f"a rule has at most {MAXIMUM_TARGETS} targets: make a second rule of the same pattern",
+                    f"a rule has at most {MAXIMUM_TARGETS} targets: make a second rule with the same pattern",
                 )
             )
             continue
@@ -188,23 +190,23 @@ def _targets(
             found.notes.append(
                 Remark(
                     of,
-                    f"went to {target['Arn']}: dag_id is {carried['dag_id']}, check that it does that work",
+                    f"its old target is {target['Arn']}: check that DAG {carried['dag_id']} does the same work",
                 )
             )
         if target.get("DeadLetterConfig"):
             found.notes.append(
-                Remark(of, "its dead-letter queue is not used: the gateway keeps what is dead itself")
+                Remark(of, "its dead-letter queue is not used: the gateway keeps dead events itself")
             )
         yield carried
 
 
 def _transformer(target: Mapping[str, Any]) -> dict[str, Any] | str | None:
-    """Return the input transformer that stands for a target's input, or why there is none; None for the event itself."""
+    """Return the input transformer for a target's input, or why there is none; None if the event itself is the input."""
     if "InputTransformer" in target:
         written = target["InputTransformer"]
         template = written["InputTemplate"]
         if not template.lstrip().startswith("{"):
-            return "its input template is text, and the conf of a DAG run is an object: write an input_transformer"
+            return "its input template is text, but a DAG run's conf is an object: write an input_transformer"
         return {"input_paths": dict(written.get("InputPathsMap", {})), "input_template": template}
     if "Input" in target:
         try:
@@ -212,11 +214,11 @@ def _transformer(target: Mapping[str, Any]) -> dict[str, Any] | str | None:
         except ValueError:
             constant = None
         if not isinstance(constant, dict):
-            return "its constant input is no JSON object, and the conf of a DAG run is one: write an input_transformer"
+            return "its constant input is not a JSON object, but a DAG run's conf is one: write an input_transformer"
         return {"input_template": constant}
     if target.get("InputPath", "$") != "$":
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", target["InputPath"]).strip("-") or "value"
-        # The part of the event was the whole input; in a conf it has a name.
+        # The old target got this part of the event as its whole input; in a conf it needs a name.
         return {"input_paths": {name: target["InputPath"]}, "input_template": {name: f"<{name}>"}}
     return None
 
@@ -239,7 +241,7 @@ _DESTINATIONS: Final = {
     "QueueConfigurations": "QueueArn",
     "TopicConfigurations": "TopicArn",
 }
-# Families whose `*` stands for events that EventBridge, and so a rule, has different names for.
+# Families whose `*` stands for events with several names in EventBridge, and so in a rule.
 _FAMILIES: Final = {
     "ObjectRestore:*": ("ObjectRestore:Post", "ObjectRestore:Completed", "ObjectRestore:Delete"),
     "ObjectTagging:*": ("ObjectTagging:Put", "ObjectTagging:Delete"),
@@ -272,21 +274,21 @@ def of_bucket(bucket: str, configuration: Mapping[str, Any], origin: Origin) -> 
             }
             found.add(what, document)
             found.notes.append(
-                Remark(what, f"went to {arn}: dag_id is {target['dag_id']}, check that it does that work")
+                Remark(what, f"its old target is {arn}: check that DAG {target['dag_id']} does the same work")
             )
     if "EventBridgeConfiguration" in configuration:
         found.notes.append(
             Remark(
                 f"bucket {bucket}",
-                "sends its events to EventBridge already: they reach the gateway that way, too",
+                "already sends its events to EventBridge, so they also reach the gateway that way",
             )
         )
     elif found.rules:
         found.notes.append(
             Remark(
                 f"bucket {bucket}",
-                "does not send its events to EventBridge: switch that on (Properties → Amazon EventBridge), or name a "
-                "queue that collects them in EventQueueArns",
+                "does not send its events to EventBridge: enable that (Properties → Amazon EventBridge), or list a queue "
+                "that collects them in EventQueueArns",
             )
         )
     return found
@@ -308,7 +310,7 @@ def _pattern(bucket: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kinds(bucket: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the patterns of the events of these names: what the parser of notifications makes of them, says."""
+    """Return the patterns for events with these names, as the parser of notifications reads them."""
     grouped: dict[tuple[str, str], set[str]] = {}
     for written in names:
         name = written.removeprefix("s3:")
@@ -338,12 +340,12 @@ def _event_of(bucket: str, name: str) -> Mapping[str, Any]:
     }
     [event] = from_s3_notification({"Records": [record]})
     if not isinstance(event, Event):
-        raise GatewayError(f"S3's event {name!r} of bucket {bucket!r} cannot be read: {event}")
+        raise GatewayError(f"cannot read S3's event {name!r} of bucket {bucket!r}: {event}")
     return event.envelope
 
 
 def _key(entry: Mapping[str, Any]) -> Any:
-    """Return the pattern of a filter's prefix and suffix, which S3 keeps URL-encoded; None where there is no filter."""
+    """Return the pattern of a filter's prefix and suffix, which S3 stores URL-encoded; None without a filter."""
     rules = entry.get("Filter", {}).get("Key", {}).get("FilterRules", ())
     values = {str(rule["Name"]).lower(): unquote_plus(str(rule["Value"])) for rule in rules}
     prefix, suffix = values.get("prefix", ""), values.get("suffix", "")

@@ -1,13 +1,13 @@
-"""The items of the rules table, and the one transaction that a change of a rule is.
+"""The items of the rules table, and the transaction that changes a rule.
 
-`mwaa_gateway.aws.dynamodb.rules_table` describes the items. A rule's version rises by one with every change of its
-document or state, and never starts again: a deleted rule leaves its item behind (state DELETED, no document,
-no partitions). A rule that is applied again later continues the count, so "version 3" in a run's conf means
-one document for ever. A counter of its own would cost a second condition and a second item in every
-transaction; the item left behind needs neither, and says who deleted the rule, and when.
+`mwaa_gateway.aws.dynamodb.rules_table` describes the items. Every change of a rule's document or state adds one to its
+version. The count never starts again: a deleted rule keeps its item (state DELETED, no document, no partitions), and a rule
+that is applied again later continues from there. So "version 3" in a run's conf means one document for ever. A separate
+counter would cost a second condition and a second item in every transaction; the remaining item needs neither, and records
+who deleted the rule, and when.
 
-Every version is also kept for good, under a key of its own, written by the transaction that makes it: what is
-in the history is what was in force, and nothing was ever in force that is not in the history.
+The history keeps every version for good, written by the same transaction. So it contains every version that was ever in
+force, and no other.
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["StoredRuleItem", "change_actions", "history_partition", "read_item", "rule_key", "version_key"]
 
 _DELETED: Final = "DELETED"
-_MATCHING: Final = ("ENABLED", "SHADOW")  # the states in which events are held against a rule
+_MATCHING: Final = ("ENABLED", "SHADOW")  # the states in which a rule matches events
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRuleItem:
-    """One version of a rule as the table has it.
+    """One version of a rule in the table.
 
-    `document` is JSON text; `partitions` are where copies of it lie, unless it is stopped.
+    `document` is JSON text; `partitions` are those of its copies, which exist unless the rule is disabled or deleted.
     """
 
     id: str
@@ -40,40 +40,42 @@ class StoredRuleItem:
     partitions: tuple[str, ...]
     updated_at: str
     updated_by: str
-    change: str = ""  # what made this version of it: created, updated, disabled, rolled back to version 3 ...
-    commit: str = ""  # of the files it came from, where that is known
+    change: str = (
+        ""  # the change that made this version: created, updated, disabled, rolled back to version 3 ...
+    )
+    commit: str = ""  # the commit of its files, if known
 
     @classmethod
     def deleted(
         cls, rule_id: str, *, version: int = 0, at: str = "", by: str = "", commit: str = ""
     ) -> "StoredRuleItem":
-        """Return what a deleted rule leaves behind; one that never was is the same, at version 0."""
+        """Return the item of a deleted rule; for a rule that never existed, at version 0."""
         return cls(rule_id, version, _DELETED, "", (), at, by, "deleted" if version else "", commit)
 
     @property
     def exists(self) -> bool:
-        """Whether there is such a rule now."""
+        """Whether the rule exists now."""
         return self.state != _DELETED
 
     @property
     def copies(self) -> tuple[str, ...]:
-        """The partitions that hold a copy now."""
+        """The partitions that contain a copy now."""
         return self.partitions if self.state in _MATCHING else ()
 
 
 def change_actions(
     table: str, read: StoredRuleItem, wanted: StoredRuleItem
 ) -> "list[TransactWriteItemTypeDef]":
-    """Return the transaction that turns `read` into `wanted`, and fails if the rule is not `read` any more.
+    """Return the transaction that turns `read` into `wanted`, and fails if the rule changed since it was read.
 
-    A rule lies in at most 24 partitions. Itself, its entry in the history, its brake, 24 copies written, 24 removed
-    and 48 heads raised make 99 of the 100 actions that DynamoDB allows.
+    A rule has copies in at most 24 partitions. The rule itself, its entry in the history, its pause, 24 copies written, 24
+    deleted and 48 heads raised make 99 of the 100 actions that DynamoDB allows.
     """
     old, new = set(read.copies), set(wanted.copies)
     return [
         _put_rule(table, read, wanted),
         _put_version(table, wanted),
-        _brake(table, wanted),
+        _pause(table, wanted),
         *(_put_copy(table, partition, wanted) for partition in sorted(new)),
         *(_delete_copy(table, partition, wanted.id) for partition in sorted(old - new)),
         *(_raise_head(table, partition) for partition in sorted(old | new)),
@@ -86,17 +88,17 @@ def rule_key(rule_id: str) -> "dict[str, AttributeValueTypeDef]":
 
 
 def history_partition(rule_id: str) -> str:
-    """Return the partition of a rule's versions; no event's, as those hold a "#" or are "*"."""
+    """Return the partition of a rule's versions; it is no event's, because those contain a "#" or are "*"."""
     return f"history/{rule_id}"
 
 
 def version_key(rule_id: str, version: int) -> "dict[str, AttributeValueTypeDef]":
-    """Return the key under which a version of a rule is kept; as text they sort as the numbers do."""
+    """Return the key of a version of a rule; as text, the keys sort like the numbers."""
     return _key(history_partition(rule_id), f"{version:010}")
 
 
 def read_item(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRuleItem:
-    """Read a rule's own item, whatever a hand in the console has left of it: it can be listed and mended."""
+    """Read a rule's own item, even after manual changes, so that it can be listed and repaired."""
 
     def text(name: str) -> str:
         return item.get(name, {}).get("S", "")
@@ -161,8 +163,8 @@ def _attributes(rule: StoredRuleItem) -> "dict[str, AttributeValueTypeDef]":
     return attributes | ({"commit": {"S": rule.commit}} if rule.commit else {})
 
 
-def _brake(table: str, rule: StoredRuleItem) -> "TransactWriteItemTypeDef":
-    """What tells the dispatchers to hold the rule's requests that were made before, or to let them run."""
+def _pause(table: str, rule: StoredRuleItem) -> "TransactWriteItemTypeDef":
+    """Return the action that pauses a disabled rule's waiting requests, or ends the pause."""
     key = _key(BRAKE_PARTITION, rule_sort(rule.id))
     if rule.state != "DISABLED":
         return {"Delete": {"TableName": table, "Key": key}}

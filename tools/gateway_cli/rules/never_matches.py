@@ -1,6 +1,6 @@
-"""Patterns that are valid and match nothing: what a person meant otherwise than a pattern is read.
+"""Valid patterns that match no event, because their author meant something else.
 
-Each is a warning: a key may hold a `*`, and a user may forward other events to the gateway's bus.
+Each finding is only a warning: a key may contain a `*`, and a user may forward other events to the gateway's bus.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,18 +13,18 @@ from mwaa_gateway.rules.fields import nearest
 
 __all__ = ["never_matches"]
 
-_CLOUDTRAIL: Final = "AWS API Call via CloudTrail"  # of any source, where somebody forwards it
+_CLOUDTRAIL: Final = "AWS API Call via CloudTrail"  # any source, if somebody forwards it
 _KNOWN: Final[Mapping[str, frozenset[str]]] = {
     "aws.s3": DETAIL_TYPES | {_CLOUDTRAIL},
     "aws.sns": frozenset({"Notification", _CLOUDTRAIL}),
     "aws.states": frozenset({"DAG Run Requested", "Step Functions Execution Status Change", _CLOUDTRAIL}),
 }
-# S3 has these events for notifications only, and they keep their names there.
+# These events of S3 exist only as notifications, and keep their notification names.
 _NOTIFICATIONS: Final = ("Replication:", "ReducedRedundancyLostObject")
 
 
 def never_matches(pattern: Pattern) -> list[Problem]:
-    """Return what of a pattern no event can match, each with its field and what was probably meant."""
+    """Return the parts of a pattern that no event can match, with the field and what was probably meant."""
     found = [
         Problem(path, message)
         for path, operator, text in _texts("", pattern.document)
@@ -41,7 +41,7 @@ def _of_text(path: str, operator: str, text: str) -> str:
         name = text.rpartition(":")[2].removeprefix("//").partition("/")[0]
         return f"no bucket has the name {text!r}: write the name alone, as in {name}"
     if path == "detail.object.key" and text.startswith(("s3://", "arn:")):
-        return f"no key begins so: write {text!r} without the bucket"
+        return f"no key begins like this: write {text!r} without the bucket"
     if "*" in text:
         wildcard = (
             text
@@ -50,12 +50,12 @@ def _of_text(path: str, operator: str, text: str) -> str:
             if operator == "prefix"
             else f"*{text.lstrip('*')}"
         )
-        return f'{text!r} matches the character * alone: write {{wildcard: "{wildcard}"}} for any run of characters'
+        return f'{text!r} matches only the character *: write {{wildcard: "{wildcard}"}} for any run of characters'
     return ""
 
 
 def _detail_types(pattern: Pattern) -> Iterator[Problem]:
-    """Look for detail-types that none of the branch's sources has, where all of these are known."""
+    """Yield the detail-types that none of a branch's sources has, if all of its sources are known."""
     for branch in pattern.branches:
         fields = dict(branch)
         source, kind = fields.get("source"), fields.get("detail-type")
@@ -65,12 +65,12 @@ def _detail_types(pattern: Pattern) -> Iterator[Problem]:
         for text in sorted(kind.strings - known):
             if not text.startswith(_NOTIFICATIONS):
                 sources = " or ".join(sorted(source.strings))
-                hint = nearest(text, known) or f"known are: {', '.join(sorted(known - {_CLOUDTRAIL}))}"
+                hint = nearest(text, known) or f"known are {', '.join(sorted(known - {_CLOUDTRAIL}))}"
                 yield Problem("detail-type", f"no event of {sources} has the detail-type {text!r}; {hint}")
 
 
 def _texts(path: str, pattern: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield (field, operator, text) of each text that an event is compared with as it stands."""
+    """Yield (field, operator, text) of each text that the pattern compares literally."""
     for name, child in pattern.items():
         full = f"{path}.{name}" if path else name
         if name == "$or":

@@ -1,5 +1,5 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
-"""`mwaa-gateway rules new | import`: first rule files, from nothing and from what an account has already."""
+"""`mwaa-gateway rules new | import`: write first rule files, from nothing or from what an account already has."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -23,7 +23,7 @@ def _environment_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--environment",
         metavar="NAME",
-        help="The environment of the targets; else the gateway's own, if --stack-name or --local names one with one.",
+        help="The environment of the targets; default: the only one of the gateway that --stack-name or --local names.",
     )(command)
 
 
@@ -32,7 +32,7 @@ def _to_option(command: Callable[..., None]) -> Callable[..., None]:
         "--to",
         metavar="FILE",
         type=click.Path(path_type=Path),
-        help="Write the file, which must not be there yet, instead of printing it.",
+        help="Write this new file instead of printing.",
     )(command)
 
 
@@ -42,12 +42,12 @@ def _to_option(command: Callable[..., None]) -> Callable[..., None]:
     "source",
     metavar="S3-URI",
     required=True,
-    help="The uploads: s3://bucket/prefix/*.csv; `*` is any run of characters, `/` too; {name} is a piece to pass on.",
+    help="The uploads: s3://bucket/prefix/*.csv; `*` is any run of characters, `/` too; {name} is a piece for the conf.",
 )
 @click.option("--dag", "dag_id", metavar="DAG", required=True, help="The DAG to start for each upload.")
 @_environment_option
 @click.option(
-    "--id", "rule_id", metavar="ID", help="The rule's id, as in finance.orders; else made of bucket and DAG."
+    "--id", "rule_id", metavar="ID", help="The rule's id, as in finance.orders; default: bucket and DAG."
 )
 @_to_option
 @output_option
@@ -62,9 +62,9 @@ def new(
     to: Path | None,
     output: str,
 ) -> None:
-    """Write a first rule file: for each upload to a bucket, start a DAG.
+    """Write a first rule file: start a DAG for each upload to a bucket.
 
-    With --to, the schema for editors is written beside the file, where its first line names it.
+    With --to, the command also writes the schema for editors beside the file, whose first line names it.
 
     \b
     Examples:
@@ -85,7 +85,7 @@ def new(
     else:
         click.echo(f"{made.rule.id} → {to}")
     if "*" in source:
-        print_note("`*` is any run of characters, `/` too: folders below are included")
+        print_note("`*` matches any characters, `/` too: subfolders are included")
 
 
 @click.command()
@@ -93,14 +93,14 @@ def new(
     "--to",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Write it to a file, instead of printing it.",
+    help="Write to a file instead of printing.",
 )
 @output_option
 def schema(*, to: Path | None, output: str) -> None:
     """Print the JSON schema of rule files, for editors.
 
-    A file whose first line is `# yaml-language-server: $schema=.mwaa-gateway-rules.schema.json` is checked and completed
-    while it is typed, by VS Code's YAML extension and others. It is JSON with either --output.
+    Editors such as VS Code with its YAML extension check and complete a file whose first line is
+    `# yaml-language-server: $schema=.mwaa-gateway-rules.schema.json`. The schema is JSON with either --output.
 
     \b
     Example:
@@ -112,17 +112,17 @@ def schema(*, to: Path | None, output: str) -> None:
     try:
         to.write_text(schema_text(), encoding="utf-8")
     except OSError as error:
-        raise Refused(f"{to} cannot be written: {error.strerror}") from error
+        raise Refused(f"cannot write {to}: {error.strerror}") from error
     if output == "json":
         print_json({"file": str(to)})
     else:
         click.echo(f"schema → {to}")
 
 
-@click.command("import", short_help="Make rule files of a bus, or of a bucket.")
-@click.option("--bus", metavar="NAME", help="An EventBridge bus, whose rules become rules of the gateway.")
+@click.command("import", short_help="Make rule files from a bus or a bucket.")
+@click.option("--bus", metavar="NAME", help="An EventBridge bus whose rules become rules of the gateway.")
 @click.option(
-    "--bucket", metavar="NAME", help="A bucket, whose event notifications become rules of the gateway."
+    "--bucket", metavar="NAME", help="A bucket whose event notifications become rules of the gateway."
 )
 @_environment_option
 @click.option(
@@ -130,17 +130,17 @@ def schema(*, to: Path | None, output: str) -> None:
     "dag_id",
     metavar="DAG",
     default="",
-    help="The DAG of every target; else named after what it was.",
+    help="The DAG of every target; default: a name made from the old target.",
 )
 @click.option(
-    "--namespace", metavar="NAME", default="", help="What the rules' ids begin with, as in finance.orders."
+    "--namespace", metavar="NAME", default="", help="The beginning of the rules' ids, as in finance.orders."
 )
 @click.option(
     "--state",
     type=click.Choice(["SHADOW", "ENABLED", "DISABLED"]),
     default="SHADOW",
     show_default=True,
-    help="How the rules begin; in SHADOW they record what they would start, while the old way still works.",
+    help="The rules' first state; in SHADOW they record what they would start, while the old setup still works.",
 )
 @_to_option
 @output_option
@@ -159,10 +159,10 @@ def import_rules(
 ) -> None:
     """Turn EventBridge rules, or a bucket's notifications, into a rule file.
 
-    Reads only; nothing changes in the account. What cannot be carried over is listed with why, and so is what has
-    to be looked at, and which rules are for events that do not reach the gateway.
+    The command only reads; nothing changes in the account. It lists what it could not carry over and why, what you
+    should check, and which rules match events that do not reach the gateway.
 
-    Needs events:ListRules and events:ListTargetsByRule, or s3:GetBucketNotification.
+    It needs events:ListRules and events:ListTargetsByRule, or s3:GetBucketNotification.
 
     \b
     Examples:
@@ -170,7 +170,7 @@ def import_rules(
       mwaa-gateway rules import --bucket acme-landing --environment analytics --dag ingest_landing
     """
     if not bus and not bucket:
-        raise click.UsageError("give --bus, --bucket, or both")
+        raise click.UsageError("use --bus, --bucket, or both")
     origin = Origin(environment or _only_environment(connection), state, namespace, dag_id, connection.stack)
     found = Import()
     for part in _found(connection, bus, bucket, origin):
@@ -191,9 +191,9 @@ def import_rules(
     else:
         click.echo(f"{count(len(found.rules), 'rule')} → {to}" if found.rules else "no rule was found")
     for note in found.notes:
-        print_note(f"Look at: {note.what}: {note.why}")
+        print_note(f"Check: {note.what}: {note.why}")
     for lost in found.unreachable:
-        print_note(f"Never fires as it is: {lost.what}: {lost.why}")
+        print_note(f"Never matches yet: {lost.what}: {lost.why}")
     for left in found.not_carried:
         print_note(f"Not carried over: {left.what}: {left.why}")
 
@@ -219,12 +219,12 @@ def _rules_of(
 
 
 def _only_environment(connection: Connection) -> str:
-    """Return the gateway's environment, where it has one and was named."""
+    """Return the gateway's environment, if the options name a gateway with exactly one."""
     if not connection.names_a_table:
-        raise click.UsageError("give --environment, or the gateway with --stack-name or --local")
+        raise click.UsageError("use --environment, or name the gateway with --stack-name or --local")
     known = sorted(connection.environments or ())
     if len(known) != 1:
-        raise Refused(f"say which environment with --environment; known are: {', '.join(known) or 'none'}")
+        raise Refused(f"name the environment with --environment; known are: {', '.join(known) or 'none'}")
     return known[0]
 
 
@@ -234,6 +234,6 @@ def _write(file: Path, text: str) -> None:
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
     except FileExistsError as error:
-        raise Refused(f"{file} is there already: name another with --to") from error
+        raise Refused(f"{file} exists already: name another file with --to") from error
     except OSError as error:
-        raise Refused(f"{file} cannot be written: {error.strerror}") from error
+        raise Refused(f"cannot write {file}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""A first rule file: everything that can be known from where the events come, with comments on the rest."""
+"""A first rule file: filled in as far as the events' source allows, with comments on the rest."""
 
 import json
 import re
@@ -11,7 +11,9 @@ from mwaa_gateway.rules.s3_uris import PIECE, capture_form
 
 __all__ = ["SCHEMA_NAME", "NewRule", "new_rule"]
 
-SCHEMA_NAME: Final = ".mwaa-gateway-rules.schema.json"  # hidden: a folder's other *.json files are rules
+SCHEMA_NAME: Final = (
+    ".mwaa-gateway-rules.schema.json"  # hidden, because other *.json files in a folder are rules
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +25,9 @@ class NewRule:
 
 
 def new_rule(source: str, *, dag_id: str, environment: str, rule_id: str | None = None) -> NewRule:
-    """Write a rule file for the uploads to `s3://bucket/prefix/*.csv`; raises InvalidRule where that is no rule.
+    """Write a rule file for the uploads to `s3://bucket/prefix/*.csv`; raises InvalidRule if that makes no valid rule.
 
-    Pieces that are named, as in `s3://bucket/{region}/{file}.csv`, become the rule's captures, and fields of the conf.
+    Named pieces, as in `s3://bucket/{region}/{file}.csv`, become the rule's captures, and fields of the conf.
     """
     rule_id = rule_id or _rule_id(source, dag_id)
     pieces = PIECE.findall(source)
@@ -48,13 +50,13 @@ def new_rule(source: str, *, dag_id: str, environment: str, rule_id: str | None 
 
 _TEXT: Final = """\
 # yaml-language-server: $schema={schema}
-id: {id}  # for good: part of every run_id. What stands before a dot is the namespace
+id: {id}  # permanent: part of every run_id. The part before a dot is the namespace
 description: {description}
 s3: {source}  # uploads; `*` is any run of characters, `/` too
 {captures}target:
   environment: {environment}
   dag_id: {dag_id}
-  input_transformer:  # what arrives as conf; without it, the event itself
+  input_transformer:  # makes the run's conf; without it, the conf is the event itself
     input_paths:
       bucket: $.detail.bucket.name
       key: $.detail.object.key
@@ -64,7 +66,7 @@ s3: {source}  # uploads; `*` is any run of characters, `/` too
       bytes: <size>
 {pieces}"""
 _CAPTURES: Final = """\
-captures:  # an upload of another form is dead, and told
+captures:  # an upload whose key has another form starts no run, and is reported as dead
   detail.object.key: {form}
 """
 
@@ -77,6 +79,6 @@ def _rule_id(source: str, dag_id: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as YAML on one line, quoted where some reader could take it for something else."""
+    """Return a text as YAML on one line, quoted if a YAML reader could take it for another type."""
     written = write_yaml({"text": text}).removeprefix("text: ").rstrip("\n")
     return json.dumps(text) if "\n" in written else written

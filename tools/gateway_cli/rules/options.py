@@ -1,4 +1,4 @@
-"""Arguments and options that several commands of `mwaa-gateway rules` share, and what they mean."""
+"""Arguments and options that several commands of `mwaa-gateway rules` share, and their values."""
 
 import subprocess
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ __all__ = [
     "count",
     "now",
     "paths_argument",
+    "print_mistakes",
     "refuse_unless_allowed",
     "rule_id_argument",
-    "tell_mistakes",
     "vars_option",
 ]
 
@@ -31,11 +31,11 @@ paths_argument = click.argument(
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 rule_id_argument = click.argument("rule_id", metavar="ID")
-by_option = click.option("--by", metavar="NAME", help="Who makes the change; else the caller's ARN.")
+by_option = click.option("--by", metavar="NAME", help="Who makes the change; default: the caller's ARN.")
 commit_option = click.option(
     "--commit",
     metavar="SHA",
-    help="The commit of the files, kept in the history; else git is asked.",
+    help="The commit of the files, for the history; default: git's answer.",
 )
 vars_option = click.option(
     "--vars",
@@ -43,12 +43,12 @@ vars_option = click.option(
     metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A file with the values of ${var.name}, as for one stage; may be repeated, the later one wins.",
+    help="A file with the values of ${var.name}, as for one stage; repeatable, the last one wins.",
 )
 
 
 def now() -> datetime:
-    """Return the time that is written to what is changed."""
+    """Return the time of a change."""
     return datetime.now(UTC)
 
 
@@ -57,22 +57,22 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def tell_mistakes(mistakes: Sequence[Mistake], output: str) -> None:
-    """Print a line for each mistake to stderr, unless the JSON document has them."""
+def print_mistakes(mistakes: Sequence[Mistake], output: str) -> None:
+    """Print a line for each mistake to stderr, unless the JSON output contains them."""
     if output == "table":
         for mistake in mistakes:
             print_note(str(mistake))
 
 
 def refuse_unless_allowed(rule: Rule, allow_lists: Namespaces) -> None:
-    """Raise `InvalidRule` where the rule's namespace does not allow what it names."""
+    """Raise `InvalidRule` if the rule's namespace does not allow what it names."""
     problems = allow_lists.permits(rule)
     if problems:
         raise InvalidRule(rule.id, tuple(problems))
 
 
 def commit_of(paths: Sequence[Path]) -> str:
-    """Return the git commit that the files are of, `-dirty` when they differ from it, "" outside of git."""
+    """Return the git commit of the files, with `-dirty` if they differ from it; "" outside of git."""
     folder = next((path if path.is_dir() else path.parent for path in paths), Path())
     files = [str(path.resolve()) for path in paths]
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")

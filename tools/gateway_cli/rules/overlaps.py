@@ -1,4 +1,4 @@
-"""Two rules that start one DAG for one event: often a mistake, so `rules plan` says so."""
+"""Rules that start the same DAG for the same event: often a mistake, so `rules plan` warns."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["Overlap", "overlaps"]
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Rules that one event starts the same DAG by, and that event's name."""
+    """Rules that start the same DAG for one event, and that event's name."""
 
     rules: tuple[str, ...]
     environment: str
@@ -25,13 +25,13 @@ class Overlap:
 def overlaps(
     rules: Sequence[Rule], events: Iterable[NamedEvent], *, concerning: Collection[str]
 ) -> list[Overlap]:
-    """Return where an event would start a DAG by more than one rule, one of them of `concerning`.
+    """Return where one event would start a DAG through more than one rule, at least one of them in `concerning`.
 
-    Tried are the events given, and one made up from the pattern of each rule for each of its alternatives. A
-    pair is told once; what no tried event shows is not found.
+    The function tries the given events, and one made from each alternative of each rule's pattern. It returns each
+    combination once, and finds only what one of these events shows.
     """
     samples = [
-        NamedEvent(f"an event that {rule.id} is made for", Event(event, str(position)))
+        NamedEvent(f"an event made for {rule.id}", Event(event, str(position)))
         for rule in rules
         if rule.state == "ENABLED"
         for position, event in enumerate(sample_events(rule.pattern))

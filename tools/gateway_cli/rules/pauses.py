@@ -1,4 +1,4 @@
-"""A rule that matches again lets go of its brake: what that has held is released, whichever command enabled the rule."""
+"""Release the held requests of rules that match again, for every command that enables rules."""
 
 from collections.abc import Iterable
 
@@ -10,14 +10,14 @@ from mwaa_gateway.outcomes import Reason
 
 __all__ = ["release_held"]
 
-_FEW = 5  # rules that are named
+_FEW = 5  # so many rules are named
 
 
 def release_held(connection: Connection, rule_ids: Iterable[str]) -> None:
-    """Release what the brakes of these rules have held, and tell how many requests that are.
+    """Release the requests that these rules' pauses held, and print how many.
 
-    Where only the rules table is known, or the ledger and the queues may not be touched, the rules are enabled all the
-    same: what is left to do is told, and in the latter case refused.
+    If only the rules table is known, or the caller may not use the ledger and the queues, the rules are enabled all the
+    same. Then the command prints what remains to be done, and in the latter case fails.
     """
     ids = tuple(rule_ids)
     if not ids:
@@ -26,14 +26,12 @@ def release_held(connection: Connection, rule_ids: Iterable[str]) -> None:
     if len(ids) > _FEW:
         rest += f", and so on for {len(ids)} rules"
     if connection.names_a_table_alone:
-        print_note(f"what the brake has held is not released: give --stack-name, or {rest}")
+        print_note(f"the held requests are not released: give --stack-name, or run {rest}")
         return
     try:
         summary = release_all(connection, [Filters(rule=each, reason=Reason.RULE_DISABLED) for each in ids])
     except Exception:
-        print_note(
-            f"what the brake has held is not released, or not all of it, because of what is said below; then: {rest}"
-        )
+        print_note(f"not all held requests are released, for the reason below; once it is fixed, run {rest}")
         raise
     if summary.done:
         print_note(f"released: {len(summary.done):,}")

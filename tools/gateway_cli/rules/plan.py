@@ -1,7 +1,7 @@
-"""What applying files would do to the rules table: decided once, shown, and then done exactly like that.
+"""A plan: the changes that applying files would make to the rules table. It is made once, shown, and applied as shown.
 
-A plan remembers the version of every rule that it looked at. It is refused once one of them is another
-version, so that nobody's change is undone by a decision that did not know of it.
+A plan records the version of every rule that it looked at. If one of them has changed since, the plan is refused, so that it
+cannot undo a change that it did not know.
 """
 
 import json
@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from gateway_cli.aws_errors import told_plainly
+from gateway_cli.aws_errors import errors_as_refusals
 from gateway_cli.output import Refused
 from gateway_cli.rules.changes import FieldChange, field_changes
 from gateway_cli.rules.files import CheckedRule
@@ -25,13 +25,13 @@ from mwaa_gateway.rules.partitions import rule_partitions
 __all__ = ["Plan", "PlannedChange", "apply_plan", "make_plan", "read_plan", "write_plan"]
 
 FORMAT: Final = 1
-_IN_A_ROW: Final = 5  # rules that fail, after which no further one is tried
+_IN_A_ROW: Final = 5  # failed rules, after which the other rules are skipped
 Action = Literal["add", "change", "delete"]
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedChange:
-    """What is to happen to one rule: `document` is what it will be, None when it is to be deleted."""
+    """The change of one rule: `document` is the new one, None to delete the rule."""
 
     rule_id: str
     action: Action
@@ -40,7 +40,7 @@ class PlannedChange:
 
     @property
     def fields(self) -> list[FieldChange]:
-        """The fields that differ, of a rule that is there before and after."""
+        """The fields that differ, if the rule exists before and after."""
         if self.document is None or self.before is None:
             return []
         return field_changes(self.before, self.document)
@@ -50,9 +50,9 @@ class PlannedChange:
 class Plan:
     """All changes that lead from the table to the files.
 
-    `versions` and `states` are of every rule looked at, version 0 for one that never was; `kept` are rules of the
-    files' namespaces that no file has, and that stay as nobody asked to prune; `braked` are rules that stay
-    DISABLED or in SHADOW because their file names no state.
+    `versions` and `states` cover every rule looked at, version 0 for one that never existed. `kept` are rules in the files'
+    namespaces that no file contains, and that stay without --prune. `braked` are rules that stay DISABLED or in SHADOW
+    because their file names no state.
     """
 
     table: str
@@ -78,10 +78,10 @@ def make_plan(
     namespaces: Collection[str] = (),
     commit: str = "",
 ) -> Plan:
-    """Compare checked files with every item of the table.
+    """Compare validated files with the whole table.
 
-    With `prune` a rule that is in no file is deleted, if it is of a namespace that one of the files' rules is
-    of, or of one of `namespaces`. Rules without a namespace are never pruned: nobody can say whose they are.
+    `prune` deletes a rule that no file contains, if its namespace is that of a rule in the files or one of `namespaces`.
+    Rules without a namespace are never pruned, because nobody can tell whose they are.
     """
     changes: list[PlannedChange] = []
     unchanged: list[str] = []
@@ -105,7 +105,7 @@ def make_plan(
         changes += [PlannedChange(item.id, "delete", None, read_document(item)) for item in orphans]
     looked_at = [*written, *(item.id for item in orphans)]
     found = {rule_id: stored.get(rule_id, StoredRuleItem.deleted(rule_id)) for rule_id in sorted(looked_at)}
-    # What is new starts before what is old ends: a rule that was renamed leaves no gap in which events are lost.
+    # New rules start before old ones end: renaming a rule leaves no gap in which events are lost.
     changes.sort(key=lambda change: (_ORDER[change.action], change.rule_id))
     return Plan(
         table=table,
@@ -132,14 +132,14 @@ def apply_plan(
     namespaces: Namespaces | None = None,
     rest_environments: Collection[str] = (),
 ) -> Iterator[Applied]:
-    """Do what the plan says, rule by rule, each atomically; a rule that cannot be written stops no other.
+    """Apply the plan rule by rule, each atomically; a rule that cannot be written does not stop the others.
 
-    What was yielded is done. After five failures in a row no further rule is tried: AWS is likely to refuse them too.
+    Yielded rules are applied. After five failures in a row the other rules are skipped: AWS would likely refuse them too.
 
     Raises:
-        RuleChanged: A rule is not the version that the plan was made for; nothing was written.
-        Refused: Some rules were not written, each with the reason; raised after the others were.
-        InvalidRule: A rule of a saved plan is not valid, or not allowed, any more; nothing was written.
+        RuleChanged: A rule has another version than the plan expects; nothing was written.
+        Refused: Some rules were not written, each with its reason; raised after the other rules were written.
+        InvalidRule: A rule of a saved plan is no longer valid or allowed; nothing was written.
     """
     rules = {
         change.rule_id: parse_rule(
@@ -153,24 +153,24 @@ def apply_plan(
             raise InvalidRule(rule.id, tuple(problems))
     stored = (
         store.everything()
-    )  # each is written on condition that it is as it was read here: one call a rule
+    )  # each write is conditional on the version read here, which saves a read per rule
     _refuse_stale(plan, stored)
     failures: list[str] = []
     in_a_row = 0
     for change in plan.changes:
         rule_id = change.rule_id
         if in_a_row == _IN_A_ROW:
-            failures.append(f"{rule_id}: not tried, as {_IN_A_ROW} rules in a row failed")
+            failures.append(f"{rule_id}: skipped, because {_IN_A_ROW} rules in a row failed")
             continue
         read = stored.get(rule_id, StoredRuleItem.deleted(rule_id))
         try:
-            with told_plainly():
+            with errors_as_refusals():
                 if rule_id in rules:
                     applied = store.put(rules[rule_id], by=by, now=now, commit=plan.commit, read=read)
                 else:
                     applied = store.delete(rule_id, by=by, now=now, commit=plan.commit, read=read)
         except Refused as error:
-            named = error.message.startswith(f"rule {rule_id!r} ")
+            named = f"changed rule {rule_id!r} " in error.message
             failures.append(error.message if named else f"{rule_id}: {error.message}")
             in_a_row += 1
         else:
@@ -187,32 +187,32 @@ def _refuse_stale(plan: Plan, stored: Mapping[str, StoredRuleItem]) -> None:
         item = stored.get(rule_id, StoredRuleItem.deleted(rule_id))
         if item.version != version:
             raise RuleChanged(
-                f"nothing was applied: rule {rule_id!r} is version {item.version} now ({item.change} by "
-                f"{item.updated_by}, {item.updated_at}), the plan was made for version {version}: plan again"
+                f"nothing was applied: rule {rule_id!r} is now version {item.version} ({item.change} by "
+                f"{item.updated_by}, {item.updated_at}), but the plan was made for version {version}: plan again"
             )
 
 
 def write_plan(plan: Plan, file: Path) -> None:
-    """Save a plan, to be applied later as it is."""
+    """Save a plan, to apply it later unchanged."""
     text = json.dumps({"format": FORMAT, **asdict(plan)}, indent=2, allow_nan=False)
     file.write_text(text + "\n", encoding="utf-8")
 
 
 def read_plan(file: Path, table: str) -> Plan:
-    """Read a saved plan; refused when it is none, or was made for another table."""
+    """Read a saved plan; raises Refused if the file is not a plan, or is for another table."""
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
         if saved.pop("format") != FORMAT:
-            raise Refused(f"{file} was written by another version of this command: plan again")
+            raise Refused(f"another version of this command wrote {file}: plan again")
         changes = tuple(PlannedChange(**change) for change in saved.pop("changes"))
         plan = Plan(changes=changes, **{name: _frozen(value) for name, value in saved.items()})
         made_for = {change.rule_id for change in plan.changes}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Refused(f"{file} is no plan that `mwaa-gateway rules plan --save` wrote: {error}") from error
+        raise Refused(f"{file} is not a plan from `mwaa-gateway rules plan --save`: {error}") from error
     if not made_for <= plan.versions.keys():
-        raise Refused(f"{file} is no plan: it does not say for which versions it was made")
+        raise Refused(f"{file} is not a complete plan: it lacks the rules' versions; plan again")
     if plan.table != table:
-        raise Refused(f"{file} was made for the table {plan.table!r}, and this is {table!r}: plan again")
+        raise Refused(f"{file} is a plan for table {plan.table!r}, but this is {table!r}: plan again")
     return plan
 
 
@@ -221,7 +221,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _lies_right(item: StoredRuleItem, document: Mapping[str, Any]) -> bool:
-    """Say whether the rule lies where its pattern says; a hand in the console may have moved it."""
+    """Return whether the rule has its copies where its pattern says; a manual change may have moved them."""
     return set(item.partitions) == set(rule_partitions(document["pattern"]))
 
 

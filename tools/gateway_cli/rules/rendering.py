@@ -1,4 +1,4 @@
-"""How rules and their changes look to people: colour on a terminal, the same words without it."""
+"""Prints rules and their changes: in colour on a terminal, the same words without colour elsewhere."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ _SIGNS: Final = {"add": ("+", "green"), "change": ("~", "yellow"), "delete": ("-
 
 
 def print_plan(plan: Plan, stored: Mapping[str, StoredRuleItem]) -> None:
-    """Print each change with what it means, then how many there are of each kind."""
+    """Print each change with its meaning, then the number of changes of each kind."""
     for change in plan.changes:
         sign, colour = _SIGNS[change.action]
         print_text(
@@ -62,7 +62,7 @@ def _headline(change: PlannedChange, plan: Plan, stored: Mapping[str, StoredRule
 
 
 def _routes(document: Mapping[str, Any]) -> list[str]:
-    """Say where events come from and what they start, as `rules list` does."""
+    """Return the partitions and the targets of a rule, as `rules list` shows them."""
     targets = [f"{target['environment']}:{target['dag_id']}" for target in document["targets"]]
     partitions = rule_partitions(document["pattern"])
     few = 3
@@ -71,7 +71,7 @@ def _routes(document: Mapping[str, Any]) -> list[str]:
 
 
 def print_field_changes(changes: Iterable[FieldChange], *, indent: str = "  ") -> None:
-    """Print a line for each field: before → after; a value that is long takes lines of its own."""
+    """Print a line for each field, before → after; long values get their own lines."""
     changes = list(changes)
     width = max((len(change.field) for change in changes), default=0)
     for change in changes:
@@ -89,11 +89,11 @@ def print_field_changes(changes: Iterable[FieldChange], *, indent: str = "  ") -
             )
 
 
-_LINE = 90  # characters of a field's name and its two values that are still read at a glance
+_LINE = 90  # characters of a field's name and its two values that are still easy to read on one line
 
 
 def shown(value: Any) -> str:
-    """Return a value as JSON, as it would be written in a file, on one line."""
+    """Return a value as JSON on one line, as in a file."""
     return "(none)" if value is ABSENT else json.dumps(value, ensure_ascii=False)
 
 
@@ -101,7 +101,7 @@ def shown(value: Any) -> str:
 
 
 def print_trial(trial: Trial, *, indent: str = "") -> None:
-    """Print what an event is, and what it comes to."""
+    """Print an event, and its results."""
     if not indent:
         print_text((trial.event.name, "bold"), (f"  {_event_words(trial.event)}", "dim"))
     if not trial.results and not trial.disabled:
@@ -109,7 +109,7 @@ def print_trial(trial: Trial, *, indent: str = "") -> None:
     for result in trial.results:
         _print_result(result, indent + "  ")
     for rule_id in trial.disabled:
-        print_text(f"{indent}  ○ {rule_id} matches, and is DISABLED: it starts nothing", style="yellow")
+        print_text(f"{indent}  ○ {rule_id} matches, but is DISABLED: it starts nothing", style="yellow")
     if not indent:
         print_text("")
 
@@ -142,7 +142,7 @@ def _event_words(named: NamedEvent) -> str:
 
 
 def print_case(name: str, place: str, found: Iterable[Failure]) -> None:
-    """Print whether a case passed; of one that failed, what was expected and what came."""
+    """Print whether a case passed; for one that failed, the expected and the actual values."""
     found = list(found)
     sign, colour = ("✗", "red") if found else ("✓", "green")
     print_text((f"{sign} {name}", f"bold {colour}"), (f"  {place}", "dim"))
@@ -160,11 +160,11 @@ def print_case(name: str, place: str, found: Iterable[Failure]) -> None:
 def print_explanation(
     rule: Rule, named: NamedEvent, explanation: Explanation | None, broken: str = ""
 ) -> None:
-    """Print the verdict on an event, and how each field of the pattern came to it; `broken`: why it starts nothing."""
+    """Print the verdict on an event, field by field; `broken` says why the rule starts nothing."""
     version = f" version {rule.version}" if rule.version else ""
     print_text((f"{rule.id}{version}", "bold"), (f"  {named.name}: {_event_words(named)}", "dim"))
     if explanation is None:
-        print_text(f"  no rule is asked: {named.event}", style="red")
+        print_text(f"  the event is malformed, no rule sees it: {named.event}", style="red")
         return
     wrong = sum(not field.matches for field in explanation.fields)
     way = f", alternative {explanation.way} of {explanation.ways}" if explanation.ways > 1 else ""
@@ -178,7 +178,7 @@ def print_explanation(
         print_text(f"  {explanation.reason}", style="yellow")
     _print_verdicts(explanation.fields)
     if broken:
-        print_text(f"  the rule is broken, and starts nothing: {broken}", style="bold red")
+        print_text(f"  the rule is broken and starts nothing: {broken}", style="bold red")
     if rule.state != "ENABLED":
         means = "it records what it would start" if rule.state == "SHADOW" else "it starts nothing"
         print_text(

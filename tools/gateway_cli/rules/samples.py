@@ -1,4 +1,4 @@
-"""Events made up from a pattern, one for each way through it, so that rules can be tried without real ones."""
+"""Sample events made from a pattern, one for each alternative, to try rules without real events."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from mwaa_gateway.patterns.pattern import Pattern
 
 __all__ = ["sample_events"]
 
-_MOST: Final = 16  # ways through a pattern's `$or` that are tried
+_MOST: Final = 16  # alternatives of a pattern's `$or` that are tried
 _ABSENT: Final = object()
 _ENVELOPE: Final[Mapping[str, Any]] = {
     "version": "0",
@@ -33,9 +33,9 @@ _UPLOAD: Final[Mapping[str, Any]] = {
 
 
 def sample_events(pattern: Pattern) -> list[dict[str, Any]]:
-    """Return events (envelopes) that the pattern matches: at most one for each of its alternatives.
+    """Return events (envelopes) that match the pattern, at most one for each of its alternatives.
 
-    A pattern too subtle for this has none: every event that is returned has been held against the pattern.
+    Each returned event was tested against the pattern, so a pattern that is too complex for this has none.
     """
     alternatives = itertools.islice(_alternatives("", pattern.document), _MOST)
     return [event for fields in alternatives if pattern.matches(event := _event(fields))]
@@ -63,7 +63,7 @@ def _event(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _alternatives(path: str, pattern: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the fields of an event for each way through a pattern: a value by dotted path."""
+    """Yield the fields of an event for each alternative of a pattern: a value by dotted path."""
     choices: list[list[dict[str, Any]]] = []
     for name, child in pattern.items():
         if name == "$or":

@@ -1,8 +1,8 @@
-"""The JSON schema of rule files, for editors: completion, hover texts, and mistakes while they are typed.
+"""The JSON schema of rule files, for editors: completion, hover texts, and mistakes while typing.
 
-`rules.schema.json` beside this module is what `document` returns; a test holds the two to each other, and the
-fields to those that `parse_rule` knows. The schema is looser than `rules validate`, which has the last word:
-it allows `${var.name}` wherever a value stands, and leaves what a pattern may hold to the pattern's own compiler.
+`rules.schema.json` beside this module is the output of `document`; a test compares the two, and the fields with those of
+`parse_rule`. The schema is looser than `rules validate`, which decides: it allows `${var.name}` as any value, and leaves the
+content of a pattern to the pattern compiler.
 """
 
 from importlib.resources import files
@@ -17,7 +17,7 @@ _VARIABLE: Final = {"type": "string", "pattern": r"\$\{var\.[A-Za-z_][A-Za-z0-9_
 
 
 def schema_text() -> str:
-    """Return the schema as it is shipped."""
+    """Return the schema as shipped."""
     return files("gateway_cli.rules").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
 
 
@@ -27,7 +27,7 @@ def document() -> dict[str, Any]:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Rules of the MWAA Trigger Gateway",
-        "description": "One rule, a list of rules, or a list under `rules` with `defaults` beside it.",
+        "description": "One rule, a list of rules, or a list under `rules` with optional `defaults`.",
         "oneOf": [
             {"allOf": [rule, {"$ref": "#/definitions/whole"}]},
             {"type": "array", "items": {"allOf": [rule, {"$ref": "#/definitions/whole"}]}},
@@ -38,8 +38,8 @@ def document() -> dict[str, Any]:
                 "properties": {
                     "rules": {"type": "array", "items": rule},
                     "defaults": {
-                        "description": "What the rules of this file leave out. A field is taken whole or not at all; under "
-                        "`target`, each field that a target leaves out.",
+                        "description": "Values for fields that the rules of this file leave out, each field as a whole; "
+                        "those under `target` complete every target.",
                         "type": "object",
                         "additionalProperties": False,
                         "properties": {
@@ -51,7 +51,7 @@ def document() -> dict[str, Any]:
         ],
         "definitions": {
             "rule": _object(
-                "One routing rule: which events it is about, and what each of them starts.", _RULE, ["id"]
+                "One routing rule: the events that it matches, and what each of them starts.", _RULE, ["id"]
             ),
             "whole": {
                 "allOf": [
@@ -59,7 +59,7 @@ def document() -> dict[str, Any]:
                     {"oneOf": [{"required": ["target"]}, {"required": ["targets"]}]},
                 ]
             },
-            "target": _object("A DAG of an environment, and what arrives there as conf.", _TARGET, []),
+            "target": _object("A DAG in an environment, and the conf of its run.", _TARGET, []),
             "pattern": _PATTERN,
             "matcher": _MATCHER,
         },
@@ -93,19 +93,19 @@ _AGE: Final = r"^[1-9][0-9]{0,6}[smhd]$"
 
 _RULE: Final[dict[str, Any]] = {
     "id": _text(
-        "The rule's name, for good: it is part of every run_id. What stands before the first dot is its namespace.",
+        "The rule's permanent name: it is part of every run_id. The part before the first dot is its namespace.",
         r"^[a-z0-9][a-z0-9._-]{0,79}$",
     ),
     "description": _text("For people."),
     "state": _one_of(
-        "ENABLED; DISABLED, so that it matches nothing; or SHADOW, so that it matches and records what it would start, and "
-        "starts nothing. A file that names none leaves the state in the table as it is.",
+        "ENABLED; DISABLED matches nothing; SHADOW matches and records what it would start, but starts nothing. A file "
+        "without a state leaves the state in the table unchanged.",
         "ENABLED",
         "DISABLED",
         "SHADOW",
     ),
     "pattern": _any(
-        "An EventBridge event pattern: all fields have to match, each by any entry of its list.",
+        "An EventBridge event pattern: every field must match, through any entry of its list.",
         {"$ref": "#/definitions/pattern"},
     ),
     "s3": _text(
@@ -117,8 +117,8 @@ _RULE: Final[dict[str, Any]] = {
         {"type": "object", "additionalProperties": {"type": "string"}},
     ),
     "dedupe_key": _any(
-        "What makes two events the same for this rule, in place of the event's own identity: text with values of the "
-        "event, a list of texts, or {key, window}.",
+        "Makes two events the same for this rule, instead of the event's own identity: text with values of the event, a "
+        "list of texts, or {key, window}.",
         {"type": "string"},
         {"type": "array", "items": {"type": "string"}, "minItems": 1},
         {
@@ -132,24 +132,24 @@ _RULE: Final[dict[str, Any]] = {
                         {"type": "array", "items": {"type": "string"}, "minItems": 1},
                     ]
                 },
-                "window": _text("How far apart two such events may be: 15m, 1h, 1d.", _AGE),
+                "window": _text("The longest time between two such events: 15m, 1h, 1d.", _AGE),
             },
         },
     ),
     "on_replay": _one_of(
-        "What an event does that EventBridge replays from an archive: nothing again (dedupe), or a run of its own (rerun).",
+        "An event that EventBridge replays from an archive: starts nothing again (dedupe), or its own run (rerun).",
         "dedupe",
         "rerun",
     ),
     "targets": _any(
-        "What an event starts: one to five targets, each with an id of its own.",
+        "What an event starts: one to five targets, each with its own id.",
         {"type": "array", "minItems": 1, "maxItems": 5, "items": {"$ref": "#/definitions/target"}},
     ),
     "target": _any(
         "What an event starts: one target, with the id `default`.", {"$ref": "#/definitions/target"}
     ),
     "maximum_event_age": _text(
-        "How long an event is tried when Airflow does not take it, from the first attempt: 30m, 24h, at most 3d.",
+        "How long the gateway tries an event that Airflow does not accept, from the first attempt: 30m, 24h, at most 3d.",
         _AGE,
     ),
 }
@@ -170,7 +170,7 @@ _TARGET: Final[dict[str, Any]] = {
         {"type": "array", "minItems": 1, "maxItems": 100, "items": {"type": "string"}},
     ),
     "input_transformer": _any(
-        "What arrives as the run's conf; without it, the event itself.",
+        "Makes the run's conf; without it, the conf is the event itself.",
         {
             "type": "object",
             "required": ["input_template"],
@@ -181,8 +181,7 @@ _TARGET: Final[dict[str, Any]] = {
                     {"type": "object", "additionalProperties": _text("A path into the event.", r"^\$")},
                 ),
                 "input_template": _any(
-                    "The conf, with <name> where a value goes: whole values keep their type, inside text it is written "
-                    "into the text.",
+                    "The conf, with <name> for a value: a whole value keeps its type, inside text it is inserted as text.",
                     {"type": "object"},
                     {"type": "string"},
                 ),
@@ -190,12 +189,12 @@ _TARGET: Final[dict[str, Any]] = {
         },
     ),
     "large_conf": _one_of(
-        "A conf over 32 KB: reject, or claim_check to put it into the gateway's bucket and pass its URI.",
+        "A conf over 32 KB: reject it, or claim_check to write it to the gateway's bucket and pass its URI.",
         "reject",
         "claim_check",
     ),
     "when_paused": _one_of(
-        "A DAG that is paused: queue its runs in Airflow, hold them here, or reject them.",
+        "While the DAG is paused: queue its runs in Airflow, hold them here, or reject them.",
         "queue",
         "hold",
         "reject",
@@ -224,16 +223,16 @@ _MATCHER: Final[dict[str, Any]] = {
             "maxProperties": 1,
             "additionalProperties": False,
             "properties": {
-                "prefix": {"description": "Text that begins so."},
-                "suffix": {"description": "Text that ends so."},
-                "equals-ignore-case": {"type": "string", "description": "Text, whatever its case."},
+                "prefix": {"description": "Text that begins like this."},
+                "suffix": {"description": "Text that ends like this."},
+                "equals-ignore-case": {"type": "string", "description": "This text in any case."},
                 "wildcard": {"type": "string", "description": "Text with * for any run of characters."},
                 "anything-but": {
                     "description": "Anything else: a value, a list, or prefix, suffix, wildcard, …"
                 },
                 "numeric": {"type": "array", "description": '[">", 0, "<=", 5]'},
-                "exists": {"type": "boolean", "description": "Whether the field is there."},
-                "cidr": {"type": "string", "description": "An IP address of a network: 10.0.0.0/24"},
+                "exists": {"type": "boolean", "description": "Whether the event has the field."},
+                "cidr": {"type": "string", "description": "An IP address in a network: 10.0.0.0/24"},
                 "exactly": {"type": "string", "description": "Exactly this text."},
             },
         },

@@ -1,5 +1,5 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
-"""`mwaa-gateway rules shadow-report`: whether a rule in SHADOW does what is meant, before it starts anything."""
+"""`mwaa-gateway rules shadow-report`: compare a rule in SHADOW with the runs that happened, before it is enabled."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,27 +22,26 @@ _MEANINGS: Final = {
     Verdict.OTHER_CONF: ("yellow", "a run of the same DAG happened, with another conf"),
     Verdict.NOT_RUN: (
         "yellow",
-        "another rule asks for the same DAG, and its request is dead, held or under way",
+        "another rule requested the same DAG, and its request is dead, held or not finished",
     ),
     Verdict.ALONE: ("yellow", "no such run happened: the rule would start a new one"),
-    Verdict.REFUSED: ("red", "the rule would have started nothing, and the event would be dead"),
+    Verdict.REFUSED: ("red", "the rule would start nothing, and the event would be dead"),
 }
 
 
-@click.command("shadow-report", short_help="Compare a SHADOW rule with what really ran.")
+@click.command("shadow-report", short_help="Compare a SHADOW rule with the runs that happened.")
 @rule_id_argument
 @click.option(
-    "--limit", default=20, show_default=True, help="How many events that differ are shown, the newest."
+    "--limit", default=20, show_default=True, help="Show at most this many differing events, the newest."
 )
 @output_option
 @gateway_options
 def shadow_report(connection: Connection, *, rule_id: str, limit: int, output: str) -> None:
-    """Hold what a rule in SHADOW would have run against the runs that really happened.
+    """Compare what a rule in SHADOW would have run with the runs that happened.
 
-    Of each event that the rule matched in the last 30 days: whether a run of the same DAG happened by another rule,
-    and with the same conf. What was never started by the gateway is not known here, nor are events that the rule did
-    not match. Needs the policy in the stack's output
-    ReadOnlyPolicyArn or RulesWriterPolicyArn.
+    For each event that the rule matched in the last 30 days, the report says whether another rule started the same
+    DAG, and with the same conf. It does not know runs that the gateway did not start, nor events that the rule did not
+    match. It needs the policy in the stack's output ReadOnlyPolicyArn or RulesWriterPolicyArn.
 
     \b
     Example:
@@ -64,8 +63,8 @@ def shadow_report(connection: Connection, *, rule_id: str, limit: int, output: s
         return
     if not compared:
         print_note(
-            f"nothing is recorded of {rule_id}: is its state SHADOW, and did an event come that it matches? "
-            f"`mwaa-gateway rules show {rule_id}`, `mwaa-gateway rules explain {rule_id} --event …`"
+            f"there are no records of {rule_id}: check that its state is SHADOW, and that it matches your events, with "
+            f"`mwaa-gateway rules show {rule_id}` and `mwaa-gateway rules explain {rule_id} --event …`"
         )
         return
     _print_counts(rule_id, compared)
@@ -106,4 +105,4 @@ def _print_differing(differing: Sequence[Compared], limit: int) -> None:
         ],
     )
     if len(differing) > limit:
-        print_note(f"{len(differing) - limit} more: give --limit, or -o json for all")
+        print_note(f"{len(differing) - limit} more: use a higher --limit, or -o json for all")

@@ -1,7 +1,7 @@
-"""What a SHADOW rule would have run, held against the runs that really happened for the same events.
+"""Compares what a SHADOW rule would have run with the runs that happened for the same events.
 
-The ledger has both: the rule's shadow records, and a row for each request that other rules (or the same rule,
-while it was ENABLED) made of the event. What never came by way of the gateway is not in it.
+The ledger contains both: the rule's shadow records, and a row for each request that other rules (or the same rule while it
+was ENABLED) made from the event. It does not know runs that the gateway did not start.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,27 +18,29 @@ __all__ = ["Compared", "Verdict", "compare"]
 
 
 class Verdict(StrEnum):
-    """How a shadow and what really happened go together."""
+    """The result of comparing a shadow record with the ledger."""
 
     SAME = "same"  # a run of the same DAG, with the same conf
     OTHER_CONF = "other_conf"  # a run of the same DAG, with another conf
     NOT_RUN = "not_run"  # a request for the same DAG that is dead, held, or still under way
-    ALONE = "alone"  # nothing else asks for that DAG: the rule would start a run that there was not
-    REFUSED = "refused"  # the rule would have started nothing, and the event would be dead
+    ALONE = "alone"  # no request for that DAG: the rule would start a new run
+    REFUSED = "refused"  # the rule would start nothing, and the event would be dead
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One shadow, and the real request it is held against, if there is one."""
+    """One shadow record, and the real request it is compared with, if there is one."""
 
     shadow: ShadowRecord
     verdict: Verdict
     real: LedgerRow | None = None
-    fields: tuple[FieldChange, ...] = ()  # of the confs: before is the real one, after the shadow's
+    fields: tuple[
+        FieldChange, ...
+    ] = ()  # differences of the confs: before is the real one, after the shadow's
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        told: dict[str, Any] = {
+        """Return the comparison as JSON."""
+        document: dict[str, Any] = {
             "verdict": self.verdict.value,
             "event_id": self.shadow.event_id,
             "event_time": self.shadow.event_time,
@@ -51,21 +53,21 @@ class Compared:
             "conf_changes": [field.document() for field in self.fields],
         }
         if self.real is not None:
-            told["real"] = {
+            document["real"] = {
                 "rule_id": self.real.rule_id,
                 "run_id": self.real.run_id,
                 "state": self.real.state,
             }
-        return told
+        return document
 
 
 def compare(shadows: Iterable[ShadowRecord], rows_of: Callable[[str], Sequence[LedgerRow]]) -> list[Compared]:
-    """Hold each shadow against the ledger rows of its event, which `rows_of` returns by the event's hash."""
+    """Compare each shadow record with its event's ledger rows, which `rows_of` returns by the event's hash."""
     compared: list[Compared] = []
     known: dict[str, Sequence[LedgerRow]] = {}
     for shadow in shadows:
         if shadow.event_hash not in known:
-            known = {shadow.event_hash: rows_of(shadow.event_hash)}  # those of one event come together
+            known = {shadow.event_hash: rows_of(shadow.event_hash)}  # records of one event follow each other
         compared.append(_compared(shadow, known[shadow.event_hash]))
     return sorted(
         compared, key=lambda one: (one.shadow.event_time, one.shadow.event_id, one.shadow.target_id)
@@ -81,7 +83,7 @@ def _compared(shadow: ShadowRecord, rows: Sequence[LedgerRow]) -> Compared:
     if not ran:
         real = next(iter(candidates), None)
         return Compared(shadow, Verdict.NOT_RUN if real else Verdict.ALONE, real)
-    # Of several runs of that DAG, the one that is most like it.
+    # Among several runs of that DAG, take the most similar one.
     nearest = min(ran, key=lambda row: len(_conf_changes(shadow, row)))
     fields = tuple(_conf_changes(shadow, nearest))
     return Compared(shadow, Verdict.OTHER_CONF if fields else Verdict.SAME, nearest, fields)

@@ -1,4 +1,4 @@
-"""The rules table, write side: one change of a rule is one transaction over rule, copies and heads."""
+"""Writes the rules table: a change of a rule is one transaction over the rule, its copies and heads."""
 
 import json
 import time
@@ -39,9 +39,9 @@ __all__ = [
     "read_document",
 ]
 
-# A transaction holds 4 MB, and a rule up to 25 times (itself and 24 copies): this leaves a fifth of it free.
+# The limit of a transaction is 4 MB, with up to 25 copies of a rule's document: this leaves a fifth of it free.
 DOCUMENT_BYTES: Final = 128 * 1024
-_PAUSES: Final = (0.05, 0.2, 0.8)  # seconds before a transaction that met another one is sent again
+_PAUSES: Final = (0.05, 0.2, 0.8)  # seconds before a transaction that conflicted with another one is retried
 
 
 class RuleChanged(GatewayError):
@@ -49,7 +49,7 @@ class RuleChanged(GatewayError):
 
 
 class RuleMissing(GatewayError):
-    """The table has no rule of this id (any more)."""
+    """The table has no rule with this id (any more)."""
 
 
 class TableBusy(GatewayError):
@@ -58,7 +58,7 @@ class TableBusy(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one rule, and the version and state that it has now."""
+    """The outcome for one rule, and its version and state now."""
 
     rule_id: str
     outcome: Literal["created", "updated", "unchanged", "deleted"]
@@ -67,9 +67,9 @@ class Applied:
 
 
 class RulesStore:
-    """Reads and changes rules; every change is atomic, and refused when the rule is not what was read.
+    """Reads and changes rules; every change is atomic, and fails if the rule is not the one that was read.
 
-    botocore's errors come out as they are, but for two that mean something: `RuleChanged`, `TableBusy`.
+    botocore's errors come out unchanged, except for two with a meaning: `RuleChanged` and `TableBusy`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class RulesStore:
         return stored
 
     def knows(self, rule_id: str) -> bool:
-        """Say whether there is a rule of this id, or was one."""
+        """Return whether a rule with this id exists or existed."""
         return self._read(rule_id).version > 0
 
     def put(
@@ -106,12 +106,11 @@ class RulesStore:
         read: StoredRuleItem | None = None,
         change: str | None = None,
     ) -> Applied:
-        """Create or update a rule; one that is the same already is left untouched.
+        """Create or update a rule; an unchanged rule is not written.
 
-        With `keep_state` an existing rule keeps the state it has in the table, whatever `rule.state` says.
-        With `read`, the rule as the caller has read it, it has to be that version still (0: never have been), or
-        `RuleChanged` is raised; it is not read again. `change` says in the history what this was, where it was more
-        than an edit.
+        With `keep_state` an existing rule keeps its state in the table, whatever `rule.state` says. `read` is the rule as
+        the caller has read it: it is not read again, and if the table has another version by now (0: never existed),
+        `RuleChanged` is raised. `change` describes the change in the history, if it was not a plain edit.
         """
         stored = read or self._read(rule.id)
         if keep_state and stored.exists:
@@ -133,7 +132,7 @@ class RulesStore:
         return Applied(rule.id, "updated" if stored.exists else "created", wanted.version, wanted.state)
 
     def set_state(self, rule_id: str, state: State, *, by: str, now: datetime) -> Applied:
-        """Enable or disable a rule. Disabling is the brake: it works on a broken document, too."""
+        """Enable or disable a rule. Disabling pauses it, and works on a broken document too."""
         stored = self.get(rule_id)
         if stored.state == state:
             return Applied(rule_id, "unchanged", stored.version, stored.state)
@@ -154,7 +153,7 @@ class RulesStore:
     def delete(
         self, rule_id: str, *, by: str, now: datetime, commit: str = "", read: StoredRuleItem | None = None
     ) -> Applied:
-        """Delete a rule and its copies, `read` as for `put`; its versions, and their count, stay behind."""
+        """Delete a rule and its copies, `read` as in `put`; the history and the version count stay."""
         stored = read or self._read(rule_id)
         if not stored.exists:
             raise self._missing(rule_id)
@@ -165,16 +164,16 @@ class RulesStore:
         return Applied(rule_id, "deleted", wanted.version, wanted.state)
 
     def list(self) -> list[StoredRuleItem]:
-        """Return every rule there is, in the order of their ids."""
+        """Return every existing rule, ordered by id."""
         return [item for item in self.everything().values() if item.exists]
 
     def everything(self) -> dict[str, StoredRuleItem]:
-        """Return every rule by its id, in the order of their ids, with those that were deleted."""
+        """Return every rule by its id, ordered by id, including deleted ones."""
         items = (read_item(item) for item in self._query(RULES_PARTITION))
         return {item.id: item for item in items}
 
     def versions(self, rule_id: str) -> Sequence[StoredRuleItem]:
-        """Return all versions of a rule, the newest first; raises `RuleMissing` where there never was one."""
+        """Return all versions of a rule, newest first; raises `RuleMissing` if there never was one."""
         versions = [read_item(item) for item in self._query(history_partition(rule_id), newest_first=True)]
         if not versions:
             raise self._missing(rule_id)
@@ -186,17 +185,17 @@ class RulesStore:
             TableName=self._table, Key=version_key(rule_id, version), ConsistentRead=True
         )
         if "Item" not in answer:
-            self.versions(rule_id)  # or there never was such a rule
+            self.versions(rule_id)  # raises if there never was such a rule
             raise RuleMissing(
-                f"rule {rule_id!r} has no version {version}: `mwaa-gateway rules history {rule_id}` shows "
-                "those there are"
+                f"rule {rule_id!r} has no version {version}: `mwaa-gateway rules history {rule_id}` lists "
+                "its versions"
             )
         return read_item(answer["Item"])
 
     def _missing(self, rule_id: str) -> RuleMissing:
         near = nearest(rule_id, [item.id for item in self.list()])
         return RuleMissing(
-            f"there is no rule {rule_id!r}: {near or '`mwaa-gateway rules list` shows those there are'}"
+            f"there is no rule {rule_id!r}: {near or '`mwaa-gateway rules list` lists the rules'}"
         )
 
     def _query(
@@ -219,15 +218,15 @@ class RulesStore:
     def _changed(self, read: StoredRuleItem) -> RuleChanged:
         stored = self._read(read.id)
         return RuleChanged(
-            f"rule {read.id!r} was changed by {stored.updated_by or 'somebody else'}: it is version {stored.version} now, "
-            f"and was {read.version} when this was decided: run again"
+            f"{stored.updated_by or 'somebody else'} changed rule {read.id!r} meanwhile: it is now version "
+            f"{stored.version}, and was {read.version}: run the command again"
         )
 
     def _write(self, read: StoredRuleItem, wanted: StoredRuleItem) -> None:
         actions = change_actions(self._table, read, wanted)
         for pause in (*_PAUSES, None):
             try:
-                # botocore adds a ClientRequestToken: its own retry of a lost answer writes only once.
+                # botocore adds a ClientRequestToken, so its own retry of a lost answer does not write twice.
                 self._client.transact_write_items(TransactItems=actions)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "TransactionCanceledException":
@@ -239,7 +238,7 @@ class RulesStore:
                     raise
                 if pause is None:
                     raise TableBusy(
-                        f"rule {wanted.id!r} was not written, the table is busy with other writes: run again"
+                        f"rule {wanted.id!r} was not written, other writes keep the table busy: run the command again"
                     ) from error
                 self._pause(pause)
             else:
@@ -247,7 +246,7 @@ class RulesStore:
 
 
 def kept_state(state: str) -> State:
-    """Return the state in which a rule stays whose file names none; a broken one is stopped."""
+    """Return the state of a rule whose file names none: its own; DISABLED if its item is broken."""
     match state:
         case "ENABLED" | "DISABLED" | "SHADOW":
             return state
@@ -261,10 +260,12 @@ _PASSING_REASONS: Final = frozenset(
 
 
 def document_text(rule: Rule) -> str:
-    """Return the JSON text the table keeps of a rule; raises `InvalidRule` where it is too large."""
+    """Return the JSON text of a rule for the table; raises `InvalidRule` if it is too large."""
     text = _json(rule.document())
     if len(text) > DOCUMENT_BYTES:
-        message = f"is {len(text):,} bytes of JSON where {DOCUMENT_BYTES:,} fit: split the rule into several"
+        message = (
+            f"has {len(text):,} bytes of JSON, the limit is {DOCUMENT_BYTES:,}: split the rule into several"
+        )
         raise InvalidRule.of(rule.id, ("", message))
     return text
 
@@ -274,7 +275,7 @@ def _json(document: dict[str, Any]) -> str:
 
 
 def read_document(stored: StoredRuleItem) -> dict[str, Any] | None:
-    """Return the document of a rule, or None where its text is no JSON object."""
+    """Return the document of a rule, or None if its text is not a JSON object."""
     try:
         document = json.loads(stored.document)
     except ValueError:
@@ -283,7 +284,7 @@ def read_document(stored: StoredRuleItem) -> dict[str, Any] | None:
 
 
 def _meaning(stored: StoredRuleItem) -> tuple[Any, ...]:
-    # Compared as text: to Python `1 == True`, to a pattern it does not.
+    # Compare as text: to Python `1 == True`, to a pattern they differ.
     document = json.dumps(read_document(stored), sort_keys=True)
     return stored.exists, stored.state, document, set(stored.partitions)
 

@@ -1,4 +1,4 @@
-"""What is shown of a rule in the table; a broken one is shown too, or nobody could find and mend it."""
+"""Shows rules of the table; broken ones too, so that somebody can find and repair them."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["document_of", "summary", "target_names", "why_broken"]
 
 
 def document_of(item: StoredRuleItem) -> dict[str, Any]:
-    """Return a rule's document; refused where it is not even a JSON object."""
+    """Return a rule's document; raises Refused if it is not a JSON object."""
     try:
         document = json.loads(item.document)
     except ValueError:
@@ -26,9 +26,9 @@ def document_of(item: StoredRuleItem) -> dict[str, Any]:
 
 
 def why_broken(connection: Connection, item: StoredRuleItem) -> str:
-    """Say why the gateway cannot use a rule as the table has it, "" where it can.
+    """Return why the gateway cannot use a rule of the table, "" if it can.
 
-    It is checked as by the functions: an environment may be gone since, or an allow-list narrower.
+    The check is that of the functions: since the rule was applied, an environment may be gone, or an allow-list narrower.
     """
     try:
         rule = parse_rule(
@@ -37,14 +37,14 @@ def why_broken(connection: Connection, item: StoredRuleItem) -> str:
             claim_check_bucket=connection.claim_check_bucket,
         )
     except Refused:
-        return "its document is no JSON object"
+        return "its document is not a JSON object"
     except InvalidRule as error:
         return "; ".join(map(str, error.problems))
     return "; ".join(map(str, connection.allow_lists.permits(rule)))
 
 
 def _targets(item: StoredRuleItem) -> list[dict[str, Any]]:
-    """The targets as the document has them, none where it is broken."""
+    """Return the targets in the document, none if it is broken."""
     try:
         return [
             {key: target[key] for key in ("id", "environment", "dag_id")}
@@ -55,7 +55,7 @@ def _targets(item: StoredRuleItem) -> list[dict[str, Any]]:
 
 
 def summary(item: StoredRuleItem) -> dict[str, Any]:
-    """Return what a program is told of a rule."""
+    """Return the summary of a rule as JSON."""
     return {
         "id": item.id,
         "state": item.state,

@@ -1,4 +1,4 @@
-"""What rules would do with events, by the code that does it: `ingest`, over rules and queues in memory."""
+"""Tries rules on events with the code of the functions: `ingest`, over rules and queues in memory."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,11 +23,10 @@ __all__ = ["Result", "RulesInMemory", "Trial", "try_events"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one target of a rule, or one rule, would make of an event.
+    """What one target of a rule, or one rule, makes of an event.
 
-    A `run` has everything but a reason, and so has a `shadow`: the run of a rule in SHADOW, which would only be
-    recorded. What is `refused` (the conf cannot be made, the event is malformed, the
-    rule is broken) has a reason, and a rule where one is concerned.
+    A `run`, and the `shadow` of a rule in SHADOW that would only be recorded, have every field but a reason. A `refused`
+    event (malformed, no conf, broken rule) has a reason, and a rule if it concerns one.
     """
 
     outcome: Literal["run", "shadow", "refused"]
@@ -40,20 +39,20 @@ class Result:
     reason: str | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON, without what it does not have."""
+        """Return the result as JSON, without empty fields."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def own_conf(self) -> dict[str, Any]:
-        """The conf without the gateway's own key, which says where the run came from."""
+        """The conf without the gateway's own key, which contains the run's origin."""
         return {name: value for name, value in (self.conf or {}).items() if name != ORIGIN_KEY}
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one event came to: nothing, where no rule matches it.
+    """The results of one event; none if no rule matches it.
 
-    `disabled` are the rules that match it, and start nothing because they are DISABLED.
+    `disabled` are rules that match it, but start nothing because they are DISABLED.
     """
 
     event: NamedEvent
@@ -62,7 +61,7 @@ class Trial:
 
 
 class RulesInMemory:
-    """Rules as the table would hold them; implements `mwaa_gateway.routing.live_rules.RuleSource`."""
+    """The rules as the table would contain them; implements `mwaa_gateway.routing.live_rules.RuleSource`."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._copies: dict[str, list[StoredRule]] = {}
@@ -74,7 +73,7 @@ class RulesInMemory:
                 self._copies.setdefault(partition, []).append(copy)
 
     def heads(self, partitions: Sequence[str]) -> Mapping[str, int]:
-        """Say which partitions have rules."""
+        """Return 1 for each partition with rules."""
         return {partition: int(partition in self._copies) for partition in partitions}
 
     def copies(self, partition: str) -> Sequence[StoredRule]:
@@ -82,16 +81,16 @@ class RulesInMemory:
         return self._copies.get(partition, [])
 
     def namespaces(self) -> Mapping[str, str]:
-        """Say that there are no allow-lists: those are the gateway's, and asked before a rule is written."""
+        """Return no allow-lists: the commands check those before they write a rule."""
         return {}
 
 
 def try_events(
     rules: Sequence[Rule], events: Iterable[NamedEvent], *, environments: Collection[str] | None
 ) -> list[Trial]:
-    """Hold each event against the rules, as the ingress functions would; nothing is sent anywhere.
+    """Try each event on the rules, like the ingress functions would; nothing is sent.
 
-    Where `environments` is None, those that the rules name are taken for known.
+    If `environments` is None, those that the rules name count as known.
     """
     known = environments or {target.environment for rule in rules for target in rule.targets}
     live = LiveRules(RulesInMemory(rules), environments=known, refresh_seconds=1e9)
@@ -105,7 +104,7 @@ def _disabled(rules: Iterable[Rule], named: NamedEvent) -> Iterator[str]:
     event = named.event
     if isinstance(event, Event):
         for rule in rules:
-            with suppress(MalformedEvent):  # which the results say
+            with suppress(MalformedEvent):  # the results contain it
                 if rule.state == "DISABLED" and rule.pattern.matches(event.envelope):
                     yield rule.id
 
@@ -135,7 +134,7 @@ def _results(report: IngressReport) -> Iterator[Result]:
             run_id=request.target.run_id,
             conf=request.target.conf,
         )
-    for shadow in report.shadows:  # of a rule in SHADOW: what it would have run
+    for shadow in report.shadows:  # what a rule in SHADOW would have run
         yield Result(
             outcome="refused" if shadow.reason else "shadow",
             rule_id=shadow.rule_id,
@@ -151,16 +150,16 @@ def _results(report: IngressReport) -> Iterator[Result]:
 
 
 class _Nowhere:
-    """The queues of a trial: the report says what would have been sent."""
+    """Queues that drop everything: the report of a trial contains what would be sent."""
 
     def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
         """Send nothing."""
 
     def put(self, checks: Sequence[ClaimCheck]) -> None:
-        """Put nothing into a bucket."""
+        """Write nothing to a bucket."""
 
     def record(self, records: Sequence[ShadowRecord]) -> None:
-        """Keep nothing."""
+        """Record nothing."""
 
     def publish(self, dead: Sequence[DeadEvent]) -> None:
-        """Keep nothing."""
+        """Publish nothing."""

@@ -1,5 +1,5 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
-"""`mwaa-gateway rules test | explain`: what rules do with events, before any event is sent."""
+"""`mwaa-gateway rules test | explain`: what rules do with events, before a real event arrives."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -14,7 +14,7 @@ from gateway_cli.rules.event_files import NamedEvent, read_events
 from gateway_cli.rules.expectations import Case, Failure, failures, read_cases
 from gateway_cli.rules.explanation import Explanation, explain
 from gateway_cli.rules.files import check_rules
-from gateway_cli.rules.options import count, paths_argument, rule_id_argument, tell_mistakes, vars_option
+from gateway_cli.rules.options import count, paths_argument, print_mistakes, rule_id_argument, vars_option
 from gateway_cli.rules.rendering import print_case, print_explanation, print_trial
 from gateway_cli.rules.stored import document_of, why_broken
 from gateway_cli.rules.trial import Trial, try_events
@@ -29,11 +29,11 @@ _unwrap_option = click.option(
     "unwrap_topics",
     metavar="ARN",
     multiple=True,
-    help="A topic whose messages may be S3 or EventBridge events, as in UnwrapTopicArns; may be repeated.",
+    help="A topic whose messages may be S3 or EventBridge events, as in UnwrapTopicArns; repeatable.",
 )
 
 
-@click.command(short_help="Try rule files on events; a test suite, too.")
+@click.command(short_help="Try rule files on events, or run a test suite.")
 @paths_argument
 @click.option(
     "--event",
@@ -41,7 +41,7 @@ _unwrap_option = click.option(
     metavar="FILE|DIR",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="An event to show what becomes of; may be repeated.",
+    help="Event file to try; repeatable.",
 )
 @click.option(
     "--expect",
@@ -49,7 +49,7 @@ _unwrap_option = click.option(
     metavar="FILE|DIR",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Cases of an event and what it is expected to come to; may be repeated.",
+    help="Cases, each an event with its expected results; repeatable.",
 )
 @vars_option
 @_unwrap_option
@@ -67,11 +67,11 @@ def test(
 ) -> None:
     """Try rule files on events: which rules match, and the run_id, dag_id and conf of each run.
 
-    It is the code of the functions that decides, from the event as its source sends it to the request on the queue. An
-    event file is what a source sends: an EventBridge event, an S3 notification, an SNS notification, SQS messages
-    that hold these, or what lies in the ingress DLQ. Needs no AWS account.
+    The functions' own code decides, from the event as its source sends it to the request for the queue. An event file
+    contains a source's payload: an EventBridge event, an S3 notification, an SNS notification, SQS messages with any of
+    these, or a message of the ingress DLQ. The command needs no AWS account.
 
-    With --expect it is a test suite: exit code 1 when an event comes to anything else than the case says.
+    With --expect it is a test suite: the exit code is 1 if an event has another result than its case expects.
 
     \b
     Examples:
@@ -79,7 +79,7 @@ def test(
       mwaa-gateway rules test rules/ --vars stages/prod.yaml --expect rule-tests/
     """
     if not event_files and not expect_files:
-        raise click.UsageError("give events with --event, or cases with --expect")
+        raise click.UsageError("name events with --event, or cases with --expect")
     environments = connection.named_environments
     checked, mistakes = check_rules(paths, environments=environments, variable_files=variable_files)
     topics = frozenset(unwrap_topics)
@@ -87,7 +87,7 @@ def test(
     if mistakes or wrong:
         if output == "json":
             print_json({"problems": [asdict(mistake) for mistake in (*mistakes, *wrong)]})
-        tell_mistakes([*mistakes, *wrong], output)
+        print_mistakes([*mistakes, *wrong], output)
         raise Refused(f"{count(len(mistakes) + len(wrong), 'mistake')}: nothing was tried")
     rules = [checked_rule.rule for checked_rule in checked]
     trials = try_events(rules, read_events(event_files, unwrap_topics=topics), environments=environments)
@@ -98,7 +98,7 @@ def test(
         for trial in trials:
             print_trial(trial)
         if any(not trial.results and not trial.disabled for trial in trials):
-            print_note("`mwaa-gateway rules explain ID --event FILE` says why a rule does not match")
+            print_note("`mwaa-gateway rules explain ID --event FILE` shows why a rule does not match")
         for case, found in tried:
             print_case(case.name, case.place, found)
     failed = sum(bool(found) for _, found in tried)
@@ -108,7 +108,7 @@ def test(
         print_note(f"{count(len(cases), 'case')} passed")
 
 
-@click.command("explain", short_help="Say why an event matches a rule, or does not.")
+@click.command("explain", short_help="Show why an event matches a rule or not.")
 @rule_id_argument
 @click.option(
     "--event",
@@ -117,7 +117,7 @@ def test(
     multiple=True,
     required=True,
     type=click.Path(path_type=Path),
-    help="The event; may be repeated.",
+    help="The event; repeatable.",
 )
 @click.option(
     "--file",
@@ -125,7 +125,7 @@ def test(
     metavar="FILE|DIR",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Rule files to take the rule from, instead of the table; may be repeated.",
+    help="Rule files with the rule, instead of the table; repeatable.",
 )
 @vars_option
 @_unwrap_option
@@ -141,10 +141,10 @@ def explain_rule(
     unwrap_topics: Sequence[str],
     output: str,
 ) -> None:
-    """Say why an event matches a rule or does not, field by field, with the value seen.
+    """Show why an event matches a rule or not, field by field, with the event's values.
 
-    The rule is the one in the table, or in the files of --file. Where the pattern has alternatives ($or), the one is
-    shown that matches or comes closest.
+    The rule is the one in the table, or in the files of --file. If the pattern has alternatives ($or), the command
+    shows the one that matches, or the closest one.
 
     \b
     Examples:
@@ -153,21 +153,20 @@ def explain_rule(
     """
     rule, broken = _rule(connection, rule_id, paths, variable_files)
     events = read_events(event_files, unwrap_topics=frozenset(unwrap_topics))
-    told = [(named, _explained(rule, named)) for named in events]
-    trials = try_events(
-        [replace(rule, state="ENABLED")], events, environments=None
-    )  # what it would do, if it may
+    explained = [(named, _explained(rule, named)) for named in events]
+    # What the rule would do if it were enabled.
+    trials = try_events([replace(rule, state="ENABLED")], events, environments=None)
     if output == "json":
         print_json(
             [
                 _explanation_document(rule, named, explanation)
                 | {"broken": broken or None}
                 | {"results": [one.document() for one in trial.results]}
-                for (named, explanation), trial in zip(told, trials, strict=True)
+                for (named, explanation), trial in zip(explained, trials, strict=True)
             ]
         )
         return
-    for (named, explanation), trial in zip(told, trials, strict=True):
+    for (named, explanation), trial in zip(explained, trials, strict=True):
         print_explanation(rule, named, explanation, broken)
         if explanation is not None and explanation.matches:
             print_trial(trial, indent="  ")
@@ -176,7 +175,7 @@ def explain_rule(
 def _rule(
     connection: Connection, rule_id: str, paths: Sequence[Path], variable_files: Sequence[Path]
 ) -> tuple[Rule, str]:
-    """Return the rule, and why the gateway cannot use it where its pattern at least can be explained."""
+    """Return the rule, and why the gateway cannot use it, if only its pattern is valid."""
     if not paths:
         item = connection.store.get(rule_id)
         try:
@@ -190,14 +189,14 @@ def _rule(
     for checked_rule in checked:
         if checked_rule.rule.id == rule_id:
             return checked_rule.rule, ""
-    tell_mistakes(mistakes, "table")
+    print_mistakes(mistakes, "table")
     near = nearest(rule_id, [checked_rule.rule.id for checked_rule in checked])
     where = ", ".join(map(str, paths))
-    raise Refused(f"there is no rule {rule_id!r} that can be used in {where}{near and ': '}{near}")
+    raise Refused(f"there is no valid rule {rule_id!r} in {where}{near and ': '}{near}")
 
 
 def _explained(rule: Rule, named: NamedEvent) -> Explanation | None:
-    """Explain one event; None where it is malformed, so that no rule is asked at all."""
+    """Explain one event; None if it is malformed, because then no rule sees it."""
     return None if isinstance(named.event, MalformedEvent) else explain(rule.pattern, named.event.envelope)
 
 
@@ -230,15 +229,15 @@ def _document(trials: Sequence[Trial], tried: Sequence[tuple[Case, Sequence[Fail
 
 
 def _explanation_document(rule: Rule, named: NamedEvent, explanation: Explanation | None) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    document: dict[str, Any] = {
         "event": named.name,
         "rule_id": rule.id,
         "version": rule.version,
         "state": rule.state,
     }
     if explanation is None:
-        return told | {"matches": False, "reason": str(named.event), "fields": []}
-    return told | {
+        return document | {"matches": False, "reason": str(named.event), "fields": []}
+    return document | {
         "matches": explanation.matches,
         "alternative": explanation.way,
         "alternatives": explanation.ways,

@@ -1,13 +1,13 @@
-"""`${var.name}` in rule files: what differs from stage to stage, kept in a file for each.
+"""`${var.name}` in rule files: values that differ between stages, in one file for each stage.
 
     bucket: acme-landing-prod               # prod.yaml
     regions: [eu, us]
 
-    s3: s3://${var.bucket}/orders/*         # inside text: text, a number or a boolean is written into it
-    region: ${var.regions}                  # a whole value: of any type, and it keeps it
+    s3: s3://${var.bucket}/orders/*         # inside text: inserts text, a number or a boolean
+    region: ${var.regions}                  # a whole value: any type, which it keeps
     comment: costs $${var.name} to write    # `$$` stands for `$`: not resolved
 
-What is put in is not looked at again: a value cannot bring in another variable.
+Inserted values are not resolved again: a value cannot refer to another variable.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from gateway_cli.documents.document import Document, Flaw, Place
 
 __all__ = ["UNRESOLVED", "Variables"]
 
-UNRESOLVED: Final = "has no value"  # what is said of a reference that cannot be replaced
+UNRESOLVED: Final = "has no value"  # part of the text about a reference without a value
 
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_-]*"
 _REFERENCE: Final = re.compile(r"(\$?)\$\{var\.([^}]*)\}")
@@ -29,14 +29,14 @@ _REFERENCE: Final = re.compile(r"(\$?)\$\{var\.([^}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """The values of one stage, and the files they come from."""
+    """The values of one stage, and the files that contain them."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str, ...] = ()
 
     @staticmethod
     def flaws_of(document: Document) -> Iterator[Flaw]:
-        """Yield what is wrong with a file of values."""
+        """Yield the flaws of a file of values."""
         if not isinstance(document.value, dict):
             yield Flaw(document.lines[()], "a file of variables is a mapping of names to values")
             return
@@ -44,11 +44,11 @@ class Variables:
             if not re.fullmatch(_NAME, name):
                 yield Flaw(
                     document.lines[(name,)],
-                    f"{name!r} is no name of a variable; write letters, digits, _ and -, as in `bucket: acme-landing`",
+                    f"{name!r} is no variable name; write letters, digits, _ and -, as in `bucket: acme-landing`",
                 )
 
     def resolved(self, document: Document) -> tuple[Document, list[Flaw]]:
-        """Return the document with its references replaced, and those that cannot be."""
+        """Return the document with its references replaced, and the references that cannot be."""
         flaws: list[Flaw] = []
         return Document(self._value(document, (), document.value, flaws), document.lines), flaws
 
@@ -56,7 +56,7 @@ class Variables:
         match value:
             case dict():
                 flaws.extend(
-                    Flaw(_line(document, (*place, name)), f"{name!r}: only values can hold variables")
+                    Flaw(_line(document, (*place, name)), f"{name!r}: only values can contain variables")
                     for name in value
                     if _REFERENCE.search(name)
                 )
@@ -86,7 +86,7 @@ class Variables:
                 flaws.append(
                     Flaw(
                         line,
-                        f"${{var.{match[2]}}} is {kind} and stands inside text; give it a field of its own",
+                        f"${{var.{match[2]}}} is {kind}, but stands inside text; give it its own field",
                     )
                 )
             return value if isinstance(value, str) else json.dumps(value)
@@ -98,7 +98,7 @@ class Variables:
             return self.values[name]
         near = difflib.get_close_matches(name, self.values, n=1)
         if not self.files:
-            remedy = f"give the stage's file with --vars, and write `{name}: …` in it"
+            remedy = f"name the stage's file with --vars, and write `{name}: …` in it"
         elif near:
             remedy = f"did you mean ${{var.{near[0]}}}?"
         else:
@@ -108,7 +108,7 @@ class Variables:
 
 
 def _line(document: Document, place: Place) -> int:
-    """Return the line of a place, or of the nearest one around it that is known."""
+    """Return the line of a place, or of the nearest enclosing place that is known."""
     while place and place not in document.lines:
         place = place[:-1]
     return document.lines.get(place, 1)

@@ -1,5 +1,5 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
-"""`mwaa-gateway rules history | diff | rollback`: every version a rule ever had, and the way back to one."""
+"""`mwaa-gateway rules history | diff | rollback`: every version of a rule, and how to restore one."""
 
 import json
 import re
@@ -24,7 +24,7 @@ __all__ = ["diff", "history", "rollback"]
 
 
 class _Version(click.ParamType):
-    """A version as people write it: `3` or `v3`."""
+    """A version: `3` or `v3`."""
 
     name = "version"
 
@@ -38,15 +38,15 @@ class _Version(click.ParamType):
 _VERSION: Final = _Version()
 
 
-@click.command(short_help="List every version a rule ever had.")
+@click.command(short_help="List every version of a rule.")
 @rule_id_argument
 @output_option
 @connection_options
 def history(connection: Connection, rule_id: str, output: str) -> None:
-    """List every version that a rule ever had, the newest first.
+    """List every version of a rule, newest first.
 
-    Of each: what the change was, its state, when it was made, by whom, from which git commit, and which
-    fields differ from the version before. A rule that was deleted keeps its history.
+    Each line has the change, the state, the time, who made it, the git commit, and the fields that differ from the
+    version before. A deleted rule keeps its history.
 
     \b
     Example:
@@ -86,9 +86,9 @@ def history(connection: Connection, rule_id: str, output: str) -> None:
 @output_option
 @connection_options
 def diff(connection: Connection, rule_id: str, before: int, after: int | None, output: str) -> None:
-    """Show what differs between two versions of a rule, field by field.
+    """Show the differences between two versions of a rule, field by field.
 
-    Without TO, between FROM and the rule as it is now.
+    Without TO, compare FROM with the current rule.
 
     \b
     Examples:
@@ -111,22 +111,22 @@ def diff(connection: Connection, rule_id: str, before: int, after: int | None, o
         return
     click.echo(f"{rule_id}: version {old.version} → {new.version}")
     if not changes:
-        print_note("the two are the same")
+        print_note("the versions are the same")
     print_field_changes(changes)
 
 
-@click.command(short_help="Bring back an earlier version of a rule.")
+@click.command(short_help="Restore an earlier version of a rule.")
 @rule_id_argument
 @click.argument("version", metavar="VERSION", type=_VERSION)
 @by_option
 @output_option
 @connection_options
 def rollback(connection: Connection, rule_id: str, version: int, by: str | None, output: str) -> None:
-    """Bring back an earlier version of a rule, as a new version.
+    """Restore an earlier version of a rule, as a new version.
 
-    It is checked first, as any change is. The rule keeps the state it has now: going back does not start what
-    `rules disable` has stopped. A rule that was deleted comes back, in the state it had then; where that is ENABLED,
-    what its brake had held is released. The next `rules apply` brings back what the files say: revert them too.
+    The version is checked first, like any change. The rule keeps its current state, so that a rollback does not enable
+    a disabled rule. A deleted rule comes back in the state of that version; if that is ENABLED, the requests held
+    for it are released. The next `rules apply` applies the files again: revert them too.
 
     \b
     Example:
@@ -136,7 +136,7 @@ def rollback(connection: Connection, rule_id: str, version: int, by: str | None,
     wanted, current = store.version(rule_id, version), store.versions(rule_id)[0]
     if not wanted.exists:
         raise Refused(
-            f"version {version} of rule {rule_id!r} is its deletion: `mwaa-gateway rules delete {rule_id}`"
+            f"version {version} of rule {rule_id!r} is its deletion: to delete it, `mwaa-gateway rules delete {rule_id}`"
         )
     document = document_of(wanted)
     state = kept_state(current.state) if current.exists else wanted.state
@@ -150,7 +150,7 @@ def rollback(connection: Connection, rule_id: str, version: int, by: str | None,
         refuse_unless_allowed(rule, connection.allow_lists)
     except InvalidRule as error:
         raise Refused(
-            f"version {version} cannot be used any more: {error}: apply its file, mended"
+            f"version {version} is no longer valid: {error}: correct its file and apply it"
         ) from error
     applied = store.put(
         rule,
@@ -167,15 +167,15 @@ def rollback(connection: Connection, rule_id: str, version: int, by: str | None,
         print_field_changes(changes)
     if changes:
         print_note(
-            f"{count(len(changes), 'field')} as in version {version}; revert its file too, or the next apply "
-            "brings the rule forward again"
+            f"{count(len(changes), 'field')} as in version {version}; revert the rule's file too, or the next apply "
+            "undoes the rollback"
         )
     if current.state != "ENABLED" and applied.state == "ENABLED":
         release_held(connection, [rule_id])
 
 
 def _facts(version: StoredRuleItem) -> dict[str, Any]:
-    """Return what a program is told of one version."""
+    """Return one version as JSON."""
     return {
         "version": version.version,
         "change": version.change,
@@ -187,7 +187,7 @@ def _facts(version: StoredRuleItem) -> dict[str, Any]:
 
 
 def _changes(before: StoredRuleItem | None, after: StoredRuleItem) -> list[FieldChange]:
-    """Return the fields in which two versions differ; where one is a deletion or unreadable, none."""
+    """Return the fields in which two versions differ; none if one is a deletion or unreadable."""
     old, new = _document(before), _document(after)
     return field_changes(old, new) if old and new else []
 
