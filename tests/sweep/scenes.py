@@ -24,17 +24,16 @@ _WAYS = {
     "s3": ({"object": {"key": [{"prefix": "{}/"}]}}, "$.detail.object.key"),
     "sns": ({"message": {"who": ["{}"]}}, "$.detail.message.long"),
     "bus": ({"who": ["{}"]}, "$.detail.long"),
-    "states": ({"input": {"who": ["{}"]}}, ""),
+    "states": ({"input": {"who": ["{}"]}}, "$.detail.input.long"),
 }
 
 
 def _rule(way: str, who: str, environment: str) -> dict[str, Any]:
     """A rule for the events of one way and one of those: a run with a large conf."""
     detail, path = _WAYS[way]
+    conf = {"input_paths": {"long": path}, "input_template": {"long": "<long>" * 40}}
     target: dict[str, Any] = {"id": "default", "environment": environment, "dag_id": "load"}
-    if path:
-        conf = {"input_paths": {"long": path}, "input_template": {"long": "<long>" * 40}}
-        target |= {"large_conf": "claim_check", "input_transformer": conf}
+    target |= {"large_conf": "claim_check", "input_transformer": conf}
     pattern = {"detail": json.loads(json.dumps(detail).replace("{}", who))}
     return {"id": f"{who}.{way}", "pattern": pattern, "targets": [target]}
 

@@ -65,6 +65,7 @@ CALLS = {
         "dynamodb PutItem",
         "dynamodb Query",
         "kms Encrypt",
+        "s3 PutObject",
         "sqs SendMessage",
         "sqs SendMessageBatch",
     ),
