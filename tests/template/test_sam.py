@@ -83,12 +83,12 @@ def test_sam_builds_functions_and_layer_for_the_runtime(deployed_by_sam):
     build = deployed_by_sam.build
     assert sorted(path.parent.name for path in build.glob("*/app.py")) == [
         "DoctorFunction",
+        "EndedExecutionsFunction",
         "EventBridgeEventsFunction",
         "QueuedEventsFunction",
         "S3EventsFunction",
         "SnsEventsFunction",
         "StepFunctionsTaskFunction",
-        "EndedExecutionsFunction",
         "dispatcheranalytics",
         "watcheranalytics",
     ]
@@ -109,6 +109,7 @@ def test_sam_deploys_every_environment_with_its_code(deployed_by_sam):
         "mwaa-gateway-dispatcher-legacy",
         "mwaa-gateway-dispatcher-risk",
         "mwaa-gateway-doctor",
+        "mwaa-gateway-ended-executions",
         "mwaa-gateway-eventbridge-events",
         "mwaa-gateway-queued-events",
         "mwaa-gateway-run-watcher-legacy",
