@@ -193,7 +193,7 @@ def test_a_misspelt_environment_in_transports_is_shown_from_both_sides(run: Run,
     ]
     [unknown, standing] = listed.stderr.splitlines()
     assert (
-        "Warning: the stack's parameter Transports names 'legcay', which is none of its Environments"
+        "Warning: the stack's parameter Transports names 'legcay', which is not in its Environments"
         == unknown
     )
     assert standing.startswith("Warning: nothing starts in legacy: environment 'legacy' has no transport")

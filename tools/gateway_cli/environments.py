@@ -1,5 +1,5 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
-"""`mwaa-gateway environments`: pause everything that is to run in an environment, and empty it before it is removed."""
+"""`mwaa-gateway environments`: pause an environment, and drain it before you remove it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -29,21 +29,21 @@ LOOK_SECONDS = 10.0
 _EMPTY_LOOKS: Final = 7
 
 _name = click.argument("name", metavar="NAME")
-_by = click.option("--by", metavar="NAME", help="Who does it; else the caller's ARN.")
+_by = click.option("--by", metavar="NAME", help="Who pauses it; by default the caller's ARN.")
 
 
 @click.group(cls=Group)
 def environments() -> None:
-    """List the environments, pause and resume one, or drain it before it is removed.
+    """List the environments, pause and resume one, or drain it before you remove it.
 
     While an environment is paused, its trigger requests are held: they leave the queue within seconds, and wait in the
-    ledger. Events are taken in as ever, and other environments are not concerned.
+    ledger. The gateway still accepts its events, and other environments run as usual.
 
     \b
     Exit codes of every command:
       0  done (or nothing to do)
-      1  refused, or not all of it done: the reason is on stderr
-      2  the command line itself is wrong
+      1  refused, or done only in part: the reason is on stderr
+      2  the command line is wrong
     """
 
 
@@ -51,14 +51,14 @@ def environments() -> None:
 @output_option
 @gateway_options
 def list_environments(connection: Connection, output: str) -> None:
-    """List the gateway's environments, and which are paused.
+    """List the environments, and show which are paused.
 
     \b
     Example:
       mwaa-gateway environments list
     """
     names = sorted(connection.environments or ())
-    paused = {name: item for name in names if (item := _brake(connection, name)) is not None}
+    paused = {name: item for name in names if (item := _pause_item(connection, name)) is not None}
     _note_wrong_transports(connection.transports, names)
     if output == "json":
         print_json(
@@ -89,13 +89,13 @@ def list_environments(connection: Connection, output: str) -> None:
 
 @environments.command()
 @_name
-@click.option("--reason", metavar="TEXT", help="Why; it stands beside everything that is held.")
+@click.option("--reason", metavar="TEXT", help="Why; shown with every held request.")
 @_by
 @gateway_options
 def pause(connection: Connection, name: str, reason: str | None, by: str | None) -> None:
-    """Hold everything that is to run in an environment.
+    """Hold the trigger requests of an environment instead of starting them.
 
-    A command that Airflow is just carrying out is not taken back.
+    A run that Airflow is starting at this moment still starts.
 
     \b
     Example:
@@ -110,16 +110,16 @@ def pause(connection: Connection, name: str, reason: str | None, by: str | None)
     if reason:
         item["reason"] = {"S": reason}
     connection.dynamodb.put_item(TableName=connection.stack_output("RulesTableName"), Item=item)
-    click.echo(f"{name}: paused; within seconds its requests are held")
+    click.echo(f"{name}: paused; its requests are held within seconds")
 
 
 @environments.command()
 @_name
 @gateway_options
 def resume(connection: Connection, name: str) -> None:
-    """Let an environment go on, and release what its pause has held.
+    """End an environment's pause, and release the requests it held.
 
-    Run again, it does what a run that was broken off has not done.
+    If the command was interrupted, run it again: it releases the rest.
 
     \b
     Example:
@@ -138,17 +138,17 @@ environments.add_command(check)
 
 @environments.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every environment, and the ingress queues.")
-@click.option("--tasks", is_flag=True, help="Only states of state machines that wait for a run.")
+@click.option("--all", "everything", is_flag=True, help="All environments, and the ingress queues.")
+@click.option("--tasks", is_flag=True, help="Only Step Functions states that wait for a run.")
 @click.option(
     "--timeout",
     type=Age(),
     default="15m",
     show_default=True,
-    help="How long to wait for what the gateway works off by itself; 0s looks once.",
+    help="How long to wait for the requests the gateway still processes; 0s looks once.",
 )
 @click.option(
-    "--allow-stopped", is_flag=True, help="Exit with 0 although held requests or dead letters are left."
+    "--allow-stopped", is_flag=True, help="Exit with 0 even if held requests or dead letters are left."
 )
 @output_option
 @gateway_options
@@ -162,14 +162,14 @@ def drain(
     allow_stopped: bool,
     output: str,
 ) -> None:
-    """Wait until an environment is empty, to remove it.
+    """Wait until an environment is empty, so that you can remove it.
 
-    CloudFormation deletes queues with all their messages. So before you take an environment out of the parameter
-    Environments, set StepFunctionsTasks to false or delete the stack: disable the rules that start DAGs there, then drain.
+    CloudFormation deletes queues with all their messages. Before you remove an environment from the parameter
+    Environments, set StepFunctionsTasks to false, or delete the stack: disable the rules that start DAGs there, then drain.
 
-    Drain changes nothing. It waits until trigger queues are empty and no state waits for a run, and lists what is
-    left and what to do with it. Held requests and dead letters wait for your decision; they are kept when the environment
-    is removed.
+    Drain changes nothing. It waits until the trigger queues are empty and no state waits for a run, and lists what is
+    left and what to do about it. Held requests and dead letters wait for your decision; they stay when you remove the
+    environment.
 
     \b
     Examples:
@@ -213,7 +213,7 @@ def drain(
 
 
 def _drained(look: Callable[[], list[Remainder]], timeout: float) -> list[Remainder]:
-    """Look again and again until nothing is left that passes by itself, or for as long as that; return what is left."""
+    """Look until nothing is left that the gateway processes by itself, or until the timeout; return what is left."""
     end, empty, shown = time.monotonic() + timeout, 0, ""
     while True:
         left = look()
@@ -223,9 +223,7 @@ def _drained(look: Callable[[], list[Remainder]], timeout: float) -> list[Remain
             return left
         progress = ", ".join(f"{one.count:,} {one.what} ({one.environment})" for one in passing)
         if progress != shown:
-            print_note(
-                f"waiting for {progress}" if passing else "nothing waits any more; looking for another minute"
-            )
+            print_note(f"waiting for {progress}" if passing else "nothing waits; looking for another minute")
             shown = progress
         time.sleep(LOOK_SECONDS)
 
@@ -240,12 +238,12 @@ def _transport(connection: Connection, name: str) -> str | None:
 
 
 def _note_wrong_transports(transports: Transports | None, names: list[str]) -> None:
-    """Say on stderr which entries of the parameter Transports do not fit the parameter Environments."""
+    """Warn on stderr about entries of the parameter Transports that do not fit the parameter Environments."""
     if transports is None:
         return
     for name in transports.unknown(names):
         print_note(
-            f"Warning: the stack's parameter Transports names {name!r}, which is none of its Environments"
+            f"Warning: the stack's parameter Transports names {name!r}, which is not in its Environments"
         )
     for name in names:
         try:
@@ -254,7 +252,7 @@ def _note_wrong_transports(transports: Transports | None, names: list[str]) -> N
             print_note(f"Warning: nothing starts in {name}: {error}")
 
 
-def _brake(connection: Connection, name: str) -> dict[str, str] | None:
+def _pause_item(connection: Connection, name: str) -> dict[str, str] | None:
     answer = connection.dynamodb.get_item(
         TableName=connection.stack_output("RulesTableName"), Key=_key(name), ConsistentRead=True
     )
