@@ -105,7 +105,7 @@ class LiveCatalog:
     """The catalog as one sandbox knows it.
 
     `refresh_seconds`: how old it may grow before it is renewed; twice as old it tells nothing. With 0 there is none.
-    `report` is told why a list could not be had.
+    `report` gets the reason when a list fails.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class LiveCatalog:
     def renew(self, dag_id: str, *, recently: bool = False) -> None:
         """Ask Airflow for a new list if it is time, and nobody else does: sooner for a DAG that is in no list so far.
 
-        Never raises: a catalog that cannot be had is told of, and asked for again after longer and longer pauses.
+        Never raises: it reports a failed list, and tries again after growing pauses.
         """
         for _ in range(2):  # what another dispatcher has left may be new, and yet too old for this DAG
             now = self._now()

@@ -1,10 +1,10 @@
-"""Whether an accepted run will start: what the catalog knows of its DAG, and what its rule wants done about it.
+"""Whether an accepted run will start: what the catalog knows of its DAG, and what its rule says about a paused DAG.
 
-    before the run    when_paused: hold | reject   asks a recent catalog, and keeps the run back
-                      when_paused: queue           asks nothing: the run is started, and waits in Airflow
-    after it          every rule                   the run is told as `accepted, not runnable` if its DAG is paused or stale
+    before the run    when_paused: hold | reject   checks a recent catalog, and keeps the run back
+                      when_paused: queue           checks nothing: the run starts, and waits in Airflow
+    after it          every rule                   reports the run as `accepted, not runnable` if its DAG is paused or stale
 
-A catalog that cannot be had keeps no run back for longer than a minute: then it is started, and told of once somebody can.
+An unavailable catalog keeps a run back for a minute at most: then the run starts, and the report follows with the catalog.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ LIST_AFTER_SECONDS = 20  # of an invocation at most: it has 90, and a list may t
 def kept_back(
     attempt: Attempt, catalog: LiveCatalog, now: Callable[[], float]
 ) -> Held | Rejected | Retryable | None:
-    """Do not start what its rule wants held or rejected while the DAG is paused, as a recent list says."""
+    """Hold or reject the request, as its rule says, if a recent list shows its DAG as paused; otherwise None."""
     request, dag_id = attempt.request, attempt.request.target.dag_id
     if request.when_paused == "queue":
         return None
@@ -48,14 +48,14 @@ def kept_back(
     if not known and awaited:
         return Retryable(Reason.DAG_CATALOG_AWAITED, f"whether DAG {dag_id!r} is paused is not known yet")
     if not paused:
-        return None  # also where nobody can tell: started, and told of once somebody can
+        return None  # also if no catalog is available: the run starts, and the report follows
     if request.when_paused == "hold":
         return Held(Reason.DAG_PAUSED, f"DAG {dag_id!r} is paused; it starts when the DAG is unpaused")
     return Rejected(Reason.DAG_PAUSED, f"DAG {dag_id!r} is paused, and the rule says when_paused: reject")
 
 
 def is_unpaused(dag_id: str, finished: Finished, catalog: LiveCatalog) -> bool:
-    """Tell whether a request is held for a DAG that is known to be paused no more."""
+    """Return whether the request is held for a paused DAG that is unpaused by now, as far as the catalog knows."""
     held = finished.outcome
     if not isinstance(held, Held) or held.reason is not Reason.DAG_PAUSED:
         return False
@@ -64,7 +64,7 @@ def is_unpaused(dag_id: str, finished: Finished, catalog: LiveCatalog) -> bool:
 
 
 def as_far_as_known(outcome: Outcome, dag_id: str, catalog: LiveCatalog) -> Outcome:
-    """Add to an accepted run why it will not start, if the catalog at hand says so: recorded by the same write."""
+    """Add to an accepted run why it will not start, if the catalog in memory knows: the same write records it."""
     if isinstance(outcome, Triggered | AlreadyTriggered):
         return replace(outcome, not_runnable=catalog.not_runnable(dag_id))
     return outcome
@@ -72,7 +72,7 @@ def as_far_as_known(outcome: Outcome, dag_id: str, catalog: LiveCatalog) -> Outc
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """In so many seconds a catalog may be there that says whether the run will start."""
+    """Look again in so many seconds: by then a catalog may show whether the run will start."""
 
     seconds: float
 
@@ -86,10 +86,10 @@ def whether_it_starts(
     began: float,
     now: float,
 ) -> NotRunnable | LookAgain | None:
-    """Find out whether a run that was accepted then will start, now that nothing can happen to it any more.
+    """Return why a run accepted at `accepted_at` will not start, or when to look again, after its outcome is recorded.
 
-    The first run after a while pays for the new catalog, after its own end: in an invocation that `began` so long ago.
-    None where nothing more is to be said: it starts, it is `known` and told already, or nobody will be able to tell.
+    The first run after a pause renews the catalog, if the invocation that `began` then has time left. None ends the
+    question: the run starts, its reason is `known`, or no catalog will show it.
     """
     if now - accepted_at > TOLD_WITHIN_SECONDS:
         return None
