@@ -93,7 +93,7 @@ def list_environments(connection: Connection, output: str) -> None:
 @_by
 @gateway_options
 def pause(connection: Connection, name: str, reason: str | None, by: str | None) -> None:
-    """Hold the trigger requests of an environment instead of starting them.
+    """Hold an environment's trigger requests; start none of them.
 
     A run that Airflow is starting at this moment still starts.
 
