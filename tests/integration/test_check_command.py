@@ -260,3 +260,41 @@ def test_a_name_that_is_none() -> None:
     result = CliRunner(mix_stderr=False).invoke(cli, ["environments", "check", "nowhere"])
     assert result.exit_code == 1
     assert "analytics, legacy" in result.stderr
+
+
+@pytest.mark.parametrize("operation", ["GetEnvironment", "GetFunctionConfiguration"])
+def test_an_answer_that_cannot_be_read_is_shown_as_such(
+    answers: dict[str, Any], check: Callable[..., Result], operation: str
+) -> None:
+    """Botocore reads a proxy's page as an empty answer; the other checks follow."""
+    answers[operation] = {}
+    result = check()
+    assert (result.exit_code, "✓ rules" in result.stdout) == (3, True)
+    assert f"{operation}: the answer cannot be read: KeyError" in result.stdout
+
+
+def test_a_list_of_dags_that_is_too_long_says_nothing_of_missing_ones(
+    operated: Gateway, answers: dict[str, Any], check: Callable[..., Result]
+) -> None:
+    """The doctor then names paused and stale DAGs alone; a rule whose DAG is not among them is not known to run."""
+    put_rule(operated, "ingest_orders")
+    answers["Invoke"] = ANSWER | {"dags": ANSWER["dags"] | {"runnable": [], "count": 20_001}}
+    result = check()
+    assert (result.exit_code, "? rules" in result.stdout) == (3, True)
+    put_rule(operated, "refunds")
+    result = check()
+    assert (result.exit_code, "DAGs paused: refunds" in result.stdout) == (1, True)
+
+
+def test_an_environment_that_cannot_be_judged_hides_no_other(answers: dict[str, Any]) -> None:
+    """The deployed doctor may be of another version, and its answer of another shape."""
+    answers["Invoke"] = {"format": 2, "transport": "cli"}
+    result = CliRunner(mix_stderr=False).invoke(
+        cli, ["environments", "check", "-o", "json"], catch_exceptions=False
+    )
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)["environments"]
+    assert {name: [each["check"] for each in those] for name, those in found.items()} == {
+        "analytics": ["check"],
+        "legacy": ["check"],
+    }

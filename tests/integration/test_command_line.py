@@ -1,5 +1,6 @@
 """The command line as a shell meets it: misspelt words, and completion."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway_cli.main import main
+from gateway_cli.output import print_text
 from integration.shell import shell
 
 
@@ -54,3 +57,18 @@ def test_bash_completes_commands_and_options() -> None:
         check=True,
     )
     assert ["redrive", "--output"] == told.stdout.split()
+
+
+def test_an_ascii_terminal_gets_words_for_signs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As with PYTHONIOENCODING=ascii: no character that a command prints ends in a traceback."""
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(
+        sys, "argv", ["mwaa-gateway", "rules", "schema", "--to", str(tmp_path / "rules.json")]
+    )
+    with pytest.raises(SystemExit):
+        main()
+    print_text("✓ ✗ … ü 🚀")
+    screen.flush()
+    printed = screen.buffer.getvalue().decode()  # type: ignore[attr-defined]  # the BytesIO above
+    assert printed.endswith("ok FAILED ... \\xfc \\U0001f680\n")

@@ -838,3 +838,24 @@ class TestRetainedQueues:
         assert (1, 1) == (retained.visible("trigger-analytics"), retained.visible("ingress-retry"))
         left = ("trigger-dlq-analytics-2", "trigger-dlq-risk", "ingress-dlq-2", "ingress-dlq-of-others")
         assert [0, 1, 0, 1] == [retained.visible(name) for name in left]
+
+
+@pytest.mark.guarantee(44)
+def test_a_send_without_a_message_id_deletes_no_dead_letter(
+    run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Botocore reads a body that is not JSON, such as a proxy's page, as an empty answer: nothing was sent."""
+    gateway.publish()
+    answer = {"SendMessage": True}
+    ask = BaseClient._make_api_call
+    monkeypatch.setattr(
+        BaseClient,
+        "_make_api_call",
+        lambda self, operation, params: {} if operation in answer else ask(self, operation, params),
+    )
+    result = run("redrive", "--all")
+    assert (1, True) == (result.exit_code, "the answer has no MessageId" in result.stderr)
+    assert 1 == gateway.visible("ingress-dlq")
+    answer.clear()
+    assert 0 == run("redrive", "--all").exit_code
+    assert (0, 1) == (gateway.visible("ingress-dlq"), gateway.visible("ingress-retry"))

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import boto3
 import pytest
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from click.testing import Result
 
 from fakes.ledger_table import LEDGER_TABLE
@@ -36,7 +38,7 @@ def drain(*words: str) -> Result:
     return shell("environments", "drain", *words)
 
 
-def left(result: Result) -> list[tuple[str, str, int]]:
+def left(result: Result) -> list[tuple[str, str, int | None]]:
     return [(one["environment"], one["what"], one["count"]) for one in json.loads(result.stdout)["left"]]
 
 
@@ -252,3 +254,74 @@ def test_a_rule_that_is_broken_in_the_table_stops_no_look(gateway: Gateway, targ
         gateway.dynamodb.put_item(TableName="rules", Item=item)
     result = drain("analytics", "--timeout", "0s", "-o", "json")
     assert (1, [("analytics", "enabled rules", 1)]) == (result.exit_code, left(result))
+
+
+def refuse(
+    monkeypatch: pytest.MonkeyPatch, concerns: Callable[[str, dict[str, Any]], bool], **empty: Any
+) -> None:
+    """Let AWS refuse the calls that `concerns` returns True for; with `empty`, answer them with this instead."""
+    ask = BaseClient._make_api_call
+
+    def call(self, operation, params):
+        if not concerns(operation, params):
+            return ask(self, operation, params)
+        if empty:
+            return empty
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+
+
+@pytest.mark.parametrize("empty", [{}, {"ResponseMetadata": {}}], ids=["refused", "not JSON"])
+def test_a_queue_that_cannot_be_read_hides_no_other(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, empty: dict[str, Any]
+) -> None:
+    """It is not taken for empty, and --allow-stopped does not excuse it."""
+    gateway.send("trigger-legacy", a_request(environment="legacy").to_json())
+    unread = (gateway.queue("trigger-analytics"), gateway.queue("trigger-dlq-legacy"))
+    refuse(monkeypatch, lambda _, params: params.get("QueueUrl") in unread, **empty)
+    result = drain("--all", "--timeout", "0s", "--allow-stopped", "-o", "json")
+    assert 1 == result.exit_code
+    assert [
+        ("analytics", "waiting requests", None),
+        ("legacy", "waiting requests", 1),
+        ("legacy", "dead letters", None),
+    ] == left(result)
+    assert "? waiting requests (analytics), 1 waiting requests (legacy)" in result.stderr
+    table = drain("--all", "--timeout", "0s").stdout
+    assert 2 == table.count("could not be read: ")
+
+
+def test_a_ledger_that_cannot_be_read_hides_no_queue(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held requests, dead letters and waiting states are in it."""
+    gateway.send("trigger-analytics", a_request().to_json())
+    refuse(
+        monkeypatch, lambda operation, params: operation == "Query" and params["TableName"] == LEDGER_TABLE
+    )
+    result = drain("analytics", "--timeout", "0s", "-o", "json")
+    assert [
+        ("analytics", "waiting requests", 1),
+        ("analytics", "held requests", None),
+        ("analytics", "dead letters", None),
+        ("analytics", "waiting states", None),
+    ] == left(result)
+    tasks = drain("analytics", "--tasks", "--timeout", "0s", "-o", "json")
+    assert (1, [("analytics", "waiting states", None)]) == (tasks.exit_code, left(tasks))
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_pause_that_cannot_be_read_hides_no_other_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`environments list` shows it as not known, and says why."""
+    assert 0 == shell("environments", "pause", "legacy", "--by", "me").exit_code
+    refuse(
+        monkeypatch, lambda operation, params: operation == "GetItem" and "analytics" in str(params["Key"])
+    )
+    result = shell("environments", "list", "-o", "json")
+    assert 1 == result.exit_code
+    assert {"analytics": None, "legacy": True} == {
+        one["name"]: one["paused"] for one in json.loads(result.stdout)
+    }
+    assert "analytics: not known whether it is paused: GetItem was denied" in result.stderr
+    assert "PAUSED" in shell("environments", "list").stdout

@@ -13,6 +13,7 @@ from mwaa_gateway.aws.sqs.queues import (
     TriggerDeadLetterQueue,
     TriggerQueues,
     VisibilityTimeout,
+    WatchQueues,
 )
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.ingress.ingest import DeadEvent, DeadEventReason
@@ -137,6 +138,10 @@ def test_an_answer_that_names_no_message_is_no_success(sqs, url: str, urls: str,
     monkeypatch.setattr(sqs, "send_message", lambda **_: {})
     with pytest.raises(Unavailable, match="the answer has no MessageId"):
         TriggerDeadLetterQueue(sqs, url).publish_unreadable("{", Rejected(Reason.MESSAGE_UNREADABLE, "no"))
+    with pytest.raises(
+        Unavailable, match="the watch queue did not accept the message: the answer has no MessageId"
+    ):
+        WatchQueues(sqs, urls).wake("analytics", 1.0)
 
 
 def test_a_missing_queue_is_unavailable(sqs, urls: str) -> None:

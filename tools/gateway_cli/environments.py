@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
+from gateway_cli.aws_errors import describe_error
 from gateway_cli.certify.commands import certify
 from gateway_cli.check.commands import check
 from gateway_cli.choice import Age, Filters
@@ -58,33 +60,33 @@ def list_environments(connection: Connection, output: str) -> None:
       mwaa-gateway environments list
     """
     names = sorted(connection.environments or ())
-    paused = {name: item for name in names if (item := _pause_item(connection, name)) is not None}
+    unread: dict[str, str] = {}
+    pauses = {name: _pause_item(connection, name, unread) for name in names}
     _note_wrong_transports(connection.transports, names)
+    shown: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "transport": _transport(connection, name),
+            "paused": None if name in unread else pause is not None,
+            **{key: (pause or {}).get(key) for key in ("reason", "updated_by", "updated_at")},
+        }
+        for name, pause in pauses.items()
+    ]
     if output == "json":
-        print_json(
+        print_json(shown)
+    else:
+        states = {None: "?", True: "PAUSED", False: "RUNNING"}
+        print_table(
+            ["NAME", "TRANSPORT", "STATE", "REASON", "BY", "SINCE (UTC)"],
             [
-                {
-                    "name": name,
-                    "transport": _transport(connection, name),
-                    "paused": name in paused,
-                    **{key: paused.get(name, {}).get(key) for key in ("reason", "updated_by", "updated_at")},
-                }
-                for name in names
-            ]
+                [name, transport or "-", states[paused], *(value or "-" for value in why)]
+                for name, transport, paused, *why in (one.values() for one in shown)
+            ],
         )
-        return
-    print_table(
-        ["NAME", "TRANSPORT", "STATE", "REASON", "BY", "SINCE (UTC)"],
-        [
-            [
-                name,
-                _transport(connection, name) or "-",
-                "PAUSED" if name in paused else "RUNNING",
-                *(paused.get(name, {}).get(key) or "-" for key in ("reason", "updated_by", "updated_at")),
-            ]
-            for name in names
-        ],
-    )
+    if unread:
+        raise Refused(
+            "\n".join(f"{name}: not known whether it is paused: {why}" for name, why in unread.items())
+        )
 
 
 @environments.command()
@@ -185,7 +187,7 @@ def drain(
 
     def look() -> list[Remainder]:
         if tasks:
-            return [one for name in those if (one := waiting_states(connection, name)).count]
+            return [one for name in those if (one := waiting_states(connection, name)).count != 0]
         return remainders(connection, those, ingress=everything)
 
     left = _drained(look, timeout)
@@ -195,12 +197,13 @@ def drain(
     else:
         print_table(
             ["ENVIRONMENT", "LEFT", "COUNT", "WHAT TO DO"],
-            [[one.environment, one.what, f"{one.count:,}", one.remedy] for one in left],
+            [
+                [one.environment, one.what, "?" if one.count is None else f"{one.count:,}", one.remedy]
+                for one in left
+            ],
         )
     if blocking:
-        raise Refused(
-            f"not drained: {', '.join(f'{one.count:,} {one.what} ({one.environment})' for one in blocking)}"
-        )
+        raise Refused(f"not drained: {', '.join(map(str, blocking))}")
     if tasks:
         print_note(f"drained: no state waits for a run in {', '.join(those)}")
         return
@@ -221,7 +224,7 @@ def _drained(look: Callable[[], list[Remainder]], timeout: float) -> list[Remain
         empty = 0 if passing else empty + 1
         if empty == _EMPTY_LOOKS or time.monotonic() + LOOK_SECONDS > end:
             return left
-        progress = ", ".join(f"{one.count:,} {one.what} ({one.environment})" for one in passing)
+        progress = ", ".join(map(str, passing))
         if progress != shown:
             print_note(f"waiting for {progress}" if passing else "nothing waits; looking for another minute")
             shown = progress
@@ -252,10 +255,14 @@ def _note_wrong_transports(transports: Transports | None, names: list[str]) -> N
             print_note(f"Warning: nothing starts in {name}: {error}")
 
 
-def _pause_item(connection: Connection, name: str) -> dict[str, str] | None:
-    answer = connection.dynamodb.get_item(
-        TableName=connection.stack_output("RulesTableName"), Key=_key(name), ConsistentRead=True
-    )
+def _pause_item(connection: Connection, name: str, unread: dict[str, str]) -> dict[str, str] | None:
+    """Return the pause of an environment; None if it has none, or if `unread` says why that is not known."""
+    table = connection.stack_output("RulesTableName")
+    try:
+        answer = connection.dynamodb.get_item(TableName=table, Key=_key(name), ConsistentRead=True)
+    except (BotoCoreError, ClientError) as error:
+        unread[name] = describe_error(error)
+        return None
     item = answer.get("Item")
     return None if item is None else {key: value.get("S", "") for key, value in item.items()}
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from gateway_cli.groups import Group
+from gateway_cli.output import print_any_character
 from mwaa_gateway import __version__
 
 __all__ = ["cli", "main"]
@@ -94,6 +95,7 @@ def cli() -> None:
       mwaa-gateway rules list --local
       mwaa-gateway dlq list --newer-than 2h
     """
+    print_any_character()
 
 
 def main() -> None:

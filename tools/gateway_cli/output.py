@@ -1,9 +1,11 @@
 """Output of the commands: tables for people and JSON for programs on stdout; notes and errors on stderr."""
 
+import codecs
+import io
 import json
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +16,7 @@ __all__ = [
     "Refused",
     "end_progress",
     "output_option",
+    "print_any_character",
     "print_json",
     "print_note",
     "print_progress",
@@ -23,6 +26,7 @@ __all__ = [
 ]
 
 _WIDE = 10_000  # columns: more than any table needs
+_PLAIN: Final = {"✓": "ok", "✗": "FAILED", "○": "off", "◌": "shadow", "→": "->", "…": "...", "·": "-"}
 
 
 output_option = click.option(
@@ -39,6 +43,21 @@ class Refused(click.ClickException):
     """The command did not do what it was asked; the text says why and what to do. Exit code 1."""
 
     exit_code = 1
+
+
+def print_any_character() -> None:
+    """Where the terminal's encoding lacks a character, print a plain word or its code, and no traceback."""
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    return _PLAIN.get(character) or ascii(character)[1:-1], error.start + 1
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

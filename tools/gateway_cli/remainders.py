@@ -1,11 +1,14 @@
 """What remains in an environment before it is removed: waiting, held and dead requests, and rules that send more."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
+from gateway_cli.aws_errors import errors_as_refusals
 from gateway_cli.connection import Connection
 from gateway_cli.ledger_rows import LedgerRow, LedgerRows
+from gateway_cli.output import Refused
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.store import read_document
 from mwaa_gateway.aws.dynamodb.watch_items import WATCHES_INDEX
@@ -24,28 +27,41 @@ _COUNTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Remainder:
-    """The number of items of one kind. `passes`: the gateway works them off by itself; `kept`: nothing deletes them."""
+    """The number of items of one kind; None, with the error as `remedy`, if AWS did not answer.
+
+    `passes`: the gateway works them off by itself; `kept`: nothing deletes them.
+    """
 
     environment: str
     what: str
-    count: int
+    count: int | None
     remedy: str
     passes: bool = False
     kept: bool = False
 
+    def __str__(self) -> str:
+        """Return it for people."""
+        return f"{'?' if self.count is None else f'{self.count:,}'} {self.what} ({self.environment})"
+
 
 def remainders(connection: Connection, environments: Sequence[str], *, ingress: bool) -> list[Remainder]:
-    """Return what remains in these environments and, with `ingress`, in ingress; kinds without items are left out."""
+    """Return what remains in these environments and, with `ingress`, in ingress.
+
+    Kinds without items are left out. A kind that AWS does not answer for is in the result, and hides no other.
+    """
     ledger = LedgerRows(connection.dynamodb, connection.stack_output("LedgerTableName"))
-    held, dead = list(ledger.held()), list(ledger.dead())
-    found = [
-        one
-        for name in environments
-        for one in (*_of_environment(connection, name, held, dead), waiting_states(connection, name))
-    ]
+    rules, held, dead = (
+        cache(connection.store.list),
+        cache(lambda: [*ledger.held()]),
+        cache(lambda: [*ledger.dead()]),
+    )
+    found: list[Remainder] = []
+    for name in environments:
+        found += _of_environment(connection, name, rules, held, dead)
+        found.append(waiting_states(connection, name))
     if ingress:
         found += _of_ingress(connection)
-    return [one for one in found if one.count]
+    return [one for one in found if one.count != 0]
 
 
 def waiting_states(connection: Connection, environment: str) -> Remainder:
@@ -57,48 +73,75 @@ def waiting_states(connection: Connection, environment: str) -> Remainder:
         ExpressionAttributeValues={":watched_in": {"S": f"watch#{environment}"}},
         Select="COUNT",
     )
-    return Remainder(
+    return _counted(
         environment,
         "waiting states",
-        sum(page["Count"] for page in pages),
+        lambda: sum(page["Count"] for page in pages),
         "their runs have not ended; stop their executions, or allow more time with --timeout",
         passes=True,
     )
 
 
+def _counted(
+    environment: str,
+    what: str,
+    count: Callable[[], int],
+    remedy: str,
+    *,
+    passes: bool = False,
+    kept: bool = False,
+) -> Remainder:
+    try:
+        with errors_as_refusals():
+            return Remainder(environment, what, count(), remedy, passes, kept)
+    except Refused as error:
+        why = error.message
+    except KeyError as error:  # botocore reads a body that is not JSON as an empty answer
+        why = f"AWS's answer has no {error}"
+    return Remainder(environment, what, None, f"could not be read: {why}", passes)
+
+
 def _of_environment(
-    connection: Connection, name: str, held: Sequence[LedgerRow], dead: Sequence[LedgerRow]
+    connection: Connection,
+    name: str,
+    rules: Callable[[], Sequence[StoredRuleItem]],
+    held: Callable[[], Sequence[LedgerRow]],
+    dead: Callable[[], Sequence[LedgerRow]],
 ) -> Iterator[Remainder]:
-    rules = [
-        rule.id for rule in connection.store.list() if rule.state == "ENABLED" and name in _environments(rule)
-    ]
-    yield Remainder(
-        name,
-        "enabled rules",
-        len(rules),
-        f"they keep sending requests here; change or disable {', '.join(rules)}",
+    def enabled() -> list[str]:
+        return [rule.id for rule in rules() if rule.state == "ENABLED" and name in _environments(rule)]
+
+    def of_this(rows: Sequence[LedgerRow]) -> int:
+        return sum(row.environment == name for row in rows)
+
+    sending = _counted(
+        name, "enabled rules", lambda: len(enabled()), "they keep sending requests here; change or disable "
     )
-    yield Remainder(
+    yield replace(sending, remedy=sending.remedy + ", ".join(enabled())) if sending.count else sending
+    queue, dlq = (
+        connection.stack_output(output).replace(_PLACE, name)
+        for output in ("TriggerQueueUrlTemplate", "TriggerDlqUrlTemplate")
+    )
+    yield _counted(
         name,
         "waiting requests",
-        _messages(connection, connection.stack_output("TriggerQueueUrlTemplate").replace(_PLACE, name)),
+        lambda: _messages(connection, queue),
         "their runs have not started; allow more time with --timeout, or hold them in the ledger with "
         f"`mwaa-gateway environments pause {name}`",
         passes=True,
     )
-    yield Remainder(
+    yield _counted(
         name,
         "held requests",
-        sum(row.environment == name for row in held),
+        lambda: of_this(held()),
         f"run them with `mwaa-gateway held release --environment {name}`, or cancel them with `held cancel`",
         kept=True,
     )
-    # A dead request has a row and a message in the queue; an event that never became a request has only a message.
-    messages = _messages(connection, connection.stack_output("TriggerDlqUrlTemplate").replace(_PLACE, name))
-    yield Remainder(
+    yield _counted(
         name,
         "dead letters",
-        max(messages, sum(row.environment == name for row in dead)),
+        # A dead request has a row and a message in the queue; an event that never became a request has only a message.
+        lambda: max(_messages(connection, dlq), of_this(dead())),
         f"run them with `mwaa-gateway dlq redrive --environment {name}`, or remove them with `dlq purge`",
         kept=True,
     )
@@ -111,17 +154,17 @@ def _environments(rule: StoredRuleItem) -> list[object]:
 
 
 def _of_ingress(connection: Connection) -> Iterator[Remainder]:
-    yield Remainder(
+    yield _counted(
         INGRESS,
         "events to retry",
-        _messages(connection, connection.stack_output("IngressRetryQueueUrl")),
+        lambda: _messages(connection, connection.stack_output("IngressRetryQueueUrl")),
         "the gateway retries them until AWS answers; allow more time with --timeout",
         passes=True,
     )
-    yield Remainder(
+    yield _counted(
         INGRESS,
         "dead letters",
-        _messages(connection, connection.stack_output("IngressDlqUrl")),
+        lambda: _messages(connection, connection.stack_output("IngressDlqUrl")),
         "match them again with `mwaa-gateway dlq redrive --all`, or remove them with `dlq purge`",
         kept=True,
     )

@@ -64,7 +64,7 @@ def check(context: click.Context, connection: Connection, names: tuple[str, ...]
     known = connection.environments or frozenset()
     for name in names:
         refuse_unknown_environment(connection, name)
-    findings = {name: list(_findings(looking, name)) for name in names or sorted(known)}
+    findings = {name: _findings_or_failure(looking, name) for name in names or sorted(known)}
     if output == "json":
         print_json(
             {
@@ -83,6 +83,14 @@ def check(context: click.Context, connection: Connection, names: tuple[str, ...]
     if "unknown" in statuses:
         print_note("Nothing is wrong as far as was seen; what has a question mark is not known.")
         context.exit(_NOT_KNOWN)
+
+
+def _findings_or_failure(looking: Looking, name: str) -> Sequence[Finding]:
+    """Return an environment's findings; one that cannot be judged hides no other."""
+    found = asked("check", lambda: list(_findings(looking, name)))
+    if isinstance(found, Failed):
+        return [Finding("check", "failed", str(found), "Use the command's and the stack's same version")]
+    return found
 
 
 def _findings(looking: Looking, name: str) -> Iterator[Finding]:
@@ -133,9 +141,13 @@ def _rules(connection: Connection, name: str, found: Mapping[str, Any]) -> Itera
             continue
         if item.state != "DISABLED" and any(target.environment == name for target in rule.targets):
             rules.append(rule)
-    catalog = _catalog(found.get("dags"))
+    dags = found.get("dags")
+    catalog = _catalog(dags)
     warnings = check_dags(rules, {name: catalog}, time.time()).warnings
-    yield from judge_rules(len(rules), broken, warnings if catalog is not None else None)
+    complete = dags is None or dags["count"] == sum(
+        len(dags[kind]) for kind in ("runnable", "paused", "stale")
+    )
+    yield from judge_rules(len(rules), broken, warnings if catalog is not None else None, complete=complete)
 
 
 def _catalog(dags: Mapping[str, Any] | None) -> DagCatalog | None:

@@ -430,9 +430,12 @@ _FEW: Final = 5
 
 
 def judge_rules(
-    count: int, broken: Sequence[str], warnings: Sequence[DagWarning] | None
+    count: int, broken: Sequence[str], warnings: Sequence[DagWarning] | None, *, complete: bool = True
 ) -> Iterator[Finding]:
-    """Judge the rules of an environment: those that are broken, and the DAGs they name; None where no list was had."""
+    """Judge the rules of an environment: those that are broken, and the DAGs they name.
+
+    `warnings` is None without a list of DAGs; `complete` is False if that list was too long to be returned whole.
+    """
     if broken:
         yield _failed(
             "rules",
@@ -452,7 +455,11 @@ def judge_rules(
         if found:
             names = _some([f"{each.dag_id} ({', '.join(each.rules[:_FEW])})" for each in found])
             yield _failed("rules", f"DAGs {problem}: {names}", remedy)
-    if not warnings and not broken:
+    if not complete:
+        yield _unknown(
+            "rules", "Airflow has too many DAGs to return: whether a DAG is missing was not checked"
+        )
+    elif not warnings and not broken:
         yield _ok("rules", f"{count} rules name DAGs that run" if count else "no rule names this environment")
 
 

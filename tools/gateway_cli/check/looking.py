@@ -10,6 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from gateway_cli.check.findings import Expected, Failed, Needed
 from gateway_cli.connection import Connection
+from gateway_cli.output import Refused
+from mwaa_gateway.errors import GatewayError
 
 __all__ = ["Looking"]
 
@@ -22,14 +24,22 @@ _DOCTOR_CLIENT: Final[Mapping[str, Any]] = {
 
 
 def asked(call: str, ask: Callable[[], Answer]) -> Answer | Failed:
-    """Return an AWS call's answer, or why there is none."""
+    """Return an AWS call's answer, or why there is none that can be read."""
     try:
         return ask()
     except ClientError as error:
-        told = error.response["Error"]
-        return Failed(call, told.get("Code", ""), told.get("Message", ""))
-    except BotoCoreError as error:
+        answer = error.response["Error"]
+        return Failed(call, answer.get("Code", ""), answer.get("Message", ""))
+    except (BotoCoreError, GatewayError) as error:
         return Failed(call, "", str(error))
+    except Refused as error:
+        return Failed(call, "", error.message)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # botocore reads a body that is not JSON as an empty answer
+        return Failed(call, "", f"the answer cannot be read: {error!r}")
 
 
 @dataclass(frozen=True)
@@ -76,22 +86,21 @@ class Looking:
     def examined(self, environment: str) -> Mapping[str, Any] | Failed:
         """Have the doctor look at an environment."""
         client = self.connection.client("lambda", **_DOCTOR_CLIENT)
-        answer: Any = asked(
-            "the doctor",
-            lambda: client.invoke(
+
+        def invoked() -> Mapping[str, Any] | Failed:
+            answer = client.invoke(
                 FunctionName=self.connection.stack_output("DoctorFunctionName"),
                 Payload=json.dumps({"environment": environment}).encode(),
-            ),
-        )
-        if isinstance(answer, Failed):
-            return answer
-        payload: Any = json.loads(answer["Payload"].read() or b"null")
-        if "FunctionError" in answer or not isinstance(payload, dict):
-            said = payload if isinstance(payload, dict) else {}
-            return Failed(
-                "the doctor", str(said.get("errorType", "")), str(said.get("errorMessage", "no answer"))
             )
-        return payload
+            payload: Any = json.loads(answer["Payload"].read() or b"null")
+            if "FunctionError" not in answer and isinstance(payload, dict):
+                return payload
+            error = payload if isinstance(payload, dict) else {}
+            return Failed(
+                "the doctor", str(error.get("errorType", "")), str(error.get("errorMessage", "no answer"))
+            )
+
+        return asked("the doctor", invoked)
 
     def allowed(self, environment: str, needed: Sequence[Needed]) -> list[Mapping[str, Any]] | Failed:
         """Ask IAM what the role of an environment's dispatcher may do; nothing of it is done."""

@@ -16,6 +16,7 @@ from gateway_cli.dlq.dead_letters import DeadLetters
 from gateway_cli.dlq.received_messages import ReceivedMessage
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.one_by_one import OneByOne, Unanswered
+from mwaa_gateway.aws.errors import require
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.trigger_request import TriggerRequest
 
@@ -108,7 +109,8 @@ def _send(connection: Connection, message: ReceivedMessage, environment: str | N
         queue = connection.stack_output("IngressRetryQueueUrl")
     else:
         queue = connection.stack_output("TriggerQueueUrlTemplate").replace("{environment}", environment)
-    connection.sqs.send_message(QueueUrl=queue, MessageBody=message.body)
+    answer = connection.sqs.send_message(QueueUrl=queue, MessageBody=message.body)
+    require(answer, "MessageId", "the queue did not accept the message")
 
 
 def purge(

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 FORMAT: Final = 1  # of the answer, which commands of other versions read
-LONGEST_LIST: Final = 20_000  # DAGs: their names have about 1 MB, and Lambda returns at most 6 MB
+LONGEST_LIST: Final = 20_000  # DAGs: a name has at most 250 characters, and Lambda returns at most 6 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +172,13 @@ class Doctor:
 
 
 def _dags(catalog: DagCatalog) -> dict[str, Any]:
-    """List the DAGs by name. If there are too many to return, list only the paused and stale ones."""
-    fits = len(catalog.runnable) <= LONGEST_LIST
+    """List the DAGs by name. If there are too many to return, list no runnable ones, and as many of the others as fit."""
+    count = len(catalog.runnable) + len(catalog.paused) + len(catalog.stale)
+    paused = sorted(catalog.paused)[:LONGEST_LIST]
     return {
         "taken_at": catalog.taken_at,
-        "runnable": sorted(catalog.runnable) if fits else [],
-        "paused": sorted(catalog.paused)[:LONGEST_LIST],
-        "stale": sorted(catalog.stale)[:LONGEST_LIST],
-        "count": len(catalog.runnable) + len(catalog.paused) + len(catalog.stale),
+        "runnable": sorted(catalog.runnable) if count <= LONGEST_LIST else [],
+        "paused": paused,
+        "stale": sorted(catalog.stale)[: LONGEST_LIST - len(paused)],
+        "count": count,
     }

@@ -81,12 +81,13 @@ class WatchQueues:
     def wake(self, environment: str, now: float) -> None:
         """Start a round of the environment's watcher soon; each call sends a message."""
         with unavailable_unless_answered("the watch queue did not accept the message"):
-            self._client.send_message(
+            answer = self._client.send_message(
                 QueueUrl=self._url.replace("{environment}", environment),
                 MessageBody=json.dumps({"round": WAKE, "sent_at": round(now, 3)}),
                 MessageGroupId="watch",
                 MessageDeduplicationId=uuid.uuid4().hex,
             )
+        require(answer, "MessageId", "the watch queue did not accept the message")
 
 
 class IngressDeadLetterQueue:
