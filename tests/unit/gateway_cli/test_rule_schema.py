@@ -1,6 +1,5 @@
 """The schema for editors: what it allows is what the code knows."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,9 @@ import jsonschema
 import pytest
 import yaml
 
-from gateway_cli.rules.schema import document, schema_text
-from mwaa_gateway.errors import InvalidRule
-from mwaa_gateway.rules import parse_rule
+from gateway_cli.rules.schema import document
+from mwaa_gateway.rules import Rule, Target
+from mwaa_gateway.rules.fields import names_of
 
 ROOT = Path(__file__).parents[3]
 RULE: dict[str, Any] = {
@@ -24,27 +23,20 @@ def mistakes(value: Any) -> list[str]:
     return [error.message for error in jsonschema.Draft7Validator(document()).iter_errors(value)]
 
 
-def known_fields(rule: dict[str, Any], field: str) -> set[str]:
-    """The fields that the code knows, as it tells whom it refuses."""
-    with pytest.raises(InvalidRule) as refused:
-        parse_rule(rule, environments=None)
-    [told] = [problem.message for problem in refused.value.problems if problem.field == field]
-    return set(told.partition("known are: ")[2].split(", "))
+@pytest.mark.parametrize(("record", "place"), [(Rule, "`{}`"), (Target, "`targets[].{}`")])
+def test_every_field_is_in_the_docs(record: type, place: str) -> None:
+    """In the table of the page that authors read."""
+    page = (ROOT / "docs" / "rules.md").read_text()
+    assert [] == [name for name in names_of(record) if place.format(name) not in page]
 
 
-def test_the_shipped_file_is_the_schema() -> None:
-    """Written by `python -m gateway_cli.rules.schema`; two spaces, so that a change can be read."""
-    assert json.loads(schema_text()) == document()
-
-
-def test_its_fields_are_those_of_the_code() -> None:
-    """A field that is added to the language is added here, or this shows it; `format` is the gateway's own."""
+def test_it_has_every_field_that_the_parser_knows() -> None:
+    """With its text, in the order of the rule."""
     definitions = document()["definitions"]
-    known = known_fields(RULE | {"qqqqqqqqqq": 1}, "qqqqqqqqqq")
-    assert known - {"format"} == set(definitions["rule"]["properties"])
-    target = RULE["target"] | {"qqqqqqqqqq": 1}
-    known = known_fields(RULE | {"target": target}, "target.qqqqqqqqqq")
-    assert known == set(definitions["target"]["properties"])
+    for name, record in (("rule", Rule), ("target", Target)):
+        properties = definitions[name]["properties"]
+        assert tuple(properties) == names_of(record)
+        assert all(field["description"] for field in properties.values())
 
 
 def test_the_schema_is_one() -> None:

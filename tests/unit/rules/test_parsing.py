@@ -68,7 +68,12 @@ class TestValid:
             state="ENABLED",
             pattern=compile_pattern(RULE["pattern"]),  # type: ignore[arg-type]
             targets=(
-                Target("load", "analytics", "ingest_orders", rule.targets[0].input_transformer),
+                Target(
+                    "load",
+                    "analytics",
+                    "ingest_orders",
+                    input_transformer=rule.targets[0].input_transformer,
+                ),
                 Target("audit", "legacy", "audit.orders"),
             ),
             maximum_event_age_seconds=10_800,
@@ -306,10 +311,10 @@ class TestInvalid:
         assert [field for field, _ in problems(document, {"analytics"})] == [
             "stat",
             "id",
+            "maximum_event_age",
             "pattern",
             "targets[0].environment",
             "targets[0].dag_id",
-            "maximum_event_age",
         ]
 
     @pytest.mark.parametrize(

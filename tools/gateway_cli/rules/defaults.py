@@ -4,20 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gateway_cli.documents.document import Document, Flaw, Place
+from mwaa_gateway.rules.fields import names_of
+from mwaa_gateway.rules.rule import Rule
 
 __all__ = ["DEFAULT_FIELDS", "filled_in", "flaws_of_defaults"]
 
-DEFAULT_FIELDS: Final = (
-    "description",
-    "state",
-    "pattern",
-    "s3",
-    "captures",
-    "dedupe_key",
-    "on_replay",
-    "maximum_event_age",
-    "target",
-)
+DEFAULT_FIELDS: Final = tuple(name for name in names_of(Rule) if name not in ("id", "targets"))
 _ONE_OF: Final = {
     "pattern": "s3",
     "s3": "pattern",

@@ -1,17 +1,16 @@
 """Parses and checks a rule as its author wrote it."""
 
-import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from mwaa_gateway.conf.captures import validate_captures
 from mwaa_gateway.conf.text_template import TextTemplate, parse_text_template
 from mwaa_gateway.errors import InvalidPattern, InvalidRule
 from mwaa_gateway.json_values import dig
 from mwaa_gateway.patterns.pattern import FieldMatcher, Pattern, compile_pattern
-from mwaa_gateway.rules.fields import Reading, seconds_of
+from mwaa_gateway.rules.fields import Reading, names_of
 from mwaa_gateway.rules.pattern_hints import with_hint
-from mwaa_gateway.rules.rule import DedupeKey, Rule, State
+from mwaa_gateway.rules.rule import DedupeKey, Rule
 from mwaa_gateway.rules.s3_uris import pattern_of_uploads
 from mwaa_gateway.rules.targets import read_targets
 
@@ -23,10 +22,6 @@ OWN_SOURCE: Final = (
 # The format of a stored rule. A release that changes the meaning of a field raises it and writes `format` into the document;
 # an older version then reports the rule instead of applying the old meaning. A document without `format` has format 1.
 RULE_FORMAT: Final = 1
-MAXIMUM_EVENT_AGE_SECONDS: Final = 3 * 24 * 3600  # the trigger queue keeps a message for four days
-# A window plus the latest possible delivery of any source (51 days: SNS 23, a queue 14, its dead-letter queue 14) ends
-# before the ledger's row of the run expires after 90 days.
-MAXIMUM_WINDOW_SECONDS: Final = 30 * 24 * 3600
 MAXIMUM_KEY_PARTS: Final = 10
 
 
@@ -37,17 +32,19 @@ def parse_rule(
     version: int = 0,
     claim_check_bucket: str = "",
     rest_environments: Collection[str] = (),
+    compiled: Pattern | None = None,
 ) -> Rule:
     """Check a rule as its author wrote it, and expand its shorthands.
 
     `environments` are the names that the gateway knows; None skips this check. `claim_check_bucket` is the gateway's own
     bucket, whose events no rule may match; empty if unknown. `rest_environments` are those that InvokeRestApi reaches,
-    which limits the length of DAG ids; ingress passes none, and the dispatcher decides then.
+    which limits the length of DAG ids; ingress passes none, and the dispatcher decides then. `compiled` is the document's
+    pattern, if the caller has compiled it.
 
     Raises:
         InvalidRule: The rule has problems; the error lists all of them, each with its field and what to write instead.
     """
-    reading = _RuleReading(environments, claim_check_bucket, rest_environments)
+    reading = _RuleReading(environments, claim_check_bucket, rest_environments, compiled)
     rule = reading.rule(document, version)
     if reading.problems or rule is None:
         rule_id = document.get("id") if isinstance(document, Mapping) else None
@@ -66,24 +63,8 @@ def is_own_event(envelope: Mapping[str, Any], claim_check_bucket: str) -> bool:
     )
 
 
-# Known fields, and those of a later release: refused by name, never ignored.
-_FIELDS: Final = (
-    "id",
-    "description",
-    "state",
-    "pattern",
-    "s3",
-    "captures",
-    "dedupe_key",
-    "on_replay",
-    "targets",
-    "target",
-    "maximum_event_age",
-    "format",
-)
-_FIELDS_LATER: Final = ("collect",)
-
-_RULE_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+_FIELDS: Final = (*names_of(Rule), "format")
+_FIELDS_LATER: Final = ("collect",)  # of a later release: refused by name, never ignored
 
 
 class _RuleReading(Reading):
@@ -94,8 +75,10 @@ class _RuleReading(Reading):
         environments: Collection[str] | None,
         claim_check_bucket: str,
         rest_environments: Collection[str],
+        compiled: Pattern | None,
     ) -> None:
         super().__init__()
+        self._compiled = compiled
         self._rest_environments = rest_environments
         self._environments = environments
         self._claim_check_bucket = claim_check_bucket
@@ -108,23 +91,27 @@ class _RuleReading(Reading):
         if not self._is_readable(document.get("format", RULE_FORMAT)):
             return None
         self.known_fields(document, "", _FIELDS, _FIELDS_LATER)
-        rule_id = self._id(document)
-        description = document.get("description", "")
-        if not isinstance(description, str):
-            self.refuse("description", f"is {description!r}; write text")
-        state = self._state(document.get("state", "ENABLED"))
+        values = self.values(Rule, document)
+        if ".." in (rule_id := values.get("id", "")):
+            self.refuse(
+                "id",
+                f"is {rule_id!r}; write single dots: the id becomes part of a run_id, where Airflow refuses '..'",
+            )
         pattern = self._pattern(document)
         captures, problems = validate_captures(document["captures"]) if "captures" in document else ((), [])
         self.problems += problems
         captured = [name for capture in captures for name in capture.names]
         dedupe_key = self._dedupe_key(document["dedupe_key"], captured) if "dedupe_key" in document else None
-        on_replay = self._on_replay(document.get("on_replay", "dedupe"))
         targets = read_targets(self, document, self._environments, captured, self._rest_environments)
-        age = self._age(document["maximum_event_age"]) if "maximum_event_age" in document else None
         if self.problems or pattern is None:
             return None
         return Rule(
-            rule_id, description, state, pattern, targets, age, version, captures, dedupe_key, on_replay
+            **values,
+            pattern=pattern,
+            captures=captures,
+            dedupe_key=dedupe_key,
+            targets=targets,
+            version=version,
         )
 
     def _is_readable(self, written: object) -> bool:
@@ -136,29 +123,6 @@ class _RuleReading(Reading):
             "rule, or apply its file again with the command of this version",
         )
         return False
-
-    def _id(self, document: Mapping[str, Any]) -> str:
-        rule_id = self.text(
-            document,
-            "id",
-            "",
-            _RULE_ID,
-            "a-z, 0-9, '.', '_' and '-', at most 80, beginning with a letter or digit",
-        )
-        if ".." in rule_id:
-            self.refuse(
-                "id",
-                f"is {rule_id!r}; write single dots: the id becomes part of a run_id, where Airflow refuses '..'",
-            )
-        return rule_id
-
-    def _state(self, state: object) -> State:
-        match state:
-            case "ENABLED" | "DISABLED" | "SHADOW":
-                return state
-            case _:
-                self.refuse("state", f"is {state!r}; write ENABLED, DISABLED or SHADOW")
-        return "DISABLED"
 
     # --- pattern
 
@@ -177,7 +141,7 @@ class _RuleReading(Reading):
             self.refuse(field, "Filter is not an object; write an event pattern, as in {source: [aws.s3]}")
             return None
         try:
-            pattern = compile_pattern(written)
+            pattern = self._compiled or compile_pattern(written)
         except InvalidPattern as error:
             for problem in error.problems:
                 inside = problem.field if field == "pattern" else ""
@@ -224,7 +188,7 @@ class _RuleReading(Reading):
 
     def _dedupe_key(self, written: object, captured: Collection[str]) -> DedupeKey | None:
         document = written if isinstance(written, Mapping) else {"key": written}
-        self.known_fields(document, "dedupe_key.", ("key", "window"))
+        self.known_fields(document, "dedupe_key.", names_of(DedupeKey))
         key = document.get("key")
         texts: list[Any] = key if isinstance(key, list) else [key]
         if not 0 < len(texts) <= MAXIMUM_KEY_PARTS or not all(
@@ -242,7 +206,7 @@ class _RuleReading(Reading):
                 "dedupe_key.key",
                 "is the same for every event; name a value that differs, as in <region> or <$.detail.day>",
             )
-        return DedupeKey(tuple(parts), self._window(document["window"]) if "window" in document else None)
+        return DedupeKey(tuple(parts), **self.values(DedupeKey, document, "dedupe_key."))
 
     def _key_parts(self, texts: Iterable[str], captured: Collection[str]) -> list[TextTemplate]:
         parts = []
@@ -252,27 +216,3 @@ class _RuleReading(Reading):
             except ValueError as error:
                 self.refuse("dedupe_key.key", str(error))
         return parts
-
-    def _window(self, written: object) -> int | None:
-        seconds = seconds_of(written)
-        if not 0 < seconds <= MAXIMUM_WINDOW_SECONDS:
-            self.refuse("dedupe_key.window", f"is {written!r}; write 15m, 1h or 1d, at most 30d")
-            return None
-        return seconds
-
-    def _on_replay(self, written: object) -> Literal["dedupe", "rerun"]:
-        match written:
-            case "dedupe" | "rerun":
-                return written
-            case _:
-                self.refuse("on_replay", f"is {written!r}; write dedupe or rerun")
-        return "dedupe"
-
-    # --- age
-
-    def _age(self, written: object) -> int | None:
-        seconds = seconds_of(written)
-        if not 0 < seconds <= MAXIMUM_EVENT_AGE_SECONDS:
-            self.refuse("maximum_event_age", f"is {written!r}; write 30s, 15m, 24h or 3d, at most 3d")
-            return None
-        return seconds

@@ -1,7 +1,7 @@
 """A checked rule and its targets: the result of `parse_rule`, and its document."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from mwaa_gateway.airflow.ids import DAG_ID
 from mwaa_gateway.conf.captures import Capture
@@ -9,13 +9,19 @@ from mwaa_gateway.conf.input_transformer import InputTransformer
 from mwaa_gateway.conf.text_template import TextTemplate
 from mwaa_gateway.patterns.matchers import Wildcard
 from mwaa_gateway.patterns.pattern import Pattern
-from mwaa_gateway.rules.fields import duration
+from mwaa_gateway.rules.fields import Duration, OneOf, Own, RuleField, Text, document_of
 
-__all__ = ["DedupeKey", "LargeConf", "Rule", "State", "Target", "WhenPaused"]
+__all__ = ["DedupeKey", "LargeConf", "OnReplay", "Rule", "State", "Target", "WhenPaused"]
 
 State = Literal["ENABLED", "DISABLED", "SHADOW"]
 LargeConf = Literal["reject", "claim_check"]
 WhenPaused = Literal["queue", "hold", "reject"]
+OnReplay = Literal["dedupe", "rerun"]
+
+MAXIMUM_EVENT_AGE_SECONDS: Final = 3 * 24 * 3600  # the trigger queue keeps a message for four days
+# A window plus the latest possible delivery of any source (51 days: SNS 23, a queue 14, its dead-letter queue 14) ends
+# before the ledger's row of the run expires after 90 days.
+MAXIMUM_WINDOW_SECONDS: Final = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +32,53 @@ class Target:
     contain the result (`*` there matches any run of characters).
     """
 
-    id: str
-    environment: str
-    dag_id: str
-    input_transformer: InputTransformer | None = None
-    when_paused: WhenPaused = "queue"
-    allowed_dag_ids: tuple[str, ...] = ()
-    large_conf: LargeConf = "reject"
+    id: Annotated[
+        str,
+        RuleField(
+            Text("[a-z0-9_-]{1,40}", "a-z, 0-9, '_' and '-', at most 40"),
+            "Part of the run's identity: a target with another id starts another run.",
+        ),
+    ]
+    environment: Annotated[
+        str,
+        RuleField(
+            Text(
+                "[a-zA-Z][0-9a-zA-Z_-]{0,79}", "the name of an MWAA environment: letters, digits, '_' and '-'"
+            ),
+            "The MWAA environment, one of those that the gateway was deployed for.",
+        ),
+    ]
+    dag_id: Annotated[
+        str,
+        RuleField(
+            Own(), "The DAG. It may take values of the event, as in ingest_<region>, within allowed_dag_ids."
+        ),
+    ]
+    allowed_dag_ids: Annotated[
+        tuple[str, ...],
+        RuleField(Own(list), "The DAGs that events may name: [ingest_eu, ingest_us] or [ingest_*]."),
+    ] = ()
+    input_transformer: Annotated[
+        InputTransformer | None,
+        RuleField(
+            Own(InputTransformer.document), "Makes the run's conf; without it, the conf is the event itself."
+        ),
+    ] = None
+    large_conf: Annotated[
+        LargeConf,
+        RuleField(
+            OneOf(LargeConf),
+            "A conf over 32 KB: reject it, or claim_check to write it to the gateway's bucket and pass its URI.",
+        ),
+    ] = "reject"
+    when_paused: Annotated[
+        WhenPaused,
+        RuleField(
+            OneOf(WhenPaused),
+            "While the DAG is paused: queue its runs in Airflow, hold them here, or reject them.",
+            always=True,
+        ),
+    ] = "queue"
     dag_id_template: TextTemplate | None = field(default=None, repr=False, compare=False)
 
     def allows(self, dag_id: str) -> bool:
@@ -43,32 +89,30 @@ class Target:
 
     def document(self) -> dict[str, Any]:
         """Return the target's document in a rule."""
-        document: dict[str, Any] = {"id": self.id, "environment": self.environment, "dag_id": self.dag_id}
-        if self.allowed_dag_ids:
-            document["allowed_dag_ids"] = list(self.allowed_dag_ids)
-        if self.input_transformer is not None:
-            document["input_transformer"] = self.input_transformer.document()
-        if self.large_conf != "reject":
-            document["large_conf"] = self.large_conf
-        return document | {"when_paused": self.when_paused}
+        return document_of(self)
 
 
 @dataclass(frozen=True, slots=True)
 class DedupeKey:
     """The identity of a rule's events: equal texts of `parts`, within a window of event time if there is one."""
 
-    parts: tuple[TextTemplate, ...]
-    window_seconds: int | None = None
+    parts: Annotated[
+        tuple[TextTemplate, ...],
+        RuleField(
+            Own(lambda parts: [part.text for part in parts]), "Text with values of the event.", name="key"
+        ),
+    ]
+    window_seconds: Annotated[
+        int | None,
+        RuleField(
+            Duration(MAXIMUM_WINDOW_SECONDS, "15m, 1h or 1d"),
+            "The longest time between two such events: 15m, 1h, 1d.",
+            name="window",
+        ),
+    ] = None
 
-    def document(self) -> dict[str, Any]:
-        """Return the key's document in a rule."""
-        document: dict[str, Any] = {"key": [part.text for part in self.parts]}
-        if self.window_seconds is not None:
-            document["window"] = duration(self.window_seconds)
-        return document
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One checked routing rule.
 
@@ -76,16 +120,74 @@ class Rule:
     the environment's dispatcher applies; without a `dedupe_key`, the event's own identity.
     """
 
-    id: str
-    description: str
-    state: State
-    pattern: Pattern
-    targets: tuple[Target, ...]
-    maximum_event_age_seconds: int | None = None
+    id: Annotated[
+        str,
+        RuleField(
+            Text(
+                "[a-z0-9][a-z0-9._-]{0,79}",
+                "a-z, 0-9, '.', '_' and '-', at most 80, beginning with a letter or digit",
+            ),
+            "The rule's permanent name: it is part of every run_id. The part before the first dot is its namespace.",
+        ),
+    ]
+    description: Annotated[str, RuleField(Text(), "For people.")] = ""
+    state: Annotated[
+        State,
+        RuleField(
+            OneOf(State),
+            "ENABLED; DISABLED matches nothing; SHADOW matches and records what it would start, but starts nothing. A file "
+            "without a state leaves the state in the table unchanged.",
+            always=True,
+        ),
+    ] = "ENABLED"
+    pattern: Annotated[
+        Pattern,
+        RuleField(
+            Own(lambda pattern: pattern.document),
+            "An EventBridge event pattern: every field must match, through any entry of its list.",
+            shorthand="s3",
+        ),
+    ]
+    captures: Annotated[
+        tuple[Capture, ...],
+        RuleField(
+            Own(lambda captures: {capture.field: capture.form for capture in captures}),
+            'Pieces of a text, by name: {detail.object.key: "orders/{region}/dt={date}/{file}.csv"}.',
+        ),
+    ] = ()
+    dedupe_key: Annotated[
+        DedupeKey | None,
+        RuleField(
+            Own(document_of),
+            "Makes two events the same for this rule, instead of the event's own identity: text with values of the event, a "
+            "list of texts, or {key, window}.",
+        ),
+    ] = None
+    on_replay: Annotated[
+        OnReplay,
+        RuleField(
+            OneOf(OnReplay),
+            "An event that EventBridge replays from an archive: starts nothing again (dedupe), or its own run (rerun).",
+        ),
+    ] = "dedupe"
+    targets: Annotated[
+        tuple[Target, ...],
+        RuleField(
+            Own(lambda targets: [document_of(target) for target in targets]),
+            "What an event starts: one to five targets, each with its own id.",
+            shorthand="target",
+        ),
+    ]
+    maximum_event_age_seconds: Annotated[
+        int | None,
+        RuleField(
+            Duration(MAXIMUM_EVENT_AGE_SECONDS, "30s, 15m, 24h or 3d"),
+            "How long the gateway tries an event that Airflow does not accept, from the first attempt: 30m, 24h, at "
+            "most 3d.",
+            name="maximum_event_age",
+        ),
+    ] = None
     version: int = 0
-    captures: tuple[Capture, ...] = ()
-    dedupe_key: DedupeKey | None = None
-    on_replay: Literal["dedupe", "rerun"] = "dedupe"
 
     @property
     def namespace(self) -> str:
@@ -95,18 +197,4 @@ class Rule:
 
     def document(self) -> dict[str, Any]:
         """Return the rule's document with shorthands expanded; `parse_rule` of it gives an equal rule."""
-        document: dict[str, Any] = {"id": self.id}
-        if self.description:
-            document["description"] = self.description
-        document["state"] = self.state
-        document["pattern"] = self.pattern.document
-        if self.captures:
-            document["captures"] = {capture.field: capture.form for capture in self.captures}
-        if self.dedupe_key is not None:
-            document["dedupe_key"] = self.dedupe_key.document()
-        if self.on_replay != "dedupe":
-            document["on_replay"] = self.on_replay
-        document["targets"] = [target.document() for target in self.targets]
-        if self.maximum_event_age_seconds is not None:
-            document["maximum_event_age"] = duration(self.maximum_event_age_seconds)
-        return document
+        return document_of(self)

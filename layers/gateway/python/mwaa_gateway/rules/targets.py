@@ -7,25 +7,14 @@ from typing import Any, Final, TypeGuard
 from mwaa_gateway.airflow.ids import DAG_ID, DAG_ID_WORDS, LONGEST_REST_DAG_ID
 from mwaa_gateway.conf.input_transformer import InputTransformer, validate_transformer
 from mwaa_gateway.conf.text_template import TextTemplate, parse_text_template
-from mwaa_gateway.rules.fields import Reading, nearest
-from mwaa_gateway.rules.rule import LargeConf, Target, WhenPaused
+from mwaa_gateway.rules.fields import Reading, names_of, nearest
+from mwaa_gateway.rules.rule import Target
 
 __all__ = ["read_targets"]
 
 MAXIMUM_TARGETS: Final = 5
 MAXIMUM_ALLOWED_DAG_IDS: Final = 100
 
-_FIELDS: Final = (
-    "id",
-    "environment",
-    "dag_id",
-    "allowed_dag_ids",
-    "input_transformer",
-    "large_conf",
-    "when_paused",
-)
-_TARGET_ID: Final = re.compile(r"[a-z0-9_-]{1,40}")
-_ENVIRONMENT: Final = re.compile(r"[a-zA-Z][0-9a-zA-Z_-]{0,79}")
 _ALLOWED: Final = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_*][A-Za-z0-9_.*-]{0,249}")
 
 
@@ -80,50 +69,29 @@ class _TargetReading:
         if not isinstance(written, Mapping):
             reading.refuse(field, "must be an object with environment and dag_id")
             return Target("", "", "")
-        reading.known_fields(written, f"{field}.", _FIELDS)
+        reading.known_fields(written, f"{field}.", names_of(Target))
         if default_id is not None:
             written = {"id": default_id, **written}
-        target_id = reading.text(written, "id", field, _TARGET_ID, "a-z, 0-9, '_' and '-', at most 40")
-        environment = self._environment(written, field)
+        values = {"id": "", "environment": "", **reading.values(Target, written, f"{field}.")}
+        self._refuse_unknown(values["environment"], f"{field}.environment")
         dag_id, template = self._dag_id(written, field)
         allowed = self._allowed(written, field)
-        if environment in self._rest_environments:
+        if values["environment"] in self._rest_environments:
             self._refuse_long(f"{field}.dag_id", [] if template else [dag_id])
             self._refuse_long(f"{field}.allowed_dag_ids", allowed)
-        transformer = self._transformer(written, field, target_id)
-        large_conf = self._large_conf(written, field)
-        when_paused: WhenPaused = "queue"
-        match written.get("when_paused", "queue"):
-            case "queue" | "hold" | "reject" as known:
-                when_paused = known
-            case other:
-                reading.refuse(f"{field}.when_paused", f"is {other!r}; write queue, hold or reject")
         return Target(
-            target_id,
-            environment,
-            dag_id,
-            transformer,
-            when_paused,
-            allowed_dag_ids=allowed,
-            large_conf=large_conf,
+            **values,
+            dag_id=dag_id,
             dag_id_template=template,
+            allowed_dag_ids=allowed,
+            input_transformer=self._transformer(written, field, values["id"]),
         )
 
-    def _environment(self, written: Mapping[str, Any], field: str) -> str:
-        environment = self._reading.text(
-            written,
-            "environment",
-            field,
-            _ENVIRONMENT,
-            "the name of an MWAA environment: letters, digits, '_' and '-'",
-        )
+    def _refuse_unknown(self, environment: str, field: str) -> None:
         known = self._environments
         if environment and known is not None and environment not in known:
             hint = nearest(environment, known) or f"known are: {', '.join(sorted(known)) or 'none'}"
-            self._reading.refuse(
-                f"{field}.environment", f"{environment!r} is not an environment of this gateway; {hint}"
-            )
-        return environment
+            self._reading.refuse(field, f"{environment!r} is not an environment of this gateway; {hint}")
 
     def _transformer(self, written: Mapping[str, Any], field: str, target_id: str) -> InputTransformer | None:
         if "input_transformer" not in written:
@@ -141,7 +109,11 @@ class _TargetReading:
         """Return the dag_id as written, and its template if it has placeholders."""
         value = written.get("dag_id")
         if not _takes_values(value):
-            return self._reading.text(written, "dag_id", field, DAG_ID, DAG_ID_WORDS), None
+            if isinstance(value, str) and DAG_ID.fullmatch(value):
+                return value, None
+            what = "is missing" if value is None else f"is {value!r}"
+            self._reading.refuse(f"{field}.dag_id", f"{what}; write {DAG_ID_WORDS}")
+            return "", None
         try:
             template = parse_text_template(value, {*self._captured, *_input_names(written)})
         except ValueError as error:
@@ -192,16 +164,6 @@ class _TargetReading:
                     f"{LONGEST_REST_DAG_ID}: shorten the DAG's id, or set the environment's transport to cli in the stack's "
                     "parameter Transports",
                 )
-
-    def _large_conf(self, written: Mapping[str, Any], field: str) -> LargeConf:
-        match written.get("large_conf", "reject"):
-            case "reject":
-                return "reject"
-            case "claim_check":
-                return "claim_check"
-            case other:
-                self._reading.refuse(f"{field}.large_conf", f"is {other!r}; write reject or claim_check")
-        return "reject"
 
 
 def _takes_values(dag_id: object) -> TypeGuard[str]:
