@@ -17,6 +17,7 @@ from mwaa_gateway.conf.claim_check import ClaimCheck
 from mwaa_gateway.events import from_eventbridge
 from mwaa_gateway.ingress.ingest import DeadEvent, IngressReport, ingest
 from mwaa_gateway.ingress.shadow import ShadowRecord
+from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.routing.live_rules import LiveRules, StoredRule
 from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -33,7 +34,7 @@ class RulesInMemory:
         for number, text in enumerate(shape.patterns):
             target = {"id": "default", "environment": "analytics", "dag_id": "ingest"}
             rule = {"id": f"r{number}", "pattern": json.loads(text), "targets": [target]}
-            for partition in rule_partitions(rule["pattern"]):
+            for partition in rule_partitions(compile_pattern(text)):
                 stored = StoredRule(f"r{number}", 1, json.dumps(rule))
                 self._partitions.setdefault(partition, []).append(stored)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fakes.failures import Failures
+from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.routing.live_rules import NAMESPACES_PARTITION, StoredRule
 from mwaa_gateway.rules.partitions import rule_partitions
 
@@ -23,7 +24,10 @@ class FakeRuleSource:
     def put(self, document: Mapping[str, Any], *, version: int = 1) -> None:
         """Store a rule in every partition its pattern names, and raise their heads."""
         self.put_text(
-            document["id"], json.dumps(document), rule_partitions(document["pattern"]), version=version
+            document["id"],
+            json.dumps(document),
+            rule_partitions(compile_pattern(document["pattern"])),
+            version=version,
         )
 
     def put_text(self, rule_id: str, document: str, partitions: Sequence[str], *, version: int = 1) -> None:

@@ -87,7 +87,8 @@ def test_the_story(gateway: Gateway, repository: Path, dynamodb: Any) -> None:
 
     def matching(bucket: str, key: str) -> list[tuple[str, int]]:
         [event] = from_eventbridge(upload(bucket, key))
-        return [(rule.id, rule.version) for rule in live.match(event.envelope, 0.0).rules]
+        live.refresh(event.envelope, 0.0)
+        return [(rule.id, rule.version) for rule in live.match(event.envelope).rules]
 
     # Three stages of the same files: each has its own buckets and environment; production is what this table is.
     gateway("namespaces", "apply", "namespaces.yaml", "--by", "platform")

@@ -495,7 +495,8 @@ class TestBothSides:
         clock = itertools.count(0, 10)
 
         def matched() -> list[tuple[str, int]]:
-            return [(rule.id, rule.version) for rule in live.match(event, float(next(clock))).rules]
+            live.refresh(event, float(next(clock)))
+            return [(rule.id, rule.version) for rule in live.match(event).rules]
 
         queries = counted(client, "Query")
         assert (matched(), len(queries)) == ([], 0)

@@ -40,6 +40,7 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.events import TrustedQueues
 from mwaa_gateway.observability.dispatch import report_dispatch
 from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
+from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
@@ -370,7 +371,7 @@ def _unreported(*_: object) -> None:
 
 @cache
 def _partitions(rule: str) -> list[str]:
-    return [*rule_partitions(json.loads(rule)["pattern"])]
+    return [*rule_partitions(compile_pattern(json.loads(rule)["pattern"]))]
 
 
 def _run_named_in(body: str) -> str:

@@ -1,7 +1,8 @@
 """The JSON schema of rule files, for editors: completion, hover texts, and mistakes while typing.
 
-The fields and their texts come from `mwaa_gateway.rules.rule`. This module adds the forms of `Own` fields. The schema is looser than `rules validate`, which decides: it allows `${var.name}` as any value, and leaves the
-content of a pattern to the pattern compiler.
+The fields and their texts come from `mwaa_gateway.rules.rule`. This module adds the forms of `Own` fields. The schema is
+looser than `rules validate`, which decides: it allows `${var.name}` as any value, and leaves the content of a pattern to
+the pattern compiler.
 """
 
 import json

@@ -120,7 +120,7 @@ class RulesStore:
             version=stored.version + 1,
             state=rule.state,
             document=document_text(rule),
-            partitions=rule_partitions(rule.pattern.document),
+            partitions=rule_partitions(rule.pattern),
             updated_at=_text(now),
             updated_by=by,
             change=change or ("updated" if stored.exists else "created"),

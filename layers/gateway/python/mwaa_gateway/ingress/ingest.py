@@ -152,8 +152,9 @@ def _route(
 ) -> IngressReport:
     """Return the report of one event: a trigger request or a dead event for each matching target."""
     report = IngressReport()
+    rules.refresh(event.envelope, now)
     try:
-        matches = rules.match(event.envelope, now)
+        matches = rules.match(event.envelope)
     except MalformedEvent as error:  # no pattern can be matched with it
         report.dead.append(_malformed(error, payload))
         return report

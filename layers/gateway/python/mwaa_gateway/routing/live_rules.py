@@ -111,6 +111,7 @@ class _Copy:
                 environments=environments,
                 version=stored.version,
                 claim_check_bucket=claim_check_bucket,
+                compiled=self.pattern,
             )
             refused = InvalidRule(rule.id, tuple(namespaces.permits(rule)))
         except InvalidRule as error:
@@ -151,36 +152,15 @@ class LiveRules:
         self._namespaces = Namespaces()
         self._namespaces_generation = 0
 
-    def match(self, envelope: Mapping[str, Any], now: float) -> Matches:
-        """Return the rules that match the event; `now` is in seconds of any clock that runs forward.
+    def refresh(self, envelope: Mapping[str, Any], now: float) -> None:
+        """Read the rules of the event's partitions again if they are too old and a head has changed.
+
+        `now` is in seconds of any clock that runs forward.
 
         Raises:
-            Unavailable: the rules table does not answer.
+            Unavailable: The rules table does not answer.
         """
-        partitions = event_partitions(envelope)
-        self._refresh(partitions, now)
-        # A rule that is moving between partitions may be in both: the newer version counts, once.
-        matched: dict[str, Rule | BrokenRule] = {}
-        for partition in (self._partitions[name] for name in partitions):
-            found = (
-                copy.rule(self._environments, self._claim_check_bucket, self._namespaces)
-                for copy in partition.index.match(envelope)
-            )
-            for rule in (*found, *partition.unreadable):
-                if rule.id not in matched or matched[rule.id].version < rule.version:
-                    matched[rule.id] = rule
-        # No rule may match the gateway's own events, not even one that matches everything: it could trigger itself.
-        own = is_own_event(envelope, self._claim_check_bucket)
-        return Matches(
-            rules=tuple(rule for rule in matched.values() if isinstance(rule, Rule) and not own),
-            broken=tuple(rule for rule in matched.values() if isinstance(rule, BrokenRule)),
-            unreadable_heads=frozenset(
-                name for name in partitions if self._partitions[name].generation == UNREADABLE_HEAD
-            ),
-        )
-
-    def _refresh(self, partitions: Sequence[str], now: float) -> None:
-        known = self._partitions
+        partitions, known = event_partitions(envelope), self._partitions
         stale = [
             name
             for name in partitions
@@ -200,6 +180,29 @@ class LiveRules:
         for name in [*islice(known, max(0, len(known) - MAXIMUM_CACHED_PARTITIONS))]:
             if name not in partitions:
                 del known[name]
+
+    def match(self, envelope: Mapping[str, Any]) -> Matches:
+        """Return the rules that match the event, as of the last `refresh` for an event of its partitions."""
+        partitions = event_partitions(envelope)
+        # A rule that is moving between partitions may be in both: the newer version counts, once.
+        matched: dict[str, Rule | BrokenRule] = {}
+        for partition in (self._partitions[name] for name in partitions):
+            found = (
+                copy.rule(self._environments, self._claim_check_bucket, self._namespaces)
+                for copy in partition.index.match(envelope)
+            )
+            for rule in (*found, *partition.unreadable):
+                if rule.id not in matched or matched[rule.id].version < rule.version:
+                    matched[rule.id] = rule
+        # No rule may match the gateway's own events, not even one that matches everything: it could trigger itself.
+        own = is_own_event(envelope, self._claim_check_bucket)
+        return Matches(
+            rules=tuple(rule for rule in matched.values() if isinstance(rule, Rule) and not own),
+            broken=tuple(rule for rule in matched.values() if isinstance(rule, BrokenRule)),
+            unreadable_heads=frozenset(
+                name for name in partitions if self._partitions[name].generation == UNREADABLE_HEAD
+            ),
+        )
 
     def _refresh_namespaces(self, generation: int) -> None:
         if generation == UNREADABLE_HEAD or generation != self._namespaces_generation:

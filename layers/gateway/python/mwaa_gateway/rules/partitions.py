@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from mwaa_gateway.patterns.index import RuleIndex
-from mwaa_gateway.patterns.pattern import Branch, compile_pattern
+from mwaa_gateway.patterns.pattern import Branch, Pattern
 
 __all__ = ["MAXIMUM_PARTITIONS", "RuleIndex", "event_partitions", "rule_partitions"]
 
@@ -39,16 +39,12 @@ def event_partitions(envelope: Mapping[str, Any]) -> tuple[str, str, str]:
     return _partition(source, value if isinstance(value, str) else ""), f"{_part(source)}#*", _EVERYTHING
 
 
-def rule_partitions(pattern_document: Mapping[str, Any]) -> tuple[str, ...]:
+def rule_partitions(pattern: Pattern) -> tuple[str, ...]:
     """Return the partitions that store a rule with this pattern: sorted, at least one, at most 24.
 
     Every event that the pattern matches reads at least one of them.
-
-    Raises:
-        InvalidPattern: The pattern is invalid.
     """
-    branches = compile_pattern(pattern_document).branches
-    exact = {partition for branch in branches for partition in _branch_partitions(branch)}
+    exact = {partition for branch in pattern.branches for partition in _branch_partitions(branch)}
     if len(exact) > MAXIMUM_PARTITIONS:
         exact = {partition.partition("#")[0] + "#*" if "#" in partition else partition for partition in exact}
     # A rule in a wider partition needs no copy in a narrower one of the same source.

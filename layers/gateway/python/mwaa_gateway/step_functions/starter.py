@@ -151,7 +151,8 @@ class TaskStarter:
         return Resolved(request)
 
     def _request_by_rules(self, call: TaskCall, now: float) -> Resolved:
-        matches = self.rules.match(call.event.envelope, now)
+        self.rules.refresh(call.event.envelope, now)
+        matches = self.rules.match(call.event.envelope)
         found = [
             (rule, one)
             for rule in matches.rules
