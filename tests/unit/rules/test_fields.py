@@ -37,7 +37,7 @@ class Collect:
     quiet_seconds: Annotated[
         int, RuleField(Duration(3_600, "30s or 10m"), "How long nothing arrives.", name="quiet_period")
     ]
-    name: Annotated[str, RuleField(Text("[a-z]+", "letters"), "Its name.")] = "all"
+    name: Annotated[str, RuleField(Text("[a-z]+", "a to z"), "Its name.")] = "all"
     order: Annotated[Order, RuleField(OneOf(Order), "Which one counts.", always=True)] = "any"
     due: Annotated[Due | None, RuleField(Nested(Due), "When it is late.")] = None
     form: Annotated[str, RuleField(Own(str.upper), "Read elsewhere.", shorthand="f")] = ""
@@ -95,7 +95,7 @@ def test_a_nested_object_is_read_and_written(written: Any, collect: Collect, aga
             {"quiet_period": "2h", "order": ["first"], "name": "X"},
             [
                 ("collect.quiet_period", "is '2h'; write 30s or 10m, at most 1h"),
-                ("collect.name", "is 'X'; write letters"),
+                ("collect.name", "is 'X'; write a to z"),
                 ("collect.order", "is ['first']; write first, last or any"),
             ],
         ),
