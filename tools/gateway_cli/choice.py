@@ -39,6 +39,11 @@ class Stopped(Protocol):
     """An item to choose: a dead or held request, with the time and the reason."""
 
     @property
+    def id(self) -> str:
+        """What names it on the command line."""
+        ...
+
+    @property
     def rule_id(self) -> str | None:
         """Its rule; None if unknown."""
         ...

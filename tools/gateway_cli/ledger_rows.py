@@ -38,6 +38,11 @@ class LedgerRow:
     stopped_at: float
     request: TriggerRequest | None = None
 
+    @property
+    def id(self) -> str:
+        """What logs, Airflow and the command line call it: its run_id."""
+        return self.run_id
+
 
 class LedgerRows:
     """Reads the ledger table; it writes only to purge a dead row or cancel a held one."""

@@ -24,14 +24,21 @@ from gateway_cli.dlq.dead_letters import DeadLetters, find_dead_letters
 from gateway_cli.dlq.redrive import purge as purge_dead_letters
 from gateway_cli.dlq.redrive import redrive as redrive_dead_letters
 from gateway_cli.dlq.remedies import REMEDIES
-from gateway_cli.filter_names import print_nothing_matches, refuse_unknown_names
 from gateway_cli.groups import Group
 from gateway_cli.ledger_rows import LedgerRow
-from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
+from gateway_cli.listing import Listing, limit_option
+from gateway_cli.output import Refused, output_option, print_json, print_note
 
 __all__ = ["dlq"]
 
 _filters = filter_options("died", "dag_missing")
+_LISTING: Final[Listing[DeadLetter]] = Listing(
+    "dlq",
+    "dead letter",
+    REMEDIES,
+    {"ID": "id", "DIED (UTC)": "died_at", "DIED IN": "died_in", "REASON": "reason", "RULE": "rule_id"},
+    DeadLetter.document,
+)
 _LABELS: Final = {"rings": "has message"}  # on the screen; programs read the names of the JSON output
 
 
@@ -55,13 +62,7 @@ def dlq() -> None:
 
 @dlq.command("list")
 @_filters
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    default=50,
-    show_default=True,
-    help="At most this many, the newest first.",
-)
+@limit_option("newest")
 @output_option
 @gateway_options
 def list_dead_letters(connection: Connection, filters: Filters, limit: int, output: str) -> None:
@@ -74,10 +75,8 @@ def list_dead_letters(connection: Connection, filters: Filters, limit: int, outp
       mwaa-gateway dlq list --local -o json
     """
     with _find(connection, filters.environment) as found:
-        dead_letters, stale = _filtered(connection, found, (), filters), len(found.stale)
-    _print_dead_letters(dead_letters[:limit], output)
-    if len(dead_letters) > limit:
-        print_note(f"{len(dead_letters) - limit:,} more: use filters, or a higher --limit")
+        dead_letters, stale = _LISTING.chosen(connection, found.dead_letters, (), filters), len(found.stale)
+    _LISTING.print(dead_letters, output, limit)
     if stale:
         print_note(
             f"stale messages, whose requests are no longer dead: {stale:,}; the next redrive or purge deletes them"
@@ -99,7 +98,7 @@ def show(connection: Connection, dead_letter_id: str, output: str) -> None:
       mwaa-gateway dlq show evt__finance.orders-landing__0f3c2a41b7d94e6f8a5b3c2d1e0f9a8b
     """
     with _find(connection, None) as found:
-        (dead_letter,) = found.chosen([dead_letter_id], Filters())
+        (dead_letter,) = _LISTING.chosen(connection, found.dead_letters, [dead_letter_id], Filters())
         whole = dead_letter.document() | _contents(found, dead_letter)
     if output == "json":
         print_json(whole)
@@ -136,8 +135,7 @@ def redrive(connection: Connection, choice: Choice, *, output: str) -> None:
     with _find(connection, choice.filters.environment) as found:
         dead_letters = _chosen(connection, found, choice)
         if choice.dry_run:
-            _print_dead_letters(dead_letters, output)
-            print_note(f"{_count(dead_letters)} would be redriven")
+            _LISTING.print_dry_run(dead_letters, output, "redriven")
             _refuse_unread(found)
             return
         with reported("redriven", output) as summary, progress("Redriving", len(dead_letters)) as advance:
@@ -164,12 +162,14 @@ def purge(connection: Connection, choice: Choice, *, yes: bool, output: str) -> 
     with _find(connection, choice.filters.environment) as found:
         dead_letters = _chosen(connection, found, choice)
         if choice.dry_run:
-            _print_dead_letters(dead_letters, output)
-            print_note(f"{_count(dead_letters)} would be purged")
+            _LISTING.print_dry_run(dead_letters, output, "purged")
             _refuse_unread(found)
             return
         if dead_letters and not yes:
-            ask(f"Purge {_count(dead_letters)}?", "nothing was purged; use --yes to purge without a question")
+            ask(
+                f"Purge {_LISTING.count(dead_letters)}?",
+                "nothing was purged; use --yes to purge without a question",
+            )
         with reported("purged", output) as summary, progress("Purging", len(dead_letters)) as advance:
             summary.left += found.unread
             purge_dead_letters(found, dead_letters, summary, advance)
@@ -198,18 +198,8 @@ def _refuse_unread(found: DeadLetters) -> None:
 
 
 def _chosen(connection: Connection, found: DeadLetters, choice: Choice) -> Sequence[DeadLetter]:
-    dead_letters = _filtered(connection, found, choice.ids, choice.filters)
+    dead_letters = _LISTING.chosen(connection, found.dead_letters, choice.ids, choice.filters)
     return sorted(dead_letters, key=lambda dead_letter: dead_letter.died_at)[: choice.limit]
-
-
-def _filtered(
-    connection: Connection, found: DeadLetters, ids: Sequence[str], filters: Filters
-) -> list[DeadLetter]:
-    dead_letters = found.chosen(ids, filters)
-    if not dead_letters:
-        refuse_unknown_names(connection, filters, found.dead_letters, REMEDIES)
-        print_nothing_matches("dead letters", filters)
-    return dead_letters
 
 
 def _contents(found: DeadLetters, dead_letter: DeadLetter) -> dict[str, Any]:
@@ -229,31 +219,3 @@ def _contents(found: DeadLetters, dead_letter: DeadLetter) -> dict[str, Any]:
         "conf": row.request.target.conf,
         "event_document": row.request.event,
     }
-
-
-def _print_dead_letters(dead_letters: Sequence[DeadLetter], output: str) -> None:
-    if output == "json":
-        print_json([dead_letter.document() for dead_letter in dead_letters])
-        return
-    print_table(
-        ["ID", "DIED (UTC)", "DIED IN", "REASON", "RULE", "TARGET", "ATTEMPTS"],
-        [_row(dead_letter) for dead_letter in dead_letters],
-    )
-
-
-def _row(dead_letter: DeadLetter) -> list[str]:
-    document = dead_letter.document()
-    target = ":".join(filter(None, (dead_letter.environment, dead_letter.dag_id)))
-    return [
-        dead_letter.id,
-        document["died_at"][:19].replace("T", " "),
-        dead_letter.died_in,
-        dead_letter.reason,
-        dead_letter.rule_id or "-",
-        target or "-",
-        "-" if dead_letter.attempts is None else str(dead_letter.attempts),
-    ]
-
-
-def _count(dead_letters: Sequence[DeadLetter]) -> str:
-    return "1 dead letter" if len(dead_letters) == 1 else f"{len(dead_letters):,} dead letters"

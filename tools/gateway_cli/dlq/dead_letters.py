@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from gateway_cli.choice import Filters, Left, Summary
+from gateway_cli.choice import Left, Summary
 from gateway_cli.connection import Connection
 from gateway_cli.dlq.dead_letter import DeadLetter, dead_letter_of_row
 from gateway_cli.dlq.queue_messages import (
@@ -18,13 +18,8 @@ from gateway_cli.dlq.received_messages import ReceivedMessage, ReceivedMessages,
 from gateway_cli.filter_names import refuse_unknown_environment
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from gateway_cli.one_by_one import OneByOne, Unanswered
-from mwaa_gateway.errors import GatewayError
 
-__all__ = ["DeadLetters", "NoSuchDeadLetter", "find_dead_letters"]
-
-
-class NoSuchDeadLetter(GatewayError):
-    """No dead letter has this id (any more)."""
+__all__ = ["DeadLetters", "find_dead_letters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +36,6 @@ class DeadLetters:
     unread: Sequence[Left]
     rows: LedgerRows
     received: ReceivedMessages
-
-    def chosen(self, ids: Sequence[str], filters: Filters) -> list[DeadLetter]:
-        """Return the dead letters with these ids, or without ids those that pass the filters; raises NoSuchDeadLetter."""
-        if not ids:
-            return [dead_letter for dead_letter in self.dead_letters if filters.admit(dead_letter)]
-        by_id = {dead_letter.id: dead_letter for dead_letter in self.dead_letters}
-        if missing := [each for each in ids if each not in by_id]:
-            raise NoSuchDeadLetter(
-                f"there is no dead letter {', '.join(missing)}: `mwaa-gateway dlq list` lists them"
-            )
-        return [by_id[each] for each in dict.fromkeys(ids)]
 
     def messages_of(self, dead_letter: DeadLetter) -> list[ReceivedMessage]:
         """Return the messages to delete with a dead letter: its own, or those of its request."""

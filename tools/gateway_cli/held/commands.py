@@ -1,8 +1,7 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway held`: thin commands over the ledger's held requests."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -19,14 +18,41 @@ from gateway_cli.choice import (
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.groups import Group
 from gateway_cli.held.requests import cancel as cancel_requests
-from gateway_cli.held.requests import chosen, ledger_rows
+from gateway_cli.held.requests import held_rows, ledger_rows
 from gateway_cli.held.requests import release as release_requests
 from gateway_cli.ledger_rows import LedgerRow
-from gateway_cli.output import output_option, print_json, print_note, print_table
+from gateway_cli.listing import Listing, limit_option
+from gateway_cli.output import output_option
+from mwaa_gateway.outcomes import Reason
 
 __all__ = ["held"]
 
 _filters = filter_options("were held", "rule_disabled")
+
+
+def _document(row: LedgerRow) -> dict[str, Any]:
+    return {
+        "id": row.run_id,
+        "held_at": timestamp(row.stopped_at),
+        "reason": row.reason,
+        "reason_text": row.text,
+        "rule_id": row.rule_id,
+        "rule_version": row.rule_version,
+        "environment": row.environment,
+        "dag_id": row.dag_id,
+        "event": row.identity,
+        "attempts": row.attempt,
+        "redrives": row.redrives,
+    }
+
+
+_LISTING: Final[Listing[LedgerRow]] = Listing(
+    "held",
+    "held request",
+    Reason,
+    {"ID": "id", "HELD (UTC)": "held_at", "REASON": "reason", "RULE": "rule_id"},
+    _document,
+)
 
 
 @click.group(cls=Group)
@@ -49,13 +75,7 @@ def held() -> None:
 
 @held.command("list")
 @_filters
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    default=50,
-    show_default=True,
-    help="At most this many, the oldest first.",
-)
+@limit_option("oldest")
 @output_option
 @gateway_options
 def list_held(connection: Connection, filters: Filters, limit: int, output: str) -> None:
@@ -66,10 +86,8 @@ def list_held(connection: Connection, filters: Filters, limit: int, output: str)
       mwaa-gateway held list
       mwaa-gateway held list --rule finance.orders-landing -o json
     """
-    rows = chosen(connection, ledger_rows(connection), (), filters)
-    _print(rows[:limit], output)
-    if len(rows) > limit:
-        print_note(f"{len(rows) - limit:,} more: use filters, or a higher --limit")
+    held = held_rows(ledger_rows(connection))
+    _LISTING.print(_LISTING.chosen(connection, held, (), filters), output, limit)
 
 
 @held.command(short_help="Release held requests.")
@@ -88,10 +106,9 @@ def release(connection: Connection, choice: Choice, *, output: str) -> None:
       mwaa-gateway held release --environment analytics --limit 100
     """
     rows = ledger_rows(connection)
-    found = chosen(connection, rows, choice.ids, choice.filters)[: choice.limit]
+    found = _LISTING.chosen(connection, held_rows(rows), choice.ids, choice.filters)[: choice.limit]
     if choice.dry_run:
-        _print(found, output)
-        print_note(f"{_count(found)} would be released")
+        _LISTING.print_dry_run(found, output, "released")
         return
     with reported("released", output) as summary, progress("Releasing", len(found)) as advance:
         release_requests(connection, rows, found, summary, advance)
@@ -115,52 +132,14 @@ def cancel(connection: Connection, choice: Choice, *, yes: bool, by: str | None,
       mwaa-gateway held cancel --all --yes
     """
     rows = ledger_rows(connection)
-    found = chosen(connection, rows, choice.ids, choice.filters)[: choice.limit]
+    found = _LISTING.chosen(connection, held_rows(rows), choice.ids, choice.filters)[: choice.limit]
     if choice.dry_run:
-        _print(found, output)
-        print_note(f"{_count(found)} would be cancelled")
+        _LISTING.print_dry_run(found, output, "cancelled")
         return
     if found and not yes:
-        ask(f"Cancel {_count(found)}?", "nothing was cancelled; use --yes to cancel without a question")
+        ask(
+            f"Cancel {_LISTING.count(found)}?",
+            "nothing was cancelled; use --yes to cancel without a question",
+        )
     with reported("cancelled", output) as summary, progress("Cancelling", len(found)) as advance:
         cancel_requests(rows, found, by or (connection.caller if found else ""), summary, advance)
-
-
-def _document(row: LedgerRow) -> dict[str, Any]:
-    return {
-        "id": row.run_id,
-        "held_at": timestamp(row.stopped_at),
-        "reason": row.reason,
-        "reason_text": row.text,
-        "rule_id": row.rule_id,
-        "rule_version": row.rule_version,
-        "environment": row.environment,
-        "dag_id": row.dag_id,
-        "event": row.identity,
-        "attempts": row.attempt,
-        "redrives": row.redrives,
-    }
-
-
-def _print(rows: Sequence[LedgerRow], output: str) -> None:
-    if output == "json":
-        print_json([_document(row) for row in rows])
-        return
-    print_table(
-        ["ID", "HELD (UTC)", "REASON", "RULE", "TARGET", "ATTEMPTS"],
-        [
-            [
-                row.run_id,
-                timestamp(row.stopped_at)[:19].replace("T", " "),
-                row.reason,
-                row.rule_id,
-                f"{row.environment}:{row.dag_id}",
-                str(row.attempt),
-            ]
-            for row in rows
-        ],
-    )
-
-
-def _count(rows: Sequence[LedgerRow]) -> str:
-    return "1 held request" if len(rows) == 1 else f"{len(rows):,} held requests"

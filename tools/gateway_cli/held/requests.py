@@ -9,22 +9,15 @@ from typing import Final
 
 from gateway_cli.choice import Filters, Left, Summary
 from gateway_cli.connection import Connection
-from gateway_cli.filter_names import print_nothing_matches, refuse_unknown_names
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from gateway_cli.one_by_one import OneByOne, Unanswered
 from gateway_cli.output import Refused
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
-from mwaa_gateway.errors import GatewayError
-from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["NoSuchRequest", "cancel", "chosen", "ledger_rows", "release", "release_all"]
+__all__ = ["cancel", "held_rows", "ledger_rows", "release", "release_all"]
 
 _AT_ONCE: Final = 10  # requests: the limit of one SendMessageBatch, and of a client's connections
-
-
-class NoSuchRequest(GatewayError):
-    """No held request has this id (any more)."""
 
 
 def ledger_rows(connection: Connection) -> LedgerRows:
@@ -32,29 +25,8 @@ def ledger_rows(connection: Connection) -> LedgerRows:
     return LedgerRows(connection.dynamodb, connection.stack_output("LedgerTableName"))
 
 
-def chosen(connection: Connection, rows: LedgerRows, ids: Sequence[str], filters: Filters) -> list[LedgerRow]:
-    """Return the held requests with these ids (run_ids), or those that pass the filters, oldest first.
-
-    Raises:
-        NoSuchRequest: no held request has one of the ids.
-        Refused: a filter contains an unknown name.
-    """
-    held = _held(rows)
-    if not ids:
-        admitted = [row for row in held if filters.admit(row)]
-        if not admitted:
-            refuse_unknown_names(connection, filters, held, Reason)
-            print_nothing_matches("held requests", filters)
-        return admitted
-    by_id = {row.run_id: row for row in held}
-    if missing := [each for each in ids if each not in by_id]:
-        raise NoSuchRequest(
-            f"there is no held request {', '.join(missing)}: `mwaa-gateway held list` lists them"
-        )
-    return [by_id[each] for each in dict.fromkeys(ids)]
-
-
-def _held(rows: LedgerRows) -> list[LedgerRow]:
+def held_rows(rows: LedgerRows) -> list[LedgerRow]:
+    """Return every held request, oldest first."""
     return sorted(rows.held(), key=lambda row: row.stopped_at)
 
 
@@ -111,7 +83,7 @@ def release_all(connection: Connection, filters: Collection[Filters]) -> Summary
     failures: list[Left] = []
     seen: set[LedgerKey] = set()
     while new := [
-        row for row in _held(rows) if row.key not in seen and any(each.admit(row) for each in filters)
+        row for row in held_rows(rows) if row.key not in seen and any(each.admit(row) for each in filters)
     ]:
         seen |= {row.key for row in new}
         failures += release(connection, rows, new, summary, lambda _: None)
