@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -14,8 +15,11 @@ from gateway_cli.certify.questions import IDS
 from gateway_cli.namespaces.commands import namespaces
 from gateway_cli.rules.commands import rules
 from gateway_cli.rules.files import check_rules
+from mwaa_gateway.airflow.cli import IMPORT_ERRORS_COMMAND, list_command, trigger_command
+from mwaa_gateway.airflow.cli_runs import list_runs_command, tasks_command
 from mwaa_gateway.conf import origin_of
 from mwaa_gateway.events import Event
+from mwaa_gateway.outcomes import HeldReason
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespace
 from mwaa_gateway.settings import (
@@ -27,6 +31,7 @@ from mwaa_gateway.settings import (
     RunWatcherSettings,
     TaskSettings,
 )
+from mwaa_gateway.trigger_request import ResolvedTarget
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -179,3 +184,33 @@ def test_the_files_shown_on_the_page_are_valid(tmp_path: Path) -> None:
     )
     assert ([rule.rule.id for rule in checked], mistakes) == (["finance.orders", "finance.refunds"], [])
     assert [Namespace.parse(one).name for one in yaml.safe_load(allow_lists)] == ["finance", "*"]
+
+
+def test_the_page_on_held_requests_has_every_reason() -> None:
+    """One row each, and no other."""
+    rows = re.findall(r"^\| `(\w+)` \| its ", (ROOT / "docs" / "held.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(get_args(HeldReason))
+
+
+@pytest.mark.parametrize(
+    ("function", "commands"),
+    [
+        (
+            "a dispatcher",
+            [
+                trigger_command(ResolvedTarget("analytics", "dag", "run", {})),
+                tasks_command("dag", "run"),
+                list_command(),
+                IMPORT_ERRORS_COMMAND,
+            ],
+        ),
+        ("a run watcher", [list_runs_command("dag", 0.0, airflow_2=True), tasks_command("dag", "run")]),
+    ],
+)
+def test_the_security_page_names_the_commands_of_each_function(function: str, commands: list[str]) -> None:
+    """As their builders write them."""
+    [row] = re.findall(
+        rf"^\| {function}[^|]*\| request a CLI token.*$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE
+    )
+    named = set(re.findall(r"`((?:dags|tasks) [a-z-]+)`", row))
+    assert named == {" ".join(command.split()[:2]) for command in commands}

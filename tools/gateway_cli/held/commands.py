@@ -1,7 +1,7 @@
 # ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway held`: thin commands over the ledger's held requests."""
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import click
 
@@ -23,7 +23,7 @@ from gateway_cli.held.requests import release as release_requests
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.listing import Listing, limit_option
 from gateway_cli.output import output_option
-from mwaa_gateway.outcomes import Reason
+from mwaa_gateway.outcomes import HeldReason
 
 __all__ = ["held"]
 
@@ -49,7 +49,7 @@ def _document(row: LedgerRow) -> dict[str, Any]:
 _LISTING: Final[Listing[LedgerRow]] = Listing(
     "held",
     "held request",
-    Reason,
+    get_args(HeldReason),
     {"ID": "id", "HELD (UTC)": "held_at", "REASON": "reason", "RULE": "rule_id"},
     _document,
 )

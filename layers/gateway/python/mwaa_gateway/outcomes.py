@@ -15,10 +15,12 @@ date, Airflow 2 answers "already exists" and prints the run_id of the request
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 __all__ = [
     "AlreadyTriggered",
     "Held",
+    "HeldReason",
     "NotRunnable",
     "Outcome",
     "OutcomeUnknown",
@@ -57,6 +59,9 @@ class Reason(StrEnum):
     TOO_OLD = "too_old"
     UNCLEAR_ANSWER = "unclear_answer"
     WEB_SERVER_BUSY = "web_server_busy"
+
+
+HeldReason = Literal[Reason.DAG_PAUSED, Reason.ENVIRONMENT_PAUSED, Reason.RULE_DISABLED]
 
 
 class NotRunnable(StrEnum):
@@ -104,7 +109,7 @@ class Rejected:
 class Held:
     """The request leaves the queue and waits in the ledger until somebody releases or cancels it."""
 
-    reason: Reason
+    reason: HeldReason
     text: str
 
 

@@ -127,12 +127,9 @@ class EndedExecutionsSettings(_Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AirflowSettings(_Settings):
-    """How the functions of one environment reach its Airflow."""
+class _WaySettings(_Settings):
+    """How functions reach Airflow, in every environment."""
 
-    environment: str = _setting("name of this function's environment in the rules")
-    ledger_table: str = _setting("name of the DynamoDB table of the ledger")
-    mwaa_environment_name: str = _setting("name of that environment on MWAA")
     cli_connect_timeout_seconds: float = _setting(
         "timeout of a connection to the web server, in seconds", float, default=5.0
     )
@@ -150,6 +147,15 @@ class AirflowSettings(_Settings):
         "rest (InvokeRestApi) or cli (CLI tokens) for every environment, or for each by name: analytics=rest,legacy=cli",
         Transports.parse,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AirflowSettings(_WaySettings):
+    """How the functions of one environment reach its Airflow."""
+
+    environment: str = _setting("name of this function's environment in the rules")
+    ledger_table: str = _setting("name of the DynamoDB table of the ledger")
+    mwaa_environment_name: str = _setting("name of that environment on MWAA")
     slots_per_environment: int = _setting(
         "number of dispatchers of this environment that run at once: they share MWAA's ten REST calls a second",
         int,
@@ -207,7 +213,7 @@ class RunWatcherSettings(AirflowSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DoctorSettings(_Settings):
+class DoctorSettings(_WaySettings):
     """Settings of the doctor, one function for all environments: what their dispatchers have."""
 
     environments: frozenset[str] = _setting(
@@ -219,22 +225,6 @@ class DoctorSettings(_Settings):
     step_functions_tasks: bool = _setting(
         "true if run watchers are deployed: they need more AWS endpoints", lambda text: text == "true"
     )
-    cli_connect_timeout_seconds: float = _setting(
-        "timeout of a connection to the web server, in seconds", float, default=5.0
-    )
-    cli_read_timeout_seconds: float = _setting(
-        "timeout of the answer to a command, in seconds", float, default=30.0
-    )
-    web_server_host: str = _setting(
-        "the only host[:port] that may receive a CLI token; empty: MWAA's own host names", default=""
-    )
-    web_server_ca_bundle: str = _setting(
-        "path of the CA certificates that verify the web server; empty: the public ones", default=""
-    )
-    transports: Transports = _setting(  # noqa: RUF009  it returns a dataclass field
-        "rest (InvokeRestApi) or cli (CLI tokens) for every environment, or for each by name: analytics=rest,legacy=cli",
-        Transports.parse,
-    )
 
     def of(self, environment: str) -> AirflowSettings:
         """Return the settings that reach one environment. Raises InvalidSetting if it has no transport."""
@@ -242,9 +232,5 @@ class DoctorSettings(_Settings):
             environment=environment,
             ledger_table="",  # the doctor uses no ledger
             mwaa_environment_name=self.mwaa_environment_name.replace("{environment}", environment),
-            cli_connect_timeout_seconds=self.cli_connect_timeout_seconds,
-            cli_read_timeout_seconds=self.cli_read_timeout_seconds,
-            web_server_host=self.web_server_host,
-            web_server_ca_bundle=self.web_server_ca_bundle,
-            transports=self.transports,
+            **{way.name: getattr(self, way.name) for way in fields(_WaySettings)},
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.outcomes import Held, Reason
+from mwaa_gateway.outcomes import Held, HeldReason, Reason
 
 __all__ = ["PauseStore", "Pauses"]
 
@@ -17,7 +17,7 @@ __all__ = ["PauseStore", "Pauses"]
 class PauseStore(Protocol):
     """Where the pauses of rules and environments are stored."""
 
-    def holds(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
+    def holds(self, environment: str, rule_id: str) -> Mapping[HeldReason, str]:
         """Return why requests of this environment and rule must be held now, by reason; empty if they need not be.
 
         The keys are RULE_DISABLED and ENVIRONMENT_PAUSED; raises Unavailable when it cannot answer.
@@ -28,7 +28,7 @@ class PauseStore(Protocol):
 @dataclass(slots=True)
 class _Known:
     checked_at: float
-    holds: Mapping[Reason, str] = field(default_factory=dict)
+    holds: Mapping[HeldReason, str] = field(default_factory=dict)
 
 
 class Pauses:

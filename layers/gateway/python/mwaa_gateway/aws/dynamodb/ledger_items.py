@@ -116,7 +116,8 @@ def _finished(item: Item) -> Finished:
             run_may_exist = item.get("doubtful", {}).get("BOOL", False)
             outcome = Rejected(Reason(item["reason"]["S"]), item["reason_text"]["S"], run_may_exist)
         case "held":
-            outcome = Held(Reason(item["reason"]["S"]), item["reason_text"]["S"])
+            held_for: Any = Reason(item["reason"]["S"])
+            outcome = Held(held_for, item["reason_text"]["S"])
         case "open":
             raise ValueError("it is open in this environment, but did not give an attempt")
         case _:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.outcomes import Reason
+from mwaa_gateway.outcomes import HeldReason, Reason
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -40,9 +40,9 @@ class PauseItems:
         self._client = client
         self._table = table
 
-    def holds(self, environment: str, rule_id: str) -> Mapping[Reason, str]:
+    def holds(self, environment: str, rule_id: str) -> Mapping[HeldReason, str]:
         """Return why requests must be held; a consistent read, so that an ended pause is seen at once."""
-        meanings = {
+        meanings: dict[str, tuple[HeldReason, str]] = {
             rule_sort(rule_id): (Reason.RULE_DISABLED, f"rule {rule_id!r} was disabled"),
             environment_sort(environment): (
                 Reason.ENVIRONMENT_PAUSED,
