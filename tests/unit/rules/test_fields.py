@@ -7,6 +7,7 @@ import pytest
 
 from mwaa_gateway.rules.fields import (
     Duration,
+    Integer,
     Nested,
     OneOf,
     Own,
@@ -39,6 +40,7 @@ class Collect:
     ]
     name: Annotated[str, RuleField(Text("[a-z]+", "a to z"), "Its name.")] = "all"
     order: Annotated[Order, RuleField(OneOf(Order), "Which one counts.", always=True)] = "any"
+    items: Annotated[int, RuleField(Integer(2, 10_000), "How many at most.")] = 100
     due: Annotated[Due | None, RuleField(Nested(Due), "When it is late.")] = None
     form: Annotated[str, RuleField(Own(str.upper), "Read elsewhere.", shorthand="f")] = ""
     version: int = 0
@@ -68,13 +70,15 @@ def read(written: Any) -> tuple[Any, list[tuple[str, str]]]:
                 "quiet_period": "10m",
                 "order": "last",
                 "name": "x",
+                "items": 2,
                 "due": {"within": "90m", "owner": "finance"},
             },
-            Collect(600, "x", "last", Due(5_400, "finance")),
+            Collect(600, "x", "last", 2, Due(5_400, "finance")),
             {
                 "quiet_period": "10m",
                 "name": "x",
                 "order": "last",
+                "items": 2,
                 "due": {"within": "90m", "owner": "finance"},
             },
         ),
@@ -92,11 +96,12 @@ def test_a_nested_object_is_read_and_written(written: Any, collect: Collect, aga
     [
         ({}, [("collect.quiet_period", "is missing; write 30s or 10m, at most 1h")]),
         (
-            {"quiet_period": "2h", "order": ["first"], "name": "X"},
+            {"quiet_period": "2h", "order": ["first"], "name": "X", "items": True},
             [
                 ("collect.quiet_period", "is '2h'; write 30s or 10m, at most 1h"),
                 ("collect.name", "is 'X'; write a to z"),
                 ("collect.order", "is ['first']; write first, last or any"),
+                ("collect.items", "is True; write a number from 2 to 10,000"),
             ],
         ),
         (
@@ -111,7 +116,7 @@ def test_a_nested_object_is_read_and_written(written: Any, collect: Collect, aga
             {"quiet_period": "1m", "due": "1h"},
             [("collect.due", "is '1h'; write an object with within, owner")],
         ),
-        (None, [("collect", "is None; write an object with quiet_period, name, order, due, form, f")]),
+        (None, [("collect", "is None; write an object with quiet_period, name, order, items, due, form, f")]),
     ],
 )
 def test_every_problem_names_its_field_and_the_remedy(written: Any, problems: list[tuple[str, str]]) -> None:
@@ -121,7 +126,7 @@ def test_every_problem_names_its_field_and_the_remedy(written: Any, problems: li
 
 def test_names_include_shorthands_and_no_attribute_without_a_field() -> None:
     """In the order of the attributes: that of the document and of error texts."""
-    assert names_of(Collect) == ("quiet_period", "name", "order", "due", "form", "f")
+    assert names_of(Collect) == ("quiet_period", "name", "order", "items", "due", "form", "f")
 
 
 def test_an_own_field_is_written_by_its_own_function() -> None:

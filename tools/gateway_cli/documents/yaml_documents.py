@@ -121,7 +121,13 @@ class _Reading:
                 continue
             key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
-                self._flaw(key_node, f"a key must be text: quote it as {json.dumps(str(key_node.value))}")
+                plain = isinstance(key_node, yaml.ScalarNode)
+                remedy = (
+                    f"quote it as {json.dumps(key_node.value)}"
+                    if plain
+                    else "this one is a list or a mapping"
+                )
+                self._flaw(key_node, f"a key must be text: {remedy}")
                 continue
             if key in own:
                 self._flaw(key_node, f"the key {key!r} is given twice: remove one of the two")

@@ -9,7 +9,7 @@ import json
 from typing import Any, Final
 
 from gateway_cli.rules.defaults import DEFAULT_FIELDS
-from mwaa_gateway.rules.fields import DURATION, Duration, Kind, Nested, OneOf, Own, Text, fields_of
+from mwaa_gateway.rules.fields import DURATION, Duration, Integer, Kind, Nested, OneOf, Own, Text, fields_of
 from mwaa_gateway.rules.rule import DedupeKey, Rule, Target
 
 __all__ = ["document", "schema_text"]
@@ -68,13 +68,17 @@ def document() -> dict[str, Any]:
 
 
 def _record(description: str, record: type, required: list[str]) -> dict[str, Any]:
+    return _object(_properties(record), required) | {"description": description}
+
+
+def _properties(record: type) -> dict[str, Any]:
     properties = {}
     for name, field in fields_of(record).items():
-        own = isinstance(field.kind, Own)
-        properties[name] = _any(field.text, *(_OWN_FORMS[name] if own else [_form(field.kind)]))
+        forms = _OWN_FORMS[record, name] if isinstance(field.kind, Own) else [_form(field.kind)]
+        properties[name] = _any(field.text, *forms)
         if field.shorthand:
             properties[field.shorthand] = _SHORTHANDS[field.shorthand]
-    return _object(properties, required) | {"description": description}
+    return properties
 
 
 def _form(kind: Kind) -> dict[str, Any]:
@@ -84,12 +88,13 @@ def _form(kind: Kind) -> dict[str, Any]:
             return {"type": "string"} | form | ({"maxLength": kind.longest} if kind.longest else {})
         case OneOf():
             return {"enum": list(kind.choices)}
+        case Integer():
+            return {"type": "integer", "minimum": kind.lowest, "maximum": kind.highest}
         case Duration():
             return {"type": "string", "pattern": f"^{DURATION}$"}
-        case Nested():
-            fields = fields_of(kind.record)
-            properties = {name: _any(field.text, _form(field.kind)) for name, field in fields.items()}
-            return _object(properties, [name for name, field in fields.items() if field.required])
+        case Nested(record):
+            required = [name for name, field in fields_of(record).items() if field.required]
+            return _object(_properties(record), required)
         case Own():
             raise TypeError("its form is in _OWN_FORMS")
 
@@ -109,7 +114,6 @@ def _any(description: str, *forms: dict[str, Any]) -> dict[str, Any]:
 
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT, "minItems": 1}
-_WINDOW: Final = fields_of(DedupeKey)["window"]
 
 _SHORTHANDS: Final = {
     "s3": _any(
@@ -122,20 +126,16 @@ _SHORTHANDS: Final = {
 }
 
 # The forms of each `Own` field.
-_OWN_FORMS: Final[dict[str, list[dict[str, Any]]]] = {
-    "pattern": [{"$ref": "#/definitions/pattern"}],
-    "captures": [{"type": "object", "additionalProperties": _TEXT}],
-    "dedupe_key": [
-        _TEXT,
-        _TEXTS,
-        _object(
-            {"key": {"anyOf": [_TEXT, _TEXTS]}, "window": _any(_WINDOW.text, _form(_WINDOW.kind))}, ["key"]
-        ),
+_OWN_FORMS: Final[dict[tuple[type, str], list[dict[str, Any]]]] = {
+    (Rule, "pattern"): [{"$ref": "#/definitions/pattern"}],
+    (Rule, "captures"): [{"type": "object", "additionalProperties": _TEXT}],
+    (DedupeKey, "key"): [_TEXT, _TEXTS],
+    (Rule, "targets"): [
+        {"type": "array", "minItems": 1, "maxItems": 5, "items": {"$ref": "#/definitions/target"}}
     ],
-    "targets": [{"type": "array", "minItems": 1, "maxItems": 5, "items": {"$ref": "#/definitions/target"}}],
-    "dag_id": [_TEXT],
-    "allowed_dag_ids": [_TEXTS | {"maxItems": 100}],
-    "input_transformer": [
+    (Target, "dag_id"): [_TEXT],
+    (Target, "allowed_dag_ids"): [_TEXTS | {"maxItems": 100}],
+    (Target, "input_transformer"): [
         _object(
             {
                 "input_paths": _any(
@@ -157,6 +157,7 @@ _OWN_FORMS: Final[dict[str, list[dict[str, Any]]]] = {
         )
     ],
 }
+_OWN_FORMS[Rule, "dedupe_key"] = [_TEXT, _TEXTS, _form(Nested(DedupeKey))]
 
 _PATTERN: Final[dict[str, Any]] = {
     "type": "object",

@@ -22,6 +22,7 @@ from mwaa_gateway.errors import Problem
 __all__ = [
     "DURATION",
     "Duration",
+    "Integer",
     "Nested",
     "OneOf",
     "Own",
@@ -62,6 +63,14 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number within two bounds."""
+
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Duration:
     """A duration such as 15m, kept as seconds; `examples` are for its author."""
 
@@ -83,7 +92,7 @@ class Own:
     document: Callable[[Any], Any] = lambda value: value
 
 
-Kind = Text | OneOf | Duration | Nested | Own
+Kind = Text | OneOf | Integer | Duration | Nested | Own
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +147,7 @@ def document_of(value: Any) -> dict[str, Any]:
 
 def _written(kind: Kind, value: Any) -> Any:
     match kind:
-        case Text() | OneOf():
+        case Text() | OneOf() | Integer():
             return value
         case Duration():
             return duration(value)
@@ -154,6 +163,8 @@ def _remedy(kind: Kind) -> str:
             return f"{kind.words} of at most {kind.longest} characters" if kind.longest else kind.words
         case OneOf():
             return f"{', '.join(kind.choices[:-1])} or {kind.choices[-1]}"
+        case Integer():
+            return f"a number from {kind.lowest:,} to {kind.highest:,}"
         case Duration():
             return f"{kind.examples}, at most {duration(kind.longest_seconds)}"
         case Nested():
@@ -192,6 +203,8 @@ class Reading:
             case Text() if isinstance(written, str) and _fits(kind, written):
                 return written
             case OneOf() if isinstance(written, str) and written in kind.choices:
+                return written
+            case Integer() if type(written) is int and kind.lowest <= written <= kind.highest:
                 return written
             case Duration() if 0 < (seconds := seconds_of(written)) <= kind.longest_seconds:
                 return seconds
