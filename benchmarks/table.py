@@ -4,7 +4,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.rule_sets import KINDS
@@ -20,10 +20,14 @@ def print_table(
     description: str,
     columns: Mapping[str, str],
     measured: Callable[[str, int], Mapping[str, Any]],
+    *,
+    kinds: Iterable[str] = KINDS,
+    sizes: Sequence[int] = (),
 ) -> None:
     """Print a line for each kind and number of rules that the command line names, or for all of them.
 
     `measured` is what `module` calls for one of them; `columns` are the titles of what it returns.
+    `kinds` and `sizes` are those of a command line that names none.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -39,8 +43,8 @@ def print_table(
         return
     print(f"Python {sys.version.split()[0]}, one thread\n")
     print("| " + " | ".join(columns.values()) + " |\n|" + "---|" * len(columns))
-    for kind in options.kind or KINDS:
-        for rules in options.rules or (_SIZES if kind in {"standard", "one bucket"} else (1_000,)):
+    for kind in options.kind or kinds:
+        for rules in options.rules or sizes or (_SIZES if kind in {"standard", "one bucket"} else (1_000,)):
             command = [sys.executable, "-m", module, "--json", "--kind", kind, "--rules", str(rules)]
             measuring = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
             if measuring.returncode:

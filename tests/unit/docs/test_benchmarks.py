@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import ingest, routing
+from benchmarks import ingest, routing, simple_index
 from benchmarks.rule_sets import rule_set
 from fakes.work import counted_calls
 from mwaa_gateway.patterns.index import RuleIndex
@@ -62,3 +62,15 @@ def test_a_row_of_the_ingest_benchmark():
     """The order of its figures: a median is no more than the worst hundredth."""
     row = ingest.milliseconds_per_event("exact", 100, events=20)
     assert 0 < row["p50"] <= row["p99"]
+
+
+@pytest.mark.parametrize("kind", simple_index.KINDS)
+def test_a_row_of_the_benchmark_of_a_simple_index(kind: str):
+    """Both find the same rules, or the row is refused; only rules with a hashable condition are spared."""
+    row = simple_index.measured(kind, 30, events=20)
+    assert row.keys() == simple_index.COLUMNS.keys()
+    assert row["found_per_event"] <= row["asked_per_event"] <= 30
+    if kind in {"exact", "prefix", "suffix"}:
+        assert row["asked_per_event"] < 5
+    if kind in {"wildcard", "numeric", "anything-but"}:
+        assert row["asked_per_event"] == 30
