@@ -121,13 +121,8 @@ class _Reading:
                 continue
             key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
-                plain = isinstance(key_node, yaml.ScalarNode)
-                remedy = (
-                    f"quote it as {json.dumps(key_node.value)}"
-                    if plain
-                    else "this one is a list or a mapping"
-                )
-                self._flaw(key_node, f"a key must be text: {remedy}")
+                written = json.dumps(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "text"
+                self._flaw(key_node, f"a key must be text: write it as {written}")
                 continue
             if key in own:
                 self._flaw(key_node, f"the key {key!r} is given twice: remove one of the two")
