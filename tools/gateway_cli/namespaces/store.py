@@ -1,7 +1,6 @@
 """Writes allow-lists to the rules table; `mwaa_gateway.aws.dynamodb.rules_table` describes the items.
 
-The history keeps every version for good, written by the transaction that makes it, also for a deletion. A list with the
-same name that comes back later continues the version numbers.
+A list with the same name that comes back later continues the version numbers.
 """
 
 import json
@@ -12,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
-from mwaa_gateway.aws.dynamodb.rules_table import HEAD_SORT, NAMESPACE_PREFIX, RulesTable
+from gateway_cli.versions import (
+    changed_at,
+    in_partition,
+    put,
+    raise_head,
+    version_sort,
+    version_texts,
+    version_values,
+)
+from mwaa_gateway.aws.dynamodb.rules_table import NAMESPACE_PREFIX, RulesTable
+from mwaa_gateway.aws.dynamodb.values import Value, attributes, rules_key, version
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.routing.live_rules import NAMESPACES_PARTITION
 from mwaa_gateway.rules.allow_lists import Namespace, Namespaces
@@ -54,17 +63,7 @@ class NamespacesStore:
 
     def everything(self) -> dict[str, StoredNamespace]:
         """Return every allow-list by its namespace, ordered by name."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="#partition = :namespaces AND begins_with(#sort, :prefix)",
-            ExpressionAttributeNames={"#partition": "partition", "#sort": "sort"},
-            ExpressionAttributeValues={
-                ":namespaces": {"S": NAMESPACES_PARTITION},
-                ":prefix": {"S": NAMESPACE_PREFIX},
-            },
-            ConsistentRead=True,
-        )
-        found = (_stored(item) for page in pages for item in page["Items"])
+        found = map(_stored, self._items(NAMESPACES_PARTITION, prefix=NAMESPACE_PREFIX))
         return {namespace.name: namespace for namespace in found}
 
     def versions(self, name: str) -> list[StoredNamespace]:
@@ -80,16 +79,20 @@ class NamespacesStore:
             return "unchanged"
         outcome: Literal["created", "updated"] = "updated" if read.version else "created"
         wanted = StoredNamespace(
-            namespace.name, text, self._next_version(read), _text(now), by, outcome, commit
+            namespace.name, text, self._next_version(read), changed_at(now), by, outcome, commit
         )
-        item = {**_key(f"{NAMESPACE_PREFIX}{namespace.name}"), **_attributes(wanted)}
-        self._write({"Put": {"TableName": self._table, "Item": item, **_unchanged_since(read)}}, wanted)
+        values = {
+            "partition": NAMESPACES_PARTITION,
+            "sort": f"{NAMESPACE_PREFIX}{namespace.name}",
+            **version_values(wanted),
+        }
+        self._write(put(self._table, values, **_unchanged_since(read)), wanted)
         return outcome
 
     def delete(self, read: StoredNamespace, *, by: str, now: datetime) -> None:
         """Delete the allow-list that was read; the history and the version count stay."""
-        key = _key(f"{NAMESPACE_PREFIX}{read.name}")
-        wanted = StoredNamespace(read.name, "", self._next_version(read), _text(now), by, "deleted")
+        key = rules_key(NAMESPACES_PARTITION, f"{NAMESPACE_PREFIX}{read.name}")
+        wanted = StoredNamespace(read.name, "", self._next_version(read), changed_at(now), by, "deleted")
         self._write({"Delete": {"TableName": self._table, "Key": key, **_unchanged_since(read)}}, wanted)
 
     def _next_version(self, read: StoredNamespace) -> int:
@@ -97,37 +100,27 @@ class NamespacesStore:
         return max(read.version, _stored(newest).version if newest else 0) + 1
 
     def _history(self, name: str) -> Iterator[Mapping[str, Any]]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="#partition = :history",
-            ExpressionAttributeNames={"#partition": "partition"},
-            ExpressionAttributeValues={":history": {"S": history_partition(name)}},
-            ScanIndexForward=False,
-            ConsistentRead=True,
-        )
-        return (item for page in pages for item in page["Items"])
+        return self._items(history_partition(name), newest_first=True)
+
+    def _items(self, partition: str, **options: Any) -> Iterator[Mapping[str, Any]]:
+        return in_partition(self._client, self._table, partition, **options)
 
     def _write(self, action: Any, wanted: StoredNamespace) -> None:
         """Change the list, record the version and raise the head in one transaction."""
-        version: Any = {
-            "Put": {
-                "TableName": self._table,
-                "Item": {**_version_key(wanted), **_attributes(wanted)},
-                "ConditionExpression": "attribute_not_exists(#version)",
-                "ExpressionAttributeNames": {"#version": "version"},
-            }
+        in_history: dict[str, Value] = {
+            "partition": history_partition(wanted.name),
+            "sort": version_sort(wanted.version),
+            **version_values(wanted),
         }
-        raise_head: Any = {
-            "Update": {
-                "TableName": self._table,
-                "Key": _key(HEAD_SORT),
-                "UpdateExpression": "ADD #generation :one",
-                "ExpressionAttributeNames": {"#generation": "generation"},
-                "ExpressionAttributeValues": {":one": {"N": "1"}},
-            }
-        }
+        put_version = put(
+            self._table,
+            in_history,
+            ConditionExpression="attribute_not_exists(#version)",
+            ExpressionAttributeNames={"#version": "version"},
+        )
+        actions = [action, put_version, raise_head(self._table, NAMESPACES_PARTITION)]
         try:
-            self._client.transact_write_items(TransactItems=[action, version, raise_head])
+            self._client.transact_write_items(TransactItems=actions)
         except ClientError as error:
             reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
             if not {"ConditionalCheckFailed", "TransactionConflict"} & set(reasons):
@@ -138,31 +131,8 @@ class NamespacesStore:
 
 
 def history_partition(name: str) -> str:
-    """Return the partition of an allow-list's versions; it is no event's, because those contain a "#" or are "*"."""
+    """Return the partition of an allow-list's versions."""
     return f"namespace-history/{name}"
-
-
-def _version_key(namespace: StoredNamespace) -> "dict[str, AttributeValueTypeDef]":
-    # As text, the versions sort like the numbers.
-    return {
-        "partition": {"S": history_partition(namespace.name)},
-        "sort": {"S": f"{namespace.version:010}"},
-    }
-
-
-def _attributes(namespace: StoredNamespace) -> "dict[str, AttributeValueTypeDef]":
-    attributes: dict[str, AttributeValueTypeDef] = {
-        "document": {"S": namespace.document},
-        "version": {"N": str(namespace.version)},
-        "updated_at": {"S": namespace.updated_at},
-        "updated_by": {"S": namespace.updated_by},
-        "change": {"S": namespace.change},
-    }
-    return attributes | ({"commit": {"S": namespace.commit}} if namespace.commit else {})
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")
 
 
 def _unchanged_since(read: StoredNamespace) -> Mapping[str, Any]:
@@ -174,22 +144,10 @@ def _unchanged_since(read: StoredNamespace) -> Mapping[str, Any]:
     return {
         "ConditionExpression": "#document = :read",
         "ExpressionAttributeNames": {"#document": "document"},
-        "ExpressionAttributeValues": {":read": {"S": read.document}},
+        "ExpressionAttributeValues": attributes({":read": read.document}),
     }
 
 
 def _stored(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredNamespace:
-    version = item.get("version", {}).get("N", "")
-    return StoredNamespace(
-        name=item["sort"]["S"].removeprefix(NAMESPACE_PREFIX),
-        document=item.get("document", {}).get("S", ""),
-        version=int(version) if version.isdecimal() else 1,
-        updated_at=item.get("updated_at", {}).get("S", ""),
-        updated_by=item.get("updated_by", {}).get("S", ""),
-        change=item.get("change", {}).get("S", ""),
-        commit=item.get("commit", {}).get("S", ""),
-    )
-
-
-def _key(sort: str) -> "dict[str, AttributeValueTypeDef]":
-    return {"partition": {"S": NAMESPACES_PARTITION}, "sort": {"S": sort}}
+    name = item["sort"]["S"].removeprefix(NAMESPACE_PREFIX)
+    return StoredNamespace(name=name, version=version(item, default=1), **version_texts(item))

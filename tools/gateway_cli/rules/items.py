@@ -5,17 +5,16 @@ version. The count never starts again: a deleted rule keeps its item (state DELE
 that is applied again later continues from there. So "version 3" in a run's conf means one document for ever. A separate
 counter would cost a second condition and a second item in every transaction; the remaining item needs neither, and records
 who deleted the rule, and when.
-
-The history keeps every version for good, written by the same transaction. So it contains every version that was ever in
-force, and no other.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from gateway_cli.versions import put, raise_head, version_sort, version_texts, version_values
 from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION, rule_sort
-from mwaa_gateway.aws.dynamodb.rules_table import COPY_PREFIX, HEAD_SORT, RULES_PARTITION
+from mwaa_gateway.aws.dynamodb.rules_table import COPY_PREFIX, RULES_PARTITION
+from mwaa_gateway.aws.dynamodb.values import Value, attributes, rules_key, text, version
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
@@ -78,130 +77,84 @@ def change_actions(
         _pause(table, wanted),
         *(_put_copy(table, partition, wanted) for partition in sorted(new)),
         *(_delete_copy(table, partition, wanted.id) for partition in sorted(old - new)),
-        *(_raise_head(table, partition) for partition in sorted(old | new)),
+        *(raise_head(table, partition) for partition in sorted(old | new)),
     ]
 
 
 def rule_key(rule_id: str) -> "dict[str, AttributeValueTypeDef]":
     """Return the key of a rule's own item."""
-    return _key(RULES_PARTITION, rule_id)
+    return rules_key(RULES_PARTITION, rule_id)
 
 
 def history_partition(rule_id: str) -> str:
-    """Return the partition of a rule's versions; it is no event's, because those contain a "#" or are "*"."""
+    """Return the partition of a rule's versions."""
     return f"history/{rule_id}"
 
 
 def version_key(rule_id: str, version: int) -> "dict[str, AttributeValueTypeDef]":
-    """Return the key of a version of a rule; as text, the keys sort like the numbers."""
-    return _key(history_partition(rule_id), f"{version:010}")
+    """Return the key of a version of a rule."""
+    return rules_key(history_partition(rule_id), version_sort(version))
 
 
 def read_item(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRuleItem:
     """Read a rule's own item, even after manual changes, so that it can be listed and repaired."""
-
-    def text(name: str) -> str:
-        return item.get(name, {}).get("S", "")
-
-    version = item.get("version", {}).get("N", "")
     return StoredRuleItem(
-        id=text("id") or item["sort"]["S"],
-        version=int(version) if version.isdecimal() else 0,
-        state=text("state"),
-        document=text("document"),
+        id=text(item, "id") or item["sort"]["S"],
+        version=version(item),
+        state=text(item, "state"),
         partitions=tuple(
             partition["S"] for partition in item.get("partitions", {}).get("L", ()) if "S" in partition
         ),
-        updated_at=text("updated_at"),
-        updated_by=text("updated_by"),
-        change=text("change"),
-        commit=text("commit"),
+        **version_texts(item),
     )
 
 
 def _put_rule(table: str, read: StoredRuleItem, wanted: StoredRuleItem) -> "TransactWriteItemTypeDef":
-    item = {**rule_key(wanted.id), **_attributes(wanted)}
+    values = {"partition": RULES_PARTITION, "sort": wanted.id, **_values(wanted)}
     names = {"#version": "version"}
     if read.version == 0:
         never_written = "attribute_not_exists(#version)"
-        return {
-            "Put": {
-                "TableName": table,
-                "Item": item,
-                "ConditionExpression": never_written,
-                "ExpressionAttributeNames": names,
-            }
-        }
+        return put(table, values, ConditionExpression=never_written, ExpressionAttributeNames=names)
     still_as_read = "#version = :read"
-    return {
-        "Put": {
-            "TableName": table,
-            "Item": item,
-            "ConditionExpression": still_as_read,
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": {":read": {"N": str(read.version)}},
-        }
-    }
+    return put(
+        table,
+        values,
+        ConditionExpression=still_as_read,
+        ExpressionAttributeNames=names,
+        ExpressionAttributeValues=attributes({":read": read.version}),
+    )
 
 
 def _put_version(table: str, wanted: StoredRuleItem) -> "TransactWriteItemTypeDef":
-    item = {**version_key(wanted.id, wanted.version), **_attributes(wanted)}
-    return {"Put": {"TableName": table, "Item": item}}
+    key = {"partition": history_partition(wanted.id), "sort": version_sort(wanted.version)}
+    return put(table, {**key, **_values(wanted)})
 
 
-def _attributes(rule: StoredRuleItem) -> "dict[str, AttributeValueTypeDef]":
-    attributes: dict[str, AttributeValueTypeDef] = {
-        "id": {"S": rule.id},
-        "version": {"N": str(rule.version)},
-        "state": {"S": rule.state},
-        "document": {"S": rule.document},
-        "partitions": {"L": [{"S": partition} for partition in rule.partitions]},
-        "updated_at": {"S": rule.updated_at},
-        "updated_by": {"S": rule.updated_by},
-        "change": {"S": rule.change},
-    }
-    return attributes | ({"commit": {"S": rule.commit}} if rule.commit else {})
+def _values(rule: StoredRuleItem) -> dict[str, Value]:
+    return {"id": rule.id, "state": rule.state, "partitions": rule.partitions, **version_values(rule)}
 
 
 def _pause(table: str, rule: StoredRuleItem) -> "TransactWriteItemTypeDef":
     """Return the action that pauses a disabled rule's waiting requests, or ends the pause."""
-    key = _key(BRAKE_PARTITION, rule_sort(rule.id))
+    key = {"partition": BRAKE_PARTITION, "sort": rule_sort(rule.id)}
     if rule.state != "DISABLED":
-        return {"Delete": {"TableName": table, "Key": key}}
-    paused: Mapping[str, AttributeValueTypeDef] = {
-        **key,
-        "updated_at": {"S": rule.updated_at},
-        "updated_by": {"S": rule.updated_by},
-    }
-    return {"Put": {"TableName": table, "Item": paused}}
+        return {"Delete": {"TableName": table, "Key": attributes(key)}}
+    return put(table, {**key, "updated_at": rule.updated_at, "updated_by": rule.updated_by})
 
 
 def _put_copy(table: str, partition: str, rule: StoredRuleItem) -> "TransactWriteItemTypeDef":
-    item: Mapping[str, AttributeValueTypeDef] = {
-        **_key(partition, f"{COPY_PREFIX}{rule.id}"),
-        "id": {"S": rule.id},
-        "version": {"N": str(rule.version)},
-        "state": {"S": rule.state},
-        "document": {"S": rule.document},
-    }
-    return {"Put": {"TableName": table, "Item": item}}
+    return put(
+        table,
+        {
+            "partition": partition,
+            "sort": f"{COPY_PREFIX}{rule.id}",
+            "id": rule.id,
+            "version": rule.version,
+            "state": rule.state,
+            "document": rule.document,
+        },
+    )
 
 
 def _delete_copy(table: str, partition: str, rule_id: str) -> "TransactWriteItemTypeDef":
-    return {"Delete": {"TableName": table, "Key": _key(partition, f"{COPY_PREFIX}{rule_id}")}}
-
-
-def _raise_head(table: str, partition: str) -> "TransactWriteItemTypeDef":
-    return {
-        "Update": {
-            "TableName": table,
-            "Key": _key(partition, HEAD_SORT),
-            "UpdateExpression": "ADD #generation :one",
-            "ExpressionAttributeNames": {"#generation": "generation"},
-            "ExpressionAttributeValues": {":one": {"N": "1"}},
-        }
-    }
-
-
-def _key(partition: str, sort: str) -> "dict[str, AttributeValueTypeDef]":
-    return {"partition": {"S": partition}, "sort": {"S": sort}}
+    return {"Delete": {"TableName": table, "Key": rules_key(partition, f"{COPY_PREFIX}{rule_id}")}}

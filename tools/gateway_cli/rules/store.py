@@ -17,6 +17,7 @@ from gateway_cli.rules.items import (
     rule_key,
     version_key,
 )
+from gateway_cli.versions import changed_at, in_partition
 from mwaa_gateway.aws.dynamodb.rules_table import RULES_PARTITION
 from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.rules import Rule, State
@@ -121,7 +122,7 @@ class RulesStore:
             state=rule.state,
             document=document_text(rule),
             partitions=rule_partitions(rule.pattern),
-            updated_at=_text(now),
+            updated_at=changed_at(now),
             updated_by=by,
             change=change or ("updated" if stored.exists else "created"),
             commit=commit,
@@ -142,7 +143,7 @@ class RulesStore:
             version=stored.version + 1,
             state=state,
             document=_json({**document, "state": state}) if document else stored.document,
-            updated_at=_text(now),
+            updated_at=changed_at(now),
             updated_by=by,
             change=state.lower(),
             commit="",
@@ -158,7 +159,7 @@ class RulesStore:
         if not stored.exists:
             raise self._missing(rule_id)
         wanted = StoredRuleItem.deleted(
-            rule_id, version=stored.version + 1, at=_text(now), by=by, commit=commit
+            rule_id, version=stored.version + 1, at=changed_at(now), by=by, commit=commit
         )
         self._write(stored, wanted)
         return Applied(rule_id, "deleted", wanted.version, wanted.state)
@@ -201,15 +202,7 @@ class RulesStore:
     def _query(
         self, partition: str, *, newest_first: bool = False
     ) -> "Iterator[dict[str, AttributeValueTypeDef]]":
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="#partition = :partition",
-            ExpressionAttributeNames={"#partition": "partition"},
-            ExpressionAttributeValues={":partition": {"S": partition}},
-            ScanIndexForward=not newest_first,
-            ConsistentRead=True,
-        )
-        return (item for page in pages for item in page["Items"])
+        return in_partition(self._client, self._table, partition, newest_first=newest_first)
 
     def _read(self, rule_id: str) -> StoredRuleItem:
         answer = self._client.get_item(TableName=self._table, Key=rule_key(rule_id), ConsistentRead=True)
@@ -287,7 +280,3 @@ def _meaning(stored: StoredRuleItem) -> tuple[Any, ...]:
     # Compare as text: to Python `1 == True`, to a pattern they differ.
     document = json.dumps(read_document(stored), sort_keys=True)
     return stored.exists, stored.state, document, set(stored.partitions)
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from mwaa_gateway.aws.dynamodb.values import attributes, ledger_key
 from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
 from mwaa_gateway.dispatch.circuit_breaker import OpenCircuit
 
@@ -26,10 +27,10 @@ class CircuitItems:
             try:
                 answer = self._client.update_item(
                     TableName=self._table,
-                    Key=_key(name),
+                    Key=ledger_key(name, _SORT),
                     UpdateExpression="SET probe_at = :until",
                     ConditionExpression="probe_at <= :now",  # false without an item: the breaker is closed
-                    ExpressionAttributeValues={":now": _number(now), ":until": _number(until)},
+                    ExpressionAttributeValues=attributes({":now": now, ":until": until}),
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
@@ -42,15 +43,17 @@ class CircuitItems:
         with unavailable_unless_answered(f"cannot open circuit breaker {name!r}"):
             self._client.update_item(
                 TableName=self._table,
-                Key=_key(name),
+                Key=ledger_key(name, _SORT),
                 UpdateExpression="SET shut_since = :shut_since, failed_at = :failed_at, probe_at = :probe_at"
                 ", failures = :failures",
-                ExpressionAttributeValues={
-                    ":shut_since": _number(circuit.open_since),
-                    ":failed_at": _number(circuit.failed_at),
-                    ":probe_at": _number(circuit.probe_at),
-                    ":failures": {"N": str(circuit.failures)},
-                },
+                ExpressionAttributeValues=attributes(
+                    {
+                        ":shut_since": circuit.open_since,
+                        ":failed_at": circuit.failed_at,
+                        ":probe_at": circuit.probe_at,
+                        ":failures": circuit.failures,
+                    }
+                ),
             )
 
     def close(self, name: str) -> None:
@@ -58,17 +61,9 @@ class CircuitItems:
         with unavailable_unless_answered(f"cannot close circuit breaker {name!r}"):
             self._client.update_item(
                 TableName=self._table,
-                Key=_key(name),
+                Key=ledger_key(name, _SORT),
                 UpdateExpression="REMOVE shut_since, failed_at, probe_at, failures",
             )
-
-
-def _key(name: str) -> dict[str, Any]:
-    return {"event": {"S": name}, "request": {"S": _SORT}}
-
-
-def _number(seconds: float) -> dict[str, Any]:
-    return {"N": f"{seconds:.6f}"}
 
 
 def _record(item: dict[str, Any]) -> OpenCircuit | None:

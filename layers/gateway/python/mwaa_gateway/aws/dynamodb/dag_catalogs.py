@@ -2,8 +2,10 @@
 
 import json
 import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mwaa_gateway.aws.dynamodb.values import Value, attributes, ledger_key
 from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
 from mwaa_gateway.dispatch.dag_catalog import CatalogRecord, DagCatalog
 
@@ -22,7 +24,7 @@ class CatalogItem:
     def __init__(self, client: "DynamoDBClient", table: str, environment: str) -> None:
         self._client = client
         self._table = table
-        self._key: dict[str, Any] = {"event": {"S": f"catalog|{environment}"}, "request": {"S": _SORT}}
+        self._key = ledger_key(f"catalog|{environment}", _SORT)
 
     def read(self) -> CatalogRecord:
         """Return the stored catalog, without taking the lease."""
@@ -41,11 +43,9 @@ class CatalogItem:
                     Key=self._key,
                     UpdateExpression="SET leased_until = :until",
                     ConditionExpression=f"{lease_is_free} AND {catalog_is_old}",
-                    ExpressionAttributeValues={
-                        ":now": _number(now),
-                        ":until": _number(until),
-                        ":older_than": _number(older_than),
-                    },
+                    ExpressionAttributeValues=attributes(
+                        {":now": now, ":until": until, ":older_than": older_than}
+                    ),
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
@@ -61,32 +61,28 @@ class CatalogItem:
             body = _compressed(dags | {"runnable": frozenset()})
         self._update(
             "SET taken_at = :taken_at, dags = :dags, failures = :none REMOVE leased_until",
-            {":taken_at": _number(catalog.taken_at), ":dags": {"B": body}, ":none": {"N": "0"}},
+            {":taken_at": catalog.taken_at, ":dags": body, ":none": 0},
         )
 
     def failed(self, failures: int, until: float) -> None:
         """Record `failures` failed listings in a row; the next one is due at `until`."""
         self._update(
             "SET failures = :failures, leased_until = :until",
-            {":failures": {"N": str(failures)}, ":until": _number(until)},
+            {":failures": failures, ":until": until},
         )
 
-    def _update(self, expression: str, values: dict[str, Any]) -> None:
+    def _update(self, expression: str, values: Mapping[str, Value]) -> None:
         with unavailable_unless_answered("cannot write the DAG catalog"):
             self._client.update_item(
                 TableName=self._table,
                 Key=self._key,
                 UpdateExpression=expression,
-                ExpressionAttributeValues=values,
+                ExpressionAttributeValues=attributes(values),
             )
 
 
 def _compressed(dags: dict[str, frozenset[str]]) -> bytes:
     return zlib.compress(json.dumps({name: sorted(ids) for name, ids in dags.items()}).encode())
-
-
-def _number(seconds: float) -> dict[str, Any]:
-    return {"N": f"{seconds:.6f}"}
 
 
 def _record(item: dict[str, Any]) -> CatalogRecord:

@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
+from mwaa_gateway.aws.dynamodb.values import Item, Value
 from mwaa_gateway.dispatch.ledger import Attempt, Finished, UnreadableRow
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Outcome, Reason, Rejected
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
@@ -19,7 +19,6 @@ __all__ = [
     "HELD_SHARDS",
     "REMEMBERED_SECONDS",
     "STOPPED_INDEX",
-    "Item",
     "expiry",
     "outcome_values",
     "pinned_values",
@@ -35,8 +34,6 @@ DEAD_SHARDS = tuple(f"dead#{shard}" for shard in range(_SHARDS))
 HELD_SHARDS = tuple(f"held#{shard}" for shard in range(_SHARDS))
 _LONGEST_REASON = 2_000  # characters
 
-Item = dict[str, Any]
-
 
 def shard(request: TriggerRequest, shards: tuple[str, ...]) -> str:
     """Return the index key of a stopped request; it never changes."""
@@ -44,22 +41,22 @@ def shard(request: TriggerRequest, shards: tuple[str, ...]) -> str:
     return shards[int(event[:8], 16) % len(shards)]
 
 
-def expiry(now: float) -> Item:
+def expiry(now: float) -> int:
     """Return the expiry of a row that is written now."""
-    return {"N": str(int(now) + REMEMBERED_SECONDS)}
+    return int(now) + REMEMBERED_SECONDS
 
 
-def pinned_values(request: TriggerRequest) -> Item:
+def pinned_values(request: TriggerRequest) -> dict[str, Value]:
     """Return the values of a request that its first write pins."""
     return {
-        ":request_body": {"B": zlib.compress(request.to_json().encode())},
-        ":identity": {"S": request.identity},
-        ":environment": {"S": request.target.environment},
-        ":dag_id": {"S": request.target.dag_id},
-        ":run_id": {"S": request.target.run_id},
-        ":rule_id": {"S": request.rule_id},
-        ":rule_version": {"N": str(request.rule_version)},
-        ":redrive": {"N": str(request.redrive)},
+        ":request_body": zlib.compress(request.to_json().encode()),
+        ":identity": request.identity,
+        ":environment": request.target.environment,
+        ":dag_id": request.target.dag_id,
+        ":run_id": request.target.run_id,
+        ":rule_id": request.rule_id,
+        ":rule_version": request.rule_version,
+        ":redrive": request.redrive,
     }
 
 
@@ -126,10 +123,10 @@ def _finished(item: Item) -> Finished:
     return Finished(run_id, outcome, redrives, accepted_at)
 
 
-def outcome_values(outcome: Outcome) -> Item:
+def outcome_values(outcome: Outcome) -> dict[str, Value]:
     """Return the values of an outcome."""
     return {
-        ":outcome": {"S": type(outcome).__name__},
-        ":reason": {"S": getattr(outcome, "reason", "")},
-        ":text": {"S": getattr(outcome, "text", "")[:_LONGEST_REASON]},
+        ":outcome": type(outcome).__name__,
+        ":reason": getattr(outcome, "reason", ""),
+        ":text": getattr(outcome, "text", "")[:_LONGEST_REASON],
     }

@@ -24,13 +24,12 @@ Nothing deletes rows but DynamoDB's TTL, after 90 days, longer than any source r
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from mwaa_gateway.aws.dynamodb.ledger_items import (
     DEAD_SHARDS,
     HELD_SHARDS,
-    Item,
     expiry,
     outcome_values,
     pinned_values,
@@ -38,6 +37,7 @@ from mwaa_gateway.aws.dynamodb.ledger_items import (
     read_finished,
     shard,
 )
+from mwaa_gateway.aws.dynamodb.values import Item, Value, attributes, ledger_key, text
 from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
 from mwaa_gateway.dispatch.ledger import Attempt, Finished, PinnedElsewhere
 from mwaa_gateway.errors import Unavailable
@@ -117,11 +117,11 @@ class LedgerTable:
             condition=_MAY_CLAIM,
             names={"#state": "state", "#identity": "identity"},
             values={
-                ":open": {"S": "open"},
-                ":claim_id": {"S": claim_id},
-                ":now": {"N": f"{now:.6f}"},
-                ":zero": {"N": "0"},
-                ":one": {"N": "1"},
+                ":open": "open",
+                ":claim_id": claim_id,
+                ":now": now,
+                ":zero": 0,
+                ":one": 1,
                 ":expires_at": expiry(now),
                 **pinned_values(request),
             },
@@ -131,7 +131,7 @@ class LedgerTable:
         # Refused: the row that refused the write says why.
         if (elsewhere := _pinned_elsewhere(request, old)) is not None:
             return elsewhere
-        if _text(old, "claim_id") == claim_id:
+        if text(old, "claim_id") == claim_id:
             return read_attempt(old)  # botocore sent our own write again, after its first answer was lost
         return read_finished(old)
 
@@ -147,14 +147,14 @@ class LedgerTable:
             condition=_MAY_REOPEN,
             names={"#state": "state"},
             values={
-                ":open": {"S": "open"},
-                ":dead": {"S": "dead"},
-                ":held": {"S": "held"},
-                ":claim_id": {"S": claim_id},
-                ":now": {"N": f"{now:.6f}"},
-                ":one": {"N": "1"},
-                ":environment": {"S": request.target.environment},
-                ":redrive": {"N": str(request.redrive)},
+                ":open": "open",
+                ":dead": "dead",
+                ":held": "held",
+                ":claim_id": claim_id,
+                ":now": now,
+                ":one": 1,
+                ":environment": request.target.environment,
+                ":redrive": request.redrive,
                 # The TTL starts again, as after a first attempt.
                 ":expires_at": expiry(now),
             },
@@ -165,10 +165,10 @@ class LedgerTable:
     def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:
         """Hold the request, pin it on first sight, and return its state; one that ran or is dead stays as it is."""
         held_values = {
-            ":open": {"S": "open"},
-            ":held": {"S": "held"},
-            ":shard": {"S": shard(request, HELD_SHARDS)},
-            ":now": {"N": f"{now:.6f}"},
+            ":open": "open",
+            ":held": "held",
+            ":shard": shard(request, HELD_SHARDS),
+            ":now": now,
             **outcome_values(held),
         }
         expression = (
@@ -183,13 +183,15 @@ class LedgerTable:
             f", {_PINNED} REMOVE expires_at",
             condition=_MAY_HOLD,
             names={"#state": "state", "#identity": "identity"},
-            values={**held_values, ":zero": {"N": "0"}, **pinned_values(request)},
+            values={**held_values, ":zero": 0, **pinned_values(request)},
         )
         row = old if new is None else new
         # Refused as open, the row belongs to another environment; as held, it was held before, perhaps by this very write.
         return _pinned_elsewhere(request, row) or read_finished(row)
 
-    def _hold_again(self, request: TriggerRequest, expression: str, held_values: Item) -> Finished | None:
+    def _hold_again(
+        self, request: TriggerRequest, expression: str, held_values: Mapping[str, Value]
+    ) -> Finished | None:
         """Hold a request that a redrive would reopen; None as for `_reopen`."""
         new, _ = self._update(
             request,
@@ -197,26 +199,27 @@ class LedgerTable:
             condition=_MAY_REOPEN,
             names={"#state": "state"},
             values={
-                ":one": {"N": "1"},
+                ":one": 1,
                 **{name: value for name, value in held_values.items() if name != ":open"},
-                ":dead": {"S": "dead"},
-                ":environment": {"S": request.target.environment},
-                ":redrive": {"N": str(request.redrive)},
+                ":dead": "dead",
+                ":environment": request.target.environment,
+                ":redrive": request.redrive,
             },
         )
         return None if new is None else read_finished(new)
 
     def finish(self, attempt: Attempt, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         """Record the final outcome; False when a later attempt has taken over."""
-        state, where, values = "triggered", ", finished_at = :now REMOVE stopped_shard, stopped_at", {}
+        state, where = "triggered", ", finished_at = :now REMOVE stopped_shard, stopped_at"
+        values: dict[str, Value] = {}
         if isinstance(outcome, Rejected):
             state, where = "dead", ", stopped_at = :now, stopped_shard = :shard, doubtful = :doubtful"
             values = {
-                ":shard": {"S": shard(attempt.request, DEAD_SHARDS)},
-                ":doubtful": {"BOOL": outcome.run_may_exist},
+                ":shard": shard(attempt.request, DEAD_SHARDS),
+                ":doubtful": outcome.run_may_exist,
             }
         elif outcome.not_runnable is not None:
-            where, values = f", not_runnable = :why{where}", {":why": {"S": outcome.not_runnable}}
+            where, values = f", not_runnable = :why{where}", {":why": outcome.not_runnable}
         new, old = self._update(
             attempt.request,
             "SET #state = :state, outcome = :outcome, reason = :reason, reason_text = :text, unanswered = :zero"
@@ -224,12 +227,12 @@ class LedgerTable:
             condition=_MINE_TO_END,
             names={"#state": "state"},
             values={
-                ":open": {"S": "open"},
-                ":held": {"S": "held"},
-                ":attempt": {"N": str(attempt.number)},
-                ":state": {"S": state},
-                ":now": {"N": f"{now:.6f}"},
-                ":zero": {"N": "0"},
+                ":open": "open",
+                ":held": "held",
+                ":attempt": attempt.number,
+                ":state": state,
+                ":now": now,
+                ":zero": 0,
                 ":expires_at": expiry(now),
                 **outcome_values(outcome),
                 **values,
@@ -252,7 +255,7 @@ class LedgerTable:
             "SET not_runnable = :why",
             condition="#state = :triggered",
             names={"#state": "state"},
-            values={":why": {"S": not_runnable}, ":triggered": {"S": "triggered"}},
+            values={":why": not_runnable, ":triggered": "triggered"},
         )
 
     def record_attempt(
@@ -267,12 +270,12 @@ class LedgerTable:
             condition=_STILL_MINE,
             names={"#state": "state"},
             values={
-                ":open": {"S": "open"},
-                ":attempt": {"N": str(attempt.number)},
-                ":now": {"N": f"{now:.6f}"},
-                ":zero": {"N": "0"},
-                ":doubtful": {"BOOL": isinstance(outcome, OutcomeUnknown)},
-                ":aged": {"N": f"{attempt.age(now):.6f}"},
+                ":open": "open",
+                ":attempt": attempt.number,
+                ":now": now,
+                ":zero": 0,
+                ":doubtful": isinstance(outcome, OutcomeUnknown),
+                ":aged": attempt.age(now),
                 **outcome_values(outcome),
             },
         )
@@ -282,30 +285,35 @@ class LedgerTable:
 
     def _end_unanswered(self, request: TriggerRequest, row: Item) -> None:
         """Count an overtaken attempt as answered: overlapping duplicates must not look like a crashing message."""
-        if _text(row, "state") == "open":
+        if text(row, "state") == "open":
             self._update(
                 request,
                 "SET unanswered = :zero",
                 condition="#state = :open",
                 names={"#state": "state"},
-                values={":open": {"S": "open"}, ":zero": {"N": "0"}},
+                values={":open": "open", ":zero": 0},
             )
 
     def _update(
-        self, request: TriggerRequest, expression: str, *, condition: str, names: dict[str, str], values: Item
+        self,
+        request: TriggerRequest,
+        expression: str,
+        *,
+        condition: str,
+        names: dict[str, str],
+        values: Mapping[str, Value],
     ) -> tuple[Item | None, Item]:
         """Return (the new item, {}), or (None, the item that refused) if the condition does not hold.
 
         DynamoDB may apply any of these writes twice: the condition recognises it, or the second time changes nothing.
         """
-        event, sort = request.ledger_key
         update: UpdateItemInputTypeDef = {
             "TableName": self._table,
-            "Key": {"event": {"S": event}, "request": {"S": sort}},
+            "Key": ledger_key(*request.ledger_key),
             "UpdateExpression": expression,
             "ConditionExpression": condition,
             "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
+            "ExpressionAttributeValues": attributes(values),
             "ReturnValues": "ALL_NEW",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
@@ -329,12 +337,7 @@ class LedgerTable:
 
 def _pinned_elsewhere(request: TriggerRequest, row: Item) -> PinnedElsewhere | None:
     """Return the other environment, if the row is open there."""
-    environment = _text(row, "environment")
-    if _text(row, "state") == "open" and environment and environment != request.target.environment:
+    environment = text(row, "environment")
+    if text(row, "state") == "open" and environment and environment != request.target.environment:
         return PinnedElsewhere(environment)
     return None
-
-
-def _text(item: Item, name: str) -> str:
-    """Return a text attribute; empty if somebody removed it by hand."""
-    return str(item.get(name, {}).get("S", ""))

@@ -11,6 +11,7 @@ disabled rules reads as little as one with none, and two rules that change at on
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from mwaa_gateway.aws.dynamodb.values import rules_key, text
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import HeldReason, Reason
@@ -49,9 +50,7 @@ class PauseItems:
                 f"environment {environment!r} was paused",
             ),
         }
-        keys: list[dict[str, Any]] = [
-            {"partition": {"S": BRAKE_PARTITION}, "sort": {"S": sort}} for sort in meanings
-        ]
+        keys = [rules_key(BRAKE_PARTITION, sort) for sort in meanings]
         with unavailable_unless_answered("cannot read the pauses"):
             answer = self._client.batch_get_item(
                 RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
@@ -65,5 +64,5 @@ class PauseItems:
 
 
 def _text(what: str, item: Mapping[str, Any]) -> str:
-    by, at, why = (item.get(name, {}).get("S", "") for name in ("updated_by", "updated_at", "reason"))
+    by, at, why = (text(item, name) for name in ("updated_by", "updated_at", "reason"))
     return f"{what} by {by or 'somebody'} at {at or 'some time'}{': ' if why else ''}{why}"

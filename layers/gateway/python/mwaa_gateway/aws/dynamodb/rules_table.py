@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from mwaa_gateway.aws.dynamodb.values import attributes, rules_key, text, version
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.routing.live_rules import NAMESPACES_PARTITION, UNREADABLE_HEAD, StoredRule
@@ -80,10 +81,7 @@ class RulesTable:
     def namespaces(self) -> dict[str, str]:
         """Return every allow-list by its namespace, as JSON text that is not validated."""
         items = self._under(NAMESPACES_PARTITION, NAMESPACE_PREFIX)
-        return {
-            item["sort"]["S"].removeprefix(NAMESPACE_PREFIX): item.get("document", {}).get("S", "")
-            for item in items
-        }
+        return {item["sort"]["S"].removeprefix(NAMESPACE_PREFIX): text(item, "document") for item in items}
 
     def _under(self, partition: str, prefix: str) -> Iterator[Mapping[str, "AttributeValueTypeDef"]]:
         start: dict[str, Any] = {}
@@ -93,7 +91,7 @@ class RulesTable:
                     TableName=self._table,
                     KeyConditionExpression="#partition = :partition AND begins_with(#sort, :prefix)",
                     ExpressionAttributeNames={"#partition": "partition", "#sort": "sort"},
-                    ExpressionAttributeValues={":partition": {"S": partition}, ":prefix": {"S": prefix}},
+                    ExpressionAttributeValues=attributes({":partition": partition, ":prefix": prefix}),
                     ConsistentRead=True,
                     **start,
                 )
@@ -103,7 +101,7 @@ class RulesTable:
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def _batch_get(self, partitions: Sequence[str]) -> Iterator[Mapping[str, "AttributeValueTypeDef"]]:
-        keys = [{"partition": {"S": partition}, "sort": {"S": HEAD_SORT}} for partition in partitions]
+        keys = [rules_key(partition, HEAD_SORT) for partition in partitions]
         wanted: Mapping[str, Any] = {self._table: {"Keys": keys}}
         for pause in (*_PAUSES, None):
             with unavailable_unless_answered("reading the heads of the rules table"):
@@ -127,9 +125,8 @@ def _generation(head: Mapping[str, "AttributeValueTypeDef"]) -> int:
 def _stored_rule(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRule:
     # A copy that somebody broke by hand must not hide the others of its partition: it becomes version 0, or an empty
     # document that no parser accepts, and the reader reports it.
-    version = item.get("version", {}).get("N", "0")
     return StoredRule(
         id=item["sort"]["S"].removeprefix(COPY_PREFIX),
-        version=int(version) if version.isdecimal() else 0,
-        document=item.get("document", {}).get("S", ""),
+        version=version(item),
+        document=text(item, "document"),
     )

@@ -15,9 +15,10 @@ sees it.
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
+from mwaa_gateway.aws.dynamodb.values import Item, Value, attributes, text
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.ingress.shadow import ShadowRecord
 
@@ -43,7 +44,6 @@ _TEXTS: Final = (
     "reason",
     "reason_text",
 )
-Item = Mapping[str, Any]
 
 
 class ShadowRecords:
@@ -67,7 +67,7 @@ class ShadowRecords:
                 for page in pages.paginate(
                     TableName=self._table,
                     KeyConditionExpression="event = :partition",
-                    ExpressionAttributeValues={":partition": {"S": _partition(rule_id, shard)}},
+                    ExpressionAttributeValues=attributes({":partition": _partition(rule_id, shard)}),
                 ):
                     yield from map(_record, page["Items"])
 
@@ -76,31 +76,28 @@ def _partition(rule_id: str, shard: int) -> str:
     return f"shadow#{rule_id}#{shard}"
 
 
-def _item(record: ShadowRecord) -> dict[str, Any]:
-    item: dict[str, Any] = {
-        "event": {"S": _partition(record.rule_id, int(record.event_hash[:8], 16) % SHARDS)},
-        "request": {"S": f"{record.event_hash}#{record.target_id}"},
-        "state": {"S": "shadow"},
-        "rule_version": {"N": str(record.rule_version)},
-        "recorded_at": {"N": f"{record.recorded_at:.6f}"},
-        "expires_at": {"N": str(int(record.recorded_at) + KEPT_SECONDS)},
+def _item(record: ShadowRecord) -> Item:
+    values: dict[str, Value] = {
+        "event": _partition(record.rule_id, int(record.event_hash[:8], 16) % SHARDS),
+        "request": f"{record.event_hash}#{record.target_id}",
+        "state": "shadow",
+        "rule_version": record.rule_version,
+        "recorded_at": record.recorded_at,
+        "expires_at": int(record.recorded_at) + KEPT_SECONDS,
     }
-    item |= {name: {"S": text} for name in _TEXTS if (text := getattr(record, name))}
+    values |= {name: written for name in _TEXTS if (written := getattr(record, name))}
     if record.run_id:
-        item["ledger_event"], item["ledger_request"] = ({"S": part} for part in record.ledger_key)
+        values["ledger_event"], values["ledger_request"] = record.ledger_key
     if record.conf is not None:
-        item["conf"] = {"B": zlib.compress(json.dumps(record.conf, separators=(",", ":")).encode())}
-    return item
+        values["conf"] = zlib.compress(json.dumps(record.conf, separators=(",", ":")).encode())
+    return attributes(values)
 
 
 def _record(item: Item) -> ShadowRecord:
-    def text(name: str) -> str:
-        return str(item.get(name, {}).get("S", ""))
-
     return ShadowRecord(
-        **{name: text(name) for name in _TEXTS},
+        **{name: text(item, name) for name in _TEXTS},
         rule_version=int(item["rule_version"]["N"]),
         recorded_at=float(item["recorded_at"]["N"]),
-        ledger_key=(text("ledger_event"), text("ledger_request")),
+        ledger_key=(text(item, "ledger_event"), text(item, "ledger_request")),
         conf=json.loads(zlib.decompress(item["conf"]["B"])) if "conf" in item else None,
     )

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from mwaa_gateway.aws.dynamodb.ledger_items import REMEMBERED_SECONDS
+from mwaa_gateway.aws.dynamodb.values import Item, attributes, ledger_key, text
 from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
 from mwaa_gateway.aws.task_callbacks import TokenCipher
 from mwaa_gateway.errors import Unavailable
@@ -50,8 +51,6 @@ _TOKENS_IN_MEMORY: Final = 2_000
 
 # The errors of reading an item that somebody edited, or a newer version wrote.
 _UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError)
-
-Item = dict[str, Any]
 
 
 class WatchItems:
@@ -98,7 +97,7 @@ class WatchItems:
                 TableName=self._table,
                 IndexName=WATCHES_INDEX,
                 KeyConditionExpression="watched_in = :watched_in",
-                ExpressionAttributeValues={":watched_in": {"S": f"watch#{environment}"}},
+                ExpressionAttributeValues=attributes({":watched_in": f"watch#{environment}"}),
             )
             for page in pages:
                 found.extend(_read_watch(item) for item in page["Items"])
@@ -138,7 +137,7 @@ class WatchItems:
         """Return the rows of these keys that exist, and the keys that DynamoDB leaves for another call."""
         request: Any = {
             self._table: {
-                "Keys": [_key_of(*key) for key in keys],
+                "Keys": [ledger_key(*key) for key in keys],
                 "ProjectionExpression": "event, #request, #state, reason, reason_text, not_runnable",
                 "ExpressionAttributeNames": {"#request": "request", "#state": "state"},
             }
@@ -153,7 +152,7 @@ class WatchItems:
 
     def record_ending(self, watch: Watch, ending: Ending) -> bool:
         """Record how the wait ends, before the state is answered."""
-        text = _ending_text(ending, self._now())
+        written = _ending_text(ending, self._now())
         with unavailable_unless_answered("cannot record how the run ended"):
             try:
                 self._client.update_item(
@@ -162,13 +161,13 @@ class WatchItems:
                     UpdateExpression="SET ending = :ending",
                     ConditionExpression="token_mark = :mark AND attribute_exists(watched_in)"
                     " AND attribute_not_exists(ending)",
-                    ExpressionAttributeValues={":ending": {"S": text}, ":mark": {"S": watch.token_mark}},
+                    ExpressionAttributeValues=attributes({":ending": written, ":mark": watch.token_mark}),
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
             except self._client.exceptions.ConditionalCheckFailedException as refused:
                 # Botocore may send our own write again, after its first answer was lost.
                 old = refused_item(refused)
-                ours = {"ending": {"S": text}, "token_mark": {"S": watch.token_mark}}
+                ours = attributes({"ending": written, "token_mark": watch.token_mark})
                 return "watched_in" in old and ours.items() <= old.items()
         return True
 
@@ -197,12 +196,14 @@ class WatchItems:
                     UpdateExpression="SET said = :said, closed_at = :now, expires_at = :expires_at"
                     " REMOVE watched_in, sealed_token",
                     ConditionExpression="token_mark = :mark",
-                    ExpressionAttributeValues={
-                        ":said": {"S": note},
-                        ":now": _number(now),
-                        ":expires_at": {"N": str(int(now) + REMEMBERED_SECONDS)},
-                        ":mark": {"S": watch.token_mark},
-                    },
+                    ExpressionAttributeValues=attributes(
+                        {
+                            ":said": note,
+                            ":now": now,
+                            ":expires_at": int(now) + REMEMBERED_SECONDS,
+                            ":mark": watch.token_mark,
+                        }
+                    ),
                 )
             except self._client.exceptions.ConditionalCheckFailedException:
                 return  # a retry of the state waits now
@@ -236,33 +237,27 @@ class WatchItems:
 
 
 def _key(event: str, rule_and_target: str) -> Item:
-    return _key_of(event, _SORT_PREFIX + rule_and_target)
-
-
-def _key_of(event: str, request: str) -> Item:
-    return {"event": {"S": event}, "request": {"S": request}}
+    return ledger_key(event, _SORT_PREFIX + rule_and_target)
 
 
 def _context(event: str) -> dict[str, str]:
     return {"gateway": "watch", "event": event}
 
 
-def _number(seconds: float) -> Item:
-    return {"N": f"{seconds:.6f}"}
-
-
 def _first(request: TriggerRequest, now: float, generation: int = 0) -> Item:
     """Return the attributes of the watched run: the run of this generation of the request."""
     run_id = derive_run_id(request.identity, request.rule_id, request.target_id, generation)
-    return {
-        "environment": {"S": request.target.environment},
-        "watched_in": {"S": f"watch#{request.target.environment}"},
-        "dag_id": {"S": request.target.dag_id},
-        "run_id": {"S": run_id},
-        "generation": {"N": str(generation)},
-        "ledger_request": {"S": f"{request.rule_id}#{request.target_id}#{generation}"},
-        "since": _number(now),
-    }
+    return attributes(
+        {
+            "environment": request.target.environment,
+            "watched_in": f"watch#{request.target.environment}",
+            "dag_id": request.target.dag_id,
+            "run_id": run_id,
+            "generation": generation,
+            "ledger_request": f"{request.rule_id}#{request.target_id}#{generation}",
+            "since": now,
+        }
+    )
 
 
 def _followed(item: Item, wait: Wait, request: TriggerRequest, now: float) -> Item:
@@ -283,13 +278,15 @@ def _opened(item: Item) -> Opened:
 
 def _waiting(call: TaskCall, wait: Wait, mark: str, sealed: bytes, now: float) -> Item:
     """Return the attributes of the waiting state."""
-    return {
-        "execution_arn": {"S": call.execution_arn},
-        "token_mark": {"S": mark},
-        "sealed_token": {"B": sealed},
-        "wait": {"S": json.dumps(asdict(wait))},
-        "waiting_since": _number(now),
-    }
+    return attributes(
+        {
+            "execution_arn": call.execution_arn,
+            "token_mark": mark,
+            "sealed_token": sealed,
+            "wait": json.dumps(asdict(wait)),
+            "waiting_since": now,
+        }
+    )
 
 
 def _watch(item: Item) -> Watch:
@@ -318,12 +315,12 @@ def _read_watch(item: Item) -> Watch | UnreadableWatch:
 
 def _request_state(item: Item) -> RequestState:
     try:
-        reason = item.get("reason", {}).get("S", "")
+        reason = text(item, "reason")
         return RequestState(
             state=item["state"]["S"],
             reason=Reason(reason) if reason else None,
-            text=item.get("reason_text", {}).get("S", ""),
-            not_runnable=item.get("not_runnable", {}).get("S", ""),
+            text=text(item, "reason_text"),
+            not_runnable=text(item, "not_runnable"),
         )
     except _UNREADABLE as error:
         return RequestState("unreadable", text=f"cannot read the request's row in the ledger: {error!r}")
