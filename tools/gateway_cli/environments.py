@@ -20,7 +20,9 @@ from gateway_cli.groups import Group
 from gateway_cli.held.requests import release_all
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.remainders import Remainder, remainders, waiting_states
+from gateway_cli.versions import changed_at
 from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION, environment_sort
+from mwaa_gateway.aws.dynamodb.values import attributes, rules_key
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.transports import InvalidTransports, Transports
 
@@ -104,13 +106,9 @@ def pause(connection: Connection, name: str, reason: str | None, by: str | None)
       mwaa-gateway environments pause analytics --reason "the warehouse is being moved"
     """
     refuse_unknown_environment(connection, name)
-    item: dict[str, Any] = {
-        **_key(name),
-        "updated_at": {"S": datetime.now(UTC).isoformat(timespec="seconds")},
-        "updated_by": {"S": by or connection.caller},
-    }
-    if reason:
-        item["reason"] = {"S": reason}
+    facts = {"updated_at": changed_at(datetime.now(UTC)), "updated_by": by or connection.caller}
+    facts |= {"reason": reason} if reason else {}
+    item = {**_key(name), **attributes(facts)}
     connection.dynamodb.put_item(TableName=connection.stack_output("RulesTableName"), Item=item)
     click.echo(f"{name}: paused; its requests are held within seconds")
 
@@ -268,4 +266,4 @@ def _pause_item(connection: Connection, name: str, unread: dict[str, str]) -> di
 
 
 def _key(name: str) -> dict[str, Any]:
-    return {"partition": {"S": BRAKE_PARTITION}, "sort": {"S": environment_sort(name)}}
+    return rules_key(BRAKE_PARTITION, environment_sort(name))

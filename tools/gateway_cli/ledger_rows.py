@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mwaa_gateway.aws.dynamodb.ledger_items import DEAD_SHARDS, HELD_SHARDS, REMEMBERED_SECONDS, STOPPED_INDEX
+from mwaa_gateway.aws.dynamodb.ledger_items import DEAD_SHARDS, HELD_SHARDS, STOPPED_INDEX, expiry
+from mwaa_gateway.aws.dynamodb.values import attributes, ledger_key, text
 from mwaa_gateway.outcomes import Reason, Rejected
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
@@ -66,14 +67,16 @@ class LedgerRows:
                 TableName=self._table,
                 IndexName=STOPPED_INDEX,
                 KeyConditionExpression="stopped_shard = :shard",
-                ExpressionAttributeValues={":shard": {"S": shard}},
+                ExpressionAttributeValues=attributes({":shard": shard}),
             ):
                 yield from (_row(item, state) for item in page["Items"])
 
     def requests(self, rule_id: str | None, progress: Callable[[int], None]) -> Iterator[LedgerRow]:
         """Return every row with its request, of one rule or of all; `progress` gets the number of rows read so far."""
         read = 0
-        of_rule: dict[str, Any] = {"ExpressionAttributeValues": {":rule": {"S": rule_id}}} if rule_id else {}
+        of_rule: dict[str, Any] = (
+            {"ExpressionAttributeValues": attributes({":rule": rule_id})} if rule_id else {}
+        )
         for page in self._client.get_paginator("scan").paginate(
             TableName=self._table,
             FilterExpression="rule_id = :rule AND attribute_exists(request_body)"
@@ -87,7 +90,7 @@ class LedgerRows:
 
     def read(self, key: LedgerKey) -> LedgerRow | None:
         """Return one row as it is now, with its request; None if there is none (any more)."""
-        answer = self._client.get_item(TableName=self._table, Key=_key(key), ConsistentRead=True)
+        answer = self._client.get_item(TableName=self._table, Key=ledger_key(*key), ConsistentRead=True)
         return _row(answer["Item"], "") if "Item" in answer else None
 
     def of_event(self, event: str) -> list[LedgerRow]:
@@ -95,7 +98,7 @@ class LedgerRows:
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="event = :event",
-            ExpressionAttributeValues={":event": {"S": event}},
+            ExpressionAttributeValues=attributes({":event": event}),
         )
         return [_row(item, "") for page in pages for item in page["Items"]]
 
@@ -104,17 +107,17 @@ class LedgerRows:
         try:
             self._client.update_item(
                 TableName=self._table,
-                Key=_key(row.key),
+                Key=ledger_key(*row.key),
                 UpdateExpression="REMOVE stopped_shard",
                 # Reopening removes both attributes. The operator's policy allows only these attributes here.
                 ConditionExpression="attribute_exists(stopped_shard) AND stopped_at = :stopped_at",
-                ExpressionAttributeValues={":stopped_at": {"N": f"{row.stopped_at:.6f}"}},
+                ExpressionAttributeValues=attributes({":stopped_at": row.stopped_at}),
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
 
-    def cancel(self, row: LedgerRow, text: str, now: float) -> bool:
+    def cancel(self, row: LedgerRow, why: str, now: float) -> bool:
         """Turn a held row into a dead one. False if it changed since it was read.
 
         The number of redrives goes up, so that a release still on its way cannot reopen it.
@@ -122,39 +125,33 @@ class LedgerRows:
         try:
             self._client.update_item(
                 TableName=self._table,
-                Key=_key(row.key),
+                Key=ledger_key(*row.key),
                 UpdateExpression="SET #state = :dead, stopped_shard = :shard, stopped_at = :now, outcome = :outcome"
                 ", reason = :reason, reason_text = :text, redrives = :redrives, expires_at = :expires_at",
                 ConditionExpression="#state = :held AND redrives = :seen",
                 ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues={
-                    ":held": {"S": "held"},
-                    ":dead": {"S": "dead"},
-                    ":shard": {"S": DEAD_SHARDS[int(row.key[0][:8], 16) % len(DEAD_SHARDS)]},
-                    ":now": {"N": f"{now:.6f}"},
-                    ":outcome": {"S": Rejected.__name__},
-                    ":reason": {"S": Reason.CANCELLED},
-                    ":text": {"S": text},
-                    ":seen": {"N": str(row.redrives)},
-                    ":redrives": {"N": str(row.redrives + 1)},
-                    ":expires_at": {"N": str(int(now) + REMEMBERED_SECONDS)},
-                },
+                ExpressionAttributeValues=attributes(
+                    {
+                        ":held": "held",
+                        ":dead": "dead",
+                        ":shard": DEAD_SHARDS[int(row.key[0][:8], 16) % len(DEAD_SHARDS)],
+                        ":now": now,
+                        ":outcome": Rejected.__name__,
+                        ":reason": Reason.CANCELLED,
+                        ":text": why,
+                        ":seen": row.redrives,
+                        ":redrives": row.redrives + 1,
+                        ":expires_at": expiry(now),
+                    }
+                ),
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
 
 
-def _key(key: LedgerKey) -> "dict[str, AttributeValueTypeDef]":
-    event, request = key
-    return {"event": {"S": event}, "request": {"S": request}}
-
-
 def _row(item: "Mapping[str, AttributeValueTypeDef]", state: str) -> LedgerRow:
     """Read an item of the table or of the index, which leaves out the state: `state` is the index's."""
-
-    def text(name: str) -> str:
-        return item.get(name, {}).get("S", "")
 
     def number(name: str) -> float:
         return float(item.get(name, {}).get("N", "0"))
@@ -162,15 +159,15 @@ def _row(item: "Mapping[str, AttributeValueTypeDef]", state: str) -> LedgerRow:
     version = int(number("rule_version"))
     return LedgerRow(
         key=(item["event"]["S"], item["request"]["S"]),
-        state=text("state") or state,
-        run_id=text("run_id"),
-        identity=text("identity"),
+        state=text(item, "state") or state,
+        run_id=text(item, "run_id"),
+        identity=text(item, "identity"),
         rule_id=item["request"]["S"].partition("#")[0],
         rule_version=version or None,
-        environment=text("environment"),
-        dag_id=text("dag_id"),
-        reason=text("reason"),
-        text=text("reason_text"),
+        environment=text(item, "environment"),
+        dag_id=text(item, "dag_id"),
+        reason=text(item, "reason"),
+        text=text(item, "reason_text"),
         attempt=int(number("attempt")),
         redrives=int(number("redrives")),
         first_attempt_at=number("first_attempt_at") or None,  # None: held before its first attempt

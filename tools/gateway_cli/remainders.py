@@ -11,6 +11,7 @@ from gateway_cli.ledger_rows import LedgerRow, LedgerRows
 from gateway_cli.output import Refused
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.store import read_document
+from mwaa_gateway.aws.dynamodb.values import attributes
 from mwaa_gateway.aws.dynamodb.watch_items import WATCHES_INDEX
 from mwaa_gateway.json_values import dig
 
@@ -70,7 +71,7 @@ def waiting_states(connection: Connection, environment: str) -> Remainder:
         TableName=connection.stack_output("LedgerTableName"),
         IndexName=WATCHES_INDEX,
         KeyConditionExpression="watched_in = :watched_in",
-        ExpressionAttributeValues={":watched_in": {"S": f"watch#{environment}"}},
+        ExpressionAttributeValues=attributes({":watched_in": f"watch#{environment}"}),
         Select="COUNT",
     )
     return _counted(

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
+from mwaa_gateway.aws.dynamodb.values import attributes, text
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ class WatchesIndex:
                 IndexName=_INDEX,
                 KeyConditionExpression="watched_in = :watched_in",
                 ProjectionExpression="execution_arn",
-                ExpressionAttributeValues={":watched_in": {"S": f"watch#{environment}"}},
+                ExpressionAttributeValues=attributes({":watched_in": f"watch#{environment}"}),
             )
             for page in pages:
                 # An item that somebody edited hides no other.
-                found |= {item.get("execution_arn", {}).get("S", "") for item in page["Items"]}
+                found |= {text(item, "execution_arn") for item in page["Items"]}
         return frozenset(among) & found
 
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from mwaa_gateway.aws.dynamodb.values import Item, Value
 from mwaa_gateway.dispatch.ledger import Attempt, Finished, UnreadableRow
