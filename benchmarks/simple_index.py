@@ -7,8 +7,8 @@ All rules are in one partition, as ingress has them in memory. Each line is a pr
 the same rules and measures them in turns, in processor time. The events are parsed already, as Lambda hands them over.
 
 The simple index keeps each rule under one of its conditions: of those with only exact, prefix and suffix entries, the one
-whose entries the fewest rules share. A rule without such a condition is asked for every event. `wildcards too` also takes
-the literal beginning or end of a wildcard as a prefix or a suffix. The scan asks every rule.
+whose entries the fewest rules share. Every event evaluates the rules without such a condition. `wildcards too` also takes
+the literal beginning or end of a wildcard as a prefix or a suffix. The scan evaluates every rule.
 """
 
 import json
@@ -32,7 +32,7 @@ COLUMNS = {
     "kind": "kind",
     "rules": "rules",
     "found_per_event": "found/event",
-    "asked_per_event": "asked/event, hash",
+    "evaluated_per_event": "evaluated/event, hash",
     "index_microseconds": "index, µs/event",
     "hash_microseconds": "hash, µs/event",
     "times_hash": "times the hash",
@@ -85,7 +85,7 @@ class SimpleIndex:
                     self._tables[path, kind, length][text].append(number)
 
     def candidates(self, fields: Mapping[str, Any]) -> set[int]:
-        """Return the rules to ask."""
+        """Return the rules to evaluate."""
         found = set(self._rest)
         for (path, kind, length), table in self._tables.items():
             for value in fields[path].values if path in fields else ():
@@ -104,8 +104,8 @@ class SimpleIndex:
             number for number in sorted(self.candidates(fields)) if patterns[number].matches_fields(fields)
         ]
 
-    def asked(self, event: Mapping[str, Any]) -> int:
-        """Return how many rules an event asks."""
+    def evaluated(self, event: Mapping[str, Any]) -> int:
+        """Return how many rules an event evaluates."""
         return len(self.candidates(self._wanted.fields(event)))
 
 
@@ -156,7 +156,7 @@ def measured(kind: str, rules: int, *, events: int = 200) -> dict[str, Any]:
         "kind": kind,
         "rules": rules,
         "found_per_event": round(sum(map(len, found)) / events, 1),
-        "asked_per_event": round(sum(map(simple.asked, parsed)) / events, 1),
+        "evaluated_per_event": round(sum(map(simple.evaluated, parsed)) / events, 1),
         "index_microseconds": round(1e6 / rates[0], 1),
         "hash_microseconds": round(1e6 / rates[1], 1),
         "times_hash": round(rates[0] / rates[1], 1),
