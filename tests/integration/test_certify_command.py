@@ -332,7 +332,7 @@ def test_an_environment_that_is_not_there(
     assert result.exit_code == 1
     found = verdicts(tmp_path)
     assert [each for each in found if found[each] == "fail"] == ["environment"]
-    assert "not asked, as environment failed" in result.stdout
+    assert "not asked, because environment failed" in result.stdout
     for operation in ("InvokeRestApi", "PutEvents", "Publish", "PutObject", "TransactWriteItems"):
         assert done(account, operation) == 0
 
@@ -358,9 +358,9 @@ def test_a_canary_that_is_not_deployed(
         ("PutEvents", "InternalException", "eventbridge", "InternalException"),
         ("Publish", NEVER, "sns", "AWS did not answer"),
         ("PutObject", "AccessDenied", "s3", "PutObject was denied"),
-        ("InvokeRestApi", "AccessDeniedException", "start", "you may not ask"),
+        ("InvokeRestApi", "AccessDeniedException", "start", "no permission"),
         ("InvokeRestApi", NEVER, "start", "not reachable from here"),
-        ("Invoke", "AccessDeniedException", "canary", "you may not ask"),
+        ("Invoke", "AccessDeniedException", "canary", "no permission"),
         ("GetEnvironment", "AccessDeniedException", "environment", "airflow:GetEnvironment"),
     ],
 )
@@ -432,7 +432,7 @@ def test_what_cannot_be_removed_is_said(account: Account, certify: Callable[...,
 @pytest.mark.parametrize(
     ("outcome", "left"),
     [
-        (Retryable(Reason.ACCESS_DENIED, "CreateCliToken"), "a request that is open"),
+        (Retryable(Reason.ACCESS_DENIED, "CreateCliToken"), "an open request"),
         (Rejected(Reason.DAG_BROKEN, "import error"), "a dead letter"),
     ],
     ids=["tried in vain", "dead"],
@@ -482,7 +482,7 @@ def test_the_time_is_kept(account: Account, certify: Callable[..., Result], tmp_
     account.executions = [{"status": "SUCCEEDED"}]
     result = certify(*only("step-functions", "wait"), "--state-machine", MACHINE, "--minutes", "5")
     assert verdicts(tmp_path) == {"step-functions": "pass", "wait": "unknown"}
-    assert "the time is over" in result.stdout
+    assert "the time limit is reached" in result.stdout
     assert done(account, "StartExecution") == 1
 
 

@@ -86,15 +86,15 @@ PASS = [
     ("canary", judge_canary(dags(runnable=[CANARY_DAG_ID])), "among 1 DAGs"),
     ("token", judge_token("x.c1.eu-west-1.airflow.amazonaws.com"), "a CLI token"),
     ("start", judge_start(STARTED), "HTTP 200"),
-    ("duplicate: said", judge_duplicate(THERE, None), "our run is there"),
+    ("duplicate: said", judge_duplicate(THERE, None), "our run exists"),
     ("duplicate: looked up", judge_duplicate(UNCLEAR, THERE), "the lookup finds ours"),
-    ("same-second", judge_same_second([STARTED, STARTED], [THERE, THERE]), "two runs"),
-    ("same-second: one unclear", judge_same_second([STARTED, UNCLEAR], [THERE, THERE]), "two runs"),
+    ("same-second", judge_same_second([STARTED, STARTED], [THERE, THERE]), "both runs exist"),
+    ("same-second: one unclear", judge_same_second([STARTED, UNCLEAR], [THERE, THERE]), "both runs exist"),
     ("missing-dag", judge_expected([(MISSING_DAG, NO_DAG)]), "HTTP 400"),
     (
         "failing-commands",
         judge_expected([(CONF_REFUSED, BAD_CONF), (NOT_THERE, ABSENT)]),
-        "is not there: HTTP 200",
+        "does not exist: HTTP 200",
     ),
     ("conf-32k", judge_conf(32, STARTED, None, 32, needed=True), "whole"),
     ("conf-128k: taken", judge_conf(128, STARTED, THERE, 128, needed=False), "whole"),
@@ -103,14 +103,18 @@ PASS = [
         judge_conf(128, answer(UNCLEAR.outcome, 413), ABSENT, None, needed=False),
         "HTTP 413",
     ),
-    ("login", judge_login(200, ""), "by a session"),
-    ("rows", judge_rows([RUN, RUN]), "a run after 3 s; a run after 3 s"),
-    ("step-functions", judge_state(SUCCEEDED), "the run's end"),
+    ("login", judge_login(200, ""), "with a login session"),
+    ("rows", judge_rows([RUN, RUN]), "the run started after 3 s; the run started after 3 s"),
+    ("step-functions", judge_state(SUCCEEDED), "the run's result"),
     ("wait", judge_wait(SUCCEEDED.with_lost(0), 240), "24 rounds or more, none dropped"),
     ("busy", judge_busy([NO_DAG, FULL, FULL]), "2 of 3 were refused with HTTP 503"),
     ("dead-request", judge_dead_request(DEAD, has_message=True), "with its message"),
     ("dead-event", judge_dead_letter("SNS", 4, found=True), "in the ingress DLQ after 4 s"),
-    ("dead-eventbridge", judge_dead_letter("EventBridge", 9, found=True, run=RUN), "redriven to a run"),
+    (
+        "dead-eventbridge",
+        judge_dead_letter("EventBridge", 9, found=True, run=RUN),
+        "redriven, the run started",
+    ),
 ]
 FAIL = [
     (
@@ -124,7 +128,7 @@ FAIL = [
     ("token", judge_token(Retryable(Reason.ENVIRONMENT_UNREACHABLE, "MWAA named 'evil'")), "evil"),
     ("start", judge_start(UNCLEAR), "odd words"),
     ("start: no CLI", judge_start(NO_CLI), "offers no CLI"),
-    ("duplicate: again", judge_duplicate(STARTED, None), "again"),
+    ("duplicate: again", judge_duplicate(STARTED, None), "a second run"),
     ("duplicate: not found", judge_duplicate(UNCLEAR, ABSENT), "odd words"),
     ("same-second: swallowed", judge_same_second([STARTED, UNCLEAR], [THERE, ABSENT]), "1 of 2 runs"),
     ("missing-dag: misread", judge_expected([(MISSING_DAG, UNCLEAR)]), "odd words"),
@@ -132,20 +136,24 @@ FAIL = [
     ("conf-32k: cut", judge_conf(32, STARTED, None, 30, needed=True), "30 of 32 bytes"),
     ("conf-32k: refused", judge_conf(32, BAD_CONF, ABSENT, None, needed=True), "conf_refused"),
     ("conf-128k: cut", judge_conf(128, STARTED, THERE, 64, needed=False), "64 of 128"),
-    ("conf-128k: perhaps a run", judge_conf(128, UNCLEAR, UNCLEAR, None, needed=False), "no clear word"),
+    (
+        "conf-128k: perhaps a run",
+        judge_conf(128, UNCLEAR, UNCLEAR, None, needed=False),
+        "does not say whether a run",
+    ),
     ("login: refused", judge_login(403, ""), "HTTP 403"),
     ("login: other form", judge_login(None, "answered with HTTP 500 and no session"), "HTTP 500"),
-    ("rows: never arrived", judge_rows([RUN, NEVER]), "no request within 120 s"),
+    ("rows: never arrived", judge_rows([RUN, NEVER]), "no trigger request within 120 s"),
     ("rows: tried in vain", judge_rows([TRIED]), "access_denied"),
     ("rows: dead", judge_rows([DEAD]), "conf_refused"),
     ("rows: another key", judge_rows([OTHER_KEY]), "arrived as"),
     ("step-functions", judge_state(FAILED), "DagRunFailed"),
-    ("step-functions: role", judge_state(REFUSED), "may not call"),
+    ("step-functions: role", judge_state(REFUSED), "may not invoke"),
     ("wait: dropped", judge_wait(SUCCEEDED.with_lost(3), 240), "dropped 3"),
     ("wait: failed", judge_wait(FAILED.with_lost(0), 240), "DagRunFailed"),
-    ("busy", judge_busy([NO_DAG, answer(UNCLEAR.outcome, 500)]), "1 of 2 were answered otherwise"),
-    ("dead-request: silent", judge_dead_request(DEAD, has_message=False), "no message"),
-    ("dead-request: taken", judge_dead_request(RUN, has_message=False), "Airflow took"),
+    ("busy", judge_busy([NO_DAG, answer(UNCLEAR.outcome, 500)]), "1 of 2 got another answer"),
+    ("dead-request: silent", judge_dead_request(DEAD, has_message=False), "without a message"),
+    ("dead-request: taken", judge_dead_request(RUN, has_message=False), "Airflow accepted a conf"),
     (
         "dead-request: other death",
         judge_dead_request(RowSeen("x", "dead", "too_old", "late"), has_message=True),
@@ -153,7 +161,11 @@ FAIL = [
     ),
     ("dead-event", judge_dead_letter("the function", 120, found=False), "nothing in the ingress DLQ"),
     ("dead-sns", judge_dead_letter("SNS", 960, found=False), "nothing in the ingress DLQ"),
-    ("dead-eventbridge: no run", judge_dead_letter("EventBridge", 9, found=True, run=NEVER), "no request"),
+    (
+        "dead-eventbridge: no run",
+        judge_dead_letter("EventBridge", 9, found=True, run=NEVER),
+        "no trigger request",
+    ),
 ]
 UNKNOWN = [
     (
@@ -162,14 +174,18 @@ UNKNOWN = [
         "denied",
     ),
     ("canary: no doctor", judge_canary(Failed("the doctor", "Timeout", "late")), "late"),
-    ("canary: not allowed", judge_canary(Failed("the doctor", "AccessDeniedException", "no")), "you may not"),
+    (
+        "canary: not allowed",
+        judge_canary(Failed("the doctor", "AccessDeniedException", "no")),
+        "no permission",
+    ),
     ("canary: no list", judge_canary({}), "no list"),
     (
         "canary: too many",
         judge_canary({"dags": {"runnable": [], "paused": [], "stale": [], "count": 9}}),
         "too many",
     ),
-    ("token: denied", judge_token(DENIED.outcome), "you may not"),  # type: ignore[arg-type]
+    ("token: denied", judge_token(DENIED.outcome), "no permission"),  # type: ignore[arg-type]
     ("token: away", judge_token(NO_TOKEN.outcome), "MWAA is away"),  # type: ignore[arg-type]
     *(
         (f"{name}: {what}", judge(nothing), words)
@@ -185,7 +201,7 @@ UNKNOWN = [
         }.items()
         for what, nothing, words in (
             ("private", UNREACHED, "not reachable from here"),
-            ("denied", DENIED, "you may not"),
+            ("denied", DENIED, "no permission"),
             ("silent", SILENT, "no answer"),
             ("no token", NO_TOKEN, "MWAA is away"),
         )
@@ -196,15 +212,15 @@ UNKNOWN = [
         judge_login(None, "ConnectTimeout while talking to the web server"),
         "not reachable from here",
     ),
-    ("login: denied", judge_login(None, "no web login token: AccessDeniedException"), "you may not"),
-    ("rows: on its way", judge_rows([ON_ITS_WAY]), "on its way"),
+    ("login: denied", judge_login(None, "no web login token: AccessDeniedException"), "no permission"),
+    ("rows: still waits", judge_rows([ON_ITS_WAY]), "still waits"),
     ("rows: held", judge_rows([HELD]), "paused by alice"),
     ("step-functions", judge_state(RUNNING), "no answer within 360 s"),
     ("wait", judge_wait(RUNNING.with_lost(0), 240), "no answer within 360 s"),
-    ("busy: not met", judge_busy([NO_DAG, NO_DAG]), "the limit was not met"),
-    ("dead-request: on its way", judge_dead_request(ON_ITS_WAY, has_message=False), "on its way"),
+    ("busy: not met", judge_busy([NO_DAG, NO_DAG]), "the limit was not reached"),
+    ("dead-request: still waits", judge_dead_request(ON_ITS_WAY, has_message=False), "still waits"),
     ("dead-sns: filter", judge_dead_letter("SNS", 120, found=False), "nothing in the ingress DLQ"),
-    ("blocked", blocked(["canary"]), "as canary failed"),
+    ("blocked", blocked(["canary"]), "because canary failed"),
     ("not allowed", not_allowed("PutEvents"), "PutEvents was denied"),
 ]
 

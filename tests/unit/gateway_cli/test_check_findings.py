@@ -74,21 +74,26 @@ STOPPED_AT_WEB_SERVER = {"airflow": None, "dags": None}
         (
             {"endpoints": without(sqs="timeout")},
             "endpoint sqs",
-            "no connection",
+            "timed out",
             "interface endpoint com.amazonaws.eu-west-1.sqs",
         ),
         (
             {"endpoints": without(dynamodb="timeout")},
             "endpoint dynamodb",
-            "no connection",
+            "timed out",
             "gateway endpoint com.amazonaws.eu-west-1.dynamodb",
         ),
-        ({"endpoints": without(kms="dns")}, "endpoint kms", "not in DNS", "com.amazonaws.eu-west-1.kms"),
-        ({"endpoints": without(states="certificate")}, "endpoint states", "not trusted", "proxies"),
+        (
+            {"endpoints": without(kms="dns")},
+            "endpoint kms",
+            "DNS does not resolve",
+            "com.amazonaws.eu-west-1.kms",
+        ),
+        ({"endpoints": without(states="certificate")}, "endpoint states", "not trusted", "proxy"),
         (
             {"endpoints": without(airflow_env="timeout"), "token": None, **STOPPED_AT_TOKEN},
             "endpoint airflow.env",
-            "no connection",
+            "timed out",
             "com.amazonaws.eu-west-1.airflow.env",
         ),
         (
@@ -98,8 +103,8 @@ STOPPED_AT_WEB_SERVER = {"airflow": None, "dags": None}
                 **STOPPED_AT_TOKEN,
             },
             "network",
-            "no AWS service is reached",
-            "need a route",
+            "reach no AWS service",
+            "need VPC endpoints",
         ),
         (
             {
@@ -108,8 +113,8 @@ STOPPED_AT_WEB_SERVER = {"airflow": None, "dags": None}
                 **STOPPED_AT_TOKEN,
             },
             "network",
-            "no AWS service is reached",
-            "need a route",
+            "reach no AWS service",
+            "need VPC endpoints",
         ),
         ({"token": seen("access_denied"), **STOPPED_AT_TOKEN}, "token", "may not", "airflow:CreateCliToken"),
         (
@@ -133,8 +138,13 @@ STOPPED_AT_WEB_SERVER = {"airflow": None, "dags": None}
             "another host",
             "WebServerHost",
         ),
-        ({"web_server": seen("dns"), **STOPPED_AT_WEB_SERVER}, "web server", "not in DNS", "DNS support"),
-        ({"web_server": seen("timeout"), **STOPPED_AT_WEB_SERVER}, "web server", "no connection", "port 443"),
+        (
+            {"web_server": seen("dns"), **STOPPED_AT_WEB_SERVER},
+            "web server",
+            "DNS does not resolve",
+            "DNS support",
+        ),
+        ({"web_server": seen("timeout"), **STOPPED_AT_WEB_SERVER}, "web server", "timed out", "port 443"),
         ({"web_server": seen("refused"), **STOPPED_AT_WEB_SERVER}, "web server", "refused", "port 443"),
         (
             {"web_server": seen("certificate", "certificate has expired"), **STOPPED_AT_WEB_SERVER},
@@ -153,7 +163,7 @@ STOPPED_AT_WEB_SERVER = {"airflow": None, "dags": None}
             {"airflow": seen("unclear_answer", "ReadTimeout"), "dags": None},
             "airflow",
             "ReadTimeout",
-            "more web servers",
+            "add web servers",
         ),
         ({"airflow": seen("not_listed", "Traceback"), "dags": None}, "airflow", "Traceback", "log"),
         ({"server_time_offset_seconds": 45.0}, "clock", "45 s ahead", "60 s"),
@@ -177,7 +187,7 @@ def test_each_break_is_one_cross_with_its_remedy(
     [
         ("access_denied", "No Airflow role granted in IAM", "role/acme-analytics/Viewer"),
         ("http_403", "Forbidden", "role/acme-analytics/Viewer"),
-        ("web_server_busy", "ThrottlingException", "run it again"),
+        ("web_server_busy", "ThrottlingException", "run the check again"),
         ("airflow_refused", "Update your environment to use InvokeRestApi", "Update the environment"),
     ],
 )
@@ -217,8 +227,8 @@ def test_each_break_of_the_environment(described: dict[str, str], check: str, te
     ("names", "text"),
     [
         (["acme-analytic", "other"], "did you mean 'acme-analytic'?"),
-        (["x"], "it has x"),
-        ([], "it has none there"),
+        (["x"], "there are x"),
+        ([], "there is none"),
         (None, "acme-analytics"),
     ],
 )
@@ -282,7 +292,7 @@ def test_a_permission_that_is_missing_and_who_withholds_it(result: dict[str, Any
         ("AccessDeniedException", "no", "OperatorPolicy"),
         ("InvalidSubnetIDException", "gone", "VpcSubnetIds"),
         ("ResourceNotReadyException", "idle", "in a minute"),
-        ("Sandbox.Timedout", "Task timed out after 120.00 seconds", "hangs"),
+        ("Sandbox.Timedout", "Task timed out after 120.00 seconds", "timeout"),
         ("", "Read timeout on endpoint URL", "log group"),
     ],
 )
@@ -313,7 +323,7 @@ def test_rules_whose_dags_would_not_run() -> None:
     ]
     lines = failed(list(judge_rules(3, ["a.broken"], warnings)))
     assert [text for _, text, _ in lines] == [
-        "broken, and matching nothing: a.broken",
+        "broken rules, which match nothing: a.broken",
         "DAGs missing: orders (a.one)",
         "DAGs paused: refunds (a.two, a.three)",
     ]

@@ -1,4 +1,4 @@
-"""The certification of one environment: asks the questions one after the other, within the time limit.
+"""The certification of one environment: asks one question after the other, within the time limit.
 
 A question that raises becomes `unknown` with the reason, and the next one follows. After Ctrl-C only the cleanup runs.
 """
@@ -87,7 +87,7 @@ _DENIED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to ask. `wait_seconds`: how long the run takes that a state waits for; `patience`: seconds for one event."""
+    """What to ask. `wait_seconds`: length of the run that a state waits for; `patience`: seconds for one event."""
 
     questions: tuple[Question, ...]
     disruptive: bool = False
@@ -152,15 +152,17 @@ class Certification:
         if self.interrupted:
             return Verdict("unknown", "not asked: interrupted")
         if question.transport and question.transport != self.transport:
-            return skipped(f"about the transport {question.transport} alone")
+            return skipped(f"only for the transport {question.transport}")
         if question.disruptive and not self.plan.disruptive:
-            return skipped("disturbs others", "Ask it with --disruptive")
+            return skipped("may disturb others", "Use --disruptive to ask it")
         if failed := [each for each in question.needs if verdicts.get(each) == "fail"]:
             return blocked(failed)
         needed = self.plan.wait_seconds if question.id == "wait" else 0
         if left <= needed:
             return Verdict(
-                "unknown", "not asked: the time is over", "Ask it alone, with --only, or with more --minutes"
+                "unknown",
+                "not asked: the time limit is reached",
+                "Ask it alone with --only, or allow more --minutes",
             )
         return None
 
@@ -232,7 +234,7 @@ class Certification:
         transports = self.connection.transports
         if transports is None:
             raise Refused(
-                f"stack {self.connection.stack!r} says no transport: deploy this version of the gateway first"
+                f"stack {self.connection.stack!r} has no parameter Transports: deploy this version of the gateway first"
             )
         return transports.of(self.environment)
 
@@ -367,7 +369,8 @@ class Certification:
         bucket = self.plan.bucket or self.connection.stack_outputs.get("LandingBucketName", "")
         if not bucket:
             return skipped(
-                "the stack has no landing bucket", "Name one that reports its uploads with --bucket"
+                "the stack has no landing bucket",
+                "Name a bucket that sends its events to the gateway with --bucket",
             )
         sent: dict[str, Sent] = {}
 
@@ -413,7 +416,7 @@ class Certification:
         if not self.plan.state_machine:
             raise NotAsked(
                 "no state machine was named",
-                "Make one of what --print-state-machine prints; name it with --state-machine",
+                "Create one from what --print-state-machine prints, and name it with --state-machine",
             )
         return self.plan.state_machine
 
@@ -467,9 +470,9 @@ class Certification:
         """Return what stays in the account, as text for people."""
         started = len(set(self.direct_runs)) + len(set(self.gateway.runs))
         runs = [
-            f"{started} runs of {CANARY_DAG_ID} in Airflow (certify__…, evt__certify.…), and the ledger's rows of the latter"
+            f"{started} runs of {CANARY_DAG_ID} in Airflow (certify__…, evt__certify.…), with the ledger rows of the latter"
         ]
-        rules = ["the versions of its rules in the rules' history"]
+        rules = ["its rules, in the rules' history"]
         return [
             *(runs if started else []),
             *(rules if self.gateway.wrote_rules else []),

@@ -32,33 +32,29 @@ _WIDTH: Final = max(map(len, IDS))
 
 @click.command()
 @click.argument("name")
-@click.option("--print-dag", is_flag=True, help="Print the canary DAG, and do nothing else.")
-@click.option(
-    "--print-policy", is_flag=True, help="Print the IAM policy that these options need, and do nothing else."
-)
-@click.option(
-    "--print-state-machine", is_flag=True, help="Print the canary state machine, and do nothing else."
-)
+@click.option("--print-dag", is_flag=True, help="Only print the canary DAG.")
+@click.option("--print-policy", is_flag=True, help="Only print the IAM policy that these options need.")
+@click.option("--print-state-machine", is_flag=True, help="Only print the canary state machine.")
 @click.option(
     "--disruptive",
     is_flag=True,
-    help="Ask also what disturbs others: the command limit, the dead-letter paths.",
+    help="Also ask what may disturb others: the command limit, the dead-letter paths.",
 )
 @click.option(
     "--state-machine",
     metavar="ARN",
     default="",
-    help="The canary state machine; without it states are not asked about.",
+    help="The canary state machine; without it the questions about states are skipped.",
 )
 @click.option(
-    "--bucket", default="", help="A bucket that reports its uploads; else the stack's landing bucket."
+    "--bucket", default="", help="A bucket that sends its events to the gateway; default: the landing bucket."
 )
 @click.option(
     "--only",
     metavar="ID",
     multiple=True,
     type=click.Choice(IDS),
-    help="Ask this question alone; may be repeated.",
+    help="Ask only this question; repeatable.",
 )
 @click.option(
     "--wait",
@@ -66,14 +62,14 @@ _WIDTH: Final = max(map(len, IDS))
     type=Age(),
     default="7m",
     show_default=True,
-    help="How long the run takes that a state waits for; 0s: not asked.",
+    help="Length of the run that a state waits for; 0s skips the question.",
 )
 @click.option(
     "--patience",
     type=Age(),
     default="2m",
     show_default=True,
-    help="How long to wait for what becomes of one event.",
+    help="How long to wait for the outcome of one event.",
 )
 @click.option(
     "--conf-kilobytes",
@@ -87,14 +83,14 @@ _WIDTH: Final = max(map(len, IDS))
     type=click.FloatRange(min=0.1, max=120),
     default=30.0,
     show_default=True,
-    help="What is not asked by then is not asked.",
+    help="Time limit; questions that are left then are not asked.",
 )
 @click.option(
     "--report",
     "report_file",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the report goes; else certify-NAME-TIME.json here.",
+    help="File for the report; default: certify-NAME-TIME.json in this folder.",
 )
 @gateway_options
 @click.pass_context
@@ -114,11 +110,11 @@ def certify(
     report_file: Path | None,
     **sizes: Any,
 ) -> None:
-    """Ask a real environment what no emulator can show.
+    """Test on a real environment what no emulator can show.
 
-    It starts runs of a canary DAG, sends events through the gateway, and judges each answer: pass, fail or unknown. It
-    takes up to 30 minutes, removes its rules and objects at the end, says what it leaves behind, and writes a report
-    without account ids, ARNs, host names and tokens. Deploy the DAG first, and attach the policy:
+    The command starts runs of a canary DAG, sends events through the gateway, and judges each answer: pass, fail or
+    unknown. It takes up to 30 minutes. At the end it removes its rules and objects, lists what it leaves behind, and
+    writes a report without account ids, ARNs, host names and tokens. Deploy the DAG first, and attach the policy:
 
     \b
       mwaa-gateway environments certify analytics --print-dag > dags/mwaa_gateway_certify.py
@@ -132,10 +128,10 @@ def certify(
 
     \b
     Exit codes:
-      0  every question passed, or was skipped for a reason that its line names
-      1  something failed: the lines with a cross
-      2  the command line itself is wrong
-      3  nothing failed, but something is not known: the lines with a question mark
+      0  every question passed, or was skipped for the reason in its line
+      1  a question failed: the lines with a cross
+      2  the command line is wrong
+      3  no question failed, but some have no answer: the lines with a question mark
     """
     if print_dag:
         click.echo(CANARY_DAG, nl=False)
@@ -146,7 +142,7 @@ def certify(
             raise Refused("the stack's parameter StepFunctionsTasks is false: no state can start a run")
         print_json(canary_state_machine(function))
         return
-    # What it asks Airflow with (requests) takes a tenth of a second, which other commands on environments do not pay.
+    # Imports requests: a tenth of a second, which the other commands on environments do not pay.
     from gateway_cli.certify.asking import Certification, Plan, names_of  # noqa: PLC0415
 
     refuse_unknown_environment(connection, name)
@@ -159,7 +155,7 @@ def certify(
         return
     file = report_file or Path(f"certify-{name}-{stamp}.json")
     try:
-        file.touch()  # rather now than after half an hour
+        file.touch()  # fail now rather than after half an hour
     except OSError as error:
         raise Refused(f"the report cannot be written to {file}: {error.strerror}") from error
     answers, left_behind = _certified(certification)
@@ -183,7 +179,7 @@ def certify(
 def _certified(certification: "Certification") -> "tuple[list[Answered], list[str]]":
     """Ask the questions, print each answer at once, and always clean up."""
     plan = certification.plan
-    version = certification.described.get("AirflowVersion", "of a version that is not known")
+    version = certification.described.get("AirflowVersion", "of unknown version")
     print_text(
         (certification.environment, "bold"),
         f": Airflow {version}, over {certification.transport}; at most {plan.minutes:g} minutes; Ctrl-C stops and cleans up",
@@ -227,4 +223,4 @@ def _print_end(answers: "Sequence[Answered]", left_behind: Sequence[str], file: 
     )
     for each in left_behind:
         print_text("Left behind: ", each)
-    print_text("Report, without what names your account: ", str(file))
+    print_text("Report, without names of your account: ", str(file))

@@ -44,7 +44,7 @@ _SETTLED: Final = ("triggered", "dead", "held")
 
 
 class NotAsked(Exception):
-    """This stack lacks what the question needs; the text says why, `remedy` what helps."""
+    """The stack lacks something that the question needs; the text says what, `remedy` what to do."""
 
     def __init__(self, text: str, remedy: str = "") -> None:
         super().__init__(text)
@@ -96,7 +96,7 @@ class GatewayAsked:
         paths = more.pop("paths", {"seconds": "$.detail.seconds"})
         document = {
             "id": rule_id,
-            "description": "Of `mwaa-gateway environments certify`: deleted at its end",
+            "description": "Of `mwaa-gateway environments certify`, which deletes it at the end",
             "pattern": pattern,
             "target": {
                 "environment": self.environment,
@@ -152,7 +152,7 @@ class GatewayAsked:
     def _by(self) -> str:
         return self.connection.caller
 
-    # ---------------------------------------------------------------------------------------------- what became of it
+    # ---------------------------------------------------------------------------------------------------- outcomes
     def followed(self, source: str, send: Callable[[], Sent], *, dies: bool = False) -> RowSeen:
         """Send an event, again if the function had no rule for it yet, and wait for its outcome."""
         begun = time.monotonic()
@@ -184,7 +184,7 @@ class GatewayAsked:
             self.left_behind.append(f"a held request (`mwaa-gateway held cancel --rule {sent.rule_id}`)")
         elif row.state == "open":
             self.left_behind.append(
-                "a request that is open: it is tried for 30 minutes, then it is a dead letter of its rule "
+                "an open request: the gateway retries it for 30 minutes, then it becomes a dead letter of its rule "
                 f"(`mwaa-gateway dlq purge --rule {sent.rule_id}`)"
             )
         return RowSeen(source, row.state, row.reason, row.text, seconds)
@@ -232,5 +232,5 @@ class GatewayAsked:
             try:
                 undo()
             except Exception as error:  # noqa: BLE001  whatever it is, the rest is removed
-                self.left_behind.append(f"{what}: not removed ({type(error).__name__}), remove it yourself")
+                self.left_behind.append(f"{what}: not removed ({type(error).__name__}): remove it by hand")
             self._undo.pop()  # only now: interrupted, it is undone by the next call

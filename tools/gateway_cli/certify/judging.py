@@ -1,7 +1,7 @@
-"""What an answer means: `pass`, `fail` or `unknown`, and what to do about it.
+"""Judges each answer: `pass`, `fail` or `unknown`, and what to do about it.
 
-`fail` says that AWS or Airflow answered, and not as the gateway needs it. Where nothing came back, or the caller may not
-ask, it is `unknown`: that says nothing about the environment.
+`fail`: AWS or Airflow answered in a way that breaks the gateway. `unknown`: there is no answer, or the caller lacks a
+permission; that says nothing about the environment.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,9 +51,11 @@ __all__ = [
     "skipped",
 ]
 
-POLICY: Final = "Attach what `environments certify NAME --print-policy` prints, with the same options"
+POLICY: Final = (
+    "Attach the policy that `environments certify NAME --print-policy` prints with the same options"
+)
 FILTER_SECONDS: Final = 15 * 60  # until a subscription's filter policy is in force, by SNS's documentation
-NETWORK: Final = "Run it where the web server is reached: a private one is reached from its VPC alone"
+NETWORK: Final = "Run it from a network that reaches the web server; only its VPC reaches a private one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,12 @@ def skipped(text: str, remedy: str = "") -> Verdict:
 
 def blocked(by: Sequence[str]) -> Verdict:
     """Return the verdict of a question that makes no sense because others failed."""
-    return _unknown(f"not asked, as {' and '.join(by)} failed")
+    return _unknown(f"not asked, because {' and '.join(by)} failed")
 
 
 def not_allowed(call: str) -> Verdict:
     """Return the verdict for a caller without the permission."""
-    return _unknown(f"you may not ask: {call} was denied", POLICY)
+    return _unknown(f"no permission: {call} was denied", POLICY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +121,15 @@ def _nothing_came(exchange: Exchange) -> Verdict | None:
     """Return the verdict if the request got no answer; otherwise None."""
     match exchange.outcome:
         case Retryable(reason=Reason.ACCESS_DENIED):
-            return _unknown("you may not ask Airflow", POLICY)
+            return _unknown("no permission: the call to Airflow was denied", POLICY)
         case Retryable(reason=Reason.ENVIRONMENT_UNREACHABLE, text=text) if exchange.status is None:
             return _unknown(f"not reachable from here: {text}", NETWORK)
         case Retryable(reason=Reason.TOKEN_UNAVAILABLE | Reason.WEB_SERVER_BUSY, text=text):
             return _unknown(text, "Run it again: other commands may take the web server's slots")
         case OutcomeUnknown(text=text) if exchange.status is None:
             return _unknown(
-                f"no answer: {text}", "Run it again; if it stays, see the web server's load and log"
+                f"no answer: {text}",
+                "Run it again; if there is still no answer, see the web server's load and log",
             )
         case _:
             return None
@@ -135,7 +138,7 @@ def _nothing_came(exchange: Exchange) -> Verdict | None:
 def _words(outcome: Outcome) -> str:
     match outcome:
         case Triggered() | AlreadyTriggered():
-            return "the run is there"
+            return "the run exists"
         case (
             Held(reason=reason, text=text)
             | Rejected(reason=reason, text=text)
@@ -147,7 +150,7 @@ def _words(outcome: Outcome) -> str:
 
 
 _READ_DIFFERENTLY: Final = (
-    "Report it with this report: this Airflow answers in a way that this version of the gateway does not know"
+    "Report it, and attach the report file: this version of the gateway does not understand the answer"
 )
 
 
@@ -173,7 +176,9 @@ def judge_canary(found: Mapping[str, Any] | Failed) -> Verdict:
         return _unknown(
             "the doctor got no list of DAGs", "Run `mwaa-gateway environments check`: it says why"
         )
-    deploy = "Put what `environments certify NAME --print-dag` prints into the DAGs folder, and wait until Airflow shows it"
+    deploy = (
+        "Deploy the DAG that `environments certify NAME --print-dag` prints, and wait until Airflow lists it"
+    )
     if CANARY_DAG_ID in dags["paused"]:
         return _fail(f"{CANARY_DAG_ID} is paused", "Unpause it in Airflow")
     if CANARY_DAG_ID in dags["stale"]:
@@ -181,7 +186,7 @@ def judge_canary(found: Mapping[str, Any] | Failed) -> Verdict:
     if CANARY_DAG_ID in dags["runnable"]:
         return _pass(f"{CANARY_DAG_ID}, among {dags['count']} DAGs")
     if not dags["runnable"] and dags["count"]:
-        return _unknown(f"{dags['count']} DAGs are too many to be named")
+        return _unknown(f"{dags['count']} DAGs are too many for the doctor to list")
     return _fail(f"Airflow lists no {CANARY_DAG_ID}", deploy)
 
 
@@ -189,11 +194,11 @@ def judge_token(answer: str | Retryable) -> Verdict:
     """Judge the web server's host that came with a token, or why there is none."""
     match answer:
         case str():
-            return _pass("a CLI token, and a web server of MWAA's")
+            return _pass("MWAA gave a CLI token and one of its own host names")
         case Retryable(reason=Reason.ACCESS_DENIED):
             return not_allowed("airflow:CreateCliToken")
         case Retryable(reason=Reason.ENVIRONMENT_UNREACHABLE, text=text):
-            return _fail(text, "Set WebServerHost if that is where the web server really is")
+            return _fail(text, "If this is the web server's host, set WebServerHost to it")
         case Retryable(text=text):
             return _unknown(text, "Run it again")
 
@@ -203,7 +208,7 @@ def judge_start(exchange: Exchange) -> Verdict:
     """Judge the answer to a start."""
     match exchange.outcome:
         case Triggered():
-            return _pass(f"HTTP {exchange.status}: the run, by its name")
+            return _pass(f"HTTP {exchange.status}: Airflow started the run and names it")
         case outcome:
             return _nothing_came(exchange) or _fail(_words(outcome), _READ_DIFFERENTLY)
 
@@ -212,11 +217,13 @@ def judge_duplicate(second: Exchange, look_up: Exchange | None) -> Verdict:
     """Judge the answer to a second start of a run, and the lookup if that left it open."""
     match (second.outcome, look_up and look_up.outcome):
         case (AlreadyTriggered(), _):
-            return _pass(f"HTTP {second.status}: it says that our run is there")
+            return _pass(f"HTTP {second.status}: Airflow says that our run exists")
         case (OutcomeUnknown(), AlreadyTriggered()) if second.status is not None:
-            return _pass(f"HTTP {second.status}: it leaves open whose run it is; the lookup finds ours")
+            return _pass(
+                f"HTTP {second.status}: Airflow does not say which run exists; the lookup finds ours"
+            )
         case (Triggered(), _):
-            return _fail("Airflow started a run of the same run_id again", _READ_DIFFERENTLY)
+            return _fail("Airflow started a second run with the same run_id", _READ_DIFFERENTLY)
         case (outcome, _):
             return (
                 _nothing_came(second)
@@ -231,10 +238,10 @@ def judge_same_second(starts: Sequence[Exchange], look_ups: Sequence[Exchange]) 
         if (nothing := _nothing_came(exchange)) is not None:
             return nothing
     if all(isinstance(each.outcome, AlreadyTriggered) for each in look_ups):
-        return _pass("two runs")
+        return _pass("both runs exist")
     refused = [_words(each.outcome) for each in starts if not isinstance(each.outcome, Triggered)]
     missing = sum(not isinstance(each.outcome, AlreadyTriggered) for each in look_ups)
-    text = f"{missing} of {len(look_ups)} runs is not there: {'; '.join(refused) or 'nothing said why'}"
+    text = f"{missing} of {len(look_ups)} runs do not exist: {'; '.join(refused) or 'no answer says why'}"
     return _fail(text, _READ_DIFFERENTLY)
 
 
@@ -253,7 +260,7 @@ class _Expected:
 
 MISSING_DAG: Final = _Expected("a DAG that does not exist", Rejected, Reason.DAG_MISSING)
 CONF_REFUSED: Final = _Expected("a conf that the DAG refuses", Rejected, Reason.CONF_REFUSED)
-NOT_THERE: Final = _Expected("a run that is not there", Retryable, Reason.RUN_NOT_THERE)
+NOT_THERE: Final = _Expected("a run that does not exist", Retryable, Reason.RUN_NOT_THERE)
 USAGE: Final = _Expected("an option that does not exist", Rejected, Reason.AIRFLOW_REFUSED)
 BUSY: Final = _Expected("beyond the limit", Retryable, Reason.WEB_SERVER_BUSY)
 
@@ -279,16 +286,19 @@ def judge_conf(
         return nothing
     if isinstance(start.outcome, Triggered):
         if arrived is None:
-            return _unknown("a run, and the answer does not show its conf", "See the run's conf in Airflow")
+            return _unknown(
+                "Airflow started the run, and its answer does not show the conf",
+                "See the run's conf in Airflow",
+            )
         if arrived < size:
             return _fail(f"the run has {arrived:,} of {size:,} bytes", _READ_DIFFERENTLY)
-        return _pass(f"{size:,} bytes, whole")
+        return _pass(f"{size:,} bytes arrived whole")
     if needed:
         return _fail(f"HTTP {start.status}, {_words(start.outcome)}", _READ_DIFFERENTLY)
     if look_up is not None and NOT_THERE.is_it(look_up.outcome):
-        return _pass(f"refused with HTTP {start.status}, and no run; the gateway sends at most 32 KB")
+        return _pass(f"refused with HTTP {start.status}, and no run started; the gateway sends at most 32 KB")
     return _fail(
-        f"HTTP {start.status}, and no clear word whether there is a run: {_words(start.outcome)}",
+        f"HTTP {start.status}, and the answer does not say whether a run started: {_words(start.outcome)}",
         _READ_DIFFERENTLY,
     )
 
@@ -299,20 +309,20 @@ def judge_busy(answers: Sequence[Exchange]) -> Verdict:
     odd = [each for each in answers if each not in refused and not MISSING_DAG.is_it(each.outcome)]
     if odd:
         return _nothing_came(odd[0]) or _fail(
-            f"{len(odd)} of {len(answers)} were answered otherwise: {_words(odd[0].outcome)}",
+            f"{len(odd)} of {len(answers)} got another answer: {_words(odd[0].outcome)}",
             _READ_DIFFERENTLY,
         )
     if not refused:
-        return _unknown(f"{len(answers)} at once were all taken: the limit was not met")
+        return _unknown(f"Airflow accepted all {len(answers)} at once: the limit was not reached")
     statuses = sorted({str(each.status) for each in refused if each.status is not None})
     shown = f" with HTTP {', '.join(statuses)}" if statuses else ""
-    return _pass(f"{len(refused)} of {len(answers)} were refused{shown}, and can be tried again")
+    return _pass(f"{len(refused)} of {len(answers)} were refused{shown}; the gateway retries such requests")
 
 
 def judge_login(status: int | None, text: str) -> Verdict:
     """Judge what the first call with a web login's session got: Airflow's status, or None and why there is none."""
     if status is not None and 200 <= status < 300:  # noqa: PLR2004  HTTP's successes
-        return _pass(f"HTTP {status}, by a session")
+        return _pass(f"HTTP {status} with a login session")
     if "AccessDenied" in text:
         return not_allowed("airflow:CreateWebLoginToken")
     if status is None and "while talking to the web server" in text:
@@ -351,16 +361,16 @@ def judge_rows(rows: Sequence[RowSeen]) -> Verdict:
     for row in rows:
         if row.state != "triggered" or row.note:
             return _judge_row(row)
-    return _pass("; ".join(f"a run after {row.seconds:.0f} s" for row in rows))
+    return _pass("; ".join(f"the run started after {row.seconds:.0f} s" for row in rows))
 
 
 def _judge_row(row: RowSeen) -> Verdict:
     match row.state:
         case "triggered":
-            return _fail(row.note, "Report it with this report: the conf is not what was sent")
+            return _fail(row.note, "Report it, and attach the report file: the conf is not what was sent")
         case "":
             return _fail(
-                f"{row.source}: no request within {row.seconds:.0f} s: no event arrived, or no rule was found for it",
+                f"{row.source}: no trigger request within {row.seconds:.0f} s: the event did not arrive, or matched no rule",
                 "See the log group of the source's function, then the ingress DLQ (`mwaa-gateway dlq list`)",
             )
         case "held":
@@ -380,8 +390,8 @@ def _judge_row(row: RowSeen) -> Verdict:
             )
         case _:
             return _unknown(
-                f"{row.source}: no answer within {row.seconds:.0f} s: the request is on its way",
-                "Run it again with a larger --patience; `environments drain NAME --timeout 0s` counts what waits",
+                f"{row.source}: no answer within {row.seconds:.0f} s: the request still waits",
+                "Run it again with a larger --patience; `environments drain NAME --timeout 0s` counts the waiting requests",
             )
 
 
@@ -414,7 +424,7 @@ def judge_state(execution: Execution) -> Verdict:
     """Judge an execution whose run ends at once."""
     match execution.status:
         case "SUCCEEDED":
-            return _pass(f"the state has the run's end after {execution.seconds:.0f} s")
+            return _pass(f"the state got the run's result after {execution.seconds:.0f} s")
         case "RUNNING":
             return _unknown(
                 f"no answer within {execution.seconds:.0f} s",
@@ -424,7 +434,7 @@ def judge_state(execution: Execution) -> Verdict:
             execution.error == "Lambda.AccessDeniedException" or "not authorized" in execution.cause
         ):
             return _fail(
-                f"the state machine may not call the gateway: {execution.error}",
+                f"the state machine's role may not invoke the gateway: {execution.error}",
                 "Its role needs lambda:InvokeFunction on the stack's output StepFunctionsTaskFunctionArn",
             )
         case status:
@@ -445,22 +455,25 @@ def judge_wait(execution: Execution, asked_seconds: float) -> Verdict:
         return judge_state(execution)
     rounds = int(asked_seconds // 10)
     dropped = "" if execution.lost is None else ", none dropped"
-    return _pass(f"answered {execution.seconds:.0f} s after its start: {rounds} rounds or more{dropped}")
+    return _pass(
+        f"the state got the run's result after {execution.seconds:.0f} s: {rounds} rounds or more{dropped}"
+    )
 
 
 def judge_dead_request(row: RowSeen, *, has_message: bool) -> Verdict:
     """Judge an event whose conf Airflow refuses: dead in the ledger, and a message in the trigger DLQ."""
     if row.state == "triggered":
         return _fail(
-            "Airflow took a conf that the canary's params refuse", "Deploy the canary DAG of this version"
+            "Airflow accepted a conf that the canary's params refuse", "Deploy the canary DAG of this version"
         )
     if (row.state, row.reason) != ("dead", Reason.CONF_REFUSED):
         return _judge_row(row)
     if not has_message:
         return _fail(
-            "dead in the ledger, and no message in the trigger DLQ", "See the dispatcher's log for its sends"
+            "dead in the ledger, without a message in the trigger DLQ",
+            "See the dispatcher's log for failed sends",
         )
-    return _pass(f"dead, with its message, after {row.seconds:.0f} s")
+    return _pass(f"dead after {row.seconds:.0f} s, with its message")
 
 
 def judge_dead_letter(what: str, seconds: float, *, found: bool, run: RowSeen | None = None) -> Verdict:
@@ -481,5 +494,5 @@ def judge_dead_letter(what: str, seconds: float, *, found: bool, run: RowSeen | 
     return (
         judged
         if judged.verdict != "pass"
-        else _pass(f"in the ingress DLQ, and redriven to a run in {run.seconds:.0f} s")
+        else _pass(f"in the ingress DLQ; redriven, the run started after {run.seconds:.0f} s")
     )

@@ -43,9 +43,9 @@ _NOT_KNOWN: Final = 3
 def check(context: click.Context, connection: Connection, names: tuple[str, ...], output: str) -> None:
     """Check what stands between an event and its DAG run.
 
-    It looks and changes nothing: credentials, the environment on MWAA, the dispatcher's permissions, and from the
-    dispatchers' subnets the network, the web server and the DAGs. Over CLI tokens it runs one Airflow command, in one of the
-    web server's slots. Without NAME it checks every environment.
+    It checks the environment on MWAA and the dispatcher's permissions, and from the dispatchers' subnets the network, the
+    web server and the DAGs. It changes nothing. Over CLI tokens it runs one Airflow command, which takes one of the web
+    server's slots. Without NAME it checks every environment.
 
     \b
     Examples:
@@ -54,10 +54,10 @@ def check(context: click.Context, connection: Connection, names: tuple[str, ...]
 
     \b
     Exit codes:
-      0  everything is as it should be
-      1  something is not: the lines with a cross
-      2  the command line itself is wrong
-      3  nothing is wrong, but something is not known: the lines with a question mark
+      0  every check passed
+      1  a check failed: the lines with a cross
+      2  the command line is wrong
+      3  no check failed, but some could not be made: the lines with a question mark
     """
     looking = Looking(connection)
     account = looking.caller["Account"]
@@ -81,7 +81,7 @@ def check(context: click.Context, connection: Connection, names: tuple[str, ...]
     if "failed" in statuses:
         context.exit(1)
     if "unknown" in statuses:
-        print_note("Nothing is wrong as far as was seen; what has a question mark is not known.")
+        print_note("No check failed; the lines with a question mark could not be checked.")
         context.exit(_NOT_KNOWN)
 
 
@@ -104,10 +104,10 @@ def _findings(looking: Looking, name: str) -> Iterator[Finding]:
         yield judge_invocation(found)
     else:
         for finding in judge_answer(expected, found):
-            # MWAA gives no token for an environment that it does not have: one cross says so.
+            # MWAA gives no token for an environment that does not exist: the line `environment` already says so.
             consequence = missing and finding.check in ("token", "airflow") and finding.status == "failed"
             yield (
-                Finding(finding.check, "unknown", "not tried, as environment failed")
+                Finding(finding.check, "unknown", "not tried, because environment failed")
                 if consequence
                 else finding
             )

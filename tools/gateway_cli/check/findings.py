@@ -1,6 +1,6 @@
-"""What the doctor and AWS say of an environment, judged: each finding is true, false with its remedy, or not known.
+"""Judges what the doctor and AWS report on an environment: each finding is ok, failed with a remedy, or unknown.
 
-A step that could not be tried because an earlier one failed is "not known", so that each fault shows as one failed line.
+A step that could not be tried because an earlier one failed is unknown, so that each fault is one failed line.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ PAGE: Final = "docs/private-network.md"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was checked, whether it is as it should be, and if not, what to do."""
+    """One line: what was checked, the result, and a remedy for a failure."""
 
     check: str
     status: Literal["ok", "failed", "unknown"]
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An AWS call that gave no answer: its error code ("" where nothing came back) and what AWS said."""
+    """A failed AWS call: its error code ("" without an answer) and the error's message."""
 
     call: str
     code: str
@@ -53,7 +53,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Which environment is meant, and where."""
+    """The environment to check, and where it is."""
 
     environment: str
     mwaa_name: str
@@ -74,7 +74,7 @@ def _unknown(check: str, text: str, remedy: str = "") -> Finding:
     return Finding(check, "unknown", text, remedy)
 
 
-# ---------------------------------------------------------------------------------------------------- MWAA's own words
+# ------------------------------------------------------------------------------------------------------- the environment
 def judge_environment(
     expected: Expected, described: Mapping[str, Any] | Failed, names: Sequence[str] | None
 ) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def judge_environment(
                 "environment",
                 f"MWAA has no environment {expected.mwaa_name!r} in {expected.region} of account {expected.account}"
                 + _those_there_are(expected.mwaa_name, names),
-                "Set MwaaEnvironmentName so that it gives the name on MWAA, or create the environment",
+                "Set MwaaEnvironmentName to the name on MWAA, or create the environment",
             )
         else:
             yield _unknown(
@@ -107,9 +107,9 @@ def _those_there_are(wanted: str, names: Sequence[str] | None) -> str:
     if names is None:
         return ""
     if not names:
-        return ": it has none there"
+        return ": there is none"
     near = get_close_matches(wanted, names, n=1)
-    return f": did you mean {near[0]!r}?" if near else f": it has {', '.join(sorted(names)[:10])}"
+    return f": did you mean {near[0]!r}?" if near else f": there are {', '.join(sorted(names)[:10])}"
 
 
 def _status(status: str) -> Finding:
@@ -119,7 +119,7 @@ def _status(status: str) -> Finding:
         return _failed(
             "status",
             status,
-            "Wait until MWAA says AVAILABLE: until then the dispatcher holds requests back and loses none",
+            "Wait until MWAA reports AVAILABLE: until then the requests wait, and none is lost",
         )
     return _failed("status", status, "See the environment in the MWAA console: it runs no DAG in this state")
 
@@ -128,7 +128,7 @@ def _version(version: str) -> Finding:
     try:
         major, minor = (int(part) for part in version.split(".")[:2])
     except ValueError:
-        return _unknown("version", f"MWAA names the Airflow version {version!r}")
+        return _unknown("version", f"MWAA reports the Airflow version as {version!r}")
     if (major, minor) < OLDEST_AIRFLOW:
         oldest = ".".join(map(str, OLDEST_AIRFLOW))
         return _failed(
@@ -139,7 +139,7 @@ def _version(version: str) -> Finding:
     return _ok("version", f"Airflow {version}")
 
 
-# ---------------------------------------------------------------------------------------- what the dispatcher's role may
+# -------------------------------------------------------------------------------- the permissions of the dispatcher's role
 @dataclass(frozen=True, slots=True)
 class Needed:
     """Actions that a dispatcher's role needs on one resource; `leading_key` where its policy opens one partition alone."""
@@ -186,11 +186,11 @@ def needed_permissions(
 
 
 def judge_permissions(results: Iterable[Mapping[str, Any]] | Failed) -> Iterator[Finding]:
-    """Judge what SimulatePrincipalPolicy says of the dispatcher's role; a finding for each resource that it is refused."""
+    """Judge SimulatePrincipalPolicy's answer for the dispatcher's role; one failure for each denied resource."""
     if isinstance(results, Failed):
         yield _unknown(
             "permissions",
-            f"what the dispatcher's role may do was not told: {results}",
+            f"not known what the dispatcher's role may do: {results}",
             "Attach OperatorPolicy, or allow iam:SimulatePrincipalPolicy and lambda:GetFunctionConfiguration",
         )
         return
@@ -205,7 +205,7 @@ def judge_permissions(results: Iterable[Mapping[str, Any]] | Failed) -> Iterator
         yield _failed(
             "permissions",
             f"the dispatcher's role may not {', '.join(sorted(actions))} on {resource} ({by})",
-            "See who changed the role; deploying the stack again restores its own policies, not what others deny",
+            "Deploy the stack again to restore the role's policies; what else denies an action is not the stack's to change",
         )
     if not refused:
         yield _ok("permissions", f"the dispatcher's role allows {len(results)} of {len(results)} actions")
@@ -221,19 +221,19 @@ def _refused_by(result: Mapping[str, Any]) -> str:
 
 # --------------------------------------------------------------------------------------------------------- the doctor
 _NETWORK_OF_FUNCTION: Final = (
-    "See VpcSubnetIds and VpcSecurityGroupIds: subnets that exist, with free addresses"
+    "Check VpcSubnetIds and VpcSecurityGroupIds: the subnets must exist and have free addresses"
 )
 _INVOKE_REMEDIES: Final[Mapping[str, str]] = {
     "AccessDeniedException": "Attach OperatorPolicy, or allow lambda:InvokeFunction on the doctor",
     "ResourceNotFoundException": "Deploy this version of the gateway: the stack has no such function",
-    "EC2AccessDeniedException": "Deploy the stack again: the doctor's role may not join the VPC",
+    "EC2AccessDeniedException": "Deploy the stack again: the doctor's role lacks the permission to join the VPC",
     "EC2ThrottledException": "Run it again in a minute: EC2 throttles the creation of network interfaces",
     "EC2UnexpectedException": _NETWORK_OF_FUNCTION,
     "ENILimitReachedException": "Raise the VPC's quota of network interfaces",
     "InvalidSecurityGroupIDException": _NETWORK_OF_FUNCTION,
     "InvalidSubnetIDException": _NETWORK_OF_FUNCTION,
     "SubnetIPAddressLimitReachedException": _NETWORK_OF_FUNCTION,
-    # Lambda gives up the interfaces of a function in a VPC that was idle for weeks, and makes new ones at the next call.
+    # Lambda deletes the network interfaces of a function that was idle for weeks, and creates new ones at the next call.
     "ResourceConflictException": "Run it again in a minute: Lambda prepares the function",
     "ResourceNotReadyException": "Run it again in a minute: Lambda prepares the function after weeks without a call",
     "KMSAccessDeniedException": "Allow the doctor's role to use KmsKeyArn: SECURITY.md has the key's policy",
@@ -243,22 +243,22 @@ _INVOKE_REMEDIES: Final[Mapping[str, str]] = {
 
 
 def judge_invocation(failed: Failed) -> Finding:
-    """Judge an invocation of the doctor that gave no answer."""
+    """Judge a failed invocation of the doctor."""
     remedy = _INVOKE_REMEDIES.get(failed.code, "")
     if not remedy and "timed out" in failed.message.lower():
-        remedy = "See its log group /aws/lambda/<stack>-doctor: a step hangs longer than its own time-out"
-    return _failed("doctor", str(failed), remedy or "See its log group /aws/lambda/<stack>-doctor")
+        remedy = "See the log group /aws/lambda/<stack>-doctor: a step exceeds its own timeout"
+    return _failed("doctor", str(failed), remedy or "See the log group /aws/lambda/<stack>-doctor")
 
 
 def judge_answer(expected: Expected, found: Mapping[str, Any]) -> Iterator[Finding]:
-    """Judge what the doctor saw, in the order in which a dispatcher needs it."""
+    """Judge the doctor's results, in the order in which a dispatcher needs them."""
     if "problem" in found:
         yield _failed("transport", found["problem"], "Correct the stack's parameter Transports and deploy it")
         return
     if "transport" not in found:
         yield _failed(
             "doctor",
-            f"the deployed doctor knows {', '.join(found.get('environments', ()))}, and no {expected.environment!r}",
+            f"the deployed doctor knows {', '.join(found.get('environments', ()))}, and not {expected.environment!r}",
             "Deploy the stack with this environment in Environments",
         )
         return
@@ -269,7 +269,7 @@ def judge_answer(expected: Expected, found: Mapping[str, Any]) -> Iterator[Findi
     for step in steps:
         seen = found.get(step.replace(" ", "_"))
         if seen is None:
-            yield _unknown(step, f"not tried, as {behind or 'airflow.env was not reached'}")
+            yield _unknown(step, f"not tried, because {behind or 'airflow.env was not reached'}")
             continue
         finding = judged[step](expected, seen, found)
         behind = behind or (f"{step} failed" if finding.status == "failed" else "")
@@ -283,8 +283,8 @@ def _endpoints(expected: Expected, endpoints: Sequence[Mapping[str, Any]]) -> It
         names = ", ".join(each["service"] for each in endpoints)
         yield _failed(
             "network",
-            f"no AWS service is reached from the functions' subnets ({names})",
-            "The subnets need a route: VPC endpoints, or a NAT gateway, and a security group that lets port 443 out. "
+            f"the functions' subnets reach no AWS service ({names})",
+            "The subnets need VPC endpoints or a NAT gateway, and a security group that allows outbound port 443. "
             f"{PAGE} has a template",
         )
         return
@@ -297,23 +297,25 @@ def _endpoints(expected: Expected, endpoints: Sequence[Mapping[str, Any]]) -> It
         kind = "gateway endpoint" if service == "dynamodb" else "interface endpoint"
         remedy = (
             f"Add the {kind} com.amazonaws.{expected.region}.{service} to the VPC"
-            + ("" if service == "dynamodb" else " with private DNS, and let its security group take port 443")
+            + (
+                ""
+                if service == "dynamodb"
+                else " with private DNS, and allow inbound port 443 in its security group"
+            )
             + f", or a NAT route: {PAGE}"
         )
         if each["outcome"] in ("certificate", "tls"):
-            remedy = (
-                "Something on the way answers in the place of AWS: see proxies and firewalls that inspect TLS"
-            )
+            remedy = "A proxy or firewall answers instead of AWS: exempt the endpoint from TLS inspection"
         yield _failed(f"endpoint {service}", _how(each), remedy)
 
 
 _OUTCOMES: Final[Mapping[str, str]] = {
-    "dns": "its name is not in DNS",
-    "timeout": "no connection within the time",
+    "dns": "DNS does not resolve its name",
+    "timeout": "the connection timed out",
     "refused": "the connection is refused",
     "certificate": "its certificate is not trusted",
-    "tls": "no TLS handshake",
-    "failed": "no connection",
+    "tls": "the TLS handshake failed",
+    "failed": "the connection failed",
 }
 
 
@@ -328,8 +330,8 @@ def _token(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]
             return _ok("token", f"CLI token in {seen['milliseconds']} ms")
         case "access_denied":
             remedy = (
-                "Deploy the stack again; if it stays, a service control policy, a permissions boundary or the policy of the "
-                "endpoint airflow.env denies airflow:CreateCliToken"
+                "Deploy the stack again. If that does not help, a service control policy, a permissions boundary or the "
+                "policy of the endpoint airflow.env denies airflow:CreateCliToken"
             )
             return _failed("token", "the doctor's role may not create a CLI token", remedy)
         case "environment_unreachable":
@@ -340,12 +342,10 @@ def _token(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]
             return _failed(
                 "token",
                 f"MWAA has no environment {expected.mwaa_name!r}",
-                "Set MwaaEnvironmentName so that it gives the name on MWAA",
+                "Set MwaaEnvironmentName to the name on MWAA",
             )
         case _:
-            return _failed(
-                "token", seen["text"], "Run it again: MWAA gave no token, and nothing says it never will"
-            )
+            return _failed("token", seen["text"], "Run the check again: MWAA gave no token this time")
 
 
 def _web_server(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:  # noqa: ARG001
@@ -353,17 +353,15 @@ def _web_server(expected: Expected, seen: Mapping[str, Any], found: Mapping[str,
         case "reached":
             return _ok("web server", f"connected in {seen['milliseconds']} ms")
         case "dns":
-            remedy = f"Switch on DNS support of the VPC; with endpoints of your own, add their private zone: {PAGE}"
+            remedy = f"Enable DNS support in the VPC; if you manage the endpoints, add their private hosted zone: {PAGE}"
         case "certificate" | "tls":
-            remedy = (
-                "Set WebServerCaBundle if the certificate is yours; else see what inspects TLS on the way"
-            )
+            remedy = "Set WebServerCaBundle if the certificate is your own; otherwise exempt the host from TLS inspection"
         case _ if not expected.in_vpc:
             remedy = f"If the web server is private, set VpcSubnetIds and VpcSecurityGroupIds: {PAGE}"
         case _:
             remedy = (
-                "Let the environment's security group take port 443 from the functions' group, and that one let it out; "
-                f"the subnets need a route to the web server's endpoint: {PAGE}"
+                "Allow port 443 out of the functions' security group and into the environment's, and give the subnets a "
+                f"route to the web server's endpoint: {PAGE}"
             )
     return _failed("web server", _how(seen), remedy)
 
@@ -378,9 +376,9 @@ def _airflow(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, An
         case "token_refused":
             return _failed(
                 "airflow",
-                "the web server refuses a fresh token (HTTP 403)",
-                "Run it again in a minute; if it stays, see the web server's log: custom auth settings, or an environment "
-                "that was made anew under the same name",
+                "the web server rejects a new token (HTTP 403)",
+                "Run the check again in a minute. If the error remains, see the web server's log: it may have custom auth "
+                "settings, or somebody recreated the environment under the same name",
             )
         case "access_denied" | "http_401" | "http_403" if over_rest:
             return _failed(
@@ -391,21 +389,21 @@ def _airflow(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, An
             )
         case "web_server_busy":
             remedy = (
-                "Others use the ten calls a second: run it again"
+                "Other callers use up the ten calls a second: run the check again"
                 if over_rest
-                else "Other CLI commands take all its slots: run it again, lower SlotsPerEnvironment, or take `rest`"
+                else "Other CLI commands use all its slots: run the check again, lower SlotsPerEnvironment, or use `rest`"
             )
             return _failed("airflow", seen["text"], remedy)
         case "airflow_refused" if over_rest:
             return _failed(
-                "airflow", seen["text"], "Update the environment, or take the transport `cli` for it"
+                "airflow", seen["text"], "Update the environment, or use the transport `cli` for it"
             )
         case "unclear_answer":
             return _failed(
                 "airflow",
                 f"no usable answer: {seen['text']}",
-                "See the web server's load and log: more web servers or a larger environment class; with thousands of DAGs, "
-                "DagCatalogSeconds=0 does without the list",
+                "See the web server's load and log; add web servers, or use a larger environment class. With thousands of "
+                "DAGs, set DagCatalogSeconds=0: the gateway then does without the list",
             )
         case _:
             return _failed("airflow", seen["text"], "See the web server's log in CloudWatch")
@@ -419,7 +417,7 @@ def _clock(found: Mapping[str, Any]) -> Iterator[Finding]:
         yield _failed(
             "clock",
             f"the server's clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the function's",
-            "Tokens live 60 s, and signed requests five minutes: see whose clock is wrong; Lambda's is AWS's",
+            "Correct the server's clock: a token is valid for 60 s, a signed request for five minutes",
         )
     else:
         yield _ok("clock", f"within {max(1.0, abs(offset)):.0f} s")
@@ -439,16 +437,16 @@ def judge_rules(
     if broken:
         yield _failed(
             "rules",
-            f"broken, and matching nothing: {_some(broken)}",
-            "`mwaa-gateway rules show ID` says why; apply it again",
+            f"broken rules, which match nothing: {_some(broken)}",
+            "Run `mwaa-gateway rules show ID` to see why, then apply the rule again",
         )
     if warnings is None:
-        yield _unknown("rules", "their DAGs were not compared: the list of DAGs is missing")
+        yield _unknown("rules", "the rules' DAGs were not checked: there is no list of DAGs")
         return
     remedies = {
-        "missing": "Deploy the DAG, or correct dag_id: events that match die after 15 minutes",
-        "paused": "Unpause the DAG: its runs are accepted and wait (when_paused says what the gateway does)",
-        "stale": "See the DAG's import errors: its runs are accepted and never start",
+        "missing": "Deploy the DAG, or correct dag_id: its requests become dead letters after 15 minutes",
+        "paused": "Unpause the DAG: Airflow starts none of its runs; the rule's when_paused says what the gateway does",
+        "stale": "Fix the DAG's import errors: Airflow accepts its runs and never starts them",
     }
     for problem, remedy in remedies.items():
         found = [each for each in warnings if each.problem == problem]
@@ -460,7 +458,10 @@ def judge_rules(
             "rules", "Airflow has too many DAGs to return: whether a DAG is missing was not checked"
         )
     elif not warnings and not broken:
-        yield _ok("rules", f"{count} rules name DAGs that run" if count else "no rule names this environment")
+        yield _ok(
+            "rules",
+            f"every DAG that the {count} rules name can run" if count else "no rule names this environment",
+        )
 
 
 def _some(names: Sequence[str]) -> str:

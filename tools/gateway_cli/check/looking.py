@@ -1,4 +1,4 @@
-"""What `environments check` asks: AWS with the operator's credentials, and the doctor from inside the network."""
+"""Asks for `environments check`: AWS with the operator's credentials, and the doctor inside the network."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from mwaa_gateway.errors import GatewayError
 __all__ = ["Looking"]
 
 Answer = TypeVar("Answer")
-# The doctor has 120 s. Asked once: a second try would only make a second look, and find the first one still at work.
+# The doctor has 120 s. No retry: it would start a second examination while the first one still runs.
 _DOCTOR_CLIENT: Final[Mapping[str, Any]] = {
     "read_timeout": 125,
     "retries": {"mode": "standard", "total_max_attempts": 1},
@@ -44,18 +44,18 @@ def asked(call: str, ask: Callable[[], Answer]) -> Answer | Failed:
 
 @dataclass(frozen=True)
 class Looking:
-    """One gateway's environments, looked at; changes nothing."""
+    """Reads the state of a gateway's environments; changes nothing."""
 
     connection: Connection
 
     @cached_property
     def caller(self) -> Mapping[str, Any]:
-        """Account and ARN of who asks; raises what botocore raises."""
+        """The caller's account and ARN; raises botocore's errors."""
         caller: Mapping[str, Any] = self.connection.client("sts").get_caller_identity()
         return caller
 
     def expected(self, environment: str) -> Expected:
-        """Return which environment is meant."""
+        """Return the environment to check, and where it is."""
         parameters = self.connection.stack_parameters
         return Expected(
             environment=environment,
@@ -68,11 +68,11 @@ class Looking:
         )
 
     def described(self, mwaa_name: str) -> Mapping[str, Any] | Failed:
-        """Ask MWAA about an environment."""
+        """Ask MWAA for an environment's description."""
         return asked("GetEnvironment", lambda: self._mwaa.get_environment(Name=mwaa_name)["Environment"])
 
     def names(self) -> Sequence[str] | None:
-        """Ask MWAA for the names of all environments; None where it does not say."""
+        """Ask MWAA for the names of all environments; None without an answer."""
         answer = asked(
             "ListEnvironments",
             lambda: [
@@ -84,7 +84,7 @@ class Looking:
         return None if isinstance(answer, Failed) else answer
 
     def examined(self, environment: str) -> Mapping[str, Any] | Failed:
-        """Have the doctor look at an environment."""
+        """Let the doctor examine an environment."""
         client = self.connection.client("lambda", **_DOCTOR_CLIENT)
 
         def invoked() -> Mapping[str, Any] | Failed:
@@ -103,7 +103,7 @@ class Looking:
         return asked("the doctor", invoked)
 
     def allowed(self, environment: str, needed: Sequence[Needed]) -> list[Mapping[str, Any]] | Failed:
-        """Ask IAM what the role of an environment's dispatcher may do; nothing of it is done."""
+        """Simulate the permissions of an environment's dispatcher in IAM; nothing is executed."""
         name = f"{self.connection.stack}-dispatcher-{environment}"
         role = asked(
             "GetFunctionConfiguration",
