@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -759,3 +760,19 @@ def test_a_stack_without_transports_and_an_unknown_name(
     refused = certify()
     assert refused.exit_code == 1
     assert "deploy this version" in refused.stderr
+
+
+def test_the_screen_on_the_page_is_what_the_command_prints(
+    account: Account, certify: Callable[..., Result]
+) -> None:
+    """But for how long things took, and the report's name."""
+    account.dags = [CANARY_DAG_ID, *(f"dag_{number}" for number in range(147))]
+
+    def alike(screen: str) -> str:
+        return re.sub(r"after \d+ s|: \S+json", "…", screen)
+
+    page = (Path(__file__).parents[2] / "docs" / "certify.md").read_text()
+    [screen] = re.findall(
+        r"^\$ mwaa-gateway environments certify analytics\n(.*?)^```$", page, re.DOTALL | re.MULTILINE
+    )
+    assert alike(screen) == alike(certify("--wait", "1s").stdout)

@@ -2,8 +2,10 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
 from mwaa_gateway.rules import parse_rule
 
+ROOT = Path(__file__).parents[2]
 ANSWER: dict[str, Any] = {
     "format": 1,
     "environment": "analytics",
@@ -298,3 +301,23 @@ def test_an_environment_that_cannot_be_judged_hides_no_other(answers: dict[str, 
         "analytics": ["check"],
         "legacy": ["check"],
     }
+
+
+def test_the_screen_on_the_page_is_what_the_command_prints(
+    operated: Gateway, answers: dict[str, Any], check: Callable[..., Result]
+) -> None:
+    """For an environment with two faults."""
+    put_rule(operated, "refunds")
+    answers["parameters"] = {"VpcSubnetIds": "subnet-1"}
+    alice = "arn:aws:sts::123456789012:assumed-role/platform/alice"
+    answers["GetCallerIdentity"] = {"Account": "123456789012", "Arn": alice}
+    no_way = {"service": "sqs", "outcome": "timeout", "text": "", "milliseconds": 3000}
+    answers["Invoke"] = ANSWER | {
+        "endpoints": [ANSWER["endpoints"][0], no_way],
+        "server_time_offset_seconds": 0.4,
+    }
+    page = (ROOT / "docs" / "check.md").read_text()
+    [screen] = re.findall(
+        r"^\$ mwaa-gateway environments check analytics\n(.*?)^```$", page, re.DOTALL | re.MULTILINE
+    )
+    assert screen == check().stdout

@@ -77,7 +77,7 @@ def test_an_environment_that_is_updated(gateway, check):
 @pytest.mark.parametrize(
     ("faults", "text"),
     [
-        (Faults(expired_token=1), "the web server refuses a fresh token (HTTP 403)"),
+        (Faults(expired_token=1), "the web server rejects a new token (HTTP 403)"),
         (Faults(error_503=1), "the web server is busy with other commands (HTTP 503)"),
         (Faults(reset_before=1), "no usable answer"),
     ],
@@ -112,7 +112,7 @@ def doctor_variables(gateway: StackState, **changes: str) -> Iterator[None]:
     ("changes", "check_name", "text"),
     [
         ({"AWS_ENDPOINT_URL_SQS": "https://127.0.0.1:9"}, "endpoint sqs", "the connection is refused"),
-        ({"AWS_ENDPOINT_URL_KMS": "https://no.such.invalid"}, "endpoint kms", "its name is not in DNS"),
+        ({"AWS_ENDPOINT_URL_KMS": "https://no.such.invalid"}, "endpoint kms", "DNS does not resolve its name"),
         ({"WEB_SERVER_CA_BUNDLE": ""}, "web server", "its certificate is not trusted"),
         ({"WEB_SERVER_HOST": "elsewhere"}, "token", "MWAA named the web server"),
     ],
