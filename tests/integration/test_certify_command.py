@@ -333,7 +333,7 @@ def test_an_environment_that_is_not_there(
     assert result.exit_code == 1
     found = verdicts(tmp_path)
     assert [each for each in found if found[each] == "fail"] == ["environment"]
-    assert "not asked, because environment failed" in result.stdout
+    assert "not asked, as environment failed" in result.stdout
     for operation in ("InvokeRestApi", "PutEvents", "Publish", "PutObject", "TransactWriteItems"):
         assert done(account, operation) == 0
 
@@ -359,9 +359,9 @@ def test_a_canary_that_is_not_deployed(
         ("PutEvents", "InternalException", "eventbridge", "InternalException"),
         ("Publish", NEVER, "sns", "AWS did not answer"),
         ("PutObject", "AccessDenied", "s3", "PutObject was denied"),
-        ("InvokeRestApi", "AccessDeniedException", "start", "no permission"),
+        ("InvokeRestApi", "AccessDeniedException", "start", "you may not"),
         ("InvokeRestApi", NEVER, "start", "not reachable from here"),
-        ("Invoke", "AccessDeniedException", "canary", "no permission"),
+        ("Invoke", "AccessDeniedException", "canary", "you may not"),
         ("GetEnvironment", "AccessDeniedException", "environment", "airflow:GetEnvironment"),
     ],
 )

@@ -271,7 +271,7 @@ def test_certify_runs_with_the_policy_it_prints_and_nothing_else(deployed, run_a
     result = run_as(user, f"{CERTIFY} --patience 1s --report report.json")
     assert result.exit_code == 1, result.output
     assert "✓ dead-sns" in result.stdout, result.stdout
-    for denied in ("no permission", "was denied", "AccessDenied", "not authorized"):
+    for denied in ("you may not", "was denied", "AccessDenied", "not authorized"):
         assert denied not in result.stdout + result.stderr, result.stdout
 
 

@@ -164,7 +164,7 @@ def test_somebody_who_may_do_nothing(gateway, certify):
     assert set(asked.values()) == {"unknown"}, certified.screen
     assert certified.exit_code == 3
     for question in ("canary", "token", "start", "login", "eventbridge", "sns"):
-        assert "no permission" in certified.text(question), certified.screen
+        assert "you may not" in certified.text(question), certified.screen
 
 
 def test_an_environment_that_is_updated(gateway, certify):
@@ -176,7 +176,7 @@ def test_an_environment_that_is_updated(gateway, certify):
     finally:
         control.set_status("AVAILABLE")
     assert certified.verdicts == {"environment": "fail", "start": "unknown", "eventbridge": "unknown"}
-    assert certified.text("start") == "not asked, because environment failed"
+    assert certified.text("start") == "not asked, as environment failed"
     assert certified.exit_code == 1
 
 

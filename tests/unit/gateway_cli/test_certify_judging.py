@@ -177,7 +177,7 @@ UNKNOWN = [
     (
         "canary: not allowed",
         judge_canary(Failed("the doctor", "AccessDeniedException", "no")),
-        "no permission",
+        "you may not",
     ),
     ("canary: no list", judge_canary({}), "no list"),
     (
@@ -185,7 +185,7 @@ UNKNOWN = [
         judge_canary({"dags": {"runnable": [], "paused": [], "stale": [], "count": 9}}),
         "too many",
     ),
-    ("token: denied", judge_token(DENIED.outcome), "no permission"),  # type: ignore[arg-type]
+    ("token: denied", judge_token(DENIED.outcome), "you may not"),  # type: ignore[arg-type]
     ("token: away", judge_token(NO_TOKEN.outcome), "MWAA is away"),  # type: ignore[arg-type]
     *(
         (f"{name}: {what}", judge(nothing), words)
@@ -201,7 +201,7 @@ UNKNOWN = [
         }.items()
         for what, nothing, words in (
             ("private", UNREACHED, "not reachable from here"),
-            ("denied", DENIED, "no permission"),
+            ("denied", DENIED, "you may not"),
             ("silent", SILENT, "no answer"),
             ("no token", NO_TOKEN, "MWAA is away"),
         )
@@ -212,7 +212,7 @@ UNKNOWN = [
         judge_login(None, "ConnectTimeout while talking to the web server"),
         "not reachable from here",
     ),
-    ("login: denied", judge_login(None, "no web login token: AccessDeniedException"), "no permission"),
+    ("login: denied", judge_login(None, "no web login token: AccessDeniedException"), "you may not"),
     ("rows: still waits", judge_rows([ON_ITS_WAY]), "still waits"),
     ("rows: held", judge_rows([HELD]), "paused by alice"),
     ("step-functions", judge_state(RUNNING), "no answer within 360 s"),
@@ -220,7 +220,7 @@ UNKNOWN = [
     ("busy: not met", judge_busy([NO_DAG, NO_DAG]), "the limit was not reached"),
     ("dead-request: still waits", judge_dead_request(ON_ITS_WAY, has_message=False), "still waits"),
     ("dead-sns: filter", judge_dead_letter("SNS", 120, found=False), "nothing in the ingress DLQ"),
-    ("blocked", blocked(["canary"]), "because canary failed"),
+    ("blocked", blocked(["canary"]), "as canary failed"),
     ("not allowed", not_allowed("PutEvents"), "PutEvents was denied"),
 ]
 

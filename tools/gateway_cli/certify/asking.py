@@ -133,6 +133,14 @@ class Certification:
     seen: list[Any] = field(default_factory=list)
     direct_runs: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Build what asks AWS and the gateway; none of it does so yet."""
+        self.looking = Looking(self.connection)
+        self.gateway = GatewayAsked(self.connection, self.environment, self.stamp, self.plan.patience)
+        self.sources = Sources(self.gateway)
+        self.states = States(self.gateway)
+        self.dead_letters = DeadLetterPaths(self.gateway, self.sources)
+
     def answers(self, begun: Callable[[Question], None]) -> Iterator[Answered]:
         """Ask each question, after calling `begun`; the caller must call `close` afterwards, whatever happens."""
         end = time.monotonic() + self.plan.minutes * 60
@@ -198,31 +206,6 @@ class Certification:
             self.gateway.clean_up()
 
     # ------------------------------------------------------------------------------------------------ the parts
-    @cached_property
-    def gateway(self) -> GatewayAsked:
-        """The gateway, asked by events."""
-        return GatewayAsked(self.connection, self.environment, self.stamp, self.plan.patience)
-
-    @cached_property
-    def sources(self) -> Sources:
-        """What sends events."""
-        return Sources(self.gateway)
-
-    @cached_property
-    def states(self) -> States:
-        """What starts executions."""
-        return States(self.gateway)
-
-    @cached_property
-    def dead_letters(self) -> DeadLetterPaths:
-        """What fills dead-letter queues, and empties them."""
-        return DeadLetterPaths(self.gateway, self.sources)
-
-    @cached_property
-    def looking(self) -> Looking:
-        """The probes of `environments check`."""
-        return Looking(self.connection)
-
     @cached_property
     def mwaa_name(self) -> str:
         """The environment's name on MWAA."""

@@ -1,6 +1,5 @@
 """What certify needs in the account beside the gateway: a DAG to start, and a state machine that waits for it."""
 
-import json
 from typing import Any, Final
 
 __all__ = ["CANARY_DAG", "CANARY_DAG_ID", "CANARY_STATE", "MISSING_DAG_ID", "canary_state_machine"]
@@ -67,8 +66,3 @@ def canary_state_machine(function_arn: str) -> dict[str, Any]:
             }
         },
     }
-
-
-def state_machine_text(function_arn: str) -> str:
-    """Return the definition as `aws stepfunctions create-state-machine` takes it."""
-    return json.dumps(canary_state_machine(function_arn), indent=2)

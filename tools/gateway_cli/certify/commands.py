@@ -14,7 +14,6 @@ from gateway_cli.certify.canary import CANARY_DAG, canary_state_machine
 from gateway_cli.certify.policy import Needs
 from gateway_cli.certify.questions import IDS, QUESTIONS, Question
 from gateway_cli.certify.redaction import Redaction
-from gateway_cli.certify.report import exit_code, report
 from gateway_cli.choice import Age
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.filter_names import refuse_unknown_environment
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["certify"]
 
+_FORMAT: Final = 1  # of the report, whose answers may become fixtures of the gateway's tests
 _WIDTH: Final = max(map(len, IDS))
 
 
@@ -159,21 +159,21 @@ def certify(
     except OSError as error:
         raise Refused(f"the report cannot be written to {file}: {error.strerror}") from error
     answers, left_behind = _certified(certification)
-    document = report(
-        answers,
-        about={
-            "certified_at": stamp,
-            "gateway_version": __version__,
-            "transport": certification.transport,
-            "airflow_version": certification.described.get("AirflowVersion"),
-            "region": certification.looking.expected(name).region,
-        },
-        left_behind=left_behind,
-        redaction=Redaction(names_of(certification)),
-    )
-    file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    _print_end(answers, left_behind, file)
-    context.exit(exit_code(answers))
+    report = {
+        "format": _FORMAT,
+        "certified_at": stamp,
+        "gateway_version": __version__,
+        "transport": certification.transport,
+        "airflow_version": certification.described.get("AirflowVersion"),
+        "region": certification.looking.expected(name).region,
+        "questions": [answered.document() for answered in answers],
+        "left_behind": left_behind,
+    }
+    redacted = Redaction(names_of(certification)).value(report)
+    file.write_text(json.dumps(redacted, indent=2) + "\n", encoding="utf-8")
+    verdicts: Counter[str] = Counter(answered.verdict.verdict for answered in answers)
+    _print_end(verdicts, left_behind, file)
+    context.exit(1 if verdicts["fail"] else 3 if verdicts["unknown"] else 0)
 
 
 def _certified(certification: "Certification") -> "tuple[list[Answered], list[str]]":
@@ -215,8 +215,7 @@ def _policy(certification: "Certification") -> dict[str, Any]:
     ).policy()
 
 
-def _print_end(answers: "Sequence[Answered]", left_behind: Sequence[str], file: Path) -> None:
-    counts = Counter(answered.verdict.verdict for answered in answers)
+def _print_end(counts: Counter[str], left_behind: Sequence[str], file: Path) -> None:
     print_text("")
     print_text(
         ", ".join(f"{counts[each]} {each}" for each in ("pass", "fail", "unknown", "skipped") if counts[each])

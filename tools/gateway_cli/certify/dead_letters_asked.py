@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,6 @@ from gateway_cli.certify.gateway_asked import (
     NAMESPACE,
     SOURCE,
     TRIES,
-    Answer,
     CannotAsk,
     GatewayAsked,
     Sent,
@@ -23,7 +22,7 @@ from gateway_cli.certify.judging import RowSeen
 from gateway_cli.certify.sources_asked import Sources
 from gateway_cli.connection import Connection
 from gateway_cli.dlq.queue_messages import dead_letter_of_ingress, key_of_dead_request
-from gateway_cli.dlq.received_messages import ReceivedMessage, ReceivedMessages, received_messages
+from gateway_cli.dlq.received_messages import ReceivedMessage, received_messages
 
 __all__ = ["DeadLetterPaths"]
 
@@ -57,7 +56,7 @@ class DeadLetterPaths:
             url, lambda message: key_of_dead_request(message) == row.key, self.gateway.patience
         )
         self.gateway.ledger.remove_from_index(row)
-        return seen, found
+        return seen, bool(found)
 
     def unusable_event(self) -> bool:
         """Return whether an event that its rule cannot use reaches the ingress DLQ."""
@@ -70,7 +69,7 @@ class DeadLetterPaths:
         def send() -> None:
             ids.add(self.sources.put_unusable_event())
 
-        return self._sent_until(send, lambda patience: self._taken(self._ingress_dlq, there, patience))
+        return bool(self._sent_until(send, there))
 
     def undelivered_by_eventbridge(self) -> RowSeen | None:
         """Let EventBridge fail to deliver an event, and redrive it; None if it never reached the ingress DLQ.
@@ -78,27 +77,22 @@ class DeadLetterPaths:
         The stack's rule gets a second target, which EventBridge may not invoke; the first stays unchanged. Copies of other
         events that fail meanwhile are deleted, because the events themselves were delivered.
         """
-        kept: list[ReceivedMessage] = []
         ids: set[str] = set()
 
         def send() -> None:
             # No rule matches it yet, so the event that is delivered to the function is unmatched.
             ids.add(self.sources.put(SOURCE, DETAIL_TYPE, {"undelivered": self.gateway.stamp, "seconds": 0}))
 
-        def there(patience: float) -> bool:
-            found = self._first(
-                self._ingress_dlq, lambda each: dead_letter_of_ingress(each).event in ids, patience
-            )
-            kept.extend([found] if found is not None else [])
-            return found is not None
+        def ours(message: ReceivedMessage) -> bool:
+            return dead_letter_of_ingress(message).event in ids
 
         undo = self._add_target()
         try:
-            found = self._sent_until(send, there)
+            found = self._sent_until(send, ours)
         finally:
             self.gateway.undo_now(undo)
         self._taken(self._ingress_dlq, lambda each: each.attributes.get("TARGET_ARN") == self._doctor_arn, 0)
-        return self._redriven(kept[0]) if found else None
+        return self._redriven(found[0]) if found else None
 
     def _add_target(self) -> tuple[str, Callable[[], object]]:
         """Add the second target; return the step that removes it."""
@@ -131,12 +125,7 @@ class DeadLetterPaths:
 
     def _redriven(self, message: ReceivedMessage) -> RowSeen:
         """Send a dead letter back to ingress, as `dlq redrive` does, after writing a rule for it; return its row."""
-        pattern: Mapping[str, Any] = {
-            "source": [SOURCE],
-            "detail-type": [DETAIL_TYPE],
-            "detail": {"undelivered": [self.gateway.stamp]},
-        }
-        rule_id = self.gateway.write_rule("undelivered", pattern)
+        rule_id = self.gateway.write_rule("undelivered", self.gateway.own_events("undelivered"))
         sent = Sent.of_event(str(dead_letter_of_ingress(message).event), rule_id)
 
         def send() -> Sent:
@@ -176,20 +165,23 @@ class DeadLetterPaths:
             return dead_letter.died_in == "SNS" and dead_letter.event in ids
 
         try:
-            return self._sent_until(send, lambda patience: self._taken(self._ingress_dlq, there, patience))
+            return bool(self._sent_until(send, there))
         finally:
             self.gateway.undo_now(undo)
 
-    def _sent_until(self, send: Callable[[], None], found: Callable[[float], bool]) -> bool:
-        """Send, and again if nothing is found: rules, targets and subscriptions take a moment to become effective."""
-        for tries in range(1, TRIES + 1):
+    def _sent_until(
+        self, send: Callable[[], None], wanted: Callable[[ReceivedMessage], bool]
+    ) -> list[ReceivedMessage]:
+        """Send, and again if nothing reaches the ingress DLQ: rules, targets and subscriptions need a moment to take effect.
+
+        Return the dead letters, which are deleted.
+        """
+        patience = self.gateway.patience
+        for each in (*[min(self.gateway.again_seconds, patience)] * (TRIES - 1), patience):
             send()
-            last = tries == TRIES
-            if found(
-                self.gateway.patience if last else min(self.gateway.again_seconds, self.gateway.patience)
-            ):
-                return True
-        return False
+            if found := self._taken(self._ingress_dlq, wanted, each):
+                return found
+        return []
 
     @cached_property
     def _ingress_dlq(self) -> str:
@@ -203,33 +195,15 @@ class DeadLetterPaths:
         _, partition, _, region, account, *_ = self._connection.stack_output("EventBusArn").split(":")
         return f"arn:{partition}:{service}:{region}:{account}:{resource}"
 
-    def _taken(self, queue: str, wanted: Callable[[ReceivedMessage], bool], patience: float) -> bool:
-        """Wait for messages in a queue, and delete them; return False if none arrive."""
-
-        def take(received: ReceivedMessages) -> bool:
-            found = [message for message in received if wanted(message)]
-            received.delete(found)
-            return bool(found)
-
-        return self._looked(queue, take, patience) is not None
-
-    def _first(
+    def _taken(
         self, queue: str, wanted: Callable[[ReceivedMessage], bool], patience: float
-    ) -> ReceivedMessage | None:
-        """Wait for a message in a queue, and delete it; return None if none arrives."""
+    ) -> list[ReceivedMessage]:
+        """Wait for messages in a queue, and delete them; return none if none arrive."""
 
-        def take(received: ReceivedMessages) -> ReceivedMessage | None:
-            found = next(filter(wanted, received), None)
-            received.delete([found] if found is not None else [])
-            return found
-
-        return self._looked(queue, take, patience)
-
-    def _looked(
-        self, queue: str, take: Callable[[ReceivedMessages], Answer | None], patience: float
-    ) -> Answer | None:
-        def look() -> Answer | None:
+        def take() -> list[ReceivedMessage]:
             with received_messages(self._connection.sqs, [queue]) as received:
-                return take(received)
+                found = [message for message in received if wanted(message)]
+                received.delete(found)
+                return found
 
-        return self.gateway.waited(look, time.monotonic() + patience)
+        return self.gateway.waited(take, time.monotonic() + patience) or []

@@ -90,6 +90,10 @@ class GatewayAsked:
         """Return the id of the rule for a kind of event."""
         return f"{NAMESPACE}.{self.environment.lower()}-{kind}"
 
+    def own_events(self, field: str) -> Mapping[str, Any]:
+        """Return the pattern of this certification's events that have its stamp in a field of their detail."""
+        return {"source": [SOURCE], "detail-type": [DETAIL_TYPE], "detail": {field: [self.stamp]}}
+
     def write_rule(self, kind: str, pattern: Mapping[str, Any], **more: Any) -> str:
         """Write a rule that starts the canary, through the rules store as `rules apply` does; return its id."""
         rule_id = self.rule_id(kind)

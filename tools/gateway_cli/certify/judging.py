@@ -86,12 +86,12 @@ def skipped(text: str, remedy: str = "") -> Verdict:
 
 def blocked(by: Sequence[str]) -> Verdict:
     """Return the verdict of a question that makes no sense because others failed."""
-    return _unknown(f"not asked, because {' and '.join(by)} failed")
+    return _unknown(f"not asked, as {' and '.join(by)} failed")
 
 
 def not_allowed(call: str) -> Verdict:
     """Return the verdict for a caller without the permission."""
-    return _unknown(f"no permission: {call} was denied", POLICY)
+    return _unknown(f"you may not do this: {call} was denied", POLICY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _nothing_came(exchange: Exchange) -> Verdict | None:
     """Return the verdict if the request got no answer; otherwise None."""
     match exchange.outcome:
         case Retryable(reason=Reason.ACCESS_DENIED):
-            return _unknown("no permission: the call to Airflow was denied", POLICY)
+            return _unknown("you may not do this: the call to Airflow was denied", POLICY)
         case Retryable(reason=Reason.ENVIRONMENT_UNREACHABLE, text=text) if exchange.status is None:
             return _unknown(f"not reachable from here: {text}", NETWORK)
         case Retryable(reason=Reason.TOKEN_UNAVAILABLE | Reason.WEB_SERVER_BUSY, text=text):

@@ -35,9 +35,7 @@ class Sources:
     @cached_property
     def _events_rule(self) -> str:
         """The rule for events of this certification, from any source; written on first use."""
-        detail = {"stamp": [self.gateway.stamp]}
-        pattern = {"source": [SOURCE], "detail-type": [DETAIL_TYPE], "detail": detail}
-        return self.gateway.write_rule("events", pattern)
+        return self.gateway.write_rule("events", self.gateway.own_events("stamp"))
 
     def put_event(self, seconds: object = 0) -> Sent:
         """Put an event on the stack's bus."""
@@ -47,10 +45,8 @@ class Sources:
 
     def put_unusable_event(self) -> str:
         """Put an event on the bus that lacks what its rule takes from it; its id."""
-        detail = {"unusable": [self.gateway.stamp]}
-        pattern = {"source": [SOURCE], "detail-type": [DETAIL_TYPE], "detail": detail}
         missing = {"key": "<$.detail.there-is-no-such-field>"}
-        self.gateway.write_rule("unusable", pattern, dedupe_key=missing)
+        self.gateway.write_rule("unusable", self.gateway.own_events("unusable"), dedupe_key=missing)
         return self.put(SOURCE, DETAIL_TYPE, {"unusable": self.gateway.stamp})
 
     def put(self, source: str, detail_type: str, detail: Mapping[str, Any]) -> str:
