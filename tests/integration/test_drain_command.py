@@ -287,7 +287,7 @@ def test_a_queue_that_cannot_be_read_hides_no_other(
         ("legacy", "waiting requests", 1),
         ("legacy", "dead letters", None),
     ] == left(result)
-    assert "? waiting requests (analytics), 1 waiting requests (legacy)" in result.stderr
+    assert "unread waiting requests (analytics), 1 waiting requests (legacy)" in result.stderr
     table = drain("--all", "--timeout", "0s").stdout
     assert 2 == table.count("could not be read: ")
 

@@ -42,7 +42,8 @@ class Remainder:
 
     def __str__(self) -> str:
         """Return it for people."""
-        return f"{'?' if self.count is None else f'{self.count:,}'} {self.what} ({self.environment})"
+        what = f"unread {self.what}" if self.count is None else f"{self.count:,} {self.what}"
+        return f"{what} ({self.environment})"
 
 
 def remainders(connection: Connection, environments: Sequence[str], *, ingress: bool) -> list[Remainder]:

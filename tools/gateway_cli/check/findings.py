@@ -325,27 +325,24 @@ def _how(seen: Mapping[str, Any]) -> str:
 
 
 def _token(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:  # noqa: ARG001
+    text = seen["text"]
     match seen["outcome"]:
         case "ok":
             return _ok("token", f"CLI token in {seen['milliseconds']} ms")
         case "access_denied":
+            text = "the doctor's role may not create a CLI token"
             remedy = (
                 "Deploy the stack again. If that does not help, a service control policy, a permissions boundary or the "
                 "policy of the endpoint airflow.env denies airflow:CreateCliToken"
             )
-            return _failed("token", "the doctor's role may not create a CLI token", remedy)
         case "environment_unreachable":
-            return _failed(
-                "token", seen["text"], "Set WebServerHost if that is where the web server really is"
-            )
-        case _ if "no environment of this name" in seen["text"]:
-            return _failed(
-                "token",
-                f"MWAA has no environment {expected.mwaa_name!r}",
-                "Set MwaaEnvironmentName to the name on MWAA",
-            )
+            remedy = "If this is the web server's host, set WebServerHost to it"
+        case _ if "no environment of this name" in text:
+            text = f"MWAA has no environment {expected.mwaa_name!r}"
+            remedy = "Set MwaaEnvironmentName to the name on MWAA"
         case _:
-            return _failed("token", seen["text"], "Run the check again: MWAA gave no token this time")
+            remedy = "Run the check again: MWAA gave no token this time"
+    return _failed("token", text, remedy)
 
 
 def _web_server(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:  # noqa: ARG001
@@ -367,46 +364,39 @@ def _web_server(expected: Expected, seen: Mapping[str, Any], found: Mapping[str,
 
 
 def _airflow(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:
-    over_rest = found["transport"] == "rest"
+    over_rest, text = found["transport"] == "rest", seen["text"]
     match seen["outcome"]:
         case "ok":
-            dags = found["dags"]
-            took = "InvokeRestApi" if over_rest else "one CLI command, in one slot"
-            return _ok("airflow", f"{dags['count']} DAGs listed in {seen['milliseconds']} ms ({took})")
+            count, took = found["dags"]["count"], seen["milliseconds"]
+            how = "InvokeRestApi" if over_rest else "one CLI command, in one slot"
+            return _ok("airflow", f"{count} DAGs listed in {took} ms ({how})")
         case "token_refused":
-            return _failed(
-                "airflow",
-                "the web server rejects a new token (HTTP 403)",
+            text = "the web server rejects a new token (HTTP 403)"
+            remedy = (
                 "Run the check again in a minute. If the error remains, see the web server's log: it may have custom auth "
-                "settings, or somebody recreated the environment under the same name",
+                "settings, or somebody recreated the environment under the same name"
             )
         case "access_denied" | "http_401" | "http_403" if over_rest:
-            return _failed(
-                "airflow",
-                f"no Airflow role: {seen['text']}",
-                f"The doctor's role needs airflow:InvokeRestApi on role/{expected.mwaa_name}/Viewer, and in Airflow that "
-                "role has to exist and to read DAGs: deploy the stack again, then see Airflow's roles",
-            )
-        case "web_server_busy":
+            text = f"no Airflow role: {text}"
             remedy = (
-                "Other callers use up the ten calls a second: run the check again"
-                if over_rest
-                else "Other CLI commands use all its slots: run the check again, lower SlotsPerEnvironment, or use `rest`"
+                f"The doctor's role needs airflow:InvokeRestApi on role/{expected.mwaa_name}/Viewer, and in Airflow this "
+                "role must exist and read DAGs: deploy the stack again, then see Airflow's roles"
             )
-            return _failed("airflow", seen["text"], remedy)
+        case "web_server_busy" if over_rest:
+            remedy = "Other callers use up the ten calls a second: run the check again"
+        case "web_server_busy":
+            remedy = "Other CLI commands use all its slots: run the check again, lower SlotsPerEnvironment, or use `rest`"
         case "airflow_refused" if over_rest:
-            return _failed(
-                "airflow", seen["text"], "Update the environment, or use the transport `cli` for it"
-            )
+            remedy = "Update the environment, or use the transport `cli` for it"
         case "unclear_answer":
-            return _failed(
-                "airflow",
-                f"no usable answer: {seen['text']}",
+            text = f"no usable answer: {text}"
+            remedy = (
                 "See the web server's load and log; add web servers, or use a larger environment class. With thousands of "
-                "DAGs, set DagCatalogSeconds=0: the gateway then does without the list",
+                "DAGs, set DagCatalogSeconds=0: the gateway then does without the list"
             )
         case _:
-            return _failed("airflow", seen["text"], "See the web server's log in CloudWatch")
+            remedy = "See the web server's log in CloudWatch"
+    return _failed("airflow", text, remedy)
 
 
 def _clock(found: Mapping[str, Any]) -> Iterator[Finding]:
