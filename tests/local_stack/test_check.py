@@ -112,7 +112,11 @@ def doctor_variables(gateway: StackState, **changes: str) -> Iterator[None]:
     ("changes", "check_name", "text"),
     [
         ({"AWS_ENDPOINT_URL_SQS": "https://127.0.0.1:9"}, "endpoint sqs", "the connection is refused"),
-        ({"AWS_ENDPOINT_URL_KMS": "https://no.such.invalid"}, "endpoint kms", "DNS does not resolve its name"),
+        (
+            {"AWS_ENDPOINT_URL_KMS": "https://no.such.invalid"},
+            "endpoint kms",
+            "DNS does not resolve its name",
+        ),
         ({"WEB_SERVER_CA_BUNDLE": ""}, "web server", "its certificate is not trusted"),
         ({"WEB_SERVER_HOST": "elsewhere"}, "token", "MWAA named the web server"),
     ],
