@@ -40,7 +40,7 @@ class Collect:
     ]
     name: Annotated[str, RuleField(Text("[a-z]+", "a to z"), "Its name.")] = "all"
     order: Annotated[Order, RuleField(OneOf(Order), "Which one counts.", always=True)] = "any"
-    items: Annotated[int, RuleField(Integer(2, 10_000), "How many at most.")] = 100
+    items: Annotated[int, RuleField(Integer(1, 10_000), "How many at most.")] = 100
     due: Annotated[Due | None, RuleField(Nested(Due), "When it is late.")] = None
     form: Annotated[str, RuleField(Own(str.upper), "Read elsewhere.", shorthand="f")] = ""
     version: int = 0
@@ -101,7 +101,7 @@ def test_a_nested_object_is_read_and_written(written: Any, collect: Collect, aga
                 ("collect.quiet_period", "is '2h'; write 30s or 10m, at most 1h"),
                 ("collect.name", "is 'X'; write a to z"),
                 ("collect.order", "is ['first']; write first, last or any"),
-                ("collect.items", "is True; write a number from 2 to 10,000"),
+                ("collect.items", "is True; write a number from 1 to 10,000"),
             ],
         ),
         (
