@@ -129,4 +129,6 @@ def test_a_warm_event_passes_few_files(
     assert "functions/s3_events/app.py" == ingress[0]
     assert "functions/dispatcher/app.py" == dispatched[0]
     assert len(ingress) <= 22, ingress
-    assert len(dispatched) <= 20, dispatched
+    assert len(dispatched) <= 21, (
+        dispatched
+    )  # aws/dynamodb/values.py is one, in place of a copy in each module
