@@ -4,7 +4,8 @@
     python -m benchmarks.simple_index --kind "one bucket" --rules 1000
 
 All rules are in one partition, as ingress has them in memory. Each line is a process of its own, which checks that all find
-the same rules and measures them one after the other, in processor time. The events are parsed already, as Lambda hands them over.
+the same rules and measures them one after the other, in processor time. The events are parsed already, as Lambda hands
+them over.
 
 The simple index keeps each rule under one of its conditions: of those with only exact, prefix and suffix entries, the one
 whose entries the fewest rules share. Every event evaluates the rules without such a condition. `wildcards too` also takes
