@@ -21,9 +21,9 @@ from click.testing import CliRunner, Result
 from fakes.rules_table import RULES_TABLE
 from fakes.web_server import Answer, WebServerScript
 from gateway_cli.certify.canary import CANARY_DAG_ID
-from gateway_cli.certify.gateway_asked import DETAIL_TYPE, SOURCE, GatewayAsked
+from gateway_cli.certify.gateway_probe import DETAIL_TYPE, SOURCE, GatewayProbe
 from gateway_cli.certify.questions import IDS
-from gateway_cli.certify.sources_asked import Sources
+from gateway_cli.certify.sources import Sources
 from gateway_cli.main import cli
 from gateway_cli.namespaces.store import NamespacesStore, StoredNamespace
 from gateway_cli.rules.store import RulesStore
@@ -243,8 +243,8 @@ def account(operated: Gateway, monkeypatch: pytest.MonkeyPatch) -> Account:
             operation, params, lambda: ask_aws(self, operation, params)
         ),
     )
-    monkeypatch.setattr(GatewayAsked, "again_seconds", 0.01)
-    monkeypatch.setattr(GatewayAsked, "poll_seconds", 0.01)
+    monkeypatch.setattr(GatewayProbe, "again_seconds", 0.01)
+    monkeypatch.setattr(GatewayProbe, "poll_seconds", 0.01)
     return account
 
 

@@ -1,1 +1,1 @@
-"""`mwaa-gateway environments certify`: ask a real environment what no emulator can show, and report what it answered."""
+"""`mwaa-gateway environments certify`: test on a real environment what no emulator can show, and report the answers."""

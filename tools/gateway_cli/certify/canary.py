@@ -41,7 +41,7 @@ with DAG(
 
 
 def canary_state_machine(function_arn: str) -> dict[str, Any]:
-    """Return the definition of a state machine with one state that has the canary run, and waits for its end.
+    """Return the definition of a state machine with one state that starts the canary, and waits for its end.
 
     It names no DAG, so that it needs no entry in TaskDags: a rule of the namespace `certify` decides.
     """

@@ -22,7 +22,7 @@ from gateway_cli.output import Refused, end_progress, print_json, print_progress
 from mwaa_gateway import __version__
 
 if TYPE_CHECKING:
-    from gateway_cli.certify.asking import Answered, Certification
+    from gateway_cli.certify.certification import Answered, Certification
 
 __all__ = ["certify"]
 
@@ -143,7 +143,7 @@ def certify(
         print_json(canary_state_machine(function))
         return
     # Imports requests: a tenth of a second, which the other commands on environments do not pay.
-    from gateway_cli.certify.asking import Certification, Plan, names_of  # noqa: PLC0415
+    from gateway_cli.certify.certification import Certification, Plan, names_of  # noqa: PLC0415
 
     refuse_unknown_environment(connection, name)
     asked = tuple(each for each in QUESTIONS if not only or each.id in only)
@@ -165,7 +165,7 @@ def certify(
         "gateway_version": __version__,
         "transport": certification.transport,
         "airflow_version": certification.described.get("AirflowVersion"),
-        "region": certification.looking.expected(name).region,
+        "region": certification.probe.expected(name).region,
         "questions": [answered.document() for answered in answers],
         "left_behind": left_behind,
     }

@@ -80,12 +80,12 @@ def _unknown(text: str, remedy: str = "") -> Verdict:
 
 
 def skipped(text: str, remedy: str = "") -> Verdict:
-    """Return the verdict of a question that was left out on purpose, with the reason."""
+    """Return the verdict of a question that was skipped on purpose, with the reason."""
     return Verdict("skipped", text, remedy)
 
 
 def blocked(by: Sequence[str]) -> Verdict:
-    """Return the verdict of a question that makes no sense because others failed."""
+    """Return the verdict of a question that depends on failed ones."""
     return _unknown(f"not asked, as {' and '.join(by)} failed")
 
 
@@ -96,7 +96,7 @@ def not_allowed(call: str) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request to Airflow: what was sent, and with which HTTP status and words it was answered.
+    """One request to Airflow, with the HTTP status and the content of the answer.
 
     `outcome` is what the gateway makes of it; `status` is None where nothing came back.
     """
@@ -214,7 +214,7 @@ def judge_start(exchange: Exchange) -> Verdict:
 
 
 def judge_duplicate(second: Exchange, look_up: Exchange | None) -> Verdict:
-    """Judge the answer to a second start of a run, and the lookup if that left it open."""
+    """Judge the answer to a second start of a run, and the lookup if the answer was unclear."""
     match (second.outcome, look_up and look_up.outcome):
         case (AlreadyTriggered(), _):
             return _pass(f"HTTP {second.status}: Airflow says that our run exists")
@@ -254,7 +254,7 @@ class _Expected:
     reason: Reason
 
     def is_it(self, outcome: Outcome) -> bool:
-        """Return whether the gateway read the answer so."""
+        """Return whether the gateway read the answer this way."""
         return isinstance(outcome, self.outcome) and outcome.reason is self.reason
 
 
@@ -266,7 +266,7 @@ BUSY: Final = _Expected("beyond the limit", Retryable, Reason.WEB_SERVER_BUSY)
 
 
 def judge_expected(answers: Sequence[tuple[_Expected, Exchange]]) -> Verdict:
-    """Judge deliberate failures: the gateway must read each for what it is."""
+    """Judge deliberate failures: the gateway must recognise each."""
     for expected, exchange in answers:
         if not expected.is_it(exchange.outcome):
             return _nothing_came(exchange) or _fail(
@@ -304,7 +304,7 @@ def judge_conf(
 
 
 def judge_busy(answers: Sequence[Exchange]) -> Verdict:
-    """Judge starts of a DAG that does not exist, sent all at once and more than Airflow takes."""
+    """Judge simultaneous starts of a DAG that does not exist, more than MWAA accepts at once."""
     refused = [each for each in answers if BUSY.is_it(each.outcome)]
     odd = [each for each in answers if each not in refused and not MISSING_DAG.is_it(each.outcome)]
     if odd:
@@ -336,7 +336,7 @@ def judge_login(status: int | None, text: str) -> Verdict:
 # ------------------------------------------------------------------------------------------- what the gateway does
 @dataclass(frozen=True, slots=True)
 class RowSeen:
-    """What the ledger says of an event: `state` is "" without a row. `note` says what is wrong with its conf."""
+    """An event's row in the ledger: `state` is "" without a row; `note` says what is wrong with the conf."""
 
     source: str
     state: str
@@ -357,7 +357,7 @@ class RowSeen:
 
 
 def judge_rows(rows: Sequence[RowSeen]) -> Verdict:
-    """Judge the events of one source: the first that did not become a run decides."""
+    """Judge the events of one source: the first without a run decides."""
     for row in rows:
         if row.state != "triggered" or row.note:
             return _judge_row(row)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway_cli.certify.gateway_asked import NAMESPACE
+from gateway_cli.certify.gateway_probe import NAMESPACE
 
 __all__ = ["Needs"]
 
@@ -21,7 +21,7 @@ _RULES_ACTIONS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What a certification of `environment` uses of the stack; `bucket` and `state_machine` are "" for none."""
+    """The parts of the stack that a certification uses; `bucket` and `state_machine` are "" for none."""
 
     outputs: Mapping[str, str]
     parameters: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""The questions of docs/verified-on-aws.md that a command can ask, as data: what each asks, and what it needs."""
+"""The questions of docs/verified-on-aws.md that a command can ask, each with the questions it depends on."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -19,7 +19,7 @@ from gateway_cli.check.findings import (
     judge_rules,
     needed_permissions,
 )
-from gateway_cli.check.looking import Looking, asked
+from gateway_cli.check.probe import EnvironmentProbe, answer_of
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.dag_catalog import check_dags
 from gateway_cli.filter_names import refuse_unknown_environment
@@ -59,22 +59,22 @@ def check(context: click.Context, connection: Connection, names: tuple[str, ...]
       2  the command line is wrong
       3  no check failed, but some could not be made: the lines with a question mark
     """
-    looking = Looking(connection)
-    account = looking.caller["Account"]
+    probe = EnvironmentProbe(connection)
+    account = probe.caller["Account"]
     known = connection.environments or frozenset()
     for name in names:
         refuse_unknown_environment(connection, name)
-    findings = {name: _findings_or_failure(looking, name) for name in names or sorted(known)}
+    findings = {name: _findings_or_failure(probe, name) for name in names or sorted(known)}
     if output == "json":
         print_json(
             {
                 "account": account,
-                "caller": looking.caller["Arn"],
+                "caller": probe.caller["Arn"],
                 "environments": {name: [asdict(each) for each in found] for name, found in findings.items()},
             }
         )
     else:
-        print_text(f"Account {account}, as {looking.caller['Arn']}")
+        print_text(f"Account {account}, as {probe.caller['Arn']}")
         for name, found in findings.items():
             _print(name, found)
     statuses = {each.status for found in findings.values() for each in found}
@@ -85,21 +85,21 @@ def check(context: click.Context, connection: Connection, names: tuple[str, ...]
         context.exit(_NOT_KNOWN)
 
 
-def _findings_or_failure(looking: Looking, name: str) -> Sequence[Finding]:
+def _findings_or_failure(probe: EnvironmentProbe, name: str) -> Sequence[Finding]:
     """Return an environment's findings; one that cannot be judged hides no other."""
-    found = asked("check", lambda: list(_findings(looking, name)))
+    found = answer_of("check", lambda: list(_findings(probe, name)))
     if isinstance(found, Failed):
         return [Finding("check", "failed", str(found), "Use the command's and the stack's same version")]
     return found
 
 
-def _findings(looking: Looking, name: str) -> Iterator[Finding]:
-    expected = looking.expected(name)
-    described = looking.described(expected.mwaa_name)
+def _findings(probe: EnvironmentProbe, name: str) -> Iterator[Finding]:
+    expected = probe.expected(name)
+    described = probe.describe(expected.mwaa_name)
     missing = isinstance(described, Failed) and described.code == "ResourceNotFoundException"
-    yield from judge_environment(expected, described, looking.names() if missing else None)
-    found = looking.examined(name)
-    yield from _permissions(looking, expected, {} if isinstance(found, Failed) else found)
+    yield from judge_environment(expected, described, probe.list_names() if missing else None)
+    found = probe.examine(name)
+    yield from _permissions(probe, expected, {} if isinstance(found, Failed) else found)
     if isinstance(found, Failed):
         yield judge_invocation(found)
     else:
@@ -111,24 +111,24 @@ def _findings(looking: Looking, name: str) -> Iterator[Finding]:
                 if consequence
                 else finding
             )
-    yield from _rules(looking.connection, name, {} if isinstance(found, Failed) else found)
+    yield from _rules(probe.connection, name, {} if isinstance(found, Failed) else found)
 
 
-def _permissions(looking: Looking, expected: Expected, found: Mapping[str, Any]) -> Iterator[Finding]:
-    connection = looking.connection
+def _permissions(probe: EnvironmentProbe, expected: Expected, found: Mapping[str, Any]) -> Iterator[Finding]:
+    connection = probe.connection
     needed = needed_permissions(
         expected,
         found.get("transport", ""),
-        partition=looking.caller["Arn"].split(":")[1],
+        partition=probe.caller["Arn"].split(":")[1],
         stack=connection.stack,
         outputs=connection.stack_outputs,
         rest_role=connection.stack_parameters.get("RestApiRole", "User"),
     )
-    yield from judge_permissions(looking.allowed(expected.environment, needed))
+    yield from judge_permissions(probe.simulate(expected.environment, needed))
 
 
 def _rules(connection: Connection, name: str, found: Mapping[str, Any]) -> Iterator[Finding]:
-    stored = asked("the rules", connection.store.list)
+    stored = answer_of("the rules", connection.store.list)
     if isinstance(stored, Failed):
         yield Finding("rules", "unknown", str(stored), "Attach OperatorPolicy, or RulesWriterPolicy")
         return

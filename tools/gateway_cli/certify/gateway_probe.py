@@ -1,4 +1,4 @@
-"""Questions to the gateway by events: rules of namespace `certify`, events that match them, and their rows in the ledger.
+"""Tests the gateway with events: rules of namespace `certify`, events that match them, and their rows in the ledger.
 
 `clean_up` removes everything that this module creates, and reports what it cannot remove.
 """
@@ -29,7 +29,7 @@ __all__ = [
     "TRIES",
     "Answer",
     "CannotAsk",
-    "GatewayAsked",
+    "GatewayProbe",
     "NotAsked",
     "Sent",
 ]
@@ -52,7 +52,7 @@ class NotAsked(Exception):
 
 
 class CannotAsk(NotAsked):
-    """Something prevents the question."""
+    """The question cannot be asked: its answer is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Sent:
 
 
 @dataclass
-class GatewayAsked:
+class GatewayProbe:
     """One environment of a gateway. `stamp` names this certification; `patience` is the time limit of one answer."""
 
     connection: Connection
@@ -157,7 +157,7 @@ class GatewayAsked:
         return self.connection.caller
 
     # ---------------------------------------------------------------------------------------------------- outcomes
-    def followed(self, source: str, send: Callable[[], Sent], *, dies: bool = False) -> RowSeen:
+    def follow(self, source: str, send: Callable[[], Sent], *, dies: bool = False) -> RowSeen:
         """Send an event, again if the function had no rule for it yet, and wait for its outcome."""
         begun = time.monotonic()
         end = begun + self.patience
@@ -172,11 +172,11 @@ class GatewayAsked:
         return self.outcome(source, sent, begun, end, dies=dies)
 
     def _arrives(self, sent: Sent, end: float) -> bool:
-        return self.waited(lambda: self.row(sent), end) is not None
+        return self.wait_for(lambda: self.row(sent), end) is not None
 
     def outcome(self, source: str, sent: Sent, begun: float, end: float, *, dies: bool = False) -> RowSeen:
-        """Wait for the outcome of an event; with `dies` it should die, and the caller removes the dead letter."""
-        self.waited(lambda: (row := self.row(sent)) is not None and row.state in _SETTLED, end)
+        """Wait for the outcome of an event; with `dies` its death is expected, and the caller removes the dead letter."""
+        self.wait_for(lambda: (row := self.row(sent)) is not None and row.state in _SETTLED, end)
         row, seconds = self.row(sent), time.monotonic() - begun
         if row is None:
             return RowSeen(source, "", seconds=seconds)
@@ -203,7 +203,7 @@ class GatewayAsked:
         """The ledger's rows."""
         return LedgerRows(self.connection.dynamodb, self.connection.stack_output("LedgerTableName"))
 
-    def waited(self, probe: Callable[[], Answer | None], end: float) -> Answer | None:
+    def wait_for(self, probe: Callable[[], Answer | None], end: float) -> Answer | None:
         """Return the first truthy answer of a probe, or None once it is later than `end` by the monotonic clock."""
         while True:
             if answer := probe():
@@ -214,7 +214,7 @@ class GatewayAsked:
 
     # ------------------------------------------------------------------------------------------------------ the end
     def undo_later(self, what: str, undo: Callable[[], object]) -> tuple[str, Callable[[], object]]:
-        """Note how to remove a resource before creating it; a rule that is written again is removed once."""
+        """Register how to remove a resource, before creating it; a rule is registered once."""
         step = (what, undo)
         if not any(known == what and what.startswith("rule ") for known, _ in self._undo):
             self._undo.append(step)

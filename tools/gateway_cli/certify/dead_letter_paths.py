@@ -1,4 +1,4 @@
-"""Every path into a dead-letter queue that can be tested without breaking anything; test messages are removed again."""
+"""Tests the paths into the dead-letter queues that need no broken function, and deletes the test messages."""
 
 import json
 import time
@@ -9,17 +9,17 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from gateway_cli.certify.gateway_asked import (
+from gateway_cli.certify.gateway_probe import (
     DETAIL_TYPE,
     NAMESPACE,
     SOURCE,
     TRIES,
     CannotAsk,
-    GatewayAsked,
+    GatewayProbe,
     Sent,
 )
 from gateway_cli.certify.judging import RowSeen
-from gateway_cli.certify.sources_asked import Sources
+from gateway_cli.certify.sources import Sources
 from gateway_cli.connection import Connection
 from gateway_cli.dlq.queue_messages import dead_letter_of_ingress, key_of_dead_request
 from gateway_cli.dlq.received_messages import ReceivedMessage, received_messages
@@ -29,9 +29,9 @@ __all__ = ["DeadLetterPaths"]
 
 @dataclass
 class DeadLetterPaths:
-    """The dead-letter queues of one environment and of ingress. Reading hides their messages from others for moments."""
+    """The dead-letter queues of one environment and of ingress. Reading hides messages from others for some seconds."""
 
-    gateway: GatewayAsked
+    gateway: GatewayProbe
     sources: Sources
 
     @property
@@ -46,13 +46,13 @@ class DeadLetterPaths:
             sent.append(self.sources.put_event(seconds="no number"))
             return sent[-1]
 
-        seen = self.gateway.followed("the bus", send, dies=True)
+        seen = self.gateway.follow("the bus", send, dies=True)
         row = self.gateway.row(sent[-1])
         if row is None or row.state != "dead":
             return seen, False
         template = self._connection.stack_output("TriggerDlqUrlTemplate")
         url = template.replace("{environment}", self.gateway.environment)
-        found = self._taken(
+        found = self._take(
             url, lambda message: key_of_dead_request(message) == row.key, self.gateway.patience
         )
         self.gateway.ledger.remove_from_index(row)
@@ -69,7 +69,7 @@ class DeadLetterPaths:
         def send() -> None:
             ids.add(self.sources.put_unusable_event())
 
-        return bool(self._sent_until(send, there))
+        return bool(self._send_until(send, there))
 
     def undelivered_by_eventbridge(self) -> RowSeen | None:
         """Let EventBridge fail to deliver an event, and redrive it; None if it never reached the ingress DLQ.
@@ -88,11 +88,11 @@ class DeadLetterPaths:
 
         undo = self._add_target()
         try:
-            found = self._sent_until(send, ours)
+            found = self._send_until(send, ours)
         finally:
             self.gateway.undo_now(undo)
-        self._taken(self._ingress_dlq, lambda each: each.attributes.get("TARGET_ARN") == self._doctor_arn, 0)
-        return self._redriven(found[0]) if found else None
+        self._take(self._ingress_dlq, lambda each: each.attributes.get("TARGET_ARN") == self._doctor_arn, 0)
+        return self._redrive(found[0]) if found else None
 
     def _add_target(self) -> tuple[str, Callable[[], object]]:
         """Add the second target; return the step that removes it."""
@@ -123,7 +123,7 @@ class DeadLetterPaths:
             raise CannotAsk("the stack's rule on its bus was not found")
         return ours[0]
 
-    def _redriven(self, message: ReceivedMessage) -> RowSeen:
+    def _redrive(self, message: ReceivedMessage) -> RowSeen:
         """Send a dead letter back to ingress, as `dlq redrive` does, after writing a rule for it; return its row."""
         rule_id = self.gateway.write_rule("undelivered", self.gateway.own_events("undelivered"))
         sent = Sent.of_event(str(dead_letter_of_ingress(message).event), rule_id)
@@ -133,7 +133,7 @@ class DeadLetterPaths:
             self._connection.sqs.send_message(QueueUrl=queue, MessageBody=message.body)
             return sent
 
-        return self.gateway.followed("the redriven event", send)
+        return self.gateway.follow("the redriven event", send)
 
     def undelivered_by_sns(self) -> bool:
         """Return whether a message that SNS cannot deliver reaches the ingress DLQ; the subscription is for our own."""
@@ -165,11 +165,11 @@ class DeadLetterPaths:
             return dead_letter.died_in == "SNS" and dead_letter.event in ids
 
         try:
-            return bool(self._sent_until(send, there))
+            return bool(self._send_until(send, there))
         finally:
             self.gateway.undo_now(undo)
 
-    def _sent_until(
+    def _send_until(
         self, send: Callable[[], None], wanted: Callable[[ReceivedMessage], bool]
     ) -> list[ReceivedMessage]:
         """Send, and again if nothing reaches the ingress DLQ: rules, targets and subscriptions need a moment to take effect.
@@ -179,7 +179,7 @@ class DeadLetterPaths:
         patience = self.gateway.patience
         for each in (*[min(self.gateway.again_seconds, patience)] * (TRIES - 1), patience):
             send()
-            if found := self._taken(self._ingress_dlq, wanted, each):
+            if found := self._take(self._ingress_dlq, wanted, each):
                 return found
         return []
 
@@ -195,7 +195,7 @@ class DeadLetterPaths:
         _, partition, _, region, account, *_ = self._connection.stack_output("EventBusArn").split(":")
         return f"arn:{partition}:{service}:{region}:{account}:{resource}"
 
-    def _taken(
+    def _take(
         self, queue: str, wanted: Callable[[ReceivedMessage], bool], patience: float
     ) -> list[ReceivedMessage]:
         """Wait for messages in a queue, and delete them; return none if none arrive."""
@@ -206,4 +206,4 @@ class DeadLetterPaths:
                 received.delete(found)
                 return found
 
-        return self.gateway.waited(take, time.monotonic() + patience) or []
+        return self.gateway.wait_for(take, time.monotonic() + patience) or []

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gateway_cli.certify.airflow_asked import (
+from gateway_cli.certify.airflow_probe import (
     FILLER,
-    AskedOverCli,
-    AskedOverRest,
+    CliProbe,
+    RestProbe,
     at_once,
     filler_in,
     over_cli,
@@ -24,8 +24,8 @@ from gateway_cli.certify.airflow_asked import (
     shortened,
 )
 from gateway_cli.certify.canary import CANARY_DAG_ID, MISSING_DAG_ID
-from gateway_cli.certify.dead_letters_asked import DeadLetterPaths
-from gateway_cli.certify.gateway_asked import CannotAsk, GatewayAsked, NotAsked, Sent
+from gateway_cli.certify.dead_letter_paths import DeadLetterPaths
+from gateway_cli.certify.gateway_probe import CannotAsk, GatewayProbe, NotAsked, Sent
 from gateway_cli.certify.judging import (
     CONF_REFUSED,
     MISSING_DAG,
@@ -54,10 +54,10 @@ from gateway_cli.certify.judging import (
     skipped,
 )
 from gateway_cli.certify.questions import Question
-from gateway_cli.certify.sources_asked import Sources
-from gateway_cli.certify.states_asked import States
+from gateway_cli.certify.sources import Sources
+from gateway_cli.certify.states import States
 from gateway_cli.check.findings import Failed, judge_environment
-from gateway_cli.check.looking import Looking
+from gateway_cli.check.probe import EnvironmentProbe
 from gateway_cli.connection import Connection
 from gateway_cli.output import Refused
 from mwaa_gateway.airflow.rest import RestAnswer, RestCall
@@ -123,7 +123,7 @@ class Answered:
 
 @dataclass
 class Certification:
-    """Asks one environment. `stamp` is part of every name that is made: a time, such as 20261129T091500."""
+    """Certifies one environment. `stamp`, a time such as 20261129T091500, is part of every name that it creates."""
 
     connection: Connection
     environment: str
@@ -134,9 +134,9 @@ class Certification:
     direct_runs: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Build what asks AWS and the gateway; none of it does so yet."""
-        self.looking = Looking(self.connection)
-        self.gateway = GatewayAsked(self.connection, self.environment, self.stamp, self.plan.patience)
+        """Build the probes, without I/O."""
+        self.probe = EnvironmentProbe(self.connection)
+        self.gateway = GatewayProbe(self.connection, self.environment, self.stamp, self.plan.patience)
         self.sources = Sources(self.gateway)
         self.states = States(self.gateway)
         self.dead_letters = DeadLetterPaths(self.gateway, self.sources)
@@ -156,7 +156,7 @@ class Certification:
             yield Answered(question, verdict, self.seen, time.monotonic() - started)
 
     def _without_asking(self, question: Question, verdicts: Mapping[str, str], left: float) -> Verdict | None:
-        """Return the verdict of a question that is left out; None for one that must be asked."""
+        """Return the verdict of a question that is not asked; None if it must be asked."""
         if self.interrupted:
             return Verdict("unknown", "not asked: interrupted")
         if question.transport and question.transport != self.transport:
@@ -209,7 +209,7 @@ class Certification:
     @cached_property
     def mwaa_name(self) -> str:
         """The environment's name on MWAA."""
-        return self.looking.expected(self.environment).mwaa_name
+        return self.probe.expected(self.environment).mwaa_name
 
     @cached_property
     def transport(self) -> str:
@@ -224,11 +224,11 @@ class Certification:
     @cached_property
     def described(self) -> Mapping[str, Any]:
         """MWAA's description of the environment; empty if there is none."""
-        described = self.looking.described(self.mwaa_name)
+        described = self.probe.describe(self.mwaa_name)
         return {} if isinstance(described, Failed) else described
 
     @cached_property
-    def airflow(self) -> AskedOverCli | AskedOverRest:
+    def airflow(self) -> CliProbe | RestProbe:
         """Airflow, by the environment's transport."""
         once = {"retries": {"mode": "standard", "total_max_attempts": 1}, "read_timeout": 12}
         client = self.connection.client("mwaa", **once)
@@ -271,8 +271,8 @@ class Certification:
 
     # --------------------------------------------------------------------------------------------------- the questions
     def _environment(self) -> Verdict:
-        described = self.looking.described(self.mwaa_name)
-        findings = list(judge_environment(self.looking.expected(self.environment), described, None))
+        described = self.probe.describe(self.mwaa_name)
+        findings = list(judge_environment(self.probe.expected(self.environment), described, None))
         if not isinstance(described, Failed):
             shown = ("AirflowVersion", "EnvironmentClass", "Status", "WebserverAccessMode")
             self.seen.append({key: described[key] for key in shown if key in described})
@@ -280,10 +280,10 @@ class Certification:
         return judge_environment_findings([each for each in findings if each.check != "access mode"])
 
     def _canary(self) -> Verdict:
-        return judge_canary(self.looking.examined(self.environment))
+        return judge_canary(self.probe.examine(self.environment))
 
     def _token(self) -> Verdict:
-        assert isinstance(self.airflow, AskedOverCli)  # noqa: S101  of the transport cli alone
+        assert isinstance(self.airflow, CliProbe)  # noqa: S101  of the transport cli alone
         return judge_token(self.airflow.sign_in())
 
     def _start(self) -> Verdict:
@@ -311,7 +311,7 @@ class Certification:
             (CONF_REFUSED, self._saw(self.airflow.trigger(self._target("refused", seconds="no number")))),
             (NOT_THERE, self._look_up(self._target("nobody"))),
         ]
-        if isinstance(self.airflow, AskedOverCli):
+        if isinstance(self.airflow, CliProbe):
             answers.append((USAGE, self._saw(self.airflow.misuse(self._target("misuse")))))
         return judge_expected(answers)
 
@@ -343,10 +343,10 @@ class Certification:
         return judge_login(None, answer.text)
 
     def _eventbridge(self) -> Verdict:
-        return judge_rows([self._row(self.gateway.followed("the bus", self.sources.put_event))])
+        return judge_rows([self._row(self.gateway.follow("the bus", self.sources.put_event))])
 
     def _sns(self) -> Verdict:
-        return judge_rows([self._row(self.gateway.followed("the topic", self.sources.publish))])
+        return judge_rows([self._row(self.gateway.follow("the topic", self.sources.publish))])
 
     def _s3(self) -> Verdict:
         bucket = self.plan.bucket or self.connection.stack_outputs.get("LandingBucketName", "")
@@ -362,7 +362,7 @@ class Certification:
             sent[key] = event
             return event
 
-        row = self.gateway.followed("the bucket", upload)
+        row = self.gateway.follow("the bucket", upload)
         if row.state == "triggered":
             row = self._key_as_it_was(row, sent)
         return judge_rows([self._row(row)])
@@ -388,7 +388,7 @@ class Certification:
             return skipped("the stack's parameter EventQueueArns is empty")
         return judge_rows(
             [
-                self._row(self.gateway.followed("the queue", partial(self.sources.send, arn)))
+                self._row(self.gateway.follow("the queue", partial(self.sources.send, arn)))
                 for arn in filter(None, arns)
             ]
         )
@@ -404,7 +404,7 @@ class Certification:
         return self.plan.state_machine
 
     def _step_functions(self) -> Verdict:
-        execution = self.states.executed(self._machine(), 0, self.gateway.patience)
+        execution = self.states.execute(self._machine(), 0, self.gateway.patience)
         self.seen.append(execution.document())
         return judge_state(execution)
 
@@ -412,7 +412,7 @@ class Certification:
         if self.plan.wait_seconds <= 0:
             return skipped("--wait 0s")
         since = datetime.now(UTC)
-        execution = self.states.executed(
+        execution = self.states.execute(
             self._machine(), self.plan.wait_seconds, self.plan.wait_seconds + self.gateway.patience
         )
         execution = execution.with_lost(self.states.dropped_rounds(since))
@@ -466,7 +466,7 @@ class Certification:
 def names_of(certification: Certification) -> dict[str, str]:
     """Return the names of this account that a report replaces, each with its placeholder."""
     connection = certification.connection
-    caller = certification.looking.caller
+    caller = certification.probe.caller
     outputs, parameters = connection.stack_outputs, connection.stack_parameters
     return {
         certification.mwaa_name: "<environment>",

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from gateway_cli.certify.gateway_asked import (
+from gateway_cli.certify.gateway_probe import (
     DETAIL_TYPE,
     NAMESPACE,
     SOURCE,
     CannotAsk,
-    GatewayAsked,
+    GatewayProbe,
     Sent,
 )
 from gateway_cli.connection import Connection
@@ -26,7 +26,7 @@ __all__ = ["Sources"]
 class Sources:
     """Sends events that start the canary."""
 
-    gateway: GatewayAsked
+    gateway: GatewayProbe
 
     @property
     def _connection(self) -> Connection:

@@ -32,9 +32,9 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 
 __all__ = [
     "FILLER",
-    "AirflowAsked",
-    "AskedOverCli",
-    "AskedOverRest",
+    "AirflowProbe",
+    "CliProbe",
+    "RestProbe",
     "at_once",
     "filler_in",
     "over_cli",
@@ -49,8 +49,8 @@ _FILLED: Final = re.compile(f"{FILLER}{{200,}}")
 LONGEST_TEXT: Final = 4_000  # characters of an answer that the report keeps
 
 
-class AirflowAsked(Protocol):
-    """One environment's Airflow. Never raises for what Airflow or MWAA do; each call is one request, or a few."""
+class AirflowProbe(Protocol):
+    """One environment's Airflow. Errors of Airflow and MWAA are part of the `Exchange` and never raised."""
 
     def trigger(self, target: ResolvedTarget) -> Exchange:
         """Start a run."""
@@ -60,24 +60,24 @@ class AirflowAsked(Protocol):
         """Find a run by its run_id."""
         ...
 
-    def another(self) -> "AirflowAsked":
-        """Return one for a call at the same time."""
+    def another(self) -> "AirflowProbe":
+        """Return a probe for a simultaneous call."""
         ...
 
 
-class AskedOverCli:
-    """Over CLI tokens: one command, in one of the web server's slots, each time. `transport` makes a new transport."""
+class CliProbe:
+    """Probes over CLI tokens: each method runs one command, in one slot. `transport` builds a new transport."""
 
     def __init__(self, transport: Callable[[], CliTransport]) -> None:
         self._new = transport
         self._transport = transport()
 
-    def another(self) -> "AskedOverCli":
-        """Return one with its own token, for a call at the same time."""
-        return AskedOverCli(self._new)
+    def another(self) -> "CliProbe":
+        """Return a probe with its own token."""
+        return CliProbe(self._new)
 
     def sign_in(self) -> str | Retryable:
-        """Get a CLI token; the web server's host."""
+        """Get a CLI token, and return the web server's host."""
         return self._transport.sign_in()
 
     def trigger(self, target: ResolvedTarget) -> Exchange:
@@ -109,19 +109,19 @@ class AskedOverCli:
         return Exchange(command, read(answer), answer.status, said)
 
 
-class AskedOverRest:
-    """Over InvokeRestApi: MWAA asks the web server, wherever that is."""
+class RestProbe:
+    """Probes over InvokeRestApi: MWAA calls the web server, also a private one."""
 
     def __init__(self, transport: RestTransport) -> None:
         self._transport = transport
         self._logical_date = False
 
-    def another(self) -> "AskedOverRest":
-        """Return this one: calls do not block each other."""
+    def another(self) -> "RestProbe":
+        """Return this probe: simultaneous calls do not block each other."""
         return self
 
     def trigger(self, target: ResolvedTarget) -> Exchange:
-        """Make the call that starts a run, in the other form where this Airflow wants that."""
+        """Start a run; if this Airflow wants the other form of the call, send that."""
         exchange, answer = self._trigger(target)
         wanted = wants_logical_date(answer) if isinstance(answer, RestAnswer) else None
         if wanted is not None and wanted != self._logical_date:
@@ -139,7 +139,7 @@ class AskedOverRest:
         return _exchange(call, answer, lambda found: read_rest_trigger(found, target)), answer
 
     def look_up(self, target: ResolvedTarget) -> Exchange:
-        """Make the calls that find a run, until one does."""
+        """Look a run up by each call that may find it, until one does."""
         exchange = Exchange("", OutcomeUnknown(Reason.UNCLEAR_ANSWER, "no call was made"))
         for call in look_up_calls(target):
             exchange = _exchange(
@@ -163,18 +163,18 @@ def _exchange(
     return Exchange(sent, read(answer), answer.status, {"document": answer.document})
 
 
-def over_cli(client: Any, mwaa_name: str, web_server: WebServer) -> AskedOverCli:
-    """Ask an environment over CLI tokens, by botocore's client `client`."""
-    return AskedOverCli(lambda: CliTransport(client, mwaa_name, web_server))
+def over_cli(client: Any, mwaa_name: str, web_server: WebServer) -> CliProbe:
+    """Return a probe over CLI tokens; `client` is botocore's client of MWAA."""
+    return CliProbe(lambda: CliTransport(client, mwaa_name, web_server))
 
 
-def over_rest(client: Any, mwaa_name: str) -> AskedOverRest:
-    """Ask an environment over InvokeRestApi, by a client of `REST_CLIENT_CONFIG`, without a limit of calls a second."""
-    return AskedOverRest(RestTransport(client, mwaa_name, Pace(1, sleep=lambda _: None)))
+def over_rest(client: Any, mwaa_name: str) -> RestProbe:
+    """Return a probe over InvokeRestApi without our own limit of calls a second; `client` has `REST_CLIENT_CONFIG`."""
+    return RestProbe(RestTransport(client, mwaa_name, Pace(1, sleep=lambda _: None)))
 
 
 def at_once(asks: Sequence[Callable[[], Exchange]]) -> list[Exchange]:
-    """Ask all of them at the same moment; their answers in the same order."""
+    """Call all of them at the same moment, and return their answers in the same order."""
     with ThreadPoolExecutor(len(asks)) as threads:
         return [future.result() for future in [threads.submit(ask) for ask in asks]]
 
@@ -199,6 +199,6 @@ def shortened(value: Any) -> Any:
 
 
 def short(text: str) -> str:
-    """Return a text for the report: the filler counted, and cut."""
+    """Return a text for the report: cut, with the filler replaced by its length."""
     text = _FILLED.sub(lambda found: f"<{len(found[0])} times {FILLER}>", text)
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway_cli.certify.gateway_asked import TRIES, GatewayAsked
+from gateway_cli.certify.gateway_probe import TRIES, GatewayProbe
 from gateway_cli.certify.judging import Execution
 
 __all__ = ["States"]
@@ -17,9 +17,9 @@ __all__ = ["States"]
 class States:
     """Starts executions, and follows each to its end."""
 
-    gateway: GatewayAsked
+    gateway: GatewayProbe
 
-    def executed(self, state_machine: str, seconds: float, patience: float) -> Execution:
+    def execute(self, state_machine: str, seconds: float, patience: float) -> Execution:
         """Start an execution whose run takes `seconds`; stop it if it still runs after `patience`."""
         detail = {"input": {"stamp": [self.gateway.stamp]}}
         pattern = {"source": ["aws.states"], "detail-type": ["DAG Run Requested"], "detail": detail}
@@ -47,7 +47,7 @@ class States:
             found: Mapping[str, Any] = client.describe_execution(executionArn=arn)
             return found
 
-        self.gateway.waited(lambda: described()["status"] != "RUNNING", end)
+        self.gateway.wait_for(lambda: described()["status"] != "RUNNING", end)
         ended = described()
         if ended["status"] == "RUNNING":
             self.gateway.undo_now(stop)

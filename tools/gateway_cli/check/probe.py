@@ -13,7 +13,7 @@ from gateway_cli.connection import Connection
 from gateway_cli.output import Refused
 from mwaa_gateway.errors import GatewayError
 
-__all__ = ["Looking"]
+__all__ = ["EnvironmentProbe"]
 
 Answer = TypeVar("Answer")
 # The doctor has 120 s. No retry: it would start a second examination while the first one still runs.
@@ -23,7 +23,7 @@ _DOCTOR_CLIENT: Final[Mapping[str, Any]] = {
 }
 
 
-def asked(call: str, ask: Callable[[], Answer]) -> Answer | Failed:
+def answer_of(call: str, ask: Callable[[], Answer]) -> Answer | Failed:
     """Return an AWS call's answer, or why there is none that can be read."""
     try:
         return ask()
@@ -43,7 +43,7 @@ def asked(call: str, ask: Callable[[], Answer]) -> Answer | Failed:
 
 
 @dataclass(frozen=True)
-class Looking:
+class EnvironmentProbe:
     """Reads the state of a gateway's environments; changes nothing."""
 
     connection: Connection
@@ -67,13 +67,13 @@ class Looking:
             in_vpc=bool(parameters.get("VpcSubnetIds")),
         )
 
-    def described(self, mwaa_name: str) -> Mapping[str, Any] | Failed:
+    def describe(self, mwaa_name: str) -> Mapping[str, Any] | Failed:
         """Ask MWAA for an environment's description."""
-        return asked("GetEnvironment", lambda: self._mwaa.get_environment(Name=mwaa_name)["Environment"])
+        return answer_of("GetEnvironment", lambda: self._mwaa.get_environment(Name=mwaa_name)["Environment"])
 
-    def names(self) -> Sequence[str] | None:
+    def list_names(self) -> Sequence[str] | None:
         """Ask MWAA for the names of all environments; None without an answer."""
-        answer = asked(
+        answer = answer_of(
             "ListEnvironments",
             lambda: [
                 name
@@ -83,7 +83,7 @@ class Looking:
         )
         return None if isinstance(answer, Failed) else answer
 
-    def examined(self, environment: str) -> Mapping[str, Any] | Failed:
+    def examine(self, environment: str) -> Mapping[str, Any] | Failed:
         """Let the doctor examine an environment."""
         client = self.connection.client("lambda", **_DOCTOR_CLIENT)
 
@@ -100,18 +100,18 @@ class Looking:
                 "the doctor", str(error.get("errorType", "")), str(error.get("errorMessage", "no answer"))
             )
 
-        return asked("the doctor", invoked)
+        return answer_of("the doctor", invoked)
 
-    def allowed(self, environment: str, needed: Sequence[Needed]) -> list[Mapping[str, Any]] | Failed:
+    def simulate(self, environment: str, needed: Sequence[Needed]) -> list[Mapping[str, Any]] | Failed:
         """Simulate the permissions of an environment's dispatcher in IAM; nothing is executed."""
         name = f"{self.connection.stack}-dispatcher-{environment}"
-        role = asked(
+        role = answer_of(
             "GetFunctionConfiguration",
             lambda: self.connection.client("lambda").get_function_configuration(FunctionName=name)["Role"],
         )
         if isinstance(role, Failed):
             return role
-        return asked("SimulatePrincipalPolicy", lambda: list(self._simulated(str(role), needed)))
+        return answer_of("SimulatePrincipalPolicy", lambda: list(self._simulated(str(role), needed)))
 
     def _simulated(self, role: str, needed: Sequence[Needed]) -> Iterator[Mapping[str, Any]]:
         for each in needed:
