@@ -13,7 +13,7 @@ BUSY = Retryable(Reason.WEB_SERVER_BUSY, "busy")
 
 @dataclass
 class FakeAirflow:
-    """Implements `mwaa_gateway.dispatch.dispatcher.Airflow` and `mwaa_gateway.dispatch.dag_catalog.DagLister`.
+    """Implements `mwaa_gateway.airflow.port.Airflow`.
 
     `answers` and `findings` are taken first, one for each command; `lost_after` makes that many triggers create the
     run and lose the answer. `during_trigger` runs while a command is on its way: the place for a rival attempt.

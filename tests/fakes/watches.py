@@ -172,7 +172,7 @@ class FakeStepFunctions:
 
 @dataclass
 class FakeRuns:
-    """Implements `mwaa_gateway.step_functions.watcher.Airflow`: run states by run_id.
+    """Implements `mwaa_gateway.airflow.port.AirflowRuns`: run states by run_id.
 
     `trouble` is what the calls that need a web login come to; `silent` what the others do.
     """

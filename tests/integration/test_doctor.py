@@ -16,7 +16,7 @@ from fakes.web_server import Answer, WebServerScript, scripted_web_server
 from integration.functions import Context, CurrentStdout, lines, load
 from integration.scripted_mwaa import way_to
 from mwaa_gateway.aws.mwaa.cli import CliTransport
-from mwaa_gateway.aws.mwaa.dag_listing import AskedOverCli, AskedOverRest
+from mwaa_gateway.aws.mwaa.doctor_queries import DoctorQueries
 from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.aws.mwaa.web_server import WebServer
 from mwaa_gateway.aws.network import SubnetNetwork
@@ -61,7 +61,7 @@ def a_doctor(
     return Doctor(
         endpoints=endpoints,
         network=SubnetNetwork(connect_seconds=connect_seconds),
-        airflow=AskedOverCli(transport, now=NOW.timestamp),
+        airflow=DoctorQueries(transport, now=NOW.timestamp),
         ca_bundle=web_server.ca_bundle,
         monotonic=lambda: 0.0,
         now=NOW.timestamp,
@@ -277,7 +277,7 @@ def test_over_rest(code: str, outcome: str) -> None:
     with Stubber(client) as mwaa:
         for _ in range(2):  # a page that is refused is asked for once more
             mwaa.add_client_error("invoke_rest_api", code, http_status_code=403 if "Access" in code else 429)
-        airflow = AskedOverRest(RestTransport(client, "analytics", pace), now=NOW.timestamp)
+        airflow = DoctorQueries(RestTransport(client, "analytics", pace), now=NOW.timestamp)
         found = Doctor(
             endpoints=(),
             network=SubnetNetwork(),

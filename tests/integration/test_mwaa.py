@@ -52,14 +52,16 @@ class Environment:
             {"Name": "analytics"},
         )
 
+    def reached_by(self, web_server: WebServer) -> CliTransport:
+        """Another transport to the same environment."""
+        return CliTransport(self.mwaa.client, "analytics", web_server, monotonic=lambda: self.time)
+
 
 @pytest.fixture
 def environment(server: WebServerScript, control_plane: Stubber) -> Environment:
     server.answers, server.received = [Answer(body=CREATED)], []
     environment = Environment(server, control_plane, None)  # type: ignore[arg-type]
-    environment.transport = CliTransport(
-        control_plane.client, "analytics", way_to(server), monotonic=lambda: environment.time
-    )
+    environment.transport = environment.reached_by(way_to(server))
     return environment
 
 
@@ -280,11 +282,11 @@ def test_an_answer_lost_on_the_way_is_unknown(environment: Environment, answer: 
 def test_a_slow_command_is_unknown(environment: Environment) -> None:
     """A read timeout says nothing about the command, which may still be running."""
     environment.issue_token()
-    environment.transport._way.web_server = WebServer("localhost", environment.server.ca_bundle, 60, 0.1)
+    transport = environment.reached_by(WebServer("localhost", environment.server.ca_bundle, 60, 0.1))
     waiting = threading.Event()
     environment.server.answers = [Answer(body=CREATED, wait=waiting)]
     try:
-        assert isinstance(environment.transport.trigger(TARGET), OutcomeUnknown)
+        assert isinstance(transport.trigger(TARGET), OutcomeUnknown)
     finally:
         waiting.set()
 
@@ -326,9 +328,8 @@ def test_a_server_without_tls_surely_started_nothing(environment: Environment) -
 @pytest.mark.guarantee(16)
 def test_an_unknown_name_surely_started_nothing(environment: Environment) -> None:
     """DNS fails before anything is sent."""
-    environment.transport._way.web_server = WebServer("nowhere.invalid", "", 2, 2)
     environment.issue_token(host="nowhere.invalid")
-    outcome = environment.transport.trigger(TARGET)
+    outcome = environment.reached_by(WebServer("nowhere.invalid", "", 2, 2)).trigger(TARGET)
     assert isinstance(outcome, Retryable)
     assert outcome.reason == Reason.ENVIRONMENT_UNREACHABLE
     assert "DNS" in outcome.text
@@ -337,8 +338,7 @@ def test_an_unknown_name_surely_started_nothing(environment: Environment) -> Non
 @pytest.mark.guarantee(16)
 def test_an_untrusted_certificate_gets_no_token(environment: Environment, server: WebServerScript) -> None:
     """TLS is always checked; the public CAs do not know the test's authority."""
-    client = environment.transport._client
-    stranger = CliTransport(client, "analytics", WebServer("localhost", "", 2, 2))
+    stranger = environment.reached_by(WebServer("localhost", "", 2, 2))
     environment.issue_token()
     outcome = stranger.trigger(TARGET)
     assert isinstance(outcome, Retryable)
@@ -366,15 +366,21 @@ def test_what_cannot_be_a_command_is_rejected_unsent(environment: Environment) -
 def test_the_token_is_never_told(environment: Environment, caplog: pytest.LogCaptureFixture) -> None:
     """Not in a log at any level, an outcome, or a repr."""
     caplog.set_level(logging.DEBUG)
-    for answer in (Answer(403), Answer(body=b"<html>"), Answer(silent=True), Answer(body=CREATED)):
+    for answer, tokens in (
+        (Answer(403), 2),
+        (Answer(body=b"<html>"), 1),
+        (Answer(silent=True), 1),
+        (Answer(body=CREATED), 1),
+    ):
         environment.server.answers = [answer]
         environment.time += TOKEN_SECONDS
-        environment.issue_token()
-        environment.issue_token()
+        for _ in range(tokens):
+            environment.issue_token()
         outcome = environment.transport.trigger(TARGET)
         assert TOKEN not in repr(outcome)
-        environment.mwaa._queue.clear()
-    assert TOKEN not in repr(environment.transport._token)
+    environment.mwaa.assert_no_pending_responses()
+    assert "_Token(" in repr(vars(environment.transport))
+    assert TOKEN not in repr(vars(environment.transport))
     # botocore's own wire log is off in the functions: their loggers are never at DEBUG.
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("botocore")]
     assert not any(TOKEN in message for message in ours)

@@ -248,10 +248,13 @@ def test_recorded_answers_arrive(environment: Environment, version: str, case: s
 def test_a_missing_dag_is_explained_by_one_further_call(environment: Environment, version: str) -> None:
     """After the answer; the next requests quote what it found."""
     missing, errors = recorded(version, "dag_missing"), recorded(version, "import_errors")
+    if version.startswith("3"):
+        environment.server.answers = [recorded(version, "logical_date_missing"), CREATED]
+        environment.transport.trigger(TARGET)
+        environment.server.received = []
     environment.server.answers = [missing, errors, missing]
     asked = ResolvedTarget("analytics", "no_such_dag", RUN_ID, {})
     for _ in range(3):
-        environment.transport._logical_date = version.startswith("3")
         outcome = environment.transport.trigger(asked)
         assert isinstance(outcome, Rejected)
         assert Reason.DAG_MISSING == outcome.reason

@@ -21,7 +21,9 @@ from mwaa_gateway.airflow.run_states import (
     RunState,
     RunsUnknown,
 )
-from mwaa_gateway.aws.mwaa.run_calls import RunCalls
+from mwaa_gateway.aws.mwaa.cli import CliTransport
+from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
+from mwaa_gateway.aws.mwaa.runs import CliRuns, RestRuns
 from mwaa_gateway.aws.mwaa.web_server import WebServer
 from mwaa_gateway.aws.mwaa.web_session import LARGEST_ANSWER_BYTES, WebSession
 
@@ -66,6 +68,14 @@ class Environment:
         for answer in answers:
             if "Set-Cookie" in answer.headers or answer is NO_SUCH_PATH:
                 self.issue_token()
+
+    def reached_by(self, web_server: WebServer) -> WebSession:
+        """Another session with the same environment."""
+        return WebSession(self.mwaa.client, "analytics", web_server, "Viewer")
+
+    def runs(self) -> CliRuns:
+        """The watcher's queries over CLI tokens and this session."""
+        return CliRuns(CliTransport(self.mwaa.client, "analytics", way_to(self.server)), self.session)
 
     @property
     def sent(self) -> list[tuple[str, str]]:
@@ -235,9 +245,7 @@ def test_a_token_is_sent_to_no_other_host(environment: Environment) -> None:
 
 def test_an_untrusted_certificate_gets_no_token(environment: Environment) -> None:
     """TLS is always checked; the public CAs do not know the test's authority."""
-    stranger = WebSession(
-        environment.session._client, "analytics", WebServer("localhost", "", 2, 2), "Viewer"
-    )
+    stranger = environment.reached_by(WebServer("localhost", "", 2, 2))
     environment.issue_token()
     answer = stranger.ask(LOOK)
     assert isinstance(answer, RunsUnknown)
@@ -262,7 +270,7 @@ def test_an_answer_lost_on_the_way_is_asked_for_by_a_later_round(
 ) -> None:
     """The session stays, and nothing is done twice at once."""
     environment.answers(logged_in(), answer)
-    asked = RunCalls(environment.session).return_value("nightly_orders", RUN_ID, "count")
+    asked = environment.runs().return_value("nightly_orders", RUN_ID, "count")
     assert isinstance(asked, RunsUnknown)
     assert [method for method, _ in environment.sent] == ["POST", "GET"]
 
@@ -271,9 +279,9 @@ def test_a_slow_answer_is_not_waited_for_long(environment: Environment) -> None:
     """As InvokeRestApi gives up, too."""
     waiting = threading.Event()
     environment.answers(logged_in(), Answer(body=OK.body, wait=waiting))
-    environment.session._way.web_server = WebServer("localhost", environment.server.ca_bundle, 2, 0.2)
+    session = environment.reached_by(WebServer("localhost", environment.server.ca_bundle, 2, 0.2))
     try:
-        assert isinstance(environment.session.ask(LOOK), RunsUnknown)
+        assert isinstance(session.ask(LOOK), RunsUnknown)
     finally:
         waiting.set()
 
@@ -281,7 +289,7 @@ def test_a_slow_answer_is_not_waited_for_long(environment: Environment) -> None:
 def test_an_answer_without_end_is_not_read_to_its_end(environment: Environment) -> None:
     """A task may return anything: read further, this one would break off."""
     environment.answers(logged_in(), Answer(body=b"x" * LARGEST_ANSWER_BYTES, cut=True))
-    asked = RunCalls(environment.session).return_value("nightly_orders", RUN_ID, "count")
+    asked = environment.runs().return_value("nightly_orders", RUN_ID, "count")
     assert isinstance(asked, NotAvailable)
     assert "S3" in asked.text
 
@@ -294,12 +302,11 @@ def test_neither_token_nor_session_is_ever_told(
     caplog.set_level(logging.DEBUG)
     told = []
     for answer in (OK, document(403), Answer(silent=True), Answer(500, b"<html>"), Answer(200, b"[")):
+        session = environment.reached_by(way_to(environment.server))
         environment.answers(logged_in(cookie=f"{COOKIE}\t1"), answer, logged_in(), answer)
         environment.issue_token()
-        told.append(repr(environment.session.ask(LOOK)))
-        told.append(repr(environment.session._login))
-        environment.session._login = None
-        environment.mwaa._queue.clear()
+        told.append(repr(session.ask(LOOK)))
+        told.append(repr(vars(session)))
     # botocore's own wire log is off in the functions: their loggers are never at DEBUG.
     told += [record.getMessage() for record in caplog.records if not record.name.startswith("botocore")]
     assert len(told) > 20
@@ -313,7 +320,7 @@ def test_a_return_value_arrives_from_an_airflow_that_writes_text_alone(environme
     """Older than 2.10: it says so once."""
     refusal = document(400, detail="Extra query parameter(s) stringify not in spec")
     environment.answers(NO_SUCH_PATH, logged_in("session"), refusal, document(value="{'rows': 3}"))
-    calls = RunCalls(environment.session)
+    calls = environment.runs()
     for _ in range(2):
         assert calls.return_value("nightly_orders", RUN_ID, "count") == ReturnValue("{'rows': 3}")
     asked = [path.partition("return_value")[2] for method, path in environment.sent if method == "GET"]
@@ -324,7 +331,7 @@ def test_a_return_value_arrives_from_an_airflow_that_writes_text_alone(environme
 def test_a_run_that_goes_on_is_marked_failed(environment: Environment, state: str) -> None:
     """Looked at, then marked."""
     environment.answers(logged_in(), document(state=state), document(state="failed"))
-    assert RunCalls(environment.session).fail_run("nightly_orders", RUN_ID) == RunMarkedFailed()
+    assert environment.runs().fail_run("nightly_orders", RUN_ID) == RunMarkedFailed()
     assert environment.sent[1:] == [("GET", f"/api/v2{PATH}"), ("PATCH", f"/api/v2{PATH}")]
 
 
@@ -333,9 +340,7 @@ def test_a_run_that_goes_on_is_marked_failed(environment: Environment, state: st
 def test_a_run_that_is_over_is_never_changed(environment: Environment, state: str) -> None:
     """Airflow would: it marks failed whatever it is told to."""
     environment.answers(logged_in(), document(state=state))
-    assert RunCalls(environment.session).fail_run("nightly_orders", RUN_ID) == RunState(
-        RunEnd(state), started=True
-    )
+    assert environment.runs().fail_run("nightly_orders", RUN_ID) == RunState(RunEnd(state), started=True)
     assert [method for method, _ in environment.sent] == ["POST", "GET"]
 
 
@@ -344,16 +349,16 @@ def test_nothing_is_marked_where_airflow_does_not_say_how_the_run_is(environment
     environment.answers(
         logged_in(), document(404, detail="The DagRun with dag_id: `a` and run_id: `b` was not found")
     )
-    calls = RunCalls(environment.session)
+    calls = environment.runs()
     assert calls.fail_run("nightly_orders", RUN_ID) == RunNotThere()
     environment.answers(document(503, message="Service Unavailable"))
     assert isinstance(calls.fail_run("nightly_orders", RUN_ID), RunsUnknown)
     assert "PATCH" not in [method for method, _ in environment.sent]
 
 
-def test_without_a_web_login_it_is_said_which_parameter_brings_it() -> None:
+def test_without_a_web_login_it_is_said_which_parameter_brings_it(environment: Environment) -> None:
     """In one sentence, for whoever reads the state's output or the log."""
-    calls = RunCalls(None)
+    calls = CliRuns(CliTransport(environment.mwaa.client, "analytics", way_to(environment.server)))
     assert calls.return_value("a", RUN_ID, "count") == NotAvailable(
         "only a web login can read a task's return value: set the parameter WebLoginRole (Viewer is enough)"
     )
@@ -364,18 +369,19 @@ def test_without_a_web_login_it_is_said_which_parameter_brings_it() -> None:
 
 def test_invoke_rest_api_has_what_fits_and_the_web_login_the_rest(environment: Environment) -> None:
     """Where an environment is reached over rest."""
-    invoked = []
-
-    def invoke(call: RestCall) -> RestAnswer:
-        invoked.append((call.method, call.path))
-        return RestAnswer(200, {"state": "running" if call.method == "GET" else "failed"})
-
-    calls = RunCalls(environment.session, invoke)
-    assert calls.fail_run("load", "evt__a") == RunMarkedFailed()
-    assert invoked == [("GET", "/dags/load/dagRuns/evt__a"), ("PATCH", "/dags/load/dagRuns/evt__a")]
+    run = {"Name": "analytics", "Path": "/dags/load/dagRuns/evt__a"}
+    for call, state in (
+        ({"Method": "GET"}, "running"),
+        ({"Method": "PATCH", "Body": {"state": "failed"}}, "failed"),
+    ):
+        answer = {"RestApiStatusCode": 200, "RestApiResponse": {"state": state}}
+        environment.mwaa.add_response("invoke_rest_api", answer, {**run, **call})
     environment.answers(logged_in(), document(value=7))
+    transport = RestTransport(environment.mwaa.client, "analytics", Pace(1, sleep=lambda _: None))
+    calls = RestRuns(transport, environment.session)
+    assert calls.fail_run("load", "evt__a") == RunMarkedFailed()
     assert calls.return_value("load", "evt__a", "count") == ReturnValue(7)
-    assert len(invoked) == 2
+    environment.mwaa.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(
@@ -383,7 +389,7 @@ def test_invoke_rest_api_has_what_fits_and_the_web_login_the_rest(environment: E
 )
 def test_what_cannot_be_a_path_is_not_sent(environment: Environment, ids: tuple[str, str, str]) -> None:
     """A name that leads elsewhere would be read with the session's rights."""
-    calls = RunCalls(environment.session)
+    calls = environment.runs()
     assert isinstance(calls.return_value(*ids), NotAvailable)
     if "variables" not in ids[2]:
         assert isinstance(calls.fail_run(*ids[:2]), NotAvailable)

@@ -13,8 +13,8 @@ from fakes.ledger_table import LEDGER_TABLE
 from fakes.states import EXECUTION, payload
 from integration.functions import Context, lines, load
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
-from mwaa_gateway.aws.mwaa.cli_runs import CliRuns
-from mwaa_gateway.aws.mwaa.rest_runs import RestRuns
+from mwaa_gateway.aws.mwaa import web_session
+from mwaa_gateway.aws.mwaa.runs import CliRuns, RestRuns
 from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS, WebSession
 from mwaa_gateway.outcomes import Reason, Rejected, Triggered
 from mwaa_gateway.step_functions.call import InvalidTask
@@ -210,11 +210,16 @@ def test_a_watcher_logs_in_over_either_transport_where_it_may(tasks, monkeypatch
     del tasks
     monkeypatch.setenv("TRANSPORTS", transports)
     monkeypatch.setenv("WEB_LOGIN_ROLE", role)
-    runs = run_watcher().watcher.airflow
-    assert isinstance(runs, over)
-    assert isinstance(runs._calls.session, WebSession if role else type(None))
-    if role:
-        assert runs._calls.session._way.web_server.read_timeout_seconds == ANSWER_SECONDS
+    built = []
+
+    class Recorded(WebSession):
+        def __init__(self, client, environment, web_server, role):
+            built.append((environment, web_server.read_timeout_seconds, role))
+            super().__init__(client, environment, web_server, role)
+
+    monkeypatch.setattr(web_session, "WebSession", Recorded)
+    assert isinstance(run_watcher().watcher.airflow, over)
+    assert built == ([("acme-analytics", ANSWER_SECONDS, role)] if role else [])
 
 
 @pytest.mark.guarantee(43)

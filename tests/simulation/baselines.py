@@ -12,6 +12,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from mwaa_gateway.airflow import cli as airflow_cli
+from mwaa_gateway.airflow.cli import CommandAnswer
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
 from mwaa_gateway.dispatch.delivery import Deliveries
 from mwaa_gateway.dispatch.dispatcher import backoff_seconds
@@ -118,9 +119,8 @@ class AlreadyExistsIsSuccess(_Strategy):
     def start(self, request: TriggerRequest) -> Outcome:
         target = request.target
         command = airflow_cli.trigger_command(target).replace(" --no-replace-microseconds", "")
-        outcome = self.airflow._run(
-            command, lambda status, body: airflow_cli.read_trigger(status, body, target)
-        )
+        answer = self.airflow.ask(command)
+        outcome = airflow_cli.read_trigger(answer, target) if isinstance(answer, CommandAnswer) else answer
         if isinstance(outcome, OutcomeUnknown) and "DagRunAlreadyExists" in outcome.text:
             return AlreadyTriggered(outcome.text)
         return outcome

@@ -140,7 +140,7 @@ class WatchTable:
 
 
 class Runs:
-    """Implements `step_functions.watcher.Airflow` over the simulated one; `fails` says which runs fail, by their conf."""
+    """Implements `airflow.port.AirflowRuns` over the simulated one; `fails` says which runs fail, by their conf."""
 
     def __init__(self, world: World, airflow: Airflow) -> None:
         self._world, self._airflow = world, airflow

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from local_stack.mwaa.versions import known_versions
 from mwaa_gateway.airflow.cli import (
     IMPORT_ERRORS_COMMAND,
-    ColumnsRefused,
-    CommandOutput,
+    CommandAnswer,
     list_command,
     look_up_command,
     read_import_errors,
@@ -43,6 +42,12 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
+
+
+def printed(stdout: str = "", stderr: str = "") -> bytes:
+    """The body of the web server's answer to a command."""
+    encoded = (base64.b64encode(text.encode()).decode() for text in (stdout, stderr))
+    return json.dumps(dict(zip(("stdout", "stderr"), encoded, strict=True))).encode()
 
 
 def target(dag_id: str = "ingest_orders", run_id: str = "evt__a__1", **conf: object) -> ResolvedTarget:
@@ -148,7 +153,7 @@ def test_recorded_answers(path: Path, http_status: int) -> None:
             (word.removeprefix("--run-id=") for word in words if word.startswith("--run-id=")), "evt__a__1"
         )
         read, asked = read_trigger, target(words[-1], run_id)
-    outcome = read(http_status, answer(recorded["stdout"], recorded["stderr"]), asked)
+    outcome = read(answer(recorded["stdout"], recorded["stderr"], http_status), asked)
 
     expected = expected_of(path)
     seen = outcome.reason if isinstance(expected, Reason) else type(outcome)
@@ -163,8 +168,7 @@ def test_recorded_answers(path: Path, http_status: int) -> None:
 def test_recorded_lists_of_dags(path: Path) -> None:
     """The table is found among the log lines of every version, with the columns it knows of those asked for."""
     recorded = json.loads(path.read_text())
-    output = CommandOutput.decode(answer(recorded["stdout"], recorded["stderr"]))
-    assert output is not None
+    output = answer(recorded["stdout"], recorded["stderr"])
     rows, version = output.rows(), path.parent.name
     if "--columns" in recorded["command"] and version in ("2.7.2", "2.8.1"):
         assert (rows, output.failure()) == (
@@ -177,11 +181,8 @@ def test_recorded_lists_of_dags(path: Path) -> None:
     assert seen == (LISTED_ON_2 if version.startswith("2.") else LISTED_ON_3)
 
 
-def answer(stdout: str = "", stderr: str = "") -> bytes:
-    def encoded(text: str) -> str:
-        return base64.b64encode(text.encode()).decode()
-
-    return json.dumps({"stdout": encoded(stdout), "stderr": encoded(stderr)}).encode()
+def answer(stdout: str = "", stderr: str = "", status: int = 200) -> CommandAnswer:
+    return CommandAnswer.decode(status, printed(stdout, stderr))
 
 
 def test_every_case_was_recorded_on_every_version() -> None:
@@ -210,9 +211,10 @@ def test_every_case_was_recorded_on_every_version() -> None:
 )
 def test_statuses_that_surely_started_nothing(status: int, expected: Reason) -> None:
     """An answer from before the command ran may be tried again without a look-up."""
-    outcome = read_trigger(status, b"<html>", target())
-    assert isinstance(outcome, Retryable)
-    assert expected == outcome.reason
+    for read in (read_trigger, read_look_up):
+        outcome = read(CommandAnswer.decode(status, b"<html>"), target())
+        assert isinstance(outcome, Retryable)
+        assert expected == outcome.reason
 
 
 @pytest.mark.guarantee(18)
@@ -227,26 +229,26 @@ def test_statuses_that_surely_started_nothing(status: int, expected: Reason) -> 
         b'{"stdout": "W3s=", "stderr"',
         b'{"stdout": "W3!", "stderr": ""}',
         b"\xff",
-        answer(),
+        printed(),
     ],
 )
 def test_what_is_not_understood_is_unknown(status: int, body: bytes) -> None:
     """Success and failure both need evidence; a cut or empty answer has none."""
-    assert isinstance(read_trigger(status, body, target()), OutcomeUnknown)
-    assert isinstance(read_look_up(status, body, target()), OutcomeUnknown)
+    assert isinstance(read_trigger(CommandAnswer.decode(status, body), target()), OutcomeUnknown)
+    assert isinstance(read_look_up(CommandAnswer.decode(status, body), target()), OutcomeUnknown)
 
 
 @pytest.mark.guarantee(18)
 def test_a_run_of_another_name_is_no_evidence() -> None:
     """Airflow must print our run_id, not just some run."""
     stdout = '[{"dag_id": "ingest_orders", "dag_run_id": "evt__other__1"}]'
-    assert isinstance(read_trigger(200, answer(stdout), target()), OutcomeUnknown)
+    assert isinstance(read_trigger(answer(stdout), target()), OutcomeUnknown)
 
 
 def test_a_logged_run_id_is_no_evidence() -> None:
     """Airflow 3.3 logs the run_id before the INSERT."""
     stdout = "[info ] creating dag run run_id=evt__a__1\n"
-    assert isinstance(read_trigger(200, answer(stdout), target()), OutcomeUnknown)
+    assert isinstance(read_trigger(answer(stdout), target()), OutcomeUnknown)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ def test_a_logged_run_id_is_no_evidence() -> None:
 )
 def test_database_errors_and_unknown_texts_are_unknown(stderr: str) -> None:
     """A twin may have got there first, or another run may hold the date."""
-    assert isinstance(read_trigger(400, answer(stderr=stderr), target()), OutcomeUnknown)
+    assert isinstance(read_trigger(answer(stderr=stderr, status=400), target()), OutcomeUnknown)
 
 
 def test_text_of_strangers_in_an_error_decides_nothing() -> None:
@@ -270,7 +272,7 @@ def test_text_of_strangers_in_an_error_decides_nothing() -> None:
         "sqlalchemy.exc.IntegrityError: (sqlite3.IntegrityError) UNIQUE constraint failed: dag_run.dag_id\n"
         '[parameters: (\'{"key": "airflow.exceptions.DagNotFound: Dag id x not found"}\',)]\n'
     )
-    assert isinstance(read_trigger(400, answer(stderr=stderr), target()), OutcomeUnknown)
+    assert isinstance(read_trigger(answer(stderr=stderr, status=400), target()), OutcomeUnknown)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +284,7 @@ def test_text_of_strangers_in_an_error_decides_nothing() -> None:
 )
 def test_a_conf_that_airflow_cannot_take_is_refused_for_good(stderr: str) -> None:
     """A DAG's params schema, or a NUL in PostgreSQL's JSON: trying again would change nothing."""
-    outcome = read_trigger(400, answer(stderr=stderr), target())
+    outcome = read_trigger(answer(stderr=stderr, status=400), target())
     assert isinstance(outcome, Rejected)
     assert outcome.reason == Reason.CONF_REFUSED
 
@@ -290,7 +292,7 @@ def test_a_conf_that_airflow_cannot_take_is_refused_for_good(stderr: str) -> Non
 def test_an_import_error_waits_for_the_dags_author() -> None:
     """Airflow 3 says it when the DAG was parsed once and broke since."""
     stderr = "ValueError: Dag with dag_id: 'x' has import errors and cannot be triggered"
-    outcome = read_trigger(400, answer(stderr=stderr), target())
+    outcome = read_trigger(answer(stderr=stderr, status=400), target())
     assert isinstance(outcome, Rejected)
     assert outcome.reason == Reason.DAG_BROKEN
 
@@ -299,17 +301,17 @@ def test_warnings_on_stderr_are_no_failure() -> None:
     """A run that is printed was created, whatever else was said."""
     stdout = 'noise\n[{"dag_id": "ingest_orders", "dag_run_id": "evt__a__1"}]\n'
     stderr = "x.py:1 UserWarning: graphviz\nValueError: from a plugin\n"
-    assert Triggered() == read_trigger(200, answer(stdout, stderr), target())
+    assert Triggered() == read_trigger(answer(stdout, stderr), target())
 
 
 def test_a_look_up_of_a_run_without_tasks_is_found() -> None:
     """An empty list with exit code 0 is how Airflow prints a run whose DAG has no task yet."""
-    assert isinstance(read_look_up(200, answer("[]\n"), target()), AlreadyTriggered)
+    assert isinstance(read_look_up(answer("[]\n"), target()), AlreadyTriggered)
 
 
 def test_a_look_up_of_another_dag_is_not_ours() -> None:
     """Evidence names our DAG."""
-    assert isinstance(read_look_up(200, answer('[{"dag_id": "other"}]'), target()), OutcomeUnknown)
+    assert isinstance(read_look_up(answer('[{"dag_id": "other"}]'), target()), OutcomeUnknown)
 
 
 ORDERS = ListedDag("ingest_orders", paused=False, stale=False)
@@ -319,8 +321,7 @@ GONE_ORDERS = ListedDag("gone_orders", paused=False, stale=True)
 
 def recorded_list(version: str, name: str) -> tuple[ListedDag, ...] | NotListed:
     document = json.loads((FIXTURES / version / f"{name}.json").read_text())
-    encoded = {each: base64.b64encode(document[each].encode()).decode() for each in ("stdout", "stderr")}
-    return read_list(200, json.dumps(encoded).encode())
+    return read_list(answer(document["stdout"], document["stderr"]))
 
 
 @pytest.mark.parametrize(
@@ -357,7 +358,7 @@ def test_recorded_import_errors(version: str, http_status: int) -> None:
     """The table is found on every version, whichever HTTP status the command's exit code 1 becomes."""
     document = json.loads((FIXTURES / version / "dags_list_import_errors.json").read_text())
     assert IMPORT_ERRORS_COMMAND == document["command"]
-    found = read_import_errors(http_status, answer(document["stdout"], document["stderr"]))
+    found = read_import_errors(answer(document["stdout"], document["stderr"], http_status))
     assert isinstance(found, BrokenFiles)
     names = BROKEN_WHEN_RECORDED[version if version in BROKEN_WHEN_RECORDED else version[0]]
     assert names == [file.path for file in found.files]
@@ -370,8 +371,8 @@ def test_recorded_import_errors(version: str, http_status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "given", "expected"),
     [
-        (200, answer("no table"), NotListed),
-        (200, answer('["a"]'), NotListed),
+        (200, printed("no table"), NotListed),
+        (200, printed('["a"]'), NotListed),
         (200, b"<html>", OutcomeUnknown),
         (500, b"Unsupported command", OutcomeUnknown),
         (503, b"", Retryable),
@@ -379,51 +380,40 @@ def test_recorded_import_errors(version: str, http_status: int) -> None:
 )
 def test_what_is_no_list_of_import_errors(status: int, given: bytes, expected: type) -> None:
     """A command cut short, one that MWAA does not run, a web server that is busy."""
-    assert isinstance(read_import_errors(status, given), expected)
+    assert isinstance(read_import_errors(CommandAnswer.decode(status, given)), expected)
 
 
 def test_import_errors_of_another_form_are_kept_as_far_as_they_go() -> None:
     """A column that a later Airflow renames costs its words, not the reason."""
-    found = read_import_errors(200, answer('[{"file": "a.py", "error": null}]'))
+    found = read_import_errors(answer('[{"file": "a.py", "error": null}]'))
     assert BrokenFiles((BrokenFile("a file without a name", "None"),), 1) == found
 
 
-def body(stdout: str = "", stderr: str = "") -> bytes:
-    return json.dumps(
-        {
-            "stdout": base64.b64encode(stdout.encode()).decode(),
-            "stderr": base64.b64encode(stderr.encode()).decode(),
-        }
-    ).encode()
-
-
-def test_an_airflow_too_old_for_columns_is_told_from_others() -> None:
-    """2.7 and 2.8: its usage on stdout, this on stderr; and then its own columns."""
-    said = "airflow command error: unrecognized arguments: --columns=dag_id,is_paused,is_active,is_stale, see help above."
-    assert isinstance(read_list(400, body("usage: airflow …", f"\n{said}\n")), ColumnsRefused)
+def test_an_older_airflow_lists_its_own_columns() -> None:
+    """2.7 and 2.8 call the column `paused`."""
     plain = '[{"dag_id": "a", "filepath": "a.py", "owner": "x", "paused": "False"}, {"dag_id": "b", "paused": "True"}]\n'
     assert (
         ListedDag("a", paused=False, stale=False),
         ListedDag("b", paused=True, stale=False),
-    ) == read_list(200, body(plain))
+    ) == read_list(answer(plain))
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "body",
     [
         b"",
         b"<html>",
-        body(),
-        body("No data found\n"),
-        body("[1, 2]\n"),
-        body('[{"dag": 1}]\n'),
-        body("[{]\n"),
+        printed(),
+        printed("No data found\n"),
+        printed("[1, 2]\n"),
+        printed('[{"dag": 1}]\n'),
+        printed("[{]\n"),
     ],
     ids=["empty", "page", "silence", "text", "numbers", "no ids", "no JSON"],
 )
-def test_what_is_no_list_is_none(answer: bytes) -> None:
+def test_what_is_no_list_is_none(body: bytes) -> None:
     """A wrong list would make wrong verdicts."""
-    assert isinstance(read_list(200, answer), NotListed | OutcomeUnknown)
+    assert isinstance(read_list(CommandAnswer.decode(200, body)), NotListed | OutcomeUnknown)
 
 
 @pytest.mark.parametrize("columns", [True, False])

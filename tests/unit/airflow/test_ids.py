@@ -53,7 +53,7 @@ def test_a_rule_names_exactly_what_both_ways_can_send(dag_id: str) -> None:
 def test_the_watchers_commands_too(write) -> None:
     """They ask for what was started."""
     given = {list_runs_command: (0.0,), tasks_command: ("evt__a__1",)}[write]
-    options = {"airflow_2": False} if write is list_runs_command else {}
+    options = {"dag_argument": True} if write is list_runs_command else {}
     assert "a.b-c" in write("a.b-c", *given, **options)
     with pytest.raises(InvalidId, match=re.escape("dag_id '-daily' cannot be sent")):
         write("-daily", *given, **options)

@@ -7,13 +7,11 @@ import pytest
 from mwaa_gateway.airflow.dag_list import NotListed
 from mwaa_gateway.airflow.import_errors import READ_EVERY_SECONDS, BrokenFile, BrokenFiles, ImportErrors
 from mwaa_gateway.outcomes import (
-    AlreadyTriggered,
     Outcome,
     OutcomeUnknown,
     Reason,
     Rejected,
     Retryable,
-    Triggered,
 )
 
 MISSING = Rejected(Reason.DAG_MISSING, "Airflow said DagNotFound: Dag id orders not found in DagModel")
@@ -72,19 +70,9 @@ def test_a_broken_dag_is_explained_too() -> None:
     assert "ModuleNotFoundError" in Airflow([broken("orders.py")]).text(outcome=broke)
 
 
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        Triggered(),
-        AlreadyTriggered("it is there"),
-        OutcomeUnknown(Reason.UNCLEAR_ANSWER, "lost"),
-        Retryable(Reason.WEB_SERVER_BUSY, "busy"),
-        Rejected(Reason.CONF_REFUSED, "no"),
-    ],
-    ids=lambda outcome: type(outcome).__name__,
-)
-def test_any_other_outcome_is_left_alone_and_nothing_is_read(outcome: Outcome) -> None:
+def test_any_other_reason_is_left_alone_and_nothing_is_read() -> None:
     """Import errors say nothing about it."""
+    outcome = Rejected(Reason.CONF_REFUSED, "no")
     airflow = Airflow([broken("orders.py")])
     assert airflow.import_errors.explain(outcome, "orders") is outcome
     assert airflow.reads == 0

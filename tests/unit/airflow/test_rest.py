@@ -23,8 +23,6 @@ from mwaa_gateway.airflow.rest import (
     read_look_up,
     read_trigger,
     trigger_call,
-    wants_exclude_stale,
-    wants_logical_date,
 )
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -219,24 +217,6 @@ def test_the_calls_are_those_that_were_recorded(version: str) -> None:
         assert (document["method"], document["path"], sent) in [
             (call.method, call.path, call.body or call.query) for call in calls if isinstance(call, RestCall)
         ]
-
-
-@pytest.mark.parametrize(
-    ("version", "case", "wanted"),
-    [
-        ("3.3.1", "logical_date_missing", True),
-        ("2.11.2", "logical_date_null", False),
-        ("3.3.1", "conf_no_object", None),
-        ("3.3.1", "duplicate_run_id", None),
-        ("2.11.2", "conf_refused", None),
-        ("2.11.2", "bad_run_id", None),
-        ("3.3.1", "triggered", None),
-    ],
-)
-def test_airflow_says_whether_it_wants_a_logical_date(version: str, case: str, wanted: bool | None) -> None:  # noqa: FBT001
-    """Each major in its own words; every other refusal has another cause."""
-    _, answer = recorded(FIXTURES / version / f"{case}.json")
-    assert wanted == wants_logical_date(answer)
 
 
 # --- what is evidence ---------------------------------------------------------------------------------------
@@ -454,15 +434,6 @@ def test_recorded_import_errors(version: str, folder: str) -> None:
 def test_what_is_no_list_of_import_errors(answer: RestAnswer) -> None:
     """As where the Airflow role may not see them."""
     assert isinstance(read_import_errors(answer), NotListed)
-
-
-def test_which_words_an_airflow_wants_is_told_by_itself() -> None:
-    """Airflow 2 refuses those of 3; Airflow 3 passes over those of 2, and leaves stale DAGs out."""
-    assert wants_exclude_stale(recorded_list("2.11.2", "dags_list")) is False
-    assert wants_exclude_stale(recorded_list("2.11.2", "dags_list_only_active")) is False
-    assert wants_exclude_stale(recorded_list("3.3.1", "dags_list_only_active")) is True
-    assert wants_exclude_stale(recorded_list("3.3.1", "dags_list")) is True
-    assert wants_exclude_stale(RestAnswer(403, {"detail": "Forbidden"})) is None
 
 
 @pytest.mark.parametrize(

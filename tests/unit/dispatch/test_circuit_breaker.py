@@ -29,8 +29,8 @@ def test_an_environment_that_is_away_is_away_for_its_own_new_sandboxes_only(stor
     asking = sandbox(store, "analytics")
     for now in (1.0, 2.0, 3.0):
         asking.record(target("analytics"), AWAY, now)
-    assert isinstance(sandbox(store, "analytics").admit(target("analytics"), 3.5), Wait)
-    assert isinstance(sandbox(store, "science").admit(target("science"), 3.5), Pass)
+    assert isinstance(sandbox(store, "analytics").start_attempt(target("analytics"), 3.5), Wait)
+    assert isinstance(sandbox(store, "science").start_attempt(target("science"), 3.5), Pass)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_what_is_not_the_environments_failure_leaves_its_gate_open(
     for now in (1.0, 2.0, 3.0):
         circuit_breakers.record(target("analytics"), Retryable(reason, "not the environment's"), now)
     assert circuit_breakers.away_for(4.0) is None
-    assert isinstance(sandbox(store, "analytics").admit(target("analytics"), 4.0), Pass)
+    assert isinstance(sandbox(store, "analytics").start_attempt(target("analytics"), 4.0), Pass)
 
 
 def test_a_dag_that_appears_in_one_environment_is_still_missing_in_the_other(store: FakeCircuitStore) -> None:
@@ -53,5 +53,5 @@ def test_a_dag_that_appears_in_one_environment_is_still_missing_in_the_other(sto
     for circuit_breakers, environment in ((here, "analytics"), (beside_it, "analytics"), (there, "science")):
         circuit_breakers.record(target(environment), MISSING, 1.0)
     there.record(target("science"), Triggered(), 2.0)
-    assert isinstance(here.admit(target("analytics"), 10.0), Pass)
-    assert isinstance(beside_it.admit(target("analytics"), 10.0), Wait)
+    assert isinstance(here.start_attempt(target("analytics"), 10.0), Pass)
+    assert isinstance(beside_it.start_attempt(target("analytics"), 10.0), Wait)

@@ -9,24 +9,19 @@ from typing import Any, Final, Protocol
 from gateway_cli.certify.canary import MISSING_DAG_ID
 from gateway_cli.certify.judging import Exchange
 from mwaa_gateway.airflow.cli import (
-    CommandOutput,
+    CommandAnswer,
     look_up_command,
     read_look_up,
     read_trigger,
     trigger_command,
 )
-from mwaa_gateway.airflow.rest import (
-    RestAnswer,
-    RestCall,
-    look_up_calls,
-    trigger_call,
-    wants_logical_date,
-)
+from mwaa_gateway.airflow.dialect import LOGICAL_DATE_FIELD, Dialect
+from mwaa_gateway.airflow.rest import RestAnswer, RestCall, look_up_calls, trigger_call
 from mwaa_gateway.airflow.rest import read_look_up as read_rest_look_up
 from mwaa_gateway.airflow.rest import read_trigger as read_rest_trigger
 from mwaa_gateway.aws.mwaa.cli import CliTransport
 from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
-from mwaa_gateway.aws.mwaa.web_server import HttpAnswer, WebServer
+from mwaa_gateway.aws.mwaa.web_server import WebServer
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -82,29 +77,24 @@ class CliProbe:
 
     def trigger(self, target: ResolvedTarget) -> Exchange:
         """Run `dags trigger`."""
-        return self._run(
-            trigger_command(target), lambda answer: read_trigger(answer.status, answer.body, target)
-        )
+        return self._run(trigger_command(target), lambda answer: read_trigger(answer, target))
 
     def look_up(self, target: ResolvedTarget) -> Exchange:
         """Run `tasks states-for-dag-run`."""
-        return self._run(
-            look_up_command(target), lambda answer: read_look_up(answer.status, answer.body, target)
-        )
+        return self._run(look_up_command(target), lambda answer: read_look_up(answer, target))
 
     def misuse(self, target: ResolvedTarget) -> Exchange:
         """Run a command with an option that Airflow does not have."""
-        return self._run(USAGE_ERROR, lambda answer: read_trigger(answer.status, answer.body, target))
+        return self._run(USAGE_ERROR, lambda answer: read_trigger(answer, target))
 
-    def _run(self, command: str, read: Callable[[HttpAnswer], Outcome]) -> Exchange:
+    def _run(self, command: str, read: Callable[[CommandAnswer], Outcome]) -> Exchange:
         answer = self._transport.ask(command)
-        if not isinstance(answer, HttpAnswer):
+        if not isinstance(answer, CommandAnswer):
             return Exchange(command, answer)
-        output = CommandOutput.decode(answer.body)
         said: dict[str, Any] = (
-            {"body": answer.body.decode(errors="replace")}
-            if output is None
-            else {"stdout": output.stdout, "stderr": output.stderr}
+            {"stdout": answer.stdout, "stderr": answer.stderr}
+            if answer.body is None
+            else {"body": answer.body}
         )
         return Exchange(command, read(answer), answer.status, said)
 
@@ -114,29 +104,27 @@ class RestProbe:
 
     def __init__(self, transport: RestTransport) -> None:
         self._transport = transport
-        self._logical_date = False
+        self._dialect = Dialect()
 
     def another(self) -> "RestProbe":
         """Return this probe: simultaneous calls do not block each other."""
         return self
 
     def trigger(self, target: ResolvedTarget) -> Exchange:
-        """Start a run; if this Airflow wants the other form of the call, send that."""
-        exchange, answer = self._trigger(target)
-        wanted = wants_logical_date(answer) if isinstance(answer, RestAnswer) else None
-        if wanted is not None and wanted != self._logical_date:
-            self._logical_date = wanted
-            exchange, _ = self._trigger(target)
-        return exchange
+        """Start a run; if this Airflow accepts only the other form of the call, send that."""
+        sent: list[RestCall] = []
 
-    def _trigger(
-        self, target: ResolvedTarget
-    ) -> tuple[Exchange, RestAnswer | Retryable | OutcomeUnknown | None]:
-        call = trigger_call(target, logical_date=self._logical_date)
-        if isinstance(call, Rejected):
-            return Exchange("", call), None
-        answer = self._transport.ask(call)
-        return _exchange(call, answer, lambda found: read_rest_trigger(found, target)), answer
+        def start(dated: bool) -> RestAnswer | Rejected | Retryable | OutcomeUnknown:  # noqa: FBT001  as the dialect asks
+            call = trigger_call(target, logical_date=dated)
+            if isinstance(call, Rejected):
+                return call
+            sent.append(call)
+            return self._transport.ask(call)
+
+        answer = self._dialect.send(LOGICAL_DATE_FIELD, start)
+        if isinstance(answer, Rejected):
+            return Exchange("", answer)
+        return _exchange(sent[-1], answer, lambda found: read_rest_trigger(found, target))
 
     def look_up(self, target: ResolvedTarget) -> Exchange:
         """Look a run up by each call that may find it, until one does."""

@@ -9,11 +9,12 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.airflow.dialect import Answer
 from mwaa_gateway.airflow.ids import check_ids
 from mwaa_gateway.airflow.import_errors import BrokenFile, BrokenFiles
 from mwaa_gateway.outcomes import (
@@ -29,19 +30,21 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 
 __all__ = [
     "IMPORT_ERRORS_COMMAND",
-    "ColumnsRefused",
-    "CommandOutput",
+    "CommandAnswer",
     "list_command",
     "look_up_command",
     "read_import_errors",
     "read_list",
     "read_look_up",
     "read_trigger",
-    "refuses_logical_date",
     "trigger_command",
 ]
 
 _LONGEST_TEXT = 500  # characters of Airflow's output in the text of a reason
+_EXCEPTION_LINE = re.compile(
+    r"(?P<name>(?:[A-Za-z_]\w*\.)+[A-Z]\w*|[A-Z]\w*(?:Error|Exception))(?:: ?(?P<text>.*))?$"
+)
+_USAGE_LINE = re.compile(r"airflow (?:[\w-]+ )*command error: (?P<text>.*)$")
 # MWAA runs it on every version. Airflow 3 reads its database; Airflow 2 parses the DAG files, on the web server.
 IMPORT_ERRORS_COMMAND = "dags list-import-errors -o json"
 
@@ -50,8 +53,8 @@ def trigger_command(target: ResolvedTarget, logical_date: datetime | None = None
     """Return the `dags trigger` command of one run; `shlex.split` of it always gives eight words, nine with a logical date.
 
     On Airflow 2 a logical date is unique for each DAG: `--no-replace-microseconds` (2.6.3 and later) gives two events of one
-    second different ones. `logical_date` is for Airflow 3 only, which sets none by default; Airflow 2 refuses the option
-    (`refuses_logical_date`). Options are written with `=` before the DAG id, so that no value can act as an option.
+    second different ones. `logical_date` is for Airflow 3 only, which sets none by default; Airflow 2 refuses the option.
+    Options are written with `=` before the DAG id, so that no value can act as an option.
 
     Raises:
         InvalidId: dag_id or run_id has a character that could end its word.
@@ -81,29 +84,30 @@ def list_command(*, columns: bool = True) -> str:
     return "dags list -o json" + (" --columns=dag_id,is_paused,is_active,is_stale" if columns else "")
 
 
-def refuses_logical_date(outcome: Outcome) -> bool:
-    """Return whether Airflow refused the option `--logical-date`, and so started no run."""
-    return isinstance(outcome, Rejected) and "unrecognized arguments: --logical-date" in outcome.text
-
-
 @dataclass(frozen=True, slots=True)
-class CommandOutput:
-    """The output of an Airflow command."""
+class CommandAnswer(Answer):
+    """The web server's answer to an Airflow command: its HTTP status, and what the command printed.
 
-    stdout: str
-    stderr: str
+    An answer that is no command's output has a `body` instead: it comes from the web server, or from a proxy before it.
+    """
+
+    status: int
+    stdout: str = field(default="", repr=False)
+    stderr: str = field(default="", repr=False)
+    body: str | None = field(default=None, repr=False)
 
     @classmethod
-    def decode(cls, body: bytes) -> "CommandOutput | None":
-        """Decode `{"stdout": base64, "stderr": base64}`; return None for any other or truncated body."""
+    def decode(cls, status: int, body: bytes) -> "CommandAnswer":
+        """Decode `{"stdout": base64, "stderr": base64}`; keep any other or truncated body as it is."""
         try:
             document = json.loads(body)
-            return cls(
-                stdout=base64.b64decode(document["stdout"], validate=True).decode(errors="replace"),
-                stderr=base64.b64decode(document["stderr"], validate=True).decode(errors="replace"),
+            stdout, stderr = (
+                base64.b64decode(document[name], validate=True).decode(errors="replace")
+                for name in ("stdout", "stderr")
             )
         except (ValueError, TypeError, KeyError, binascii.Error):
-            return None
+            return cls(status, body=body.decode(errors="replace"))
+        return cls(status, stdout, stderr)
 
     def rows(self) -> list[dict[str, Any]] | None:
         """Return the table that `-o json` prints: the last line that is a JSON list of objects.
@@ -131,26 +135,27 @@ class CommandOutput:
                 return "usage", match["text"]
         return None
 
+    def usage_error(self) -> str:
+        """Return the text with which Airflow refused the command's form; "" if it did not."""
+        match self.failure():
+            case ("usage", text):
+                return text
+            case _:
+                return ""
 
-_EXCEPTION_LINE = re.compile(
-    r"(?P<name>(?:[A-Za-z_]\w*\.)+[A-Z]\w*|[A-Z]\w*(?:Error|Exception))(?:: ?(?P<text>.*))?$"
-)
-_USAGE_LINE = re.compile(r"airflow (?:[\w-]+ )*command error: (?P<text>.*)$")
 
-
-def read_trigger(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
+def read_trigger(answer: CommandAnswer, target: ResolvedTarget) -> Outcome:
     """Return the outcome of an answer of `POST /aws_mwaa/cli` to `trigger_command(target)`.
 
     A failed command may answer 200 or 400, so the decoded output decides. An unclear answer is `OutcomeUnknown`, and the
     caller looks up the run.
     """
-    output = CommandOutput.decode(body)
-    if output is None:
-        return _without_output(status)
-    rows = output.rows()
+    if answer.body is not None:
+        return _without_output(answer.status)
+    rows = answer.rows()
     if rows and any(target.run_id in (row.get("dag_run_id"), row.get("run_id")) for row in rows):
         return Triggered()
-    failure = output.failure()
+    failure = answer.failure()
     if failure is None:
         return OutcomeUnknown(Reason.UNCLEAR_ANSWER, "Airflow's answer contains neither our run nor an error")
     return _failed_trigger(*failure, target)
@@ -181,15 +186,12 @@ def _failed_trigger(name: str, text: str, target: ResolvedTarget) -> Outcome:
             return OutcomeUnknown(Reason.UNCLEAR_ANSWER, said)
 
 
-def read_look_up(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
+def read_look_up(answer: CommandAnswer, target: ResolvedTarget) -> Outcome:
     """Return the outcome of `look_up_command(target)`: the run exists, does not (`Retryable`), or is still unknown."""
-    output = CommandOutput.decode(body)
-    if output is None:
-        return OutcomeUnknown(
-            Reason.UNCLEAR_ANSWER, f"the look-up got HTTP {status} without a command's output"
-        )
-    failure = output.failure()
-    rows = output.rows()
+    if answer.body is not None:
+        return _without_output(answer.status)
+    failure = answer.failure()
+    rows = answer.rows()
     # A run of a DAG without tasks prints an empty list. If there are rows, a plugin's traceback on stderr does not matter.
     if (rows or (rows == [] and failure is None)) and all(row.get("dag_id") == target.dag_id for row in rows):
         return AlreadyTriggered(f"the look-up found run {target.run_id}")
@@ -205,26 +207,17 @@ def read_look_up(status: int, body: bytes, target: ResolvedTarget) -> Outcome:
             )
 
 
-class ColumnsRefused(NotListed):
-    """This Airflow is older than 2.9, and refuses `--columns`."""
-
-
-def read_list(status: int, body: bytes) -> tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown:
+def read_list(answer: CommandAnswer) -> tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown:
     """Return the DAGs in an answer to `list_command()`.
 
     Values are words: "True", "False", and "None" for a DAG that was never stored. Before 2.9 the column is `paused`.
     Airflow 2 parses the files again, so a DAG with a broken file is missing from its list.
     """
-    output = CommandOutput.decode(body)
-    if output is None:
-        return _without_output(status)
-    rows = output.rows()
+    if answer.body is not None:
+        return _without_output(answer.status)
+    rows = answer.rows()
     if rows is None or not all(isinstance(row, dict) and isinstance(row.get("dag_id"), str) for row in rows):
-        match output.failure():
-            case ("usage", text) if "--columns" in text:
-                return ColumnsRefused(text)
-            case failure:
-                return NotListed(f"`dags list` gave no list: {failure}"[:_LONGEST_TEXT])
+        return NotListed(f"`dags list` gave no list: {answer.failure()}"[:_LONGEST_TEXT])
     return tuple(
         ListedDag(
             row["dag_id"],
@@ -235,14 +228,13 @@ def read_list(status: int, body: bytes) -> tuple[ListedDag, ...] | NotListed | R
     )
 
 
-def read_import_errors(status: int, body: bytes) -> BrokenFiles | NotListed | Retryable | OutcomeUnknown:
+def read_import_errors(answer: CommandAnswer) -> BrokenFiles | NotListed | Retryable | OutcomeUnknown:
     """Say what an answer to `IMPORT_ERRORS_COMMAND` holds. From Airflow 2.8 on, exit code 1 says that there are some."""
-    output = CommandOutput.decode(body)
-    if output is None:
-        return _without_output(status)
-    rows = output.rows()
+    if answer.body is not None:
+        return _without_output(answer.status)
+    rows = answer.rows()
     if rows is None or not all(isinstance(row, dict) for row in rows):
-        return NotListed(f"`{IMPORT_ERRORS_COMMAND}` gave no list: {output.failure()}"[:_LONGEST_TEXT])
+        return NotListed(f"`{IMPORT_ERRORS_COMMAND}` gave no list: {answer.failure()}"[:_LONGEST_TEXT])
     files = tuple(BrokenFile.of(str(row.get("filepath", "")), str(row.get("error", ""))) for row in rows)
     return BrokenFiles(files, len(files))
 

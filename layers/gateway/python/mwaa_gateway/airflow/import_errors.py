@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from mwaa_gateway.airflow.dag_list import NotListed
-from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
+from mwaa_gateway.outcomes import OutcomeUnknown, Reason, Rejected, Retryable
 
 __all__ = ["READ_EVERY_SECONDS", "BrokenFile", "BrokenFiles", "ImportErrors"]
 
@@ -78,20 +78,20 @@ class ImportErrors:
         self._read_at: float | None = None
         self._found: BrokenFiles | str = ""
 
-    def explain(self, outcome: Outcome, dag_id: str) -> Outcome:
-        """Append the import errors to the reason if Airflow does not have the DAG; any other outcome is returned as it is.
+    def explain(self, rejected: Rejected, dag_id: str) -> Rejected:
+        """Append the import errors to the reason if it is that Airflow does not have the DAG.
 
         Reads at most once every five minutes; a read that failed counts. Never raises.
         """
-        if not isinstance(outcome, Rejected) or outcome.reason not in _EXPLAINED:
-            return outcome
+        if rejected.reason not in _EXPLAINED:
+            return rejected
         now = self._monotonic()
         if self._read_at is None or now - self._read_at >= READ_EVERY_SECONDS:
             self._read_at = now
             self._found = self._fetch()
         age = now - self._read_at
         when = f" ({age:.0f} s ago)" if age >= 1 else ""
-        return replace(outcome, text=f"{outcome.text}. {_text(self._found, dag_id, when)}")
+        return replace(rejected, text=f"{rejected.text}. {_text(self._found, dag_id, when)}")
 
     def _fetch(self) -> BrokenFiles | str:
         try:

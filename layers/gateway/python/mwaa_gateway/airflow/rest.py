@@ -2,7 +2,7 @@
 
 The same calls serve Airflow 2 (`/api/v1`) and 3 (`/api/v2`): InvokeRestApi adds the version to the path, which may have 64
 characters. To start a run they differ in the key `logical_date`: Airflow 3 requires it, and Airflow 2 refuses null. Each
-says so without starting a run, and the caller then sends the other form.
+says so without starting a run: see `mwaa_gateway.airflow.dialect`.
 
     start      POST /dags/<dag_id>/dagRuns                          fits while a dag_id has at most 50 characters
     list       GET  /dags?limit=100&offset=…                        paused and stale DAGs, a hundred at a time
@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.airflow.dialect import Answer
 from mwaa_gateway.airflow.ids import LONGEST_REST_DAG_ID, InvalidId, check_ids, rejected_id
 from mwaa_gateway.airflow.import_errors import BrokenFile, BrokenFiles
 from mwaa_gateway.outcomes import (
@@ -47,8 +48,6 @@ __all__ = [
     "read_look_up",
     "read_trigger",
     "trigger_call",
-    "wants_exclude_stale",
-    "wants_logical_date",
 ]
 
 DAGS_PER_PAGE = 100  # Airflow's own maximum, unless its [api] maximum_page_limit is lower
@@ -67,7 +66,7 @@ class RestCall:
 
 
 @dataclass(frozen=True, slots=True)
-class RestAnswer:
+class RestAnswer(Answer):
     """Airflow's answer: its own HTTP status (None if MWAA does not report it), and its body, mostly JSON."""
 
     status: int | None
@@ -166,14 +165,6 @@ def list_call(offset: int, *, exclude_stale: bool) -> RestCall:
     )
 
 
-def wants_exclude_stale(answer: RestAnswer) -> bool | None:
-    """Return the `exclude_stale` that Airflow wants, from its DAGs or its refusal; None if the answer does not show it."""
-    rows = answer.rows("dags")
-    if rows:
-        return "is_stale" in rows[0]
-    return False if answer.status == 400 and "exclude_stale" in answer.detail() else None  # noqa: PLR2004
-
-
 def read_list(answer: RestAnswer) -> tuple[tuple[ListedDag, ...], int] | NotListed:
     """Return (the DAGs of one page, the number of DAGs on all pages)."""
     rows = answer.rows("dags")
@@ -222,14 +213,6 @@ def _runs_path(target: ResolvedTarget) -> str | Rejected:
             f"({target.environment}=cli in the stack's parameter Transports)",
         )
     return f"/dags/{target.dag_id}/dagRuns"
-
-
-def wants_logical_date(answer: RestAnswer) -> bool | None:
-    """Return whether Airflow wants `logical_date`, if the answer refuses the call for it; otherwise None."""
-    if ("missing", "logical_date") in answer.problem_locations():
-        return True
-    refused = re.match(r"\{'logical_date': |None is not of type .* - 'logical_date'", answer.detail())
-    return False if refused else None
 
 
 def read_trigger(answer: RestAnswer, target: ResolvedTarget) -> Outcome:

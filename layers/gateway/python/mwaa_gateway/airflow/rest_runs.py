@@ -43,31 +43,25 @@ __all__ = [
     "read_runs",
     "return_value_call",
     "run_call",
-    "wants_other_form",
-    "wants_stringify",
 ]
 
 RUNS_PER_CALL = 100  # Airflow's own limit of a page
 
 
-def list_runs_call(dag_id: str, since: float, *, offset: int, airflow_2: bool) -> RestCall:
-    """Return the call that lists a DAG's runs since `since` (seconds since the epoch), from position `offset`."""
+def list_runs_call(dag_id: str, since: float, *, offset: int, run_after: bool) -> RestCall:
+    """Return the call that lists a DAG's runs since `since` (seconds since the epoch), from position `offset`.
+
+    `run_after`: use the name that the date has on Airflow 3.
+    """
     date = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
     body = {
         "dag_ids": [dag_id],
-        "execution_date_gte" if airflow_2 else "run_after_gte": date,
+        "run_after_gte" if run_after else "execution_date_gte": date,
         "page_limit": RUNS_PER_CALL,
         "page_offset": offset,
         "order_by": "id",
     }
     return RestCall("POST", "/dags/~/dagRuns/list", body=body)
-
-
-def wants_other_form(answer: RestAnswer) -> bool:
-    """Return whether Airflow refused the date's field, as the other major version does."""
-    if answer.status == 422:  # noqa: PLR2004  Airflow 3's validation error
-        return ("extra_forbidden", "execution_date_gte") in answer.problem_locations()
-    return answer.status == 400 and "run_after_gte" in answer.detail()  # noqa: PLR2004  Airflow 2's
 
 
 def read_runs(
@@ -105,11 +99,10 @@ def read_failed_tasks(answer: RestAnswer) -> list[str] | RunsUnknown:
     return [str(row.get("task_id")) for row in rows]
 
 
-def return_value_call(dag_id: str, run_id: str, task_id: str, *, stringify: bool) -> RestCall:
+def return_value_call(dag_id: str, run_id: str, task_id: str, *, as_json: bool) -> RestCall:
     """Return the call that reads the return value of an Airflow task.
 
-    `stringify`: accept Airflow's default form. Airflow 2.10 and 2.11 return a value as Python text unless the call says
-    stringify=false; older versions have no other form, and refuse the parameter.
+    `as_json`: ask for JSON; without, Airflow 2.10 and 2.11 return Python text.
 
     Raises:
         ValueError: an id cannot be part of a path.
@@ -117,12 +110,7 @@ def return_value_call(dag_id: str, run_id: str, task_id: str, *, stringify: bool
     if not TASK_ID.fullmatch(task_id):
         raise ValueError(f"task_id {task_id!r} cannot be sent: it must match {TASK_ID.pattern}")
     path = f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}/xcomEntries/return_value"
-    return RestCall("GET", path, query=None if stringify else {"stringify": "false"})
-
-
-def wants_stringify(answer: RestAnswer) -> bool:
-    """Return whether Airflow refused the parameter `stringify`."""
-    return answer.status == HTTPStatus.BAD_REQUEST and "stringify" in answer.detail()
+    return RestCall("GET", path, query={"stringify": "false"} if as_json else None)
 
 
 def read_return_value(answer: RestAnswer) -> ReturnValue | NotAvailable | RunsUnknown:

@@ -116,17 +116,18 @@ class CircuitBreaker:
         self._asked_at: float | None = None
         self.last_failure = ""  # for people: the last answer to this sandbox that was a failure
 
-    def admit(self, now: float) -> Pass | Wait:
-        """Let the attempt pass or wait; takes the probe if one is due, and does no I/O otherwise."""
-        if self._known is not None and now < self._known.probe_at:
-            return _wait(self._known, now)
-        if self._known is not None or not self._looked:
+    def start_attempt(self, now: float) -> Wait | None:
+        """Start an attempt, and take the probe if one is due; return the wait if no attempt may start now."""
+        wait = self.known_open(now)
+        if wait is not None and wait.seconds > 0:
+            return wait
+        if wait is not None or not self._looked:
             self._probing, self._known = self._store.take_probe(self._name, now, now + PROBE_SECONDS)
             self._looked = True
-        if self._known is None or self._probing:
-            self._asked_at = now
-            return Pass()
-        return _wait(self._known, now)
+            if self._known is not None and not self._probing:
+                return _wait(self._known, now)
+        self._asked_at = now
+        return None
 
     def known_open(self, now: float) -> Wait | None:
         """Return the wait if this sandbox knows the breaker to be open; without I/O."""
@@ -184,19 +185,20 @@ class CircuitBreakers:
         )
         self._dags: dict[str, CircuitBreaker] = {}
 
-    def admit(self, target: ResolvedTarget, now: float) -> Pass | Wait | DagMissing:
-        """Let the attempt pass or wait, or say that its DAG has been missing for longer than its grace."""
-        at_environment = self._environment.admit(now)
-        if isinstance(at_environment, Wait):
+    def start_attempt(self, target: ResolvedTarget, now: float) -> Pass | Wait | DagMissing:
+        """Start an attempt, and take the probes that are due; otherwise it must wait, or its DAG's grace is over."""
+        at_environment = self._environment.start_attempt(now)
+        if at_environment is not None:
             return at_environment
         if (dag := self._dags.get(target.dag_id)) is None:
             return Pass()
-        at_dag = dag.admit(now)
-        if isinstance(at_dag, Wait):
-            self._environment.release_probe(now)
-            if now - at_dag.open_since >= self.dag_missing_grace_seconds:
-                return DagMissing(at_dag, dag.last_failure)
-        return at_dag
+        at_dag = dag.start_attempt(now)
+        if at_dag is None:
+            return Pass()
+        self._environment.release_probe(now)
+        if now - at_dag.open_since < self.dag_missing_grace_seconds:
+            return at_dag
+        return DagMissing(at_dag, dag.last_failure)
 
     def away_for(self, now: float) -> float | None:
         """Return for how many seconds the environment's breaker is known to be open, None if it is closed; without I/O."""

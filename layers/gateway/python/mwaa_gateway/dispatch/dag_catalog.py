@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.airflow.port import Airflow
 from mwaa_gateway.outcomes import NotRunnable
 
 __all__ = [
     "CatalogRecord",
     "CatalogStore",
     "DagCatalog",
-    "DagLister",
     "LiveCatalog",
 ]
 
@@ -35,14 +35,6 @@ LONGEST_PAUSE_SECONDS = (
 )
 LOOK_AGAIN_SECONDS = 5.0
 HOPELESS_FAILURES = 3  # in a row
-
-
-class DagLister(Protocol):
-    """One environment's Airflow, whatever transport reaches it. Never raises for what Airflow or MWAA do."""
-
-    def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
-        """List the DAGs, in seconds rather than minutes. One that is not listed need not be missing."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +103,7 @@ class LiveCatalog:
     def __init__(
         self,
         store: CatalogStore,
-        airflow: DagLister,
+        airflow: Airflow,
         *,
         refresh_seconds: float,
         now: Callable[[], float],

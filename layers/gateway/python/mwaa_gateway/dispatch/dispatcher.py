@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
+from mwaa_gateway.airflow.port import Airflow
 from mwaa_gateway.backoff import backoff_seconds, probe_wait_seconds
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers, DagMissing, Pass, Wait
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
@@ -52,21 +53,9 @@ from mwaa_gateway.outcomes import (
 )
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, UnreadableRequest
 
-__all__ = ["Airflow", "DeadLetters", "Dispatched", "Dispatcher"]
+__all__ = ["DeadLetters", "Dispatched", "Dispatcher"]
 
 UNPAUSED_LOOK_SECONDS = 300  # between two looks whether a paused DAG is unpaused
-
-
-class Airflow(Protocol):
-    """One environment's Airflow over either transport. Never raises for what Airflow or MWAA do."""
-
-    def trigger(self, target: ResolvedTarget) -> Outcome:
-        """Start the run."""
-        ...
-
-    def look_up(self, target: ResolvedTarget) -> Outcome:
-        """Find the run: `AlreadyTriggered` if it exists, `Retryable` for RUN_NOT_THERE if it certainly does not."""
-        ...
 
 
 class DeadLetters(Protocol):
@@ -197,7 +186,7 @@ class Dispatcher:
                 return _Settled(request, _outcome_of(state))
             request = resumed
         now = self.now()
-        admission = self.circuit_breakers.admit(request.target, now)
+        admission = self.circuit_breakers.start_attempt(request.target, now)
         too_long = waited_too_long(waiting_since, now)
         if isinstance(admission, Wait) and not too_long:
             text = "a circuit breaker is open; one request probes it and the others wait"
@@ -266,8 +255,8 @@ class Dispatcher:
                 return found
             case Retryable(reason=Reason.RUN_NOT_THERE, text=text):
                 return Retryable(Reason.RUN_NOT_THERE, f"{because}; {text}")
-            case Retryable(text=text) | OutcomeUnknown(text=text) | Rejected(text=text) | Held(text=text):
-                return OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"{because}; the look-up: {text}")
+            case Retryable() | OutcomeUnknown() | Rejected() | Held() as unsettled:
+                return OutcomeUnknown(unsettled.reason, f"{because}; the look-up: {unsettled.text}")
             case Triggered():
                 return AlreadyTriggered("the run was there when it was looked up")
 

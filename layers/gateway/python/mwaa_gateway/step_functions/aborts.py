@@ -14,10 +14,10 @@ A failure for one execution does not stop the others: see `failures`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, assert_never
+from typing import Final, assert_never
 
+from mwaa_gateway.airflow.port import AirflowRuns
 from mwaa_gateway.airflow.run_states import (
-    Marking,
     NotAvailable,
     RunMarkedFailed,
     RunNotThere,
@@ -29,7 +29,7 @@ from mwaa_gateway.step_functions.failures import Step, WatchFailures
 from mwaa_gateway.step_functions.round import Round, Stopped
 from mwaa_gateway.step_functions.watches import ExecutionOver, RequestState, Watch, WatchStore
 
-__all__ = ["EVENT_SECONDS", "AbortedExecutions", "RunEnder"]
+__all__ = ["EVENT_SECONDS", "AbortedExecutions"]
 
 EVENT_SECONDS: Final = 300.0  # how long to wait for the event that an execution with `fail_run` is over
 FIRST_PAUSE_SECONDS: Final = 5.0
@@ -39,20 +39,12 @@ TRIED_SECONDS: Final = 86_400.0  # then the watcher reports that it could not en
 OVER: Final = "its execution is over"
 
 
-class RunEnder(Protocol):
-    """Ends runs in one environment's Airflow. Never raises for what Airflow or MWAA do."""
-
-    def fail_run(self, dag_id: str, run_id: str) -> Marking:
-        """Mark the run failed if it is running; an ended run stays as it is."""
-        ...
-
-
 @dataclass(slots=True, kw_only=True)
 class AbortedExecutions:
     """One environment's executions that are over, and the runs to end; `now` returns seconds since the epoch."""
 
     store: WatchStore
-    airflow: RunEnder
+    airflow: AirflowRuns
     failures: WatchFailures
     now: Callable[[], float]
     _ended_at: dict[str, float] = field(default_factory=dict)  # by execution: when its event arrived

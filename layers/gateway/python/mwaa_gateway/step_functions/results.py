@@ -10,45 +10,28 @@ While Airflow does not answer what is needed, there is no result: the round note
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, assert_never
+from typing import Any, Final, assert_never
 
+from mwaa_gateway.airflow.port import AirflowRuns
 from mwaa_gateway.airflow.run_states import NotAvailable, ReturnValue, RunEnd, RunState, RunsUnknown
 from mwaa_gateway.outcomes import NotRunnable, Reason
 from mwaa_gateway.step_functions.round import Round
 from mwaa_gateway.step_functions.watches import Failed, RequestState, Succeeded, TaskResult, Watch
 
-__all__ = ["RunDetails", "TaskResults", "result_without_run"]
+__all__ = ["TaskResults", "result_without_run"]
 
 RETURN_VALUE_SECONDS: Final = 600.0  # how long the watcher asks for a return value, round after round
 LARGEST_RETURN_VALUE_BYTES: Final = 200_000  # of the 262,144 that Step Functions accepts as output
 NAMED_FAILED_TASKS: Final = 50  # a cause is limited to 32,768 characters
 
 
-class RunDetails(Protocol):
-    """Answers about a single run from one environment's Airflow. Never raises for what Airflow or MWAA do."""
-
-    def run_exists(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
-        """Look up one run by its run_id."""
-        ...
-
-    def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:
-        """Return the tasks that made the run fail."""
-        ...
-
-    def return_value(
-        self, dag_id: str, run_id: str, task_id: str
-    ) -> ReturnValue | NotAvailable | RunsUnknown:
-        """Return the return value of the Airflow task."""
-        ...
-
-
 @dataclass(slots=True, kw_only=True)
 class TaskResults:
     """Builds one environment's task results; `now` returns seconds since the epoch."""
 
-    airflow: RunDetails
+    airflow: AirflowRuns
     now: Callable[[], float]
     _fetching_since: dict[str, float] = field(default_factory=dict)  # by token mark: the first failed fetch
 

@@ -19,15 +19,16 @@ cannot be listed.
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
+from mwaa_gateway.airflow.port import AirflowRuns
 from mwaa_gateway.airflow.run_states import RunEnd, RunState, RunsUnknown
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.step_functions.aborts import AbortedExecutions, RunEnder
+from mwaa_gateway.step_functions.aborts import AbortedExecutions
 from mwaa_gateway.step_functions.failures import GIVEN_UP_SECONDS, Step, WatchFailures, describe
 from mwaa_gateway.step_functions.heartbeats import Heartbeats
 from mwaa_gateway.step_functions.poll_schedule import PollSchedule
-from mwaa_gateway.step_functions.results import RunDetails, TaskResults, result_without_run
+from mwaa_gateway.step_functions.results import TaskResults, result_without_run
 from mwaa_gateway.step_functions.round import Round
 from mwaa_gateway.step_functions.watches import (
     Callbacks,
@@ -42,7 +43,7 @@ from mwaa_gateway.step_functions.watches import (
     WatchStore,
 )
 
-__all__ = ["Airflow", "Watcher"]
+__all__ = ["Watcher"]
 
 # Time limits of a round, in seconds from its start: after that it begins no further …
 HEARTBEAT_SECONDS: Final = 8.0  # heartbeat, before Airflow is queried
@@ -53,23 +54,13 @@ ENDING_RUNS_SECONDS: Final = 5.0  # how long a round starts to end runs; one of 
 _TRIGGERED: Final = RequestState("triggered")
 
 
-class Airflow(RunDetails, RunEnder, Protocol):
-    """The watcher's view of one environment's Airflow. Never raises for what Airflow or MWAA do."""
-
-    def states(
-        self, dag_id: str, run_ids: Sequence[str], since: float
-    ) -> Mapping[str, RunState] | RunsUnknown:
-        """Return the state of each of these runs that exists, with one query; no run is older than `since`."""
-        ...
-
-
 @dataclass(slots=True, kw_only=True)
 class Watcher:
     """One environment's watcher with its collaborators; `now` returns seconds since the epoch."""
 
     environment: str
     store: WatchStore
-    airflow: Airflow
+    airflow: AirflowRuns
     callbacks: Callbacks
     now: Callable[[], float]
     _failures: WatchFailures = field(init=False)

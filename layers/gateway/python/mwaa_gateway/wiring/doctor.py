@@ -9,8 +9,7 @@ from typing import Any
 
 import boto3
 
-from mwaa_gateway.aws.mwaa.dag_listing import AskedOverCli, AskedOverRest
-from mwaa_gateway.aws.mwaa.rest import RestTransport
+from mwaa_gateway.aws.mwaa.doctor_queries import DoctorQueries
 from mwaa_gateway.aws.network import SubnetNetwork
 from mwaa_gateway.doctor.doctor import FORMAT, NEEDED_ENDPOINTS, Doctor, Endpoint, NeededEndpoint
 from mwaa_gateway.settings import DoctorSettings, InvalidSetting
@@ -37,9 +36,7 @@ class DoctorFunction:
         return Doctor(
             endpoints=self.endpoints,
             network=SubnetNetwork(),
-            airflow=(
-                AskedOverRest(transport) if isinstance(transport, RestTransport) else AskedOverCli(transport)
-            ),
+            airflow=DoctorQueries(transport),
             ca_bundle=self.settings.web_server_ca_bundle,
             monotonic=time.monotonic,
             now=time.time,

@@ -7,13 +7,12 @@ import boto3
 
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
-from mwaa_gateway.aws.mwaa.rest_runs import RestRuns
+from mwaa_gateway.aws.mwaa.runs import CliRuns, RestRuns
 from mwaa_gateway.settings import AirflowSettings, RunWatcherSettings
 from mwaa_gateway.transports import REST
 
 if TYPE_CHECKING:
     from mwaa_gateway.aws.mwaa.cli import CliTransport
-    from mwaa_gateway.aws.mwaa.cli_runs import CliRuns
     from mwaa_gateway.aws.mwaa.web_server import WebServer
     from mwaa_gateway.aws.mwaa.web_session import WebSession
 
@@ -35,13 +34,11 @@ def airflow_of(settings: AirflowSettings) -> "CliTransport | RestTransport":
     return CliTransport(mwaa, settings.mwaa_environment_name, _web_server(settings))
 
 
-def runs_of(settings: RunWatcherSettings) -> "CliRuns | RestRuns":
+def runs_of(settings: RunWatcherSettings) -> CliRuns | RestRuns:
     """Build the run watcher's view of the environment's runs."""
     transport, session = airflow_of(settings), _web_session(settings)
     if isinstance(transport, RestTransport):
         return RestRuns(transport, session)
-    from mwaa_gateway.aws.mwaa.cli_runs import CliRuns  # noqa: PLC0415  as above
-
     return CliRuns(transport, session)
 
 

@@ -11,29 +11,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from mwaa_gateway.airflow.cli import (
     IMPORT_ERRORS_COMMAND,
-    ColumnsRefused,
+    CommandAnswer,
     list_command,
     look_up_command,
     read_import_errors,
     read_list,
     read_look_up,
     read_trigger,
-    refuses_logical_date,
     trigger_command,
 )
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.airflow.dialect import COLUMNS_OPTION, LOGICAL_DATE_OPTION, Dialect
 from mwaa_gateway.airflow.ids import InvalidId, rejected_id
 from mwaa_gateway.airflow.import_errors import BrokenFiles, ImportErrors
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.aws.mwaa.web_server import HttpAnswer, WebServer, WebServerWay
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
+from mwaa_gateway.transports import CLI
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CliTransport"]
 
-Read = TypeVar("Read")
+_Answered = CommandAnswer | Retryable | OutcomeUnknown
 TOKEN_SECONDS = 45  # of the 60 s that a CLI token lives: the rest allows for clocks and the network
 # For the import errors, which only explain: a dispatcher has 90 s, and may have waited twice for the answer to a command.
 IMPORT_ERRORS_SECONDS = 20.0
@@ -55,10 +56,12 @@ class _Token:
 
 
 class CliTransport:
-    """Implements `dispatch.dispatcher.Airflow` and `dispatch.dag_catalog.DagLister` with commands to the web server.
+    """Implements `airflow.port.Airflow` with commands to the web server.
 
     It sends one command at a time, each on a new connection.
     """
+
+    name = CLI
 
     def __init__(
         self,
@@ -74,26 +77,27 @@ class CliTransport:
         self._way = WebServerWay(web_server, client.meta.region_name)
         self._monotonic = monotonic
         self._utc_now = utc_now
-        self._knows_logical_date = True  # until this Airflow 2 refuses the option
+        self._dialect = Dialect()
         self._token: _Token | None = None
-        self._columns = True
         self._import_errors = ImportErrors(self._list_import_errors, monotonic=monotonic)
         self.server_date = ""  # the Date header of the last response
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
         """Start the run with `dags trigger`; a watched run with the logical date by which its state is found."""
-        dated = target.watched and self._knows_logical_date
+
+        def start(dated: bool) -> _Answered:  # noqa: FBT001  the form that the dialect asks for
+            return self.ask(trigger_command(target, self._utc_now() if dated else None))
+
         try:
-            command = trigger_command(target, self._utc_now() if dated else None)
+            answer = self._dialect.send(LOGICAL_DATE_OPTION, start) if target.watched else start(False)  # noqa: FBT003
         except InvalidId as error:
             return rejected_id(error)
         except ValueError as error:
             return Rejected(Reason.CONF_REFUSED, str(error))
-        outcome = self._run(command, lambda status, body: read_trigger(status, body, target))
-        if dated and refuses_logical_date(outcome):
-            self._knows_logical_date = False
-            return self.trigger(target)
-        return self._import_errors.explain(outcome, target.dag_id)
+        outcome = read_trigger(answer, target) if isinstance(answer, CommandAnswer) else answer
+        return (
+            self._import_errors.explain(outcome, target.dag_id) if isinstance(outcome, Rejected) else outcome
+        )
 
     def look_up(self, target: ResolvedTarget) -> Outcome:
         """Look up the run by its run_id."""
@@ -101,7 +105,8 @@ class CliTransport:
             command = look_up_command(target)
         except InvalidId as error:
             return rejected_id(error)
-        return self._run(command, lambda status, body: read_look_up(status, body, target))
+        answer = self.ask(command)
+        return read_look_up(answer, target) if isinstance(answer, CommandAnswer) else answer
 
     def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
         """List the DAGs with `dags list`."""
@@ -109,15 +114,9 @@ class CliTransport:
         return NotListed(listed.text) if isinstance(listed, Retryable | OutcomeUnknown) else listed
 
     def ask_for_list(self) -> tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown:
-        """List the DAGs; on failure return the reason too.
-
-        An Airflow that is too old for the command's columns is asked again without them, once.
-        """
-        listed = self._run(list_command(columns=self._columns), read_list)
-        if isinstance(listed, ColumnsRefused) and self._columns:
-            self._columns = False
-            listed = self._run(list_command(columns=False), read_list)
-        return listed
+        """List the DAGs; on failure return the reason too."""
+        answer = self._dialect.send(COLUMNS_OPTION, lambda columns: self.ask(list_command(columns=columns)))
+        return read_list(answer) if isinstance(answer, CommandAnswer) else answer
 
     def sign_in(self) -> str | Retryable:
         """Get a CLI token unless there is a fresh one; return the web server's host name, or why there is no token."""
@@ -127,10 +126,8 @@ class CliTransport:
             return _no_token(error)
         return self._way.refuse(token.host) or token.host
 
-    def ask(
-        self, command: str, *, within_seconds: float | None = None
-    ) -> HttpAnswer | Retryable | OutcomeUnknown:
-        """Send a command that changes nothing; return its answer, or why there is none.
+    def ask(self, command: str, *, within_seconds: float | None = None) -> _Answered:
+        """Send a command; return Airflow's answer, or why there is none.
 
         `within_seconds` shortens the web server's read timeout.
         """
@@ -138,15 +135,11 @@ class CliTransport:
         if isinstance(answer, Retryable) and answer.reason is Reason.TOKEN_REFUSED:
             self._token = None
             answer = self._post(command, within_seconds)
-        return answer
+        return CommandAnswer.decode(answer.status, answer.body) if isinstance(answer, HttpAnswer) else answer
 
     def _list_import_errors(self) -> BrokenFiles | NotListed | Retryable | OutcomeUnknown:
         answer = self.ask(IMPORT_ERRORS_COMMAND, within_seconds=IMPORT_ERRORS_SECONDS)
-        return read_import_errors(answer.status, answer.body) if isinstance(answer, HttpAnswer) else answer
-
-    def _run(self, command: str, read: Callable[[int, bytes], Read]) -> Read | Retryable | OutcomeUnknown:
-        answer = self.ask(command)
-        return read(answer.status, answer.body) if isinstance(answer, HttpAnswer) else answer
+        return read_import_errors(answer) if isinstance(answer, CommandAnswer) else answer
 
     def _post(
         self, command: str, within_seconds: float | None = None

@@ -22,6 +22,7 @@ from botocore.exceptions import (
 )
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.airflow.dialect import EXCLUDE_STALE, LOGICAL_DATE_FIELD, Dialect
 from mwaa_gateway.airflow.import_errors import BrokenFiles, ImportErrors
 from mwaa_gateway.airflow.rest import (
     RestAnswer,
@@ -34,10 +35,9 @@ from mwaa_gateway.airflow.rest import (
     read_look_up,
     read_trigger,
     trigger_call,
-    wants_exclude_stale,
-    wants_logical_date,
 )
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
+from mwaa_gateway.transports import REST
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 if TYPE_CHECKING:
@@ -94,11 +94,12 @@ class Pace:
 
 
 class RestTransport:
-    """Implements `dispatch.dispatcher.Airflow` and `dispatch.dag_catalog.DagLister` with Airflow's REST API through MWAA.
+    """Implements `airflow.port.Airflow` with Airflow's REST API through MWAA.
 
-    `client` must use `REST_CLIENT_CONFIG`. The first run finds out whether this Airflow requires a logical date, and so
-    does the first run after an upgrade; the first listing finds out the parameter for stale DAGs.
+    `client` must use `REST_CLIENT_CONFIG`.
     """
+
+    name = REST
 
     def __init__(
         self,
@@ -112,21 +113,22 @@ class RestTransport:
         self._environment = environment
         self._pace = pace
         self._monotonic = monotonic
-        self._logical_date = False
-        self._exclude_stale = True
+        self._dialect = Dialect()
         self._import_errors = ImportErrors(self._list_import_errors, monotonic=monotonic)
         self.server_date = ""  # the Date header of MWAA's last response
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
         """Start the run."""
-        answer = self._trigger(target)
-        if isinstance(answer, RestAnswer):
-            wanted = wants_logical_date(answer)
-            if wanted is not None and wanted != self._logical_date:
-                self._logical_date = wanted
-                answer = self._trigger(target)
+
+        def start(dated: bool) -> RestAnswer | Rejected | Retryable | OutcomeUnknown:  # noqa: FBT001  as the dialect asks
+            call = trigger_call(target, logical_date=dated)
+            return self.ask(call) if isinstance(call, RestCall) else call
+
+        answer = self._dialect.send(LOGICAL_DATE_FIELD, start)
         outcome = read_trigger(answer, target) if isinstance(answer, RestAnswer) else answer
-        return self._import_errors.explain(outcome, target.dag_id)
+        return (
+            self._import_errors.explain(outcome, target.dag_id) if isinstance(outcome, Rejected) else outcome
+        )
 
     def look_up(self, target: ResolvedTarget) -> Outcome:
         """Look up the run by its run_id. A call without a clear answer is made once more: it changes nothing."""
@@ -163,31 +165,25 @@ class RestTransport:
     def _list_page(
         self, offset: int
     ) -> tuple[tuple[ListedDag, ...], int] | NotListed | Retryable | OutcomeUnknown:
-        answer = self._invoke(list_call(offset, exclude_stale=self._exclude_stale))
-        if isinstance(answer, RestAnswer):
-            wanted = wants_exclude_stale(answer)
-            if wanted is not None and wanted != self._exclude_stale:
-                self._exclude_stale = wanted
-                answer = self._invoke(list_call(offset, exclude_stale=wanted))
+        answer = self._dialect.send(
+            EXCLUDE_STALE, lambda newer: self.ask(list_call(offset, exclude_stale=newer))
+        )
         return read_list(answer) if isinstance(answer, RestAnswer) else answer
 
     def _list_import_errors(self) -> BrokenFiles | NotListed | Retryable | OutcomeUnknown:
-        answer = self._invoke(import_errors_call())
+        answer = self.ask(import_errors_call())
         return read_import_errors(answer) if isinstance(answer, RestAnswer) else answer
 
-    def ask(self, call: RestCall) -> RestAnswer | Retryable | OutcomeUnknown:
-        """Make a call that starts nothing; return Airflow's answer, or why there is none."""
-        return self._invoke(call)
-
     def _look(self, call: RestCall, target: ResolvedTarget) -> Outcome:
-        answer = self._invoke(call)
+        answer = self.ask(call)
         return read_look_up(answer, target) if isinstance(answer, RestAnswer) else answer
 
-    def _trigger(self, target: ResolvedTarget) -> RestAnswer | Rejected | Retryable | OutcomeUnknown:
-        call = trigger_call(target, logical_date=self._logical_date)
-        return self._invoke(call) if isinstance(call, RestCall) else call
+    def sign_in(self) -> str:
+        """Do nothing: InvokeRestApi needs no sign-in, and no request goes to the web server directly."""
+        return ""
 
-    def _invoke(self, call: RestCall) -> RestAnswer | Retryable | OutcomeUnknown:
+    def ask(self, call: RestCall) -> RestAnswer | Retryable | OutcomeUnknown:
+        """Make a call; return Airflow's answer, or why there is none."""
         documents: dict[str, Any] = {"QueryParameters": call.query, "Body": call.body}
         given = {name: document for name, document in documents.items() if document is not None}
         self._pace.wait()

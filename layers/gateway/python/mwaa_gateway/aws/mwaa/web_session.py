@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 
+from mwaa_gateway.airflow.dialect import WEB_LOGIN, Dialect
 from mwaa_gateway.airflow.rest import RestAnswer, RestCall
 from mwaa_gateway.airflow.run_states import NotAvailable, RunsUnknown
 from mwaa_gateway.aws.errors import unavailable_unless_answered
@@ -29,7 +30,6 @@ __all__ = ["ANSWER_SECONDS", "WebSession"]
 
 ANSWER_SECONDS: Final = 10.0  # timeout of one call to Airflow: as long as InvokeRestApi itself waits
 LARGEST_ANSWER_BYTES: Final = 2 * 1024 * 1024  # ten times the largest return value passed to Step Functions
-_NO_SUCH_PATH = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # the login of the other major version
 _NO_SESSION = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
@@ -38,15 +38,15 @@ class _Login:
     """A session on a web server: the host, the major version, and the session cookie."""
 
     host: str
-    airflow_2: bool
+    airflow_3: bool
     cookie: str = field(repr=False)
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers of each call."""
-        if self.airflow_2:
-            return {"Cookie": f"session={self.cookie}"}
-        return {"Authorization": f"Bearer {self.cookie}"}
+        if self.airflow_3:
+            return {"Authorization": f"Bearer {self.cookie}"}
+        return {"Cookie": f"session={self.cookie}"}
 
 
 class WebSession:
@@ -60,7 +60,7 @@ class WebSession:
         self._environment = environment
         self._way = WebServerWay(web_server, client.meta.region_name)
         self._role = role
-        self._airflow_2 = False
+        self._dialect = Dialect()
         self._login: _Login | None = None
 
     def ask(self, call: RestCall) -> RestAnswer | NotAvailable | RunsUnknown:
@@ -86,7 +86,7 @@ class WebSession:
         answer = self._way.send(
             call.method,
             login.host,
-            f"/api/{'v1' if login.airflow_2 else 'v2'}{call.path}",
+            f"/api/{'v2' if login.airflow_3 else 'v1'}{call.path}",
             {
                 **login.headers,
                 "Accept": "application/json",
@@ -106,14 +106,13 @@ class WebSession:
 
     def _log_in(self) -> _Login | RunsUnknown:
         """Open a session with the login of the last known major version, else of the other."""
-        login = self._log_in_as(airflow_2=self._airflow_2)
-        if login is None:
-            self._airflow_2 = not self._airflow_2
-            login = self._log_in_as(airflow_2=self._airflow_2)
-        return login or RunsUnknown("the web server has neither Airflow 2's nor Airflow 3's web login")
+        login = self._dialect.send(WEB_LOGIN, self._log_in_as)
+        if isinstance(login, RestAnswer):
+            return RunsUnknown("the web server has neither Airflow 2's nor Airflow 3's web login")
+        return login
 
-    def _log_in_as(self, *, airflow_2: bool) -> _Login | RunsUnknown | None:
-        """Exchange a token for a session; None if the web server does not have this major version's login."""
+    def _log_in_as(self, airflow_3: bool) -> _Login | RunsUnknown | RestAnswer:  # noqa: FBT001  as the dialect asks
+        """Exchange a token for a session; return the web server's answer if it does not have this version's login."""
         try:
             # A new token for each try: it is not documented that a token works twice.
             with unavailable_unless_answered(f"no web login token for environment {self._environment!r}"):
@@ -124,18 +123,18 @@ class WebSession:
         answer = self._way.send(
             "POST",
             host,
-            "/aws_mwaa/login" if airflow_2 else "/pluginsv2/aws_mwaa/login",
+            "/pluginsv2/aws_mwaa/login" if airflow_3 else "/aws_mwaa/login",
             {"Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode({"token": token["WebToken"]}).encode(),
         )
         if not isinstance(answer, HttpAnswer):
             return RunsUnknown(f"no web login: {answer.text}")
         # A session cookie on a redirect to the user interface counts too.
-        cookie = answer.cookies.get("session" if airflow_2 else "_token", "")
+        cookie = answer.cookies.get("_token" if airflow_3 else "session", "")
         if cookie and answer.status < HTTPStatus.BAD_REQUEST:
-            return _Login(host, airflow_2, cookie)
-        if answer.status in _NO_SUCH_PATH:
-            return None
+            return _Login(host, airflow_3, cookie)
+        if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+            return RestAnswer(answer.status, None)
         return RunsUnknown(f"the web login answered HTTP {answer.status} without a session")
 
 
