@@ -7,7 +7,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from fakes.rules_table import rules_table_items
 from gateway_cli.rules.store import RulesStore
-from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION, PauseItems, environment_sort
+from mwaa_gateway.aws.dynamodb.pauses import PAUSE_PARTITION, PauseItems, environment_sort
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.rules import parse_rule
@@ -63,7 +63,7 @@ def test_deleting_a_rule_lets_go(dynamodb, store: RulesStore) -> None:
     """Nothing is left behind that would hold the requests of a later rule of this name."""
     store.put(a_rule("DISABLED"), by="me", now=NOW)
     store.delete(RULE, by="me", now=NOW)
-    assert [] == [sort for partition, sort in rules_table_items(dynamodb) if partition == BRAKE_PARTITION]
+    assert [] == [sort for partition, sort in rules_table_items(dynamodb) if partition == PAUSE_PARTITION]
 
 
 def test_a_paused_environment_is_its_own_dispatchers_alone(dynamodb) -> None:
@@ -71,7 +71,7 @@ def test_a_paused_environment_is_its_own_dispatchers_alone(dynamodb) -> None:
     dynamodb.put_item(
         TableName="rules",
         Item={
-            "partition": {"S": BRAKE_PARTITION},
+            "partition": {"S": PAUSE_PARTITION},
             "sort": {"S": environment_sort("analytics")},
             "updated_by": {"S": "me"},
             "updated_at": {"S": "noon"},

@@ -271,7 +271,7 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
             pauses=Pauses(
                 environment,
                 PauseItems(gateway.dynamodb, settings.rules_table),
-                refresh_seconds=settings.brake_refresh_seconds,
+                refresh_seconds=settings.pause_refresh_seconds,
             ),
             circuit_breakers=CircuitBreakers(
                 environment,

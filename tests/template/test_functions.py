@@ -98,7 +98,7 @@ def test_settings_are_these_and_no_others(deployed, function, expected):
 
 def test_dispatchers_can_read_every_setting_they_have(deployed):
     """Names are the settings module's own, and every value parses; none is left to its default."""
-    names = {name.upper() for name in DispatcherSettings.__dataclass_fields__}
+    names = set(DispatcherSettings.variables())
     assert names == OF_DISPATCHER
     for environment in ("analytics", "legacy"):
         settings = DispatcherSettings.from_environ(_variables(deployed, f"dispatcher{environment}"))
@@ -109,7 +109,7 @@ def test_dispatchers_can_read_every_setting_they_have(deployed):
 
 def test_the_doctor_reaches_airflow_as_the_dispatchers_do(deployed):
     """Every setting parses, and what it makes of them for an environment is what that environment's dispatcher has."""
-    assert {name.upper() for name in DoctorSettings.__dataclass_fields__} == OF_DOCTOR
+    assert set(DoctorSettings.variables()) == OF_DOCTOR
     doctor = DoctorSettings.from_environ(_variables(deployed, "DoctorFunction"))
     for environment in ("analytics", "legacy"):
         dispatcher = DispatcherSettings.from_environ(_variables(deployed, f"dispatcher{environment}"))
@@ -128,8 +128,8 @@ def test_the_doctor_looks_for_the_endpoints_that_the_stack_uses(expand, tasks):
 
 def test_what_waits_for_runs_can_read_every_setting_it_has(deployed):
     """As for dispatchers; the queue and the key are the ones whose use the roles allow."""
-    assert {name.upper() for name in TaskSettings.__dataclass_fields__} == OF_TASK | {"UNWRAP_TOPIC_ARNS"}
-    assert {name.upper() for name in RunWatcherSettings.__dataclass_fields__} == OF_WATCHER
+    assert set(TaskSettings.variables()) == OF_TASK | {"UNWRAP_TOPIC_ARNS"}
+    assert set(RunWatcherSettings.variables()) == OF_WATCHER
     task = TaskSettings.from_environ(_variables(deployed, "StepFunctionsTaskFunction"))
     assert task.watch_queue_url.endswith("/mwaa-gateway-watch-{environment}.fifo")
     watcher = RunWatcherSettings.from_environ(_variables(deployed, "watcherlegacy"))
@@ -209,7 +209,7 @@ def test_a_wrong_parameter_is_refused_before_anything_is_deployed(source, text, 
 
 def test_ingress_functions_can_read_every_setting_they_have(deployed):
     """As for dispatchers; only those that get messages of topics are told whose may hold another event."""
-    names = {name.upper() for name in IngressSettings.__dataclass_fields__}
+    names = set(IngressSettings.variables())
     assert names == OF_INGRESS | {"UNWRAP_TOPIC_ARNS"}
     for function in INGRESS:
         settings = IngressSettings.from_environ(_variables(deployed, function))
@@ -242,7 +242,7 @@ def test_as_it_comes_the_gateway_trusts_and_makes_nothing_that_is_not_named(sour
 
 def test_queued_events_is_told_whom_to_believe(expand):
     """The retry queue by reference, the user's own queues by parameter; empty there are none."""
-    assert {name.upper() for name in QueuedEventsSettings.__dataclass_fields__} == OF_QUEUED_EVENTS
+    assert set(QueuedEventsSettings.variables()) == OF_QUEUED_EVENTS
     one, two = EVERYTHING["EventQueueArns"].split(",")
     for given, expected in (("", frozenset()), (one, {one}), (f"{one},{two}", {one, two})):
         template = expand("analytics", EventQueueArns=given)
@@ -312,7 +312,7 @@ def test_runtime_and_code(deployed):
 
 def test_ended_executions_reaches_the_queues_of_all_watchers(deployed):
     """Every setting parses; by environment, the URL is that of the watch queue."""
-    assert {name.upper() for name in EndedExecutionsSettings.__dataclass_fields__} == OF_ENDED_EXECUTIONS
+    assert set(EndedExecutionsSettings.variables()) == OF_ENDED_EXECUTIONS
     settings = EndedExecutionsSettings.from_environ(_variables(deployed, "EndedExecutionsFunction"))
     assert settings.environments == {"analytics", "legacy"}
     for environment in settings.environments:

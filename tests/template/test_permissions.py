@@ -4,7 +4,7 @@ import pytest
 from ministack.core import iam_evaluator
 
 from gateway_cli.check.findings import Expected, needed_permissions
-from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION
+from mwaa_gateway.aws.dynamodb.pauses import PAUSE_PARTITION
 from template.expansion import EVERYTHING, statements
 
 INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole", "QueuedEventsRole")
@@ -498,10 +498,10 @@ def test_what_an_operator_may_do(expand):
                 "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
             },
         ),
-        "PullTheBrakes": (
+        "PauseAndResume": (
             {"dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"},
             {"<RulesTable.Arn>"},
-            {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [BRAKE_PARTITION]}},
+            {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PAUSE_PARTITION]}},
         ),
         "ReadRules": ({"dynamodb:GetItem", "dynamodb:Query"}, {"<RulesTable.Arn>"}, None),
         "LookIntoDeadLetterQueues": (
@@ -602,7 +602,7 @@ def _allowed(template, role):
                 # Ingress writes to the ledger only what rules in SHADOW would have run; a request's partition has no "#".
                 "RecordShadows": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["shadow#*"]}},
                 # A dispatcher sees who stopped which rule or environment, and no rule.
-                "LookAtTheBrakes": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [BRAKE_PARTITION]}},
+                "ReadPauses": {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PAUSE_PARTITION]}},
             }
             # What these two allow is evaluated above.
             if statement["Sid"] not in {"UseKeyThroughServices", "ReadOwnSettings"}:

@@ -21,7 +21,7 @@ from gateway_cli.held.requests import release_all
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.remainders import Remainder, remainders, waiting_states
 from gateway_cli.versions import changed_at
-from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION, environment_sort
+from mwaa_gateway.aws.dynamodb.pauses import PAUSE_PARTITION, environment_sort
 from mwaa_gateway.aws.dynamodb.values import attributes, rules_key
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.transports import InvalidTransports, Transports
@@ -266,4 +266,4 @@ def _pause_item(connection: Connection, name: str, unread: dict[str, str]) -> di
 
 
 def _key(name: str) -> dict[str, Any]:
-    return rules_key(BRAKE_PARTITION, environment_sort(name))
+    return rules_key(PAUSE_PARTITION, environment_sort(name))

@@ -47,6 +47,20 @@ def test_what_is_not_the_environments_failure_leaves_its_gate_open(
     assert isinstance(sandbox(store, "analytics").start_attempt(target("analytics"), 4.0), Pass)
 
 
+def test_a_request_that_waits_for_its_dag_leaves_the_environments_probe_to_others(
+    store: FakeCircuitStore,
+) -> None:
+    """Both breakers are open, and only the environment's probe is due."""
+    here, beside_it = sandbox(store, "analytics"), sandbox(store, "analytics")
+    for now in range(1, 7):
+        here.record(target("analytics"), MISSING, float(now))  # the DAG's sixth pause lasts 30 s
+    for now in (7.0, 8.0, 9.0):
+        here.record(target("analytics"), AWAY, now)
+    assert isinstance(here.start_attempt(target("analytics"), 10.5), Wait)
+    another_dag = ResolvedTarget("analytics", "other", "evt__b__1", {})
+    assert isinstance(beside_it.start_attempt(another_dag, 10.6), Pass)
+
+
 def test_a_dag_that_appears_in_one_environment_is_still_missing_in_the_other(store: FakeCircuitStore) -> None:
     """There one probe goes on asking for it."""
     here, beside_it, there = (sandbox(store, name) for name in ("analytics", "analytics", "science"))

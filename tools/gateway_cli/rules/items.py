@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway_cli.versions import put, raise_head, version_sort, version_texts, version_values
-from mwaa_gateway.aws.dynamodb.pauses import BRAKE_PARTITION, rule_sort
+from mwaa_gateway.aws.dynamodb.pauses import PAUSE_PARTITION, rule_sort
 from mwaa_gateway.aws.dynamodb.rules_table import COPY_PREFIX, RULES_PARTITION
 from mwaa_gateway.aws.dynamodb.values import Value, attributes, rules_key, text, version
 
@@ -136,7 +136,7 @@ def _values(rule: StoredRuleItem) -> dict[str, Value]:
 
 def _pause(table: str, rule: StoredRuleItem) -> "TransactWriteItemTypeDef":
     """Return the action that pauses a disabled rule's waiting requests, or ends the pause."""
-    key = {"partition": BRAKE_PARTITION, "sort": rule_sort(rule.id)}
+    key = {"partition": PAUSE_PARTITION, "sort": rule_sort(rule.id)}
     if rule.state != "DISABLED":
         return {"Delete": {"TableName": table, "Key": attributes(key)}}
     return put(table, {**key, "updated_at": rule.updated_at, "updated_by": rule.updated_by})

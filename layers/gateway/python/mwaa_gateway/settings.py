@@ -1,7 +1,7 @@
 """The functions' settings: environment variables that template.yaml sets and a function reads at its first event."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Self
 
 from mwaa_gateway.errors import GatewayError
@@ -23,8 +23,10 @@ class InvalidSetting(GatewayError):
     """An environment variable is missing or invalid; the text names it."""
 
 
-def _setting(explained: str, parse: Callable[[str], Any] = str, *, default: Any = MISSING) -> Any:
-    metadata = {"explained": explained, "parse": parse}
+def _setting(
+    explained: str, parse: Callable[[str], Any] = str, *, default: Any = MISSING, variable: str = ""
+) -> Any:
+    metadata = {"explained": explained, "parse": parse, "variable": variable}
     return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
 
 
@@ -42,14 +44,13 @@ def _queue_per_environment(text: str) -> str:
 class _Settings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read each field from the variable of the same name in capitals.
+        """Read each field from its variable: by default the one of the same name in capitals.
 
         Raises:
             InvalidSetting: a variable is missing or has the wrong form.
         """
         values: dict[str, Any] = {}
-        for setting in fields(cls):
-            name = setting.name.upper()
+        for name, setting in cls.variables().items():
             try:
                 if name in environ:
                     values[setting.name] = setting.metadata["parse"](environ[name])
@@ -60,6 +61,11 @@ class _Settings:
             except ValueError as error:
                 raise InvalidSetting(f"environment variable {name} is invalid: {error}") from error
         return cls(**values)
+
+    @classmethod
+    def variables(cls) -> "dict[str, Field[Any]]":
+        """Return each field by the name of its environment variable."""
+        return {setting.metadata["variable"] or setting.name.upper(): setting for setting in fields(cls)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +196,11 @@ class DispatcherSettings(AirflowSettings):
     dag_missing_grace_seconds: int = _setting(
         "how long requests wait for a DAG that Airflow does not know, in seconds", int, default=900
     )
-    brake_refresh_seconds: float = _setting(
-        "maximum age of the list of disabled rules and paused environments, in seconds", float, default=5.0
+    pause_refresh_seconds: float = _setting(
+        "maximum age of the list of disabled rules and paused environments, in seconds",
+        float,
+        default=5.0,
+        variable="BRAKE_REFRESH_SECONDS",  # its name since the first version, which a deployed stack may have set
     )
     dag_catalog_seconds: float = _setting(
         "maximum age of the list of paused and stale DAGs, in seconds; 0: no list",

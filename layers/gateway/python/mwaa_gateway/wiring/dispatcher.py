@@ -42,7 +42,7 @@ def dispatcher() -> Deliveries:
             pauses=Pauses(
                 settings.environment,
                 PauseItems(dynamodb, settings.rules_table),
-                refresh_seconds=settings.brake_refresh_seconds,
+                refresh_seconds=settings.pause_refresh_seconds,
                 report=lambda text: report_pauses_not_read(text, settings.environment),
             ),
             circuit_breakers=CircuitBreakers(

@@ -19,9 +19,10 @@ from mwaa_gateway.outcomes import HeldReason, Reason
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["BRAKE_PARTITION", "PauseItems", "environment_sort", "rule_sort"]
+__all__ = ["PAUSE_PARTITION", "PauseItems", "environment_sort", "rule_sort"]
 
-BRAKE_PARTITION: Final = "brake"  # no event's partition: those hold a "#" or are "*"
+# The first version stored this name, so it stays. No event's partition: those contain a "#" or are "*".
+PAUSE_PARTITION: Final = "brake"
 
 
 def rule_sort(rule_id: str) -> str:
@@ -50,7 +51,7 @@ class PauseItems:
                 f"environment {environment!r} was paused",
             ),
         }
-        keys = [rules_key(BRAKE_PARTITION, sort) for sort in meanings]
+        keys = [rules_key(PAUSE_PARTITION, sort) for sort in meanings]
         with unavailable_unless_answered("cannot read the pauses"):
             answer = self._client.batch_get_item(
                 RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
