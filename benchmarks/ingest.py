@@ -80,16 +80,16 @@ def milliseconds_per_event(kind: str, rules: int, *, events: int = 1_000) -> dic
     source = RulesInMemory(shape)
     live = LiveRules(source, environments={"analytics"}, refresh_seconds=5)
     for text in shape.events:
-        _ingested(text, live)
-    seconds = sorted(_ingested(text, live) for text in shape.events)
+        ingested(text, live)
+    seconds = sorted(ingested(text, live) for text in shape.events)
     first = [
-        _ingested(text, LiveRules(source, environments={"analytics"}, refresh_seconds=5))
+        ingested(text, LiveRules(source, environments={"analytics"}, refresh_seconds=5))
         for text in shape.events[:10]
     ]
     changed = []
     for second, text in enumerate(shape.events[:10], start=1):
         source.change()
-        changed.append(_ingested(text, live, now=second * 10.0))
+        changed.append(ingested(text, live, now=second * 10.0))
     return {
         "p50": seconds[events // 2] * 1e3,
         "p99": seconds[events * 99 // 100] * 1e3,
@@ -98,7 +98,7 @@ def milliseconds_per_event(kind: str, rules: int, *, events: int = 1_000) -> dic
     }
 
 
-def _ingested(text: str, live: LiveRules, *, now: float = 0.0) -> float:
+def ingested(text: str, live: LiveRules, *, now: float = 0.0) -> float:
     begun = time.thread_time()
     payload = json.loads(text)
     bodies = _Bodies()

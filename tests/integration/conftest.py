@@ -71,7 +71,7 @@ def sqs(aws: None):  # noqa: ARG001
 def _log_to_current_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
     from mwaa_gateway.observability import logger  # noqa: PLC0415  after the settings above
 
-    for handler in logger._logger.handlers:
+    for handler in logger.handlers:
         monkeypatch.setattr(handler, "stream", CurrentStdout())
 
 

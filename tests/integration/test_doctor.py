@@ -305,7 +305,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SFN", nowhere)
-    monkeypatch.setattr(logger._logger.handlers[0], "stream", CurrentStdout())
+    monkeypatch.setattr(logger.handlers[0], "stream", CurrentStdout())
     doctor.cache_clear()
     yield
     doctor.cache_clear()

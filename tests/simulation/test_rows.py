@@ -664,7 +664,7 @@ def test_row_32_no_token_in_logs_or_messages(
 ) -> None:
     """Under every fault, with everything logged: not one CLI token leaves the process but to the web server."""
     log = io.StringIO()
-    for handler in observability.logger._logger.handlers:
+    for handler in observability.logger.handlers:
         monkeypatch.setattr(handler, "stream", log)
     monkeypatch.setattr(observability.metrics.provider, "namespace", "MwaaTriggerGateway")
     monkeypatch.setattr(observability.metrics.provider, "service", "gateway")

@@ -368,7 +368,7 @@ def _control_time(patch: pytest.MonkeyPatch, clock: Clock) -> None:
     patch.setattr("botocore.endpoint.time", fake)
     patch.setattr("moto.sqs.models.unix_time", clock.time)
     patch.setattr("moto.sqs.models.unix_time_millis", lambda: clock.now * 1000)
-    for handler in logger._logger.handlers:
+    for handler in logger.handlers:
         patch.setattr(handler, "stream", CurrentStdout())
     given: Callable[..., Any]
     for given in (LedgerTable, CliTransport, Pace, RestTransport, RulesTable):

@@ -39,7 +39,7 @@ def run_demo(state: StackState, timeline: Timeline, *, root: Path) -> list[str]:
         ended = machine.wait(execution, seconds=_RUN_SECONDS)
         events.append(SentEvent(f"state machine {machine.name}", execution.rpartition(":")[2], sent_at))
         followed = follow(state, events, seconds=_RUN_SECONDS)
-    _print_runs(followed, timeline)
+    print_runs(followed, timeline)
     _print_execution(machine, ended, timeline)
     _print_commands(state, machine, timeline)
     _print_places(state, timeline)
@@ -153,7 +153,7 @@ def _failed_execution(ended: EndedExecution) -> str:
     )
 
 
-def _print_runs(followed: Sequence[Followed], timeline: Timeline) -> None:
+def print_runs(followed: Sequence[Followed], timeline: Timeline) -> None:
     """Print each event and what it became; a line for each identifier, so that none is broken in two."""
     tell = timeline.console.print
     tell("\n[bold]From event to DAG run[/] (the first of each function, cold starts included)")

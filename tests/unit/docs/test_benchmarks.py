@@ -49,10 +49,10 @@ def test_ingesting_an_event_takes_as_much_work_among_a_thousand_rules_as_among_t
         shape = rule_set("exact", rules, events=20)
         live = LiveRules(ingest.RulesInMemory(shape), environments={"analytics"}, refresh_seconds=5)
         for text in shape.events:
-            ingest._ingested(text, live)
+            ingest.ingested(text, live)
         with counted_calls() as calls:
             for text in shape.events:
-                ingest._ingested(text, live)
+                ingest.ingested(text, live)
         return calls.count / len(shape.events)
 
     assert calls_per_event(1_000) < 1.2 * calls_per_event(10)

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from local_stack.demo import _print_runs
+from local_stack.demo import print_runs
 from local_stack.follow import Followed, SentEvent
 from local_stack.timeline import Timeline
 
@@ -14,7 +14,7 @@ RUN_ID = "evt__finance.business-day-closed__0123456789abcdef0123456789abcdef"
 def shown(*followed: Followed) -> str:
     text = io.StringIO()
     console = Console(file=text, width=100, force_terminal=True, color_system=None)
-    _print_runs(followed, Timeline(console))
+    print_runs(followed, Timeline(console))
     return text.getvalue()
 
 
