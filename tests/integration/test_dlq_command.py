@@ -458,7 +458,7 @@ class TestRedrive:
             return delete(self, messages)
 
         monkeypatch.setattr(received_messages.ReceivedMessages, "delete", rival)
-        monkeypatch.setattr("gateway_cli.dlq.redrive._AT_ONCE", 1)
+        monkeypatch.setattr("gateway_cli.dlq.redrive.AT_ONCE", 1)
         result = run("redrive", "--all")
         assert (1, "redriven: 1, left as they are: 1\n") == (result.exit_code, result.stdout)
         assert f"{second.target.run_id}: it is no longer dead, but triggered" in result.stderr

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
@@ -20,6 +21,8 @@ from integration.functions import Context, Queues, lines, load
 from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.pauses import PauseItems
+from mwaa_gateway.aws.mwaa.cli import CliTransport
+from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
 from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
@@ -445,21 +448,27 @@ def test_wiring_builds_a_dispatcher_from_its_settings(wired: Callable[..., Deliv
 @pytest.mark.parametrize(
     ("transports", "expected"),
     [
-        ("cli", "CliTransport"),
-        ("legacy=rest,analytics=cli", "CliTransport"),
-        ("rest", "RestTransport"),
-        ("legacy=cli,analytics=rest", "RestTransport"),
+        ("cli", CliTransport),
+        ("legacy=rest,analytics=cli", CliTransport),
+        ("rest", RestTransport),
+        ("legacy=cli,analytics=rest", RestTransport),
     ],
 )
 def test_wiring_chooses_the_transport_of_its_environment(
-    wired: Callable[..., Deliveries], transports: str, expected: str
+    wired: Callable[..., Deliveries], monkeypatch: pytest.MonkeyPatch, transports: str, expected: type
 ) -> None:
     """By the name that rules use; over REST with its share of the calls, and each call made once."""
+    built: list[tuple[int, float]] = []
+
+    class Recorded(RestTransport):
+        def __init__(self, client: Any, environment: str, pace: Pace) -> None:
+            built.append((client.meta.config.retries["total_max_attempts"], pace.seconds))
+            super().__init__(client, environment, pace)
+
+    monkeypatch.setattr("mwaa_gateway.wiring.transport.RestTransport", Recorded)
     airflow = wired(TRANSPORTS=transports, SLOTS_PER_ENVIRONMENT="4").dispatcher.airflow
-    assert expected == type(airflow).__name__
-    if expected == "RestTransport":
-        assert 1 == airflow._client.meta.config.retries["total_max_attempts"]
-        assert 0.5 == airflow._pace._seconds
+    assert isinstance(airflow, expected)
+    assert built == ([(1, 0.5)] if expected is RestTransport else [])
 
 
 def test_importing_the_functions_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,10 +223,13 @@ def test_a_watcher_logs_in_over_either_transport_where_it_may(tasks, monkeypatch
 
 
 @pytest.mark.guarantee(43)
-def test_a_state_that_cannot_be_answered_is_in_the_log_and_in_a_metric(tasks, dynamodb, capsys):
+def test_a_state_that_cannot_be_answered_is_in_the_log_and_in_a_metric(tasks, dynamodb, capsys, monkeypatch):
     """With its run, the reason and the remedy; and nothing of its token."""
-    from mwaa_gateway.wiring.run_watcher import run_watcher  # noqa: PLC0415  as above
-
+    states = boto3.client("stepfunctions")
+    build = boto3.client
+    monkeypatch.setattr(
+        boto3, "client", lambda name, **given: states if name == "stepfunctions" else build(name, **given)
+    )
     tasks.watch(batch(TICK), Context())  # builds the watcher
     run_id = tasks.start(payload(token=CANARY), Context())["run_id"]
     [message] = tasks.read("gateway-trigger-analytics")
@@ -236,9 +239,8 @@ def test_a_state_that_cannot_be_answered_is_in_the_log_and_in_a_metric(tasks, dy
         Rejected(Reason.DAG_MISSING, "gone"),
         2.0,
     )
-    client = run_watcher().watcher.callbacks._client
     lines(capsys)
-    with Stubber(client) as stubber:
+    with Stubber(states) as stubber:
         stubber.add_client_error("send_task_failure", "KmsAccessDeniedException", f"Value {CANARY!r}")
         answer = tasks.watch(batch(TICK), Context())
 

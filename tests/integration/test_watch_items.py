@@ -124,17 +124,17 @@ def test_the_token_of_an_older_wait_is_not_to_be_had(store):
     assert store.token(watch).text == "token-2"
 
 
-def test_a_watch_is_read_consistently(items, monkeypatch):
+def test_a_watch_is_read_consistently(items, dynamodb, monkeypatch):
     """An older state of it would open a watch that is closed, or close one that waits."""
     opened(items)
     [watch] = items.watched("analytics")
-    reads, read = [], items._client.get_item
+    reads, read = [], dynamodb.get_item
 
     def get_item(**request):
         reads.append(request["ConsistentRead"])
         return read(**request)
 
-    monkeypatch.setattr(items._client, "get_item", get_item)
+    monkeypatch.setattr(dynamodb, "get_item", get_item)
     items.token(watch)
     opened(items, token="token-2", retry_count=1)
     assert reads == [True, True]

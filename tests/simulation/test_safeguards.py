@@ -122,7 +122,7 @@ SAFEGUARDS = {
         "a CLI token",
     ),
     "the gate of an environment": Safeguard(
-        (("dispatch.circuit_breaker", "if isinstance(at_environment, Wait):", "if False:"),),
+        (("dispatch.circuit_breaker", "if at_environment is not None:", "if False:"),),
         days.one_environment_away,
         "commands sent to a web server that was away",
     ),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, build_conf
-from mwaa_gateway.conf.input_transformer import _STRING_OR_PLACEHOLDER, InputTransformer, validate_transformer
+from mwaa_gateway.conf.input_transformer import STRING_OR_PLACEHOLDER, InputTransformer, validate_transformer
 from mwaa_gateway.errors import ConfError
 from mwaa_gateway.events import Event
 
@@ -237,7 +237,7 @@ class TestValidation:
         endless = '{"v": "' + '\\"' * 4_000
         [problem] = problems(endless)
         assert "is not JSON" in problem
-        assert '"' not in _STRING_OR_PLACEHOLDER.sub("", endless)
+        assert '"' not in STRING_OR_PLACEHOLDER.sub("", endless)
 
     def test_a_template_that_is_too_long_is_not_read(self):
         """Or it would be called what it is besides: no JSON."""

@@ -204,7 +204,7 @@ def test_the_page_on_held_requests_has_every_reason() -> None:
                 IMPORT_ERRORS_COMMAND,
             ],
         ),
-        ("a run watcher", [list_runs_command("dag", 0.0, airflow_2=True), tasks_command("dag", "run")]),
+        ("a run watcher", [list_runs_command("dag", 0.0, dag_argument=False), tasks_command("dag", "run")]),
     ],
 )
 def test_the_security_page_names_the_commands_of_each_function(function: str, commands: list[str]) -> None:

@@ -127,7 +127,7 @@ def test_every_field_is_on_the_page_and_no_other() -> None:
     """Of the payload, and of `wait` with its default."""
     fields = PAGE[PAGE.index("## The fields") : PAGE.index("A rule for such states")]
     of_payload, of_wait = fields.split("| `wait.…`")
-    assert re.findall(r"^\| `(\w+)`", of_payload, re.MULTILINE) == list(task_call._FIELDS)
+    assert re.findall(r"^\| `(\w+)`", of_payload, re.MULTILINE) == list(task_call.FIELDS)
     defaults = {"heartbeat_seconds": "180", "when_not_runnable": "wait", "after_failed_run": "fail"}
     defaults |= {"on_abort": "leave", "return_value_of": "none"}
     rows = dict(re.findall(r"^\| `(\w+)` \| `?(\w+)`? \|", of_wait, re.MULTILINE))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fakes.work import steps_of
 from mwaa_gateway.errors import InvalidPattern, MalformedEvent
 from mwaa_gateway.patterns import pattern as patterns
-from mwaa_gateway.patterns.operators import _complexity
+from mwaa_gateway.patterns.operators import complexity_of
 from mwaa_gateway.patterns.pattern import compile_pattern
 
 CASES = [
@@ -347,7 +347,7 @@ class Read(str):  # noqa: SLOT000
 def test_the_complexity_of_a_wildcard_costs_no_more_than_its_length(piece: str, complexity: int, looks: int):
     """Each character is looked at once; of one that is refused, no more than it takes to know."""
     text = Read(piece)
-    assert (_complexity(("", text)), text.looks) == (complexity, looks)
+    assert (complexity_of(("", text)), text.looks) == (complexity, looks)
 
 
 def test_a_long_wildcard_is_accepted_or_refused_by_what_repeats_in_it():
@@ -411,10 +411,10 @@ def test_an_event_is_read_only_where_a_pattern_asks():
 
 def test_conditions_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch):
     """Patterns share them; a process that compiles for weeks does not grow by it."""
-    monkeypatch.setattr(patterns, "_SHARED_MAXIMUM", 10)
+    monkeypatch.setattr(patterns, "SHARED_MAXIMUM", 10)
     for number in range(40):
         compile_pattern({"a": [f"once {number}"]})
-        assert len(patterns._shared) <= 10
+        assert len(patterns.shared_conditions) <= 10
 
 
 @pytest.mark.parametrize("event", [[], "a", 1, None, [{"a": 1}]])

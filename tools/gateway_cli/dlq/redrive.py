@@ -22,7 +22,7 @@ from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["purge", "redrive"]
 
-_AT_ONCE: Final = 10  # dead letters: the limit of one SendMessageBatch and one DeleteMessageBatch
+AT_ONCE: Final = 10  # dead letters: the limit of one SendMessageBatch and one DeleteMessageBatch
 
 
 def redrive(
@@ -42,8 +42,8 @@ def redrive(
     known = connection.environments or frozenset()
     one_by_one = OneByOne(summary)
     oldest_first = sorted(dead_letters, key=lambda dead_letter: dead_letter.died_at)
-    for start in range(0, len(oldest_first), _AT_ONCE):
-        some = oldest_first[start : start + _AT_ONCE]
+    for start in range(0, len(oldest_first), AT_ONCE):
+        some = oldest_first[start : start + AT_ONCE]
         requests: dict[str, TriggerRequest] = {}
         sent: list[DeadLetter] = []
         for dead_letter in some:
@@ -118,8 +118,8 @@ def purge(
 ) -> None:
     """Purge dead letters: delete their messages and remove requests from the list; their rows stay, and stay dead."""
     one_by_one = OneByOne(summary)
-    for start in range(0, len(dead_letters), _AT_ONCE):
-        some = dead_letters[start : start + _AT_ONCE]
+    for start in range(0, len(dead_letters), AT_ONCE):
+        some = dead_letters[start : start + AT_ONCE]
         done = [
             dead_letter
             for dead_letter in some

@@ -205,13 +205,13 @@ class _Template:
 # JSON text may contain a bare <name> as a value. It becomes a string with a mark that nobody writes by chance.
 _MARK: Final = "\ue000mwaa-gateway-placeholder:"
 # An unterminated string matches to the end of the text, so the search never backtracks.
-_STRING_OR_PLACEHOLDER: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|<[A-Za-z0-9_.-]+>', re.DOTALL)
+STRING_OR_PLACEHOLDER: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|<[A-Za-z0-9_.-]+>', re.DOTALL)
 
 
 def _with_marks(template: str) -> str:
     if _MARK in template:
         raise ValueError("it contains the gateway's own mark for a placeholder")
-    return _STRING_OR_PLACEHOLDER.sub(
+    return STRING_OR_PLACEHOLDER.sub(
         lambda match: json.dumps(_MARK + match[0][1:-1]) if match[0][0] == "<" else match[0], template
     )
 

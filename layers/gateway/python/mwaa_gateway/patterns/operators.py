@@ -279,7 +279,7 @@ def _excluded_ignoring_case(item: Any) -> ValuePattern:
 
 def _wildcard(operand: Any) -> ValuePattern:
     pieces = _pieces(_string(operand, "wildcard"))
-    if _complexity(pieces) > MAXIMUM_WILDCARD_COMPLEXITY:
+    if complexity_of(pieces) > MAXIMUM_WILDCARD_COMPLEXITY:
         raise InvalidPattern(
             "Rule is too complex - try using fewer wildcard characters or fewer repeating character "
             "sequences after a wildcard character"
@@ -315,7 +315,7 @@ def _byte(text: str, position: int) -> int:
     return 1 + len(text[:position].encode(errors="surrogatepass"))
 
 
-def _complexity(pieces: tuple[str, ...]) -> int:
+def complexity_of(pieces: tuple[str, ...]) -> int:
     """Count the prefixes of the pattern that can be active at once for the worst value; stop above the maximum.
 
     Active are each `*` that the value has reached, and each beginning of a later piece that the value read so far ends with.

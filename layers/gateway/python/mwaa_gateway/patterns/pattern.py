@@ -347,19 +347,19 @@ class _Reading:
         self.problems.append(Problem(where, message))
 
 
-_SHARED_MAXIMUM: Final = 10_000
-_shared: dict[tuple[str, str], Condition] = {}
+SHARED_MAXIMUM: Final = 10_000
+shared_conditions: dict[tuple[str, str], Condition] = {}
 
 
 def _condition(path: str, entries: list[Any]) -> Condition:
     """Return the condition; the same object for the same path and entries while the cache contains it."""
     key = path, repr(entries)
-    condition = _shared.get(key)
+    condition = shared_conditions.get(key)
     if condition is None:
         condition = path, FieldMatcher.of(entries)
-        if len(_shared) >= _SHARED_MAXIMUM:
-            _shared.clear()
-        _shared[key] = condition
+        if len(shared_conditions) >= SHARED_MAXIMUM:
+            shared_conditions.clear()
+        shared_conditions[key] = condition
     return condition
 
 

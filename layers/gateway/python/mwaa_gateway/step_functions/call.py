@@ -31,8 +31,8 @@ OnAbort = Literal["leave", "fail_run"]
 
 DEFAULT_HEARTBEAT_SECONDS: Final = 180.0  # if the caller names none: a heartbeat each minute
 LONGEST_TOKEN: Final = 2048  # characters, the limit of Step Functions' API
-_FIELDS: Final = ("context", "dag", "input", "request_id", "wait")
-_WAIT_FIELDS: Final = (
+FIELDS: Final = ("context", "dag", "input", "request_id", "wait")
+WAIT_FIELDS: Final = (
     "heartbeat_seconds",
     "when_not_runnable",
     "after_failed_run",
@@ -118,8 +118,8 @@ def read_task_call(payload: Any) -> TaskCall:
     """
     if not isinstance(payload, Mapping):
         raise InvalidTask(f"the Payload is {kind_of(payload)}; expected a JSON object. {_LINES_TO_ADD}")
-    if unknown := sorted(payload.keys() - set(_FIELDS)):
-        raise InvalidTask(f"{unknown[0]!r} is no field of the Payload; the fields are {', '.join(_FIELDS)}")
+    if unknown := sorted(payload.keys() - set(FIELDS)):
+        raise InvalidTask(f"{unknown[0]!r} is no field of the Payload; the fields are {', '.join(FIELDS)}")
     context = _context(payload.get("context"))
     arn = _text(dig(context, ("Execution", "Id")), "context.Execution.Id")
     if not (match := _EXECUTION_ARN.fullmatch(arn)):
@@ -246,8 +246,8 @@ def _wait(wait: Any, token: Token | None) -> Wait | None:
     wait = {} if wait is None else wait
     if not isinstance(wait, Mapping):
         raise InvalidTask(f"wait is {kind_of(wait)}; expected a JSON object")
-    if unknown := sorted(wait.keys() - set(_WAIT_FIELDS)):
-        raise InvalidTask(f"wait.{unknown[0]} is no field of wait; the fields are {', '.join(_WAIT_FIELDS)}")
+    if unknown := sorted(wait.keys() - set(WAIT_FIELDS)):
+        raise InvalidTask(f"wait.{unknown[0]} is no field of wait; the fields are {', '.join(WAIT_FIELDS)}")
     seconds = wait.get("heartbeat_seconds", DEFAULT_HEARTBEAT_SECONDS)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 15 <= seconds <= 31_536_000:  # noqa: PLR2004
         raise InvalidTask(

@@ -80,7 +80,7 @@ class Pace:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._seconds = 1 / max(1, CALLS_PER_SECOND // dispatchers)
+        self.seconds = 1 / max(1, CALLS_PER_SECOND // dispatchers)
         self._monotonic = monotonic
         self._sleep = sleep
         self._next = monotonic()
@@ -90,7 +90,7 @@ class Pace:
         now = self._monotonic()
         if now < self._next:
             self._sleep(self._next - now)
-        self._next = max(now, self._next) + self._seconds
+        self._next = max(now, self._next) + self.seconds
 
 
 class RestTransport:
