@@ -249,7 +249,10 @@ class Dispatcher:
     def _look_up(
         self, target: ResolvedTarget, *, because: str
     ) -> AlreadyTriggered | Retryable | OutcomeUnknown:
-        """Settle a doubt. Only proof that the run does not exist ends it without the run; a failed look-up leaves it."""
+        """Settle a doubt. Only proof that the run does not exist ends it without the run.
+
+        A failed look-up leaves the doubt, and keeps the reason that a start has for the same fault.
+        """
         match self.airflow.look_up(target):
             case AlreadyTriggered() as found:
                 return found
@@ -261,9 +264,9 @@ class Dispatcher:
                 return AlreadyTriggered("the run was there when it was looked up")
 
     def _record_answer(self, target: ResolvedTarget, answer: Outcome | None) -> float | None:
-        """Tell the circuit breakers; return since when Airflow has not known the DAG, if that is its answer.
+        """Record the answer in the circuit breakers; return since when Airflow has not known the DAG, if it says so.
 
-        If they cannot be told, the outcome still counts, and the next attempt tells them.
+        If their table does not answer, the outcome still counts, and the next attempt records its own.
         """
         try:
             return self.circuit_breakers.record(target, answer, self.now())
