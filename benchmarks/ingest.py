@@ -15,7 +15,7 @@ from dataclasses import replace
 from benchmarks.rule_sets import RuleSet, rule_set
 from mwaa_gateway.conf.claim_check import ClaimCheck
 from mwaa_gateway.events import from_eventbridge
-from mwaa_gateway.ingress.ingest import DeadEvent, IngressReport, ingest
+from mwaa_gateway.ingress.ingest import DeadEvent, Ingress, IngressReport
 from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.routing.live_rules import LiveRules, StoredRule
@@ -102,9 +102,7 @@ def ingested(text: str, live: LiveRules, *, now: float = 0.0) -> float:
     begun = time.thread_time()
     payload = json.loads(text)
     bodies = _Bodies()
-    report: IngressReport = ingest(
-        from_eventbridge(payload),
-        payload=payload,
+    ingress = Ingress(
         rules=live,
         queue=bodies,
         dead_letters=bodies,
@@ -112,6 +110,7 @@ def ingested(text: str, live: LiveRules, *, now: float = 0.0) -> float:
         claim_checks=bodies,
         now=lambda: now,
     )
+    report: IngressReport = ingress.ingest(from_eventbridge(payload), payload=payload)
     seconds = time.thread_time() - begun
     if report.dead:
         raise AssertionError(report.dead)

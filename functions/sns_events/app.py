@@ -7,12 +7,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from mwaa_gateway.events import from_sns_notification
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.ingress import report_ingress
-from mwaa_gateway.wiring.ingress import ingress
+from mwaa_gateway.wiring.ingress import ingress, unwrap_topics
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001  Lambda passes both
     """Turn the notification into trigger requests; after an exception Lambda delivers it again."""
-    function = ingress()
-    parsed = from_sns_notification(event, function.settings.unwrap_topic_arns)
-    report_ingress(function.ingest(parsed, payload=event))
+    report_ingress(ingress().ingest(from_sns_notification(event, unwrap_topics()), payload=event))

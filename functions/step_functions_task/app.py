@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.tasks import report_refused_task, report_task
-from mwaa_gateway.step_functions.call import read_task_call
+from mwaa_gateway.step_functions.task_call import read_task_call
 from mwaa_gateway.wiring.step_functions_task import step_functions_task
 
 

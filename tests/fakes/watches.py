@@ -16,7 +16,7 @@ from mwaa_gateway.airflow.run_states import (
     RunState,
     RunsUnknown,
 )
-from mwaa_gateway.step_functions.call import TaskCall, Token
+from mwaa_gateway.step_functions.task_call import TaskCall, Token
 from mwaa_gateway.step_functions.watches import (
     Ending,
     ExecutionOver,

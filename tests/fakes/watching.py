@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from fakes.states import payload
 from fakes.watches import FakeRuns, FakeStepFunctions, FakeWatchStore
 from mwaa_gateway.airflow.run_states import RunEnd, RunState
-from mwaa_gateway.step_functions.call import TaskCall, Token, read_task_call
-from mwaa_gateway.step_functions.round import Round
+from mwaa_gateway.step_functions.round_report import RoundReport
+from mwaa_gateway.step_functions.task_call import TaskCall, Token, read_task_call
 from mwaa_gateway.step_functions.watcher import Watcher
 from mwaa_gateway.step_functions.watches import Opened, RequestState
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
@@ -69,11 +69,11 @@ class Scene:
 
         self.states.heartbeat = slowly
 
-    def round(self, *, after: float = 5.0, **notices) -> Round:
+    def round(self, *, after: float = 5.0, **notices) -> RoundReport:
         """A while later. A mistake in the gateway, which a round survives, survives no test."""
         self.clock += after
         made = self.watcher.round(**notices)
-        mistakes = [failure.text for failure in made.failures] + made.bugs
+        mistakes = [failure.text for failure in made.failures] + [*made.bugs]
         assert self.mistakes_expected or not [text for text in mistakes if "bug in the gateway" in text], (
             mistakes
         )

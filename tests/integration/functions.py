@@ -3,14 +3,30 @@
 import importlib.util
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-__all__ = ["RULE", "Context", "CurrentStdout", "Queues", "lines", "load"]
+from fakes.catalog import FakeCatalogStore
+from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
+from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.pauses import PauseItems
+from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
+from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
+from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
+from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
+from mwaa_gateway.dispatch.delivery import TriggerDeliveries
+from mwaa_gateway.dispatch.dispatcher import Dispatcher
+from mwaa_gateway.dispatch.pauses import Pauses
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.dispatch import report_bug, report_dispatch
+
+__all__ = ["RULE", "Context", "CurrentStdout", "Queues", "deliveries", "lines", "load", "record_of"]
 
 ROOT = Path(__file__).parent.parent.parent
 RULE = {
@@ -58,6 +74,50 @@ class Queues:
     trigger_dlq: str
     ingress_dlq: str
     read: Callable[[str], list[str]]  # what can be received of the next ten, left there
+
+
+def record_of(message: dict[str, Any], queue: str = "queue") -> dict[str, Any]:
+    """A message as Lambda passes it on, from what SQS's API answered."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {
+            name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{queue}",
+        "awsRegion": "eu-west-1",
+    }
+
+
+def deliveries(
+    queues: Queues, dynamodb: Any, sqs: Any, airflow: Any, now: Callable[[], float]
+) -> TriggerDeliveries:
+    """What `wiring.dispatcher` builds for the environment analytics, with this Airflow and clock; no DAG catalog."""
+    return TriggerDeliveries(
+        dispatcher=Dispatcher(
+            ledger=LedgerTable(dynamodb, "ledger"),
+            airflow=airflow,
+            dead_letters=TriggerDeadLetterQueue(sqs, queues.trigger_dlq),
+            pauses=Pauses("analytics", PauseItems(dynamodb, "rules"), refresh_seconds=60),
+            circuit_breakers=CircuitBreakers(
+                "analytics", CircuitItems(dynamodb, "ledger"), dag_missing_grace_seconds=900
+            ),
+            catalog=LiveCatalog(
+                FakeCatalogStore(), airflow, refresh_seconds=0, now=lambda: 1_000.0, report=print
+            ),
+            maximum_event_age_seconds=86_400,
+            now=now,
+            jitter=lambda: 0.0,
+        ),
+        messages=SqsTriggerMessages(sqs, queues.trigger, time.time),
+        report=lambda dispatched: report_dispatch(dispatched, "analytics"),
+        report_bug=report_bug,
+        warn=logger.warning,
+    )
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict]:

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 
+from fakes.messages import messages
 from local_stack.template import load_template
 from mwaa_gateway.patterns.pattern import compile_pattern
 from mwaa_gateway.step_functions.notices import read_notices
@@ -82,8 +83,7 @@ def test_a_callback_is_what_the_template_sends_to_the_watcher_and_the_watcher_re
         "detail": {"environment": ["analytics"]},
     }
     assert compile_pattern(pattern).matches(event)
-    record = {"messageId": "1", "body": json.dumps(event), "attributes": {"ApproximateReceiveCount": "1"}}
-    assert read_notices([record]).ended_runs == ("evt__a__1",)
+    assert read_notices(messages(event)).ended_runs == ("evt__a__1",)
     assert entry["EventBusName"] == "gateway-events"
 
 

@@ -21,7 +21,7 @@ from integration.shell import shell
 from integration.test_pause_items import NOW, RULE, a_rule
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
 from mwaa_gateway.aws.task_callbacks import TokenCipher
-from mwaa_gateway.step_functions.call import read_task_call
+from mwaa_gateway.step_functions.task_call import read_task_call
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 
 pytestmark = pytest.mark.guarantee(46)

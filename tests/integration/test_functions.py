@@ -4,7 +4,6 @@ import itertools
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +14,12 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ConnectTimeoutError
 
 from fakes.airflow import BUSY, FakeAirflow
-from fakes.catalog import FakeCatalogStore
 from fakes.requests import a_request
-from integration.functions import Context, Queues, lines, load
-from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
-from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
-from mwaa_gateway.aws.dynamodb.pauses import PauseItems
+from integration.functions import Context, Queues, deliveries, lines, load, record_of
 from mwaa_gateway.aws.mwaa.cli import CliTransport
 from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
-from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
-from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
-from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
-from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
-from mwaa_gateway.dispatch.delivery import Deliveries
-from mwaa_gateway.dispatch.dispatcher import Dispatched, Dispatcher
-from mwaa_gateway.dispatch.pauses import Pauses
-from mwaa_gateway.observability import logger
+from mwaa_gateway.dispatch.delivery import TriggerDeliveries
+from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.observability.dispatch import report_dispatch
 from mwaa_gateway.outcomes import NotRunnable, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -183,13 +172,7 @@ class Dispatching:
         (message,) = self.sqs.receive_message(  # type: ignore[attr-defined]
             QueueUrl=self.queues.trigger, VisibilityTimeout=540, AttributeNames=["All"]
         )["Messages"]
-        return {
-            "messageId": message["MessageId"],
-            "receiptHandle": message["ReceiptHandle"],
-            "body": message["Body"],
-            "attributes": message["Attributes"],
-            "eventSource": "aws:sqs",
-        }
+        return record_of(message)
 
     def invoke(self, *records: dict) -> list[str]:
         answer = self.handler({"Records": list(records)}, Context())
@@ -199,26 +182,8 @@ class Dispatching:
 @pytest.fixture
 def dispatching(queues: Queues, dynamodb, sqs, monkeypatch: pytest.MonkeyPatch) -> Dispatching:
     airflow = FakeAirflow()
-    function = Deliveries(
-        dispatcher=Dispatcher(
-            ledger=LedgerTable(dynamodb, "ledger"),
-            airflow=airflow,
-            dead_letters=TriggerDeadLetterQueue(sqs, queues.trigger_dlq),
-            pauses=Pauses("analytics", PauseItems(dynamodb, "rules"), refresh_seconds=5),
-            circuit_breakers=CircuitBreakers(
-                "analytics", CircuitItems(dynamodb, "ledger"), dag_missing_grace_seconds=900
-            ),
-            catalog=LiveCatalog(
-                FakeCatalogStore(), airflow, refresh_seconds=0, now=lambda: 1_000.0, report=print
-            ),
-            maximum_event_age_seconds=86_400,
-            now=itertools.count(1_000.0, 60.0).__next__,  # a shut gate never keeps a test waiting
-            jitter=lambda: 0.0,
-        ),
-        messages=SqsTriggerMessages(sqs, queues.trigger, time.time),
-        report=lambda dispatched: report_dispatch(dispatched, "analytics"),
-        warn=logger.warning,
-    )
+    # A minute passes at each look, so that an open circuit breaker never keeps a test waiting.
+    function = deliveries(queues, dynamodb, sqs, airflow, itertools.count(1_000.0, 60.0).__next__)
     monkeypatch.setattr("mwaa_gateway.wiring.dispatcher.dispatcher", lambda: function)
     return Dispatching(airflow, load("dispatcher").handler, queues, sqs)
 
@@ -416,10 +381,10 @@ def test_a_mistake_of_ours_is_told_and_the_message_comes_again(
 
 
 @pytest.fixture
-def wired(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Deliveries]]:
+def wired(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TriggerDeliveries]]:
     """Build a dispatcher from the settings it needs, and others."""
 
-    def build(**others: str) -> Deliveries:
+    def build(**others: str) -> TriggerDeliveries:
         needed = {
             "ENVIRONMENT": "analytics",
             "MWAA_ENVIRONMENT_NAME": "acme-analytics",
@@ -438,7 +403,7 @@ def wired(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     dispatcher.cache_clear()
 
 
-def test_wiring_builds_a_dispatcher_from_its_settings(wired: Callable[..., Deliveries]) -> None:
+def test_wiring_builds_a_dispatcher_from_its_settings(wired: Callable[..., TriggerDeliveries]) -> None:
     """The composition root needs the settings and makes no call."""
     dispatcher = wired().dispatcher
     assert 86_400 == dispatcher.maximum_event_age_seconds
@@ -455,7 +420,7 @@ def test_wiring_builds_a_dispatcher_from_its_settings(wired: Callable[..., Deliv
     ],
 )
 def test_wiring_chooses_the_transport_of_its_environment(
-    wired: Callable[..., Deliveries], monkeypatch: pytest.MonkeyPatch, transports: str, expected: type
+    wired: Callable[..., TriggerDeliveries], monkeypatch: pytest.MonkeyPatch, transports: str, expected: type
 ) -> None:
     """By the name that rules use; over REST with its share of the calls, and each call made once."""
     built: list[tuple[int, float]] = []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fakes.rules_table import create_rules_table
-from integration.functions import RULE, Context, Queues, lines, load
+from integration.functions import RULE, Context, Queues, lines, load, record_of
 from mwaa_gateway.events import from_eventbridge, from_s3_notification, from_sns_notification
 from mwaa_gateway.trigger_request import TriggerRequest
 from mwaa_gateway.wiring.ingress import queued_events
@@ -59,18 +59,7 @@ class QueuedEvents:
         ).get("Messages", [])
         if not messages:
             return 0
-        records = [
-            {
-                "messageId": message["MessageId"],
-                "receiptHandle": message["ReceiptHandle"],
-                "body": message["Body"],
-                "attributes": message["Attributes"],
-                "eventSource": "aws:sqs",
-                "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{queue}",
-                "awsRegion": "eu-west-1",
-            }
-            for message in messages
-        ]
+        records = [record_of(message, queue) for message in messages]
         answer = self.handler({"Records": records}, Context())
         reported = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         assert reported <= {message["MessageId"] for message in messages}
@@ -161,11 +150,14 @@ def test_an_outage_of_the_rules_table_ends_without_anybody(
 
 
 def test_a_message_given_back_stays_away_the_longer_the_more_often_it_was_received(
-    function: QueuedEvents, rules_table_away: Callable[[], Any], capsys: pytest.CaptureFixture[str]
+    function: QueuedEvents,
+    rules_table_away: Callable[[], Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By its own visibility, 5 s doubling, not by the queue's: here the longest of the first four."""
+    monkeypatch.setattr("random.random", lambda: 1.0)
     built = queued_events()
-    object.__setattr__(built, "jitter", lambda: 1.0)
     rules_table_away()
     seconds = []
     changed = function.sqs.change_message_visibility
@@ -256,7 +248,7 @@ def test_a_mistake_of_ours_is_told_and_the_message_stays(
     function: QueuedEvents, monkeypatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Powertools would say nothing of it; a version that mends it finds the message."""
-    monkeypatch.setattr("mwaa_gateway.wiring.ingress.ingest", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("mwaa_gateway.ingress.ingest.Ingress.ingest", lambda *_, **__: 1 / 0)
     function.send(OWN_QUEUE, upload("orders/1.csv"))
     assert 1 == function.deliver(OWN_QUEUE)
     assert ([], 1) == (function.dead(), function.waiting(OWN_QUEUE))

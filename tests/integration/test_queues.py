@@ -7,6 +7,7 @@ import zlib
 import pytest
 
 from fakes.requests import a_request
+from integration.functions import record_of
 from mwaa_gateway.aws.sqs.queues import (
     LARGEST_MESSAGE_BYTES,
     IngressDeadLetterQueue,
@@ -18,6 +19,7 @@ from mwaa_gateway.aws.sqs.queues import (
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.ingress.ingest import DeadEvent, DeadEventReason
 from mwaa_gateway.outcomes import Reason, Rejected
+from mwaa_gateway.queue_message import read_message
 from mwaa_gateway.trigger_request import TriggerRequest
 
 
@@ -197,7 +199,7 @@ def test_an_unreadable_message_is_kept_as_it_came(sqs, url: str) -> None:
 def test_a_message_given_back_comes_again(sqs, url: str) -> None:
     """After the seconds asked for, here none."""
     sqs.send_message(QueueUrl=url, MessageBody="x")
-    (message,) = sqs.receive_message(QueueUrl=url, VisibilityTimeout=600)["Messages"]
+    (message,) = sqs.receive_message(QueueUrl=url, VisibilityTimeout=600, AttributeNames=["All"])["Messages"]
     assert [] == bodies(sqs, url)
-    VisibilityTimeout(sqs, url).give_back(message["ReceiptHandle"], 0.2)
+    VisibilityTimeout(sqs, url).give_back(read_message(record_of(message)), 0.2)
     assert ["x"] == bodies(sqs, url)

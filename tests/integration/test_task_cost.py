@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -15,18 +14,20 @@ from fakes.rules import FakeRuleSource
 from fakes.states import payload
 from fakes.watches import FakeRuns
 from integration.billing import Bill, Meter, PriceList, read_units_of_keys, units
-from integration.functions import Context, load
+from integration.functions import Context, load, record_of
 from mwaa_gateway.airflow.run_states import RunEnd, RunState
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
 from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout, WatchQueues
 from mwaa_gateway.aws.task_callbacks import TaskCallbacks, TokenCipher
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.rounds import report_round, report_unreadable
 from mwaa_gateway.outcomes import Triggered
 from mwaa_gateway.routing.live_rules import LiveRules
-from mwaa_gateway.step_functions.call import read_task_call
+from mwaa_gateway.step_functions.delivery import WatchDeliveries
 from mwaa_gateway.step_functions.starter import TaskStarter
+from mwaa_gateway.step_functions.task_call import read_task_call
 from mwaa_gateway.step_functions.watcher import Watcher
-from mwaa_gateway.wiring.run_watcher import RunWatcherFunction
 
 PAGE = Path(__file__).parents[2] / "docs" / "step-functions.md"
 PRICES = PriceList(
@@ -74,20 +75,9 @@ BILLS: dict[str, Bill] = {
 FREE = ("SendTaskHeartbeat", "SendTaskSuccess", "SendTaskFailure")
 
 
-def _record(message: Any) -> dict[str, Any]:
-    """A message as Lambda hands it over."""
-    return {
-        "messageId": message["MessageId"],
-        "receiptHandle": message["ReceiptHandle"],
-        "body": message["Body"],
-        "attributes": {"ApproximateReceiveCount": "1"},
-    }
-
-
 def watcher_of(store: WatchItems, airflow: FakeRuns, sqs: Any, url: str, now: Callable[[], float]) -> Any:
     """Build the function as its wiring does, with another Airflow and clock."""
-    return RunWatcherFunction(
-        settings=SimpleNamespace(environment="analytics"),  # type: ignore[arg-type]  # all that the handler reads
+    return WatchDeliveries(
         watcher=Watcher(
             environment="analytics",
             store=store,
@@ -95,7 +85,10 @@ def watcher_of(store: WatchItems, airflow: FakeRuns, sqs: Any, url: str, now: Ca
             callbacks=TaskCallbacks(boto3.client("stepfunctions")),
             now=now,
         ),
-        visibility=VisibilityTimeout(sqs, url),
+        queue=VisibilityTimeout(sqs, url),
+        report=lambda made: report_round(made, "analytics"),
+        report_unreadable=lambda notices: report_unreadable(notices, "analytics"),
+        warn=logger.warning,
         now=now,
     )
 
@@ -146,11 +139,13 @@ def waited(dynamodb, sqs, monkeypatch):
             airflow.runs[request.target.run_id] = RUNNING
         end = clock[0] + 60 * minutes
         clock[0] += DELAY_SECONDS
-        while messages := sqs.receive_message(QueueUrl=watch, MaxNumberOfMessages=10).get("Messages", []):
+        while messages := sqs.receive_message(
+            QueueUrl=watch, MaxNumberOfMessages=10, AttributeNames=["All"]
+        ).get("Messages", []):
             if clock[0] >= end:
                 airflow.runs = dict.fromkeys(airflow.runs, SUCCESS)
             with meter.on():
-                answer = handler({"Records": [_record(message) for message in messages]}, Context())
+                answer = handler({"Records": [record_of(message) for message in messages]}, Context())
             meter.billed["Lambda invocations"] += 1
             meter.billed["SQS requests"] += 1  # Lambda's, which received them
             resting = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
@@ -197,7 +192,8 @@ def test_what_the_ticks_of_a_month_cost(dynamodb, sqs, monkeypatch) -> None:
     tick = json.dumps({"source": "aws.events", "detail-type": "Scheduled Event"})
     meter = Meter(BILLS, FREE)
     with meter.on():
-        record = _record({"MessageId": "1", "ReceiptHandle": "1", "Body": tick})
+        attributes = {"ApproximateReceiveCount": "1", "SentTimestamp": "1000000"}
+        record = record_of({"MessageId": "1", "ReceiptHandle": "1", "Body": tick, "Attributes": attributes})
         assert load("run_watcher").handler({"Records": [record]}, Context()) == {"batchItemFailures": []}
     meter.billed["SQS requests"] += 3
     meter.billed["Lambda invocations"] += 1

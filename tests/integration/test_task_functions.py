@@ -17,7 +17,7 @@ from mwaa_gateway.aws.mwaa import web_session
 from mwaa_gateway.aws.mwaa.runs import CliRuns, RestRuns
 from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS, WebSession
 from mwaa_gateway.outcomes import Reason, Rejected, Triggered
-from mwaa_gateway.step_functions.call import InvalidTask
+from mwaa_gateway.step_functions.task_call import InvalidTask
 from mwaa_gateway.trigger_request import TriggerRequest
 
 CANARY = "canary-task-token"
@@ -93,7 +93,8 @@ def batch(*bodies: Any) -> dict:
                 "messageId": str(n),
                 "receiptHandle": f"handle-{n}",
                 "body": json.dumps(body),
-                "attributes": {"ApproximateReceiveCount": "1"},
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1000000"},
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:queue",
             }
             for n, body in enumerate(bodies)
         ]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from integration.functions import record_of
 from mwaa_gateway.aws.sqs.trigger_messages import (
     BACKLOG_SECONDS,
     LAST_RECEIVE,
@@ -14,10 +15,9 @@ from mwaa_gateway.aws.sqs.trigger_messages import (
     REJOIN_EVERY_SECONDS,
     SHORTEST_STAY_SECONDS,
     SqsTriggerMessages,
-    read_message,
 )
-from mwaa_gateway.dispatch.delivery import TriggerMessage
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.queue_message import QueueMessage, read_message
 
 
 @pytest.fixture
@@ -31,19 +31,11 @@ def receive(sqs, url: str) -> dict | None:
         QueueUrl=url, VisibilityTimeout=600, AttributeNames=["All"], MessageAttributeNames=["All"]
     )
     for message in answer.get("Messages", []):
-        return {
-            "body": message["Body"],
-            "receiptHandle": message["ReceiptHandle"],
-            "attributes": message["Attributes"],
-            "messageAttributes": {
-                name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
-                for name, value in message.get("MessageAttributes", {}).items()
-            },
-        }
+        return record_of(message)
     return None
 
 
-def received(sqs, url: str, *, receives: int = 1) -> TriggerMessage:
+def received(sqs, url: str, *, receives: int = 1) -> QueueMessage:
     sqs.send_message(QueueUrl=url, MessageBody="a request")
     record = receive(sqs, url)
     assert record is not None
@@ -79,7 +71,7 @@ def test_a_message_sent_anew_is_delayed_as_one_given_back(sqs, url: str, monkeyp
     """Up to the quarter of an hour that SQS allows."""
     sent: list[dict] = []
     monkeypatch.setattr(sqs, "send_message", lambda **given: sent.append(given) or {"MessageId": "1"})
-    message = TriggerMessage("a request", "handle", LAST_RECEIVE, 940.0, 500.0)
+    message = QueueMessage("1", "a request", "handle", LAST_RECEIVE, 940.0, 500.0)
     for seconds in (50.4, 900.0):
         assert SqsTriggerMessages(sqs, url, lambda: 1_000.0).give_back(message, seconds)
     assert [50, 900] == [given["DelaySeconds"] for given in sent]
@@ -97,7 +89,7 @@ def test_no_message_is_sent_anew_within_its_first_minute(receives, stay, seconds
     """However often it was received: a chain of messages grows by one a minute at most, in whatever state it is."""
     client = CountingClient()
     messages = SqsTriggerMessages(client, "url", lambda: 1_000_000.0)  # type: ignore[arg-type]
-    message = TriggerMessage("a request", "handle", receives, 1_000_000.0 - stay, 0.0, group)
+    message = QueueMessage("1", "a request", "handle", receives, 1_000_000.0 - stay, 0.0, group)
     assert not messages.rejoin(message)
     messages.give_back(message, seconds)
     assert client.sent == 0
@@ -109,7 +101,7 @@ def test_one_delivery_sends_one_message_at_most(receives, stay, group) -> None:
     """And where it did, the delivery is done with: a message never becomes two."""
     client = CountingClient()
     messages = SqsTriggerMessages(client, "url", lambda: 2_000_000.0)  # type: ignore[arg-type]
-    message = TriggerMessage("a request", "handle", receives, 2_000_000.0 - stay, 0.0, group)
+    message = QueueMessage("1", "a request", "handle", receives, 2_000_000.0 - stay, 0.0, group)
     done_with = messages.rejoin(message) or messages.give_back(message, 5.0)  # as the handler does
     assert client.sent == int(done_with)
 
@@ -145,8 +137,8 @@ def backlog(sqs, url: str) -> tuple[SqsTriggerMessages, list[float]]:
 
 def waited(
     seconds: float, clock: list[float], *, group: str = "sales.orders", receives: int = 1
-) -> TriggerMessage:
-    return TriggerMessage("a request", "handle", receives, clock[0] - seconds, clock[0] - seconds, group)
+) -> QueueMessage:
+    return QueueMessage("1", "a request", "handle", receives, clock[0] - seconds, clock[0] - seconds, group)
 
 
 def test_a_rule_with_a_backlog_sends_something_every_other_minute(
@@ -181,7 +173,7 @@ def test_only_a_backlog_is_sent_to_the_end_of_the_queue(
 def test_a_message_that_cannot_be_sent_anew_is_worked_on(sqs, url: str) -> None:
     """The backlog is no reason to wait: the message is still there, and the next one is tried two minutes later."""
     messages = SqsTriggerMessages(sqs, url + "-gone", lambda: 1_000.0)
-    backlogged = TriggerMessage("a request", "handle", 1, 500.0, 500.0, "sales.orders")
+    backlogged = QueueMessage("1", "a request", "handle", 1, 500.0, 500.0, "sales.orders")
     with pytest.raises(Unavailable, match="cannot send the message again"):
         messages.rejoin(backlogged)
     assert not messages.rejoin(backlogged)

@@ -16,7 +16,7 @@ from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
 from mwaa_gateway.aws.task_callbacks import TaskCallbacks, TokenCipher
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason, Rejected, Triggered
-from mwaa_gateway.step_functions.call import Token, read_task_call
+from mwaa_gateway.step_functions.task_call import Token, read_task_call
 from mwaa_gateway.step_functions.watches import (
     ExecutionOver,
     Failed,

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from mwaa_gateway.airflow import cli as airflow_cli
 from mwaa_gateway.airflow.cli import CommandAnswer
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
-from mwaa_gateway.dispatch.delivery import Deliveries
+from mwaa_gateway.dispatch.delivery import TriggerDeliveries
 from mwaa_gateway.dispatch.dispatcher import backoff_seconds
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -153,11 +153,12 @@ def figures(name: str, seeds: range, events: int) -> Figures:
             messages = SqsTriggerMessages(
                 gateway.sqs, settings.trigger_queue_url, gateway.world.scheduler.time
             )
-            return Deliveries(
+            return TriggerDeliveries(
                 dispatcher=strategy(gateway, environment),
                 messages=messages,
                 report=gateway.dispatched,
-                warn=gateway.texts.append,
+                report_bug=gateway.bug,
+                warn=gateway.warn,
             )
 
     expected = lost = doubled = 0

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,19 +32,22 @@ from mwaa_gateway.aws.sqs.queues import (
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
-from mwaa_gateway.dispatch.delivery import Deliveries
+from mwaa_gateway.dispatch.delivery import TriggerDeliveries
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
 from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.events import TrustedQueues
-from mwaa_gateway.observability.dispatch import report_dispatch
+from mwaa_gateway.ingress.delivery import EventDeliveries
+from mwaa_gateway.ingress.ingest import Ingress
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.dispatch import report_bug, report_dispatch
+from mwaa_gateway.observability.ingress import report_given_back, report_ingress
 from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
 from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 from mwaa_gateway.transports import CLI, REST, Transports
-from mwaa_gateway.wiring.ingress import Ingress, QueuedEventsFunction
 from simulation.airflow import Airflow
 from simulation.dynamodb import DynamoDB, Table
 from simulation.invoke_rest_api import InvokeRestApi
@@ -170,18 +172,18 @@ class Gateway:
 
     def _ingress(self, settings: IngressSettings) -> Ingress:
         return Ingress(
-            settings=settings,
             rules=LiveRules(
                 RulesTable(self.dynamodb, "rules", pause=self.world.scheduler.wait),
                 environments=settings.environments,
                 refresh_seconds=settings.rules_refresh_seconds,
                 claim_check_bucket=settings.claim_check_bucket,
             ),
-            queues=TriggerQueues(self.sqs, settings.trigger_queue_url),
+            queue=TriggerQueues(self.sqs, settings.trigger_queue_url),
             dead_letters=IngressDeadLetterQueue(self.sqs, settings.ingress_dlq_url),
             shadows=ShadowRecords(self.dynamodb, settings.ledger_table),
             claim_checks=ClaimCheckBucket(lambda: self.s3),
             now=self.world.clock(),
+            claim_check_bucket=settings.claim_check_bucket,
         )
 
     def _ingress_settings(self) -> dict[str, Any]:
@@ -197,18 +199,23 @@ class Gateway:
 
     def _ingress_sandbox(self, name: str) -> Sandbox:
         ingress = self._ingress(IngressSettings(**self._ingress_settings()))
-        return self.sandbox(name, SimpleNamespace(ingress=lambda: ingress))
+        return self.sandbox(
+            name, SimpleNamespace(ingress=lambda: ingress, unwrap_topics=lambda: self.unwrap_topics)
+        )
 
     def _queued_events_sandbox(self) -> Sandbox:
         settings = QueuedEventsSettings(
             **self._ingress_settings(), ingress_retry_queue_arn=arn("ingress-retry")
         )
-        function = QueuedEventsFunction(
+        function = EventDeliveries(
             ingress=self._ingress(settings),
             trusted=TrustedQueues(
                 settings.ingress_retry_queue_arn, settings.event_queue_arns, settings.unwrap_topic_arns
             ),
             queues=EventQueues(self.sqs),
+            report=report_ingress if self.logged else _unreported,
+            report_given_back=report_given_back if self.logged else self._given_back,
+            warn=self.warn,
             jitter=self.world.random.random,
         )
         return self.sandbox("queued_events", SimpleNamespace(queued_events=lambda: function))
@@ -225,11 +232,7 @@ class Gateway:
         if self.logged:
             return Sandbox(module.handler, lambda: None)
         # Log lines and metrics prove nothing here and cost as much as everything else together.
-        module.logger = _SilentLogger(self.world, self.texts)
-        module.report_ingress = _unreported
-        module.report_given_back = self._given_back
-        module.report_task = module.report_refused_task = _unreported
-        module.report_round = module.report_unreadable = _unreported
+        module.report_ingress = module.report_task = module.report_refused_task = _unreported
         return Sandbox(module.handler.__wrapped__, lambda: self._modules[name].append(module))
 
     def dispatched(self, dispatched: Any) -> None:
@@ -246,6 +249,18 @@ class Gateway:
             if outcome.not_runnable is not None:
                 self.not_runnable[dispatched.request.target.run_id, outcome.not_runnable] += 1
 
+    def bug(self, error: Exception) -> None:
+        """In the place of `report_bug`."""
+        if self.logged:
+            report_bug(error)
+        self.world.surprises.append(f"a flow raised {error!r}")
+
+    def warn(self, text: str) -> None:
+        """In the place of `logger.warning`."""
+        self.texts.append(text)
+        if self.logged:
+            logger.warning(text)
+
     def _given_back(self, error: Exception, _attempt: int, _seconds: float) -> None:
         self.texts.append(str(error))
         if not isinstance(error, Unavailable):
@@ -261,7 +276,7 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
     world = gateway.world
     settings = dispatcher_settings(gateway, environment)
     airflow, now, scheduler = _transport(gateway, settings), world.clock(), world.scheduler
-    return Deliveries(
+    return TriggerDeliveries(
         dispatcher=Dispatcher(
             ledger=LedgerTable(
                 gateway.dynamodb, settings.ledger_table, monotonic=scheduler.time, pause=scheduler.wait
@@ -291,7 +306,8 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
         ),
         messages=SqsTriggerMessages(gateway.sqs, settings.trigger_queue_url, world.clock()),
         report=gateway.dispatched,
-        warn=gateway.texts.append,
+        report_bug=gateway.bug,
+        warn=gateway.warn,
     )
 
 
@@ -349,20 +365,6 @@ def _load(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     exec(SOURCES[name], module.__dict__)  # noqa: S102  our own file
     return module
-
-
-class _SilentLogger:
-    """In the place of the functions' logger: remembers what is no outage, and what it was told, and says nothing."""
-
-    def __init__(self, world: World, texts: list[str]) -> None:
-        self._world = world
-        self._texts = texts
-
-    def warning(self, *told: object) -> None:
-        self._texts.extend(map(str, told))
-
-    def exception(self, _text: str) -> None:
-        self._world.surprises.append(repr(sys.exception()))
 
 
 def _unreported(*_: object) -> None:

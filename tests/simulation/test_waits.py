@@ -257,12 +257,13 @@ def test_row_33_two_items_of_one_identity_are_not_taken_for_one() -> None:
 # --- safeguards ------------------------------------------------------------------------------------------------
 
 SENDS_TO_ITS_OWN_QUEUE: Off = (
-    "run_watcher",
-    """        give_back(records[place], seconds)
-        failed.append({"itemIdentifier": records[place]["messageId"]})
+    "step_functions.delivery",
+    """            self._give_back(message, seconds)
+        return [message.id for message in rests]
 """,
-    """        sent = {"MessageBody": '{"round": "next"}', "MessageDeduplicationId": str(function.now() + seconds)}
-        function.visibility.client.send_message(QueueUrl=function.visibility.url, **sent)
+    """            sent = {"MessageBody": '{"round": "next"}', "MessageDeduplicationId": str(self.now() + seconds)}
+            self.queue.client.send_message(QueueUrl=self.queue.url, **sent)
+        return []
 """,
 )
 
@@ -271,7 +272,7 @@ NOT_KEPT: Off = (
     "recorded = self.store.record_ending(watch, ending)",
     "recorded = True",
 )
-NOT_APART: Off = ("step_functions.failures", "        failure.tries += 1\n", "        raise\n")
+NOT_APART: Off = ("step_functions.failed_steps", "        failure.tries += 1\n", "        raise\n")
 CLOSES_WHATEVER_IS_THERE: Off = (
     "aws.dynamodb.watch_items",
     'ConditionExpression="token_mark = :mark",',

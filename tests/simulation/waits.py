@@ -13,9 +13,9 @@ from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
 from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout, WatchQueues
 from mwaa_gateway.aws.task_callbacks import TaskCallbacks, TokenCipher
 from mwaa_gateway.routing.live_rules import LiveRules
+from mwaa_gateway.step_functions.delivery import WatchDeliveries
 from mwaa_gateway.step_functions.starter import TaskStarter
 from mwaa_gateway.step_functions.watcher import Watcher
-from mwaa_gateway.wiring.run_watcher import RunWatcherFunction
 from simulation.airflow import Airflow
 from simulation.dynamodb import Item, Key
 from simulation.gateway import Gateway
@@ -305,9 +305,7 @@ class Waits:
     def _watcher_sandbox(self) -> Sandbox:
         client: Any = self._watch_client
         states: Any = self.states
-        settings: Any = SimpleNamespace(environment="legacy")
-        function = RunWatcherFunction(
-            settings=settings,
+        function = WatchDeliveries(
             watcher=Watcher(
                 environment="legacy",
                 store=self._store(),
@@ -315,7 +313,10 @@ class Waits:
                 callbacks=TaskCallbacks(states),
                 now=self.world.clock(),
             ),
-            visibility=VisibilityTimeout(client, "watch-legacy"),
+            queue=VisibilityTimeout(client, "watch-legacy"),
+            report=lambda _: None,
+            report_unreadable=lambda _: None,
+            warn=self.gateway.warn,
             now=self.world.clock(),
         )
         return self.gateway.sandbox("run_watcher", SimpleNamespace(run_watcher=lambda: function))

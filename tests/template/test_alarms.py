@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mwaa_gateway.step_functions.next_round import LONGEST_REST_SECONDS
+from mwaa_gateway.step_functions.delivery import LONGEST_REST_SECONDS
 from template.expansion import EVERYTHING
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mwaa_gateway.aws.sqs.trigger_messages import LAST_RECEIVE, LONGEST_STAY_SECONDS
-from mwaa_gateway.step_functions.call import DEFAULT_HEARTBEAT_SECONDS
+from mwaa_gateway.step_functions.task_call import DEFAULT_HEARTBEAT_SECONDS
 from template.expansion import EVERYTHING, statements
 
 HOURS, DAYS = 3600, 86400

@@ -11,10 +11,10 @@ import pytest
 
 from fakes.states import payload
 from mwaa_gateway.errors import GatewayError, Unavailable
-from mwaa_gateway.step_functions import call as task_call
-from mwaa_gateway.step_functions import results as endings
 from mwaa_gateway.step_functions import starter as task
-from mwaa_gateway.step_functions.call import TaskCall, read_task_call
+from mwaa_gateway.step_functions import task_call
+from mwaa_gateway.step_functions import task_results as endings
+from mwaa_gateway.step_functions.task_call import TaskCall, read_task_call
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "step-functions.md").read_text()

@@ -40,7 +40,7 @@ def test_a_run_is_marked_though_the_web_server_is_away_when_its_execution_ends(s
     run_id = scene.wait_for(wait={"on_abort": "fail_run"})
     scene.airflow.trouble = RunsUnknown("Airflow said HTTP 503")
     made = scene.round(ended_executions=[EXECUTION])
-    assert (made.watched, made.stopped, made.unclear) == (1, [], ["Airflow said HTTP 503"])
+    assert (made.watched, made.stopped, made.unclear) == (1, (), ("Airflow said HTTP 503",))
     scene.new_sandbox()
     for _ in range(720):
         scene.round()
@@ -60,7 +60,7 @@ def test_a_run_whose_row_cannot_be_read_is_counted_until_it_is_marked(scene):
     run_id = scene.wait_for(wait={"on_abort": "fail_run"})
     scene.store.ledger[run_id] = RequestState("unreadable", text="throttled")
     made = scene.round(ended_executions=[EXECUTION])
-    assert ([one.text for one in made.failures], made.stopped) == (["throttled"], [])
+    assert ([one.text for one in made.failures], made.stopped) == (["throttled"], ())
     for _ in range(30):
         made = scene.round()
         assert (made.failing, made.watched, scene.airflow.failed) == (1, 1, [])
@@ -133,7 +133,7 @@ def test_a_watcher_that_dies_in_between_marks_it_once(scene, fault):
     made = scene.round(ended_executions=[EXECUTION])
     assert (len(made.failures), made.watched) == (1, 1)
     assert made.unrecorded_ends == (
-        {EXECUTION} if fault == "record_ending" else set()
+        (EXECUTION,) if fault == "record_ending" else ()
     )  # then its notice comes again
     scene.new_sandbox()
     made = scene.round(ended_executions=[EXECUTION] if fault == "record_ending" else [])

@@ -12,7 +12,6 @@ from fakes.states import EXECUTION, payload
 from fakes.watches import FakeWatchStore
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.routing.live_rules import LiveRules
-from mwaa_gateway.step_functions.call import read_task_call
 from mwaa_gateway.step_functions.starter import (
     AmbiguousIdentity,
     DagNotAllowed,
@@ -21,6 +20,7 @@ from mwaa_gateway.step_functions.starter import (
     SeveralTargetsMatched,
     TaskStarter,
 )
+from mwaa_gateway.step_functions.task_call import read_task_call
 from mwaa_gateway.step_functions.watches import Failed
 
 PATTERN = {"source": ["aws.states"], "detail": {"input": {"kind": ["orders"]}}}

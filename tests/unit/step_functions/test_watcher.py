@@ -9,7 +9,7 @@ from fakes.states import EXECUTION, payload
 from fakes.watching import FAILED, SUCCESS, Scene, request_of
 from mwaa_gateway.airflow.run_states import RunsUnknown
 from mwaa_gateway.outcomes import Reason
-from mwaa_gateway.step_functions.call import read_task_call
+from mwaa_gateway.step_functions.task_call import read_task_call
 from mwaa_gateway.step_functions.watches import Failed, IdentityTaken, RequestState, Succeeded
 
 
@@ -42,7 +42,7 @@ def test_a_run_that_succeeds_is_told_once_with_its_times(scene):
         )
     ]
     assert scene.store.tokens == {}
-    assert scene.round().answered == []
+    assert scene.round().answered == ()
 
 
 def test_a_run_that_fails_is_told_with_the_tasks_that_failed(scene):
@@ -78,7 +78,7 @@ def test_a_return_value_is_asked_for_again_until_it_is_told_why_there_is_none(sc
     scene.airflow.runs[run_id], scene.airflow.returned["count"] = SUCCESS, {"rows": 7}
     scene.airflow.trouble = RunsUnknown("Airflow said HTTP 503")
     made = scene.round()
-    assert (made.watched, made.unclear, scene.states.answers) == (1, ["Airflow said HTTP 503"], [])
+    assert (made.watched, made.unclear, scene.states.answers) == (1, ("Airflow said HTTP 503",), [])
     scene.airflow.trouble = None
     scene.round(after=60)
     [(_, told)] = scene.states.answers
@@ -321,11 +321,11 @@ def test_heartbeats_go_on_while_airflow_is_away(scene):
 
 
 def test_nobody_waits_any_more_shows_in_the_heartbeat(scene):
-    """The watch ends; the run goes on."""
+    """The watch ends, and Airflow is not asked about its run, which continues."""
     scene.wait_for()
     scene.states.closed.add("token-1")
     made = scene.round(after=60)
-    assert (len(made.abandoned), made.watched) == (1, 0)
+    assert (len(made.abandoned), made.watched, made.questions) == (1, 0, 0)
     assert scene.store.tokens == {}
 
 
@@ -344,7 +344,7 @@ def test_a_refused_heartbeat_does_not_let_a_run_go_on_that_is_to_end_with_its_ex
     """It may come before the event that the execution is over; without that event it was the state alone."""
     run_id = scene.wait_for(wait={"on_abort": "fail_run"})
     scene.states.closed.add("token-1")
-    assert (scene.round().watched, scene.round().abandoned) == (1, [])
+    assert (scene.round().watched, scene.round().abandoned) == (1, ())
     scene.round(ended_executions=[EXECUTION])
     assert scene.airflow.failed == [run_id]
 
@@ -371,7 +371,7 @@ def test_an_execution_that_ended_before_its_watch_is_seen_is_remembered(scene):
     assert ([one.watch.run_id for one in made.stopped], scene.airflow.failed) == ([run_id], [run_id])
     scene.clock += 10
     scene.wait_for(token="token-2", state="b", wait={"on_abort": "fail_run"})
-    assert scene.round().stopped == []
+    assert scene.round().stopped == ()
 
 
 def test_word_of_an_end_has_it_asked_at_once_and_is_not_believed(scene):
@@ -380,7 +380,7 @@ def test_word_of_an_end_has_it_asked_at_once_and_is_not_believed(scene):
     for _ in range(720):
         scene.round()
     scene.airflow.asked.clear()
-    assert scene.round(after=1, ended_runs=[run_id]).answered == []
+    assert scene.round(after=1, ended_runs=[run_id]).answered == ()
     assert scene.airflow.asked == [("states", "load")]
     scene.airflow.runs[run_id] = SUCCESS
     assert len(scene.round(after=1, ended_runs=[run_id]).answered) == 1

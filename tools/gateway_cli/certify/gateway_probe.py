@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from hashlib import sha256
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 from gateway_cli.certify.canary import CANARY_DAG_ID
@@ -21,6 +20,7 @@ from gateway_cli.rules.store import RuleMissing
 from mwaa_gateway.events.event import identity_of
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import EVERY_NAMESPACE, Namespace
+from mwaa_gateway.trigger_request import event_hash
 
 __all__ = [
     "DETAIL_TYPE",
@@ -195,7 +195,7 @@ class GatewayProbe:
 
     def row(self, sent: Sent) -> LedgerRow | None:
         """Return the ledger's row of an event; None if there is none yet."""
-        found = self.ledger.of_event(sha256(sent.identity.encode()).hexdigest())
+        found = self.ledger.of_event(event_hash(sent.identity))
         return next((row for row in found if row.rule_id == sent.rule_id), None)
 
     @cached_property

@@ -1,7 +1,7 @@
 """Makes the next generation of requests that ran or died: the same event, one more run, with its own run_id."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -13,12 +13,11 @@ from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from gateway_cli.one_by_one import OneByOne
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
-from mwaa_gateway.conf.build import ORIGIN_KEY
 from mwaa_gateway.events import Event
 from mwaa_gateway.json_values import dig
-from mwaa_gateway.routing.resolve import Refused, Resolved, resolve
+from mwaa_gateway.routing.resolve import Refused, Resolved, of_generation, resolve
 from mwaa_gateway.rules import Rule
-from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
+from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["Found", "Wanted", "event_time", "find", "names_event", "rerun"]
 
@@ -173,15 +172,8 @@ def _next(
         return resolved
     source = resolved.request
     # The identity stays the first generation's, whatever the rule would make of the event now: it is the same event.
-    target = replace(
-        source.target,
-        run_id=derive_run_id(pinned.identity, pinned.rule_id, pinned.target_id, generation),
-        conf=_of_generation(source.target.conf, generation),
-    )
-    request = replace(
-        source, identity=pinned.identity, target=target, generation=generation, redrive=0, requested_at=now
-    )
-    return Resolved(request, resolved.claim_check)
+    request = replace(source, identity=pinned.identity, redrive=0, requested_at=now)
+    return Resolved(of_generation(request, generation), resolved.claim_check)
 
 
 def _by_current_rule(pinned: TriggerRequest, rule: Rule, now: float, bucket: str) -> Resolved | str:
@@ -193,9 +185,3 @@ def _by_current_rule(pinned: TriggerRequest, rule: Rule, now: float, bucket: str
         elif one.request.target_id == pinned.target_id:
             return one
     return f"the current rule has no target {pinned.target_id!r}"
-
-
-def _of_generation(conf: Mapping[str, object], generation: int) -> dict[str, object]:
-    origin = conf.get(ORIGIN_KEY)
-    next_origin = {**origin, "generation": generation} if isinstance(origin, Mapping) else None
-    return {**conf, **({ORIGIN_KEY: next_origin} if next_origin else {})}

@@ -11,7 +11,7 @@ from mwaa_gateway.conf.build import ORIGIN_KEY
 from mwaa_gateway.conf.claim_check import ClaimCheck
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import Event
-from mwaa_gateway.ingress.ingest import DeadEvent, IngressReport, ingest
+from mwaa_gateway.ingress.ingest import DeadEvent, Ingress, IngressReport
 from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.routing.live_rules import LiveRules, StoredRule
 from mwaa_gateway.rules import Rule
@@ -110,9 +110,7 @@ def _disabled(rules: Iterable[Rule], named: NamedEvent) -> Iterator[str]:
 
 
 def _ingested(named: NamedEvent, live: LiveRules) -> IngressReport:
-    return ingest(
-        [named.event],
-        payload={},
+    ingress = Ingress(
         rules=live,
         queue=_Nowhere(),
         dead_letters=_Nowhere(),
@@ -121,6 +119,7 @@ def _ingested(named: NamedEvent, live: LiveRules) -> IngressReport:
         claim_check_bucket="bucket-of-the-gateway",
         now=lambda: 0.0,
     )
+    return ingress.ingest([named.event], payload={})
 
 
 def _results(report: IngressReport) -> Iterator[Result]:

@@ -1,13 +1,18 @@
-"""How long a message waits until SQS redelivers it."""
+"""How long to wait before the next try."""
 
 from typing import Final
 
-__all__ = ["backoff_seconds", "probe_wait_seconds"]
+__all__ = ["backoff_seconds", "growing_pause", "probe_wait_seconds"]
 
 FIRST_BACKOFF_SECONDS: Final = 5
 LONGEST_BACKOFF_SECONDS: Final = 900
 SHUT_FOR_LONG_SECONDS: Final = 120
 LONG_WAIT_SECONDS: Final = (45, 55)
+
+
+def growing_pause(failures: int, first: float, longest: float) -> float:
+    """Return the pause after so many failures in a row: `first`, then twice as long each time, at most `longest`."""
+    return min(longest, first * (1 << min(failures - 1, 10)))
 
 
 def backoff_seconds(attempt: int, jitter: float) -> float:
@@ -16,7 +21,7 @@ def backoff_seconds(attempt: int, jitter: float) -> float:
     `jitter` is random in [0, 1). Full jitter spreads messages that failed together
     (aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter).
     """
-    return jitter * min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS << min(attempt - 1, 10))
+    return jitter * growing_pause(attempt, FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
 
 
 def probe_wait_seconds(until_probe: float, open_for: float, jitter: float) -> float:

@@ -8,7 +8,15 @@ from typing import Any, Protocol, Self
 
 from mwaa_gateway.errors import GatewayError
 
-__all__ = ["FORMAT", "ResolvedTarget", "TriggerQueue", "TriggerRequest", "UnreadableRequest", "derive_run_id"]
+__all__ = [
+    "FORMAT",
+    "ResolvedTarget",
+    "TriggerQueue",
+    "TriggerRequest",
+    "UnreadableRequest",
+    "derive_run_id",
+    "event_hash",
+]
 
 FORMAT = 1
 # A change that an older reader could misread raises FORMAT. The previous format stays readable: its messages are in flight.
@@ -17,6 +25,11 @@ READABLE_FORMATS = frozenset({FORMAT})
 
 class UnreadableRequest(GatewayError):
     """This version cannot read a message of the trigger queue."""
+
+
+def event_hash(identity: str) -> str:
+    """Return the partition of the event's ledger rows, from the event's identity."""
+    return hashlib.sha256(identity.encode()).hexdigest()
 
 
 def derive_run_id(identity: str, rule_id: str, target_id: str, generation: int = 0) -> str:
@@ -71,8 +84,7 @@ class TriggerRequest:
     @property
     def ledger_key(self) -> tuple[str, str]:
         """The (partition, sort) key of its ledger row: the event's hash, and rule, target and generation."""
-        event = hashlib.sha256(self.identity.encode()).hexdigest()
-        return event, f"{self.rule_id}#{self.target_id}#{self.generation}"
+        return event_hash(self.identity), f"{self.rule_id}#{self.target_id}#{self.generation}"
 
     def to_json(self) -> str:
         """Return the message body, one line of ASCII JSON; a request parsed from JSON returns that same text."""

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.step_functions.call import Token
+from mwaa_gateway.step_functions.task_call import Token
 from mwaa_gateway.step_functions.watches import Failed, Succeeded, TaskResult, TokenClosed
 
 if TYPE_CHECKING:

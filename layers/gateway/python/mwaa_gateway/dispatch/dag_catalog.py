@@ -18,6 +18,7 @@ from typing import Protocol
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
 from mwaa_gateway.airflow.port import Airflow
+from mwaa_gateway.backoff import growing_pause
 from mwaa_gateway.outcomes import NotRunnable
 
 __all__ = [
@@ -171,7 +172,7 @@ class LiveCatalog:
         listed = self._airflow.list_dags()
         if isinstance(listed, NotListed):
             failures = self._record.failures + 1
-            pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * (1 << min(failures - 1, 10)))
+            pause = growing_pause(failures, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
             self._record = CatalogRecord(self._record.catalog, now + pause, failures)
             self._ask_at = now + pause
             self._report(listed.text)

@@ -1,6 +1,6 @@
 """Matches a source's events with the rules, and puts the resulting trigger requests on the queues."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from mwaa_gateway.routing.resolve import DeadEventReason, Refused, Resolved, res
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.trigger_request import TriggerQueue, TriggerRequest
 
-__all__ = ["DeadEvent", "DeadEventReason", "IngressDeadLetters", "IngressReport", "ingest"]
+__all__ = ["DeadEvent", "DeadEventReason", "Ingress", "IngressDeadLetters", "IngressReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class IngressReport:
     resolved: list[tuple[TriggerRequest, ClaimCheck | None]] = field(default_factory=list)
     dead: list[DeadEvent] = field(default_factory=list)
     shadows: list[ShadowRecord] = field(default_factory=list)
-    shadows_lost: str = ""  # the error, if the shadow records could not be written
+    shadow_error: str = ""  # if the shadow records could not be written
     unreadable_heads: set[str] = field(default_factory=set)  # partitions of the rules table
 
     @property
@@ -75,70 +75,79 @@ class IngressReport:
         self.unreadable_heads |= other.unreadable_heads
 
 
-def ingest(
-    parsed: Iterable[Event | MalformedEvent],
-    *,
-    payload: Mapping[str, Any],
-    rules: LiveRules,
-    queue: TriggerQueue,
-    dead_letters: IngressDeadLetters,
-    shadows: ShadowLedger,
-    claim_checks: ClaimChecks,
-    now: Callable[[], float],
-    claim_check_bucket: str = "",
-) -> IngressReport:
-    """Turn one invocation's events into trigger requests on the queues.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingress:
+    """An ingress with its collaborators.
 
-    A failure of one event, environment or large conf does not stop the other requests; afterwards the invocation fails,
-    and its caller repeats it. The repetition sends the same requests again, and the ledger recognises the duplicates. Dead
-    events are published only after everything else has succeeded, or each repetition would publish them again.
-
-    `payload` is the source's whole payload, published with a dead event. `now` returns seconds since the epoch.
-    `claim_check_bucket` is the bucket for large confs.
-
-    Raises:
-        Unavailable: the rules table, a queue or the bucket did not answer; repeat the whole invocation.
-        Exception: an event met a bug of the gateway; repeat likewise.
+    `now` returns seconds since the epoch. `claim_check_bucket` is the bucket for large confs.
     """
-    report = IngressReport()
-    failures: list[Exception] = []
-    for event in parsed:
-        if isinstance(event, MalformedEvent):
-            report.dead.append(_malformed(event, payload))
-            continue
-        try:
-            report.add(_route(event, rules, payload, now(), bucket=claim_check_bucket))
-        except Exception as error:  # noqa: BLE001  a bug that one event meets does not stop the others
-            failures.append(error)
-    failures += _send(report, queue, claim_checks)
-    if failures:
-        raise _combined_error(failures)
-    if report.dead:
-        dead_letters.publish(report.dead)
-    if report.shadows:
-        try:
-            shadows.record(report.shadows)
-        except Unavailable as error:
-            # A rule on trial must not cause redelivery of real events. The gap is logged and counted instead.
-            report.shadows_lost = str(error)
-    return report
 
+    rules: LiveRules
+    queue: TriggerQueue
+    dead_letters: IngressDeadLetters
+    shadows: ShadowLedger
+    claim_checks: ClaimChecks
+    now: Callable[[], float]
+    claim_check_bucket: str = ""
 
-def _send(report: IngressReport, queue: TriggerQueue, claim_checks: ClaimChecks) -> Iterator[Unavailable]:
-    """Store the claim checks and enqueue the requests; yield the errors of those that were not sent."""
-    stored: list[TriggerRequest] = []
-    for request, check in report.resolved:
+    def ingest(self, parsed: Iterable[Event | MalformedEvent], payload: Mapping[str, Any]) -> IngressReport:
+        """Turn one invocation's events into trigger requests on the queues.
+
+        A failure of one event, environment or large conf does not stop the other requests; afterwards the invocation fails,
+        and its caller repeats it. The repetition sends the same requests again, and the ledger recognises the duplicates.
+        Dead events are published only after everything else has succeeded, or each repetition would publish them again.
+
+        `payload` is the source's whole payload, published with a dead event.
+
+        Raises:
+            Unavailable: the rules table, a queue or the bucket did not answer; repeat the whole invocation.
+            Exception: an event met a bug of the gateway; repeat likewise.
+        """
+        report = IngressReport()
+        failures: list[Exception] = []
+        for event in parsed:
+            if isinstance(event, MalformedEvent):
+                report.dead.append(_malformed(event, payload))
+                continue
+            now = self.now()
+            try:
+                self.rules.refresh(event.envelope, now)
+                report.add(_route(event, self.rules, payload, now, bucket=self.claim_check_bucket))
+            except Exception as error:  # noqa: BLE001  a bug that one event meets does not stop the others
+                failures.append(error)
+        unstored = self._store(report.claim_checks)
+        failures += unstored.values()
+        failures += self._enqueue([request for request, check in report.resolved if check not in unstored])
+        if failures:
+            raise _combined_error(failures)
+        if report.dead:
+            self.dead_letters.publish(report.dead)
+        if report.shadows:
+            try:
+                self.shadows.record(report.shadows)
+            except Unavailable as error:
+                # A rule on trial must not cause redelivery of real events. The gap is logged and counted instead.
+                report.shadow_error = str(error)
+        return report
+
+    def _store(self, checks: Iterable[ClaimCheck]) -> dict[ClaimCheck, Unavailable]:
+        """Store each claim check, before the request that names it; return the errors of those that were not stored."""
+        failed: dict[ClaimCheck, Unavailable] = {}
+        for check in checks:
+            try:
+                self.claim_checks.put([check])
+            except Unavailable as error:
+                failed[check] = error
+        return failed
+
+    def _enqueue(self, requests: Sequence[TriggerRequest]) -> list[Unavailable]:
+        """Enqueue the requests; return the error if any was not sent."""
         try:
-            if check is not None:
-                claim_checks.put([check])  # before the request that names it
-            stored.append(request)
+            if requests:
+                self.queue.enqueue(requests)
         except Unavailable as error:
-            yield error
-    if stored:
-        try:
-            queue.enqueue(stored)
-        except Unavailable as error:
-            yield error
+            return [error]
+        return []
 
 
 def _combined_error(failures: Sequence[Exception]) -> Exception:
@@ -152,7 +161,6 @@ def _route(
 ) -> IngressReport:
     """Return the report of one event: a trigger request or a dead event for each matching target."""
     report = IngressReport()
-    rules.refresh(event.envelope, now)
     try:
         matches = rules.match(event.envelope)
     except MalformedEvent as error:  # no pattern can be matched with it

@@ -4,7 +4,6 @@ Shadow records share the ledger table with trigger requests, but not their parti
 hexadecimal digits), so that they can never block a run. `aws.dynamodb.shadow_records` describes the layout.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 from mwaa_gateway.events import Event
 from mwaa_gateway.routing.resolve import Refused, Resolved
 from mwaa_gateway.rules import Rule
+from mwaa_gateway.trigger_request import event_hash
 
 __all__ = ["ShadowLedger", "ShadowRecord", "shadow_of"]
 
@@ -74,7 +74,7 @@ def shadow_of(event: Event, rule: Rule, found: Resolved | Refused, now: float) -
         rule_id=rule.id,
         rule_version=rule.version,
         target_id=target_id,
-        event_hash=hashlib.sha256(event.identity.encode()).hexdigest(),
+        event_hash=event_hash(event.identity),
         event_id=event.id,
         event_time=str(event.envelope["time"]),
         source=str(event.envelope["source"]),

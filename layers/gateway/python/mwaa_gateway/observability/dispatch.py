@@ -8,7 +8,7 @@ from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.observability import logger, metrics, publish
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
 
-__all__ = ["report_dispatch", "report_not_listed", "report_pauses_not_read"]
+__all__ = ["report_bug", "report_dispatch", "report_not_listed", "report_pauses_not_read"]
 
 # Not failed attempts: the request waits, or another attempt has it. An upload that arrives by both routes is overtaken
 # every other time.
@@ -57,6 +57,14 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
         # One data point per probe: about every 30 seconds while messages wait.
         metrics.add_metric(name="EnvironmentAwaySeconds", unit=MetricUnit.Seconds, value=dispatched.away_for)
     publish(counts)
+
+
+def report_bug(error: Exception) -> None:
+    """Log a bug that a message meets; after five such deliveries the request is dead, which raises the alarm."""
+    logger.error(
+        "bug in the gateway; SQS redelivers the message, after five such deliveries it is dead",
+        exc_info=error,
+    )
 
 
 def report_not_listed(text: str, environment: str) -> None:

@@ -45,10 +45,10 @@ def report_ingress(report: IngressReport) -> None:
                 "reason": shadow.reason,
             },
         )
-    if report.shadows_lost:
+    if report.shadow_error:
         logger.warning(
             "matches of SHADOW rules were not recorded, their report is incomplete; runs are not affected: %s",
-            report.shadows_lost,
+            report.shadow_error,
             extra={"outcome": "ShadowLost"},
         )
     for partition in sorted(report.unreadable_heads):
@@ -84,7 +84,7 @@ def report_ingress(report: IngressReport) -> None:
             reasons.count(each) for each in (DeadEventReason.CONF_NOT_MADE, DeadEventReason.CONF_TOO_LARGE)
         ),
         "ShadowMatches": len(report.shadows),
-        "ShadowsLost": len(report.shadows) if report.shadows_lost else 0,
+        "ShadowsLost": len(report.shadows) if report.shadow_error else 0,
     }
     if any(counts.values()):
         publish({name: count for name, count in counts.items() if count})

@@ -2,7 +2,7 @@
 
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.observability import logger, publish
-from mwaa_gateway.step_functions.call import TaskCall
+from mwaa_gateway.step_functions.task_call import TaskCall
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["report_refused_task", "report_task"]

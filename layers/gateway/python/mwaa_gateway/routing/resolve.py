@@ -9,12 +9,12 @@ A target that does not resolve is refused with a reason; the gateway never guess
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, build_conf, conf_size, origin_of
+from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, ORIGIN_KEY, build_conf, conf_size, origin_of
 from mwaa_gateway.conf.captures import captured
 from mwaa_gateway.conf.claim_check import MAXIMUM_CLAIM_CHECK_BYTES, ClaimCheck, claim_check
 from mwaa_gateway.errors import ConfError, ConfTooLarge
@@ -23,7 +23,7 @@ from mwaa_gateway.events.event import identity_of
 from mwaa_gateway.rules import DedupeKey, Rule, Target
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 
-__all__ = ["DeadEventReason", "Refused", "Resolved", "resolve"]
+__all__ = ["DeadEventReason", "Refused", "Resolved", "of_generation", "resolve"]
 
 MAXIMUM_KEY_CHARACTERS: Final = 1_024
 _SHOWN_CHARACTERS: Final = 100
@@ -122,6 +122,17 @@ def resolve(
             ),
             check,
         )
+
+
+def of_generation(request: TriggerRequest, generation: int) -> TriggerRequest:
+    """Return the request for another run of the same event: its run_id and the origin in its conf name the generation."""
+    if not generation:
+        return request
+    conf = request.target.conf
+    if isinstance(origin := conf.get(ORIGIN_KEY), Mapping):
+        conf = {**conf, ORIGIN_KEY: {**origin, "generation": generation}}
+    run_id = derive_run_id(request.identity, request.rule_id, request.target_id, generation)
+    return replace(request, generation=generation, target=replace(request.target, run_id=run_id, conf=conf))
 
 
 def _identity(event: Event, rule: Rule, pieces: Mapping[str, str]) -> str:

@@ -7,14 +7,15 @@ or the send fails, SQS redelivers the notice; a watcher that gets the same notic
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.step_functions.notices import read_notices
+from mwaa_gateway.queue_message import QueueMessage
+from mwaa_gateway.step_functions.notices import Notices, read_notices
 
-__all__ = ["Forwarded", "OpenWatches", "WatchQueues", "forward_ends"]
+__all__ = ["EndedExecutions", "Forwarded", "OpenWatches", "WatchQueues"]
 
 
 class OpenWatches(Protocol):
@@ -42,32 +43,39 @@ class Forwarded:
     sent: Counter[str] = field(default_factory=Counter)  # by environment
 
 
-def forward_ends(
-    records: Sequence[Mapping[str, Any]],
-    *,
-    environments: Collection[str],
-    watches: OpenWatches,
-    queues: WatchQueues,
-) -> Forwarded:
-    """Send each notice of an execution's end to the environments that watch for it. Never raises Unavailable."""
-    notices = read_notices(records)
-    forwarded = Forwarded(unreadable=notices.unreadable)
-    executions = frozenset(notices.ended_executions)
-    for environment in sorted(environments) if executions else ():
-        try:
-            waiting = watches.executions(environment, executions)
-        except Unavailable as error:
-            # Any of the executions may wait in this environment.
-            text = f"environment {environment!r}: {error}"
-            forwarded.failed |= {records[end.message]["messageId"]: text for end in notices.ends}
-            continue
-        for end in notices.ends:
-            if end.execution_arn not in waiting:
-                continue
-            record = records[end.message]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedExecutions:
+    """The stack's environments, their watches and their watch queues; `report` logs and counts each batch."""
+
+    environments: Collection[str]
+    watches: OpenWatches
+    queues: WatchQueues
+    report: Callable[[Forwarded], None]
+
+    def deliver(self, messages: Sequence[QueueMessage]) -> list[str]:
+        """Forward each notice of an execution's end; return the ids of the messages that SQS must redeliver."""
+        forwarded = self._forward(read_notices(messages))
+        self.report(forwarded)
+        return [*forwarded.failed]
+
+    def _forward(self, notices: Notices) -> Forwarded:
+        """Send each notice to the environments that watch for it. Never raises Unavailable."""
+        forwarded = Forwarded(unreadable=notices.unreadable)
+        executions = frozenset(notices.ended_executions)
+        for environment in sorted(self.environments) if executions else ():
             try:
-                queues.forward(environment, record["body"], record["messageId"])
-                forwarded.sent[environment] += 1
+                waiting = self.watches.executions(environment, executions)
             except Unavailable as error:
-                forwarded.failed[record["messageId"]] = f"environment {environment!r}: {error}"
-    return forwarded
+                # Any of the executions may wait in this environment.
+                text = f"environment {environment!r}: {error}"
+                forwarded.failed |= {end.message.id: text for end in notices.ends}
+                continue
+            for end in notices.ends:
+                if end.execution_arn not in waiting:
+                    continue
+                try:
+                    self.queues.forward(environment, end.message.body, end.message.id)
+                    forwarded.sent[environment] += 1
+                except Unavailable as error:
+                    forwarded.failed[end.message.id] = f"environment {environment!r}: {error}"
+        return forwarded

@@ -5,13 +5,13 @@ one late or lost heartbeat fails no state. A refused heartbeat means that the st
 ended and that cannot be answered yet gets heartbeats too.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from mwaa_gateway.step_functions.aborts import EVENT_SECONDS
-from mwaa_gateway.step_functions.failures import Step, WatchFailures
-from mwaa_gateway.step_functions.round import Round
+from mwaa_gateway.step_functions.failed_steps import Step, WatchFailures
+from mwaa_gateway.step_functions.round_report import Reporting, RoundReport
 from mwaa_gateway.step_functions.watches import Callbacks, TokenClosed, Watch, WatchStore
 
 __all__ = ["Heartbeats"]
@@ -34,8 +34,8 @@ class Heartbeats:
     _refused_since: dict[str, float] = field(default_factory=dict)
     _break_at: float = 0.0
 
-    def begin(self, current: Round) -> None:
-        """Start a round: note who waits now, and forget the others."""
+    def begin(self, watches: Sequence[Watch], waiting: Collection[Watch]) -> None:
+        """Start a round of these watches: note whose states wait now, and forget the others."""
         now = self.now()
         # A wait that has just begun is not due yet. For an older one that this sandbox does not know, an earlier sandbox
         # sent the last heartbeat, at an unknown time: it is due at once.
@@ -43,23 +43,27 @@ class Heartbeats:
             watch.token_mark: self._last_sent_at.get(
                 watch.token_mark, max(watch.waiting_since, now - _interval(watch))
             )
-            for watch in (*current.waiting.values(), *current.unanswered.values())
+            for watch in waiting
         }
-        marks = {watch.token_mark for watch in current.watches}
+        marks = {watch.token_mark for watch in watches}
         self._refused_since = {mark: since for mark, since in self._refused_since.items() if mark in marks}
 
-    def send(self, current: Round, *, until: float) -> None:
+    def send(self, waiting: Collection[Watch], *, until: float) -> Reporting[None]:
         """Send the heartbeats that are due until `until`; in a new sandbox all may be due."""
-        for watch in self._due([*current.waiting.values(), *current.unanswered.values()]):
+        for watch in self._due(waiting):
             if self.now() >= until:
                 break  # the others come first the next time
-            self._send(watch, current)
+            yield from self.failures.isolate(watch, Step.HEARTBEAT, self._send(watch))
         self._break_at = self.now() + BREAK_EVERY_SECONDS
 
-    def interrupt(self, current: Round) -> None:
+    def interrupt(self, waiting: Collection[Watch]) -> Reporting[None]:
         """Interrupt a long round to send the heartbeats that are due by now."""
         if self.now() >= self._break_at:
-            self.send(current, until=self.now() + BREAK_SECONDS)
+            yield from self.send(waiting, until=self.now() + BREAK_SECONDS)
+
+    def is_refused(self, watch: Watch) -> bool:
+        """Whether Step Functions refused a heartbeat for the watch's token."""
+        return watch.token_mark in self._refused_since
 
     def next_due(self, waiting: Collection[Watch]) -> float:
         """Return when the next heartbeat is due, in seconds since the epoch; infinity if no state waits."""
@@ -80,24 +84,19 @@ class Heartbeats:
             ),
         )
 
-    def _send(self, watch: Watch, current: Round) -> None:
+    def _send(self, watch: Watch) -> Reporting[None]:
         """Send one heartbeat; close the watch if the state no longer waits."""
-        with self.failures.isolate(watch, Step.HEARTBEAT, current):
-            try:
-                self.callbacks.heartbeat(self.store.token(watch))
-            except TokenClosed as closed:
-                self._handle_refusal(closed, watch, current)
-            else:
-                self._last_sent_at[watch.token_mark] = self.now()
-                current.heartbeats += 1
-
-    def _handle_refusal(self, closed: TokenClosed, watch: Watch, current: Round) -> None:
-        current.remove_waiting(watch)
-        refused = self._refused_since.setdefault(watch.token_mark, self.now())
-        # With `fail_run` it matters whether the whole execution is over or only the state: wait for the event.
-        if watch.wait.on_abort != "fail_run" or self.now() - refused >= EVENT_SECONDS:
-            self.store.close(watch, f"nobody waits any more: {closed}")
-            current.abandoned.append(watch)
+        try:
+            self.callbacks.heartbeat(self.store.token(watch))
+        except TokenClosed as closed:
+            refused = self._refused_since.setdefault(watch.token_mark, self.now())
+            # With `fail_run` it matters whether the whole execution is over or only the state: wait for the event.
+            if watch.wait.on_abort != "fail_run" or self.now() - refused >= EVENT_SECONDS:
+                self.store.close(watch, f"nobody waits any more: {closed}")
+                yield RoundReport(abandoned=(watch,))
+            return
+        self._last_sent_at[watch.token_mark] = self.now()
+        yield RoundReport(heartbeats=1)
 
 
 def _interval(watch: Watch) -> float:

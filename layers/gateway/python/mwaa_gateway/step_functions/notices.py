@@ -11,11 +11,12 @@ starts a round too.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from mwaa_gateway.json_values import dig
+from mwaa_gateway.queue_message import QueueMessage
 
 __all__ = [
     "CALLBACK_DETAIL_TYPE",
@@ -23,7 +24,6 @@ __all__ = [
     "WAKE",
     "ExecutionEnd",
     "Notices",
-    "Wake",
     "read_notices",
 ]
 
@@ -38,33 +38,24 @@ _OVER: Final = ("ABORTED", "FAILED", "SUCCEEDED", "TIMED_OUT")
 
 
 @dataclass(frozen=True, slots=True)
-class Wake:
-    """A state began to wait; `message` is the notice's place in the batch, `deliveries` its receive count."""
-
-    message: int
-    deliveries: int
-
-
-@dataclass(frozen=True, slots=True)
 class ExecutionEnd:
-    """An execution is over; `message` and `deliveries` as in `Wake`."""
+    """An execution is over, according to this message."""
 
-    message: int
-    deliveries: int
+    message: QueueMessage
     execution_arn: str
 
 
 @dataclass(frozen=True, slots=True)
 class Notices:
-    """One batch: ended executions, run_ids of runs that may have ended, and the newest wake.
+    """One batch: its messages, ended executions, run_ids of runs that may have ended, and the newest wake.
 
     `unreadable` lists (message id, problem) for each message that is not a notice.
     """
 
-    messages: int
+    messages: Sequence[QueueMessage]
     ends: tuple[ExecutionEnd, ...] = ()
     ended_runs: tuple[str, ...] = ()
-    wake: Wake | None = None
+    wake: QueueMessage | None = None
     unreadable: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -73,33 +64,30 @@ class Notices:
         return tuple(end.execution_arn for end in self.ends)
 
 
-def read_notices(records: Sequence[Mapping[str, Any]]) -> Notices:
-    """Read the records of one SQS event."""
+def read_notices(messages: Sequence[QueueMessage]) -> Notices:
+    """Read one batch."""
     ends: list[ExecutionEnd] = []
     runs: list[str] = []
-    wake: Wake | None = None
+    wake: QueueMessage | None = None
     unreadable: list[tuple[str, str]] = []
-    for place, record in enumerate(records):
+    for message in messages:
         try:
-            document = json.loads(record["body"])
+            document = json.loads(message.body)
         except (ValueError, RecursionError):
-            unreadable.append((record["messageId"], "it is not JSON"))
+            unreadable.append((message.id, "it is not JSON"))
             continue
-        deliveries = int(record["attributes"]["ApproximateReceiveCount"])
-        kind, round_ = (
-            (dig(document, ("source",)), dig(document, ("detail-type",))),
-            dig(document, ("round",)),
-        )
+        kind = (dig(document, ("source",)), dig(document, ("detail-type",)))
+        round_ = dig(document, ("round",))
         arn, run_id = dig(document, ("detail", "executionArn")), dig(document, ("detail", "run_id"))
         if kind == _STATUS_CHANGE and isinstance(arn, str):
             if dig(document, ("detail", "status")) in _OVER:
-                ends.append(ExecutionEnd(place, deliveries, arn))
+                ends.append(ExecutionEnd(message, arn))
         elif kind == _CALLBACK and isinstance(run_id, str):
             runs.append(run_id)
         elif round_ == WAKE:
-            wake = Wake(place, deliveries)
+            wake = message
         elif kind in (_STATUS_CHANGE, _CALLBACK):
-            unreadable.append((record["messageId"], f"{kind[1]}: it does not name what ended"))
+            unreadable.append((message.id, f"{kind[1]}: it does not name what ended"))
         elif kind != _TICK and round_ != _NEXT:
-            unreadable.append((record["messageId"], "it is no notice that this version of the watcher knows"))
-    return Notices(len(records), tuple(ends), tuple(runs), wake, tuple(unreadable))
+            unreadable.append((message.id, "it is no notice that this version of the watcher knows"))
+    return Notices(messages, tuple(ends), tuple(runs), wake, tuple(unreadable))

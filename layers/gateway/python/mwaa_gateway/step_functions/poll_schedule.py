@@ -9,14 +9,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from mwaa_gateway.backoff import growing_pause
+from mwaa_gateway.step_functions.round_report import GRACE_SECONDS
 from mwaa_gateway.step_functions.watches import Watch
 
-__all__ = ["PollSchedule"]
+__all__ = ["PollSchedule", "next_question"]
 
 FIRST_INTERVAL_SECONDS: Final = 5.0
 LONGEST_INTERVAL_SECONDS: Final = 60.0
 AGE_PER_INTERVAL: Final = 8
-GRACE_SECONDS: Final = 0.5  # rounds are seconds apart: a little early is better than a whole round late
+
+
+def next_question(asked_at: float, since: float, longest: float = LONGEST_INTERVAL_SECONDS) -> float:
+    """Return when to ask again about something that began at `since`: after an eighth of its age by then."""
+    interval = (asked_at - since) / (AGE_PER_INTERVAL - 1)
+    return asked_at + min(longest, max(FIRST_INTERVAL_SECONDS, interval))
 
 
 @dataclass(slots=True)
@@ -61,7 +68,5 @@ class PollSchedule:
     def _after(self, dag_id: str, since: float) -> float:
         asked, longest = self.asked_at(dag_id), LONGEST_INTERVAL_SECONDS
         if unclear := self._unclear[dag_id]:
-            longest = min(longest, FIRST_INTERVAL_SECONDS * 2 ** min(unclear, 4))
-        # The interval is an eighth of the age at its end, not at its start.
-        interval = (asked - since) / (AGE_PER_INTERVAL - 1)
-        return asked + min(longest, max(FIRST_INTERVAL_SECONDS, interval))
+            longest = growing_pause(unclear + 1, FIRST_INTERVAL_SECONDS, longest)
+        return next_question(asked, since, longest)

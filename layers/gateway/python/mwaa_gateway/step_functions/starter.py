@@ -17,8 +17,8 @@ from mwaa_gateway.conf import MAXIMUM_CONF_BYTES, ORIGIN_KEY, conf_size, origin_
 from mwaa_gateway.conf.claim_check import ClaimChecks
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.routing.live_rules import LiveRules
-from mwaa_gateway.routing.resolve import Refused, Resolved, resolve
-from mwaa_gateway.step_functions.call import NamedDag, TaskCall
+from mwaa_gateway.routing.resolve import Refused, Resolved, of_generation, resolve
+from mwaa_gateway.step_functions.task_call import NamedDag, TaskCall
 from mwaa_gateway.step_functions.watches import IdentityTaken, Opened, WatchStore
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerQueue, TriggerRequest, derive_run_id
 
@@ -122,7 +122,7 @@ class TaskStarter:
                 "has. Pass another request_id to get a new run"
             )
         target = replace(request.target, environment=opened.environment, dag_id=opened.dag_id)
-        return _of_generation(replace(request, target=target), opened.generation)
+        return of_generation(replace(request, target=target), opened.generation)
 
     def _request_for_dag(self, call: TaskCall, dag: NamedDag, now: float) -> Resolved:
         if dag.environment not in self.environments:
@@ -191,13 +191,3 @@ def _conf(call: TaskCall) -> dict[str, Any]:
             "or leave `dag` out and let a rule with large_conf: claim_check choose the DAG"
         )
     return conf
-
-
-def _of_generation(request: TriggerRequest, generation: int) -> TriggerRequest:
-    """Return the request for another run of the same task."""
-    if not generation:
-        return request
-    conf = dict(request.target.conf)
-    conf[ORIGIN_KEY] = {**conf[ORIGIN_KEY], "generation": generation}
-    run_id = derive_run_id(request.identity, request.rule_id, request.target_id, generation)
-    return replace(request, generation=generation, target=replace(request.target, run_id=run_id, conf=conf))

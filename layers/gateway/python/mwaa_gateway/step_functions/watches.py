@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mwaa_gateway.outcomes import Reason
-from mwaa_gateway.step_functions.call import TaskCall, Token, Wait
+from mwaa_gateway.step_functions.task_call import TaskCall, Token, Wait
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = [

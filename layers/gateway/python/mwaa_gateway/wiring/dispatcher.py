@@ -16,11 +16,16 @@ from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
-from mwaa_gateway.dispatch.delivery import Deliveries
+from mwaa_gateway.dispatch.delivery import TriggerDeliveries
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
 from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.observability import logger
-from mwaa_gateway.observability.dispatch import report_dispatch, report_not_listed, report_pauses_not_read
+from mwaa_gateway.observability.dispatch import (
+    report_bug,
+    report_dispatch,
+    report_not_listed,
+    report_pauses_not_read,
+)
 from mwaa_gateway.settings import DispatcherSettings
 from mwaa_gateway.wiring.transport import airflow_of
 
@@ -28,13 +33,13 @@ __all__ = ["dispatcher"]
 
 
 @cache
-def dispatcher() -> Deliveries:
+def dispatcher() -> TriggerDeliveries:
     """Build the dispatcher and its queue, once per sandbox."""
     settings = DispatcherSettings.from_environ(os.environ)
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
     airflow = airflow_of(settings)
-    return Deliveries(
+    return TriggerDeliveries(
         dispatcher=Dispatcher(
             ledger=LedgerTable(dynamodb, settings.ledger_table),
             airflow=airflow,
@@ -63,5 +68,6 @@ def dispatcher() -> Deliveries:
         ),
         messages=SqsTriggerMessages(sqs, settings.trigger_queue_url, time.time),
         report=lambda dispatched: report_dispatch(dispatched, settings.environment),
+        report_bug=report_bug,
         warn=logger.warning,
     )

@@ -3,10 +3,8 @@
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 
@@ -15,53 +13,18 @@ from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 from mwaa_gateway.aws.sqs.queues import EventQueues, IngressDeadLetterQueue, TriggerQueues
-from mwaa_gateway.errors import MalformedEvent
-from mwaa_gateway.events import Event, TrustedQueues
-from mwaa_gateway.ingress.ingest import IngressReport, ingest
+from mwaa_gateway.events import TrustedQueues
+from mwaa_gateway.ingress.delivery import EventDeliveries
+from mwaa_gateway.ingress.ingest import Ingress
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.ingress import report_given_back, report_ingress
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.settings import IngressSettings, QueuedEventsSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["Ingress", "QueuedEventsFunction", "build_ingress", "ingress", "queued_events"]
-
-
-@dataclass(frozen=True, slots=True)
-class Ingress:
-    """An ingress function with its collaborators."""
-
-    settings: IngressSettings
-    rules: LiveRules
-    queues: TriggerQueues
-    dead_letters: IngressDeadLetterQueue
-    shadows: ShadowRecords
-    claim_checks: ClaimCheckBucket
-    now: Callable[[], float]
-
-    def ingest(self, parsed: Iterable[Event | MalformedEvent], payload: Mapping[str, Any]) -> IngressReport:
-        """Turn one invocation's events into trigger requests."""
-        return ingest(
-            parsed,
-            payload=payload,
-            rules=self.rules,
-            queue=self.queues,
-            dead_letters=self.dead_letters,
-            shadows=self.shadows,
-            claim_checks=self.claim_checks,
-            now=self.now,
-            claim_check_bucket=self.settings.claim_check_bucket,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class QueuedEventsFunction:
-    """The function queued_events: an ingress, the queues it trusts, and the queues that get messages back."""
-
-    ingress: Ingress
-    trusted: TrustedQueues
-    queues: EventQueues
-    jitter: Callable[[], float]
+__all__ = ["build_ingress", "ingress", "queued_events", "unwrap_topics"]
 
 
 @cache
@@ -71,16 +34,25 @@ def ingress() -> Ingress:
 
 
 @cache
-def queued_events() -> QueuedEventsFunction:
+def unwrap_topics() -> frozenset[str]:
+    """Return the topics whose notifications sns_events unwraps, read once per sandbox."""
+    return IngressSettings.from_environ(os.environ).unwrap_topic_arns
+
+
+@cache
+def queued_events() -> EventDeliveries:
     """Build queued_events, once per sandbox."""
     settings = QueuedEventsSettings.from_environ(os.environ)
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
-    return QueuedEventsFunction(
+    return EventDeliveries(
         ingress=build_ingress(settings, sqs),
         trusted=TrustedQueues(
             settings.ingress_retry_queue_arn, settings.event_queue_arns, settings.unwrap_topic_arns
         ),
         queues=EventQueues(sqs),
+        report=report_ingress,
+        report_given_back=report_given_back,
+        warn=logger.warning,
         jitter=random.random,
     )
 
@@ -90,16 +62,16 @@ def build_ingress(settings: IngressSettings, sqs: "SQSClient") -> Ingress:
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
     rules = RulesTable(dynamodb, settings.rules_table)
     return Ingress(
-        settings=settings,
         rules=LiveRules(
             rules,
             environments=settings.environments,
             refresh_seconds=settings.rules_refresh_seconds,
             claim_check_bucket=settings.claim_check_bucket,
         ),
-        queues=TriggerQueues(sqs, settings.trigger_queue_url),
+        queue=TriggerQueues(sqs, settings.trigger_queue_url),
         dead_letters=IngressDeadLetterQueue(sqs, settings.ingress_dlq_url),
         shadows=ShadowRecords(dynamodb, settings.ledger_table),
         claim_checks=ClaimCheckBucket(lambda: boto3.client("s3", config=CLIENT_CONFIG)),
         now=time.time,
+        claim_check_bucket=settings.claim_check_bucket,
     )

@@ -2,8 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import boto3
@@ -11,30 +9,22 @@ import boto3
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.sqs.queues import VisibilityTimeout
 from mwaa_gateway.aws.task_callbacks import TaskCallbacks
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.rounds import report_round, report_unreadable
 from mwaa_gateway.settings import RunWatcherSettings
+from mwaa_gateway.step_functions.delivery import WatchDeliveries
 from mwaa_gateway.step_functions.watcher import Watcher
 from mwaa_gateway.wiring.transport import runs_of
 from mwaa_gateway.wiring.watches import watches
 
-__all__ = ["RunWatcherFunction", "run_watcher"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunWatcherFunction:
-    """A run watcher, and the queue that gets its messages back."""
-
-    settings: RunWatcherSettings
-    watcher: Watcher
-    visibility: VisibilityTimeout
-    now: Callable[[], float]
+__all__ = ["run_watcher"]
 
 
 @cache
-def run_watcher() -> RunWatcherFunction:
-    """Build the run watcher, once per sandbox."""
+def run_watcher() -> WatchDeliveries:
+    """Build the run watcher and its queue, once per sandbox."""
     settings = RunWatcherSettings.from_environ(os.environ)
-    return RunWatcherFunction(
-        settings=settings,
+    return WatchDeliveries(
         watcher=Watcher(
             environment=settings.environment,
             store=watches(settings.ledger_table, settings.task_token_key),
@@ -42,6 +32,9 @@ def run_watcher() -> RunWatcherFunction:
             callbacks=TaskCallbacks(boto3.client("stepfunctions", config=CLIENT_CONFIG)),
             now=time.time,
         ),
-        visibility=VisibilityTimeout(boto3.client("sqs", config=CLIENT_CONFIG), settings.watch_queue_url),
+        queue=VisibilityTimeout(boto3.client("sqs", config=CLIENT_CONFIG), settings.watch_queue_url),
+        report=lambda made: report_round(made, settings.environment),
+        report_unreadable=lambda notices: report_unreadable(notices, settings.environment),
+        warn=logger.warning,
         now=time.time,
     )

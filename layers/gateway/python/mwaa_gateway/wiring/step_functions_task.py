@@ -26,7 +26,7 @@ def step_functions_task() -> TaskStarter:
         rules=ingress.rules,
         allowed=settings.task_dags,
         environments=settings.environments,
-        queue=ingress.queues,
+        queue=ingress.queue,
         watches=watches(settings.ledger_table, settings.task_token_key),
         watch_queue=WatchQueues(sqs, settings.watch_queue_url),
         claim_checks=ingress.claim_checks,

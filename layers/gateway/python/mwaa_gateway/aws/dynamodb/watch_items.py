@@ -20,7 +20,7 @@ from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
 from mwaa_gateway.aws.task_callbacks import TokenCipher
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Reason
-from mwaa_gateway.step_functions.call import TaskCall, Token, Wait
+from mwaa_gateway.step_functions.task_call import TaskCall, Token, Wait
 from mwaa_gateway.step_functions.watches import (
     Ending,
     ExecutionOver,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mwaa_gateway.ingress.ingest import DeadEvent
     from mwaa_gateway.outcomes import Rejected
+    from mwaa_gateway.queue_message import QueueMessage
     from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = [
@@ -151,31 +152,31 @@ class TriggerDeadLetterQueue:
 
 @dataclass(frozen=True, slots=True)
 class VisibilityTimeout:
-    """Gives a message back to its queue for later."""
+    """Implements `mwaa_gateway.queue_message.MessageQueue` for one queue."""
 
     client: "SQSClient"
     url: str
 
-    def give_back(self, receipt_handle: str, seconds: float) -> None:
+    def give_back(self, message: "QueueMessage", seconds: float) -> None:
         """Let the queue redeliver the message in `seconds`; raises Unavailable, then its visibility timeout applies."""
         with unavailable_unless_answered("cannot change the message's visibility timeout"):
             self.client.change_message_visibility(
-                QueueUrl=self.url, ReceiptHandle=receipt_handle, VisibilityTimeout=round(seconds)
+                QueueUrl=self.url, ReceiptHandle=message.receipt_handle, VisibilityTimeout=round(seconds)
             )
 
 
 @dataclass(frozen=True, slots=True)
 class EventQueues:
-    """Gives messages back to their queues, named by ARN."""
+    """Implements `mwaa_gateway.queue_message.MessageQueue` for messages of any queue."""
 
     client: "SQSClient"
 
-    def give_back(self, queue: str, receipt_handle: str, seconds: float) -> None:
+    def give_back(self, message: "QueueMessage", seconds: float) -> None:
         """As `VisibilityTimeout.give_back`."""
-        account, name = queue.split(":")[4:6]
+        account, name = message.queue.split(":")[4:6]
         # The client sends to this host anyway, in every partition and on the local stack.
         url = f"{self.client.meta.endpoint_url}/{account}/{name}"
-        VisibilityTimeout(self.client, url).give_back(receipt_handle, seconds)
+        VisibilityTimeout(self.client, url).give_back(message, seconds)
 
 
 @dataclass(frozen=True, slots=True)

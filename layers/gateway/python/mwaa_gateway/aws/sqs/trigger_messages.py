@@ -13,18 +13,19 @@ The message group is the rule. SQS's fair queues deliver a rule that takes more 
 hours. So every other minute the dispatcher sends one message of a backlog to the end of the queue again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mwaa_gateway.aws.errors import require, unavailable_unless_answered
-from mwaa_gateway.dispatch.delivery import TriggerMessage
+from mwaa_gateway.aws.sqs.queues import VisibilityTimeout
+from mwaa_gateway.queue_message import FIRST_SENT_AT, QueueMessage
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import SendMessageRequestTypeDef
 
-__all__ = ["SqsTriggerMessages", "read_message"]
+__all__ = ["SqsTriggerMessages"]
 
 LAST_RECEIVE: Final = 900  # of 1,000: leaves room while the queue cannot be written to
 SHORTEST_STAY_SECONDS: Final = 60  # in the queue, before any message is replaced
@@ -34,23 +35,6 @@ BACKLOG_SECONDS: Final = (
     SHORTEST_STAY_SECONDS  # a message that waits so long for its first receive is part of a backlog
 )
 REJOIN_EVERY_SECONDS: Final = 120  # for each rule and sandbox; SQS forgets after 300
-
-_FIRST_SENT_AT: Final = "FirstSentAt"
-
-
-def read_message(record: Mapping[str, Any]) -> TriggerMessage:
-    """Read a record of an SQS event."""
-    attributes = record["attributes"]
-    sent_at = int(attributes["SentTimestamp"]) / 1000
-    carried = record.get("messageAttributes", {}).get(_FIRST_SENT_AT)
-    return TriggerMessage(
-        body=record["body"],
-        receipt_handle=record["receiptHandle"],
-        receive_count=int(attributes["ApproximateReceiveCount"]),
-        sent_at=sent_at,
-        first_sent_at=float(carried["stringValue"]) if carried else sent_at,
-        group=attributes.get("MessageGroupId", ""),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +46,7 @@ class SqsTriggerMessages:
     now: Callable[[], float] = field(repr=False)
     _rejoined: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
-    def give_back(self, message: TriggerMessage, seconds: float) -> bool:
+    def give_back(self, message: QueueMessage, seconds: float) -> bool:
         """Let SQS redeliver the request in `seconds`; raises Unavailable, then the visibility timeout applies.
 
         True if a new message replaces this one, which is then done.
@@ -72,13 +56,10 @@ class SqsTriggerMessages:
         if received_too_often or stay >= LONGEST_STAY_SECONDS:
             self._replace(message, seconds)
             return True
-        with unavailable_unless_answered("cannot change the message's visibility timeout"):
-            self.client.change_message_visibility(
-                QueueUrl=self.url, ReceiptHandle=message.receipt_handle, VisibilityTimeout=round(seconds)
-            )
+        VisibilityTimeout(self.client, self.url).give_back(message, seconds)
         return False
 
-    def rejoin(self, message: TriggerMessage) -> bool:
+    def rejoin(self, message: QueueMessage) -> bool:
         """Send one message of a backlog to the end of the queue, every other minute; True if this one is done.
 
         Raises Unavailable: then this message stays, and the next try comes in two minutes.
@@ -92,13 +73,13 @@ class SqsTriggerMessages:
         self._replace(message, 0)
         return True
 
-    def _replace(self, message: TriggerMessage, seconds: float) -> None:
+    def _replace(self, message: QueueMessage, seconds: float) -> None:
         replacement: SendMessageRequestTypeDef = {
             "QueueUrl": self.url,
             "MessageBody": message.body,
             "DelaySeconds": min(round(seconds), LONGEST_DELAY_SECONDS),
             "MessageAttributes": {
-                _FIRST_SENT_AT: {"DataType": "Number", "StringValue": f"{message.first_sent_at:.3f}"}
+                FIRST_SENT_AT: {"DataType": "Number", "StringValue": f"{message.first_sent_at:.3f}"}
             },
         }
         if message.group:

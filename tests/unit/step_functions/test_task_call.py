@@ -3,7 +3,7 @@
 import pytest
 
 from fakes.states import EXECUTION, payload
-from mwaa_gateway.step_functions.call import InvalidTask, NamedDag, Wait, read_task_call
+from mwaa_gateway.step_functions.task_call import InvalidTask, NamedDag, Wait, read_task_call
 
 
 def test_a_call_becomes_an_event_of_step_functions():

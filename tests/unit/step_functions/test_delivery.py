@@ -1,13 +1,14 @@
 """What follows a watcher's round: which message of the batch rests, for how long, and that none is ever sent."""
 
-import json
+from dataclasses import replace
 
 import pytest
 
+from fakes.messages import messages
 from fakes.watching import Scene
-from mwaa_gateway.step_functions.next_round import schedule_next_round
-from mwaa_gateway.step_functions.notices import Wake, read_notices
-from mwaa_gateway.step_functions.round import Round
+from mwaa_gateway.step_functions.delivery import rests_until_next_round
+from mwaa_gateway.step_functions.notices import read_notices
+from mwaa_gateway.step_functions.round_report import RoundReport
 
 WAKE = {"round": "wake", "sent_at": 1_000.0}
 TICK = {"source": "aws.events", "detail-type": "Scheduled Event", "id": "1", "time": "2026-11-29T03:30:00Z"}
@@ -20,74 +21,62 @@ ENDED = {"source": "mwaa-gateway.callbacks", "detail-type": "DAG Run Ended", "de
 OF_THE_VERSION_BEFORE = ({"round": "next", "sent_at": 1_000.0}, {"round": "wake", "tries": 3, "sent_at": 1.0})
 
 
-def records(*documents, deliveries: int = 1) -> list[dict]:
-    """A batch as Lambda hands it over."""
-    return [
-        {
-            "messageId": f"message-{n}",
-            "body": document if isinstance(document, str) else json.dumps(document),
-            "attributes": {"ApproximateReceiveCount": str(deliveries)},
-        }
-        for n, document in enumerate(documents)
-    ]
+def rests(made: RoundReport, *documents, deliveries: int = 1, now: float = 1_000.0) -> dict[int, int]:
+    """Which messages of this batch rest, by their place, and for how many seconds."""
+    batch = messages(*documents, receive_count=deliveries)
+    kept = rests_until_next_round(made, read_notices(batch), now)
+    return {batch.index(message): seconds for message, seconds in kept.items()}
 
 
 @pytest.fixture
-def waited() -> Round:
+def waited() -> RoundReport:
     """A round after which a state waits, and nothing is due before the clock says 1,060."""
     scene = Scene()
     scene.wait_for()
     made = scene.round(after=0)
-    made.next_at = 1_060.0
-    return made
+    return replace(made, next_at=1_060.0)
 
 
-NOBODY = Round(began=1_000.0, watches=[])
+NOBODY = RoundReport()
 
 
 @pytest.mark.parametrize(("now", "seconds"), [(1_000.0, 10), (1_053.0, 7), (1_058.0, 5), (2_000.0, 5)])
 def test_while_a_state_waits_the_newest_message_rests_until_something_is_due(waited, now, seconds):
     """Not the oldest: then the age of the queue's oldest message is the time since the last round."""
-    assert schedule_next_round(waited, read_notices(records(TICK, OVER, TICK)), now) == {2: seconds}
-    assert schedule_next_round(waited, read_notices(records(TICK)), now) == {0: seconds}
+    assert rests(waited, TICK, OVER, TICK, now=now) == {2: seconds}
+    assert rests(waited, TICK, now=now) == {0: seconds}
 
 
 def test_behind_a_full_batch_there_may_be_more(waited):
     """Fifty executions that are stopped are dealt with ten by ten, one round after the other."""
-    assert schedule_next_round(waited, read_notices(records(*[OVER] * 10)), 1_000.0) == {9: 0}
-    assert schedule_next_round(waited, read_notices(records(*[OVER] * 9)), 1_000.0) == {8: 10}
+    assert rests(waited, *[OVER] * 10) == {9: 0}
+    assert rests(waited, *[OVER] * 9) == {8: 10}
 
 
 @pytest.mark.parametrize("document", [TICK, OVER, ENDED, *OF_THE_VERSION_BEFORE[:1]])
 def test_where_nobody_waits_the_whole_batch_is_done_with(document):
     """The next wake, or the next tick, starts a round."""
-    assert schedule_next_round(NOBODY, read_notices(records(document)), 1_000.0) == {}
+    assert rests(NOBODY, document) == {}
 
 
 @pytest.mark.parametrize("wake", [WAKE, OF_THE_VERSION_BEFORE[1]])
 def test_a_wake_without_a_watch_comes_again_for_a_minute(wake):
     """The index may lag; SQS counts the deliveries. Of several messages it is the wake that rests."""
-    rests = [
-        schedule_next_round(NOBODY, read_notices(records(TICK, wake, TICK, deliveries=n)), 1_000.0)
-        for n in range(1, 15)
-    ]
-    assert rests == [{1: 5}] * 12 + [{}] * 2
+    found = [rests(NOBODY, TICK, wake, TICK, deliveries=n) for n in range(1, 15)]
+    assert found == [{1: 5}] * 12 + [{}] * 2
 
 
 def test_the_notice_of_an_end_that_could_not_be_recorded_comes_again_for_a_minute():
     """Another sandbox may make the next round, and knows of it by the notice alone."""
-    made = Round(began=1_000.0, watches=[], unrecorded_ends={"arn:1"})
-    rests = [
-        schedule_next_round(made, read_notices(records(ENDED, OVER, TICK, deliveries=n)), 1_000.0)
-        for n in (1, 12, 13)
-    ]
-    assert rests == [{1: 5}, {1: 5}, {}]
+    made = RoundReport(unrecorded_ends=("arn:1",))
+    found = [rests(made, ENDED, OVER, TICK, deliveries=n) for n in (1, 12, 13)]
+    assert found == [{1: 5}, {1: 5}, {}]
 
 
 def test_what_has_ended_is_read_and_what_cannot_be_read_is_reported():
     """One bad message takes none of the others with it."""
     notices = read_notices(
-        records(
+        messages(
             "not JSON",
             OVER,
             {**OVER, "detail": {"status": "ABORTED"}},
@@ -101,7 +90,7 @@ def test_what_has_ended_is_read_and_what_cannot_be_read_is_reported():
         )
     )
     assert (notices.ended_executions, notices.ended_runs) == (("arn:1",), ("run-1",))
-    assert (notices.messages, notices.wake) == (10, Wake(8, 1))
+    assert notices.wake == notices.messages[8]
     assert notices.unreadable == (
         ("message-0", "it is not JSON"),
         ("message-2", "Step Functions Execution Status Change: it does not name what ended"),

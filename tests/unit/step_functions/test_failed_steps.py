@@ -101,11 +101,11 @@ def test_a_new_sandbox_gives_up_no_sooner_and_no_later(scene):
     scene.states.refuses["bad"] = REFUSALS[0]
     scene.round()
     scene.new_sandbox()
-    assert scene.round(after=DAY - 10).given_up == []
+    assert scene.round(after=DAY - 10).given_up == ()
     scene.wait_for(token="bad-2", state="a", retry_count=1)
     scene.states.refuses["bad-2"] = REFUSALS[0]
     scene.new_sandbox()
-    assert scene.round(after=100).given_up == []
+    assert scene.round(after=100).given_up == ()
     scene.new_sandbox()
     assert [watch.run_id for watch, _ in scene.round(after=DAY).given_up] == [bad]
 
@@ -122,7 +122,7 @@ def test_an_answer_is_taken_as_soon_as_the_key_allows_it(scene):
     while not scene.states.answers:
         made = scene.round()
     assert scene.clock - since <= 605
-    assert (made.failures, made.failing) == ([], 0)
+    assert (made.failures, made.failing) == ((), 0)
 
 
 def test_a_token_that_cannot_be_unsealed_stops_nobody(scene):
@@ -307,7 +307,7 @@ def test_an_item_that_cannot_be_read_hides_no_watch_and_is_counted(scene):
     scene.store.unreadable.append(UnreadableWatch("event watch|r#default", "KeyError: 'wait'"))
     made = scene.round()
     assert (len(made.answered), made.failing, made.watched) == (1, 1, 0)
-    assert made.unreadable == scene.store.unreadable
+    assert list(made.unreadable) == scene.store.unreadable
     reported = [len(scene.round(after=60).unreadable) for _ in range(30)]
     assert sum(reported) == 3  # a log line every ten minutes
     assert scene.round().failing == 1
@@ -322,10 +322,10 @@ def test_a_wait_that_cannot_be_stopped_stops_no_other(scene, on_abort):
     setattr(scene.store, call, failing_for(mark_of(scene, "bad"), works, Unavailable("throttled")))
     made = scene.round(ended_executions=[EXECUTION, OTHER])
     assert [one.watch.run_id for one in made.stopped] == [good]
-    assert (made.unrecorded_ends, made.watched) == ({EXECUTION}, 1)
+    assert (made.unrecorded_ends, made.watched) == ((EXECUTION,), 1)
     for _ in range(100):
         made = scene.round()
-        assert made.unrecorded_ends == {EXECUTION}
+        assert made.unrecorded_ends == (EXECUTION,)
     setattr(scene.store, call, works)
     stopped = [one.watch.run_id for _ in range(120) for one in scene.round().stopped]
     assert stopped == [bad]

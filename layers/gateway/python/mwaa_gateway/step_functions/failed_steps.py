@@ -11,14 +11,14 @@ answer is due.
 """
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from mwaa_gateway.backoff import growing_pause
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.step_functions.round import FailedStep, Round
+from mwaa_gateway.step_functions.round_report import GRACE_SECONDS, FailedStep, Found, Reporting, RoundReport
 from mwaa_gateway.step_functions.watches import UnreadableWatch, Watch
 
 __all__ = ["GIVEN_UP_SECONDS", "Step", "WatchFailures", "describe"]
@@ -27,7 +27,6 @@ FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 600.0
 LONGEST_LOOK_UP_PAUSE_SECONDS: Final = 60.0
 GIVEN_UP_SECONDS: Final = 86_400.0  # after the run's end was recorded
-GRACE_SECONDS: Final = 0.5  # a little early is better than a whole round late
 
 
 class Step(StrEnum):
@@ -56,20 +55,21 @@ class WatchFailures:
     _failures: dict[tuple[str, Step], _Failure] = field(default_factory=dict)  # by token mark
     _reported: dict[str, float] = field(default_factory=dict)  # unreadable items: by key, when reported
 
-    def begin(self, current: Round) -> None:
+    def begin(self, watches: Sequence[Watch]) -> None:
         """Start a round: forget the watches that are gone."""
-        marks = {watch.token_mark for watch in current.watches}
+        marks = {watch.token_mark for watch in watches}
         self._failures = {key: failure for key, failure in self._failures.items() if key[0] in marks}
 
-    @contextmanager
-    def isolate(self, watch: Watch, step: Step, current: Round) -> Iterator[None]:
-        """Run one step for one watch; record what it raises, and raise nothing."""
+    def isolate(self, watch: Watch, step: Step, work: Reporting[Found]) -> Reporting[Found | FailedStep]:
+        """Run one step for one watch, and return what it found; report and return its failure instead of raising it."""
         try:
-            yield
+            found = yield from work
         except Exception as error:  # noqa: BLE001  the boundary: a bug that concerns one watch costs no other its answer
-            self._record(watch, step, describe(error), current)
-        else:
-            self._failures.pop((watch.token_mark, step), None)
+            failed = self._record(watch, step, describe(error))
+            yield RoundReport(failures=(failed,))
+            return failed
+        self._failures.pop((watch.token_mark, step), None)
+        return found
 
     def is_due(self, watch: Watch, step: Step) -> bool:
         """Whether the step may be tried now."""
@@ -85,12 +85,12 @@ class WatchFailures:
         failure = self._failures.get((watch.token_mark, step))
         return failure.since if failure else self.now()
 
-    def to_report(self, unreadable: Sequence[UnreadableWatch]) -> list[UnreadableWatch]:
-        """Return the unreadable items that were not reported in the last ten minutes, and note them as reported."""
+    def take_unreported(self, unreadable: Sequence[UnreadableWatch]) -> tuple[UnreadableWatch, ...]:
+        """Take the unreadable items to report: those that were not taken in the last ten minutes."""
         now = self.now()
         old = {key: at for key, at in self._reported.items() if now - at < LONGEST_PAUSE_SECONDS}
         self._reported = {item.key: old.get(item.key, now) for item in unreadable}
-        return [item for item in unreadable if item.key not in old]
+        return tuple(item for item in unreadable if item.key not in old)
 
     def next_due(self) -> float:
         """Return when the first failed step may be tried again; infinity if none has failed."""
@@ -100,7 +100,7 @@ class WatchFailures:
         """Return the number of watches with a failed step."""
         return len({mark for mark, _ in self._failures})
 
-    def _record(self, watch: Watch, step: Step, text: str, current: Round) -> None:
+    def _record(self, watch: Watch, step: Step, text: str) -> FailedStep:
         now = self.now()
         failure = self._failures.setdefault((watch.token_mark, step), _Failure(now, 0, now))
         failure.tries += 1
@@ -109,8 +109,8 @@ class WatchFailures:
             longest = min(longest, watch.wait.heartbeat_seconds / 3)
         elif step is Step.LOOK_UP:
             longest = LONGEST_LOOK_UP_PAUSE_SECONDS
-        failure.again_at = now + min(longest, FIRST_PAUSE_SECONDS * 2 ** min(failure.tries - 1, 10))
-        current.failures.append(FailedStep(watch, step, text, failure.again_at))
+        failure.again_at = now + growing_pause(failure.tries, FIRST_PAUSE_SECONDS, longest)
+        return FailedStep(watch, step, text, failure.again_at)
 
 
 def describe(error: Exception) -> str:

@@ -6,18 +6,18 @@
     failed ──its failed tasks────────────────────────▶ DagRunFailed
     success ──its return value, if requested─────────▶ the state's output
 
-While Airflow does not answer what is needed, there is no result: the round notes why, and the next round asks again.
+While Airflow does not answer what is needed, there is no result: the round reports why, and the next round asks again.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from mwaa_gateway.airflow.port import AirflowRuns
 from mwaa_gateway.airflow.run_states import NotAvailable, ReturnValue, RunEnd, RunState, RunsUnknown
 from mwaa_gateway.outcomes import NotRunnable, Reason
-from mwaa_gateway.step_functions.round import Round
+from mwaa_gateway.step_functions.round_report import Reporting, RoundReport
 from mwaa_gateway.step_functions.watches import Failed, RequestState, Succeeded, TaskResult, Watch
 
 __all__ = ["TaskResults", "result_without_run"]
@@ -35,47 +35,45 @@ class TaskResults:
     now: Callable[[], float]
     _fetching_since: dict[str, float] = field(default_factory=dict)  # by token mark: the first failed fetch
 
-    def begin(self, current: Round) -> None:
+    def begin(self, watches: Sequence[Watch]) -> None:
         """Start a round: forget the watches that are gone."""
-        marks = {watch.token_mark for watch in current.watches}
+        marks = {watch.token_mark for watch in watches}
         self._fetching_since = {mark: since for mark, since in self._fetching_since.items() if mark in marks}
 
-    def missing_run_result(self, watch: Watch, current: Round) -> TaskResult | None:
+    def missing_run_result(self, watch: Watch) -> Reporting[TaskResult | None]:
         """Look up a run that the ledger calls started and the list does not contain: clocks differ, or it was deleted."""
-        current.questions += 1
+        yield RoundReport(questions=1)
         there = self.airflow.run_exists(watch.dag_id, watch.run_id)
         if isinstance(there, RunsUnknown):
-            current.unclear.append(there.text)
+            yield RoundReport(unclear=(there.text,))
             return None
         if there:
             return None
         text = "the run was started and is no longer in Airflow: somebody deleted it"
         return Failed("DagRunDeleted", _about(watch) | {"reason": text})
 
-    def ended_run_result(
-        self, watch: Watch, state: RunState, end: RunEnd, current: Round
-    ) -> TaskResult | None:
+    def ended_run_result(self, watch: Watch, state: RunState, end: RunEnd) -> Reporting[TaskResult | None]:
         """Return the result of an ended run; None while Airflow does not answer what is needed."""
         about = _about(watch) | state.document()
         match end:
             case RunEnd.SUCCESS:
                 if watch.wait.return_value_of is not None:
-                    returned = self._fetch_return_value(watch, watch.wait.return_value_of, current)
+                    returned = yield from self._fetch_return_value(watch, watch.wait.return_value_of)
                     return None if returned is None else Succeeded(about | returned)
                 return Succeeded(about)
             case RunEnd.FAILED:
-                current.questions += 1
+                yield RoundReport(questions=1)
                 failed = self.airflow.failed_tasks(watch.dag_id, watch.run_id)
                 if isinstance(failed, RunsUnknown):
-                    current.unclear.append(failed.text)
+                    yield RoundReport(unclear=(failed.text,))
                     return None
                 return Failed("DagRunFailed", about | {"failed_tasks": list(failed[:NAMED_FAILED_TASKS])})
             case _:
                 assert_never(end)
 
-    def _fetch_return_value(self, watch: Watch, task_id: str, current: Round) -> dict[str, Any] | None:
+    def _fetch_return_value(self, watch: Watch, task_id: str) -> Reporting[dict[str, Any] | None]:
         """Return the part of the output with the task's return value; None if the next round must ask again."""
-        current.questions += 1
+        yield RoundReport(questions=1)
         value = self.airflow.return_value(watch.dag_id, watch.run_id, task_id)
         match value:
             case ReturnValue():
@@ -88,7 +86,7 @@ class TaskResults:
                     return {
                         "return_value_missing": f"no answer for {RETURN_VALUE_SECONDS / 60:.0f} minutes: {text}"
                     }
-                current.unclear.append(text)
+                yield RoundReport(unclear=(text,))
                 return None
             case _:
                 assert_never(value)
