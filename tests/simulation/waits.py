@@ -68,7 +68,7 @@ class WatchClient:
     def send_message(self, **request: Any) -> Any:
         def send() -> dict[str, Any]:
             self._queue.send_once(request["MessageBody"], request["MessageDeduplicationId"])
-            return {}
+            return {"MessageId": request["MessageDeduplicationId"]}
 
         return self._world.aws_call("sqs", "SendMessage", send)
 
