@@ -233,7 +233,7 @@ class TestInvalid:
             ("dedupe_key", {"key": "<$.a>", "window": "31d"}, "dedupe_key.window", "at most 30d"),
             ("dedupe_key", {"key": "<$.a>", "window": 60}, "dedupe_key.window", "is 60; write 15m"),
             ("on_replay", "again", "on_replay", "is 'again'; write dedupe or rerun"),
-            ("collect", {}, "collect", "is not supported yet"),
+            ("collect", {}, "collect.max_wait", "nothing ends the collection"),
             ("targets/0/large_conf", "drop", "targets[0].large_conf", "write reject or claim_check"),
             ("targets/1/dag_id", "a_<$.b>", "targets[1].allowed_dag_ids", "is missing: dag_id takes values"),
             (

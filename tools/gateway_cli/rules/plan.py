@@ -18,9 +18,9 @@ from gateway_cli.rules.files import CheckedRule
 from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.store import Applied, RuleChanged, RulesStore, kept_state, read_document
 from mwaa_gateway.errors import InvalidRule
-from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespaces
+from mwaa_gateway.rules.collect import compiled_patterns
 from mwaa_gateway.rules.partitions import rule_partitions
 
 __all__ = ["Plan", "PlannedChange", "apply_plan", "make_plan", "read_plan", "write_plan"]
@@ -223,7 +223,7 @@ def _frozen(value: Any) -> Any:
 
 def _lies_right(item: StoredRuleItem, document: Mapping[str, Any]) -> bool:
     """Return whether the rule has its copies where its pattern says; a manual change may have moved them."""
-    return set(item.partitions) == set(rule_partitions(compile_pattern(document["pattern"])))
+    return set(item.partitions) == set(rule_partitions(*compiled_patterns(document)))
 
 
 def _namespace(rule_id: str) -> str:

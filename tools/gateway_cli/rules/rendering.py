@@ -14,8 +14,8 @@ from gateway_cli.rules.items import StoredRuleItem
 from gateway_cli.rules.plan import Plan, PlannedChange
 from gateway_cli.rules.trial import Result, Trial
 from mwaa_gateway.errors import MalformedEvent
-from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.rules import Rule
+from mwaa_gateway.rules.collect import compiled_patterns
 from mwaa_gateway.rules.partitions import rule_partitions
 
 __all__ = [
@@ -65,7 +65,7 @@ def _headline(change: PlannedChange, plan: Plan, stored: Mapping[str, StoredRule
 def _routes(document: Mapping[str, Any]) -> list[str]:
     """Return the partitions and the targets of a rule, as `rules list` shows them."""
     targets = [f"{target['environment']}:{target['dag_id']}" for target in document["targets"]]
-    partitions = rule_partitions(compile_pattern(document["pattern"]))
+    partitions = rule_partitions(*compiled_patterns(document))
     few = 3
     shown_partitions = ", ".join(partitions[:few]) + (" …" if len(partitions) > few else "")
     return [f"{shown_partitions} → {', '.join(targets)}  ({document['state']})"]

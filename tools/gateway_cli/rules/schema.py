@@ -9,6 +9,7 @@ import json
 from typing import Any, Final
 
 from gateway_cli.rules.defaults import DEFAULT_FIELDS
+from mwaa_gateway.rules.collect import Collect
 from mwaa_gateway.rules.fields import DURATION, Duration, Integer, Kind, Nested, OneOf, Own, Text, fields_of
 from mwaa_gateway.rules.rule import DedupeKey, Rule, Target
 
@@ -114,6 +115,7 @@ def _any(description: str, *forms: dict[str, Any]) -> dict[str, Any]:
 
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT, "minItems": 1}
+_CAPTURES: Final = {"type": "object", "additionalProperties": _TEXT}
 
 _SHORTHANDS: Final = {
     "s3": _any(
@@ -128,7 +130,7 @@ _SHORTHANDS: Final = {
 # The forms of each `Own` field.
 _OWN_FORMS: Final[dict[tuple[type, str], list[dict[str, Any]]]] = {
     (Rule, "pattern"): [{"$ref": "#/definitions/pattern"}],
-    (Rule, "captures"): [{"type": "object", "additionalProperties": _TEXT}],
+    (Rule, "captures"): [_CAPTURES],
     (DedupeKey, "key"): [_TEXT, _TEXTS],
     (Rule, "targets"): [
         {"type": "array", "minItems": 1, "maxItems": 5, "items": {"$ref": "#/definitions/target"}}
@@ -157,6 +159,34 @@ _OWN_FORMS: Final[dict[tuple[type, str], list[dict[str, Any]]]] = {
         )
     ],
 }
+_OWN_FORMS[Collect, "key"] = [_TEXT, _TEXTS]
+_OWN_FORMS[Collect, "complete_when"] = [
+    _object(
+        {
+            "event": _any(
+                "An event of the same key says that the batch is complete.",
+                _object(
+                    {
+                        "pattern": {"$ref": "#/definitions/pattern"},
+                        "captures": _CAPTURES,
+                        "count": _any(
+                            "How many members the batch must have: <total> or <$.detail.count>.", _TEXT
+                        ),
+                    },
+                    ["pattern"],
+                ),
+            ),
+            "count": _any("So many different members, or values of `of`.", {"type": "integer", "minimum": 1}),
+            "of": _any("The value that count counts: <hour>.", _TEXT),
+            "values": _any(
+                "Each of these values: {of: <region>, all_of: [eu, us]}.",
+                _object({"of": _TEXT, "all_of": _TEXTS}, ["of", "all_of"]),
+            ),
+        },
+        [],
+    )
+]
+_OWN_FORMS[Rule, "collect"] = [_form(Nested(Collect))]
 _OWN_FORMS[Rule, "dedupe_key"] = [_TEXT, _TEXTS, _form(Nested(DedupeKey))]
 
 _PATTERN: Final[dict[str, Any]] = {

@@ -121,7 +121,7 @@ class RulesStore:
             version=stored.version + 1,
             state=rule.state,
             document=document_text(rule),
-            partitions=rule_partitions(rule.pattern),
+            partitions=rule_partitions(*rule.patterns),
             updated_at=changed_at(now),
             updated_by=by,
             change=change or ("updated" if stored.exists else "created"),

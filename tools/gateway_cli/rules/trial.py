@@ -69,7 +69,7 @@ class RulesInMemory:
             if rule.state == "DISABLED":
                 continue
             copy = StoredRule(rule.id, rule.version, document_text(rule))
-            for partition in rule_partitions(rule.pattern):
+            for partition in rule_partitions(*rule.patterns):
                 self._copies.setdefault(partition, []).append(copy)
 
     def heads(self, partitions: Sequence[str]) -> Mapping[str, int]:

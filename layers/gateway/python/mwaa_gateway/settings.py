@@ -80,6 +80,7 @@ class IngressSettings(_Settings):
         "name of the DynamoDB table that records what rules in SHADOW would have run"
     )
     ingress_dlq_url: str = _setting("URL of the dead-letter queue for events that can never start a run")
+    collect_queue_url: str = _setting("URL of the queue of members, for rules that collect")
     environments: frozenset[str] = _setting(
         "comma-separated names of the MWAA environments that rules may name", _names
     )
@@ -116,6 +117,32 @@ class TaskSettings(IngressSettings):
         "comma-separated patterns of the DAGs that states may name: <environment>/<dag_id>, * matches any text",
         _names,
         default=frozenset(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimersSettings(_Settings):
+    """Settings of batch_timers."""
+
+    batches_table: str = _setting("name of the DynamoDB table of the batches")
+    look_queue_url: str = _setting("URL of the queue of batches that may be released")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectorSettings(TimersSettings):
+    """Settings of batch_collector."""
+
+    collect_queue_url: str = _setting("URL of the queue of members, for rules that collect")
+    claim_check_bucket: str = _setting("name of the bucket of the manifests")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaserSettings(TimersSettings):
+    """Settings of batch_releaser."""
+
+    claim_check_bucket: str = _setting("name of the bucket of the manifests, and of confs that are too large")
+    trigger_queue_url: str = _setting(
+        "URL of the trigger queues, with {environment} for the environment's name", _queue_per_environment
     )
 
 

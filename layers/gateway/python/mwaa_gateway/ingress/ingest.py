@@ -9,6 +9,7 @@ from mwaa_gateway.errors import MalformedEvent, Unavailable
 from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.shadow import ShadowLedger, ShadowRecord, shadow_of
 from mwaa_gateway.routing.live_rules import BrokenRule, LiveRules
+from mwaa_gateway.routing.members import CollectQueue, MemberMessage, member_of
 from mwaa_gateway.routing.resolve import DeadEventReason, Refused, Resolved, resolve
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.trigger_request import TriggerQueue, TriggerRequest
@@ -51,6 +52,7 @@ class IngressReport:
     unmatched: list[Event] = field(default_factory=list)
     resolved: list[tuple[TriggerRequest, ClaimCheck | None]] = field(default_factory=list)
     dead: list[DeadEvent] = field(default_factory=list)
+    members: list[MemberMessage] = field(default_factory=list)
     shadows: list[ShadowRecord] = field(default_factory=list)
     shadow_error: str = ""  # if the shadow records could not be written
     unreadable_heads: set[str] = field(default_factory=set)  # partitions of the rules table
@@ -70,6 +72,7 @@ class IngressReport:
         self.matched += other.matched
         self.unmatched += other.unmatched
         self.resolved += other.resolved
+        self.members += other.members
         self.dead += other.dead
         self.shadows += other.shadows
         self.unreadable_heads |= other.unreadable_heads
@@ -84,6 +87,7 @@ class Ingress:
 
     rules: LiveRules
     queue: TriggerQueue
+    collect_queue: CollectQueue
     dead_letters: IngressDeadLetters
     shadows: ShadowLedger
     claim_checks: ClaimChecks
@@ -118,6 +122,7 @@ class Ingress:
         unstored = self._store(report.claim_checks)
         failures += unstored.values()
         failures += self._enqueue([request for request, check in report.resolved if check not in unstored])
+        failures += self._collect(report.members)
         if failures:
             raise _combined_error(failures)
         if report.dead:
@@ -149,6 +154,15 @@ class Ingress:
             return [error]
         return []
 
+    def _collect(self, members: Sequence[MemberMessage]) -> list[Unavailable]:
+        """Send the members to the collect queue; return the error if any was not sent."""
+        try:
+            if members:
+                self.collect_queue.collect(members)
+        except Unavailable as error:
+            return [error]
+        return []
+
 
 def _combined_error(failures: Sequence[Exception]) -> Exception:
     """Return one error for all: the first bug with its traceback, or else the texts of all outages."""
@@ -170,12 +184,7 @@ def _route(
     report.dead.extend(_broken(event, rule, payload) for rule in matches.broken)
     live = [rule for rule in matches.rules if rule.state != "SHADOW"]
     for rule in live:
-        for found in resolve(event, rule, now=now, claim_check_bucket=bucket):
-            match found:
-                case Resolved(request=request, claim_check=check):
-                    report.resolved.append((request, check))
-                case Refused() as refused:
-                    report.dead.append(_refused(event, rule, refused, payload))
+        _add(report, event, rule, _found(event, rule, now, bucket), payload)
     for rule in matches.rules:
         if rule.state == "SHADOW":
             trial = resolve(event, rule, now=now, claim_check_bucket=bucket)
@@ -185,6 +194,13 @@ def _route(
     elif not matches.broken:
         report.unmatched.append(event)
     return report
+
+
+def _found(event: Event, rule: Rule, now: float, bucket: str) -> Iterable[Resolved | MemberMessage | Refused]:
+    """Return what an event is to a rule: a member of a batch, or a trigger request for each target."""
+    if rule.collect is not None:
+        return [member_of(event, rule, rule.collect)]
+    return resolve(event, rule, now=now, claim_check_bucket=bucket)
 
 
 def _malformed(error: MalformedEvent, payload: Mapping[str, Any]) -> DeadEvent:

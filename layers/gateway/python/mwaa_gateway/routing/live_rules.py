@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from mwaa_gateway.errors import InvalidPattern, InvalidRule
-from mwaa_gateway.patterns.pattern import Pattern, compile_pattern
 from mwaa_gateway.rules import Rule, is_own_event, parse_rule
 from mwaa_gateway.rules.allow_lists import Namespaces
+from mwaa_gateway.rules.collect import compiled_patterns
 from mwaa_gateway.rules.partitions import RuleIndex, event_partitions
 
 __all__ = [
@@ -84,11 +84,11 @@ class _Copy:
     So a cold sandbox compiles the patterns of its event's partitions, but checks only the rules that match.
     """
 
-    __slots__ = ("_namespaces", "_rule", "pattern", "stored")
+    __slots__ = ("_namespaces", "_rule", "patterns", "stored")
 
-    def __init__(self, stored: StoredRule, pattern: Pattern) -> None:
+    def __init__(self, stored: StoredRule) -> None:
         self.stored = stored
-        self.pattern = pattern
+        self.patterns = compiled_patterns(json.loads(stored.document))
         self._rule: Rule | BrokenRule | None = None
         self._namespaces: Namespaces | None = None  # those that the rule was checked against
 
@@ -111,7 +111,7 @@ class _Copy:
                 environments=environments,
                 version=stored.version,
                 claim_check_bucket=claim_check_bucket,
-                compiled=self.pattern,
+                compiled=self.patterns[0],
             )
             refused = InvalidRule(rule.id, tuple(namespaces.permits(rule)))
         except InvalidRule as error:
@@ -220,10 +220,10 @@ def _compiled_partition(
         copy = earlier.copies.get(item) if earlier else None
         if copy is None:
             try:
-                copy = _Copy(item, compile_pattern(json.loads(item.document)["pattern"]))
-            except (ValueError, TypeError, KeyError, InvalidPattern) as error:
+                copy = _Copy(item)
+            except (ValueError, TypeError, KeyError, AttributeError, InvalidPattern) as error:
                 unreadable.append(BrokenRule(item.id, item.version, f"its pattern is invalid: {error}"))
                 continue
         copies[item] = copy
-    index = RuleIndex((copy, copy.pattern) for copy in copies.values())
+    index = RuleIndex((copy, pattern) for copy in copies.values() for pattern in copy.patterns)
     return _Partition(generation, 0.0, copies, index, tuple(unreadable))

@@ -23,7 +23,15 @@ from mwaa_gateway.events.event import identity_of
 from mwaa_gateway.rules import DedupeKey, Rule, Target
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 
-__all__ = ["DeadEventReason", "Refused", "Resolved", "of_generation", "resolve"]
+__all__ = [
+    "DeadEventReason",
+    "Refused",
+    "Resolved",
+    "identity_in",
+    "of_generation",
+    "resolve",
+    "resolve_targets",
+]
 
 MAXIMUM_KEY_CHARACTERS: Final = 1_024
 _SHOWN_CHARACTERS: Final = 100
@@ -36,6 +44,7 @@ class DeadEventReason(StrEnum):
     BROKEN_RULE = "broken_rule"
     CAPTURES_REFUSED = "captures_refused"
     DEDUPE_KEY_REFUSED = "dedupe_key_refused"
+    BATCH_KEY_REFUSED = "batch_key_refused"
     DAG_ID_REFUSED = "dag_id_refused"
     CONF_NOT_MADE = "conf_not_made"
     CONF_TOO_LARGE = "conf_too_large"
@@ -72,10 +81,23 @@ def resolve(
         yield Refused(DeadEventReason.CAPTURES_REFUSED, str(error))
         return
     try:
-        identity = _identity(event, rule, pieces)
+        identity = identity_in(event, rule, pieces)
     except ConfError as error:
         yield Refused(DeadEventReason.DEDUPE_KEY_REFUSED, str(error))
         return
+    yield from resolve_targets(event, rule, pieces, identity, now=now, claim_check_bucket=claim_check_bucket)
+
+
+def resolve_targets(
+    event: Event,
+    rule: Rule,
+    pieces: Mapping[str, str],
+    identity: str,
+    *,
+    now: float,
+    claim_check_bucket: str = "",
+) -> Iterator[Resolved | Refused]:
+    """Yield the trigger request, or the refusal, of each target; `identity` names the event, `pieces` are its captures."""
     for target in rule.targets:
         try:
             dag_id = _dag_id(event, target, pieces)
@@ -135,7 +157,12 @@ def of_generation(request: TriggerRequest, generation: int) -> TriggerRequest:
     return replace(request, generation=generation, target=replace(request.target, run_id=run_id, conf=conf))
 
 
-def _identity(event: Event, rule: Rule, pieces: Mapping[str, str]) -> str:
+def identity_in(event: Event, rule: Rule, pieces: Mapping[str, str]) -> str:
+    """Return what makes two events the same for a rule: its dedupe_key, its on_replay, or the event's own identity.
+
+    Raises:
+        ConfError: The event lacks a value of the dedupe_key.
+    """
     identity = event.identity
     if rule.dedupe_key is not None:
         identity = _key_identity(event, rule.id, rule.dedupe_key, pieces)

@@ -90,7 +90,7 @@ class Namespace:
                 "pattern",
                 f"matches events of {_in_words(partition)}, and namespace {self.name!r} allows {_listed(self.sources)}",
             )
-            for partition in rule_partitions(rule.pattern)
+            for partition in rule_partitions(*rule.patterns)
             if not _covers(_with_discriminators(self.sources), partition)
         ]
         for number, target in enumerate(rule.targets):

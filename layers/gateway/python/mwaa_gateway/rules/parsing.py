@@ -8,6 +8,7 @@ from mwaa_gateway.conf.text_template import TextTemplate, parse_text_template
 from mwaa_gateway.errors import InvalidPattern, InvalidRule
 from mwaa_gateway.json_values import dig
 from mwaa_gateway.patterns.pattern import FieldMatcher, Pattern, compile_pattern
+from mwaa_gateway.rules.collect_reading import read_collect
 from mwaa_gateway.rules.fields import Reading, names_of
 from mwaa_gateway.rules.pattern_hints import with_hint
 from mwaa_gateway.rules.rule import DedupeKey, Rule
@@ -64,7 +65,6 @@ def is_own_event(envelope: Mapping[str, Any], claim_check_bucket: str) -> bool:
 
 
 _FIELDS: Final = (*names_of(Rule), "format")
-_FIELDS_LATER: Final = ("collect",)  # of a later release: refused by name, never ignored
 
 
 class _RuleReading(Reading):
@@ -90,7 +90,7 @@ class _RuleReading(Reading):
             return None
         if not self._is_readable(document.get("format", RULE_FORMAT)):
             return None
-        self.known_fields(document, "", _FIELDS, _FIELDS_LATER)
+        self.known_fields(document, "", _FIELDS)
         values = self.values(Rule, document)
         if ".." in (rule_id := values.get("id", "")):
             self.refuse(
@@ -102,7 +102,12 @@ class _RuleReading(Reading):
         self.problems += problems
         captured = [name for capture in captures for name in capture.names]
         dedupe_key = self._dedupe_key(document["dedupe_key"], captured) if "dedupe_key" in document else None
-        targets = read_targets(self, document, self._environments, captured, self._rest_environments)
+        collect = read_collect(self, document["collect"], captured) if "collect" in document else None
+        if collect is not None and values.get("state") == "SHADOW":
+            self.refuse("state", "is SHADOW, which a rule with collect cannot be; try it with `rules test`")
+        # To the targets, a batch is one event; its captures are the parts of the batch's key.
+        names = collect.key_names if collect else captured
+        targets = read_targets(self, document, self._environments, names, self._rest_environments)
         if self.problems or pattern is None:
             return None
         return Rule(
@@ -110,6 +115,7 @@ class _RuleReading(Reading):
             pattern=pattern,
             captures=captures,
             dedupe_key=dedupe_key,
+            collect=collect,
             targets=targets,
             version=version,
         )

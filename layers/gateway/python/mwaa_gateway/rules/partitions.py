@@ -39,12 +39,13 @@ def event_partitions(envelope: Mapping[str, Any]) -> tuple[str, str, str]:
     return _partition(source, value if isinstance(value, str) else ""), f"{_part(source)}#*", _EVERYTHING
 
 
-def rule_partitions(pattern: Pattern) -> tuple[str, ...]:
-    """Return the partitions that store a rule with this pattern: sorted, at least one, at most 24.
+def rule_partitions(*patterns: Pattern) -> tuple[str, ...]:
+    """Return the partitions that store a rule with these patterns: sorted, at least one, at most 24.
 
-    Every event that the pattern matches reads at least one of them.
+    Every event that one of the patterns matches reads at least one of them.
     """
-    exact = {partition for branch in pattern.branches for partition in _branch_partitions(branch)}
+    branches = (branch for pattern in patterns for branch in pattern.branches)
+    exact = {partition for branch in branches for partition in _branch_partitions(branch)}
     if len(exact) > MAXIMUM_PARTITIONS:
         exact = {partition.partition("#")[0] + "#*" if "#" in partition else partition for partition in exact}
     # A rule in a wider partition needs no copy in a narrower one of the same source.

@@ -9,6 +9,7 @@ from mwaa_gateway.conf.input_transformer import InputTransformer
 from mwaa_gateway.conf.text_template import TextTemplate
 from mwaa_gateway.patterns.matchers import Wildcard
 from mwaa_gateway.patterns.pattern import Pattern
+from mwaa_gateway.rules.collect import Collect, Marker
 from mwaa_gateway.rules.fields import Duration, OneOf, Own, RuleField, Text, document_of
 
 __all__ = ["DedupeKey", "LargeConf", "OnReplay", "Rule", "State", "Target", "WhenPaused"]
@@ -170,6 +171,13 @@ class Rule:
             "An event that EventBridge replays from an archive: starts nothing again (dedupe), or its own run (rerun).",
         ),
     ] = "dedupe"
+    collect: Annotated[
+        Collect | None,
+        RuleField(
+            Own(document_of),
+            "Many events become one run: which belong together (key), and what ends the collection.",
+        ),
+    ] = None
     targets: Annotated[
         tuple[Target, ...],
         RuleField(
@@ -188,6 +196,12 @@ class Rule:
         ),
     ] = None
     version: int = 0
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """Every pattern whose events concern the rule: its own, and that of a marker."""
+        marker = self.collect.complete_when if self.collect else None
+        return (self.pattern, marker.pattern) if isinstance(marker, Marker) else (self.pattern,)
 
     @property
     def namespace(self) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import uuid
 import zlib
 from collections import defaultdict
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
     from mwaa_gateway.ingress.ingest import DeadEvent
     from mwaa_gateway.outcomes import Rejected
     from mwaa_gateway.queue_message import QueueMessage
+    from mwaa_gateway.routing.members import MemberMessage
     from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = [
+    "CollectQueue",
     "EventQueues",
     "IngressDeadLetterQueue",
+    "LookQueue",
     "TriggerDeadLetterQueue",
     "TriggerQueues",
     "VisibilityTimeout",
@@ -64,6 +68,34 @@ class TriggerQueues:
                 failures.append(f"environment {environment!r}: {error}")
         if failures:
             raise Unavailable("; ".join(failures))
+
+
+class CollectQueue:
+    """Implements `mwaa_gateway.routing.members.CollectQueue`."""
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def collect(self, messages: "Sequence[MemberMessage]") -> None:
+        """Send every member, in batches of ten; its rule is the message group."""
+        _send_all(self._client, self._url, [_Message(each.to_json(), each.rule_id) for each in messages])
+
+
+class LookQueue:
+    """Implements `mwaa_gateway.feeds.batch.Timers`: a message is the id of a batch, delayed."""
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def look(self, batch_id: str, seconds: float) -> None:
+        """Let the releaser look at the batch in `seconds`, at most 900."""
+        with unavailable_unless_answered("the look queue did not accept the message"):
+            answer = self._client.send_message(
+                QueueUrl=self._url, MessageBody=batch_id, DelaySeconds=min(900, math.ceil(seconds))
+            )
+        require(answer, "MessageId", "the look queue did not accept the message")
 
 
 class WatchQueues:

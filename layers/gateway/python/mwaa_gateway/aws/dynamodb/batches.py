@@ -1,0 +1,346 @@
+"""The batches table: heads, batches, segments, pointers and decisions of rules that collect.
+
+    partition                    sort            content
+    head#<rule id>#<key digest>  head            Head; `batch_id` is what a change is conditional on. TTL: 400 days
+    batch#<batch id>             batch           Batch; `state` and `due_at` change. In the index `due` until it is released
+    batch#<batch id>             segment#<id>    the members' ids, 16 bytes each, and `last_at`
+    batch#<batch id>             decision        Decision, as JSON, zlib
+    member#<rule id>#<member>    member          Pointer, with the member as JSON
+
+    index due: due_shard, due_at (keys only)
+
+A batch is open for 30 days at most, and a queue may redeliver a member for 28. So everything but heads is kept for 120 days,
+and decisions for 150: a pointer without a decision belongs to a batch that is not released yet.
+"""
+
+import hashlib
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from mwaa_gateway.aws.dynamodb.values import Item, Value, attributes, text
+from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.feeds.batch import Batch, Decision, Head, Pointer, Reason, Segment
+from mwaa_gateway.routing.members import Member
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+__all__ = ["DUE_INDEX", "DUE_SHARDS", "BatchesTable"]
+
+DUE_INDEX: Final = "due"
+DUE_SHARDS: Final = 8
+HEAD_KEPT_SECONDS: Final = 400 * 86_400
+KEPT_SECONDS: Final = 120 * 86_400
+DECISION_KEPT_SECONDS: Final = 150 * 86_400
+_SIDE_BY_SIDE: Final = 8  # conditional writes have no batch call
+_BATCH_GET_KEYS: Final = 100
+_PAUSES: Final = (
+    0.05,
+    0.1,
+    0.2,
+    0.4,
+    0.8,
+)  # seconds before keys that DynamoDB left unprocessed are read again
+_KNOWN_BATCHES: Final = 10_000
+
+
+class BatchesTable:
+    """Implements `mwaa_gateway.feeds.batch.BatchStore`, and lists batches for timers and operators. `now` is in seconds."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        *,
+        now: Callable[[], float],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._now = now
+        self._pause = pause
+        self._opened: set[str] = (
+            set()
+        )  # batches that surely have an item: a member of one costs no write to find out
+
+    # --- heads
+
+    def head(self, rule_id: str, key: str) -> Head | None:
+        """Return the head of a rule and key."""
+        item = self._get(_head_key(rule_id, key))
+        return Head(rule_id, key, **json.loads(text(item, "content"))) if item else None
+
+    def create_head(self, head: Head) -> None:
+        """Write the head unless there is one."""
+        self._put_if(self._head_item(head), "attribute_not_exists(#partition)")
+
+    def advance_head(self, head: Head, batch_id: str) -> None:
+        """Replace the head, if it still names `batch_id`."""
+        self._put_if(self._head_item(head), "batch_id = :batch_id", {":batch_id": batch_id})
+
+    def _head_item(self, head: Head) -> Item:
+        content = {
+            "batch_id": head.batch_id,
+            "number": head.number,
+            "follows_a_complete_one": head.follows_a_complete_one,
+        }
+        values = {"batch_id": head.batch_id, "content": json.dumps(content)}
+        return _head_key(head.rule_id, head.key) | attributes(values | self._expires(HEAD_KEPT_SECONDS))
+
+    # --- batches
+
+    def open_batch(self, batch: Batch) -> bool:
+        """Write the batch unless there is one with its id; return whether this call wrote it."""
+        if batch.id in self._opened:
+            return False
+        content = asdict(batch)
+        for changing in ("due_at", "state", "reason", "by"):
+            del content[changing]
+        values: dict[str, Value] = {
+            "state": batch.state,
+            "due_shard": _due_shard(batch.id),
+            "due_at": float(batch.due_at or 0.0),
+            "rule_id": batch.rule_id,
+            "content": json.dumps(content),
+        }
+        item = _batch_key(batch.id) | attributes(values | self._expires(KEPT_SECONDS))
+        opened = self._put_if(item, "attribute_not_exists(#partition)") is None
+        if len(self._opened) >= _KNOWN_BATCHES:
+            self._opened.clear()
+        self._opened.add(batch.id)
+        return opened
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """Return the batch."""
+        item = self._get(_batch_key(batch_id))
+        return _batch(item) if item else None
+
+    def look_again(self, batch: Batch, due_at: float) -> bool:
+        """Set when the batch is looked at next, if it is open and its `due_at` is the one of `batch`."""
+        return self._update(
+            batch.id,
+            "SET due_at = :due_at",
+            "#state = :open AND due_at = :seen",
+            {":due_at": float(due_at), ":open": "open", ":seen": float(batch.due_at or 0.0)},
+        )[0]
+
+    def begin_release(self, batch_id: str, reason: Reason, by: str) -> Batch:
+        """Set the state `releasing` with its reason, if the batch is open; return the batch as it is then."""
+        _, item = self._update(
+            batch_id,
+            "SET #state = :releasing, reason = :reason, released_by = :by",
+            "#state = :open",
+            {":releasing": "releasing", ":reason": reason, ":by": by, ":open": "open"},
+        )
+        if not item:
+            raise Unavailable(f"batch {batch_id} has disappeared from the table")
+        return _batch(item)
+
+    def end_release(self, batch_id: str, reason: Reason) -> None:
+        """Set the final state and take the batch out of the due index."""
+        self._update(
+            batch_id,
+            "SET #state = :state REMOVE due_at, due_shard",
+            "attribute_exists(#state)",
+            {":state": "cancelled" if reason == "cancelled" else "released"},
+        )
+
+    # --- members
+
+    def add_segment(self, batch_id: str, segment: Segment) -> None:
+        """Write a segment of a batch."""
+        key = attributes({"partition": f"batch#{batch_id}", "sort": f"segment#{segment.id}"})
+        values: dict[str, Value] = {
+            "members": b"".join(map(bytes.fromhex, segment.members)),
+            "last_at": float(segment.last_at),
+        }
+        with unavailable_unless_answered("cannot write a segment"):
+            self._client.put_item(
+                TableName=self._table, Item=key | attributes(values | self._expires(KEPT_SECONDS))
+            )
+
+    def segments(self, batch_id: str) -> list[Segment]:
+        """Return every segment of a batch."""
+        found = []
+        for item in self._query(
+            KeyConditionExpression="#partition = :partition AND begins_with(#sort, :segment)",
+            ExpressionAttributeNames={"#partition": "partition", "#sort": "sort"},
+            ExpressionAttributeValues=attributes({":partition": f"batch#{batch_id}", ":segment": "segment#"}),
+            ConsistentRead=True,
+        ):
+            digits = bytes(item["members"]["B"]).hex()
+            members = tuple(digits[start : start + 32] for start in range(0, len(digits), 32))
+            found.append(
+                Segment(text(item, "sort").removeprefix("segment#"), members, float(item["last_at"]["N"]))
+            )
+        return found
+
+    def point(self, pointers: Sequence[Pointer]) -> list[Pointer]:
+        """Write each pointer unless its member has one; return the pointer that each member has, in the same order."""
+        with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(pointers))) as threads:
+            return [*threads.map(self._point, pointers)]
+
+    def _point(self, pointer: Pointer) -> Pointer:
+        found = self._put_if(self._pointer_item(pointer), "attribute_not_exists(#partition)")
+        return pointer if found is None else _pointer(found)
+
+    def move_pointer(self, pointer: Pointer, to: Pointer) -> None:
+        """Replace a member's pointer, if it still names the same segment."""
+        seen = {":batch_id": pointer.batch_id, ":segment": pointer.segment}
+        self._put_if(self._pointer_item(to), "batch_id = :batch_id AND in_segment = :segment", seen)
+
+    def pointers(self, rule_id: str, members: Iterable[str]) -> dict[str, Pointer]:
+        """Return the pointers of these members, by the members' ids; every one that exists, or raise."""
+        keys = [_pointer_key(rule_id, member) for member in dict.fromkeys(members)]
+        starts = range(0, len(keys), _BATCH_GET_KEYS)
+        found = [item for start in starts for item in self._batch_get(keys[start : start + _BATCH_GET_KEYS])]
+        return {pointer.member.id: pointer for pointer in map(_pointer, found)}
+
+    def _pointer_item(self, pointer: Pointer) -> Item:
+        values: dict[str, Value] = {
+            "batch_id": pointer.batch_id,
+            "in_segment": pointer.segment,
+            "key": pointer.key,
+            "member": json.dumps(pointer.member.document(), separators=(",", ":")),
+        }
+        key = _pointer_key(pointer.rule_id, pointer.member.id)
+        return key | attributes(values | self._expires(KEPT_SECONDS))
+
+    # --- decisions
+
+    def decide(self, decision: Decision) -> Decision:
+        """Write the decision unless the batch has one; return the one that it has."""
+        content = zlib.compress(json.dumps(asdict(decision), separators=(",", ":")).encode())
+        key = attributes({"partition": f"batch#{decision.batch_id}", "sort": "decision"})
+        item = key | attributes({"content": content} | self._expires(DECISION_KEPT_SECONDS))
+        found = self._put_if(item, "attribute_not_exists(#partition)")
+        return decision if found is None else _decision(found)
+
+    def decision(self, batch_id: str) -> Decision | None:
+        """Return the decision about a batch."""
+        item = self._get(attributes({"partition": f"batch#{batch_id}", "sort": "decision"}))
+        return _decision(item) if item else None
+
+    # --- the due index
+
+    def due(self, until: float) -> Iterator[tuple[str, float]]:
+        """Yield the id and the `due_at` of each batch that must be looked at by `until`; eventually consistent."""
+        for shard in range(DUE_SHARDS):
+            for item in self._query(
+                IndexName=DUE_INDEX,
+                KeyConditionExpression="due_shard = :shard AND due_at <= :until",
+                ExpressionAttributeValues=attributes({":shard": str(shard), ":until": float(until)}),
+            ):
+                yield text(item, "partition").removeprefix("batch#"), float(item["due_at"]["N"])
+
+    # --- calls
+
+    def _expires(self, seconds: int) -> dict[str, Value]:
+        return {"expires_at": int(self._now()) + seconds}
+
+    def _get(self, key: Item) -> Item:
+        with unavailable_unless_answered("cannot read the batches table"):
+            answer = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return dict(answer.get("Item", {}))
+
+    def _put_if(self, item: Item, condition: str, values: Mapping[str, Value] | None = None) -> Item | None:
+        """Write the item under a condition; return None, or the item that refused it (empty if there is none)."""
+        options: dict[str, Any] = {"ExpressionAttributeValues": attributes(values)} if values else {}
+        if "#partition" in condition:
+            options["ExpressionAttributeNames"] = {"#partition": "partition"}
+        with unavailable_unless_answered("cannot write to the batches table"):
+            try:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression=condition,
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **options,
+                )
+            except self._client.exceptions.ConditionalCheckFailedException as refused:
+                return refused_item(refused)
+        return None
+
+    def _update(
+        self, batch_id: str, update: str, condition: str, values: Mapping[str, Value]
+    ) -> tuple[bool, Item]:
+        """Change a batch under a condition; return whether it held, and the batch's item afterwards."""
+        with unavailable_unless_answered("cannot write to the batches table"):
+            try:
+                answer = self._client.update_item(
+                    TableName=self._table,
+                    Key=_batch_key(batch_id),
+                    UpdateExpression=update,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={"#state": "state"},
+                    ExpressionAttributeValues=attributes(values),
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except self._client.exceptions.ConditionalCheckFailedException as refused:
+                return False, refused_item(refused)
+        return True, dict(answer.get("Attributes", {}))
+
+    def _query(self, **query: Any) -> Iterator[Item]:
+        with unavailable_unless_answered("cannot read the batches table"):
+            for page in self._client.get_paginator("query").paginate(TableName=self._table, **query):
+                yield from page["Items"]
+
+    def _batch_get(self, keys: Sequence[Item]) -> Iterator[Item]:
+        wanted: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
+        for pause in (*_PAUSES, None):
+            with unavailable_unless_answered("cannot read the batches table"):
+                answer = self._client.batch_get_item(RequestItems=wanted)
+            yield from answer["Responses"].get(self._table, [])
+            wanted = answer.get("UnprocessedKeys")
+            if not wanted:
+                return
+            if pause is not None:
+                self._pause(pause)
+        raise Unavailable("cannot read the batches table: DynamoDB leaves keys unprocessed")
+
+
+def _head_key(rule_id: str, key: str) -> Item:
+    return attributes({"partition": f"head#{rule_id}#{key}", "sort": "head"})
+
+
+def _batch_key(batch_id: str) -> Item:
+    return attributes({"partition": f"batch#{batch_id}", "sort": "batch"})
+
+
+def _pointer_key(rule_id: str, member: str) -> Item:
+    return attributes({"partition": f"member#{rule_id}#{member}", "sort": "member"})
+
+
+def _due_shard(batch_id: str) -> str:
+    return str(int(hashlib.sha256(batch_id.encode()).hexdigest()[:8], 16) % DUE_SHARDS)
+
+
+def _batch(item: Item) -> Batch:
+    content = json.loads(text(item, "content"))
+    content["key"] = tuple((name, value) for name, value in content["key"])
+    return Batch(
+        **content,
+        due_at=float(item["due_at"]["N"]) if "due_at" in item else None,
+        state=item["state"]["S"],
+        reason=item.get("reason", {}).get("S", ""),
+        by=text(item, "released_by"),
+    )
+
+
+def _pointer(item: Item) -> Pointer:
+    rule_id = text(item, "partition").removeprefix("member#").rpartition("#")[0]
+    member = Member.of(json.loads(text(item, "member")))
+    return Pointer(rule_id, member, text(item, "batch_id"), text(item, "in_segment"), text(item, "key"))
+
+
+def _decision(item: Item) -> Decision:
+    content = json.loads(zlib.decompress(bytes(item["content"]["B"])))
+    lists = ("markers", "missing", "requests", "refused")
+    return Decision(**content | {name: tuple(content[name]) for name in lists})

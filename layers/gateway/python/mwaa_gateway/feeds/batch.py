@@ -1,0 +1,219 @@
+"""A batch and its parts as the batches table stores them, and the ports of the table and of the manifests.
+
+    head      one per rule and key: the id of the batch that takes new members
+    batch     its rule, key, times and state; in the due index until its requests are on their queues
+    segment   lists the members that one invocation stored together, so that a release finds them; it decides nothing
+    pointer   one per rule and event: the member, and the batch and segment that have it. It alone is the membership.
+              It leaves a batch only after the batch has a decision, and only if that does not list the member
+    decision  written once, when the batch is released: why, which members, which trigger requests
+
+A batch's id is random and stands in the head before anything is stored under it. The identity of the batch's run derives
+from the id, not from the number, which starts again when a head expires.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal, Protocol
+
+from mwaa_gateway.errors import InvalidRule
+from mwaa_gateway.events.event import identity_of
+from mwaa_gateway.routing.members import Key, Member
+from mwaa_gateway.rules import parse_rule
+from mwaa_gateway.rules.collect import Collect
+
+__all__ = [
+    "Batch",
+    "BatchStore",
+    "Decision",
+    "Head",
+    "Manifests",
+    "Pointer",
+    "Reason",
+    "Segment",
+    "Timers",
+    "collect_of",
+    "key_digest",
+]
+
+Reason = Literal["complete", "quiet_period", "max_wait", "max_items", "due", "operator", "cancelled"]
+State = Literal["open", "releasing", "released", "cancelled"]
+
+
+def key_digest(key: Key) -> str:
+    """Return 32 hexadecimal digits that name a batch key; the order of its parts counts, their names do not."""
+    return hashlib.sha256(identity_of(*(value for _, value in key)).encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=1_000)
+def collect_of(document: str) -> Collect:
+    """Return `collect` of a rule's document.
+
+    Raises:
+        InvalidRule: this version cannot read the rule.
+    """
+    rule = parse_rule(json.loads(document), environments=None)
+    if rule.collect is None:
+        raise InvalidRule.of(rule.id, ("collect", "is missing: the rule collects no events"))
+    return rule.collect
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The batch of a rule and key that takes new members.
+
+    `number` counts the batches of the key, for people. `follows_a_complete_one`: the key's last batch was complete, was
+    released by its due time, or was itself late; so members that come now are late.
+    """
+
+    rule_id: str
+    key: str  # a key_digest
+    batch_id: str
+    number: int = 1
+    follows_a_complete_one: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch. Times are in seconds since the epoch, by SQS's clock: when the members' messages were sent.
+
+    `document` is the rule as it was when the batch opened, and `rule_version` its version: an open batch follows them.
+    `due_at` is when the batch must be looked at next; None once its requests are on their queues.
+    """
+
+    id: str
+    rule_id: str
+    rule_version: int
+    document: str = field(repr=False)
+    key: Key
+    number: int
+    first_at: float
+    due_at: float | None
+    is_late: bool = False
+    state: State = "open"
+    reason: Reason | Literal[""] = ""
+    by: str = ""  # who released or cancelled it, if an operator did
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The membership of one event: the batch and segment that have it, the key of that batch, and the member itself."""
+
+    rule_id: str
+    member: Member
+    batch_id: str
+    segment: str
+    key: str  # a key_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The ids of members that one invocation stored together, and when the last one's message was sent."""
+
+    id: str
+    members: tuple[str, ...]
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a batch, for good. `requests` are trigger requests as JSON text, ready for their queues.
+
+    `manifest` is the URI of the list of its members, "" for a batch without any.
+    """
+
+    batch_id: str
+    reason: Reason
+    is_complete: bool
+    count: int
+    manifest: str = ""
+    markers: tuple[str, ...] = ()  # the ids of its markers, which the manifest does not list
+    missing: tuple[str, ...] = ()
+    requests: tuple[str, ...] = field(default=(), repr=False)
+    refused: tuple[str, ...] = ()  # why a target has no request, in plain words
+
+
+class BatchStore(Protocol):
+    """The batches table. Reads are strongly consistent; every call raises Unavailable if DynamoDB does not answer."""
+
+    def head(self, rule_id: str, key: str) -> Head | None:
+        """Return the head of a rule and key; None before the first batch, and after it expired."""
+        ...
+
+    def create_head(self, head: Head) -> None:
+        """Write the head unless there is one."""
+        ...
+
+    def advance_head(self, head: Head, batch_id: str) -> None:
+        """Replace the head, if it still names `batch_id`."""
+        ...
+
+    def open_batch(self, batch: Batch) -> bool:
+        """Write the batch unless there is one with its id; return whether this call wrote it."""
+        ...
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """Return the batch."""
+        ...
+
+    def look_again(self, batch: Batch, due_at: float) -> bool:
+        """Set when the batch is looked at next, if it is open and as it was; False if somebody changed it meanwhile."""
+        ...
+
+    def begin_release(self, batch_id: str, reason: Reason, by: str) -> Batch:
+        """Set the state `releasing` with its reason, if the batch is open; return the batch as it is then."""
+        ...
+
+    def end_release(self, batch_id: str, reason: Reason) -> None:
+        """Set the final state and take the batch out of the due index."""
+        ...
+
+    def add_segment(self, batch_id: str, segment: Segment) -> None:
+        """Write a segment of a batch; its id is new."""
+        ...
+
+    def segments(self, batch_id: str) -> Sequence[Segment]:
+        """Return every segment of a batch."""
+        ...
+
+    def point(self, pointers: Sequence[Pointer]) -> Sequence[Pointer]:
+        """Write each pointer unless its member has one; return the pointer that each member has, in the same order."""
+        ...
+
+    def move_pointer(self, pointer: Pointer, to: Pointer) -> None:
+        """Replace a member's pointer, if it still names the same segment."""
+        ...
+
+    def pointers(self, rule_id: str, members: Iterable[str]) -> Mapping[str, Pointer]:
+        """Return the pointers of these members, by the members' ids; every one that exists, or raise."""
+        ...
+
+    def decide(self, decision: Decision) -> Decision:
+        """Write the decision unless the batch has one; return the one that it has."""
+        ...
+
+    def decision(self, batch_id: str) -> Decision | None:
+        """Return the decision about a batch."""
+        ...
+
+
+class Timers(Protocol):
+    """Looks at batches that are due soon; later ones come from the due index, minute by minute."""
+
+    def look(self, batch_id: str, seconds: float) -> None:
+        """Let the releaser look at the batch in `seconds`, at most 900; raises Unavailable."""
+        ...
+
+
+class Manifests(Protocol):
+    """The bucket of the manifests. Raises Unavailable if it does not answer."""
+
+    def put(self, batch: Batch, members: Sequence[Member]) -> str:
+        """Store the list of a batch's members; return its URI, which names the content."""
+        ...
+
+    def members(self, uri: str) -> frozenset[str]:
+        """Return the identity digests of the members that a manifest lists."""
+        ...

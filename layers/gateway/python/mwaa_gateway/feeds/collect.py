@@ -1,0 +1,178 @@
+"""Stores members in batches, so that each event is a member of exactly one batch of a rule, whatever is delivered twice.
+
+    store    of the members without a pointer: read the head; list them in a segment of its batch; give each member a pointer
+             to it, unless it has one by now
+    settle   read the head again. If the batch still takes members, its release counts them: it first moves the head, and
+             then reads the segments. If not, the decision says whether it counted them. A member that it left out gets a
+             pointer into the batch that the head names now, and is settled again
+
+Every step may be repeated, and a redelivery repairs a crash anywhere: it finds the pointer, and settles the member. A member
+of a batch without a decision yet is not done: SQS redelivers its message.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.feeds.batch import (
+    Batch,
+    BatchStore,
+    Head,
+    Manifests,
+    Pointer,
+    Segment,
+    Timers,
+    collect_of,
+    key_digest,
+)
+from mwaa_gateway.feeds.condition import first_look
+from mwaa_gateway.routing.members import MemberMessage
+
+__all__ = ["TICK_AHEAD_SECONDS", "Collected", "Collector", "Result"]
+
+_MOVES: Final = 10  # a member that so many releases overtake waits for its redelivery
+TICK_AHEAD_SECONDS: Final = 180.0  # the tick, each minute, sends the timers of the next three
+
+Result = Literal["collected", "duplicate", "cancelled", "again"]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The result for one message. `again`: SQS must redeliver it, for the reason in `text`."""
+
+    message: MemberMessage
+    result: Result
+    batch_id: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """The flow from members to batches. `new_id` returns a random text of letters and digits."""
+
+    store: BatchStore
+    manifests: Manifests
+    timers: Timers
+    new_id: Callable[[], str]
+
+    def collect(self, messages: Sequence[MemberMessage]) -> list[Collected]:
+        """Store each message's member; trouble with one rule and key stops no other."""
+        groups: defaultdict[tuple[str, str], list[MemberMessage]] = defaultdict(list)
+        for message in messages:
+            groups[message.rule_id, key_digest(message.key)].append(message)
+        return [collected for group in groups.values() for collected in self._collect(group)]
+
+    def _collect(self, messages: Sequence[MemberMessage]) -> list[Collected]:
+        by_member = {
+            message.member.id: message for message in messages
+        }  # two deliveries of one event are one
+        try:
+            settled = self._settle(by_member, self._store(by_member))
+            self._check(messages[0], settled)
+        except Unavailable as error:
+            return [Collected(message, "again", text=str(error)) for message in messages]
+        return [Collected(message, *settled[message.member.id]) for message in messages]
+
+    def _store(self, messages: Mapping[str, MemberMessage]) -> list[Pointer]:
+        """Return the pointer of each member: the one it has, or a new one into the batch that takes members."""
+        found = self.store.pointers(next(iter(messages.values())).rule_id, messages)
+        new = [message for member, message in messages.items() if member not in found]
+        return [*found.values(), *(self.store.point(self._listed(new)) if new else ())]
+
+    def _listed(self, messages: Sequence[MemberMessage]) -> list[Pointer]:
+        """List the members in a new segment of the batch that takes members; return the pointers to write."""
+        head = self._head(messages[0])
+        self._open(head, messages)
+        segment = Segment(
+            self.new_id(),
+            tuple(message.member.id for message in messages),
+            max(message.sent_at for message in messages),
+        )
+        self.store.add_segment(head.batch_id, segment)
+        return [
+            Pointer(head.rule_id, message.member, head.batch_id, segment.id, head.key) for message in messages
+        ]
+
+    def _head(self, message: MemberMessage) -> Head:
+        key = key_digest(message.key)
+        head = self.store.head(message.rule_id, key)
+        if head is None:
+            self.store.create_head(Head(message.rule_id, key, self.new_id()))
+            head = self.store.head(message.rule_id, key)  # another collector's, if it was first
+        if head is None:
+            raise Unavailable(f"the head of rule {message.rule_id!r} disappeared")
+        return head
+
+    def _open(self, head: Head, messages: Sequence[MemberMessage]) -> None:
+        """Open the batch; markers alone do not open one after a complete batch: they belong to that."""
+        if head.follows_a_complete_one and all(message.member.kind == "marker" for message in messages):
+            return
+        first = min(messages, key=lambda message: message.sent_at)
+        is_late = bool(first.key) and head.follows_a_complete_one
+        due_at = first_look(collect_of(first.document), first.sent_at, is_late=is_late)
+        opened = self.store.open_batch(
+            Batch(
+                id=head.batch_id,
+                rule_id=first.rule_id,
+                rule_version=first.rule_version,
+                document=first.document,
+                key=first.key,
+                number=head.number,
+                first_at=first.sent_at,
+                due_at=due_at,
+                is_late=is_late,
+            )
+        )
+        if opened and (seconds := due_at - first.sent_at) <= TICK_AHEAD_SECONDS:
+            self.timers.look(head.batch_id, seconds)
+
+    def _settle(
+        self, messages: Mapping[str, MemberMessage], stored: Sequence[Pointer]
+    ) -> dict[str, tuple[Result, str]]:
+        """Return the result and batch of each member; move the pointers of those that their batch left out."""
+        settled: dict[str, tuple[Result, str]] = {}
+        waiting = stored
+        for _ in range(_MOVES):
+            left_out: dict[str, Pointer] = {}
+            for pointers in _by_batch(waiting):
+                result, members = self._counted(pointers)
+                settled |= dict.fromkeys(members, (result, pointers[0].batch_id))
+                left_out |= {
+                    pointer.member.id: pointer for pointer in pointers if pointer.member.id not in members
+                }
+            if not left_out:
+                return settled
+            for pointer in self._listed([messages[member] for member in left_out]):
+                self.store.move_pointer(left_out[pointer.member.id], pointer)
+            waiting = [*self.store.pointers(stored[0].rule_id, left_out).values()]
+        raise Unavailable(f"releases of rule {stored[0].rule_id!r} overtook a member {_MOVES} times")
+
+    def _counted(self, pointers: Sequence[Pointer]) -> tuple[Result, Collection[str]]:
+        """Return the members that their batch counts or will count, of those that point to it, and their result."""
+        everyone = [pointer.member.id for pointer in pointers]
+        head = self.store.head(pointers[0].rule_id, pointers[0].key)
+        if head is not None and head.batch_id == pointers[0].batch_id:
+            return "collected", everyone
+        decision = self.store.decision(pointers[0].batch_id)
+        if decision is None:
+            return "again", everyone
+        counted = {
+            *(self.manifests.members(decision.manifest) if decision.manifest else ()),
+            *decision.markers,
+        }
+        return "cancelled" if decision.reason == "cancelled" else "duplicate", counted.intersection(everyone)
+
+    def _check(self, message: MemberMessage, settled: Mapping[str, tuple[Result, str]]) -> None:
+        """Let the releaser look at each batch that a member may just have completed; after the members are in it."""
+        if collect_of(message.document).depends_on_members:
+            for batch_id in {batch_id for result, batch_id in settled.values() if result == "collected"}:
+                self.timers.look(batch_id, 0)
+
+
+def _by_batch(pointers: Iterable[Pointer]) -> Iterable[list[Pointer]]:
+    groups: defaultdict[str, list[Pointer]] = defaultdict(list)
+    for pointer in pointers:
+        groups[pointer.batch_id].append(pointer)
+    return groups.values()

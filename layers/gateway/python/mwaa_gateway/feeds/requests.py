@@ -1,0 +1,82 @@
+"""The trigger requests of a released batch: to the rule's targets, a batch is one event.
+
+    source mwaa-gateway, detail-type Batch Released, and in the detail:
+    rule_id batch_id number key reason complete late missing count bytes first_at last_at manifest members
+
+So a target takes its values as from any event: `$.detail.manifest`, `$.detail.count`, `$.detail.key.date`; its captures are
+the parts of the key by name. `members` lists them as the manifest does; it is null if the list is too long for a conf.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from mwaa_gateway.events import Event
+from mwaa_gateway.events.event import derived_id, identity_of
+from mwaa_gateway.feeds.batch import Batch, Decision
+from mwaa_gateway.feeds.condition import Summary
+from mwaa_gateway.routing.members import Member
+from mwaa_gateway.routing.resolve import Refused, Resolved, resolve_targets
+from mwaa_gateway.rules import OWN_SOURCE, parse_rule
+
+__all__ = ["batch_event", "requests_of"]
+
+DETAIL_TYPE: Final = "Batch Released"
+MAXIMUM_INLINE_BYTES: Final = 16 * 1024  # of the members, as JSON; a conf has at most 32 KB
+
+
+def requests_of(
+    batch: Batch, summary: Summary, decision: Decision, members: Sequence[Member], *, bucket: str
+) -> Iterator[Resolved | Refused]:
+    """Yield the trigger request, or the refusal, of each target of the batch's rule.
+
+    The same batch and decision always give the same run_ids. `bucket` is the bucket for large confs.
+    """
+    rule = parse_rule(json.loads(batch.document), environments=None, version=batch.rule_version)
+    event = batch_event(batch, summary, decision, members)
+    yield from resolve_targets(
+        event, rule, dict(batch.key), event.identity, now=summary.last_at, claim_check_bucket=bucket
+    )
+
+
+def batch_event(batch: Batch, summary: Summary, decision: Decision, members: Sequence[Member]) -> Event:
+    """Return the event that a released batch is to its rule's targets."""
+    items: list[Any] | None = [member.item for member in members]
+    if len(json.dumps(items)) > MAXIMUM_INLINE_BYTES:
+        items = None
+    detail = {
+        "rule_id": batch.rule_id,
+        "batch_id": batch.id,
+        "number": batch.number,
+        "key": dict(batch.key),
+        "reason": decision.reason,
+        "complete": decision.is_complete,
+        "late": batch.is_late,
+        "missing": list(decision.missing),
+        "count": len(members),
+        "bytes": sum(size for member in members if isinstance(size := member.item.get("size"), int)),
+        "first_at": _iso(summary.first_at),
+        "last_at": _iso(summary.last_at),
+        "manifest": decision.manifest,
+        "members": items,
+    }
+    identity = identity_of("batch", batch.id)
+    return Event(
+        {
+            "version": "0",
+            "id": derived_id(identity),
+            "detail-type": DETAIL_TYPE,
+            "source": OWN_SOURCE,
+            "account": "",
+            "time": _iso(summary.last_at),
+            "region": "",
+            "resources": [],
+            "detail": detail,
+        },
+        identity,
+    )
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,98 @@
+"""Builds the functions of the feeds: batch_collector, batch_releaser and batch_timers."""
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import boto3
+
+from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
+from mwaa_gateway.aws.clients import CLIENT_CONFIG
+from mwaa_gateway.aws.dynamodb.batches import BatchesTable
+from mwaa_gateway.aws.manifests import ManifestBucket
+from mwaa_gateway.aws.sqs.queues import LookQueue, TriggerQueues, VisibilityTimeout
+from mwaa_gateway.feeds.collect import TICK_AHEAD_SECONDS, Collector
+from mwaa_gateway.feeds.delivery import LookDeliveries, MemberDeliveries, start_timers
+from mwaa_gateway.feeds.release import Releaser
+from mwaa_gateway.observability import logger
+from mwaa_gateway.observability.feeds import report_collected, report_failed, report_looked
+from mwaa_gateway.settings import CollectorSettings, ReleaserSettings, TimersSettings
+
+__all__ = ["batch_collector", "batch_releaser", "batch_timers"]
+
+
+@cache
+def batch_collector() -> MemberDeliveries:
+    """Build the collector and its queue, once per sandbox."""
+    settings = CollectorSettings.from_environ(os.environ)
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    return MemberDeliveries(
+        collector=Collector(
+            store=_batches(settings.batches_table),
+            manifests=ManifestBucket(
+                lambda: boto3.client("s3", config=CLIENT_CONFIG), settings.claim_check_bucket
+            ),
+            timers=LookQueue(sqs, settings.look_queue_url),
+            new_id=_new_id,
+        ),
+        queue=VisibilityTimeout(sqs, settings.collect_queue_url),
+        report=report_collected,
+        warn=logger.warning,
+    )
+
+
+@cache
+def batch_releaser() -> LookDeliveries:
+    """Build the releaser and its queue, once per sandbox."""
+    settings = ReleaserSettings.from_environ(os.environ)
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    s3 = cache(lambda: boto3.client("s3", config=CLIENT_CONFIG))
+    return LookDeliveries(
+        releaser=Releaser(
+            store=_batches(settings.batches_table),
+            manifests=ManifestBucket(s3, settings.claim_check_bucket),
+            claim_checks=ClaimCheckBucket(s3),
+            queue=TriggerQueues(sqs, settings.trigger_queue_url),
+            new_id=_new_id,
+            now=time.time,
+            claim_check_bucket=settings.claim_check_bucket,
+        ),
+        queue=VisibilityTimeout(sqs, settings.look_queue_url),
+        report=report_looked,
+        report_failed=report_failed,
+        warn=logger.warning,
+        now=time.time,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTimers:
+    """The minute's tick: every batch that is due soon gets a look."""
+
+    batches: BatchesTable
+    looks: LookQueue
+    now: Callable[[], float]
+
+    def start(self) -> int:
+        """Send the looks of the next minutes; return how many."""
+        now = self.now()
+        return start_timers(self.batches.due(now + TICK_AHEAD_SECONDS), self.looks, now)
+
+
+@cache
+def batch_timers() -> BatchTimers:
+    """Build the timers, once per sandbox."""
+    settings = TimersSettings.from_environ(os.environ)
+    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    return BatchTimers(_batches(settings.batches_table), LookQueue(sqs, settings.look_queue_url), time.time)
+
+
+def _batches(table: str) -> BatchesTable:
+    return BatchesTable(boto3.client("dynamodb", config=CLIENT_CONFIG), table, now=time.time)
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex

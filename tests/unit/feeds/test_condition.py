@@ -1,0 +1,117 @@
+"""When a batch is released, by the rule's `collect`, what it has, and the time."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mwaa_gateway.feeds.condition import Release, Summary, Wait, first_look, judge
+from mwaa_gateway.rules import parse_rule
+from mwaa_gateway.rules.collect import Collect
+
+EMPTY = Summary(members=0, distinct=frozenset(), first_at=1_000.0, last_at=1_000.0)
+DAY = 86_400
+
+
+def collect(**written: Any) -> Collect:
+    """Return `collect` as a rule has it."""
+    rule = parse_rule(
+        {
+            "id": "a.b",
+            "pattern": {"source": ["acme"]},
+            "captures": {"detail.key": "{day}/{region}/{file}"},
+            "collect": {"key": ["<day>"], **written},
+            "target": {"environment": "e", "dag_id": "d"},
+        },
+        environments=None,
+    )
+    assert rule.collect is not None
+    return rule.collect
+
+
+def batch(*distinct: str, last_at: float = 1_000.0, **more: Any) -> Summary:
+    """Return a batch whose first member came at 1,000."""
+    return replace(EMPTY, members=len(distinct), distinct=frozenset(distinct), last_at=last_at, **more)
+
+
+MARKER = {"event": {"pattern": {"source": ["done"]}, "captures": {"detail.key": "{day}/{total}"}}}
+COUNTED = {"event": {**MARKER["event"], "count": "<total>"}}
+QUIET = collect(quiet_period="10m")
+BOUNDED = collect(quiet_period="10m", max_wait="1h", max_items=3)
+MARKED = collect(complete_when=MARKER, max_wait="1h")
+MARKED_COUNT = collect(complete_when=COUNTED, max_wait="1h", quiet_period="1s")
+COUNT = collect(complete_when={"count": 2}, max_wait="1h")
+HOURS = collect(complete_when={"count": 2, "of": "<region>"}, max_wait="1h")
+REGIONS = collect(
+    complete_when={"values": {"of": "<region>", "all_of": ["eu", "us"]}}, max_wait="1h", quiet_period="1m"
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "summary", "now", "expected"),
+    [
+        pytest.param(QUIET, batch("a"), 1_599, Wait(1_600), id="not quiet yet"),
+        pytest.param(QUIET, batch("a"), 1_600, Release("quiet_period", True), id="quiet"),
+        pytest.param(
+            QUIET, batch("a", last_at=1_500), 1_600, Wait(2_100), id="a member restarts the quiet period"
+        ),
+        pytest.param(
+            QUIET,
+            batch("a", last_at=1_000 + 30 * DAY),
+            1_000 + 30 * DAY,
+            Release("max_wait", True),
+            id="open for 30 days at most",
+        ),
+        pytest.param(BOUNDED, batch("a", last_at=4_500), 4_599, Wait(4_600), id="max_wait not over"),
+        pytest.param(
+            BOUNDED, batch("a", last_at=4_500), 4_600, Release("max_wait", True), id="max_wait over"
+        ),
+        pytest.param(BOUNDED, batch("a", "b", "c"), 1_000, Release("max_items", True), id="max_items"),
+        pytest.param(MARKED, batch("a"), 1_100, Wait(4_600, ("the marker",)), id="no marker"),
+        pytest.param(
+            MARKED, batch("a"), 4_600, Release("max_wait", False, ("the marker",)), id="no marker in time"
+        ),
+        pytest.param(
+            MARKED, batch("a", has_marker=True), 1_029, Wait(1_030), id="a marker may overtake for 30 s"
+        ),
+        pytest.param(MARKED, batch("a", has_marker=True), 1_030, Release("complete", True), id="marker"),
+        pytest.param(
+            MARKED_COUNT,
+            batch("a", has_marker=True, expected=3),
+            1_100,
+            Wait(4_600, ("2 of 3 members",)),
+            id="the marker names more members",
+        ),
+        pytest.param(
+            MARKED_COUNT,
+            batch("a", "b", has_marker=True, expected=2),
+            1_001,
+            Release("complete", True),
+            id="as many as the marker names",
+        ),
+        pytest.param(COUNT, batch("a"), 1_000, Wait(4_600, ("1 of 2 members",)), id="one of two"),
+        pytest.param(COUNT, batch("a", "b"), 1_000, Release("complete", True), id="two of two, at once"),
+        pytest.param(
+            HOURS,
+            replace(batch("eu"), members=5),
+            1_000,
+            Wait(4_600, ("1 of 2 values of <region>",)),
+            id="values count",
+        ),
+        pytest.param(REGIONS, batch("eu", "asia"), 1_000, Wait(4_600, ("us",)), id="missing by name"),
+        pytest.param(REGIONS, batch("eu", "us"), 1_000, Wait(1_060), id="complete, not quiet"),
+        pytest.param(REGIONS, batch("eu", "us"), 1_060, Release("complete", True), id="complete and quiet"),
+        pytest.param(COUNT, batch("a", is_late=True), 1_299, Wait(1_300), id="late, not quiet"),
+        pytest.param(COUNT, batch("a", is_late=True), 1_300, Release("quiet_period", False), id="late"),
+    ],
+)
+def test_judge(rule: Collect, summary: Summary, now: float, expected: Wait | Release) -> None:
+    assert judge(rule, summary, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_late", "expected"),
+    [(QUIET, False, 1_600), (BOUNDED, False, 1_600), (COUNT, False, 4_600), (COUNT, True, 1_300)],
+)
+def test_first_look(rule: Collect, is_late: bool, expected: float) -> None:
+    assert first_look(rule, 1_000.0, is_late=is_late) == expected

@@ -1,0 +1,289 @@
+"""The protocol of batches, explored exhaustively: each event is in exactly one batch, and each batch is one run."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from exploration import Exploration, Ports, Process
+from fakes.batches import BatchesInMemory, ManifestsInMemory, TimersInMemory
+from fakes.claim_checks import FakeClaimChecks
+from mwaa_gateway.feeds.batch import Batch, Decision, Head, Pointer, Reason, Segment, key_digest
+from mwaa_gateway.feeds.collect import Collector, Result
+from mwaa_gateway.feeds.release import Counted, Releaser
+from mwaa_gateway.routing.members import Member, MemberMessage
+from mwaa_gateway.trigger_request import TriggerRequest
+
+RULE = "sales.nightly"
+DOCUMENT = json.dumps(
+    {
+        "id": RULE,
+        "pattern": {"source": ["acme"]},
+        "collect": {"key": ["<$.detail.day>"], "quiet_period": "10m"},
+        "target": {"environment": "analytics", "dag_id": "load"},
+    }
+)
+LONG_AFTER = 1e9  # every batch is quiet by then
+
+
+def message(member: str, day: str = "monday") -> MemberMessage:
+    return MemberMessage(RULE, 1, DOCUMENT, (("day", day),), Member(member, {"id": member}, member), 1.0)
+
+
+@dataclass
+class World:
+    """The tables, the runs that were requested, and the messages of the collect queue that are done."""
+
+    store: BatchesInMemory = field(default_factory=BatchesInMemory)
+    manifests: ManifestsInMemory = field(default_factory=ManifestsInMemory)
+    runs: "Runs" = field(default_factory=lambda: Runs())
+    done: frozenset[tuple[str, str]] = frozenset()
+
+    def copy(self) -> "World":
+        tables = {name: dict(table) for name, table in vars(self.store).items()}
+        return World(
+            type(self.store)(**tables),
+            ManifestsInMemory(dict(self.manifests.objects)),
+            Runs(self.runs.ids),
+            self.done,
+        )
+
+    def key(self) -> Hashable:
+        return (
+            tuple(frozenset(table.items()) for table in vars(self.store).values()),
+            self.runs.ids,
+            self.done,
+        )
+
+
+@dataclass
+class Runs:
+    """The trigger queue: equal run_ids are one run."""
+
+    ids: frozenset[str] = frozenset()
+
+    def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
+        self.ids |= {request.target.run_id for request in requests}
+
+
+def collect(*messages: MemberMessage, collector: type[Collector] = Collector, **_: Any) -> Process[World]:
+    def process(ports: Ports) -> Callable[[World], None]:
+        flow = collector(
+            store=ports.port("store", one_by_one="point"),
+            manifests=ports.port("manifests"),
+            timers=TimersInMemory(),
+            new_id=ports.new_id,
+        )
+        results = flow.collect(messages)
+
+        def acknowledge(world: World) -> None:
+            world.done |= {_identity(each.message) for each in results if each.result != "again"}
+
+        return acknowledge
+
+    return process
+
+
+def release(batch_id: str, releaser: type[Releaser] = Releaser, **_: Any) -> Process[World]:
+    def process(ports: Ports) -> Callable[[World], None]:
+        releaser(
+            store=ports.port("store"),
+            manifests=ports.port("manifests"),
+            claim_checks=FakeClaimChecks(),
+            queue=ports.port("runs"),
+            new_id=ports.new_id,
+            now=lambda: LONG_AFTER,
+            claim_check_bucket="",
+        ).look(batch_id)
+        return lambda world: None
+
+    return process
+
+
+def _identity(sent: MemberMessage) -> tuple[str, str]:
+    return sent.member.id, sent.key[0][1]
+
+
+def run(process: Process[World], world: World, name: str) -> World:
+    """Return the world after a process that nobody disturbs."""
+    [after] = Exploration({name: process}).ends(world)
+    return after
+
+
+def at_rest(world: World, messages: Sequence[MemberMessage]) -> World:
+    """What SQS and the tick do in the end: redeliver what is not done, look at what is due, until nothing is left."""
+    for number in range(10):
+        waiting = [each for each in messages if _identity(each) not in world.done]
+        due = [batch.id for batch in world.store.batches.values() if batch.due_at is not None]
+        if not waiting and not due:
+            return world
+        for each in waiting:
+            world = run(collect(each), world, f"again{number}{each.member.id}{each.key}")
+        for batch_id in due:
+            world = run(release(batch_id), world, f"tick{number}{batch_id}")
+    raise AssertionError(f"no rest: {waiting} {due}")
+
+
+def violations(world: World, messages: Sequence[MemberMessage]) -> list[str]:
+    """Return what is wrong with a world at rest."""
+    decisions = world.store.decisions.values()
+    batches_of = Counter(
+        member
+        for decision in decisions
+        if decision.manifest
+        for member in world.manifests.members(decision.manifest)
+    )
+    found = [
+        f"member {member} is in {batches_of[member]} batches"
+        for member in sorted({each.member.id for each in messages})
+        if batches_of[member] != 1
+    ]
+    batches = [decision for decision in decisions if decision.count]
+    if len(world.runs.ids) != len(batches):
+        found.append(f"{len(batches)} batches became {len(world.runs.ids)} runs")
+    return found
+
+
+def explore(
+    processes: dict[str, Process[World]], world: World, messages: Sequence[MemberMessage], *, crashes: int
+) -> None:
+    """Explore everything, let each end come to rest, and raise AssertionError for the first that breaks the promise."""
+    exploration = Exploration(processes, crashes)
+    known: set[Hashable] = set()
+    for end in exploration.ends(world):
+        if end.key() not in known:
+            known.add(end.key())
+            found = violations(at_rest(end, messages), messages)
+            assert not found, (found, end)
+
+
+def collected(*messages: MemberMessage, **flows: Any) -> tuple[World, str]:
+    """Return a world whose open batch has these members, though SQS does not know it yet; and the batch."""
+    world = run(collect(*messages, **flows), World(), "first")
+    world.done = frozenset()
+    [batch_id] = world.store.batches
+    return world, batch_id
+
+
+A, B, OTHER_DAY = (
+    message("a"),
+    message("b"),
+    message("b", "tuesday"),
+)  # B and OTHER_DAY are one event: its key changed
+
+
+def a_redelivery_meets_a_release(**flows: Any) -> None:
+    """`a` comes again while its batch is being released; `b` is new. Either process crashes anywhere."""
+    world, batch = collected(A, **flows)
+    explore({"c": collect(A, B, **flows), "r": release(batch, **flows)}, world, [A, B], crashes=1)
+
+
+def a_key_changes_during_a_release(**flows: Any) -> None:
+    """Two collectors have one event under two keys, and one of its batches is being released; one of all crashes."""
+    world, batch = collected(A, **flows)
+    processes = {"c1": collect(B, **flows), "c2": collect(OTHER_DAY, **flows), "r": release(batch, **flows)}
+    explore(processes, world, [A, B, OTHER_DAY], crashes=1)
+
+
+def a_head_expires(**flows: Any) -> None:
+    """The key's first batch is released and its head expired; its member comes again, and a new one."""
+    world, batch = collected(A, **flows)
+    world = run(release(batch, **flows), world, "release")
+    world.store.heads.clear()
+    explore({"c1": collect(A, **flows), "c2": collect(B, **flows)}, world, [A, B], crashes=1)
+
+
+def two_releasers_meet(**flows: Any) -> None:
+    """Two releasers have one batch, and a member arrives."""
+    world, batch = collected(A, **flows)
+    processes = {"c": collect(B, **flows), "r1": release(batch, **flows), "r2": release(batch, **flows)}
+    explore(processes, world, [A, B], crashes=0)
+
+
+SCENES = [a_redelivery_meets_a_release, a_key_changes_during_a_release, a_head_expires]
+
+
+@pytest.mark.guarantee(47)
+@pytest.mark.parametrize("scene", [*SCENES, two_releasers_meet], ids=lambda scene: scene.__name__)
+def test_row_47_each_event_is_in_one_batch_and_each_batch_is_one_run(scene: Callable[..., None]) -> None:
+    scene()
+
+
+@pytest.mark.full
+@pytest.mark.guarantee(47)
+def test_row_47_also_with_two_collectors_two_releasers_and_a_crash() -> None:
+    world, batch = collected(A)
+    processes = {"c1": collect(B), "c2": collect(OTHER_DAY), "r1": release(batch), "r2": release(batch)}
+    explore(processes, world, [A, B, OTHER_DAY], crashes=1)
+
+
+# --- without one of its safeguards, the protocol fails -------------------------------------------------------
+
+
+class NeverReadsTheHeadAgain(Collector):
+    def _counted(self, pointers: Sequence[Pointer]) -> tuple[Result, Collection[str]]:
+        return "collected", [pointer.member.id for pointer in pointers]
+
+
+class PointsBeforeItLists(Collector):
+    def _listed(self, messages: Sequence[MemberMessage]) -> list[Pointer]:
+        head = self._head(messages[0])
+        self._open(head, messages)
+        segment = Segment(self.new_id(), tuple(each.member.id for each in messages), 1.0)
+        pointers = [Pointer(RULE, each.member, head.batch_id, segment.id, head.key) for each in messages]
+        self.store.point(pointers)
+        self.store.add_segment(head.batch_id, segment)
+        return pointers
+
+
+class CountsWhatIsListed(Releaser):
+    def _counted(self, batch: Batch) -> Counted:
+        listed = {member for segment in self.store.segments(batch.id) for member in segment.members}
+        return Counted(tuple(Member(member, {}, member) for member in sorted(listed)), batch.first_at)
+
+
+class CountsBeforeItCloses(Releaser):
+    def _close(self, batch: Batch, reason: Reason) -> None:
+        self.store.decide(self._decision(batch, reason))
+        super()._close(batch, reason)
+
+
+class LastDecisionStands(BatchesInMemory):
+    def decide(self, decision: Decision) -> Decision:
+        self.decisions[decision.batch_id] = decision
+        return decision
+
+
+class NumbersItsBatches(Collector):
+    """The id of a batch derives from its key and number, which starts again when the head expires."""
+
+    def _head(self, message: MemberMessage) -> Head:
+        key = key_digest(message.key)
+        self.store.create_head(Head(RULE, key, f"{key}-1"))
+        return self.store.head(RULE, key) or Head(RULE, key, f"{key}-1")
+
+
+@pytest.mark.parametrize(
+    "flows",
+    [
+        pytest.param({"collector": NeverReadsTheHeadAgain}, id="the head is read again"),
+        pytest.param({"collector": PointsBeforeItLists}, id="a segment is written before its pointers"),
+        pytest.param({"collector": NumbersItsBatches}, id="a batch's id is random"),
+        pytest.param({"releaser": CountsWhatIsListed}, id="a pointer is the membership"),
+        pytest.param({"releaser": CountsBeforeItCloses}, id="the head moves before members are counted"),
+    ],
+)
+def test_each_safeguard_is_needed(flows: Any) -> None:
+    with pytest.raises(AssertionError):
+        for scene in SCENES:
+            scene(**flows)
+
+
+def test_the_first_decision_must_stand() -> None:
+    world, batch = collected(A)
+    world.store = LastDecisionStands(**vars(world.store))
+    with pytest.raises(AssertionError):
+        explore({"c": collect(B), "r1": release(batch), "r2": release(batch)}, world, [A, B], crashes=0)
