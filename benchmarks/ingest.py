@@ -105,6 +105,7 @@ def ingested(text: str, live: LiveRules, *, now: float = 0.0) -> float:
     ingress = Ingress(
         rules=live,
         queue=bodies,
+        collect_queue=bodies,
         dead_letters=bodies,
         shadows=bodies,
         claim_checks=bodies,

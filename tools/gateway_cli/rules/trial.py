@@ -113,6 +113,7 @@ def _ingested(named: NamedEvent, live: LiveRules) -> IngressReport:
     ingress = Ingress(
         rules=live,
         queue=_Nowhere(),
+        collect_queue=_Nowhere(),
         dead_letters=_Nowhere(),
         shadows=_Nowhere(),
         claim_checks=_Nowhere(),

@@ -12,7 +12,7 @@ from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
-from mwaa_gateway.aws.sqs.queues import EventQueues, IngressDeadLetterQueue, TriggerQueues
+from mwaa_gateway.aws.sqs.queues import CollectQueue, EventQueues, IngressDeadLetterQueue, TriggerQueues
 from mwaa_gateway.events import TrustedQueues
 from mwaa_gateway.ingress.delivery import EventDeliveries
 from mwaa_gateway.ingress.ingest import Ingress
@@ -69,6 +69,7 @@ def build_ingress(settings: IngressSettings, sqs: "SQSClient") -> Ingress:
             claim_check_bucket=settings.claim_check_bucket,
         ),
         queue=TriggerQueues(sqs, settings.trigger_queue_url),
+        collect_queue=CollectQueue(sqs, settings.collect_queue_url),
         dead_letters=IngressDeadLetterQueue(sqs, settings.ingress_dlq_url),
         shadows=ShadowRecords(dynamodb, settings.ledger_table),
         claim_checks=ClaimCheckBucket(lambda: boto3.client("s3", config=CLIENT_CONFIG)),
