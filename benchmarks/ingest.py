@@ -19,6 +19,7 @@ from mwaa_gateway.ingress.ingest import DeadEvent, Ingress, IngressReport
 from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.routing.live_rules import LiveRules, StoredRule
+from mwaa_gateway.routing.members import MemberMessage
 from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.trigger_request import TriggerRequest
 
@@ -63,6 +64,9 @@ class _Bodies:
     def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
         for request in requests:
             request.to_json()
+
+    def collect(self, messages: Sequence[MemberMessage]) -> None:
+        raise AssertionError(messages)
 
     def publish(self, dead: Sequence[DeadEvent]) -> None:
         raise AssertionError(dead)

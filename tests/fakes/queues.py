@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fakes.failures import Failures
 from mwaa_gateway.ingress.ingest import DeadEvent
 from mwaa_gateway.outcomes import Rejected
+from mwaa_gateway.routing.members import MemberMessage
 from mwaa_gateway.trigger_request import TriggerRequest
 
 
@@ -19,6 +20,18 @@ class FakeTriggerQueue:
     def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
         self.failures.raise_if_due("enqueue")
         self.requests.extend(requests)
+
+
+@dataclass
+class FakeCollectQueue:
+    """Implements `mwaa_gateway.routing.members.CollectQueue`."""
+
+    messages: list[MemberMessage] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
+
+    def collect(self, messages: Sequence[MemberMessage]) -> None:
+        self.failures.raise_if_due("collect")
+        self.messages.extend(messages)
 
 
 @dataclass

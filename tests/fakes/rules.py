@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fakes.failures import Failures
-from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.routing.live_rules import NAMESPACES_PARTITION, StoredRule
+from mwaa_gateway.rules.collect import compiled_patterns
 from mwaa_gateway.rules.partitions import rule_partitions
 
 
@@ -26,7 +26,7 @@ class FakeRuleSource:
         self.put_text(
             document["id"],
             json.dumps(document),
-            rule_partitions(compile_pattern(document["pattern"])),
+            rule_partitions(*compiled_patterns(document)),
             version=version,
         )
 

@@ -159,6 +159,8 @@ class TestUnprocessed:
     """DynamoDB may leave keys of a read unprocessed: no pointer may count as absent for that."""
 
     class Client:
+        """A client that leaves all keys of the first reads."""
+
         def __init__(self, client: Any, times: int) -> None:
             self._client, self.times, self.exceptions = client, times, client.exceptions
 

@@ -24,6 +24,7 @@ from mwaa_gateway.aws.mwaa import web_server
 from mwaa_gateway.aws.mwaa.cli import CliTransport
 from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
 from mwaa_gateway.aws.sqs.queues import (
+    CollectQueue,
     EventQueues,
     IngressDeadLetterQueue,
     TriggerDeadLetterQueue,
@@ -179,6 +180,7 @@ class Gateway:
                 claim_check_bucket=settings.claim_check_bucket,
             ),
             queue=TriggerQueues(self.sqs, settings.trigger_queue_url),
+            collect_queue=CollectQueue(self.sqs, settings.collect_queue_url),
             dead_letters=IngressDeadLetterQueue(self.sqs, settings.ingress_dlq_url),
             shadows=ShadowRecords(self.dynamodb, settings.ledger_table),
             claim_checks=ClaimCheckBucket(lambda: self.s3),
@@ -191,6 +193,7 @@ class Gateway:
             "rules_table": "rules",
             "trigger_queue_url": "trigger-{environment}",
             "ingress_dlq_url": "ingress-dlq",
+            "collect_queue_url": "collect",
             "ledger_table": "ledger",
             "claim_check_bucket": LARGE_CONFS,
             "environments": frozenset(self.airflows),

@@ -113,5 +113,5 @@ def test_judge(rule: Collect, summary: Summary, now: float, expected: Wait | Rel
     ("rule", "is_late", "expected"),
     [(QUIET, False, 1_600), (BOUNDED, False, 1_600), (COUNT, False, 4_600), (COUNT, True, 1_300)],
 )
-def test_first_look(rule: Collect, is_late: bool, expected: float) -> None:
+def test_first_look(rule: Collect, *, is_late: bool, expected: float) -> None:
     assert first_look(rule, 1_000.0, is_late=is_late) == expected

@@ -178,7 +178,7 @@ class TestRelease:
 
         assert feeds.collect(member("b"), member("a")) == ["collected", "duplicate"]
 
-        first, second = feeds.batch_ids
+        second = feeds.batch_ids[1]
         assert feeds.store.batches[second].number == 2
         feeds.look(second)
         assert [request.target.conf["detail"]["count"] for request in feeds.queue.requests] == [1, 1]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fakes.claim_checks import FakeClaimChecks
-from fakes.queues import FakeIngressDeadLetters, FakeTriggerQueue
+from fakes.queues import FakeCollectQueue, FakeIngressDeadLetters, FakeTriggerQueue
 from fakes.rules import FakeRuleSource
 from fakes.shadows import FakeShadowLedger
 from mwaa_gateway.errors import MalformedEvent, Unavailable
@@ -50,6 +50,7 @@ class Scene:
 
     source: FakeRuleSource = field(default_factory=FakeRuleSource)
     queue: FakeTriggerQueue = field(default_factory=FakeTriggerQueue)
+    collect_queue: FakeCollectQueue = field(default_factory=FakeCollectQueue)
     dead_letters: FakeIngressDeadLetters = field(default_factory=FakeIngressDeadLetters)
     claim_checks: FakeClaimChecks = field(default_factory=FakeClaimChecks)
     shadows: FakeShadowLedger = field(default_factory=FakeShadowLedger)
@@ -63,6 +64,7 @@ class Scene:
                 claim_check_bucket="large-confs",
             ),
             queue=self.queue,
+            collect_queue=self.collect_queue,
             dead_letters=self.dead_letters,
             shadows=self.shadows,
             claim_checks=self.claim_checks,
@@ -432,3 +434,45 @@ def test_the_gateways_own_events_start_nothing(ingress: Scene, own: dict[str, An
     event = Event({**upload().envelope, **own}, "own")
     report = ingress.ingest(event)
     assert ([], [event]) == (report.requests, report.unmatched)
+
+
+COLLECTED = {"captures": {"detail.object.key": "orders/{file}.csv"}, "collect": {"quiet_period": "10m"}}
+
+
+def test_a_rule_that_collects_sends_members(ingress: Scene) -> None:
+    """Beside the requests of the other rules; its event counts as matched."""
+    ingress.source.put(rule(**COLLECTED))
+    ingress.source.put(rule(id="finance.plain"))
+    report = ingress.ingest(upload())
+    (message,) = ingress.collect_queue.messages
+    assert ("finance.orders", 1) == (message.rule_id, report.matched)
+    assert ["finance.plain"] == [request.rule_id for request in ingress.queue.requests]
+
+
+def test_a_collect_queue_that_does_not_answer_fails_the_invocation(ingress: Scene) -> None:
+    """The requests of other rules are sent all the same."""
+    ingress.source.put(rule(**COLLECTED))
+    ingress.source.put(rule(id="finance.plain"))
+    ingress.collect_queue.failures.coming["collect"] = 1
+    with pytest.raises(Unavailable):
+        ingress.ingest(upload())
+    assert ([], 1) == (ingress.collect_queue.messages, len(ingress.queue.requests))
+
+
+def test_an_event_without_the_batch_key_is_dead(ingress: Scene) -> None:
+    key = ["<$.detail.no-such-field>"]
+    ingress.source.put(rule(collect={"quiet_period": "10m", "key": key}))
+    report = ingress.ingest(upload())
+    assert ["batch_key_refused"] == [dead.reason for dead in report.dead]
+
+
+def test_a_marker_reaches_its_rule_by_its_own_pattern(ingress: Scene) -> None:
+    """Though its source has nothing to do with the members'."""
+    event = {"pattern": {"source": ["acme.export"]}, "captures": {"detail.day": "{day}"}}
+    collect = {"key": ["<day>"], "max_wait": "3h", "complete_when": {"event": event}}
+    ingress.source.put(rule(captures={"detail.object.key": "orders/{day}.csv"}, collect=collect))
+    done = Event({**upload().envelope, "source": "acme.export", "detail": {"day": "monday"}}, "done")
+    ingress.ingest(done, upload("orders/monday.csv"))
+    assert [("marker", "monday"), ("member", "monday")] == [
+        (each.member.kind, each.key[0][1]) for each in ingress.collect_queue.messages
+    ]

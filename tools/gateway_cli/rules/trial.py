@@ -14,6 +14,7 @@ from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.ingest import DeadEvent, Ingress, IngressReport
 from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.routing.live_rules import LiveRules, StoredRule
+from mwaa_gateway.routing.members import MemberMessage
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -154,6 +155,9 @@ class _Nowhere:
 
     def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
         """Send nothing."""
+
+    def collect(self, messages: Sequence[MemberMessage]) -> None:
+        """Collect nothing."""
 
     def put(self, checks: Sequence[ClaimCheck]) -> None:
         """Write nothing to a bucket."""

@@ -80,12 +80,13 @@ class IngressSettings(_Settings):
         "name of the DynamoDB table that records what rules in SHADOW would have run"
     )
     ingress_dlq_url: str = _setting("URL of the dead-letter queue for events that can never start a run")
-    collect_queue_url: str = _setting("URL of the queue of members, for rules that collect")
     environments: frozenset[str] = _setting(
         "comma-separated names of the MWAA environments that rules may name", _names
     )
     claim_check_bucket: str = _setting("name of the bucket for confs that are too large to pass to Airflow")
     rules_refresh_seconds: float = _setting("maximum age of the rules in use, in seconds", float, default=5.0)
+    # Empty for the seconds of an update from a version without it: a member is then tried again.
+    collect_queue_url: str = _setting("URL of the queue of members, for rules that collect", default="")
     unwrap_topic_arns: frozenset[str] = _setting(
         "comma-separated ARNs of the topics whose messages may be S3 or EventBridge events",
         _names,

@@ -196,6 +196,24 @@ def _route(
     return report
 
 
+def _add(
+    report: IngressReport,
+    event: Event,
+    rule: Rule,
+    found: Iterable[Resolved | MemberMessage | Refused],
+    payload: Mapping[str, Any],
+) -> None:
+    """Add what an event is to one rule."""
+    for each in found:
+        match each:
+            case Resolved(request=request, claim_check=check):
+                report.resolved.append((request, check))
+            case MemberMessage():
+                report.members.append(each)
+            case Refused():
+                report.dead.append(_refused(event, rule, each, payload))
+
+
 def _found(event: Event, rule: Rule, now: float, bucket: str) -> Iterable[Resolved | MemberMessage | Refused]:
     """Return what an event is to a rule: a member of a batch, or a trigger request for each target."""
     if rule.collect is not None:

@@ -156,7 +156,7 @@ class TaskStarter:
         found = [
             (rule, one)
             for rule in matches.rules
-            if rule.state != "SHADOW"
+            if rule.state != "SHADOW" and rule.collect is None  # a batch answers to no state
             for one in resolve(call.event, rule, now=now, claim_check_bucket=self.claim_check_bucket)
         ]
         if not found:
