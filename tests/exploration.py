@@ -1,7 +1,7 @@
 """Explores every interleaving of processes that share a world: one call of a port is one atomic step.
 
 A process is a plain function of its ports. To take its next step, the explorer runs it from the start, answers the calls
-that it made before as they were answered then, and lets the first new call reach the world. So production code runs as it is,
+that it made before as they were answered then, and lets the first new call reach the world. Production code runs as it is,
 and the state of a process between two steps is the list of its answers. Orders that lead to equal worlds and answers are
 explored once.
 """
