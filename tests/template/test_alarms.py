@@ -93,6 +93,7 @@ OF_WHAT_A_SOURCE_INVOKES = {
     "DroppedAlarm": Watched(f"{LAMBDA} AsyncEventsDropped", INGRESS, "Sum", 0),
     "UndeliveredAlarm": Watched(f"{LAMBDA} DestinationDeliveryFailures", INGRESS, "Sum", 0),
 }
+HEARTBEAT = "BatchTimersMissingAlarm"  # the one that rings for silence
 INVOKED_BY_A_SOURCE = ("S3Events", "SnsEvents", "EventBridgeEvents")
 EXPECTED = {
     "IngressDlqAlarm": Watched(
@@ -110,6 +111,38 @@ EXPECTED = {
     # A notice comes again after the queue's visibility timeout, three minutes.
     "EndedExecutionsGivenBackAlarm": Watched(
         f"{OWN} MessagesGivenBack", {"service": "<EndedExecutionsFunction>"}, "Sum", 0, period=300, periods=3
+    ),
+    **{
+        f"{feed}ErrorsAlarm": fails("Errors", INGRESS).of(feed)
+        for feed in ("BatchCollector", "BatchReleaser", "BatchTimers")
+    },
+    **{
+        f"{feed}ThrottlesAlarm": fails("Throttles", INGRESS).of(feed)
+        for feed in ("BatchCollector", "BatchReleaser")
+    },
+    HEARTBEAT: Watched(
+        f"{LAMBDA} Invocations", {"FunctionName": "<BatchTimersFunction>"}, "Sum", 1, periods=5
+    ),
+    "BatchesStalledAlarm": Watched(
+        f"{OWN} BatchesStalled", {"service": "<BatchTimersFunction>"}, "Maximum", 0, periods=5, of_them=3
+    ),
+    "CollectQueueAgeAlarm": Watched(
+        f"{SQS} ApproximateAgeOfOldestMessage",
+        {"QueueName": "<CollectQueue.QueueName>"},
+        "Maximum",
+        600,
+        period=300,
+        periods=3,
+    ),
+    # As for MessagesGivenBackAlarm. The queue's age does not show a message that was received three times.
+    "MembersGivenBackAlarm": Watched(
+        f"{OWN} MembersGivenBack", {"service": "<BatchCollectorFunction>"}, "Sum", 0, period=900, periods=4
+    ),
+    "BatchesNotReleasedAlarm": Watched(
+        f"{OWN} BatchesNotReleased", {"service": "<BatchReleaserFunction>"}, "Sum", 0, period=300, periods=3
+    ),
+    "BatchTargetsRefusedAlarm": Watched(
+        f"{OWN} BatchTargetsRefused", {"service": "<BatchReleaserFunction>"}, "Sum", 0
     ),
     "EventBusFailedAlarm": Watched(f"{EVENTS} FailedInvocations", BUS_RULE, "Sum", 0),
     "EventBusLostAlarm": Watched(f"{EVENTS} InvocationsFailedToBeSentToDlq", BUS_RULE, "Sum", 0),
@@ -166,10 +199,13 @@ def test_a_watcher_that_makes_no_round_is_noticed_after_five_minutes(deployed, e
 
 
 def test_silence_is_no_alarm_and_more_than_the_threshold_is(deployed):
-    """No events at night is no trouble; one dead letter is. Nothing but what the table above holds changes an alarm."""
-    for alarm in deployed.of_type("AWS::CloudWatch::Alarm").values():
-        assert alarm["TreatMissingData"] == "notBreaching"
-        assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+    """No events at night is no trouble; one dead letter is, and a tick that does not come. Nothing else changes an alarm."""
+    for name, alarm in deployed.of_type("AWS::CloudWatch::Alarm").items():
+        assert (alarm["TreatMissingData"], alarm["ComparisonOperator"]) == (
+            ("breaching", "LessThanThreshold")
+            if name == HEARTBEAT
+            else ("notBreaching", "GreaterThanThreshold")
+        )
         assert 40 <= len(alarm["AlarmDescription"]) <= 1024
         assert {"ActionsEnabled", "Metrics", "ExtendedStatistic", "Unit"}.isdisjoint(alarm)
 
@@ -185,6 +221,9 @@ def test_whatever_may_lose_an_event_has_an_alarm(deployed):
     for name, rule in deployed.of_type("AWS::Events::Rule").items():
         if name.startswith("CallbacksRule"):
             continue  # its notices only hasten what the next round finds
+        if name == "BatchTimersRule":  # a tick that EventBridge cannot deliver is one that is missing
+            assert ("Invocations", "<BatchTimersFunction>") in watched
+            continue
         here = f"<{name}.Arn>[2]" if "EventBusName" in rule else f"<{name}>"
         assert ("FailedInvocations", here) in watched
         if any("DeadLetterConfig" in target for target in rule["Targets"]):
@@ -192,9 +231,10 @@ def test_whatever_may_lose_an_event_has_an_alarm(deployed):
     for subscription in deployed.of_type("AWS::SNS::Subscription").values():
         topic = f"<{subscription['TopicArn'].strip('<>')}.TopicName>"
         assert ("NumberOfNotificationsFailedToRedriveToDlq", topic) in watched
+    # A tick that failed is followed by the next; every other asynchronous event is kept.
     asynchronous = {
         config["FunctionName"] for config in deployed.of_type("AWS::Lambda::EventInvokeConfig").values()
-    }
+    } - {"<BatchTimersFunction>"}
     assert len(asynchronous) == 3
     for function in asynchronous:
         assert {("AsyncEventsDropped", function), ("DestinationDeliveryFailures", function)} <= watched

@@ -151,5 +151,6 @@ def _dead_letter_paths(template: Template) -> list[tuple[str, str, str]]:
             config["DestinationConfig"]["OnFailure"]["Destination"],
         )
         for config in template.of_type("AWS::Lambda::EventInvokeConfig").values()
+        if "OnFailure" in config.get("DestinationConfig", {})
     ]
     return [(kind, writer, queue.strip("<>").removesuffix(".Arn")) for kind, writer, queue in paths]

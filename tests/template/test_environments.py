@@ -65,6 +65,7 @@ def test_no_loop_is_left_unfinished(expand, count):
     variables = set(re.findall(r"[$&]\{(?!" + known + r")([^}]*)\}", text))
     names = {"After", "Before", "Name"}  # of Fn::Sub's own
     assert variables - names == {
+        "BatchesTable.Arn",
         "ClaimCheckBucket.Arn",
         "DeadLetterQueueSuffix",
         "LandingBucket.Arn",
@@ -81,9 +82,11 @@ def test_names_follow_the_stack_and_the_environment(expand):
     """Operators and the ingress find queues by name: <stack>-trigger-<environment>."""
     template = expand("analytics", "legacy")
     assert {queue["QueueName"] for queue in template.of_type("AWS::SQS::Queue").values()} == {
+        "mwaa-gateway-collect",
         "mwaa-gateway-ended-executions",
         "mwaa-gateway-ingress-dlq",
         "mwaa-gateway-ingress-retry",
+        "mwaa-gateway-look",
         "mwaa-gateway-trigger-analytics",
         "mwaa-gateway-trigger-dlq-analytics",
         "mwaa-gateway-trigger-legacy",
@@ -92,6 +95,9 @@ def test_names_follow_the_stack_and_the_environment(expand):
         "mwaa-gateway-watch-legacy.fifo",
     }
     assert {function["FunctionName"] for function in template.of_type("AWS::Lambda::Function").values()} == {
+        "mwaa-gateway-batch-collector",
+        "mwaa-gateway-batch-releaser",
+        "mwaa-gateway-batch-timers",
         "mwaa-gateway-s3-events",
         "mwaa-gateway-sns-events",
         "mwaa-gateway-eventbridge-events",
@@ -169,6 +175,7 @@ def test_outputs_tell_a_client_everything_it_needs(expand):
     """The operator's command and the local stack rely on these names."""
     outputs = expand("analytics", "legacy", LandingBucketName="acme-landing").outputs
     assert {name: body["Value"] for name, body in outputs.items()} == {
+        "BatchesTableName": "<BatchesTable>",
         "ClaimCheckBucketArn": "<ClaimCheckBucket.Arn>",
         "ClaimCheckBucketName": "<ClaimCheckBucket>",
         "EnvironmentNames": "analytics,legacy",

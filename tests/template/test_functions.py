@@ -5,29 +5,37 @@ import re
 import pytest
 
 from mwaa_gateway.settings import (
+    CollectorSettings,
     DispatcherSettings,
     DoctorSettings,
     EndedExecutionsSettings,
     IngressSettings,
     QueuedEventsSettings,
+    ReleaserSettings,
     RunWatcherSettings,
     TaskSettings,
+    TimersSettings,
 )
 from mwaa_gateway.transports import InvalidTransports, Transports
 from template.expansion import EVERYTHING, ROOT
 
 INVOKED_BY_A_SOURCE = ("S3EventsFunction", "SnsEventsFunction", "EventBridgeEventsFunction")
 INGRESS = (*INVOKED_BY_A_SOURCE, "QueuedEventsFunction")
+FEEDS = ("BatchCollectorFunction", "BatchReleaserFunction", "BatchTimersFunction")
 POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
 OF_INGRESS = {
     "RULES_TABLE",
     "LEDGER_TABLE",
     "CLAIM_CHECK_BUCKET",
     "INGRESS_DLQ_URL",
+    "COLLECT_QUEUE_URL",
     "TRIGGER_QUEUE_URL",
     "ENVIRONMENTS",
     "RULES_REFRESH_SECONDS",
 }
+OF_TIMERS = {"BATCHES_TABLE", "LOOK_QUEUE_URL"}
+OF_COLLECTOR = OF_TIMERS | {"COLLECT_QUEUE_URL", "CLAIM_CHECK_BUCKET"}
+OF_RELEASER = OF_TIMERS | {"TRIGGER_QUEUE_URL", "CLAIM_CHECK_BUCKET"}
 OF_QUEUED_EVENTS = OF_INGRESS | {"UNWRAP_TOPIC_ARNS", "INGRESS_RETRY_QUEUE_ARN", "EVENT_QUEUE_ARNS"}
 OF_DISPATCHER = {
     "ENVIRONMENT",
@@ -85,6 +93,9 @@ OF_WATCHER = {
         ("QueuedEventsFunction", OF_QUEUED_EVENTS),
         ("StepFunctionsTaskFunction", OF_TASK),
         ("EndedExecutionsFunction", OF_ENDED_EXECUTIONS),
+        ("BatchCollectorFunction", OF_COLLECTOR),
+        ("BatchReleaserFunction", OF_RELEASER),
+        ("BatchTimersFunction", OF_TIMERS),
         ("watcheranalytics", OF_WATCHER),
         ("DoctorFunction", OF_DOCTOR),
         ("dispatcheranalytics", OF_DISPATCHER),
@@ -135,6 +146,63 @@ def test_what_waits_for_runs_can_read_every_setting_it_has(deployed):
     watcher = RunWatcherSettings.from_environ(_variables(deployed, "watcherlegacy"))
     assert (watcher.environment, watcher.watch_queue_url) == ("legacy", "<WatchQueuelegacy>")
     assert watcher.task_token_key == task.task_token_key
+
+
+def test_feeds_can_read_every_setting_they_have(deployed):
+    """Names are the settings module's own; table, bucket and queues are the ones whose use the roles allow."""
+    assert {name.upper() for name in CollectorSettings.__dataclass_fields__} == OF_COLLECTOR
+    assert {name.upper() for name in ReleaserSettings.__dataclass_fields__} == OF_RELEASER
+    assert {name.upper() for name in TimersSettings.__dataclass_fields__} == OF_TIMERS
+    collector = CollectorSettings.from_environ(_variables(deployed, "BatchCollectorFunction"))
+    releaser = ReleaserSettings.from_environ(_variables(deployed, "BatchReleaserFunction"))
+    timers = TimersSettings.from_environ(_variables(deployed, "BatchTimersFunction"))
+    assert {each.batches_table for each in (collector, releaser, timers)} == {"<BatchesTable>"}
+    assert {each.look_queue_url for each in (collector, releaser, timers)} == {"<LookQueue>"}
+    assert {each.claim_check_bucket for each in (collector, releaser)} == {"<ClaimCheckBucket>"}
+    assert collector.collect_queue_url == "<CollectQueue>"
+    assert releaser.trigger_queue_url.endswith("/mwaa-gateway-trigger-{environment}")
+
+
+def test_the_collector_gets_a_burst_at_once_and_each_message_by_itself(deployed):
+    """A hundred members are stored by the reads and writes of one; a failed message alone comes back."""
+    mappings = {
+        name: deployed.resources[name]["Properties"]
+        for name in ("BatchCollectorEventSource", "BatchReleaserEventSource")
+    }
+    partial = {
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": 5},
+    }
+    assert mappings == {
+        "BatchCollectorEventSource": {
+            "FunctionName": "<BatchCollectorFunction>",
+            "EventSourceArn": "<CollectQueue.Arn>",
+            "BatchSize": 100,
+            "MaximumBatchingWindowInSeconds": 1,
+            **partial,
+        },
+        "BatchReleaserEventSource": {
+            "FunctionName": "<BatchReleaserFunction>",
+            "EventSourceArn": "<LookQueue.Arn>",
+            "BatchSize": 10,
+            **partial,
+        },
+    }
+
+
+def test_a_tick_is_not_repeated(deployed):
+    """The next one comes within a minute and sees the same; ticks that pile up would only come all at once."""
+    tick = deployed.of_type("AWS::Events::Rule")["BatchTimersRule"]
+    assert (tick["ScheduleExpression"], tick.get("State", "ENABLED")) == ("rate(1 minute)", "ENABLED")
+    assert [target["Arn"] for target in tick["Targets"]] == ["<BatchTimersFunction.Arn>"]
+    configured = [
+        config
+        for config in deployed.of_type("AWS::Lambda::EventInvokeConfig").values()
+        if config["FunctionName"] == "<BatchTimersFunction>"
+    ]
+    assert [(each["MaximumEventAgeInSeconds"], each["MaximumRetryAttempts"]) for each in configured] == [
+        (60, 0)
+    ]
 
 
 def test_without_tasks_there_is_nothing_of_them(expand):
@@ -324,8 +392,9 @@ def test_ended_executions_reaches_the_queues_of_all_watchers(deployed):
 def test_timeouts(deployed):
     """A command may take 5 + 30 s, and the look-up after it as long again; an ingress function has nothing slow to do."""
     for name, function in deployed.of_type("AWS::Lambda::Function").items():
-        if name in (*INGRESS, "StepFunctionsTaskFunction", "EndedExecutionsFunction"):
-            assert function["Timeout"] == 30
+        if name in (*INGRESS, "StepFunctionsTaskFunction", "EndedExecutionsFunction", *FEEDS):
+            # A release reads and lists up to 100,000 members.
+            assert function["Timeout"] == (60 if name == "BatchReleaserFunction" else 30)
         else:
             command = sum(
                 float(function["Environment"]["Variables"][f"CLI_{part}_TIMEOUT_SECONDS"])
@@ -355,6 +424,7 @@ def test_what_lambda_gives_up_is_tried_again(deployed):
     configured = {
         config["FunctionName"].strip("<>"): config
         for config in deployed.of_type("AWS::Lambda::EventInvokeConfig").values()
+        if config["FunctionName"] != "<BatchTimersFunction>"  # test_a_tick_is_not_repeated
     }
     assert set(configured) == set(INVOKED_BY_A_SOURCE)
     for config in configured.values():
@@ -455,7 +525,9 @@ def test_code_is_where_the_template_says(source):
     assert named == [f"functions/{name}/" for name in functions]
     _, collection, _ = resources["Fn::ForEach::EnvironmentResources"][2]["Fn::ForEach::EnvironmentFunctions"]
     assert collection == ["dispatcher"]
-    for name in [*functions, *collection]:
+    feeds = [resources[name]["Properties"]["CodeUri"] for name in FEEDS]
+    assert feeds == [f"functions/{name}/" for name in ("batch_collector", "batch_releaser", "batch_timers")]
+    for name in [*functions, *collection, "batch_collector", "batch_releaser", "batch_timers"]:
         assert (ROOT / "functions" / name / "app.py").is_file()
 
 

@@ -21,8 +21,16 @@ from template.lifecycle import (
 # What holds events, requests, dead letters, rules or keys.
 STATEFUL = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::S3::Bucket", "AWS::SQS::Queue"}
 # What waits in these is worked off within minutes: `environments drain` waits for it before they are deleted.
-# What is in EndedExecutionsQueue concerns states that wait: where none does, nothing is lost with it.
-DRAINED = ("TriggerQueue", "WatchQueue", "IngressRetryQueue", "EndedExecutionsQueue")
+# What is in EndedExecutionsQueue concerns states that wait: where none does, nothing is lost with it. LookQueue has ids of
+# batches, which are in the table.
+DRAINED = (
+    "TriggerQueue",
+    "WatchQueue",
+    "IngressRetryQueue",
+    "EndedExecutionsQueue",
+    "CollectQueue",
+    "LookQueue",
+)
 # Each type was looked up: right after a creation that failed, CloudFormation can delete it again. A type that is not here
 # makes the test fail, so that somebody looks it up.
 DELETABLE = {

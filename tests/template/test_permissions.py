@@ -45,6 +45,7 @@ def test_what_an_ingress_function_may_do(expand, function):
         "<ClaimCheckBucket.Arn>/*": {"s3:PutObject"},
         TRIGGER_QUEUES: {"sqs:SendMessage"},
         "<IngressDlq.Arn>": {"sqs:SendMessage"},
+        "<CollectQueue.Arn>": {"sqs:SendMessage"},
         "<IngressRetryQueue.Arn>": {"sqs:SendMessage"},
         f"<{function}LogGroup.Arn>": LOGS,
         "*": TRACES,
@@ -66,9 +67,49 @@ def test_what_queued_events_may_do(expand, queues):
         "<ClaimCheckBucket.Arn>/*": {"s3:PutObject"},
         TRIGGER_QUEUES: {"sqs:SendMessage"},
         "<IngressDlq.Arn>": {"sqs:SendMessage"},
+        "<CollectQueue.Arn>": {"sqs:SendMessage"},
         "<IngressRetryQueue.Arn>": receive,
         **{queue: receive for queue in queues.split(",") if queue},
         "<QueuedEventsLogGroup.Arn>": LOGS,
+        "*": TRACES,
+    }
+
+
+def test_what_each_function_of_feeds_may_do(expand):
+    """Members become batches, and batches become requests: each does one step. Nothing deletes, nothing scans."""
+    template = expand("analytics")
+    receive = {
+        "sqs:ChangeMessageVisibility",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+    }
+    assert _allowed(template, "BatchCollectorRole") == {
+        "<BatchesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem"},
+        "<ClaimCheckBucket.Arn>/feeds/*": {"s3:GetObject"},
+        "<LookQueue.Arn>": {"sqs:SendMessage"},
+        "<CollectQueue.Arn>": receive,
+        "<BatchCollectorLogGroup.Arn>": LOGS,
+        "*": TRACES,
+    }
+    assert _allowed(template, "BatchReleaserRole") == {
+        "<BatchesTable.Arn>": {
+            "dynamodb:BatchGetItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+        },
+        "<ClaimCheckBucket.Arn>/*": {"s3:PutObject"},
+        TRIGGER_QUEUES: {"sqs:SendMessage"},
+        "<LookQueue.Arn>": receive,
+        "<BatchReleaserLogGroup.Arn>": LOGS,
+        "*": TRACES,
+    }
+    assert _allowed(template, "BatchTimersRole") == {
+        "<BatchesTable.Arn>/index/due": {"dynamodb:Query"},
+        "<LookQueue.Arn>": {"sqs:SendMessage"},
+        "<BatchTimersLogGroup.Arn>": LOGS,
         "*": TRACES,
     }
 
@@ -129,6 +170,9 @@ INGRESS_SERVICES = {"dynamodb", "s3", "sqs"}
         *((role, INGRESS_SERVICES, False) for role in INGRESS_ROLES),
         ("StepFunctionsTaskRole", INGRESS_SERVICES, False),
         ("EndedExecutionsRole", {"dynamodb", "sqs"}, False),
+        ("BatchCollectorRole", INGRESS_SERVICES, False),
+        ("BatchReleaserRole", INGRESS_SERVICES, False),
+        ("BatchTimersRole", {"dynamodb", "sqs"}, False),
         ("DispatcherRoleanalytics", {"dynamodb", "sqs"}, False),
         ("RunWatcherRoleanalytics", {"dynamodb", "sqs"}, True),
         ("RulesWriterPolicy", {"dynamodb", "sqs"}, False),
@@ -180,7 +224,7 @@ def test_functions_can_read_their_own_settings_where_a_key_of_yours_encrypts_the
         assert may_read_settings_of("another") == ("RunWatcher" in function["Role"])  # may decrypt directly
 
 
-@pytest.mark.parametrize("role", [*INGRESS_ROLES, "StepFunctionsTaskRole"])
+@pytest.mark.parametrize("role", [*INGRESS_ROLES, "StepFunctionsTaskRole", "BatchReleaserRole"])
 def test_what_enqueues_requests_cannot_write_a_dead_letter(expand, role):
     """The dead-letter queues' names begin as the trigger queues' do."""
     policies = _parsed(expand("analytics"), role)
@@ -382,7 +426,7 @@ def test_no_action_is_a_pattern_and_everything_is_only_for_what_knows_no_resourc
             if resource == "*":
                 assert actions <= WITHOUT_RESOURCES
             elif "*" in resource:
-                assert resource == "<ClaimCheckBucket.Arn>/*" or resource.endswith(
+                assert resource.startswith("<ClaimCheckBucket.Arn>/") or resource.endswith(
                     (":mwaa-gateway-trigger-*", ":mwaa-gateway-watch-*")
                 )
 
@@ -583,6 +627,12 @@ def test_services_may_call_functions_for_one_source_of_this_account(expand):
             "events.amazonaws.com",
             "<EventBridgeEventsFunction>",
             "<DefaultBusRule.Arn>",
+            None,
+        ),
+        "BatchTimersPermission": (
+            "events.amazonaws.com",
+            "<BatchTimersFunction>",
+            "<BatchTimersRule.Arn>",
             None,
         ),
     }

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from mwaa_gateway.aws.dynamodb.batches import DUE_INDEX
 from mwaa_gateway.aws.sqs.trigger_messages import LAST_RECEIVE, LONGEST_STAY_SECONDS
+from mwaa_gateway.feeds.collect import TICK_AHEAD_SECONDS
 from mwaa_gateway.step_functions.task_call import DEFAULT_HEARTBEAT_SECONDS
 from template.expansion import EVERYTHING, statements
 
@@ -148,7 +150,7 @@ def test_tables_outlive_mistakes(deployed):
     tables = {
         name: body for name, body in deployed.resources.items() if body["Type"] == "AWS::DynamoDB::Table"
     }
-    assert set(tables) == {"RulesTable", "LedgerTable"}
+    assert set(tables) == {"RulesTable", "LedgerTable", "BatchesTable"}
     for table in tables.values():
         assert table["DeletionPolicy"] == "RetainExceptOnCreate"
         assert table["UpdateReplacePolicy"] == "Retain"
@@ -172,9 +174,33 @@ def test_keys_of_the_tables(deployed):
     assert keys == {
         "RulesTable": [("partition", "HASH"), ("sort", "RANGE")],
         "LedgerTable": [("event", "HASH"), ("request", "RANGE")],
+        "BatchesTable": [("partition", "HASH"), ("sort", "RANGE")],
     }
-    ledger = deployed.of_type("AWS::DynamoDB::Table")["LedgerTable"]
-    assert ledger["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    for table in ("LedgerTable", "BatchesTable"):
+        ttl = deployed.of_type("AWS::DynamoDB::Table")[table]["TimeToLiveSpecification"]
+        assert ttl == {"AttributeName": "expires_at", "Enabled": True}
+
+
+def test_the_due_index_is_sparse_and_has_keys_only(deployed):
+    """An item of the table costs no second write but while its batch is open; the names are those that the code writes."""
+    (index,) = deployed.of_type("AWS::DynamoDB::Table")["BatchesTable"]["GlobalSecondaryIndexes"]
+    assert index == {
+        "IndexName": DUE_INDEX,
+        "KeySchema": [
+            {"AttributeName": "due_shard", "KeyType": "HASH"},
+            {"AttributeName": "due_at", "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "KEYS_ONLY"},
+    }
+
+
+def test_members_outlast_an_outage_and_looks_do_not_pile_up(deployed):
+    """A member is nowhere else: four days, then the DLQ. A look is a hint that the next minute's tick gives again."""
+    collect, look = (deployed.resources[name]["Properties"] for name in ("CollectQueue", "LookQueue"))
+    assert collect["MessageRetentionPeriod"] == 4 * DAYS
+    assert collect["RedrivePolicy"] == {"deadLetterTargetArn": "<IngressDlq.Arn>", "maxReceiveCount": 1000}
+    assert TICK_AHEAD_SECONDS < look["MessageRetentionPeriod"] == 600
+    assert "RedrivePolicy" not in look
 
 
 def _settings(template, environment):

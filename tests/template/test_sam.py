@@ -82,6 +82,9 @@ def test_sam_builds_functions_and_layer_for_the_runtime(deployed_by_sam):
     """Each function's code, and wheels of the layer for Python 3.13 on arm64, whatever the machine that builds."""
     build = deployed_by_sam.build
     assert sorted(path.parent.name for path in build.glob("*/app.py")) == [
+        "BatchCollectorFunction",
+        "BatchReleaserFunction",
+        "BatchTimersFunction",
         "DoctorFunction",
         "EndedExecutionsFunction",
         "EventBridgeEventsFunction",
@@ -106,6 +109,9 @@ def test_sam_deploys_every_environment_with_its_code(deployed_by_sam):
         one["FunctionName"]: one for one in deployed_by_sam.aws.client("lambda").list_functions()["Functions"]
     }
     assert sorted(functions) == [
+        "mwaa-gateway-batch-collector",
+        "mwaa-gateway-batch-releaser",
+        "mwaa-gateway-batch-timers",
         "mwaa-gateway-dispatcher-legacy",
         "mwaa-gateway-dispatcher-risk",
         "mwaa-gateway-doctor",
