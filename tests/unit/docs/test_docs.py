@@ -23,13 +23,16 @@ from mwaa_gateway.outcomes import HeldReason
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespace
 from mwaa_gateway.settings import (
+    CollectorSettings,
     DispatcherSettings,
     DoctorSettings,
     EndedExecutionsSettings,
     IngressSettings,
     QueuedEventsSettings,
+    ReleaserSettings,
     RunWatcherSettings,
     TaskSettings,
+    TimersSettings,
 )
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -84,6 +87,9 @@ def settings_table(settings: Any) -> str:
     [
         IngressSettings,
         QueuedEventsSettings,
+        CollectorSettings,
+        ReleaserSettings,
+        TimersSettings,
         TaskSettings,
         DispatcherSettings,
         EndedExecutionsSettings,
