@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import update_wrapper
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import click
 
@@ -17,6 +17,7 @@ from gateway_cli.output import Refused, print_json, print_note
 __all__ = [
     "Age",
     "Choice",
+    "ChoiceBy",
     "Filters",
     "Left",
     "Stopped",
@@ -93,17 +94,32 @@ class Filters:
         )
 
 
+class AnyFilters(Protocol):
+    """The filters of some kind of items."""
+
+    @property
+    def any_given(self) -> bool:
+        """Whether any filter is set."""
+        ...
+
+
+FilteredBy = TypeVar("FilteredBy", bound=AnyFilters)
+
+
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChoiceBy(Generic[FilteredBy]):
     """The items to work on: those named, those that pass the filters, or all; at most `limit`, the oldest first.
 
     With `dry_run` the command only shows them.
     """
 
     ids: Sequence[str]
-    filters: Filters
+    filters: FilteredBy
     limit: int | None
     dry_run: bool
+
+
+Choice = ChoiceBy[Filters]
 
 
 class Age(click.ParamType):
@@ -182,14 +198,14 @@ def choice_options(with_filters: Callable[[_Command], _Command]) -> Callable[[_C
         def chosen(
             *,
             ids: Sequence[str],
-            filters: Filters,
+            filters: AnyFilters,
             everything: bool,
             limit: int | None,
             dry_run: bool,
             **others: Any,
         ) -> None:
             _refuse_no_choice(ids, filters, everything=everything)
-            command(choice=Choice(ids, filters, limit, dry_run), **others)
+            command(choice=ChoiceBy(ids, filters, limit, dry_run), **others)
 
         return _with_options(options, update_wrapper(chosen, command))
 
@@ -203,7 +219,7 @@ def _with_options(options: Sequence[Callable[[_Command], _Command]], command: _C
     return command
 
 
-def _refuse_no_choice(ids: Sequence[str], filters: Filters, *, everything: bool) -> None:
+def _refuse_no_choice(ids: Sequence[str], filters: AnyFilters, *, everything: bool) -> None:
     given = [bool(ids), filters.any_given, everything]
     if not any(given):
         raise click.UsageError("choose with ids, with filters such as --rule or --newer-than, or with --all")

@@ -32,6 +32,7 @@ class _Lazy:
 
 # `rules` must not pay for what the local stack imports, and the list of commands for no group at all.
 _GROUPS: Final[Mapping[str, _Lazy]] = {
+    "batches": _Lazy("gateway_cli.batches.commands", "batches", "List open batches; release or cancel them."),
     "claim-check": _Lazy(
         "gateway_cli.claim_check.commands",
         "claim_check",

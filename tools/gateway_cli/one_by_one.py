@@ -44,7 +44,11 @@ class OneByOne:
 
     def read(self, name: str, step: Callable[[], Answer]) -> Answer | Unanswered:
         """Run a step on the ledger and return its result; Unanswered, with a note for `name`, if AWS does not answer."""
-        return self._try("ledger", name, step)
+        return self.read_of("ledger", name, step)
+
+    def read_of(self, kind: str, name: str, step: Callable[[], Answer]) -> Answer | Unanswered:
+        """Run a step and return its result; Unanswered, with a note for `name`, if AWS does not answer."""
+        return self._try(kind, name, step)
 
     def enqueue(self, queues: TriggerQueues, requests: Mapping[str, TriggerRequest]) -> list[str]:
         """Send requests, together for each environment, or one by one if that fails; return the names of those sent.

@@ -65,7 +65,7 @@ class Releaser:
             batch = self.store.batch(batch_id)
             if batch is None or batch.state != "open":
                 break
-            match judge(collect_of(batch.document), summary_of(batch, self._counted(batch)), self.now()):
+            match judge(collect_of(batch.document), summary_of(batch, self.counted(batch)), self.now()):
                 case Release(reason=reason):
                     batch = self.store.begin_release(batch_id, reason, by="")
                     break
@@ -101,7 +101,7 @@ class Releaser:
 
     def _decision(self, batch: Batch, reason: Reason) -> Decision:
         """Count a closed batch's members, store their manifest, and make the trigger requests."""
-        counted = self._counted(batch)
+        counted = self.counted(batch)
         members = sorted(
             (member for member in counted.members if member.kind == "member"),
             key=lambda member: (member.distinct, member.id),
@@ -125,7 +125,7 @@ class Releaser:
             requests.append(found.request.to_json())
         return replace(decision, requests=tuple(requests), refused=tuple(refused))
 
-    def _counted(self, batch: Batch) -> "Counted":
+    def counted(self, batch: Batch) -> "Counted":
         """Return the members of the batch: each once, by the pointer that names the segment that lists it."""
         segments = self.store.segments(batch.id)
         listed = {(segment.id, member) for segment in segments for member in segment.members}
