@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from commands import commands_with
+from fakes.batches import TimersInMemory
 from fakes.requests import a_request
 from gateway_cli.dlq import received_messages
 from gateway_cli.main import cli
@@ -24,13 +26,17 @@ from local_stack.aws import LocalAws
 from local_stack.deploy import deploy
 from local_stack.ministack import REGION, MiniStack
 from local_stack.ports import free_port
+from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
+from mwaa_gateway.aws.manifests import ManifestBucket
 from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue
 from mwaa_gateway.dispatch.ledger import Attempt
+from mwaa_gateway.feeds.collect import Collector
 from mwaa_gateway.ingress.ingest import DeadEvent, DeadEventReason
 from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.outcomes import Held, Reason, Rejected
+from mwaa_gateway.routing.members import Member, MemberMessage
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespace
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -87,6 +93,8 @@ WRITES_RULES = [
     ("namespaces delete finance --yes", ""),
 ]
 LISTS = [
+    ("batches list", RULE),
+    ("batches show <batch>", RULE),
     ("held list", RULE),
     ("dlq list", "conf_refused"),
     ("dlq show <dead>", "conf_refused"),
@@ -96,6 +104,8 @@ LISTS = [
     ("claim-check policy analytics", "s3:GetObject"),
 ]
 OPERATES = [
+    (f"batches release --rule {RULE}", "released: [1-9]"),
+    (f"batches cancel --rule {RULE} --yes", "cancelled: [1-9]"),
     ("held release --rule finance.orders", "released: [1-9]"),
     ("held cancel --rule finance.orders --yes", "cancelled: [1-9]"),
     ("dlq redrive --rule finance.orders", "redriven: [1-9]"),
@@ -166,8 +176,28 @@ class Deployed:
         dead = DeadEvent(DeadEventReason.BROKEN_RULE, "the reason", {"id": "e-1"}, "e-1", RULE, 3)
         IngressDeadLetterQueue(self.aws.client("sqs"), self.outputs["IngressDlqUrl"]).publish([dead])
 
+    def collect(self) -> str:
+        """Another member of an open batch; the batch's id."""
+        dynamodb = self.aws.client("dynamodb")
+        collector = Collector(
+            store=BatchesTable(dynamodb, self.outputs["BatchesTableName"], now=time.time),
+            manifests=ManifestBucket(lambda: self.aws.client("s3"), self.outputs["ClaimCheckBucketName"]),
+            timers=TimersInMemory(),
+            new_id=lambda: uuid.uuid4().hex,
+        )
+        name = uuid.uuid4().hex
+        rule = parse_rule(
+            yaml.safe_load(RULES)[0] | {"collect": {"quiet_period": "1h"}}, environments={"analytics"}
+        )
+        member = Member(name, {"uri": f"s3://acme/{name}"}, name)
+        message = MemberMessage(RULE, 1, json.dumps(rule.document()), (), member, time.time())
+        return collector.collect([message])[0].batch_id
+
     def something_of_everything(self) -> TriggerRequest:
-        """Two more versions of a rule, an allow-list, a held request, an event put aside, and a dead request: that one."""
+        """Two more versions of a rule, an allow-list, a held request, an event put aside, an open batch, and a dead request.
+
+        Returns that one.
+        """
         dynamodb, rules_table = self.aws.client("dynamodb"), self.outputs["RulesTableName"]
         rules = RulesStore(dynamodb, rules_table)
         for version in ("first", "second"):
@@ -186,12 +216,13 @@ class Deployed:
         allow_lists.put(allowed, stored, by="tests", now=datetime.now(UTC))
         self.put_aside()
         self.shadow()
+        self.collect()
         self.hold(f"held {time.monotonic_ns()}")
         return self.kill(f"dead {time.monotonic_ns()}")
 
     def everything(self) -> list[Any]:
-        """Every item of both tables."""
-        tables = (self.outputs["RulesTableName"], self.outputs["LedgerTableName"])
+        """Every item of the tables."""
+        tables = [self.outputs[f"{table}TableName"] for table in ("Rules", "Ledger", "Batches")]
         return [self.aws.client("dynamodb").scan(TableName=table)["Items"] for table in tables]
 
 
@@ -252,7 +283,8 @@ def test_every_command_runs_with_the_policy_its_page_names_and_nothing_else(depl
     user = deployed.a_user_with(policy)
     for words, said in COMMANDS[policy]:
         dead = deployed.something_of_everything()
-        result = run_as(user, words.replace("<dead>", dead.target.run_id))
+        words = words.replace("<dead>", dead.target.run_id).replace("<batch>", deployed.collect())  # noqa: PLW2901
+        result = run_as(user, words)
         told = f"mwaa-gateway {words}\n{result.output}\n{result.stderr}"
         # MiniStack asks for iam:SimulatePrincipalPolicy on "*"; AWS on the role it is about.
         assert "not authorized" not in told.replace(

@@ -477,6 +477,16 @@ def test_what_a_writer_of_rules_may_do(expand):
     }
 
 
+READ_BATCHES = {
+    "ListOpenBatches": ({"dynamodb:Query"}, {"<BatchesTable.Arn>/index/due"}, None),
+    "ReadBatches": (
+        {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
+        {"<BatchesTable.Arn>"},
+        None,
+    ),
+}
+
+
 def test_who_only_looks_writes_nothing(expand):
     """Reading, and of SQS what shows a message: receiving it and returning it. No key to encrypt with either."""
     through = {
@@ -496,6 +506,7 @@ def test_who_only_looks_writes_nothing(expand):
             None,
         ),
         "ListRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/*"}, None),
+        **READ_BATCHES,
         "LookIntoDeadLetterQueues": (
             {"sqs:ChangeMessageVisibility", "sqs:ReceiveMessage"},
             {INGRESS_DLQS, TRIGGER_DLQS},
@@ -560,6 +571,12 @@ def test_what_an_operator_may_do(expand):
         ),
         "FindRetainedQueues": ({"sqs:ListQueues"}, {"*"}, None),
         "SendAgain": ({"sqs:SendMessage"}, {"<IngressRetryQueue.Arn>", TRIGGER_QUEUES}, None),
+        **READ_BATCHES,
+        "ReleaseBatches": (
+            {"dynamodb:PutItem", "dynamodb:UpdateItem"},
+            {"<BatchesTable.Arn>"},
+            {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["batch#*", "head#*"]}},
+        ),
         "PutLargeConfs": ({"s3:PutObject"}, {"<ClaimCheckBucket.Arn>/*"}, None),
         "AskTheDoctor": ({"lambda:InvokeFunction"}, {"<DoctorFunction.Arn>"}, None),
         "SeeEnvironments": (
