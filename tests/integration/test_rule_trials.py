@@ -131,6 +131,158 @@ class TestTest:
         assert len(told["events"]) > 1
 
 
+COLLECTS = """\
+id: sales.exports
+pattern: {source: [aws.s3], detail: {bucket: {name: [acme-landing]}, object: {key: [{wildcard: "exports/*/*.csv"}]}}}
+captures: {detail.object.key: "exports/{day}/{region}.csv"}
+collect:
+  key: [<day>]
+  complete_when:
+    event:
+      pattern: {source: [acme.exports]}
+      captures: {detail.day: "{day}", detail.files: "{total}"}
+      count: <total>
+  max_wait: 6h
+target:
+  environment: analytics
+  dag_id: load_<day>
+  allowed_dag_ids: [load_*]
+  input_transformer: {input_paths: {files: $.detail.count}, input_template: {day: <day>, files: <files>}}
+"""
+
+
+def exported(key: str) -> Any:
+    event = json.loads((EVENTS / "eventbridge_s3_put.json").read_text())
+    event["detail"] |= {"bucket": {"name": "acme-landing"}, "object": {"key": key, "size": 1}}
+    return event
+
+
+def export_done(**detail: str) -> Any:
+    event = json.loads((EVENTS / "eventbridge_custom.json").read_text())
+    return event | {"source": "acme.exports", "detail": detail}
+
+
+class TestCollected:
+    """An event of a rule that collects: its batch, and what the batch becomes."""
+
+    @pytest.fixture
+    def collects(self, folder: Path) -> Path:
+        (folder / "member.json").write_text(json.dumps(exported("exports/2026-11-22/eu.csv")))
+        (folder / "marker.json").write_text(json.dumps(export_done(day="2026-11-22", files="3")))
+        (folder / "rules.yaml").write_text(COLLECTS)
+        return folder / "rules.yaml"
+
+    def tried(self, gateway: Gateway, event: str) -> Any:
+        told = document(gateway("rules", "test", "rules.yaml", "--event", event, "-o", "json"))
+        return told["events"][0]["results"]
+
+    def test_a_member_with_its_batch_and_what_that_becomes(self, gateway: Gateway, collects: Path) -> None:
+        assert collects.exists()
+        assert self.tried(gateway, "member.json") == [
+            {
+                "outcome": "member",
+                "rule_id": "sales.exports",
+                "batch": {"day": "2026-11-22"},
+                "counts_as": "s3://acme-landing/exports/2026-11-22/eu.csv",
+                "released": [
+                    {
+                        "environment": "analytics",
+                        "dag_id": "load_2026-11-22",
+                        "conf": {"day": "2026-11-22", "files": 1},
+                    }
+                ],
+            }
+        ]
+
+    def test_a_marker_with_the_number_it_names(self, gateway: Gateway, collects: Path) -> None:
+        assert collects.exists()
+        assert self.tried(gateway, "marker.json") == [
+            {
+                "outcome": "marker",
+                "rule_id": "sales.exports",
+                "batch": {"day": "2026-11-22"},
+                "members_needed": 3,
+            }
+        ]
+
+    def test_for_people(self, gateway: Gateway, collects: Path) -> None:
+        told = gateway(
+            "rules", "test", str(collects), "--event", "member.json", "--event", "marker.json"
+        ).stdout
+        lines = [line.strip() for line in told.splitlines()]
+        assert "✓ sales.exports → member of the batch day=2026-11-22; no run by itself" in lines
+        assert "✓ sales.exports → marker of the batch day=2026-11-22; no run by itself" in lines
+        assert "released with this member alone: a run of analytics:load_2026-11-22" in lines
+        assert "members needed  3" in lines
+
+    def test_a_target_that_would_refuse_the_batch(self, gateway: Gateway, collects: Path) -> None:
+        """It is shown before the first batch is released, and not hours after its first member."""
+        collects.write_text(COLLECTS.replace("[load_*]", "[load_2025*]"))
+        [result] = self.tried(gateway, "member.json")
+        [target] = result["released"]
+        assert "'load_2026-11-22'" in target["reason"]
+        told = gateway("rules", "test", str(collects), "--event", "member.json").stdout
+        assert "✗ released, the batch starts no run: " in told
+
+    def test_a_suite_names_the_batch_and_any_other_result_fails(
+        self, gateway: Gateway, collects: Path, folder: Path
+    ) -> None:
+        suite = (
+            "- {event: member.json, expect: [{rule: sales.exports, batch: {day: '2026-11-22'}}]}\n"
+            "- {event: marker.json, expect: [{rule: sales.exports, outcome: marker}]}\n"
+        )
+        (folder / "suite.yaml").write_text(suite)
+        words = ("rules", "test", str(collects), "--expect", "suite.yaml")
+        assert "2 cases passed" in gateway(*words).stderr
+        for was, becomes, why in (
+            ("2026-11-22", "2026-11-23", "batch.day"),
+            ("outcome: marker", "outcome: member", "outcome"),
+            (
+                "[{rule: sales.exports, outcome: marker}]",
+                "[]",
+                "collects it as a marker of a batch, which is not expected",
+            ),
+        ):
+            (folder / "suite.yaml").write_text(suite.replace(was, becomes))
+            assert why in gateway(*words, exit_code=1).stdout
+
+    def test_a_disabled_rule_is_named_for_its_marker_too(self, gateway: Gateway, collects: Path) -> None:
+        collects.write_text(COLLECTS + "state: DISABLED\n")
+        for event in ("member.json", "marker.json"):
+            told = gateway("rules", "test", str(collects), "--event", event).stdout
+            assert "○ sales.exports matches, but is DISABLED" in told
+
+    def explained(self, gateway: Gateway, event: str) -> Any:
+        words = ("rules", "explain", "sales.exports", "--file", "rules.yaml", "--event", event)
+        [explanation] = document(gateway(*words, "-o", "json"))
+        shown = gateway(*words).stdout
+        assert explanation["of_marker"] == ("compared with the marker's pattern" in shown)
+        return explanation
+
+    def test_explain_compares_with_the_pattern_that_is_meant(
+        self, gateway: Gateway, collects: Path, folder: Path
+    ) -> None:
+        """The one that matches, else the closer one."""
+        assert collects.exists()
+        (folder / "other.json").write_text(json.dumps(exported("refunds/2026-11-22/eu.csv")))
+        found = {name: self.explained(gateway, name) for name in ("member.json", "marker.json", "other.json")}
+        assert {name: (one["of_marker"], one["matches"]) for name, one in found.items()} == {
+            "member.json": (False, True),
+            "marker.json": (True, True),
+            "other.json": (False, False),
+        }
+        assert [one["outcome"] for one in found["marker.json"]["results"]] == ["marker"]
+
+    def test_a_markers_pattern_that_can_never_match_is_a_warning(
+        self, gateway: Gateway, collects: Path
+    ) -> None:
+        collects.write_text(
+            COLLECTS.replace("{source: [acme.exports]}", "{source: [aws.s3], detail-type: [Done]}")
+        )
+        told = gateway("rules", "validate", str(collects))
+        assert "collect.complete_when.event.pattern.detail-type: no event of aws.s3" in told.stderr
+
+
 class TestEventFiles:
     """Whatever a source sends, by the production parsers."""
 

@@ -6,6 +6,9 @@
         - rule: finance.orders-landing          # of the other fields, only those written here are compared
           dag_id: ingest_orders
           conf: {source: s3://acme-landing/orders/a.csv}
+    - event: ../events/export.json
+      expect:
+        - {rule: sales.nightly, outcome: member, batch: {date: "2026-11-22"}}    # or marker: of a rule that collects
     - event: ../events/other.json
       expect: []                                # no rule matches
 
@@ -35,6 +38,7 @@ _FIELDS: Final = (
     "environment",
     "dag_id",
     "run_id",
+    "batch",
     "conf",
     "conf_includes",
     "reason_includes",
@@ -170,16 +174,26 @@ def failures(case: Case, results: Sequence[Result]) -> list[Failure]:
         if fields:
             found.append(Failure(rule_id, "matches, but with another result", fields))
     found.extend(
-        Failure(
-            result.rule_id or "(the event)",
-            f"is refused, which is not expected: {result.reason}"
-            if result.outcome == "refused"
-            else f"{'starts' if result.outcome == 'run' else 'would start, in SHADOW,'} "
-            f"{result.environment}:{result.dag_id}, which is not expected",
-        )
+        Failure(result.rule_id or "(the event)", f"{_does(result)}, which is not expected{_because(result)}")
         for result in left
     )
     return found
+
+
+def _does(result: Result) -> str:
+    match result.outcome:
+        case "run":
+            return f"starts {result.environment}:{result.dag_id}"
+        case "shadow":
+            return f"would start, in SHADOW, {result.environment}:{result.dag_id}"
+        case "refused":
+            return "is refused"
+        case "member" | "marker":
+            return f"collects it as a {result.outcome} of a batch"
+
+
+def _because(result: Result) -> str:
+    return f": {result.reason}" if result.outcome == "refused" else ""
 
 
 def _is_meant(expected: Mapping[str, Any], result: Result) -> bool:
@@ -189,11 +203,11 @@ def _is_meant(expected: Mapping[str, Any], result: Result) -> bool:
 
 
 def _differences(expected: Mapping[str, Any], result: Result) -> Iterator[FieldChange]:
-    outcome = "refused" if "reason_includes" in expected else "run"
+    outcome = "refused" if "reason_includes" in expected else "member" if "batch" in expected else "run"
     wanted = {"outcome": expected.get("outcome", outcome)}
     actual: dict[str, Any] = {"outcome": result.outcome}
     if wanted == actual:
-        for name in ("environment", "dag_id", "run_id"):
+        for name in ("environment", "dag_id", "run_id", "batch"):
             if name in expected:
                 wanted[name], actual[name] = expected[name], getattr(result, name)
         if "conf" in expected:

@@ -7,13 +7,14 @@ disagree.
 import difflib
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mwaa_gateway.patterns.flat_event import Wanted
 from mwaa_gateway.patterns.pattern import Pattern, compile_pattern
+from mwaa_gateway.rules import Rule
 
-__all__ = ["Explanation", "FieldVerdict", "explain"]
+__all__ = ["Explanation", "FieldVerdict", "explain", "explain_rule"]
 
 _MOST: Final = 64  # alternatives through a pattern's `$or` that are examined
 _FEW: Final = 5  # values of one field that are shown
@@ -35,6 +36,7 @@ class Explanation:
     """The fields of one alternative of the pattern: the one that matches, else the closest one.
 
     `way` of `ways` is its number, counted from 1; `reason` is set if every field matches by itself but the event does not.
+    `of_marker`: the pattern is not the rule's own, but that of the marker for which it collects.
     """
 
     matches: bool
@@ -42,6 +44,22 @@ class Explanation:
     way: int
     ways: int
     reason: str = ""
+    of_marker: bool = False
+
+    @property
+    def wrong(self) -> int:
+        """How many fields do not match."""
+        return sum(not field.matches for field in self.fields)
+
+
+def explain_rule(rule: Rule, envelope: Mapping[str, Any]) -> Explanation:
+    """Compare an event with the rule's pattern or that of its marker: the one that matches, else the closest one.
+
+    An event that matches both is a marker.
+    """
+    of_rule, *of_marker = (explain(pattern, envelope) for pattern in rule.patterns)
+    explained = [*(replace(one, of_marker=True) for one in of_marker), of_rule]
+    return next((one for one in explained if one.matches), min(explained[::-1], key=lambda one: one.wrong))
 
 
 def explain(pattern: Pattern, envelope: Mapping[str, Any]) -> Explanation:
@@ -50,7 +68,7 @@ def explain(pattern: Pattern, envelope: Mapping[str, Any]) -> Explanation:
     explained = [_way(fields, envelope, number, len(ways)) for number, fields in enumerate(ways, start=1)]
     return max(
         explained,
-        key=lambda one: (one.matches, -sum(not field.matches for field in one.fields), -one.way),
+        key=lambda one: (one.matches, -one.wrong, -one.way),
     )
 
 

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+_PATTERNS: Final = ("pattern", "collect.complete_when.event.pattern")  # where a rule's `patterns` are written
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,9 @@ def check_rules(
             problems = namespaces.permits(parsed) if namespaces else []
             mistakes.extend(rule.mistake(problem.field, problem.message) for problem in problems)
             warnings = tuple(
-                rule.mistake(f"pattern.{problem.field}", problem.message)
-                for problem in never_matches(parsed.pattern)
+                rule.mistake(f"{where}.{problem.field}", problem.message)
+                for where, pattern in zip(_PATTERNS, parsed.patterns, strict=False)
+                for problem in never_matches(pattern)
             )
             checked.append(CheckedRule(parsed, "state" in rule.document, rule.file, warnings))
         except InvalidRule as error:

@@ -120,6 +120,9 @@ def _print_result(result: Result, indent: str) -> None:
         concerned = f"{result.rule_id}: " if result.rule_id else ""
         print_text((f"{indent}✗ {concerned}", "bold red"), (result.reason or "", "red"))
         return
+    if result.outcome in ("member", "marker"):
+        _print_collected(result, indent)
+        return
     sign, colour, aside = (
         ("✓", "green", "")
         if result.outcome == "run"
@@ -133,6 +136,28 @@ def _print_result(result: Result, indent: str) -> None:
     print_text((f"{indent}    conf", "dim"))
     for line in write_yaml(result.own_conf).splitlines():
         print_text(f"{indent}      {line}")
+
+
+def _print_collected(result: Result, indent: str) -> None:
+    key = ", ".join(f"{name}={value}" for name, value in (result.batch or {}).items())
+    batch = f"the batch {key}" if key else "its open batch"
+    print_text(
+        (f"{indent}✓ {result.rule_id}", "bold green"), f" → {result.outcome} of {batch}; no run by itself"
+    )
+    if result.outcome == "member":
+        print_text((f"{indent}    counts as  ", "dim"), str(result.counts_as))
+    elif result.members_needed is not None:
+        print_text((f"{indent}    members needed  ", "dim"), str(result.members_needed))
+    for target in result.released or ():
+        if "reason" in target:
+            print_text(
+                (f"{indent}    ✗ released, the batch starts no run: ", "bold red"), (target["reason"], "red")
+            )
+            continue
+        where = f"{target['environment']}:{target['dag_id']}"
+        print_text((f"{indent}    released with this member alone: a run of ", "dim"), where)
+        for line in write_yaml(target["conf"]).splitlines():
+            print_text(f"{indent}      {line}")
 
 
 def _event_words(named: NamedEvent) -> str:
@@ -168,6 +193,8 @@ def print_explanation(
         print_text(f"  the event is malformed, no rule sees it: {named.event}", style="red")
         return
     wrong = sum(not field.matches for field in explanation.fields)
+    if explanation.of_marker:
+        print_text("  compared with the marker's pattern (collect.complete_when.event)", style="dim")
     way = f", alternative {explanation.way} of {explanation.ways}" if explanation.ways > 1 else ""
     if explanation.matches:
         print_text(f"  matches{way}", style="bold green")

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from gateway_cli.rules.event_files import NamedEvent
 from gateway_cli.rules.store import document_text
@@ -11,15 +11,21 @@ from mwaa_gateway.conf.build import ORIGIN_KEY
 from mwaa_gateway.conf.claim_check import ClaimCheck
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import Event
+from mwaa_gateway.feeds.batch import Batch, Decision
+from mwaa_gateway.feeds.condition import Summary
+from mwaa_gateway.feeds.requests import requests_of
 from mwaa_gateway.ingress.ingest import DeadEvent, Ingress, IngressReport
 from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.routing.live_rules import LiveRules, StoredRule
 from mwaa_gateway.routing.members import MemberMessage
+from mwaa_gateway.routing.resolve import Refused, Resolved
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["Result", "RulesInMemory", "Trial", "try_events"]
+
+_BUCKET: Final = "bucket-of-the-gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +33,13 @@ class Result:
     """What one target of a rule, or one rule, makes of an event.
 
     A `run`, and the `shadow` of a rule in SHADOW that would only be recorded, have every field but a reason. A `refused`
-    event (malformed, no conf, broken rule) has a reason, and a rule if it concerns one.
+    event (malformed, no conf, broken rule) has a reason, and a rule if it concerns one. A `member` or `marker` of a rule
+    that collects has the key of its `batch` and no run: `counts_as` is what completeness counts of a member, and
+    `members_needed` the number that a marker names. `released` is what a batch of this member alone would become: for each
+    target its environment, dag_id and conf, or the reason why it starts no run.
     """
 
-    outcome: Literal["run", "shadow", "refused"]
+    outcome: Literal["run", "shadow", "refused", "member", "marker"]
     rule_id: str | None = None
     target_id: str | None = None
     environment: str | None = None
@@ -38,6 +47,10 @@ class Result:
     run_id: str | None = None
     conf: Mapping[str, Any] | None = None
     reason: str | None = None
+    batch: Mapping[str, str] | None = None
+    counts_as: str | None = None
+    members_needed: int | None = None
+    released: tuple[Mapping[str, Any], ...] | None = None
 
     def document(self) -> dict[str, Any]:
         """Return the result as JSON, without empty fields."""
@@ -46,7 +59,12 @@ class Result:
     @property
     def own_conf(self) -> dict[str, Any]:
         """The conf without the gateway's own key, which contains the run's origin."""
-        return {name: value for name, value in (self.conf or {}).items() if name != ORIGIN_KEY}
+        return _own(self.conf or {})
+
+
+def _own(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a conf without the gateway's own key."""
+    return {name: value for name, value in conf.items() if name != ORIGIN_KEY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +124,7 @@ def _disabled(rules: Iterable[Rule], named: NamedEvent) -> Iterator[str]:
     if isinstance(event, Event):
         for rule in rules:
             with suppress(MalformedEvent):  # the results contain it
-                if rule.state == "DISABLED" and rule.pattern.matches(event.envelope):
+                if rule.state == "DISABLED" and any(each.matches(event.envelope) for each in rule.patterns):
                     yield rule.id
 
 
@@ -118,7 +136,7 @@ def _ingested(named: NamedEvent, live: LiveRules) -> IngressReport:
         dead_letters=_Nowhere(),
         shadows=_Nowhere(),
         claim_checks=_Nowhere(),
-        claim_check_bucket="bucket-of-the-gateway",
+        claim_check_bucket=_BUCKET,
         now=lambda: 0.0,
     )
     return ingress.ingest([named.event], payload={})
@@ -135,6 +153,16 @@ def _results(report: IngressReport) -> Iterator[Result]:
             run_id=request.target.run_id,
             conf=request.target.conf,
         )
+    for message in report.members:
+        member = message.member
+        yield Result(
+            outcome=member.kind,
+            rule_id=message.rule_id,
+            batch=dict(message.key),
+            counts_as=member.distinct or None,
+            members_needed=member.count,
+            released=tuple(_released(message)) if member.kind == "member" else None,
+        )
     for shadow in report.shadows:  # what a rule in SHADOW would have run
         yield Result(
             outcome="refused" if shadow.reason else "shadow",
@@ -150,6 +178,35 @@ def _results(report: IngressReport) -> Iterator[Result]:
         yield Result("refused", rule_id=dead.rule_id, reason=dead.text)
 
 
+def _released(message: MemberMessage) -> Iterator[dict[str, Any]]:
+    """Yield what each target of the rule would get if the batch were released with this member alone."""
+    member = message.member
+    batch = Batch(
+        id="batch",
+        rule_id=message.rule_id,
+        rule_version=message.rule_version,
+        document=message.document,
+        key=message.key,
+        number=1,
+        first_at=0.0,
+        due_at=None,
+    )
+    manifest = f"s3://{_BUCKET}/feeds/{message.rule_id}/batch/members.jsonl.gz"
+    decision = Decision(batch.id, "complete", is_complete=True, count=1, manifest=manifest)
+    summary = Summary(1, frozenset({member.distinct}), first_at=0.0, last_at=0.0)
+    for found in requests_of(batch, summary, decision, [member], bucket=_BUCKET):
+        match found:
+            case Resolved(request=request):
+                target = request.target
+                yield {
+                    "environment": target.environment,
+                    "dag_id": target.dag_id,
+                    "conf": _own(target.conf),
+                }
+            case Refused(text=text):
+                yield {"reason": text}
+
+
 class _Nowhere:
     """Queues that drop everything: the report of a trial contains what would be sent."""
 
@@ -157,7 +214,7 @@ class _Nowhere:
         """Send nothing."""
 
     def collect(self, messages: Sequence[MemberMessage]) -> None:
-        """Collect nothing."""
+        """Send nothing."""
 
     def put(self, checks: Sequence[ClaimCheck]) -> None:
         """Write nothing to a bucket."""

@@ -12,7 +12,8 @@ from gateway_cli.connection import Connection, connection_options
 from gateway_cli.output import Refused, output_option, print_json, print_note
 from gateway_cli.rules.event_files import NamedEvent, read_events
 from gateway_cli.rules.expectations import Case, Failure, failures, read_cases
-from gateway_cli.rules.explanation import Explanation, explain
+from gateway_cli.rules.explanation import Explanation
+from gateway_cli.rules.explanation import explain_rule as explain_rule_on
 from gateway_cli.rules.files import check_rules
 from gateway_cli.rules.options import count, paths_argument, print_mistakes, rule_id_argument, vars_option
 from gateway_cli.rules.rendering import print_case, print_explanation, print_trial
@@ -65,7 +66,7 @@ def test(
     unwrap_topics: Sequence[str],
     output: str,
 ) -> None:
-    """Try rule files on events: which rules match, and the run_id, dag_id and conf of each run.
+    """Try rule files on events: which rules match, and the run_id, dag_id and conf of each run, or the batch.
 
     The functions' own code decides, from the event as its source sends it to the request for the queue. An event file
     contains a source's payload: an EventBridge event, an S3 notification, an SNS notification, SQS messages with any of
@@ -197,7 +198,7 @@ def _rule(
 
 def _explained(rule: Rule, named: NamedEvent) -> Explanation | None:
     """Explain one event; None if it is malformed, because then no rule sees it."""
-    return None if isinstance(named.event, MalformedEvent) else explain(rule.pattern, named.event.envelope)
+    return None if isinstance(named.event, MalformedEvent) else explain_rule_on(rule, named.event.envelope)
 
 
 def _failures(case: Case, rules: Sequence[Rule], environments: Any) -> list[Failure]:
@@ -241,6 +242,7 @@ def _explanation_document(rule: Rule, named: NamedEvent, explanation: Explanatio
         "matches": explanation.matches,
         "alternative": explanation.way,
         "alternatives": explanation.ways,
+        "of_marker": explanation.of_marker,
         "reason": explanation.reason or None,
         "fields": [asdict(field) for field in explanation.fields],
     }
