@@ -65,7 +65,7 @@ def test_a_client_is_made_for_the_first_large_conf_only(s3) -> None:
 def test_the_policy_that_a_dags_role_needs(
     gateway: Callable[..., Result], gateway_outputs: dict[str, str]
 ) -> None:
-    """To read the confs of its own environment; and the key, where the gateway has one."""
+    """To read the confs of its own environment; the manifests of rules that are named; and the key, if there is one."""
     read = {
         "Sid": "ReadLargeConfs",
         "Effect": "Allow",
@@ -74,6 +74,17 @@ def test_the_policy_that_a_dags_role_needs(
     }
     printed = json.loads(gateway("claim-check", "policy", "analytics").stdout)
     assert {"Version": "2012-10-17", "Statement": [read]} == printed
+    words = ("claim-check", "policy", "analytics", "--batches-of", "sales.nightly", "--batches-of", "ops.*")
+    manifests = {
+        "Sid": "ReadManifests",
+        "Effect": "Allow",
+        "Action": "s3:GetObject",
+        "Resource": [
+            "arn:aws:s3:::large-confs/feeds/sales.nightly/*",
+            "arn:aws:s3:::large-confs/feeds/ops.*/*",
+        ],
+    }
+    assert [read, manifests] == json.loads(gateway(*words).stdout)["Statement"]
     key = gateway_outputs["ClaimCheckKeyArn"] = "arn:aws:kms:eu-west-1:123456789012:key/1"
     decrypt = {"Sid": "DecryptLargeConfs", "Effect": "Allow", "Action": "kms:Decrypt", "Resource": key}
     assert [read, decrypt] == json.loads(gateway("claim-check", "policy", "analytics").stdout)["Statement"]

@@ -13,7 +13,10 @@ from botocore.client import BaseClient
 
 from fakes.messages import messages
 from local_stack.template import load_template
+from mwaa_gateway.aws.manifests import ManifestBucket
+from mwaa_gateway.feeds.batch import Batch
 from mwaa_gateway.patterns.pattern import compile_pattern
+from mwaa_gateway.routing.members import Member
 from mwaa_gateway.step_functions.notices import read_notices
 
 ROOT = Path(__file__).parent.parent.parent
@@ -130,3 +133,29 @@ def test_a_dag_run_has_one_execution_however_often_its_task_is_tried(example):
     client.stop_execution(executionArn=first)
     with pytest.raises(RuntimeError, match="ABORTED"):
         example.is_done(first)
+
+
+@pytest.fixture
+def load_batch(example: ModuleType) -> ModuleType:  # noqa: ARG001 - the decorators are stubs
+    """The DAG that maps over the members of a batch."""
+    return load("load_batch")
+
+
+def test_a_batchs_members_are_read_from_the_manifest_that_the_gateway_writes(load_batch):
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="claims", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    batch = Batch(
+        id="b", rule_id="sales.nightly", rule_version=1, document="{}", key=(), number=1, first_at=0, due_at=0
+    )
+    some = [Member(f"{n}", {"uri": f"s3://landing/{n}"}, f"{n}") for n in range(3)]
+    uri = ManifestBucket(lambda: s3, "claims").put(batch, some)
+    assert [each["uri"] for each in load_batch.members(uri)] == [f"s3://landing/{n}" for n in range(3)]
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 250, 100_000])
+def test_every_member_of_a_batch_is_in_one_part(load_batch, count):
+    """And Airflow gets no more parts than it maps over by default."""
+    parts = load_batch.parts("s3://claims/m", count)
+    assert len(parts) <= min(count, load_batch.PARTS)
+    members = [number for part in parts for number in range(part["start"], part["stop"])]
+    assert members == list(range(count))
