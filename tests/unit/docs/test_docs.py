@@ -110,7 +110,7 @@ def test_the_readmes_make_targets_exist() -> None:
     assert {name for name in named if f"`make {name}" in "".join(p.read_text() for p in PAGES)} <= targets
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/rules.md", "docs/step-functions.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/rules.md", "docs/feeds.md", "docs/step-functions.md"])
 def test_the_rules_shown_are_valid(page: str) -> None:
     """Every YAML block that begins with an id is a rule that could be applied."""
     blocks = [
