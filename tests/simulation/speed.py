@@ -82,7 +82,7 @@ def _rules_read_once() -> dict[str, Any]:
     # A text is one document for all who read it, so that what is made of a document is known by it.
     return {
         "json": SimpleNamespace(loads=cache(json.loads)),
-        "compile_pattern": _once_for_each_document(live_rules.compile_pattern),
+        "compiled_patterns": _once_for_each_document(live_rules.compiled_patterns),
         "parse_rule": _once_for_each_document(live_rules.parse_rule),
     }
 
