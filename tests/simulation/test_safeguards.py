@@ -81,7 +81,7 @@ SAFEGUARDS = {
         "doubled",
     ),
     "our own claim is recognised": Safeguard(
-        (("aws.dynamodb.ledger_table", 'if _text(old, "claim_id") == claim_id:', "if False:"),),
+        (("aws.dynamodb.ledger_table", 'if text(old, "claim_id") == claim_id:', "if False:"),),
         days.lost_writes,
         "lost",
     ),
@@ -97,14 +97,16 @@ SAFEGUARDS = {
         "deliveries per request",
     ),
     "what is given back is reported": Safeguard(
-        (("dispatcher", "        raise Redeliver", "        return"),), days.refusals, "lost"
+        (("dispatch.delivery", "if not self._deliver(message)]", "if self._deliver(message) is None]"),),
+        days.refusals,
+        "lost",
     ),
     "what is done is not reported": Safeguard(
         (
             (
-                "dispatcher",
-                "    if not done:",
-                "    if done:",
+                "dispatch.delivery",
+                "if not self._deliver(message)]",
+                "if self._deliver(message)]",
             ),
         ),
         days.no_trouble,
@@ -220,7 +222,9 @@ SAFEGUARDS = {
         "lost",
     ),
     "what could not be taken in is reported": Safeguard(
-        (("queued_events", "refused)\n        raise", "refused)"),), days.no_rules_to_be_read, "lost"
+        (("ingress.delivery", "error)\n            return False", "error)\n            return True"),),
+        days.no_rules_to_be_read,
+        "lost",
     ),
     "both routes of an upload have one identity": Safeguard(
         (
@@ -237,8 +241,8 @@ SAFEGUARDS = {
         (
             (
                 "ingress.ingest",
-                "                claim_checks.put([check])  # before the request that names it\n",
-                "                queue.enqueue([request])\n                claim_checks.put([check])\n",
+                "        unstored = self._store(report.claim_checks)\n",
+                "        self._enqueue(report.requests)\n        unstored = self._store(report.claim_checks)\n",
             ),
         ),
         days.large_confs,

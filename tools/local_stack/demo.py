@@ -27,15 +27,20 @@ _RUN_SECONDS = 120.0
 
 
 def run_demo(state: StackState, timeline: Timeline, *, root: Path) -> list[str]:
-    """Apply the example rules, send three events, run a state machine, show what became of them and what it took.
+    """Apply the example rules, send events and a batch, run a state machine, show what became of them and what it took.
 
     Returns a sentence for each run or execution that has not succeeded; raises StackError when the rules are refused.
     """
     _apply(state, root / "examples" / "rules", timeline, "examples/rules")
-    with timeline.phase("Three events and a state machine, followed"):
+    with timeline.phase("Three events, a batch of uploads and a state machine, followed"):
         sent_at = time.time()
         machine, execution = _start_execution(state, timeline, root / "examples" / "state_machines")
-        events = [_upload(state, timeline), _publish(state, timeline), _put_event(state, timeline)]
+        events = [
+            _upload(state, timeline),
+            _publish(state, timeline),
+            _put_event(state, timeline),
+            _upload_batch(state, timeline),
+        ]
         ended = machine.wait(execution, seconds=_RUN_SECONDS)
         events.append(SentEvent(f"state machine {machine.name}", execution.rpartition(":")[2], sent_at))
         followed = follow(state, events, seconds=_RUN_SECONDS)
@@ -99,6 +104,18 @@ def _upload(state: StackState, timeline: Timeline) -> SentEvent:
     sent_at = time.time()
     state.aws.client("s3").put_object(Bucket=state.bucket, Key=key, Body=b"order,amount\n1,9.90\n")
     return SentEvent("S3 upload", marker, sent_at)
+
+
+def _upload_batch(state: StackState, timeline: Timeline) -> SentEvent:
+    """Upload some files and the marker that says how many: the example rule makes one run of them."""
+    day, names = f"{datetime.now(UTC):%Y-%m-%d}-{uuid.uuid4().hex[:12]}", ("zurich", "geneva", "basel")
+    timeline.tell(f"uploading {len(names)} files and a marker to s3://{state.bucket}/returns/{day}/")
+    s3 = state.aws.client("s3")
+    sent_at = time.time()
+    for name in names:
+        s3.put_object(Bucket=state.bucket, Key=f"returns/{day}/{name}.csv", Body=b"order,reason\n1,size\n")
+    s3.put_object(Bucket=state.bucket, Key=f"returns/{day}/complete-{len(names)}", Body=b"")
+    return SentEvent(f"{len(names)} S3 uploads and a marker, one batch", day, sent_at)
 
 
 def _publish(state: StackState, timeline: Timeline) -> SentEvent:
