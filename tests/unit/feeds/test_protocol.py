@@ -240,7 +240,7 @@ class PointsBeforeItLists(Collector):
 
 
 class CountsWhatIsListed(Releaser):
-    def _counted(self, batch: Batch) -> Counted:
+    def counted(self, batch: Batch) -> Counted:
         listed = {member for segment in self.store.segments(batch.id) for member in segment.members}
         return Counted(tuple(Member(member, {}, member) for member in sorted(listed)), batch.first_at)
 

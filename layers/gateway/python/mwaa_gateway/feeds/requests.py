@@ -61,7 +61,8 @@ def batch_event(batch: Batch, summary: Summary, decision: Decision, members: Seq
         "manifest": decision.manifest,
         "members": items,
     }
-    identity = identity_of("batch", batch.id)
+    # For people: rule and key. The id alone tells one batch from another.
+    identity = identity_of("batch", batch.rule_id, *(value for _, value in batch.key), batch.id)
     return Event(
         {
             "version": "0",

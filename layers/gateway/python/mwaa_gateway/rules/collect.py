@@ -3,7 +3,7 @@
     quiet_period      no new member for so long
     max_wait          so long after the first member
     max_items         so many members: a trigger, not a cap
-    complete_when     the batch has all that was asked for: a marker, a number, or a list of values
+    complete_when     the batch has all that the rule asks for: a marker, a number, or a list of values
 
 The first of them releases the batch. With `complete_when`, the quiet period counts once the batch is complete.
 """
