@@ -57,6 +57,9 @@ REMEDIES: Final[Mapping[str, str]] = {
     "so that it does not match such events; apply the rule, then redrive.",
     DeadEventReason.DEDUPE_KEY_REFUSED: "The event lacks a value of the rule's dedupe_key: correct that, or narrow the "
     "rule's pattern so that it does not match such events; apply the rule, then redrive.",
+    DeadEventReason.BATCH_KEY_REFUSED: "The event lacks a value of the key in the rule's collect, or a marker names no "
+    "number: correct that, or narrow the rule's pattern so that it does not match such events; apply the rule, then "
+    "redrive.",
     DeadEventReason.DAG_ID_REFUSED: "The event names a DAG that the rule does not allow: if it should, add it to the "
     "target's allowed_dag_ids, apply the rule, then redrive; otherwise find out who sent the event, and purge this.",
     DeadEventReason.CONF_NOT_MADE: "The rule cannot make a conf from this event: correct its input_transformer, apply the "
