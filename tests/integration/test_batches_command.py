@@ -351,6 +351,20 @@ class TestRelease:
         assert feeds.state(good)[0] == "released"
         assert feeds.state(without_queue)[0] == "releasing"  # the next look tries again
 
+    def test_a_rule_whose_batches_all_fail_stops_no_other_rule(self, feeds: Feeds) -> None:
+        """After five in a row the command skips the rest of that rule, for time's sake, and says so."""
+        gone = document("sales.gone").replace('"analytics"', '"removed"')
+        for number in range(20):
+            key = (("date", f"{number:02}"),)
+            feeds.collect(member(f"{number}"), rule="sales.gone", text=gone, key=key, at=ARRIVED + number)
+        good = feeds.collect(member("good"), rule="sales.other", at=ARRIVED + 100)
+
+        result = run("release", "--all")
+
+        assert "released: 1, left as they are: 20" in result.stdout
+        assert "skipped, because those before it failed" in result.stderr
+        assert feeds.state(good)[0] == "released"
+
     def test_a_target_that_refuses_the_batch_is_shown(self, feeds: Feeds) -> None:
         rule = json.loads(document())
         (target,) = rule["targets"]
@@ -384,10 +398,28 @@ class TestCancel:
             again = run(command, batch)
             assert (1, True) == (again.exit_code, f"{batch}: it was cancelled by" in again.stderr)
 
+    def test_a_release_that_has_begun_is_ended_and_not_cancelled(
+        self, feeds: Feeds, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its time comes between the question and the answer, and the releaser crashes half-way."""
+        batch = feeds.collect(member("a"))
+
+        def confirm(*_: Any, **__: Any) -> bool:
+            feeds.store.begin_release(batch, "quiet_period", by="")
+            return True
+
+        monkeypatch.setattr("click.confirm", confirm)
+        result = run("cancel", batch)
+
+        assert "cancelled: 0, left as they are: 1" in result.stdout
+        assert f"{batch}: meanwhile its release began (quiet_period)" in result.stderr
+        assert feeds.state(batch)[:2] == ("released", "quiet_period")
+        assert feeds.gateway.visible("trigger-analytics") == 1
+
     def test_a_batch_that_is_released_meanwhile_is_not_cancelled(
         self, feeds: Feeds, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Between the question and the answer its time comes."""
+        """Between the question and the answer."""
         batch = feeds.collect(member("a"))
 
         def confirm(*_: Any, **__: Any) -> bool:
@@ -399,6 +431,6 @@ class TestCancel:
 
         assert (1, True) == (
             result.exit_code,
-            f"{batch}: it was released by another (operator) meanwhile" in result.stderr,
+            f"{batch}: meanwhile it was released by another (operator)" in result.stderr,
         )
         assert feeds.gateway.visible("trigger-analytics") == 1

@@ -599,6 +599,18 @@ def test_what_an_operator_may_do(expand):
 
 
 @pytest.mark.parametrize(
+    ("partition", "decision"),
+    [("batch#1", "Allow"), ("head#sales.nightly#1", "Allow"), ("member#sales.nightly#1", "ImplicitDeny")],
+)
+def test_an_operator_decides_about_batches_and_not_about_their_members(expand, partition, decision):
+    """The pointers of members alone say which event is in which batch."""
+    policies = _parsed(expand("analytics"), "OperatorPolicy")
+    for action in ("dynamodb:PutItem", "dynamodb:UpdateItem"):
+        context = {"dynamodb:LeadingKeys": [partition]}
+        assert _decision(policies, action, "<BatchesTable.Arn>", context) == decision
+
+
+@pytest.mark.parametrize(
     ("boundary", "path"), [("", "/"), (EVERYTHING["PermissionsBoundary"], "/teams/data/")]
 )
 def test_roles_are_bounded_and_lie_where_an_account_asks_for_it(expand, boundary, path):

@@ -123,8 +123,7 @@ def release(connection: Connection, choice: ChoiceBy[BatchFilters], *, by: str |
         for view, looked in _each(of, views, summary, by=name, cancel=False, advance=advance):
             decision = looked.decision
             if looked.batch is not None and (decision is None or decision.reason == "cancelled"):
-                why = f"{_no_longer_open(looked.batch)} meanwhile"
-                summary.left.append(Left(view.batch.id, why))
+                summary.left.append(Left(view.batch.id, f"meanwhile {_no_longer_open(looked.batch)}"))
                 continue
             summary.done.append(view.batch.id)
             if decision is not None and not decision.count:
@@ -170,7 +169,7 @@ def cancel(
             if looked.decision is not None and looked.decision.reason == "cancelled":
                 summary.done.append(view.batch.id)
             elif looked.batch is not None:
-                summary.left.append(Left(view.batch.id, f"{_no_longer_open(looked.batch)} meanwhile"))
+                summary.left.append(Left(view.batch.id, f"meanwhile {_no_longer_open(looked.batch)}"))
 
 
 def _each(
@@ -259,7 +258,7 @@ def _no_longer_open(batch: Batch) -> str:
         case "released":
             return f"it was released{by} ({batch.reason})"
         case _:
-            return f"it is being released{by} ({batch.reason})"
+            return f"its release began{by} ({batch.reason})"
 
 
 def _refuse_unreadable(left: Sequence[Left]) -> None:
