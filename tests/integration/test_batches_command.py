@@ -279,6 +279,7 @@ class TestShow:
         people = run("show", batch).stdout
         assert f"manifest      {found['manifest']}" in people
         assert each["run_id"] in people
+        assert "key           date=2026-11-18\n" in people
 
     def test_an_id_that_nobody_has(self, feeds: Feeds) -> None:  # noqa: ARG002
         result = run("show", "nothing")

@@ -307,12 +307,12 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 def _lines(name: str, value: Any) -> Iterable[str]:
     """Return the lines that show one field; none for an empty one."""
     match value:
-        case None | "" | [] | {}:
+        case None | "" | []:
             return []
         case bool():
             return ["yes" if value else "no"]
         case Mapping():
-            return [key_text(tuple(value.items()))]
+            return [key_text(tuple(value.items()))] if value else []
         case list() if name == "runs":
             return [f"{run['environment']}:{run['dag_id']}  {run['run_id']}" for run in value]
         case list():
