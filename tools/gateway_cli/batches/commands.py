@@ -45,7 +45,7 @@ def batches() -> None:
     """
 
 
-@batches.command("list")
+@batches.command("list", short_help="List the open batches, oldest first.")
 @batch_filters
 @limit_option("oldest")
 @output_option
