@@ -40,12 +40,12 @@ Result = Literal["collected", "duplicate", "cancelled", "again"]
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The result for one message. `again`: SQS must redeliver it, for the reason in `text`."""
+    """The result for one message. `again`: SQS must redeliver it, because of `error` or until the batch is released."""
 
     message: MemberMessage
     result: Result
     batch_id: str = ""
-    text: str = ""
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +71,8 @@ class Collector:
         try:
             settled = self._settle(by_member, self._store(by_member))
             self._check(messages[0], settled)
-        except Unavailable as error:
-            return [Collected(message, "again", text=str(error)) for message in messages]
+        except Exception as error:  # noqa: BLE001  trouble with one batch, bugs too, stops no other
+            return [Collected(message, "again", error=error) for message in messages]
         return [Collected(message, *settled[message.member.id]) for message in messages]
 
     def _store(self, messages: Mapping[str, MemberMessage]) -> list[Pointer]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mwaa_gateway.backoff import backoff_seconds
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import Timers
 from mwaa_gateway.feeds.collect import TICK_AHEAD_SECONDS, Collected, Collector
@@ -12,38 +13,44 @@ from mwaa_gateway.feeds.release import Looked, Releaser
 from mwaa_gateway.queue_message import MessageQueue, QueueMessage
 from mwaa_gateway.routing.members import MemberMessage, UnreadableMember
 
-__all__ = ["LookDeliveries", "MemberDeliveries", "start_timers"]
+__all__ = ["LookDeliveries", "MemberDeliveries", "Started", "start_timers"]
 
-_AGAIN_SECONDS: Final = 5.0  # a release takes about as long
-_FAILED_SECONDS: Final = 60.0
+STALLED_SECONDS: Final = 300.0  # five ticks have sent a look, and nothing came of it
 _RESTS_SECONDS: Final = 60.0  # the tick, each minute, sends the timers of later looks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberDeliveries:
-    """A collector and its queue. `report` logs and counts the results; `warn` logs what failed."""
+    """A collector and its queue.
+
+    `report` logs and counts the results, and the texts about messages that cannot be read; `warn` logs what SQS refused.
+    `jitter` returns a random number in [0, 1).
+    """
 
     collector: Collector
     queue: MessageQueue
-    report: Callable[[Sequence[Collected]], None]
+    report: Callable[[Sequence[Collected], Sequence[str]], None]
     warn: Callable[[str], None]
+    jitter: Callable[[], float]
 
     def deliver(self, messages: Sequence[QueueMessage]) -> list[str]:
         """Collect each message's member; return the ids of the messages that SQS must redeliver."""
-        by_id = {message.id: message for message in messages}
         members: dict[str, MemberMessage] = {}
+        unreadable: list[str] = []
         for message in messages:
             try:
                 members[message.id] = MemberMessage.from_json(message.body, message.sent_at)
             except UnreadableMember as error:
-                self.warn(f"message {message.id} of the collect queue stays there: {error}")
-        results = dict(zip(members, self.collector.collect([*members.values()]), strict=True))
-        self.report([*results.values()])
-        failed = [each for each in by_id if each not in results or results[each].result == "again"]
-        for each in failed:
-            seconds = _AGAIN_SECONDS if each in results else _FAILED_SECONDS
-            _give_back(self.queue, by_id[each], seconds, self.warn)
-        return failed
+                unreadable.append(f"message {message.id}: {error}")
+        results = self.collector.collect([*members.values()])
+        self.report(results, unreadable)
+        again = {each.message for each in results if each.result == "again"}
+        failed = [each for each in messages if each.id not in members or members[each.id] in again]
+        for message in failed:
+            # SQS delivers a message 1,000 times at most: a fixed wait would not outlast a long outage.
+            seconds = backoff_seconds(message.receive_count, self.jitter())
+            _give_back(self.queue, message, seconds, self.warn)
+        return [message.id for message in failed]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +76,7 @@ class LookDeliveries:
             looked = self.releaser.look(message.body)
         except Exception as error:  # noqa: BLE001  trouble with one batch, bugs too, stops no other
             self.report_failed(message.body, error)
-            _give_back(self.queue, message, _FAILED_SECONDS, self.warn)
-            return False
+            return True  # the batch is still due: the tick sends the next look within a minute
         self.report(looked)
         seconds = looked.until - self.now()
         if looked.result != "waits" or seconds > _RESTS_SECONDS:
@@ -79,25 +85,29 @@ class LookDeliveries:
         return False
 
 
-def start_timers(due: Iterable[tuple[str, float]], timers: Timers, now: float) -> int:
-    """Send a look at each batch that is due within TICK_AHEAD_SECONDS; return how many.
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a tick did: the looks it sent, the batches that are not released in time, and why looks were not sent."""
 
-    A batch that cannot get its timer stops no other.
+    count: int
+    stalled: Sequence[str]
+    failures: Sequence[str]
 
-    Raises:
-        Unavailable: some batches got no timer; the next tick sends it.
-    """
+
+def start_timers(due: Iterable[tuple[str, float]], timers: Timers, now: float) -> Started:
+    """Send a look at each batch that is due within TICK_AHEAD_SECONDS. A batch that cannot get its timer stops no other."""
     count = 0
+    stalled: list[str] = []
     failures: list[str] = []
     for batch_id, due_at in due:
+        if due_at < now - STALLED_SECONDS:
+            stalled.append(batch_id)
         try:
             timers.look(batch_id, min(max(due_at - now, 0.0), TICK_AHEAD_SECONDS))
             count += 1
         except Unavailable as error:
-            failures.append(str(error))
-    if failures:
-        raise Unavailable(f"{len(failures)} of {count + len(failures)} batches got no timer: {failures[0]}")
-    return count
+            failures.append(f"batch {batch_id}: {error}")
+    return Started(count, stalled, failures)
 
 
 def _give_back(

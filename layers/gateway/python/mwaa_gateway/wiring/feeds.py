@@ -1,6 +1,7 @@
 """Builds the functions of the feeds: batch_collector, batch_releaser and batch_timers."""
 
 import os
+import random
 import time
 import uuid
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 from mwaa_gateway.aws.manifests import ManifestBucket
 from mwaa_gateway.aws.sqs.queues import LookQueue, TriggerQueues, VisibilityTimeout
 from mwaa_gateway.feeds.collect import TICK_AHEAD_SECONDS, Collector
-from mwaa_gateway.feeds.delivery import LookDeliveries, MemberDeliveries, start_timers
+from mwaa_gateway.feeds.delivery import LookDeliveries, MemberDeliveries, Started, start_timers
 from mwaa_gateway.feeds.release import Releaser
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.feeds import report_collected, report_failed, report_looked
@@ -41,6 +42,7 @@ def batch_collector() -> MemberDeliveries:
         queue=VisibilityTimeout(sqs, settings.collect_queue_url),
         report=report_collected,
         warn=logger.warning,
+        jitter=random.random,
     )
 
 
@@ -76,8 +78,8 @@ class BatchTimers:
     looks: LookQueue
     now: Callable[[], float]
 
-    def start(self) -> int:
-        """Send the looks of the next minutes; return how many."""
+    def start(self) -> Started:
+        """Send the looks of the next minutes."""
         now = self.now()
         return start_timers(self.batches.due(now + TICK_AHEAD_SECONDS), self.looks, now)
 
