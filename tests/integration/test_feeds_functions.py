@@ -1,0 +1,295 @@
+"""The functions of the feeds in AWS (moto's): a member becomes part of a batch, a look a trigger request, a tick looks."""
+
+import gzip
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+
+from fakes.batches_table import BATCHES_TABLE, create_batches_table
+from integration.billing import Bill, Meter, units
+from integration.functions import Context, Queues, lines, load
+from integration.test_event_cost import item_bytes
+from mwaa_gateway.routing.members import Member, MemberMessage, member_digest
+from mwaa_gateway.rules import parse_rule
+from mwaa_gateway.trigger_request import TriggerRequest
+
+NOW = 1_763_805_600.0
+RULE: dict[str, Any] = {
+    "id": "sales.nightly",
+    "pattern": {"source": ["aws.s3"]},
+    "captures": {"detail.object.key": "orders/{date}/{file}"},
+    "collect": {"key": ["<date>"], "quiet_period": "10m"},
+    "target": {"environment": "analytics", "dag_id": "load_orders"},
+}
+
+
+def body(name: str, date: str = "2026-11-22", rule: dict[str, Any] = RULE) -> str:
+    """A member as ingress sends it: an upload of 1 MB with a version, some 900 bytes with its rule."""
+    key = f"orders/{date}/{name}.parquet"
+    uri = f"s3://acme-landing-eu-west-1/{key}"
+    item = {"uri": uri, "bucket": "acme-landing-eu-west-1", "key": key, "size": 1_048_576}
+    item |= {"etag": "d41d8cd98f00b204e9800998ecf8427e", "version-id": "3HL4kqtJvjVBH40Nrjfkd3"}
+    item |= {"time": "2026-11-22T10:00:00Z"}
+    document = json.dumps(parse_rule(rule, environments=None).document())
+    member = Member(member_digest(uri), item, uri)
+    return MemberMessage(rule["id"], 3, document, (("date", date),), member).to_json()
+
+
+def delivered(*bodies: str, sent_at: float = NOW) -> dict[str, Any]:
+    """What Lambda hands over of a queue."""
+    return {
+        "Records": [
+            {
+                "messageId": f"m{number}",
+                "receiptHandle": f"handle-{number}",
+                "body": text,
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(sent_at * 1000))},
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:queue",
+            }
+            for number, text in enumerate(bodies)
+        ]
+    }
+
+
+@dataclass
+class Feeds:
+    """The three handlers with their queues, table and bucket, and a clock."""
+
+    sqs: Any
+    dynamodb: Any
+    look_url: str
+    queues: Queues
+    clock: list[float] = field(default_factory=lambda: [NOW])
+
+    def collect(self, *bodies: str, sent_at: float | None = None) -> list[str]:
+        """Deliver messages of the collect queue; the ids of those that must come again."""
+        event = delivered(*bodies, sent_at=self.clock[0] if sent_at is None else sent_at)
+        return self._failed("batch_collector", event)
+
+    def look(self, *batch_ids: str) -> list[str]:
+        return self._failed("batch_releaser", delivered(*batch_ids))
+
+    def tick(self) -> None:
+        load("batch_timers").handler({"detail-type": "Scheduled Event"}, Context())
+
+    def _failed(self, function: str, event: dict[str, Any]) -> list[str]:
+        answer = load(function).handler(event, Context())
+        return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
+
+    def sort_keys(self, kind: str) -> list[dict[str, Any]]:
+        """The items of the table whose sort key begins so."""
+        items = self.dynamodb.scan(TableName=BATCHES_TABLE)["Items"]
+        return [item for item in items if item["sort"]["S"].startswith(kind)]
+
+    @property
+    def batch_ids(self) -> list[str]:
+        return [item["partition"]["S"].removeprefix("batch#") for item in self.sort_keys("batch")]
+
+    @property
+    def looks(self) -> list[tuple[str, int]]:
+        """The bodies of the look queue with their delays."""
+        from moto.sqs.models import sqs_backends  # noqa: PLC0415
+
+        queue = sqs_backends["123456789012"]["eu-west-1"].queues["gateway-look"]
+        return [
+            (each.body, max(0, round((each.delayed_until - each.sent_timestamp) / 1000)))
+            for each in queue._messages
+        ]
+
+    @property
+    def details(self) -> list[dict[str, Any]]:
+        """What the requests on the trigger queue tell their DAG about a batch."""
+        requests = [TriggerRequest.from_json(text) for text in self.queues.read(self.queues.trigger)]
+        return [request.target.conf["detail"] for request in requests]
+
+
+@pytest.fixture
+def feeds(aws: None, sqs, queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Iterator[Feeds]:  # noqa: ARG001
+    """As the template sets them up."""
+    from mwaa_gateway.wiring import feeds as wiring  # noqa: PLC0415
+
+    dynamodb = boto3.client("dynamodb")
+    create_batches_table(dynamodb)
+    region = {"LocationConstraint": "eu-west-1"}
+    boto3.client("s3").create_bucket(Bucket="large-confs", CreateBucketConfiguration=region)
+    urls = {name: sqs.create_queue(QueueName=f"gateway-{name}")["QueueUrl"] for name in ("collect", "look")}
+    for name, value in {
+        "BATCHES_TABLE": BATCHES_TABLE,
+        "CLAIM_CHECK_BUCKET": "large-confs",
+        "COLLECT_QUEUE_URL": urls["collect"],
+        "LOOK_QUEUE_URL": urls["look"],
+        "TRIGGER_QUEUE_URL": queues.trigger.replace("analytics", "{environment}"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    found = Feeds(sqs, dynamodb, urls["look"], queues)
+    monkeypatch.setattr(wiring, "time", SimpleNamespace(time=lambda: found.clock[0]))
+    built: tuple[Callable[..., Any], ...] = (
+        wiring.batch_collector,
+        wiring.batch_releaser,
+        wiring.batch_timers,
+    )
+    for each in built:
+        each.cache_clear()  # type: ignore[attr-defined]
+    yield found
+    for each in built:
+        each.cache_clear()  # type: ignore[attr-defined]
+
+
+def test_members_become_a_batch_and_a_batch_one_request(
+    feeds: Feeds, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two deliveries of one upload are one member; the conf names the manifest, which lists both uploads."""
+    assert feeds.collect(body("a"), body("b")) == []
+    assert feeds.collect(body("a")) == []
+    (batch_id,) = feeds.batch_ids
+    assert feeds.looks == []  # due in ten minutes: the tick sends the look
+
+    assert feeds.look(batch_id) == []
+    assert feeds.details == []
+    feeds.clock[0] += 601
+    assert feeds.look(batch_id) == []
+
+    (detail,) = feeds.details
+    assert (detail["batch_id"], detail["count"], detail["reason"]) == (batch_id, 2, "quiet_period")
+    key = detail["manifest"].removeprefix("s3://large-confs/")
+    manifest = boto3.client("s3").get_object(Bucket="large-confs", Key=key)["Body"].read()
+    assert [json.loads(line)["key"] for line in gzip.decompress(manifest).splitlines()] == [
+        "orders/2026-11-22/a.parquet",
+        "orders/2026-11-22/b.parquet",
+    ]
+    printed = lines(capsys)
+    assert [line["MembersCollected"] for line in printed if "MembersCollected" in line] == [[2.0], [1.0]]
+    assert [line["message"] for line in printed if "message" in line] == [
+        "members collected",
+        "members collected",
+        "batch released",
+    ]
+    assert [line["BatchesReleased"] for line in printed if "BatchesReleased" in line] == [[1.0]]
+
+
+def test_a_look_that_comes_again_starts_nothing(feeds: Feeds) -> None:
+    feeds.collect(body("a"))
+    feeds.clock[0] += 601
+    for _ in range(3):
+        assert feeds.look(*feeds.batch_ids) == []
+    assert len(feeds.details) == 1
+
+
+def test_an_early_look_rests_in_the_queue_and_a_very_early_one_does_not(feeds: Feeds) -> None:
+    """The tick brings what is due later than the next minute."""
+    feeds.collect(body("a"))
+    assert feeds.look(*feeds.batch_ids) == []
+    feeds.clock[0] += 570
+    assert feeds.look(*feeds.batch_ids) == ["m0"]
+
+
+def test_a_tick_sends_the_looks_of_the_next_three_minutes(
+    feeds: Feeds, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of batches of every shard; a batch that is released leaves the index, and an idle tick writes no line."""
+    dates = [f"2026-11-{day:02}" for day in range(1, 13)]
+    feeds.collect(*(body("a", date) for date in dates))
+    feeds.tick()
+    assert feeds.looks == []
+    feeds.clock[0] += 500
+
+    feeds.tick()
+
+    assert sorted(feeds.looks) == sorted((batch_id, 100) for batch_id in feeds.batch_ids)
+    feeds.clock[0] += 101
+    feeds.look(*feeds.batch_ids)
+    feeds.sqs.purge_queue(QueueUrl=feeds.look_url)
+    capsys.readouterr()
+    feeds.tick()
+    assert feeds.looks == []
+    assert lines(capsys) == []
+
+
+def test_batches_that_nobody_releases_ring(feeds: Feeds, capsys: pytest.CaptureFixture[str]) -> None:
+    feeds.collect(body("a"), body("b", "2026-11-23"))
+    feeds.clock[0] += 600 + 299
+    feeds.tick()
+    assert [line for line in lines(capsys) if "BatchesStalled" in line] == []
+    feeds.clock[0] += 2
+    feeds.tick()
+    printed = lines(capsys)
+    assert [line["BatchesStalled"] for line in printed if "BatchesStalled" in line] == [[2.0]]
+    (warning,) = (line for line in printed if line.get("level") == "WARNING")
+    assert sorted(warning["batch_ids"]) == sorted(feeds.batch_ids)
+
+
+def test_a_bad_message_stops_no_other(feeds: Feeds, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that is no member, and one of a rule that this version cannot read; both come again and are counted."""
+    unread = json.loads(body("b", "2026-11-23"))
+    unread["rule"]["collect"] = {"quiet_perhaps": "10m"}
+    assert feeds.collect("no member", body("a"), json.dumps(unread), body("c", "2026-11-24")) == ["m0", "m2"]
+    assert len(feeds.batch_ids) == 2
+    printed = lines(capsys)
+    assert [line["MembersGivenBack"] for line in printed if "MembersGivenBack" in line] == [[2.0]]
+
+
+def test_a_bad_batch_stops_no_other(feeds: Feeds, capsys: pytest.CaptureFixture[str]) -> None:
+    """The batch stays due, so that the next tick repeats the look; what is no batch at all is nothing to do."""
+    feeds.collect(body("a"), body("b", "2026-11-23"))
+    good, bad = feeds.batch_ids
+    (item,) = (each for each in feeds.sort_keys("batch") if each["partition"]["S"] == f"batch#{bad}")
+    feeds.dynamodb.put_item(TableName=BATCHES_TABLE, Item=item | {"content": {"S": "no batch"}})
+    feeds.clock[0] += 601
+
+    assert feeds.look("nowhere", bad, good) == []
+
+    assert [each["batch_id"] for each in feeds.details] == [good]
+    printed = lines(capsys)
+    assert [line["BatchesNotReleased"] for line in printed if "BatchesNotReleased" in line] == [[1.0]]
+    feeds.tick()
+    assert feeds.looks == [(bad, 0)]
+
+
+# --- what it costs
+
+
+def _written(params: Any, _answer: Any) -> tuple[str, float]:
+    return "write units", units(item_bytes(params["Item"])) * (2 if "due_shard" in params["Item"] else 1)
+
+
+BILLS: dict[str, Bill] = {
+    "PutItem": _written,  # an item with a due_shard is written to the index, too
+    "GetItem": lambda *_: ("reads", 1),
+    "BatchGetItem": lambda *_: ("reads", 1),
+    "SendMessage": lambda *_: ("SQS requests", 1),
+    "ChangeMessageVisibility": lambda *_: ("SQS requests", 1),
+}
+
+
+def test_a_member_of_a_burst_costs_at_most_1_3_write_units(feeds: Feeds) -> None:
+    """A pointer for each, and of a hundred together one segment; the batch, its place in the index and the head once."""
+    with Meter(BILLS).on() as first:
+        assert feeds.collect(*(body(f"part-{number:05}") for number in range(100))) == []
+    assert first["write units"] / 100 <= 1.3
+    with Meter(BILLS).on() as next_one:
+        assert feeds.collect(*(body(f"part-{number:05}") for number in range(100, 200))) == []
+    assert next_one["write units"] < first["write units"] <= 110
+    assert len(feeds.sort_keys("member")) == 200
+
+
+def test_a_lone_member_costs_at_most_2_2_write_units(feeds: Feeds) -> None:
+    """A pointer and a segment: what its batch, the index and the head cost belongs to the batch."""
+    names = [f"part-{number:05}" for number in range(50)]
+    random.Random(1).shuffle(names)
+    with Meter(BILLS).on() as billed:
+        for name in names:
+            assert feeds.collect(body(name)) == []
+    assert billed["write units"] / 50 <= 2.2
+
+
+def test_a_member_that_comes_again_writes_nothing(feeds: Feeds) -> None:
+    feeds.collect(*(body(f"part-{number:05}") for number in range(100)))
+    with Meter(BILLS).on() as billed:
+        assert feeds.collect(*(body(f"part-{number:05}") for number in range(100))) == []
+    assert billed["write units"] == 0
