@@ -1,4 +1,4 @@
-"""Releases a batch: one decision, one manifest, one trigger request per target, whoever releases it and however often.
+"""Releases a batch: one decision, one manifest, one trigger request per target, however often and wherever it is tried.
 
     judge     an open batch waits, or is marked as releasing, with the reason
     close     the head moves to the next batch: no member that arrives from now on is in this one

@@ -47,7 +47,7 @@ def report_collected(results: Sequence[Collected], unreadable: Sequence[str] = (
 
 
 def report_looked(looked: Looked) -> None:
-    """Log and count a look at a batch; one that goes on waiting leaves no line."""
+    """Log and count a look at a batch; one that waits leaves no line."""
     batch, decision = looked.batch, looked.decision
     if batch is None or decision is None:
         return
