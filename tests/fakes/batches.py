@@ -40,10 +40,12 @@ class BatchesInMemory:
         self.batches[batch.id] = replace(batch, due_at=due_at)
         return True
 
-    def begin_release(self, batch_id: str, reason: Reason, by: str) -> Batch:
+    def begin_release(self, batch_id: str, reason: Reason, by: str, due_at: float) -> Batch:
         batch = self.batches[batch_id]
         if batch.state == "open":
-            self.batches[batch_id] = batch = replace(batch, state="releasing", reason=reason, by=by)
+            self.batches[batch_id] = batch = replace(
+                batch, state="releasing", reason=reason, by=by, due_at=due_at
+            )
         return batch
 
     def end_release(self, batch_id: str, reason: Reason) -> None:
@@ -100,3 +102,6 @@ class TimersInMemory:
 
     def look(self, batch_id: str, seconds: float) -> None:
         self.looks.append((batch_id, seconds))
+
+    def check(self, batch_id: str) -> None:
+        self.looks.append((batch_id, 0))

@@ -21,6 +21,7 @@ class Fault:
 
 SOURCE, INGRESS, ROUTING, DISPATCH = "The source", "Ingress", "Routing", "From request to run"
 QUEUES, PEOPLE, DATA = "Queues and environments", "Operators and Step Functions", "Data, secrets, deploys"
+FEEDS = "Feeds: many events, one run"
 
 FAULTS = (
     Fault(
@@ -222,6 +223,19 @@ FAULTS = (
         "Lambda's recursive-loop detection: a request that is resent for days, a watcher that runs for days",
         "Rounds form no chain of events, and the next one replaces a lost one within a minute; a request waits for 14 days, "
         "or, if the account forbids loops, becomes a dead letter after eight",
+    ),
+    Fault(
+        47,
+        FEEDS,
+        "A member is delivered twice, late, out of order, under a changed key, or while its batch is released; two releasers "
+        "have one batch; a crash at any step; a head expires",
+        "Each event is in exactly one batch of its rule, and each batch is one run for each target",
+    ),
+    Fault(
+        48,
+        FEEDS,
+        "A marker arrives before its members, twice, or after its batch; another key's marker",
+        "Completeness counts what is there; a second marker opens no batch",
     ),
     Fault(
         26,

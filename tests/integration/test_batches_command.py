@@ -406,7 +406,7 @@ class TestCancel:
         batch = feeds.collect(member("a"))
 
         def confirm(*_: Any, **__: Any) -> bool:
-            feeds.store.begin_release(batch, "quiet_period", by="")
+            feeds.store.begin_release(batch, "quiet_period", by="", due_at=1.0)
             return True
 
         monkeypatch.setattr("click.confirm", confirm)

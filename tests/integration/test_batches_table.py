@@ -15,6 +15,7 @@ from mwaa_gateway.aws.manifests import ManifestBucket
 from mwaa_gateway.aws.sqs.queues import CollectQueue, LookQueue
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import Batch, BatchStore, Decision, Head, Pointer, Segment
+from mwaa_gateway.queue_message import CHECKS
 from mwaa_gateway.routing.members import Member, MemberMessage
 
 A, B = "a" * 32, "b" * 32
@@ -87,15 +88,15 @@ class TestBatch:
     def test_the_first_reason_stays(self, store: BatchStore) -> None:
         store.open_batch(BATCH)
         releasing = replace(BATCH, state="releasing", reason="cancelled", by="me")
-        assert store.begin_release("batch-1", "cancelled", "me") == releasing
-        assert store.begin_release("batch-1", "quiet_period", "") == releasing
+        assert store.begin_release("batch-1", "cancelled", "me", BATCH.due_at) == releasing
+        assert store.begin_release("batch-1", "quiet_period", "", 9_000.0) == releasing
         assert not store.look_again(releasing, 1_900.0)
         assert store.batch("batch-1") == releasing
 
     @pytest.mark.parametrize(("reason", "state"), [("cancelled", "cancelled"), ("max_wait", "released")])
     def test_it_ends(self, store: BatchStore, reason: Any, state: Any) -> None:
         store.open_batch(BATCH)
-        store.begin_release("batch-1", reason, "")
+        store.begin_release("batch-1", reason, "", 1_000.0)
         store.end_release("batch-1", reason)
         assert store.batch("batch-1") == replace(BATCH, state=state, reason=reason, due_at=None)
 
@@ -140,11 +141,12 @@ class TestDue:
     def test_batches_are_due_until_they_are_released(self, table: BatchesTable) -> None:
         for number in range(20):
             table.open_batch(replace(BATCH, id=f"batch-{number}", due_at=float(number)))
-        table.begin_release("batch-3", "max_wait", "")
-        table.begin_release("batch-4", "max_wait", "")
+        table.begin_release("batch-3", "max_wait", "", 6.5)
+        table.begin_release("batch-4", "max_wait", "", 1_500.0)
         table.end_release("batch-4", "max_wait")
         table.look_again(replace(BATCH, id="batch-5", due_at=5.0), 50.0)
-        assert sorted(table.due(7.0)) == [(f"batch-{number}", float(number)) for number in (0, 1, 2, 3, 6, 7)]
+        due = [(f"batch-{number}", float(number)) for number in (0, 1, 2, 6, 7)]
+        assert sorted(table.due(7.0)) == sorted([*due, ("batch-3", 6.5)])
 
     def test_a_batch_that_this_sandbox_opened_costs_no_second_write(self, table: BatchesTable) -> None:
         """And one that is gone does not disappear silently."""
@@ -221,7 +223,9 @@ def test_queues(aws: None) -> None:  # noqa: ARG001
         bodies += [each["Body"] for each in received.get("Messages", [])]
     LookQueue(sqs, look).look("batch-1", 0)
     LookQueue(sqs, look).look("batch-2", 5_000.5)
+    LookQueue(sqs, look).check("batch-3")
 
     assert [MemberMessage.from_json(body, 5.0) for body in bodies] == [message] * 11
-    (seen,) = sqs.receive_message(QueueUrl=look, MaxNumberOfMessages=10)["Messages"]
-    assert seen["Body"] == "batch-1"
+    seen = sqs.receive_message(QueueUrl=look, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"])
+    groups = {each["Body"]: each["Attributes"].get("MessageGroupId") for each in seen["Messages"]}
+    assert groups == {"batch-1": None, "batch-3": CHECKS}

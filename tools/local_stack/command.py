@@ -175,7 +175,8 @@ def demo(options: StackOptions, rules: Path | None, once: bool) -> None:  # noqa
     """Start the local stack and show events become DAG runs.
 
     It applies examples/rules, sends events, uploads a batch, and runs a state machine. This is what `make run` does.
-    With DAGs or rules of your own it sends nothing, applies your rules, and says how to try them: `make run DAGS=dags/ RULES=rules/`.
+    With DAGs or rules of your own (`make run DAGS=dags/ RULES=rules/`) it sends nothing, applies your rules, and says how to
+    try them.
     """
     timeline = Timeline(_console())
     own = rules is not None or options.dags_folder is not None

@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from fakes.batches import BatchesInMemory, ManifestsInMemory, TimersInMemory
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.feeds.batch import key_digest
 from mwaa_gateway.feeds.collect import Collected, Collector
 from mwaa_gateway.feeds.delivery import LookDeliveries, MemberDeliveries, Started, start_timers
 from mwaa_gateway.feeds.release import Looked
-from mwaa_gateway.queue_message import QueueMessage
+from mwaa_gateway.queue_message import CHECKS, QueueMessage
 from mwaa_gateway.routing.members import Member, MemberMessage
 from mwaa_gateway.rules import parse_rule
 
@@ -92,8 +93,6 @@ class TestMembers:
         self, deliver: Any, error: Exception
     ) -> None:
         """Keys take turns in one delivery: each result belongs to its own message."""
-        from mwaa_gateway.feeds.batch import key_digest  # noqa: PLC0415
-
         store = Broken(error)
         store.broken.add(key_digest((("date", "2"),)))
         bodies = {"m1": ("a", "1"), "m2": ("b", "2"), "m3": ("c", "1"), "m4": ("d", "2"), "m5": ("e", "3")}
@@ -139,8 +138,8 @@ class TestMembers:
 
 class TestLooks:
     @pytest.mark.parametrize("error", [Unavailable("throttled"), RuntimeError("a bug")])
-    def test_a_look_that_fails_is_reported_and_left_to_the_next_tick(self, error: Exception) -> None:
-        """The batch is still due. Looks that came again would pile up beside those of each tick."""
+    def test_a_look_that_fails_stops_no_other(self, error: Exception) -> None:
+        """One from a timer is left to the next tick, or looks would pile up; one that nothing repeats comes again."""
 
         class OneFails:
             def look(self, batch_id: str) -> Looked:
@@ -158,14 +157,20 @@ class TestLooks:
             report_failed=lambda *each: failures.append(each),
             warn=pytest.fail,
             now=lambda: 1_000.0,
+            jitter=lambda: 0.5,
         )
+        of_timers = [message("1", "bad"), message("2", "soon"), message("3", "later")]
+        of_members = [
+            replace(message("4", "bad", 5), group=CHECKS),
+            replace(message("5", "later"), group=CHECKS),
+        ]
 
-        failed = deliveries.deliver([message("1", "bad"), message("2", "soon"), message("3", "later")])
+        failed = deliveries.deliver([*of_timers, *of_members])
 
-        assert failed == ["2"]
-        assert queue.back == {"2": 31}
-        assert failures == [("bad", error)]
-        assert len(looked) == 2
+        assert failed == ["2", "4"]
+        assert queue.back == {"2": 31, "4": 40}
+        assert failures == [("bad", error)] * 2
+        assert len(looked) == 3
 
 
 class TestTimers:

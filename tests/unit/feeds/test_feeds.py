@@ -217,6 +217,7 @@ class TestRelease:
 
 
 class TestComplete:
+    @pytest.mark.guarantee(48)
     def test_a_marker_may_overtake_its_members(self, feeds: Feeds) -> None:
         event = {
             "pattern": {"source": ["done"]},
@@ -236,6 +237,7 @@ class TestComplete:
         assert request.target.conf["detail"]["count"] == 2
         assert feeds.collect(marker("m", 2)) == ["duplicate"]
 
+    @pytest.mark.guarantee(48)
     def test_a_second_marker_opens_nothing(self, feeds: Feeds) -> None:
         event = {"pattern": {"source": ["done"]}, "captures": {"detail.key": "{date}"}}
         feeds.rule["collect"] = {"key": ["<date>"], "complete_when": {"event": event}, "max_wait": "3h"}

@@ -162,8 +162,8 @@ class BatchStore(Protocol):
         """Set when the batch is looked at next, if it is open and as it was; False if somebody changed it meanwhile."""
         ...
 
-    def begin_release(self, batch_id: str, reason: Reason, by: str) -> Batch:
-        """Set the state `releasing` with its reason, if the batch is open; return the batch as it is then."""
+    def begin_release(self, batch_id: str, reason: Reason, by: str, due_at: float) -> Batch:
+        """Set the state `releasing`, due at `due_at`, if the batch is open; return the batch as it is then."""
         ...
 
     def end_release(self, batch_id: str, reason: Reason) -> None:
@@ -204,6 +204,10 @@ class Timers(Protocol):
 
     def look(self, batch_id: str, seconds: float) -> None:
         """Let the releaser look at the batch in `seconds`, at most 900; raises Unavailable."""
+        ...
+
+    def check(self, batch_id: str) -> None:
+        """Let the releaser look at the batch now, and again until it has: no timer repeats this look. Raises Unavailable."""
         ...
 
 

@@ -168,7 +168,7 @@ class Collector:
         """Let the releaser look at each batch that a member may just have completed; after the members are in it."""
         if collect_of(message.document).depends_on_members:
             for batch_id in {batch_id for result, batch_id in settled.values() if result == "collected"}:
-                self.timers.look(batch_id, 0)
+                self.timers.check(batch_id)
 
 
 def _by_batch(pointers: Iterable[Pointer]) -> Iterable[list[Pointer]]:

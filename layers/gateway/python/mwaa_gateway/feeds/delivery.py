@@ -10,7 +10,7 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import Timers
 from mwaa_gateway.feeds.collect import TICK_AHEAD_SECONDS, Collected, Collector
 from mwaa_gateway.feeds.release import Looked, Releaser
-from mwaa_gateway.queue_message import MessageQueue, QueueMessage
+from mwaa_gateway.queue_message import CHECKS, MessageQueue, QueueMessage
 from mwaa_gateway.routing.members import MemberMessage, UnreadableMember
 
 __all__ = ["LookDeliveries", "MemberDeliveries", "Started", "start_timers"]
@@ -57,7 +57,8 @@ class MemberDeliveries:
 class LookDeliveries:
     """A releaser and its queue, whose messages are ids of batches.
 
-    `report` logs and counts each result, `report_failed` each failure; `warn` logs what SQS refused.
+    `report` logs and counts each result, `report_failed` each failure; `warn` logs what SQS refused. `jitter` returns a
+    random number in [0, 1).
     """
 
     releaser: Releaser
@@ -66,6 +67,7 @@ class LookDeliveries:
     report_failed: Callable[[str, Exception], None]
     warn: Callable[[str], None]
     now: Callable[[], float]
+    jitter: Callable[[], float]
 
     def deliver(self, messages: Sequence[QueueMessage]) -> list[str]:
         """Look at each message's batch; return the ids of the messages that SQS must redeliver."""
@@ -76,7 +78,10 @@ class LookDeliveries:
             looked = self.releaser.look(message.body)
         except Exception as error:  # noqa: BLE001  trouble with one batch, bugs too, stops no other
             self.report_failed(message.body, error)
-            return True  # the batch is still due: the tick sends the next look within a minute
+            if message.group != CHECKS:
+                return True  # the batch is due: the tick sends the next look within a minute
+            _give_back(self.queue, message, backoff_seconds(message.receive_count, self.jitter()), self.warn)
+            return False
         self.report(looked)
         seconds = looked.until - self.now()
         if looked.result != "waits" or seconds > _RESTS_SECONDS:

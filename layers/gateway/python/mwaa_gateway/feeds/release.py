@@ -67,7 +67,7 @@ class Releaser:
                 break
             match judge(collect_of(batch.document), summary_of(batch, self.counted(batch)), self.now()):
                 case Release(reason=reason):
-                    batch = self.store.begin_release(batch_id, reason, by="")
+                    batch = self.store.begin_release(batch_id, reason, by="", due_at=self.now())
                     break
                 case Wait(until=until, missing=missing):
                     if self.store.look_again(batch, until):
@@ -78,7 +78,9 @@ class Releaser:
 
     def release(self, batch_id: str, *, by: str, cancel: bool = False) -> Looked:
         """Release or cancel an open batch now; `by` is recorded. A batch that is being released keeps its reason."""
-        batch = self.store.begin_release(batch_id, "cancelled" if cancel else "operator", by=by)
+        batch = self.store.begin_release(
+            batch_id, "cancelled" if cancel else "operator", by=by, due_at=self.now()
+        )
         return self._release(batch)
 
     def _release(self, batch: Batch | None) -> Looked:

@@ -67,6 +67,7 @@ def batch_releaser() -> LookDeliveries:
         report_failed=report_failed,
         warn=logger.warning,
         now=time.time,
+        jitter=random.random,
     )
 
 

@@ -130,13 +130,19 @@ class BatchesTable:
             {":due_at": float(due_at), ":open": "open", ":seen": float(batch.due_at or 0.0)},
         )[0]
 
-    def begin_release(self, batch_id: str, reason: Reason, by: str) -> Batch:
-        """Set the state `releasing` with its reason, if the batch is open; return the batch as it is then."""
+    def begin_release(self, batch_id: str, reason: Reason, by: str, due_at: float) -> Batch:
+        """Set the state `releasing`, due at `due_at`, if the batch is open; return the batch as it is then."""
         _, item = self._update(
             batch_id,
-            "SET #state = :releasing, reason = :reason, released_by = :by",
+            "SET #state = :releasing, reason = :reason, released_by = :by, due_at = :due_at",
             "#state = :open",
-            {":releasing": "releasing", ":reason": reason, ":by": by, ":open": "open"},
+            {
+                ":releasing": "releasing",
+                ":reason": reason,
+                ":by": by,
+                ":due_at": float(due_at),
+                ":open": "open",
+            },
         )
         if not item:
             raise Unavailable(f"batch {batch_id} has disappeared from the table")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mwaa_gateway.aws.errors import require, unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.queue_message import CHECKS
 from mwaa_gateway.step_functions.notices import WAKE
 
 if TYPE_CHECKING:
@@ -91,10 +92,15 @@ class LookQueue:
 
     def look(self, batch_id: str, seconds: float) -> None:
         """Let the releaser look at the batch in `seconds`, at most 900."""
+        self._send(MessageBody=batch_id, DelaySeconds=min(900, math.ceil(seconds)))
+
+    def check(self, batch_id: str) -> None:
+        """Let the releaser look at the batch now, and again until it has."""
+        self._send(MessageBody=batch_id, MessageGroupId=CHECKS)
+
+    def _send(self, **message: Any) -> None:
         with unavailable_unless_answered("the look queue did not accept the message"):
-            answer = self._client.send_message(
-                QueueUrl=self._url, MessageBody=batch_id, DelaySeconds=min(900, math.ceil(seconds))
-            )
+            answer = self._client.send_message(QueueUrl=self._url, **message)
         require(answer, "MessageId", "the look queue did not accept the message")
 
 
