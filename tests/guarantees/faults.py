@@ -227,8 +227,8 @@ FAULTS = (
     Fault(
         47,
         FEEDS,
-        "A member is delivered twice, late, out of order, under a changed key, or while its batch is released; two releasers "
-        "have one batch; a crash at any step; a head expires",
+        "A member comes twice, late, under a changed key, or while its batch is released; two releasers have one batch; a "
+        "crash at any step; a head expires",
         "Each event is in exactly one batch of its rule, and each batch is one run for each target",
     ),
     Fault(
