@@ -20,11 +20,16 @@ _FUNCTIONS = {
     "queued_events": "QueuedEventsFunction",
     "step_functions_task": "StepFunctionsTaskFunction",
     "ended_executions": "EndedExecutionsFunction",
+    "batch_collector": "BatchCollectorFunction",
+    "batch_releaser": "BatchReleaserFunction",
+    "batch_timers": "BatchTimersFunction",
 }
 _QUEUES = {
     "ingress-dlq": "IngressDlq",
     "mwaa-gateway-ingress-retry": "IngressRetryQueue",
     "ended-executions": "EndedExecutionsQueue",
+    "collect": "CollectQueue",
+    "look": "LookQueue",
 } | {
     queue: f"{resource}{name}"
     for name in ENVIRONMENTS

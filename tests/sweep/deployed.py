@@ -16,9 +16,11 @@ import requests
 from moto import mock_aws
 from moto.sqs.models import sqs_backends
 
+from fakes.batches_table import BATCHES_TABLE, create_batches_table
 from fakes.ledger_table import create_ledger_table
 from fakes.rules_table import create_rules_table
 from integration.functions import Context, CurrentStdout, load
+from mwaa_gateway.events.event import identity_of
 from simulation.airflow import Airflow
 from simulation.mwaa import Response
 from sweep.airflow import CANARY, Environment, StepFunctions
@@ -31,12 +33,22 @@ ENVIRONMENTS = {"analytics": "3.3.1", "legacy": "2.11.2"}  # over CLI tokens, an
 DAGS = {"load"}
 RETRY_QUEUE, OWN_QUEUE = "mwaa-gateway-ingress-retry", "uploads"
 ENDED_QUEUE = "ended-executions"
+COLLECT_QUEUE, LOOK_QUEUE = "collect", "look"
 STEP_SECONDS = 300.0
 
 # What a handler calls to have its sandbox built; an ingress function's is `ingress`.
 _BUILDERS = {
     name: name
-    for name in ("dispatcher", "queued_events", "run_watcher", "step_functions_task", "ended_executions")
+    for name in (
+        "dispatcher",
+        "queued_events",
+        "run_watcher",
+        "step_functions_task",
+        "ended_executions",
+        "batch_collector",
+        "batch_releaser",
+        "batch_timers",
+    )
 }
 
 
@@ -99,6 +111,7 @@ class Deployed:
     errors: Counter[str] = field(default_factory=Counter)
     printed: list[tuple[str, str]] = field(default_factory=list)  # (function, what it wrote)
     refusals: list[str] = field(default_factory=list)  # errors that states got
+    ticks: bool = False  # whether batch_timers is invoked; only where there are batches
 
     # --- what happens -------------------------------------------------------------------------------------------
 
@@ -122,6 +135,7 @@ class Deployed:
         for queue in (RETRY_QUEUE, OWN_QUEUE):
             self._poll(queue, "queued_events", 10)
         self._poll(ENDED_QUEUE, "ended_executions", 10)
+        self._step_feeds()
         for environment in ENVIRONMENTS:
             self._poll(
                 f"trigger-{environment}", f"dispatcher {environment}", 1 if environment == "analytics" else 10
@@ -133,6 +147,12 @@ class Deployed:
             queue._pending_messages.clear()
             for message in queue._messages:
                 message.visible_at = message.delayed_until = 0
+
+    def _step_feeds(self) -> None:
+        self._poll(COLLECT_QUEUE, "batch_collector", 10)
+        if self.ticks:
+            self._invoke("batch_timers", {})
+        self._poll(LOOK_QUEUE, "batch_releaser", 10)
 
     @property
     def waiting(self) -> set[str]:
@@ -231,6 +251,9 @@ class Deployed:
             "INGRESS_DLQ_URL": self.urls["ingress-dlq"],
             "CLAIM_CHECK_BUCKET": "large-confs",
             "ENVIRONMENTS": ",".join(ENVIRONMENTS),
+            "BATCHES_TABLE": BATCHES_TABLE,
+            "COLLECT_QUEUE_URL": self.urls[COLLECT_QUEUE],
+            "LOOK_QUEUE_URL": self.urls[LOOK_QUEUE],
             "INGRESS_RETRY_QUEUE_ARN": arn + RETRY_QUEUE,
             "EVENT_QUEUE_ARNS": arn + OWN_QUEUE,
             "TASK_TOKEN_KEY": self.key,
@@ -303,6 +326,8 @@ _QUEUES = (
     RETRY_QUEUE,
     OWN_QUEUE,
     ENDED_QUEUE,
+    COLLECT_QUEUE,
+    LOOK_QUEUE,
 )
 
 
@@ -316,6 +341,7 @@ def deployed(rules: list[dict[str, Any]]) -> Iterator[Deployed]:
         sqs, dynamodb, s3 = (boto3.client(name) for name in ("sqs", "dynamodb", "s3"))
         create_ledger_table(dynamodb)
         create_rules_table(dynamodb)
+        create_batches_table(dynamodb)
         s3.create_bucket(Bucket="large-confs", CreateBucketConfiguration={"LocationConstraint": REGION})
         for rule in rules:
             copy = {"partition": {"S": "*"}, "sort": {"S": f"rule#{rule['id']}"}, "version": {"N": "1"}}
@@ -337,6 +363,7 @@ def deployed(rules: list[dict[str, Any]]) -> Iterator[Deployed]:
         gateway = Deployed(patch, clock, wire, environments, states, sqs, dynamodb, urls, key)
         wire.answers["mwaa"] = gateway.mwaa
         _control_time(patch, clock)
+        patch.setattr("mwaa_gateway.feeds.requests.identity_of", _without_the_random_id)
         patch.setattr(
             requests.Session,
             "request",
@@ -344,6 +371,11 @@ def deployed(rules: list[dict[str, Any]]) -> Iterator[Deployed]:
         )
         with wire.laid():
             yield gateway
+
+
+def _without_the_random_id(*parts: str) -> str:
+    """The identity of a batch: rule and key, as each key has one batch here. A second one would have a run of its own."""
+    return identity_of(*parts[:-1])
 
 
 def _now() -> float:
@@ -354,6 +386,7 @@ def _now() -> float:
 
 def _control_time(patch: pytest.MonkeyPatch, clock: Clock) -> None:
     """Have the functions, and botocore's pauses between tries, go by this clock."""
+    from mwaa_gateway.aws.dynamodb.batches import BatchesTable  # noqa: PLC0415
     from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable  # noqa: PLC0415
     from mwaa_gateway.aws.dynamodb.rules_table import RulesTable  # noqa: PLC0415
     from mwaa_gateway.aws.mwaa.cli import CliTransport  # noqa: PLC0415
@@ -361,9 +394,9 @@ def _control_time(patch: pytest.MonkeyPatch, clock: Clock) -> None:
     from mwaa_gateway.observability import logger  # noqa: PLC0415
 
     fake = SimpleNamespace(time=clock.time, sleep=clock.sleep, monotonic=clock.time)
-    for module in ("dispatcher", "ingress", "run_watcher", "step_functions_task", "watches"):
+    for module in ("dispatcher", "feeds", "ingress", "run_watcher", "step_functions_task", "watches"):
         patch.setattr(f"mwaa_gateway.wiring.{module}.time", fake)
-    for wired in ("dispatcher", "ingress"):
+    for wired in ("dispatcher", "feeds", "ingress"):
         patch.setattr(f"mwaa_gateway.wiring.{wired}.random", SimpleNamespace(random=lambda: 0.5))
     patch.setattr("botocore.endpoint.time", fake)
     patch.setattr("moto.sqs.models.unix_time", clock.time)
@@ -371,7 +404,7 @@ def _control_time(patch: pytest.MonkeyPatch, clock: Clock) -> None:
     for handler in logger.handlers:
         patch.setattr(handler, "stream", CurrentStdout())
     given: Callable[..., Any]
-    for given in (LedgerTable, CliTransport, Pace, RestTransport, RulesTable):
+    for given in (BatchesTable, LedgerTable, CliTransport, Pace, RestTransport, RulesTable):
         defaults = given.__init__.__kwdefaults__  # type: ignore[misc]
         for name, value in {"monotonic": clock.time, "pause": clock.sleep, "sleep": clock.sleep}.items():
             if name in defaults:

@@ -41,8 +41,19 @@ def _rule(way: str, who: str, environment: str) -> dict[str, Any]:
 _RUN = [
     _rule(way, who, "legacy" if who == VICTIM else "analytics") for way in _WAYS for who in (VICTIM, *OTHERS)
 ]
-RULES = _RUN + [
-    rule | {"id": f"{rule['id']}-trial", "state": "SHADOW"} for rule in _RUN if "states" not in rule["id"]
+_COLLECT = [
+    {
+        "id": f"{who}.feed",
+        "pattern": {"source": ["acme.feed"], "detail": {"who": [who]}},
+        "collect": {"key": ["<$.detail.day>"], "quiet_period": "1m", "max_items": 100},
+        "target": {"environment": "legacy" if who == VICTIM else "analytics", "dag_id": "load"},
+    }
+    for who in (VICTIM, *OTHERS)
+]
+RULES = [
+    *_RUN,
+    *_COLLECT,
+    *[rule | {"id": f"{rule['id']}-trial", "state": "SHADOW"} for rule in _RUN if "states" not in rule["id"]],
 ]
 
 
@@ -207,6 +218,34 @@ def _ended(gateway: Deployed) -> None:
     gateway.sqs.send_message(QueueUrl=gateway.urls[ENDED_QUEUE], MessageBody="no notice")
 
 
+def _feed(gateway: Deployed) -> None:
+    """Members of new batches, a message that is none, and members of batches that were released, delivered again."""
+    gateway.ticks = True
+    _feed_members(gateway, "monday")
+    for _ in range(3):
+        gateway.step()
+    _feed_members(gateway, "monday")
+    _feed_members(gateway, "tuesday")
+
+
+def _feed_given_back(gateway: Deployed) -> None:
+    """The same, and the victim's member has to be given back once."""
+    broken = Fault(Kind.ERROR, "ServiceUnavailable", 503)
+    hiccup = Trouble("batch_collector", "GetItem", broken, frozenset({VICTIM}), times=3)
+    _feed(gateway)
+    gateway.wire.troubles.append(hiccup)
+
+
+def _feed_members(gateway: Deployed, day: str) -> None:
+    for who in (VICTIM, *OTHERS):
+        event = _event(who) | {
+            "id": f"{who}-{day}",
+            "source": "acme.feed",
+            "detail": {"who": who, "day": day},
+        }
+        gateway.invoke_later("eventbridge_events", event)
+
+
 # By the function whose calls fail in it, and by the call where that needs a scene of its own.
 SCENES: dict[str, Callable[[Deployed], None]] = {
     "s3_events": _s3,
@@ -220,4 +259,8 @@ SCENES: dict[str, Callable[[Deployed], None]] = {
     "run_watcher legacy": _tasks("legacy"),
     "step_functions_task": _asked,
     "ended_executions": _ended,
+    "batch_collector": _feed,
+    "batch_collector ChangeMessageVisibility": _feed_given_back,
+    "batch_releaser": _feed,
+    "batch_timers": _feed,
 }

@@ -70,6 +70,25 @@ CALLS = {
         "sqs SendMessageBatch",
     ),
     "ended_executions": ("dynamodb Query", "sqs SendMessage"),
+    "batch_collector": (
+        "dynamodb BatchGetItem",
+        "dynamodb GetItem",
+        "dynamodb PutItem",
+        "s3 GetObject",
+        "sqs ChangeMessageVisibility",
+        "sqs SendMessage",
+    ),
+    "batch_releaser": (
+        "dynamodb BatchGetItem",
+        "dynamodb GetItem",
+        "dynamodb PutItem",
+        "dynamodb Query",
+        "dynamodb UpdateItem",
+        "s3 PutObject",
+        "sqs ChangeMessageVisibility",
+        "sqs SendMessageBatch",
+    ),
+    "batch_timers": ("dynamodb Query", "sqs SendMessage"),
 }
 PAIRS = [(function, *call.split()) for function, calls in CALLS.items() for call in calls]
 
