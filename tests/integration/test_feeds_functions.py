@@ -28,6 +28,17 @@ RULE: dict[str, Any] = {
     "target": {"environment": "analytics", "dag_id": "load_orders"},
 }
 
+MARKED = {
+    "key": ["<date>"],
+    "max_wait": "3h",
+    "complete_when": {
+        "event": {
+            "pattern": {"detail": {"object": {"key": [{"suffix": "_SUCCESS"}]}}},
+            "captures": {"detail.object.key": "orders/{date}/_SUCCESS"},
+        }
+    },
+}
+
 
 def body(name: str, date: str = "2026-11-22", rule: dict[str, Any] = RULE) -> str:
     """A member as ingress sends it: an upload of 1 MB with a version, some 900 bytes with its rule."""
@@ -171,6 +182,45 @@ def test_members_become_a_batch_and_a_batch_one_request(
         "batch released",
     ]
     assert [line["BatchesReleased"] for line in printed if "BatchesReleased" in line] == [[1.0]]
+
+
+def test_members_of_a_batch_that_is_being_released_wait_and_ring_nobody(
+    feeds: Feeds, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The releaser stopped after it closed the batch: a redelivered member waits for the decision."""
+    feeds.collect(body("a"))
+    (head,) = feeds.sort_keys("head")
+    content = json.loads(head["content"]["S"]) | {"batch_id": "another"}
+    moved = {"batch_id": {"S": "another"}, "content": {"S": json.dumps(content)}}
+    feeds.dynamodb.put_item(TableName=BATCHES_TABLE, Item=head | moved)
+    capsys.readouterr()
+
+    assert feeds.collect(body("a")) == ["m0"]
+
+    line, refused = lines(capsys)
+    assert (line["level"], line["outcome"]) == ("INFO", "again")
+    assert "visibility timeout" in refused["message"]  # moto knows no such receipt handle
+    feeds.clock[0] += 601
+    assert feeds.look(*feeds.batch_ids) == []
+    assert feeds.collect(body("a")) == []
+    assert [each["count"] for each in feeds.details] == [1]
+
+
+def test_a_marker_alone_releases_a_batch_that_starts_no_run(
+    feeds: Feeds, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line is the only trace: nothing is counted."""
+    marker = json.loads(body("a", rule=RULE | {"collect": MARKED}))
+    marker["member"] |= {"kind": "marker", "count": None, "distinct": ""}
+    feeds.collect(json.dumps(marker))
+    feeds.clock[0] += 11_000
+    capsys.readouterr()
+
+    assert feeds.look(*feeds.batch_ids) == []
+
+    (line,) = lines(capsys)
+    assert (line["level"], line["members"]) == ("WARNING", 0)
+    assert feeds.details == []
 
 
 def test_a_look_that_comes_again_starts_nothing(feeds: Feeds) -> None:

@@ -43,7 +43,8 @@ def report_collected(results: Sequence[Collected], unreadable: Sequence[str] = (
         "MembersCancelled": results_of["cancelled"],
         "MembersGivenBack": len(unreadable) + sum(each.error is not None for each in results),
     }
-    publish({name: count for name, count in counts.items() if count})
+    if counted := {name: count for name, count in counts.items() if count}:
+        publish(counted)
 
 
 def report_looked(looked: Looked) -> None:
@@ -78,7 +79,8 @@ def report_looked(looked: Looked) -> None:
         "BatchesCancelled": int(decision.reason == "cancelled"),
         "BatchTargetsRefused": len(decision.refused),
     }
-    publish({name: count for name, count in counts.items() if count})
+    if counted := {name: count for name, count in counts.items() if count}:
+        publish(counted)
 
 
 def report_failed(batch_id: str, error: Exception) -> None:
