@@ -41,13 +41,18 @@ def _rule(way: str, who: str, environment: str) -> dict[str, Any]:
 _RUN = [
     _rule(way, who, "legacy" if who == VICTIM else "analytics") for way in _WAYS for who in (VICTIM, *OTHERS)
 ]
+_WHEN = {
+    "feed": {"quiet_period": "1m", "max_items": 100},
+    "pair": {"complete_when": {"count": 2}, "max_wait": "3h"},  # no timer repeats a look before that
+}
 _COLLECT = [
     {
-        "id": f"{who}.feed",
-        "pattern": {"source": ["acme.feed"], "detail": {"who": [who]}},
-        "collect": {"key": ["<$.detail.day>"], "quiet_period": "1m", "max_items": 100},
+        "id": f"{who}.{way}",
+        "pattern": {"source": [f"acme.{way}"], "detail": {"who": [who]}},
+        "collect": {"key": ["<$.detail.day>"], **when},
         "target": {"environment": "legacy" if who == VICTIM else "analytics", "dag_id": "load"},
     }
+    for way, when in _WHEN.items()
     for who in (VICTIM, *OTHERS)
 ]
 RULES = [
@@ -236,11 +241,18 @@ def _feed_given_back(gateway: Deployed) -> None:
     gateway.wire.troubles.append(hiccup)
 
 
-def _feed_members(gateway: Deployed, day: str) -> None:
+def _pairs(gateway: Deployed) -> None:
+    """Two members complete each batch, long before it is due."""
+    gateway.ticks = True
+    for number in ("1", "2"):
+        _feed_members(gateway, "monday", f"-{number}", source="acme.pair")
+
+
+def _feed_members(gateway: Deployed, day: str, number: str = "", source: str = "acme.feed") -> None:
     for who in (VICTIM, *OTHERS):
         event = _event(who) | {
-            "id": f"{who}-{day}",
-            "source": "acme.feed",
+            "id": f"{who}-{day}{number}",
+            "source": source,
             "detail": {"who": who, "day": day},
         }
         gateway.invoke_later("eventbridge_events", event)
@@ -262,5 +274,7 @@ SCENES: dict[str, Callable[[Deployed], None]] = {
     "batch_collector": _feed,
     "batch_collector ChangeMessageVisibility": _feed_given_back,
     "batch_releaser": _feed,
+    "batch_releaser BatchGetItem": _pairs,
+    "batch_releaser Query": _pairs,
     "batch_timers": _feed,
 }
