@@ -131,6 +131,17 @@ class TestList:
             ),
             ("ingress-dlq", ("[1]", {}), ("ingress", "unknown", "", None, None)),
             (
+                "ingress-dlq",
+                ('{"format": 1, "rule_id": "a.b", "rule": {}, "member": {"id": "e1"}}', {}),
+                (
+                    "collect queue",
+                    "member_not_collected",
+                    "SQS moved it here; it is in no batch",
+                    None,
+                    None,
+                ),
+            ),
+            (
                 "trigger-dlq-legacy",
                 (
                     '{"format": 1, "reason": "message_unreadable", "reason_text": "format 2", "body": "{}"}',
@@ -155,7 +166,16 @@ class TestList:
                 ("trigger queue", "unknown", "not a trigger request: KeyError: 'format'", None, "legacy"),
             ),
         ],
-        ids=["lambda", "eventbridge", "sns", "stranger", "unreadable", "moved by SQS", "stranger in between"],
+        ids=[
+            "lambda",
+            "eventbridge",
+            "sns",
+            "stranger",
+            "member",
+            "unreadable",
+            "moved by SQS",
+            "stranger in between",
+        ],
     )
     def test_whoever_wrote_the_message(
         self, run: Run, gateway: Gateway, queue: str, message: tuple[str, dict[str, str]], expected: tuple

@@ -6,6 +6,7 @@ trigger DLQ    the message of a request that is dead in the ledger
 ingress DLQ    an event that the gateway's functions published with a reason
                Lambda's on-failure record, moved by SQS after a thousand receives
                an event that EventBridge or SNS could not deliver, with their error as attributes
+               a member of a batch, moved by SQS after a thousand receives
 """
 
 import json
@@ -18,6 +19,7 @@ from gateway_cli.dlq.received_messages import ReceivedMessage
 from gateway_cli.dlq.remedies import (
     EVENTBRIDGE_GAVE_UP,
     LAMBDA_GAVE_UP,
+    MEMBER_NOT_COLLECTED,
     RECEIVED_TOO_OFTEN,
     SNS_GAVE_UP,
     UNKNOWN,
@@ -91,7 +93,7 @@ def dead_letter_of_ingress(message: ReceivedMessage) -> DeadLetter:
         died_at=message.sent_at,
         reason=reason,
         text=text,
-        rule_id=(_text(document, "rule_id") or None) if died_in == "ingress" else None,
+        rule_id=(_text(document, "rule_id") or None) if died_in in {"ingress", "collect queue"} else None,
         rule_version=version if isinstance(version, int) else None,
         event=event or None,
         origin=message,
@@ -114,6 +116,8 @@ def _ingress_reason(document: Mapping[str, Any], attributes: Mapping[str, str]) 
     if "TopicArn" in document:
         text = ": ".join(filter(None, (attributes.get("ErrorCode"), attributes.get("ErrorMessage"))))
         return "SNS", SNS_GAVE_UP, text, _text(document, "MessageId")
+    if isinstance(document.get("member"), dict) and "rule" in document:
+        return "collect queue", MEMBER_NOT_COLLECTED, "SQS moved it here; it is in no batch", ""
     return "ingress", UNKNOWN, "", ""
 
 

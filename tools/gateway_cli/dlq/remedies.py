@@ -9,6 +9,7 @@ from mwaa_gateway.outcomes import Reason
 __all__ = [
     "EVENTBRIDGE_GAVE_UP",
     "LAMBDA_GAVE_UP",
+    "MEMBER_NOT_COLLECTED",
     "RECEIVED_TOO_OFTEN",
     "REMEDIES",
     "SNS_GAVE_UP",
@@ -20,6 +21,7 @@ LAMBDA_GAVE_UP: Final = "lambda_gave_up"
 EVENTBRIDGE_GAVE_UP: Final = "eventbridge_gave_up"
 SNS_GAVE_UP: Final = "sns_gave_up"
 RECEIVED_TOO_OFTEN: Final = "received_too_often"
+MEMBER_NOT_COLLECTED: Final = "member_not_collected"
 UNKNOWN: Final = "unknown"
 
 REMEDIES: Final[Mapping[str, str]] = {
@@ -72,6 +74,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "which. Deploy the stack again if a permission is missing, or let events.amazonaws.com use the key; then redrive.",
     SNS_GAVE_UP: "SNS could not call the function, mostly because a permission was removed; the text says why. Deploy the "
     "stack again, then redrive.",
+    MEMBER_NOT_COLLECTED: "A member of a batch could not be stored for days: check batch_collector's log and the table of "
+    "batches, then redrive. It joins the batch of its key that is open then.",
     UNKNOWN: "No part of the gateway writes such a message: find out who may write to this queue, and purge this.",
 }
 

@@ -8,6 +8,7 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.events import TrustedQueues, from_queue
 from mwaa_gateway.ingress.ingest import Ingress, IngressReport
 from mwaa_gateway.queue_message import MessageQueue, QueueMessage
+from mwaa_gateway.routing.members import redriven_member
 
 __all__ = ["EventDeliveries"]
 
@@ -34,6 +35,11 @@ class EventDeliveries:
 
     def _deliver(self, message: QueueMessage) -> bool:
         try:
+            # A member of a batch that somebody redrives. Only the gateway's own roles write to the retry queue.
+            member = redriven_member(message.body) if message.queue == self.trusted.retry_queue else None
+            if member is not None:
+                self.ingress.collect_queue.collect([member])
+                return True
             queued = from_queue(message.body, message.queue, self.trusted)
             self.report(self.ingress.ingest(queued.events, payload=queued.payload))
         except Exception as error:  # noqa: BLE001  bugs too: the message survives until a fixed version is deployed

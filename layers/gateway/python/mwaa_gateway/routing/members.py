@@ -27,6 +27,7 @@ __all__ = [
     "UnreadableMember",
     "member_digest",
     "member_of",
+    "redriven_member",
 ]
 
 FORMAT: Final = 1
@@ -188,6 +189,14 @@ def _item(event: Event) -> dict[str, Any]:
     state = {name: s3_object[name] for name in ("size", "etag", "version-id") if name in s3_object}
     key = s3_object.get("key")
     return {"uri": f"s3://{bucket}/{key}", "bucket": bucket, "key": key, **state, "time": envelope["time"]}
+
+
+def redriven_member(text: str) -> MemberMessage | None:
+    """Return the member in a message that SQS moved from the collect queue to the ingress DLQ; None for any other."""
+    try:
+        return MemberMessage.from_json(text, sent_at=0.0)
+    except UnreadableMember:
+        return None
 
 
 class CollectQueue(Protocol):
