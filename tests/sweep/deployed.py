@@ -19,7 +19,7 @@ from moto.sqs.models import sqs_backends
 from fakes.batches_table import BATCHES_TABLE, create_batches_table
 from fakes.ledger_table import create_ledger_table
 from fakes.rules_table import create_rules_table
-from integration.functions import Context, CurrentStdout, load
+from integration.functions import Context, CurrentStdout, load, record_of
 from mwaa_gateway.events.event import identity_of
 from simulation.airflow import Airflow
 from simulation.mwaa import Response
@@ -192,7 +192,7 @@ class Deployed:
             )
             if not (messages := answer.get("Messages", [])):
                 return
-            event = {"Records": [_record(queue, message) for message in messages]}
+            event = {"Records": [record_of(message, queue) for message in messages]}
             answered = self._invoke(function, event)
             failed = (
                 {each["itemIdentifier"] for each in answered[0]["batchItemFailures"]} if answered else None
@@ -302,22 +302,6 @@ class Deployed:
                 return 200, {"WebToken": f"{CANARY}-{name}", "WebServerHostname": environment.host}
             case _:
                 return environment.invoke(call, self.clock.now)
-
-
-def _record(queue: str, message: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "messageId": message["MessageId"],
-        "receiptHandle": message["ReceiptHandle"],
-        "body": message["Body"],
-        "attributes": message["Attributes"],
-        "messageAttributes": {
-            name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
-            for name, value in message.get("MessageAttributes", {}).items()
-        },
-        "eventSource": "aws:sqs",
-        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}",
-        "awsRegion": REGION,
-    }
 
 
 _QUEUES = (

@@ -88,7 +88,7 @@ class View:
                 at = until
                 then = judge(self.collect, self.summary, until)
                 reason = then.reason if isinstance(then, Release) else "max_wait"
-        # With a last member that never comes to rest, only the longest wait releases the batch.
+        # If members never stop arriving, only the longest wait releases the batch.
         restless = judge(self.collect, replace(self.summary, last_at=math.inf), -math.inf)
         latest = restless.until if isinstance(restless, Wait) else math.inf
         return expected | {

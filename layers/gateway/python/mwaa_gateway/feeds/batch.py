@@ -38,7 +38,7 @@ __all__ = [
     "key_digest",
 ]
 
-Reason = Literal["complete", "quiet_period", "max_wait", "max_items", "due", "operator", "cancelled"]
+Reason = Literal["complete", "quiet_period", "max_wait", "max_items", "operator", "cancelled"]
 State = Literal["open", "releasing", "released", "cancelled"]
 
 
@@ -64,8 +64,8 @@ def collect_of(document: str) -> Collect:
 class Head:
     """The batch of a rule and key that takes new members.
 
-    `number` counts the batches of the key, for people. `follows_a_complete_one`: the key's last batch was complete, was
-    released by its due time, or was itself late; so members that come now are late.
+    `number` counts the batches of the key, for people. `follows_a_complete_one`: the key's last batch was complete, or
+    was itself late; so members that come now are late.
     """
 
     rule_id: str

@@ -97,7 +97,7 @@ class Releaser:
         """Move the head to a new batch, so that no member that arrives from now on is in this one."""
         head = self.store.head(batch.rule_id, key_digest(batch.key))
         if head is not None and head.batch_id == batch.id:
-            follows = batch.is_late or reason in ("complete", "due")
+            follows = batch.is_late or reason == "complete"
             following = Head(head.rule_id, head.key, self.new_id(), head.number + 1, follows)
             self.store.advance_head(following, batch.id)
 

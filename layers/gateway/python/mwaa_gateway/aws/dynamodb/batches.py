@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from mwaa_gateway.aws.dynamodb.batch_get import batch_get
 from mwaa_gateway.aws.dynamodb.values import Item, Value, attributes, text
 from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
@@ -39,14 +40,6 @@ HEAD_KEPT_SECONDS: Final = 400 * 86_400
 KEPT_SECONDS: Final = 120 * 86_400
 DECISION_KEPT_SECONDS: Final = 150 * 86_400
 _SIDE_BY_SIDE: Final = 8  # conditional writes have no batch call
-_BATCH_GET_KEYS: Final = 100
-_PAUSES: Final = (
-    0.05,
-    0.1,
-    0.2,
-    0.4,
-    0.8,
-)  # seconds before keys that DynamoDB left unprocessed are read again
 _KNOWN_BATCHES: Final = 10_000
 
 
@@ -204,8 +197,9 @@ class BatchesTable:
     def pointers(self, rule_id: str, members: Iterable[str]) -> dict[str, Pointer]:
         """Return the pointers of these members, by the members' ids; every one that exists, or raise."""
         keys = [_pointer_key(rule_id, member) for member in dict.fromkeys(members)]
-        starts = range(0, len(keys), _BATCH_GET_KEYS)
-        found = [item for start in starts for item in self._batch_get(keys[start : start + _BATCH_GET_KEYS])]
+        found = batch_get(
+            self._client, self._table, keys, "cannot read the batches table", self._pause, consistent=True
+        )
         return {pointer.member.id: pointer for pointer in map(_pointer, found)}
 
     def _pointer_item(self, pointer: Pointer) -> Item:
@@ -297,19 +291,6 @@ class BatchesTable:
         with unavailable_unless_answered("cannot read the batches table"):
             for page in self._client.get_paginator("query").paginate(TableName=self._table, **query):
                 yield from page["Items"]
-
-    def _batch_get(self, keys: Sequence[Item]) -> Iterator[Item]:
-        wanted: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
-        for pause in (*_PAUSES, None):
-            with unavailable_unless_answered("cannot read the batches table"):
-                answer = self._client.batch_get_item(RequestItems=wanted)
-            yield from answer["Responses"].get(self._table, [])
-            wanted = answer.get("UnprocessedKeys")
-            if not wanted:
-                return
-            if pause is not None:
-                self._pause(pause)
-        raise Unavailable("cannot read the batches table: DynamoDB leaves keys unprocessed")
 
 
 def _head_key(rule_id: str, key: str) -> Item:

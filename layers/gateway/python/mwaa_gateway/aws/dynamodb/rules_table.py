@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from mwaa_gateway.aws.dynamodb.batch_get import batch_get
 from mwaa_gateway.aws.dynamodb.values import attributes, rules_key, text, version
 from mwaa_gateway.aws.errors import unavailable_unless_answered
-from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.routing.live_rules import NAMESPACES_PARTITION, UNREADABLE_HEAD, StoredRule
 
 if TYPE_CHECKING:
@@ -39,9 +39,6 @@ RULES_PARTITION: Final = "rules"  # no event's partition: those hold a "#" or ar
 COPY_PREFIX: Final = "rule#"
 HEAD_SORT: Final = "head"
 NAMESPACE_PREFIX: Final = "namespace#"
-
-_BATCH_GET_KEYS: Final = 100  # DynamoDB's limit; an event concerns three partitions
-_PAUSES: Final = (0.05, 0.1, 0.2)  # seconds before the next read of keys that DynamoDB left unprocessed
 
 
 class RulesTable:
@@ -64,10 +61,11 @@ class RulesTable:
         back in between. So compare generations for inequality, not for order.
         """
         generations = dict.fromkeys(partitions, 0)
-        wanted = list(generations)
-        for start in range(0, len(wanted), _BATCH_GET_KEYS):
-            for item in self._batch_get(wanted[start : start + _BATCH_GET_KEYS]):
-                generations[item["partition"]["S"]] = _generation(item)
+        keys = [rules_key(partition, HEAD_SORT) for partition in generations]
+        for item in batch_get(
+            self._client, self._table, keys, "reading the heads of the rules table", self._pause
+        ):
+            generations[item["partition"]["S"]] = _generation(item)
         return generations
 
     def copies(self, partition: str) -> list[StoredRule]:
@@ -99,20 +97,6 @@ class RulesTable:
             if not page.get("LastEvaluatedKey"):
                 return
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
-
-    def _batch_get(self, partitions: Sequence[str]) -> Iterator[Mapping[str, "AttributeValueTypeDef"]]:
-        keys = [rules_key(partition, HEAD_SORT) for partition in partitions]
-        wanted: Mapping[str, Any] = {self._table: {"Keys": keys}}
-        for pause in (*_PAUSES, None):
-            with unavailable_unless_answered("reading the heads of the rules table"):
-                answer = self._client.batch_get_item(RequestItems=wanted)
-            yield from answer["Responses"].get(self._table, [])
-            wanted = answer.get("UnprocessedKeys", {})
-            if not wanted:
-                return
-            if pause is not None:
-                self._pause(pause)
-        raise Unavailable("reading the heads of the rules table: DynamoDB leaves keys unprocessed")
 
 
 def _generation(head: Mapping[str, "AttributeValueTypeDef"]) -> int:
