@@ -1,9 +1,8 @@
 """Started once for many events: a rule with `collect` gathers a night's files, and the run maps over them.
 
-    input_paths: {manifest: $.detail.manifest}
-    input_template: {manifest: <manifest>, date: <date>}
+The gateway adds the batch to every conf, whatever the rule's input_transformer names: so this DAG suits any such rule.
 
-    split        reads the manifest, and divides its members into at most PARTS parts
+    split        divides the members of the batch into at most PARTS parts
     load         runs once for each part, side by side; a try that fails repeats its part alone
     finish       runs when every part is loaded
 
@@ -52,8 +51,8 @@ def parts(manifest: str, count: int) -> list[dict]:
 def load_batch():
     @task
     def split(dag_run=None) -> list[dict]:
-        manifest = dag_run.conf["manifest"]
-        return parts(manifest, len(members(manifest)))
+        batch = dag_run.conf["mwaa_gateway"]["batch"]
+        return parts(batch["manifest"], batch["count"])
 
     @task(retries=2)
     def load(part: dict) -> int:
@@ -64,7 +63,9 @@ def load_batch():
 
     @task
     def finish(counts, dag_run=None) -> None:
-        print(f"Loaded {sum(counts)} files of {dag_run.conf.get('date', 'the batch')}")
+        batch = dag_run.conf["mwaa_gateway"]["batch"]
+        missing = ", ".join(batch["missing"]) or "nothing"
+        print(f"Loaded {sum(counts)} files of {batch['key']}; missing: {missing}")
 
     finish(load.expand(part=split()))
 

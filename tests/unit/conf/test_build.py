@@ -294,7 +294,12 @@ class TestValidation:
             ({}, ["t.input_template: is missing; write the conf as an object"]),
             (
                 {"input_template": {}, "input_path": {}},
-                ["t.input_path: is unknown; an input_transformer has input_paths and input_template"],
+                [
+                    (
+                        "t.input_path: is unknown; an input_transformer has input_paths, input_template and, with "
+                        "collect, member_template"
+                    )
+                ],
             ),
             (
                 {"input_paths": [], "input_template": {}},

@@ -99,7 +99,7 @@ class TestRequest:
         assert manifest.startswith("s3://claims/feeds/")
         assert detail == {
             "rule_id": "sales.nightly",
-            "batch_id": feeds.batch_ids[0],
+            "id": feeds.batch_ids[0],
             "number": 1,
             "key": {"date": "2026-11-22"},
             "reason": "quiet_period",

@@ -154,6 +154,11 @@ _OWN_FORMS: Final[dict[tuple[type, str], list[dict[str, Any]]]] = {
                     {"type": "object"},
                     _TEXT,
                 ),
+                "member_template": _any(
+                    "With collect: how an entry of <batch.members> looks, with fields of the member: {path: <uri>, bytes: "
+                    "<size>}.",
+                    {"type": ["object", "array", "string"]},
+                ),
             },
             ["input_template"],
         )

@@ -12,6 +12,8 @@
 The result of an attempt to start a run is not an exception but an outcome: see `mwaa_gateway.outcomes`.
 """
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -26,6 +28,7 @@ __all__ = [
     "Problem",
     "Unavailable",
     "kind_of",
+    "nearest",
 ]
 
 
@@ -107,3 +110,9 @@ _KINDS: Final = {
 def kind_of(value: object) -> str:
     """Return the type of a JSON value in plain words."""
     return "missing" if value is None else _KINDS.get(type(value), type(value).__name__)
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return "did you mean …?" with the most similar known name, or "" if none is similar."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else ""

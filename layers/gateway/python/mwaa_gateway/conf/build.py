@@ -5,10 +5,12 @@ exceeds its limit is an error, never truncated.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Protocol
 
+from mwaa_gateway.conf.batch_values import MEMBERS, BatchValues
 from mwaa_gateway.conf.input_transformer import ORIGIN_KEY, InputTransformer, Node, Text, Whole
 from mwaa_gateway.conf.paths import MISSING, follow
 from mwaa_gateway.errors import ConfError, ConfTooLarge, kind_of
@@ -55,6 +57,7 @@ def build_conf(
     origin: Mapping[str, Any],
     captured: Mapping[str, str] | None = None,
     *,
+    batch: BatchValues | None = None,
     now: float = 0.0,
     maximum_bytes: int = MAXIMUM_CONF_BYTES,
 ) -> dict[str, Any]:
@@ -62,7 +65,8 @@ def build_conf(
 
     `origin` describes the event and rule of the run, under the reserved key `mwaa_gateway`; its `rule_id` also fills
     `<aws.events.rule-name>`. `captured` are the pieces of the rule's captures. `now`, in seconds since the epoch, fills
-    `<aws.events.event.ingestion-time>`.
+    `<aws.events.event.ingestion-time>`. A `batch` is added to the origin, and fills `<batch.…>`; its list of members is left
+    out, as null, where it would make the conf too large for a command.
 
     Raises:
         ConfTooLarge: The conf has more than `maximum_bytes` as ASCII JSON.
@@ -80,13 +84,30 @@ def build_conf(
             **(captured or {}),
             "aws.events.rule-name": str(origin["rule_id"]),
             "aws.events.event.ingestion-time": _iso(now),
+            **(batch.placeholders() if batch else {}),
         }
-        conf = _Filling(target.id, target.input_transformer, event.envelope, given, maximum_bytes).conf()
-    conf[ORIGIN_KEY] = dict(origin)
+        transformer = target.input_transformer
+
+        def find(name: str) -> Any:
+            if name == MEMBERS and batch is not None:
+                return _members(target.id, transformer, batch, maximum_bytes // 2)
+            return _value_in(event.envelope, name, given, transformer)
+
+        conf = _Filling(target.id, find, maximum_bytes).fill(transformer.tree)
+    conf[ORIGIN_KEY] = dict(origin) | ({} if batch is None else {"batch": batch.facts})
+    if batch is not None and conf_size(conf) > MAXIMUM_CONF_BYTES:
+        conf[ORIGIN_KEY]["batch"] = without_members(batch.facts)
+        if target.input_transformer is None and conf_size(conf) > MAXIMUM_CONF_BYTES:
+            conf["detail"] = without_members(batch.facts)
     size = conf_size(conf)
     if size > maximum_bytes:
         raise _too_large(target.id, f"{size}", maximum_bytes)
     return conf
+
+
+def without_members(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a batch without the list of its members, which the manifest has."""
+    return {**facts, "members": None}
 
 
 def _iso(seconds: float) -> str:
@@ -110,37 +131,25 @@ def _too_large(target_id: str, size: str, maximum_bytes: int) -> ConfTooLarge:
 
 
 class _Filling:
-    """Fills one template; stops as soon as its values together exceed the size limit."""
+    """Fills templates with the values that `find` returns by name; stops as soon as they exceed the size limit."""
 
-    def __init__(
-        self,
-        target_id: str,
-        transformer: InputTransformer,
-        envelope: Mapping[str, Any],
-        given: Mapping[str, str],
-        maximum_bytes: int,
-    ) -> None:
+    def __init__(self, target_id: str, find: Callable[[str], Any], maximum_bytes: int) -> None:
         self._target_id = target_id
-        self._transformer = transformer
-        self._envelope = envelope
-        self._given = given
+        self._find = find
         self._values: dict[str, tuple[Any, int]] = {}  # by name, with their sizes
         self._maximum = self._left = maximum_bytes
 
-    def conf(self) -> dict[str, Any]:
-        conf: dict[str, Any] = self._fill(self._transformer.tree)
-        return conf
-
-    def _fill(self, node: Node) -> Any:
+    def fill(self, node: Node) -> Any:
+        """Return the tree with its values."""
         match node:
             case Whole(name):
                 return self._value(name)
             case Text(parts):
                 return "".join(self._text(part.name) if isinstance(part, Whole) else part for part in parts)
             case dict():
-                return {name: self._fill(child) for name, child in node.items()}
+                return {name: self.fill(child) for name, child in node.items()}
             case list():
-                return [self._fill(child) for child in node]
+                return [self.fill(child) for child in node]
             case _:
                 return node
 
@@ -154,18 +163,6 @@ class _Filling:
             raise _too_large(self._target_id, f"more than {self._maximum - self._left - 1}", self._maximum)
         return value
 
-    def _find(self, name: str) -> Any:
-        if name in self._given:
-            return self._given[name]
-        match name:
-            case "aws.events.event":
-                return {field: value for field, value in self._envelope.items() if field != "detail"}
-            case "aws.events.event.json":
-                return self._envelope
-            case _:
-                found = follow(self._transformer.paths[name], self._envelope)
-                return "" if found is MISSING else found
-
     def _text(self, name: str) -> str:
         value = self._value(name)
         if isinstance(value, str):
@@ -177,3 +174,44 @@ class _Filling:
                 f"input_paths.{name}"
             )
         return json.dumps(value)
+
+
+def _value_in(
+    envelope: Mapping[str, Any], name: str, given: Mapping[str, Any], transformer: InputTransformer
+) -> Any:
+    if name in given:
+        return given[name]
+    match name:
+        case "aws.events.event":
+            return {field: value for field, value in envelope.items() if field != "detail"}
+        case "aws.events.event.json":
+            return envelope
+        case _:
+            found = follow(transformer.paths[name], envelope)
+            return "" if found is MISSING else found
+
+
+def _members(
+    target_id: str, transformer: InputTransformer, batch: BatchValues, maximum_bytes: int
+) -> list[Any] | None:
+    """Return each member of the batch in the form of the member template; None if the list exceeds the limit."""
+    members: list[Any] = []
+    left = maximum_bytes
+    for line in batch.lines:
+        member: Any = line
+        if transformer.member_template is not None:
+            filling = _Filling(target_id, partial(_value_in_line, line, transformer), left)
+            try:
+                member = filling.fill(transformer.member_tree)
+            except ConfTooLarge:
+                return None
+        left -= conf_size(member) + 1  # a comma
+        if left < 0:
+            return None
+        members.append(member)
+    return members
+
+
+def _value_in_line(line: Mapping[str, Any], transformer: InputTransformer, name: str) -> Any:
+    found = follow(transformer.paths[name], line) if name.startswith("$") else line.get(name, "")
+    return "" if found is MISSING else found

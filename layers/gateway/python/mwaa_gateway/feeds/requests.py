@@ -1,10 +1,11 @@
 """The trigger requests of a released batch: to the rule's targets, a batch is one event.
 
     source mwaa-gateway, detail-type Batch Released, and in the detail:
-    rule_id batch_id number key reason complete late missing count bytes first_at last_at manifest members
+    rule_id id number key reason complete late missing count bytes first_at last_at manifest members
 
-So a target takes its values as from any event: `$.detail.manifest`, `$.detail.count`, `$.detail.key.date`; its captures are
-the parts of the key by name. `members` lists them as the manifest does; it is null if the list is too long for a conf.
+So a target takes its values as from any event: `$.detail.manifest`, `$.detail.count`, `$.detail.key.date`, or as
+`<batch.manifest>`; its captures are the parts of the key by name. Whatever the target names, every conf has the same detail
+as `batch` under the reserved key. `members` lists them as the manifest does; it is null if the list is too long for a conf.
 """
 
 import json
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from mwaa_gateway.conf.batch_values import BatchValues
 from mwaa_gateway.events import Event
 from mwaa_gateway.events.event import derived_id, identity_of
 from mwaa_gateway.feeds.batch import Batch, Decision
@@ -24,6 +26,7 @@ __all__ = ["batch_event", "requests_of"]
 
 DETAIL_TYPE: Final = "Batch Released"
 MAXIMUM_INLINE_BYTES: Final = 16 * 1024  # of the members, as JSON; a conf has at most 32 KB
+MAXIMUM_MISSING_BYTES: Final = 4 * 1024  # of the names of what is missing, as JSON
 
 
 def requests_of(
@@ -36,7 +39,13 @@ def requests_of(
     rule = parse_rule(json.loads(batch.document), environments=None, version=batch.rule_version)
     event = batch_event(batch, summary, decision, members)
     yield from resolve_targets(
-        event, rule, dict(batch.key), event.identity, now=summary.last_at, claim_check_bucket=bucket
+        event,
+        rule,
+        dict(batch.key),
+        event.identity,
+        batch=BatchValues(event.envelope["detail"], [member.item for member in members]),
+        now=summary.last_at,
+        claim_check_bucket=bucket,
     )
 
 
@@ -47,13 +56,13 @@ def batch_event(batch: Batch, summary: Summary, decision: Decision, members: Seq
         items = None
     detail = {
         "rule_id": batch.rule_id,
-        "batch_id": batch.id,
+        "id": batch.id,
         "number": batch.number,
         "key": dict(batch.key),
         "reason": decision.reason,
         "complete": decision.is_complete,
         "late": batch.is_late,
-        "missing": list(decision.missing),
+        "missing": _named(decision.missing),
         "count": len(members),
         "bytes": sum(size for member in members if isinstance(size := member.item.get("size"), int)),
         "first_at": _iso(summary.first_at),
@@ -77,6 +86,18 @@ def batch_event(batch: Batch, summary: Summary, decision: Decision, members: Seq
         },
         identity,
     )
+
+
+def _named(missing: Sequence[str]) -> list[str]:
+    """Return the names of what is missing, as many as a conf has room for, and how many more there are."""
+    named: list[str] = []
+    left = MAXIMUM_MISSING_BYTES
+    for name in missing:
+        left -= len(json.dumps(name)) + 1
+        if left < 0:
+            return [*named, f"and {len(missing) - len(named)} more"]
+        named.append(name)
+    return named
 
 
 def _iso(seconds: float) -> str:

@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from mwaa_gateway.conf.batch_values import BatchValues
 from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, ORIGIN_KEY, build_conf, conf_size, origin_of
 from mwaa_gateway.conf.captures import captured
 from mwaa_gateway.conf.claim_check import MAXIMUM_CLAIM_CHECK_BYTES, ClaimCheck, claim_check
@@ -94,10 +95,14 @@ def resolve_targets(
     pieces: Mapping[str, str],
     identity: str,
     *,
+    batch: BatchValues | None = None,
     now: float,
     claim_check_bucket: str = "",
 ) -> Iterator[Resolved | Refused]:
-    """Yield the trigger request, or the refusal, of each target; `identity` names the event, `pieces` are its captures."""
+    """Yield the trigger request, or the refusal, of each target.
+
+    `identity` names the event, `pieces` are its captures; for the event of a `batch`, the parts of its key.
+    """
     for target in rule.targets:
         try:
             dag_id = _dag_id(event, target, pieces)
@@ -112,6 +117,7 @@ def resolve_targets(
                 event,
                 origin_of(event, rule_id=rule.id, rule_version=rule.version, target_id=target.id),
                 pieces,
+                batch=batch,
                 now=now,
                 maximum_bytes=MAXIMUM_CLAIM_CHECK_BYTES if large else MAXIMUM_CONF_BYTES,
             )

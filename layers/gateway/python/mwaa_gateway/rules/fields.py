@@ -10,14 +10,13 @@ depends on other fields has the kind `Own`: its reader is a method in `parsing` 
 """
 
 import dataclasses
-import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, get_args
 
-from mwaa_gateway.errors import Problem
+from mwaa_gateway.errors import Problem, nearest
 
 __all__ = [
     "DURATION",
@@ -231,12 +230,6 @@ def _fits(kind: Text, written: str) -> bool:
     return (not kind.form or re.fullmatch(kind.form, written) is not None) and (
         not kind.longest or len(written) <= kind.longest
     )
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Return "did you mean …?" with the most similar known name, or "" if none is similar."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def seconds_of(written: Any) -> int:

@@ -107,7 +107,10 @@ class _RuleReading(Reading):
             self.refuse("state", "is SHADOW, which a rule with collect cannot be; try it with `rules test`")
         # To the targets, a batch is one event; its captures are the parts of the batch's key.
         names = collect.key_names if collect else captured
-        targets = read_targets(self, document, self._environments, names, self._rest_environments)
+        key_names = names if "collect" in document else None
+        targets = read_targets(
+            self, document, self._environments, names, self._rest_environments, key_names=key_names
+        )
         if self.problems or pattern is None:
             return None
         return Rule(

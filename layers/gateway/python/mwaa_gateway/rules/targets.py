@@ -24,12 +24,17 @@ def read_targets(
     environments: Collection[str] | None,
     captured: Collection[str],
     rest_environments: Collection[str] = (),
+    *,
+    key_names: Collection[str] | None = None,
 ) -> tuple[Target, ...]:
-    """Read `targets` or `target`; `captured` are the names of the rule's captures."""
+    """Read `targets` or `target`; `captured` are the names of the rule's captures.
+
+    `key_names` are the names in the key of its `collect`, None for a rule without one.
+    """
     if ("targets" in document) == ("target" in document):
         reading.refuse("targets", "write either `targets` (a list) or `target` (one, with the id `default`)")
         return ()
-    of = _TargetReading(reading, environments, captured, rest_environments)
+    of = _TargetReading(reading, environments, captured, rest_environments, key_names)
     if "target" in document:
         return (of.target(document["target"], "target", default_id="default"),)
     written = document["targets"]
@@ -58,11 +63,13 @@ class _TargetReading:
         environments: Collection[str] | None,
         captured: Collection[str],
         rest_environments: Collection[str],
+        key_names: Collection[str] | None,
     ) -> None:
         self._reading = reading
         self._environments = environments
         self._captured = captured
         self._rest_environments = rest_environments
+        self._key_names = key_names
 
     def target(self, written: object, field: str, default_id: str | None) -> Target:
         reading = self._reading
@@ -101,6 +108,7 @@ class _TargetReading:
             field=f"{field}.input_transformer",
             target_id=target_id,
             captured=self._captured,
+            key_names=self._key_names,
         )
         self._reading.problems += problems
         return transformer
