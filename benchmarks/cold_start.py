@@ -10,8 +10,6 @@ import os
 import subprocess
 from pathlib import Path
 
-__all__ = ["measured"]
-
 ROOT = Path(__file__).parents[1]
 PYTHON = ROOT / ".venvs" / "lambda" / "bin" / "python"
 LAYER = ROOT / "layers" / "gateway" / "python"

@@ -26,8 +26,6 @@ from local_stack.mwaa.control import ControlClient
 from local_stack.mwaa.faults import Faults
 from local_stack.state import StackState
 
-__all__ = ["Deployed", "print_one_by_one", "print_storm"]
-
 BATCH: Final = 10  # PutEvents takes so many
 SOURCE: Final = "benchmarks.deployed"
 ENVIRONMENT: Final = "analytics"

@@ -29,8 +29,6 @@ from benchmarks.table import print_table
 from mwaa_gateway.json_values import json_or_text
 from mwaa_gateway.patterns.index import RuleIndex
 
-__all__ = ["measured"]
-
 SECONDS = 12.0  # until Java has compiled what it runs; it gains nothing after
 COLUMNS = {
     "kind": "kind",

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Latency", "latency", "per_second", "percentile", "rate", "resident_megabytes"]
-
 
 @dataclass(frozen=True, slots=True)
 class Latency:

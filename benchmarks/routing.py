@@ -27,8 +27,6 @@ from mwaa_gateway.patterns.flat_event import Wanted
 from mwaa_gateway.patterns.index import RuleIndex
 from mwaa_gateway.patterns.pattern import Pattern, compile_pattern
 
-__all__ = ["built", "measured"]
-
 COLUMNS = {
     "kind": "kind",
     "rules": "rules",

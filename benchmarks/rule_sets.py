@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-__all__ = ["KINDS", "RuleSet", "rule_set"]
-
 _DOMAINS = (
     "orders",
     "invoices",

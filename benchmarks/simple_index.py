@@ -27,8 +27,6 @@ from mwaa_gateway.patterns.index import RuleIndex
 from mwaa_gateway.patterns.matchers import Prefix, Suffix, Wildcard
 from mwaa_gateway.patterns.pattern import FieldMatcher, Pattern, compile_pattern
 
-__all__ = ["SimpleIndex", "measured"]
-
 COLUMNS = {
     "kind": "kind",
     "rules": "rules",

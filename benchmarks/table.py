@@ -9,8 +9,6 @@ from typing import Any
 
 from benchmarks.rule_sets import KINDS
 
-__all__ = ["print_table"]
-
 # Of the two shapes that the figures are about; every other kind has 1,000.
 _SIZES = (10, 1_000, 10_000, 100_000)
 

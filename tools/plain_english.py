@@ -17,8 +17,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Found", "Words", "find_words", "main"]
-
 ROOT = Path(__file__).parent.parent
 LIST = Path(__file__).with_suffix(".toml")
 GENERATED = "# --- python tools/plain_english.py --lower writes what follows ---\n"

@@ -17,9 +17,10 @@ from mwaa_gateway.aws.sqs.queues import (
     WatchQueues,
 )
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.ingress.ingest import DeadEvent, DeadEventReason
+from mwaa_gateway.ingress.ingest import DeadEvent
 from mwaa_gateway.outcomes import Reason, Rejected
 from mwaa_gateway.queue_message import read_message
+from mwaa_gateway.routing.resolve import DeadEventReason
 from mwaa_gateway.trigger_request import TriggerRequest
 
 

@@ -30,11 +30,11 @@ from fakes.rules_table import RULES_TABLE, rules_table_items
 from gateway_cli.aws_errors import errors_as_refusals
 from gateway_cli.main import cli, main
 from gateway_cli.output import Refused, print_table
-from gateway_cli.rules.apply import apply_folder
 from gateway_cli.rules.commands import rules
 from gateway_cli.rules.files import RulesRefused
 from gateway_cli.rules.store import Applied, RulesStore
 from integration.shell import shell
+from local_stack.apply_rules import apply_folder
 
 ORDERS = "finance.orders"
 RULE = f"""\

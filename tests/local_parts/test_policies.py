@@ -33,10 +33,11 @@ from mwaa_gateway.aws.manifests import ManifestBucket
 from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue
 from mwaa_gateway.dispatch.ledger import Attempt
 from mwaa_gateway.feeds.collect import Collector
-from mwaa_gateway.ingress.ingest import DeadEvent, DeadEventReason
+from mwaa_gateway.ingress.ingest import DeadEvent
 from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.outcomes import Held, Reason, Rejected
 from mwaa_gateway.routing.members import Member, MemberMessage
+from mwaa_gateway.routing.resolve import DeadEventReason
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespace
 from mwaa_gateway.trigger_request import TriggerRequest

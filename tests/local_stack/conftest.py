@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from gateway_cli.certify.canary import CANARY_DAG
-from gateway_cli.rules.apply import apply_folder
 from gateway_cli.rules.store import RulesStore
+from local_stack.apply_rules import apply_folder
 from local_stack.ministack import ACCOUNT_ID, REGION
 from local_stack.ports import free_port
 from local_stack.processes import descendants, is_running

@@ -21,8 +21,6 @@ from botocore.exceptions import (
 from gateway_cli.output import Refused
 from mwaa_gateway.errors import GatewayError
 
-__all__ = ["describe_error", "errors_as_refusals"]
-
 
 @contextmanager
 def errors_as_refusals() -> Iterator[None]:

@@ -14,23 +14,6 @@ import click
 
 from gateway_cli.output import Refused, print_json, print_note
 
-__all__ = [
-    "Age",
-    "Choice",
-    "ChoiceBy",
-    "Filters",
-    "Left",
-    "Stopped",
-    "Summary",
-    "ask",
-    "choice_options",
-    "dry_run_option",
-    "filter_options",
-    "progress",
-    "reported",
-    "timestamp",
-]
-
 _Command = Callable[..., None]
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -42,27 +25,22 @@ class Stopped(Protocol):
     @property
     def id(self) -> str:
         """What names it on the command line."""
-        ...
 
     @property
     def rule_id(self) -> str | None:
         """Its rule; None if unknown."""
-        ...
 
     @property
     def environment(self) -> str | None:
         """The environment of its run; None if it never became a request."""
-        ...
 
     @property
     def reason(self) -> str:
         """The name of its reason."""
-        ...
 
     @property
     def stopped_at(self) -> float:
         """When it became dead or held, in seconds since the epoch."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +78,6 @@ class AnyFilters(Protocol):
     @property
     def any_given(self) -> bool:
         """Whether any filter is set."""
-        ...
 
 
 FilteredBy = TypeVar("FilteredBy", bound=AnyFilters)

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
 
-__all__ = ["STATE_FILE", "Connection", "connection_options", "gateway_options"]
-
 DEFAULT_STACK: Final = "mwaa-gateway"
 STATE_FILE: Final = Path(".local") / "state.json"  # written by `mwaa-gateway local up`
 # A person waits: an address that does not answer fails after seconds, not after botocore's minutes.

@@ -17,8 +17,6 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import NotRunnable
 from mwaa_gateway.rules import Rule, Target
 
-__all__ = ["DagCheck", "DagWarning", "check_dags", "check_dags_of", "print_dag_check"]
-
 Problem = Literal["paused", "stale", "missing"]
 
 

@@ -26,8 +26,6 @@ from mwaa_gateway.aws.dynamodb.values import attributes, rules_key
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.transports import InvalidTransports, Transports
 
-__all__ = ["environments"]
-
 LOOK_SECONDS = 10.0
 # SQS counts approximately: a queue is taken for empty once a minute's looks in a row have found nothing in it.
 _EMPTY_LOOKS: Final = 7

@@ -11,13 +11,6 @@ from gateway_cli.rules.store import RulesStore
 from mwaa_gateway.rules.fields import nearest
 from mwaa_gateway.step_functions.starter import TASK_RULE_ID
 
-__all__ = [
-    "print_nothing_matches",
-    "refuse_unknown_environment",
-    "refuse_unknown_names",
-    "refuse_unknown_rule",
-]
-
 
 def refuse_unknown_names(
     connection: Connection, filters: Filters, found: Collection[Stopped], reasons: Iterable[str]

@@ -4,8 +4,6 @@ import difflib
 
 import click
 
-__all__ = ["Group"]
-
 
 class Group(click.Group):
     """A `click.Group` with suggestions."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-__all__ = ["LedgerKey", "LedgerRow", "LedgerRows"]
-
 LedgerKey = tuple[str, str]
 
 

@@ -11,8 +11,6 @@ from gateway_cli.connection import Connection
 from gateway_cli.filter_names import print_nothing_matches, refuse_unknown_names
 from gateway_cli.output import Refused, print_json, print_note, print_table
 
-__all__ = ["Listing", "limit_option"]
-
 One = TypeVar("One", bound=Stopped)
 
 

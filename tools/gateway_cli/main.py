@@ -13,8 +13,6 @@ from gateway_cli.groups import Group
 from gateway_cli.output import print_any_character
 from mwaa_gateway import __version__
 
-__all__ = ["cli", "main"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Lazy:

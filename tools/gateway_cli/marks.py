@@ -4,8 +4,6 @@ from typing import Final
 
 from gateway_cli.output import print_text
 
-__all__ = ["print_marked"]
-
 # The statuses of `environments check` and the verdicts of `environments certify`.
 _MARKS: Final = {
     "ok": ("✓", "green"),

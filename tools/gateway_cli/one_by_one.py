@@ -14,8 +14,6 @@ from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["OneByOne", "Unanswered"]
-
 Answer = TypeVar("Answer")
 
 _IN_A_ROW: Final = 5  # failures of one kind, after which the command skips that kind

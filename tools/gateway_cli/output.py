@@ -12,19 +12,6 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = [
-    "Refused",
-    "end_progress",
-    "output_option",
-    "print_any_character",
-    "print_json",
-    "print_note",
-    "print_progress",
-    "print_table",
-    "print_text",
-    "who",
-]
-
 _WIDE = 10_000  # columns: more than any table needs
 _PLAIN: Final = {"✓": "ok", "✗": "FAILED", "○": "off", "◌": "shadow", "→": "->", "…": "...", "·": "-"}
 

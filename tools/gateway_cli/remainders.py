@@ -15,8 +15,6 @@ from mwaa_gateway.aws.dynamodb.values import attributes
 from mwaa_gateway.aws.dynamodb.watch_items import WATCHES_INDEX
 from mwaa_gateway.json_values import dig
 
-__all__ = ["Remainder", "remainders", "waiting_states"]
-
 INGRESS: Final = "(ingress)"
 _PLACE: Final = "{environment}"
 _COUNTS: Final = (

@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from gateway_cli.namespaces.store import StoredNamespace
     from gateway_cli.rules.items import StoredRuleItem
 
-__all__ = [
-    "changed_at",
-    "in_partition",
-    "put",
-    "raise_head",
-    "version_sort",
-    "version_texts",
-    "version_values",
-]
-
 _TEXTS: Final = ("document", "updated_at", "updated_by", "change", "commit")
 
 

@@ -10,8 +10,6 @@ import requests
 
 from local_stack.state import EnvironmentState
 
-__all__ = ["AirflowRuns", "DagRun"]
-
 _TIMEOUT = (5, 30)
 _PAGE = 100
 

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Artifact", "function_artifact", "layer_artifact", "unpacked_layer"]
-
 # Zip has no time zone and starts in 1980; one fixed time keeps a zip's bytes, and so its name, the same.
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _NOT_SHIPPED = ("__pycache__", ".pyc")

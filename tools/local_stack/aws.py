@@ -10,8 +10,6 @@ from botocore.config import Config
 
 from local_stack.ministack import CREDENTIALS, REGION
 
-__all__ = ["LocalAws"]
-
 
 @dataclass(frozen=True, slots=True)
 class LocalAws:

@@ -25,13 +25,12 @@ from local_stack.lock import StackLock, wait_for_end
 from local_stack.ministack import StackError
 from local_stack.mwaa import ControlClient, Faults
 from local_stack.mwaa.control import ControlError
+from local_stack.mwaa.versions import DEFAULT_VERSION as DEFAULT_AIRFLOW
 from local_stack.processes import stop_group
-from local_stack.stack import DEFAULT_AIRFLOW, LocalStack, StackOptions, redeploy
+from local_stack.stack import LocalStack, StackOptions, redeploy
 from local_stack.state import StackState
 from local_stack.timeline import Timeline
 from mwaa_gateway.transports import REST, InvalidTransports, Transports
-
-__all__ = ["local"]
 
 _STOP_SECONDS = 60.0
 _START_SECONDS = 600.0  # the first start installs Airflow

@@ -11,17 +11,15 @@ from typing import Final
 
 from rich.markup import escape
 
-from gateway_cli.rules.apply import apply_folder
 from gateway_cli.rules.files import RulesRefused
 from gateway_cli.rules.store import RulesStore
+from local_stack.apply_rules import apply_folder
 from local_stack.follow import Followed, SentEvent, follow
 from local_stack.ministack import StackError
 from local_stack.processes import descendants, memory_bytes
 from local_stack.state import StackState
 from local_stack.state_machines import EndedExecution, StateMachine, make_state_machine
 from local_stack.timeline import Timeline
-
-__all__ = ["apply_own_rules", "run_demo"]
 
 _RUN_SECONDS = 120.0
 

@@ -15,8 +15,6 @@ from local_stack.aws import LocalAws
 from local_stack.ministack import StackError
 from local_stack.template import load_template, localise
 
-__all__ = ["Deployment", "deploy"]
-
 _ARTIFACTS_BUCKET = "local-stack-artifacts"
 _CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 _DEPLOY_SECONDS = 120.0

@@ -8,8 +8,6 @@ from local_stack.airflow_runs import AirflowRuns
 from local_stack.ledger import LedgerRow, rows_about
 from local_stack.state import StackState
 
-__all__ = ["Followed", "SentEvent", "follow"]
-
 _POLL_SECONDS = 0.25
 
 

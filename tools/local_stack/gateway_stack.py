@@ -8,8 +8,6 @@ from local_stack.aws import LocalAws
 from local_stack.deploy import Deployment, deploy
 from local_stack.ministack import StackError
 
-__all__ = ["STACK_NAME", "GatewayNames", "deploy_gateway", "project_root"]
-
 STACK_NAME = "mwaa-gateway"
 
 

@@ -7,8 +7,6 @@ from boto3.dynamodb.conditions import Attr
 
 from local_stack.aws import LocalAws
 
-__all__ = ["LedgerRow", "rows_about"]
-
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:

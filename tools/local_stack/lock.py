@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import IO, Self
 
-__all__ = ["StackLock", "wait_for_end"]
-
 _POLL_SECONDS = 0.1
 _ASKING_SECONDS = 0.5
 

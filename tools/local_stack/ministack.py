@@ -12,8 +12,6 @@ from pathlib import Path
 from local_stack.ports import LOOPBACK, free_port
 from local_stack.processes import start_group, stop_group
 
-__all__ = ["ACCOUNT_ID", "CREDENTIALS", "REGION", "MiniStack", "StackError"]
-
 REGION = "eu-central-1"
 ACCOUNT_ID = "000000000000"
 # The one pair that MiniStack takes for the account's own administrator when it enforces roles.

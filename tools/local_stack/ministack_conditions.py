@@ -14,8 +14,6 @@ from ministack.services.cloudformation import (  # type: ignore[import-untyped]
     stacks,
 )
 
-__all__ = ["extend"]
-
 _LISTS = ("CommaDelimitedList", "List<")
 
 

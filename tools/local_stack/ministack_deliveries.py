@@ -26,8 +26,6 @@ from ministack.core.iam_evaluator import (  # type: ignore[import-untyped]
 from ministack.core.responses import get_account_id, get_region  # type: ignore[import-untyped]
 from ministack.services import cloudwatch, eventbridge, lambda_svc, s3, sns, sqs  # type: ignore[import-untyped]
 
-__all__ = ["extend"]
-
 _S3, _SNS, _EVENTS = "s3.amazonaws.com", "sns.amazonaws.com", "events.amazonaws.com"
 # The rule, its target and the payload that EventBridge is delivering in this context.
 _rule: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar("rule")

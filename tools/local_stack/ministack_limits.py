@@ -15,8 +15,6 @@ from ministack.core.responses import error_response_json  # type: ignore[import-
 from ministack.services import eventbridge, lambda_svc, stepfunctions  # type: ignore[import-untyped]
 from ministack.services.cloudformation import provisioners  # type: ignore[import-untyped]
 
-__all__ = ["extend"]
-
 _ENVIRONMENT_BYTES = 4 * 1024
 _EVENT_BYTES, _REQUEST_BYTES = 1024 * 1024, 6 * 1024 * 1024
 _ENTRIES_BYTES = 1024 * 1024

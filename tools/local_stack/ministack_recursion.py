@@ -19,8 +19,6 @@ from ministack.core import iam_evaluator  # type: ignore[import-untyped]
 from ministack.services import eventbridge, lambda_svc, sqs, stepfunctions  # type: ignore[import-untyped]
 from ministack.services.cloudformation import provisioners  # type: ignore[import-untyped]
 
-__all__ = ["extend"]
-
 _ATTRIBUTE = "AWSTraceHeader"
 # The trace header of the request that is being served, and the one of the function that is being invoked.
 _received: contextvars.ContextVar[str] = contextvars.ContextVar("received", default="")

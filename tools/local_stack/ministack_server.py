@@ -41,8 +41,6 @@ from local_stack import (
     ministack_step_functions,
 )
 
-__all__ = ["SANDBOXES_PER_FUNCTION"]
-
 # At least the four slots an environment's dispatcher may be given; each sandbox is about 60 MB.
 SANDBOXES_PER_FUNCTION = 4
 _PARENT_POLL_SECONDS = 0.5

@@ -17,8 +17,6 @@ from typing import Any
 
 from ministack.services import stepfunctions  # type: ignore[import-untyped]
 
-__all__ = ["mend"]
-
 _HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"
 _CONTEXT = ("Execution", "Map", "State", "StateMachine", "Task")
 

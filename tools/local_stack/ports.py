@@ -3,8 +3,6 @@
 import socket
 from contextlib import closing
 
-__all__ = ["LOOPBACK", "free_port"]
-
 LOOPBACK = "127.0.0.1"
 
 

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["descendants", "is_running", "kill", "memory_bytes", "start_group", "stop_group"]
-
 _PROC = Path("/proc")
 _PS = "/bin/ps"  # where there is no /proc: macOS
 _POLL_SECONDS = 0.05

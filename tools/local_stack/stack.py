@@ -18,14 +18,11 @@ from local_stack.mwaa import LocalMwaa
 from local_stack.mwaa.airflow import AirflowError
 from local_stack.mwaa.airflow_install import InstallError
 from local_stack.mwaa.permissions import MiniStackPermission
-from local_stack.mwaa.versions import DEFAULT_VERSION as DEFAULT_AIRFLOW
 from local_stack.ports import LOOPBACK, free_port
 from local_stack.processes import descendants, kill
 from local_stack.state import EnvironmentState, StackState
 from local_stack.timeline import Timeline
 from mwaa_gateway.transports import REST, Transports
-
-__all__ = ["DEFAULT_AIRFLOW", "LocalStack", "StackOptions", "redeploy"]
 
 _STATE = "state.json"
 

@@ -8,8 +8,6 @@ from typing import Any, Self
 
 from local_stack.aws import LocalAws
 
-__all__ = ["EnvironmentState", "StackState"]
-
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentState:

@@ -10,8 +10,6 @@ from typing import Any
 
 from local_stack.state import StackState
 
-__all__ = ["EndedExecution", "StateMachine", "make_state_machine"]
-
 _ROLE = "example-state-machines"
 _POLL_SECONDS = 0.25
 

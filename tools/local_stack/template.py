@@ -16,8 +16,6 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local_stack.artifacts import Artifact
 
-__all__ = ["LEFT_OUT", "Package", "load_template", "localise"]
-
 # Resource types MiniStack 1.5.33 refuses, and why their absence is harmless here.
 LEFT_OUT: Mapping[str, str] = {
     "AWS::Events::Archive": "unknown to its CloudFormation; nothing on one machine replays an archive",

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-__all__ = ["Phase", "Timeline"]
-
 
 @dataclass(frozen=True, slots=True)
 class Phase:

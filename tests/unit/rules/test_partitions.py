@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mwaa_gateway.patterns.index import RuleIndex
 from mwaa_gateway.patterns.pattern import compile_pattern
-from mwaa_gateway.rules.partitions import RuleIndex, event_partitions, rule_partitions
+from mwaa_gateway.rules.partitions import event_partitions, rule_partitions
 
 
 def s3(bucket: Any) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from mwaa_gateway.feeds.batch import Batch
 from mwaa_gateway.routing.members import Key
 from mwaa_gateway.rules.fields import nearest
 
-__all__ = ["BatchFilters", "batch_filters", "key_text"]
-
 _Command = Callable[..., None]
 
 

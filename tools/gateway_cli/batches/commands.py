@@ -18,8 +18,6 @@ from gateway_cli.output import Refused, output_option, print_json, print_note, p
 from mwaa_gateway.feeds.batch import Batch
 from mwaa_gateway.feeds.release import Looked
 
-__all__ = ["batches"]
-
 _AT_ONCE: Final = 10  # the limit of a client's connections
 _FEW: Final = 5  # missing values that the table shows
 _COLUMNS: Final = (

@@ -26,8 +26,6 @@ from mwaa_gateway.feeds.release import Releaser, summary_of
 from mwaa_gateway.rules.collect import Collect
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["Batches", "View"]
-
 _EVER: Final = 1e11  # seconds since the epoch; DynamoDB has no infinite number
 _WHY: Final = {
     "complete": "the batch is complete",

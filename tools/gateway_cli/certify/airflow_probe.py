@@ -25,19 +25,6 @@ from mwaa_gateway.aws.mwaa.web_server import WebServer
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 
-__all__ = [
-    "FILLER",
-    "AirflowProbe",
-    "CliProbe",
-    "RestProbe",
-    "at_once",
-    "filler_in",
-    "over_cli",
-    "over_rest",
-    "short",
-    "shortened",
-]
-
 USAGE_ERROR: Final = f"dags trigger --no-such-option {MISSING_DAG_ID}"
 FILLER: Final = "x"
 _FILLED: Final = re.compile(f"{FILLER}{{200,}}")
@@ -49,15 +36,12 @@ class AirflowProbe(Protocol):
 
     def trigger(self, target: ResolvedTarget) -> Exchange:
         """Start a run."""
-        ...
 
     def look_up(self, target: ResolvedTarget) -> Exchange:
         """Find a run by its run_id."""
-        ...
 
     def another(self) -> "AirflowProbe":
         """Return a probe for a simultaneous call."""
-        ...
 
 
 class CliProbe:

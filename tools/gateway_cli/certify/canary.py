@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-__all__ = ["CANARY_DAG", "CANARY_DAG_ID", "CANARY_STATE", "MISSING_DAG_ID", "canary_state_machine"]
-
 CANARY_DAG_ID: Final = "mwaa_gateway_certify"
 MISSING_DAG_ID: Final = "mwaa_gateway_certify_missing"
 CANARY_STATE: Final = "WaitForTheCanary"

@@ -67,8 +67,6 @@ from mwaa_gateway.outcomes import OutcomeUnknown, Rejected, Retryable
 from mwaa_gateway.transports import CLI
 from mwaa_gateway.trigger_request import ResolvedTarget
 
-__all__ = ["Answered", "Certification", "Plan", "names_of"]
-
 CONNECT_SECONDS: Final = 5.0
 ANSWER_OF_A_COMMAND_SECONDS: Final = 30.0
 AT_ONCE: Final = {

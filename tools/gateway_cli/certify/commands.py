@@ -24,8 +24,6 @@ from mwaa_gateway import __version__
 if TYPE_CHECKING:
     from gateway_cli.certify.certification import Answered, Certification
 
-__all__ = ["certify"]
-
 _FORMAT: Final = 1  # of the report, whose answers may become fixtures of the gateway's tests
 _WIDTH: Final = max(map(len, IDS))
 

@@ -24,8 +24,6 @@ from gateway_cli.connection import Connection
 from gateway_cli.dlq.queue_messages import dead_letter_of_ingress, key_of_dead_request
 from gateway_cli.dlq.received_messages import ReceivedMessage, received_messages
 
-__all__ = ["DeadLetterPaths"]
-
 
 @dataclass
 class DeadLetterPaths:

@@ -22,18 +22,6 @@ from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import EVERY_NAMESPACE, Namespace
 from mwaa_gateway.trigger_request import event_hash
 
-__all__ = [
-    "DETAIL_TYPE",
-    "NAMESPACE",
-    "SOURCE",
-    "TRIES",
-    "Answer",
-    "CannotAsk",
-    "GatewayProbe",
-    "NotAsked",
-    "Sent",
-]
-
 Answer = TypeVar("Answer")
 
 NAMESPACE: Final = "certify"

@@ -21,36 +21,6 @@ from mwaa_gateway.outcomes import (
     Triggered,
 )
 
-__all__ = [
-    "BUSY",
-    "CONF_REFUSED",
-    "MISSING_DAG",
-    "NOT_THERE",
-    "USAGE",
-    "Exchange",
-    "Execution",
-    "RowSeen",
-    "Verdict",
-    "blocked",
-    "judge_busy",
-    "judge_canary",
-    "judge_conf",
-    "judge_dead_letter",
-    "judge_dead_request",
-    "judge_duplicate",
-    "judge_environment_findings",
-    "judge_expected",
-    "judge_login",
-    "judge_rows",
-    "judge_same_second",
-    "judge_start",
-    "judge_state",
-    "judge_token",
-    "judge_wait",
-    "not_allowed",
-    "skipped",
-]
-
 POLICY: Final = (
     "Attach the policy that `environments certify NAME --print-policy` prints with the same options"
 )

@@ -6,8 +6,6 @@ from typing import Any, Final
 
 from gateway_cli.certify.gateway_probe import NAMESPACE
 
-__all__ = ["Needs"]
-
 _RULES_ACTIONS: Final = (
     "BatchGetItem",
     "ConditionCheckItem",

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["IDS", "QUESTIONS", "Question"]
-
 
 @dataclass(frozen=True, slots=True)
 class Question:

@@ -8,8 +8,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["Redaction"]
-
 _PATTERNS: Final = (
     # First what holds other things: an ARN has an account, a URL a host.
     (re.compile(r"arn:aws[a-z-]*:[^\s\"'<>,;)\]}\\]+"), "<arn>"),

@@ -19,8 +19,6 @@ from gateway_cli.certify.gateway_probe import (
 from gateway_cli.connection import Connection
 from mwaa_gateway.events.event import identity_of
 
-__all__ = ["Sources"]
-
 
 @dataclass
 class Sources:

@@ -10,8 +10,6 @@ from typing import Any
 from gateway_cli.certify.gateway_probe import TRIES, GatewayProbe
 from gateway_cli.certify.judging import Execution
 
-__all__ = ["States"]
-
 
 @dataclass
 class States:

@@ -30,8 +30,6 @@ from mwaa_gateway.dispatch.dag_catalog import DagCatalog
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import parse_rule
 
-__all__ = ["check"]
-
 _NOT_KNOWN: Final = 3
 
 

@@ -10,20 +10,6 @@ from typing import Any, Final, Literal
 
 from gateway_cli.dag_catalog import DagWarning
 
-__all__ = [
-    "OLDEST_AIRFLOW",
-    "Expected",
-    "Failed",
-    "Finding",
-    "Needed",
-    "judge_answer",
-    "judge_environment",
-    "judge_invocation",
-    "judge_permissions",
-    "judge_rules",
-    "needed_permissions",
-]
-
 OLDEST_AIRFLOW: Final = (2, 7)
 CLOCK_SECONDS: Final = 30  # a CLI token lives 60 s
 PAGE: Final = "docs/private-network.md"

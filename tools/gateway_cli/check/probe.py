@@ -13,8 +13,6 @@ from gateway_cli.connection import Connection
 from gateway_cli.output import Refused
 from mwaa_gateway.errors import GatewayError
 
-__all__ = ["EnvironmentProbe"]
-
 Answer = TypeVar("Answer")
 # The doctor has 120 s. No retry: it would start a second examination while the first one still runs.
 _DOCTOR_CLIENT: Final[Mapping[str, Any]] = {

@@ -9,8 +9,6 @@ from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.groups import Group
 from gateway_cli.output import Refused, print_json
 
-__all__ = ["claim_check"]
-
 
 @click.group("claim-check", cls=Group)
 def claim_check() -> None:

@@ -29,8 +29,6 @@ from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.listing import Listing, limit_option
 from gateway_cli.output import Refused, output_option, print_json, print_note
 
-__all__ = ["dlq"]
-
 _filters = filter_options("died", "dag_missing")
 _LISTING: Final[Listing[DeadLetter]] = Listing(
     "dlq",

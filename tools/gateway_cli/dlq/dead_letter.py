@@ -8,8 +8,6 @@ from gateway_cli.dlq.received_messages import ReceivedMessage
 from gateway_cli.dlq.remedies import remedy
 from gateway_cli.ledger_rows import LedgerRow
 
-__all__ = ["DeadLetter", "dead_letter_of_row"]
-
 DISPATCHER: Final = "dispatcher"
 
 

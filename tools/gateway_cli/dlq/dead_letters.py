@@ -19,8 +19,6 @@ from gateway_cli.filter_names import refuse_unknown_environment
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
 from gateway_cli.one_by_one import OneByOne, Unanswered
 
-__all__ = ["DeadLetters", "find_dead_letters"]
-
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:

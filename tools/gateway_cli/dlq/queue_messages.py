@@ -25,11 +25,9 @@ from gateway_cli.dlq.remedies import (
     UNKNOWN,
 )
 from gateway_cli.ledger_rows import LedgerKey
-from mwaa_gateway.ingress.ingest import DeadEventReason
 from mwaa_gateway.outcomes import Reason
+from mwaa_gateway.routing.resolve import DeadEventReason
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
-
-__all__ = ["dead_letter_of_ingress", "dead_letter_of_trigger_queue", "key_of_dead_request"]
 
 
 def key_of_dead_request(message: ReceivedMessage) -> LedgerKey | None:

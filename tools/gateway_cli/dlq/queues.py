@@ -15,8 +15,6 @@ from gateway_cli.output import print_note
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["DeadLetterQueues", "dead_letter_queues"]
-
 _PLACE: Final = "{environment}"
 _SUFFIX: Final = "(-[a-z0-9]{1,8})?"  # DeadLetterQueueSuffix in template.yaml
 _ENVIRONMENT: Final = "([A-Za-z][A-Za-z0-9]{0,31})"  # a name in Environments

@@ -16,8 +16,6 @@ from gateway_cli.aws_errors import describe_error
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["ReceivedMessage", "ReceivedMessages", "received_messages"]
-
 VISIBILITY_SECONDS: Final = 300  # enough to read some 50,000 messages
 WAIT_SECONDS = 1  # long polling asks all of SQS's servers, so that an empty answer means an empty queue
 _BATCH: Final = 10

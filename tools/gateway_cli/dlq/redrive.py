@@ -20,8 +20,6 @@ from mwaa_gateway.aws.errors import require
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["purge", "redrive"]
-
 AT_ONCE: Final = 10  # dead letters: the limit of one SendMessageBatch and one DeleteMessageBatch
 
 

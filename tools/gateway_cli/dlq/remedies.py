@@ -3,19 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from mwaa_gateway.ingress.ingest import DeadEventReason
 from mwaa_gateway.outcomes import Reason
-
-__all__ = [
-    "EVENTBRIDGE_GAVE_UP",
-    "LAMBDA_GAVE_UP",
-    "MEMBER_NOT_COLLECTED",
-    "RECEIVED_TOO_OFTEN",
-    "REMEDIES",
-    "SNS_GAVE_UP",
-    "UNKNOWN",
-    "remedy",
-]
+from mwaa_gateway.routing.resolve import DeadEventReason
 
 LAMBDA_GAVE_UP: Final = "lambda_gave_up"
 EVENTBRIDGE_GAVE_UP: Final = "eventbridge_gave_up"

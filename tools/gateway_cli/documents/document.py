@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Document", "Flaw", "Place", "finite"]
-
 Place = tuple[str | int, ...]  # the path of a field: ("targets", 0, "dag_id")
 
 

@@ -9,8 +9,6 @@ from typing import Final, NoReturn
 
 from gateway_cli.documents.document import Document, Flaw, Place, finite
 
-__all__ = ["read_json"]
-
 _DEEPEST: Final = 200  # levels; a rule has about ten
 _TOO_DEEP: Final = Flaw(1, "this is nested too deeply")
 _WORD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]')

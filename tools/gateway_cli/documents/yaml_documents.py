@@ -14,8 +14,6 @@ import yaml
 
 from gateway_cli.documents.document import Document, Flaw, Place, finite
 
-__all__ = ["read_yaml", "write_yaml"]
-
 _JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _EXPONENT: Final = re.compile(r"-?[0-9]+[eE][+-]?[0-9]+")  # text to YAML 1.1, a number to JSON and YAML 1.2
 _BREAKS: Final = re.compile("[\x85\u2028\u2029\ufeff]")

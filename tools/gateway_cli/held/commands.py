@@ -25,8 +25,6 @@ from gateway_cli.listing import Listing, limit_option
 from gateway_cli.output import output_option
 from mwaa_gateway.outcomes import HeldReason
 
-__all__ = ["held"]
-
 _filters = filter_options("were held", "rule_disabled")
 
 

@@ -15,8 +15,6 @@ from gateway_cli.output import Refused
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["cancel", "held_rows", "ledger_rows", "release", "release_all"]
-
 _AT_ONCE: Final = 10  # requests: the limit of one SendMessageBatch, and of a client's connections
 
 

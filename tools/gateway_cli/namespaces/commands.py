@@ -21,8 +21,6 @@ from mwaa_gateway.errors import InvalidNamespace, InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
 from mwaa_gateway.rules.allow_lists import EVERY_NAMESPACE, Namespace, Namespaces
 
-__all__ = ["namespaces"]
-
 _by = click.option("--by", metavar="NAME", help="Who makes the change; default: the caller's ARN.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask, even if rules stop matching.")
 _name = click.argument("name", metavar="NAMESPACE")

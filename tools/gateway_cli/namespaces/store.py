@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-__all__ = ["NamespaceChanged", "NamespacesStore", "StoredNamespace", "history_partition"]
-
 
 class NamespaceChanged(GatewayError):
     """Somebody else changed the allow-list between reading and writing; nothing was written."""

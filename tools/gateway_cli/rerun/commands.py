@@ -19,8 +19,6 @@ from gateway_cli.rules.stored import document_of
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
 
-__all__ = ["rerun"]
-
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
 _STATES = {
     "triggered": frozenset({"triggered"}),

@@ -19,8 +19,6 @@ from mwaa_gateway.routing.resolve import Refused, Resolved, of_generation, resol
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["Found", "Wanted", "event_time", "find", "names_event", "rerun"]
-
 _AT_ONCE: Final = 10  # the limit of one SendMessageBatch
 
 

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["ABSENT", "FieldChange", "field_changes"]
-
 ABSENT: Final = object()  # the value of a field that a document does not have; null is a value
 
 

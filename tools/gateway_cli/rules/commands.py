@@ -15,14 +15,12 @@ from gateway_cli.rules.new_commands import import_rules, new, schema
 from gateway_cli.rules.options import by_option, now, refuse_unless_allowed, rule_id_argument
 from gateway_cli.rules.pauses import release_held
 from gateway_cli.rules.shadow_commands import shadow_report
-from gateway_cli.rules.store import Applied, State
+from gateway_cli.rules.store import Applied
 from gateway_cli.rules.stored import document_of, summary, target_names, why_broken
 from gateway_cli.rules.trial_commands import explain_rule, test
 from gateway_cli.rules.version_commands import diff, history, rollback
 from mwaa_gateway.errors import InvalidRule
-from mwaa_gateway.rules import parse_rule
-
-__all__ = ["rules"]
+from mwaa_gateway.rules import State, parse_rule
 
 
 @click.group(cls=Group)

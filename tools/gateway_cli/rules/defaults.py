@@ -7,8 +7,6 @@ from gateway_cli.documents.document import Document, Flaw, Place
 from mwaa_gateway.rules.fields import names_of
 from mwaa_gateway.rules.rule import Rule
 
-__all__ = ["DEFAULT_FIELDS", "filled_in", "flaws_of_defaults"]
-
 DEFAULT_FIELDS: Final = tuple(name for name in names_of(Rule) if name not in ("id", "targets"))
 _ONE_OF: Final = {
     "pattern": "s3",

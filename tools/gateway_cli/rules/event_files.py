@@ -11,8 +11,6 @@ from gateway_cli.output import Refused
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import Event, TrustedQueues, from_queue
 
-__all__ = ["NamedEvent", "events_of", "read_events"]
-
 # The parser of the ingress retry queue reads the payload of every source, with what Lambda or the gateway wrapped around
 # it, so read files as messages of that queue. Its ARN has no account here; S3's notifications have none either.
 _FILES: Final = "event-files"

@@ -28,8 +28,6 @@ from gateway_cli.rules.event_files import NamedEvent, events_of, read_events
 from gateway_cli.rules.files import Mistake, files_below, read_documents
 from gateway_cli.rules.trial import Result
 
-__all__ = ["Case", "Failure", "failures", "read_cases"]
-
 _CASE_FIELDS: Final = ("name", "event", "expect")
 _FIELDS: Final = (
     "rule",

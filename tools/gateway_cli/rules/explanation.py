@@ -14,8 +14,6 @@ from mwaa_gateway.patterns.flat_event import Wanted
 from mwaa_gateway.patterns.pattern import Pattern, compile_pattern
 from mwaa_gateway.rules import Rule
 
-__all__ = ["Explanation", "FieldVerdict", "explain", "explain_rule"]
-
 _MOST: Final = 64  # alternatives through a pattern's `$or` that are examined
 _FEW: Final = 5  # values of one field that are shown
 

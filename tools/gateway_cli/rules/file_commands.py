@@ -35,8 +35,6 @@ from gateway_cli.rules.store import Applied, read_document
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
 
-__all__ = ["apply", "plan", "validate"]
-
 CHANGES = 2  # exit code of `plan` when something would change
 
 

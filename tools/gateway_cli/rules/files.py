@@ -22,16 +22,6 @@ from mwaa_gateway.errors import GatewayError, InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
 from mwaa_gateway.rules.allow_lists import Namespaces
 
-__all__ = [
-    "CheckedRule",
-    "Mistake",
-    "RulesRefused",
-    "WrittenRule",
-    "check_rules",
-    "read_documents",
-    "read_rules",
-]
-
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 _PATTERNS: Final = ("pattern", "collect.complete_when.event.pattern")  # where a rule's `patterns` are written
 
@@ -222,6 +212,7 @@ def _once_for_each_variable(mistakes: Sequence[Mistake]) -> list[Mistake]:
 
 
 def files_below(path: Path) -> list[Path]:
+    """Return a file, or the YAML and JSON files below a folder; none if there is nothing. Hidden ones are left out."""
     if not path.is_dir():
         return [path] if path.exists() else []
     return sorted(

@@ -18,8 +18,6 @@ from mwaa_gateway.patterns.pattern import FieldMatcher, compile_pattern
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.fields import duration
 
-__all__ = ["Import", "Origin", "Remark", "of_bucket", "of_eventbridge"]
-
 MAXIMUM_TARGETS: Final = 5
 DEFAULT_BUS: Final = "default"
 

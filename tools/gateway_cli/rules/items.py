@@ -19,8 +19,6 @@ from mwaa_gateway.aws.dynamodb.values import Value, attributes, rules_key, text,
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
 
-__all__ = ["StoredRuleItem", "change_actions", "history_partition", "read_item", "rule_key", "version_key"]
-
 _DELETED: Final = "DELETED"
 _MATCHING: Final = ("ENABLED", "SHADOW")  # the states in which a rule matches events
 

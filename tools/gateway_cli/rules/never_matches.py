@@ -11,8 +11,6 @@ from mwaa_gateway.events.s3 import DETAIL_TYPES
 from mwaa_gateway.patterns.pattern import Pattern
 from mwaa_gateway.rules.fields import nearest
 
-__all__ = ["never_matches"]
-
 _CLOUDTRAIL: Final = "AWS API Call via CloudTrail"  # any source, if somebody forwards it
 _KNOWN: Final[Mapping[str, frozenset[str]]] = {
     "aws.s3": DETAIL_TYPES | {_CLOUDTRAIL},

@@ -16,8 +16,6 @@ from gateway_cli.rules.new_rule import SCHEMA_NAME, new_rule
 from gateway_cli.rules.options import count
 from gateway_cli.rules.schema import schema_text
 
-__all__ = ["import_rules", "new", "schema"]
-
 
 def _environment_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(

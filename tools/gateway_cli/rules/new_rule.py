@@ -9,8 +9,6 @@ from gateway_cli.documents.yaml_documents import read_yaml, write_yaml
 from mwaa_gateway.rules import Rule, parse_rule
 from mwaa_gateway.rules.s3_uris import PIECE, capture_form
 
-__all__ = ["SCHEMA_NAME", "NewRule", "new_rule"]
-
 SCHEMA_NAME: Final = (
     ".mwaa-gateway-rules.schema.json"  # hidden, because other *.json files in a folder are rules
 )

@@ -14,19 +14,6 @@ from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.rules.allow_lists import Namespaces
 
-__all__ = [
-    "by_option",
-    "commit_of",
-    "commit_option",
-    "count",
-    "now",
-    "paths_argument",
-    "print_mistakes",
-    "refuse_unless_allowed",
-    "rule_id_argument",
-    "vars_option",
-]
-
 paths_argument = click.argument(
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )

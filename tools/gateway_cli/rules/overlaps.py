@@ -9,8 +9,6 @@ from gateway_cli.rules.trial import try_events
 from mwaa_gateway.events import Event
 from mwaa_gateway.rules import Rule
 
-__all__ = ["Overlap", "overlaps"]
-
 
 @dataclass(frozen=True, slots=True)
 class Overlap:

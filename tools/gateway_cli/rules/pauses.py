@@ -8,8 +8,6 @@ from gateway_cli.held.requests import release_all
 from gateway_cli.output import print_note
 from mwaa_gateway.outcomes import Reason
 
-__all__ = ["release_held"]
-
 _FEW = 5  # so many rules are named
 
 

@@ -23,8 +23,6 @@ from mwaa_gateway.rules.allow_lists import Namespaces
 from mwaa_gateway.rules.collect import compiled_patterns
 from mwaa_gateway.rules.partitions import rule_partitions
 
-__all__ = ["Plan", "PlannedChange", "apply_plan", "make_plan", "read_plan", "write_plan"]
-
 FORMAT: Final = 1
 _IN_A_ROW: Final = 5  # failed rules, after which the other rules are skipped
 Action = Literal["add", "change", "delete"]

@@ -18,15 +18,6 @@ from mwaa_gateway.rules import Rule
 from mwaa_gateway.rules.collect import compiled_patterns
 from mwaa_gateway.rules.partitions import rule_partitions
 
-__all__ = [
-    "print_case",
-    "print_explanation",
-    "print_field_changes",
-    "print_plan",
-    "print_trial",
-    "shown",
-]
-
 _SIGNS: Final = {"add": ("+", "green"), "change": ("~", "yellow"), "delete": ("-", "red")}
 
 

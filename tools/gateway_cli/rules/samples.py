@@ -6,8 +6,6 @@ from typing import Any, Final
 
 from mwaa_gateway.patterns.pattern import Pattern
 
-__all__ = ["sample_events"]
-
 _MOST: Final = 16  # alternatives of a pattern's `$or` that are tried
 _ABSENT: Final = object()
 _ENVELOPE: Final[Mapping[str, Any]] = {

@@ -13,8 +13,6 @@ from mwaa_gateway.rules.collect import Collect
 from mwaa_gateway.rules.fields import DURATION, Duration, Integer, Kind, Nested, OneOf, Own, Text, fields_of
 from mwaa_gateway.rules.rule import DedupeKey, Rule, Target
 
-__all__ = ["document", "schema_text"]
-
 _VARIABLE: Final = {"type": "string", "pattern": r"\$\{var\.[A-Za-z_][A-Za-z0-9_-]*\}"}
 
 

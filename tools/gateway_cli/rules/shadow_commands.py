@@ -15,8 +15,6 @@ from gateway_cli.rules.rendering import shown
 from gateway_cli.rules.shadow_report import Compared, Verdict, compare
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 
-__all__ = ["shadow_report"]
-
 _MEANINGS: Final = {
     Verdict.SAME: ("green", "a run of the same DAG happened, with the same conf"),
     Verdict.OTHER_CONF: ("yellow", "a run of the same DAG happened, with another conf"),

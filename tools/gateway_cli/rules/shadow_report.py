@@ -14,8 +14,6 @@ from gateway_cli.rules.changes import FieldChange, field_changes
 from mwaa_gateway.conf.build import ORIGIN_KEY
 from mwaa_gateway.ingress.shadow import ShadowRecord
 
-__all__ = ["Compared", "Verdict", "compare"]
-
 
 class Verdict(StrEnum):
     """The result of comparing a shadow record with the ledger."""

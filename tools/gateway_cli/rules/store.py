@@ -28,18 +28,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-__all__ = [
-    "Applied",
-    "RuleChanged",
-    "RuleMissing",
-    "RulesStore",
-    "State",
-    "TableBusy",
-    "document_text",
-    "kept_state",
-    "read_document",
-]
-
 # The limit of a transaction is 4 MB, with up to 25 copies of a rule's document: this leaves a fifth of it free.
 DOCUMENT_BYTES: Final = 128 * 1024
 _PAUSES: Final = (0.05, 0.2, 0.8)  # seconds before a transaction that conflicted with another one is retried

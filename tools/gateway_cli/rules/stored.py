@@ -9,8 +9,6 @@ from gateway_cli.rules.items import StoredRuleItem
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import parse_rule
 
-__all__ = ["document_of", "summary", "target_names", "why_broken"]
-
 
 def document_of(item: StoredRuleItem) -> dict[str, Any]:
     """Return a rule's document; raises Refused if it is not a JSON object."""

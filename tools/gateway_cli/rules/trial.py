@@ -23,8 +23,6 @@ from mwaa_gateway.rules import Rule
 from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["Result", "RulesInMemory", "Trial", "try_events"]
-
 _BUCKET: Final = "bucket-of-the-gateway"
 
 

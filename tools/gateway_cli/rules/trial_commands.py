@@ -23,8 +23,6 @@ from mwaa_gateway.errors import InvalidRule, MalformedEvent
 from mwaa_gateway.rules import Rule, parse_rule
 from mwaa_gateway.rules.fields import nearest
 
-__all__ = ["explain_rule", "test"]
-
 _unwrap_option = click.option(
     "--unwrap-topic",
     "unwrap_topics",

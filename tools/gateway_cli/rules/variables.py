@@ -19,8 +19,6 @@ from typing import Any, Final
 
 from gateway_cli.documents.document import Document, Flaw, Place
 
-__all__ = ["UNRESOLVED", "Variables"]
-
 UNRESOLVED: Final = "has no value"  # part of the text about a reference without a value
 
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_-]*"

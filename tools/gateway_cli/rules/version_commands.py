@@ -20,8 +20,6 @@ from gateway_cli.rules.stored import document_of
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import parse_rule
 
-__all__ = ["diff", "history", "rollback"]
-
 
 class _Version(click.ParamType):
     """A version: `3` or `v3`."""

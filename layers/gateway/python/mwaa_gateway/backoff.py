@@ -2,8 +2,6 @@
 
 from typing import Final
 
-__all__ = ["backoff_seconds", "growing_pause", "probe_wait_seconds"]
-
 FIRST_BACKOFF_SECONDS: Final = 5
 LONGEST_BACKOFF_SECONDS: Final = 900
 SHUT_FOR_LONG_SECONDS: Final = 120

@@ -17,20 +17,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
-__all__ = [
-    "ConfError",
-    "ConfTooLarge",
-    "GatewayError",
-    "InvalidNamespace",
-    "InvalidPattern",
-    "InvalidRule",
-    "MalformedEvent",
-    "Problem",
-    "Unavailable",
-    "kind_of",
-    "nearest",
-]
-
 
 class GatewayError(Exception):
     """The base of all errors that the gateway raises on purpose; the text is for people."""

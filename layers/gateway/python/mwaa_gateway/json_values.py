@@ -10,19 +10,6 @@ from typing import Any, Final
 
 from mwaa_gateway.errors import MalformedEvent, kind_of
 
-__all__ = [
-    "MAXIMUM_DEPTH",
-    "dig",
-    "is_container",
-    "is_deeper_than",
-    "is_unicode",
-    "json_or_text",
-    "object_in",
-    "object_of",
-    "refuse_beyond_limits",
-    "text_of",
-]
-
 MAXIMUM_EVENT_BYTES: Final = 256 * 1024  # the limit of EventBridge and SNS; senders of more pass an S3 URI
 MAXIMUM_DEPTH: Final = 32
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -17,19 +17,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-__all__ = [
-    "AlreadyTriggered",
-    "Held",
-    "HeldReason",
-    "NotRunnable",
-    "Outcome",
-    "OutcomeUnknown",
-    "Reason",
-    "Rejected",
-    "Retryable",
-    "Triggered",
-]
-
 
 class Reason(StrEnum):
     """The kind of a reason: a stable value for filters, metrics and alarms. The text beside it is for people."""

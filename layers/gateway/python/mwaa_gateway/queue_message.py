@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-__all__ = ["CHECKS", "FIRST_SENT_AT", "MessageQueue", "QueueMessage", "deliver_batch", "read_message"]
-
 CHECKS: Final = "checks"  # the message group of looks at batches that no timer repeats
 FIRST_SENT_AT: Final = "FirstSentAt"  # the attribute of a message that replaces an earlier one
 
@@ -37,7 +35,6 @@ class MessageQueue(Protocol):
 
     def give_back(self, message: QueueMessage, seconds: float) -> None:
         """Let SQS redeliver the message in `seconds`; raise Unavailable if SQS refuses: its visibility timeout applies."""
-        ...
 
 
 def deliver_batch(

@@ -7,17 +7,6 @@ from typing import Any, Self
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.transports import InvalidTransports, Transports
 
-__all__ = [
-    "AirflowSettings",
-    "DispatcherSettings",
-    "DoctorSettings",
-    "IngressSettings",
-    "InvalidSetting",
-    "QueuedEventsSettings",
-    "RunWatcherSettings",
-    "TaskSettings",
-]
-
 
 class InvalidSetting(GatewayError):
     """An environment variable is missing or invalid; the text names it."""

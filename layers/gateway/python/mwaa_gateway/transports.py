@@ -11,8 +11,6 @@ from typing import Final, Self
 
 from mwaa_gateway.errors import GatewayError
 
-__all__ = ["CLI", "REST", "InvalidTransports", "Transports"]
-
 REST: Final = "rest"
 CLI: Final = "cli"
 _KNOWN: Final = (REST, CLI)

@@ -8,16 +8,6 @@ from typing import Any, Protocol, Self
 
 from mwaa_gateway.errors import GatewayError
 
-__all__ = [
-    "FORMAT",
-    "ResolvedTarget",
-    "TriggerQueue",
-    "TriggerRequest",
-    "UnreadableRequest",
-    "derive_run_id",
-    "event_hash",
-]
-
 FORMAT = 1
 # A change that an older reader could misread raises FORMAT. The previous format stays readable: its messages are in flight.
 READABLE_FORMATS = frozenset({FORMAT})
@@ -158,4 +148,3 @@ class TriggerQueue(Protocol):
 
     def enqueue(self, requests: Sequence[TriggerRequest]) -> None:
         """Send each request to its environment's queue; raise Unavailable if any was not sent."""
-        ...

@@ -14,8 +14,6 @@ from mwaa_gateway.airflow.cli import CommandAnswer
 from mwaa_gateway.airflow.ids import check_ids
 from mwaa_gateway.airflow.run_states import RunState, RunsUnknown, run_state
 
-__all__ = ["list_runs_command", "read_failed_tasks", "read_runs", "tasks_command"]
-
 _FAILED = ("failed", "upstream_failed")
 
 

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-__all__ = ["ListedDag", "NotListed"]
-
 
 @dataclass(frozen=True, slots=True)
 class ListedDag:

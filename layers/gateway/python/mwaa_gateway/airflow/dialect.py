@@ -15,20 +15,6 @@ if TYPE_CHECKING:
     from mwaa_gateway.airflow.cli import CommandAnswer
     from mwaa_gateway.airflow.rest import RestAnswer
 
-__all__ = [
-    "COLUMNS_OPTION",
-    "DAG_ARGUMENT",
-    "EXCLUDE_STALE",
-    "LOGICAL_DATE_FIELD",
-    "LOGICAL_DATE_OPTION",
-    "RUN_AFTER_FIELD",
-    "STRINGIFY",
-    "WEB_LOGIN",
-    "Answer",
-    "Dialect",
-    "Difference",
-]
-
 Sent = TypeVar("Sent")
 
 

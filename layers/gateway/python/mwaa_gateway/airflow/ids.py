@@ -9,17 +9,6 @@ from typing import Final
 
 from mwaa_gateway.outcomes import Reason, Rejected
 
-__all__ = [
-    "DAG_ID",
-    "DAG_ID_WORDS",
-    "LONGEST_REST_DAG_ID",
-    "LONGEST_REST_PATH",
-    "RUN_ID",
-    "InvalidId",
-    "check_ids",
-    "rejected_id",
-]
-
 DAG_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
 DAG_ID_WORDS: Final = "letters, digits, '_', '.' and '-', at most 250, the first a letter, a digit or '_'"
 RUN_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:+-]{0,249}")

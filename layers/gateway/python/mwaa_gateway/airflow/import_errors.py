@@ -19,8 +19,6 @@ from typing import Final
 from mwaa_gateway.airflow.dag_list import NotListed
 from mwaa_gateway.outcomes import OutcomeUnknown, Reason, Rejected, Retryable
 
-__all__ = ["READ_EVERY_SECONDS", "BrokenFile", "BrokenFiles", "ImportErrors"]
-
 READ_EVERY_SECONDS: Final = 300.0  # by one sandbox: on Airflow 2 the command parses every DAG file
 _QUOTED_FILES: Final = 3
 _LONGEST_PATH: Final = 100  # characters, counted from the end: the file's name is there

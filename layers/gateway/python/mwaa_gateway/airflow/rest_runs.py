@@ -30,21 +30,6 @@ from mwaa_gateway.airflow.run_states import (
     run_state,
 )
 
-__all__ = [
-    "RUNS_PER_CALL",
-    "fail_run_call",
-    "failed_tasks_call",
-    "fits_invoke_rest_api",
-    "list_runs_call",
-    "read_failed_run",
-    "read_failed_tasks",
-    "read_return_value",
-    "read_run",
-    "read_runs",
-    "return_value_call",
-    "run_call",
-]
-
 RUNS_PER_CALL = 100  # Airflow's own limit of a page
 
 

@@ -8,21 +8,6 @@ from typing import Any, Final
 
 from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, Reason, Retryable
 
-__all__ = [
-    "TASK_ID",
-    "Marking",
-    "NotAvailable",
-    "ReturnValue",
-    "RunEnd",
-    "RunMarkedFailed",
-    "RunNotThere",
-    "RunState",
-    "RunsUnknown",
-    "run_exists",
-    "run_state",
-]
-
-
 TASK_ID: Final = re.compile(
     r"(?!\.{1,2}$)[\w.-]{1,250}"
 )  # Airflow's own form, without `.` and `..`, which shorten a path

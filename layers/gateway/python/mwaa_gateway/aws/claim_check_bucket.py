@@ -10,8 +10,6 @@ from mwaa_gateway.conf.claim_check import ClaimCheck
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["ClaimCheckBucket"]
-
 
 class ClaimCheckBucket:
     """Implements `mwaa_gateway.conf.claim_check.ClaimChecks`.

@@ -7,8 +7,6 @@ from typing import Final
 
 from botocore.config import Config
 
-__all__ = ["CLIENT_CONFIG"]
-
 # Three tries within about 20 s: if a call hangs, the function still needs time to give its message back.
 CLIENT_CONFIG: Final = Config(
     connect_timeout=3, read_timeout=6, retries={"mode": "standard", "total_max_attempts": 3}

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["ForwardingQueues", "WatchesIndex"]
-
 _INDEX: Final = "watches"  # its partition key, watched_in, is written by `WatchItems`
 
 

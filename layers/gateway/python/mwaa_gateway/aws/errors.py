@@ -9,8 +9,6 @@ from botocore.parsers import ResponseParserError
 
 from mwaa_gateway.errors import Unavailable
 
-__all__ = ["refused_item", "require", "unavailable_unless_answered"]
-
 
 class unavailable_unless_answered:  # noqa: N801  read as a verb, after `with`
     """Turn every botocore error into Unavailable: refused, throttled, unreachable, or an unreadable answer.

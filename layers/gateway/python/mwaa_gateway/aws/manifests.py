@@ -20,8 +20,6 @@ from mwaa_gateway.routing.members import Member
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["ManifestBucket"]
-
 
 class ManifestBucket:
     """Implements `mwaa_gateway.feeds.batch.Manifests`."""

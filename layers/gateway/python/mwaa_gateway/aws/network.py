@@ -14,8 +14,6 @@ import certifi
 
 from mwaa_gateway.doctor.doctor import StepResult
 
-__all__ = ["SubnetNetwork"]
-
 CONNECT_SECONDS: Final = 4.0  # within one region a connection takes milliseconds
 LONGEST_SECONDS: Final = 10.0  # a resolver that does not answer ignores our timeout
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_stepfunctions import SFNClient
 
-__all__ = ["TaskCallbacks", "TokenCipher"]
-
 LONGEST_CAUSE: Final = 32_768  # characters, the limit of Step Functions' API
 KMS_REMEDY: Final = (
     "the KMS key of the state machine must let the run watcher's role use it, see docs/step-functions.md"

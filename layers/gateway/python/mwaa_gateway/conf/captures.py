@@ -22,8 +22,6 @@ from typing import Any, Final
 from mwaa_gateway.conf.paths import MISSING, Path, finds_many, follow, parse_path
 from mwaa_gateway.errors import ConfError, Problem, kind_of
 
-__all__ = ["Capture", "captured", "validate_captures"]
-
 MAXIMUM_CAPTURES: Final = 10  # fields of one rule
 MAXIMUM_FORM_CHARACTERS: Final = 1_024  # S3's limit of a key
 UNNAMED: Final = "_"

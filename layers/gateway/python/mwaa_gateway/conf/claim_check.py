@@ -15,8 +15,6 @@ from typing import Any, Final, Protocol
 
 from mwaa_gateway.conf.input_transformer import ORIGIN_KEY
 
-__all__ = ["MAXIMUM_CLAIM_CHECK_BYTES", "ClaimCheck", "ClaimChecks", "claim_check"]
-
 MAXIMUM_CLAIM_CHECK_BYTES: Final = 1024 * 1024  # as ASCII JSON: four times the limit of an event
 
 
@@ -39,7 +37,6 @@ class ClaimChecks(Protocol):
 
     def put(self, checks: Sequence[ClaimCheck]) -> None:
         """Write every conf; raise Unavailable if any was not written."""
-        ...
 
 
 def claim_check(

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-__all__ = ["MISSING", "Path", "finds_many", "follow", "parse_path"]
-
 MISSING: Final = object()  # the result of a path without a value; null is a value
 Path = tuple[object, ...]  # names, positions, and _EACH
 

@@ -17,8 +17,6 @@ from mwaa_gateway.conf.paths import MISSING, Path, finds_many, follow, parse_pat
 from mwaa_gateway.errors import ConfError, kind_of
 from mwaa_gateway.json_values import is_unicode
 
-__all__ = ["TextTemplate", "parse_text_template"]
-
 _PLACEHOLDER: Final = re.compile(r"<([^<>]*)>")
 
 

@@ -18,8 +18,6 @@ from typing import Protocol
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 
-__all__ = ["CircuitBreaker", "CircuitBreakers", "CircuitStore", "DagMissing", "OpenCircuit", "Pass", "Wait"]
-
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0  # shorter than any wait, so that a message that comes back may probe again
 FAILURES_TOLERATED = 2  # by an environment's breaker, in a row and in one sandbox
@@ -53,15 +51,12 @@ class CircuitStore(Protocol):
 
         Returns (whether this call took it, the breaker as it is now); None stands for a closed breaker.
         """
-        ...
 
     def open(self, name: str, circuit: OpenCircuit) -> None:
         """Open the breaker, or keep it open for longer."""
-        ...
 
     def close(self, name: str) -> None:
         """Close the breaker."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

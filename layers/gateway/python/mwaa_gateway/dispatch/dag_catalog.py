@@ -21,13 +21,6 @@ from mwaa_gateway.airflow.port import Airflow
 from mwaa_gateway.backoff import growing_pause
 from mwaa_gateway.outcomes import NotRunnable
 
-__all__ = [
-    "CatalogRecord",
-    "CatalogStore",
-    "DagCatalog",
-    "LiveCatalog",
-]
-
 LEASE_SECONDS = 60.0  # longer than a dispatcher waits for a list
 RECENT_SECONDS = 60.0  # what a catalog may be old that holds a run back, or does not hold the DAG at all
 FIRST_PAUSE_SECONDS = 30.0
@@ -83,15 +76,12 @@ class CatalogStore(Protocol):
 
         Returns (whether it was taken, the record as it is then).
         """
-        ...
 
     def keep(self, catalog: DagCatalog) -> None:
         """Keep a new catalog, and end the lease."""
-        ...
 
     def failed(self, failures: int, until: float) -> None:
         """Note that so many lists in a row have failed, and that the next one may be asked for at `until`."""
-        ...
 
 
 class LiveCatalog:

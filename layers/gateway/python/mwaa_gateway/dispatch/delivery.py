@@ -8,19 +8,15 @@ from mwaa_gateway.dispatch.dispatcher import Dispatched, Dispatcher
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.queue_message import QueueMessage
 
-__all__ = ["TriggerDeliveries", "TriggerMessages"]
-
 
 class TriggerMessages(Protocol):
     """The trigger queue of one environment. Every call raises Unavailable if SQS does not answer."""
 
     def rejoin(self, message: QueueMessage) -> bool:
         """Move a message of a backlog to the end of its queue, if it is time; True when this delivery is done."""
-        ...
 
     def give_back(self, message: QueueMessage, seconds: float) -> bool:
         """Let SQS redeliver the request in `seconds`; True when a new message does so, and this delivery is done."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

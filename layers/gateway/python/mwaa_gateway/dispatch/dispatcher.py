@@ -53,8 +53,6 @@ from mwaa_gateway.outcomes import (
 )
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, UnreadableRequest
 
-__all__ = ["DeadLetters", "Dispatched", "Dispatcher"]
-
 UNPAUSED_LOOK_SECONDS = 300  # between two looks whether a paused DAG is unpaused
 
 
@@ -63,11 +61,9 @@ class DeadLetters(Protocol):
 
     def publish(self, request: TriggerRequest, rejected: Rejected, attempt: int) -> None:
         """Publish the request with its reason; raise Unavailable unless the queue has it."""
-        ...
 
     def publish_unreadable(self, body: str, rejected: Rejected) -> None:
         """Publish a message that is no trigger request, as it came; raise Unavailable unless the queue has it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,6 @@ from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers, DagMissing, P
 from mwaa_gateway.dispatch.ledger import Attempt
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 
-__all__ = ["CRASHES_UNTIL_DEAD", "crashed", "waited_too_long", "within_limits", "without_asking"]
-
 CRASHES_UNTIL_DEAD = 5
 LONGEST_WAIT_SECONDS = (
     14 * 86_400

@@ -16,8 +16,6 @@ from mwaa_gateway.outcomes import (
 )
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["Attempt", "Finished", "Ledger", "PinnedElsewhere", "UnreadableRow"]
-
 
 class UnreadableRow(GatewayError):
     """A row of the ledger cannot be read: somebody changed it by hand. The text names it."""
@@ -98,18 +96,15 @@ class Ledger(Protocol):
         messages of one redrive, nor a late one, nor one for an open or triggered request can start a second run.
         Raises UnreadableRow, as `hold` does.
         """
-        ...
 
     def finish(self, attempt: Attempt, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         """Record the final outcome; False when a later attempt has taken over, which resets `attempts_without_outcome`.
 
         An attempt that was under way when the request was held records its outcome all the same: Airflow's answer counts.
         """
-        ...
 
     def mark_not_runnable(self, request: TriggerRequest, not_runnable: NotRunnable) -> None:
         """Record on a triggered request why its run stays queued; `finish` does so itself if it is known by then."""
-        ...
 
     def hold(self, request: TriggerRequest, held: Held, now: float) -> Finished | PinnedElsewhere:
         """Hold the request, pin it on first sight, and return its state; one that ran or is dead stays as it is.
@@ -117,7 +112,6 @@ class Ledger(Protocol):
         This is no attempt. A held request keeps its reason; a new `redrive` number counts as seen, and holds a dead
         request, too. The ledger never expires a held request.
         """
-        ...
 
     def record_attempt(
         self, attempt: Attempt, outcome: Retryable | OutcomeUnknown, now: float, *, ageing: bool = True
@@ -126,4 +120,3 @@ class Ledger(Protocol):
 
         Without `ageing` the request does not age until the next attempt: it waits for its environment.
         """
-        ...

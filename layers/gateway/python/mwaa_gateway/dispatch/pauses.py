@@ -11,8 +11,6 @@ from typing import Protocol
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Held, HeldReason, Reason
 
-__all__ = ["PauseStore", "Pauses"]
-
 
 class PauseStore(Protocol):
     """Where the pauses of rules and environments are stored."""
@@ -22,7 +20,6 @@ class PauseStore(Protocol):
 
         The keys are RULE_DISABLED and ENVIRONMENT_PAUSED; raises Unavailable when it cannot answer.
         """
-        ...
 
 
 @dataclass(slots=True)

@@ -23,8 +23,6 @@ from mwaa_gateway.outcomes import (
     Triggered,
 )
 
-__all__ = ["LookAgain", "as_far_as_known", "is_unpaused", "kept_back", "whether_it_starts"]
-
 TOLD_WITHIN_SECONDS = 600  # of a run's start: later, whether its DAG is paused says nothing about it
 CATALOG_AWAITED_SECONDS = 60
 LIST_AFTER_SECONDS = 20  # of an invocation at most: it has 90, and a list may take 55

@@ -14,17 +14,6 @@ from typing import Any, Final, Protocol
 from mwaa_gateway.airflow.dag_list import ListedDag
 from mwaa_gateway.dispatch.dag_catalog import DagCatalog
 
-__all__ = [
-    "FORMAT",
-    "NEEDED_ENDPOINTS",
-    "Doctor",
-    "DoctorAirflow",
-    "Endpoint",
-    "Network",
-    "Refusal",
-    "StepResult",
-]
-
 FORMAT: Final = 1  # of the answer, which commands of other versions read
 LONGEST_LIST: Final = 20_000  # DAGs: a name has at most 250 characters, and Lambda returns at most 6 MB
 
@@ -83,11 +72,9 @@ class Network(Protocol):
 
         The outcome is `reached`, `dns`, `timeout`, `refused`, `certificate`, `tls` or `failed`.
         """
-        ...
 
     def reach_all(self, urls: Sequence[str]) -> list[StepResult]:
         """Connect to all in parallel."""
-        ...
 
 
 class DoctorAirflow(Protocol):
@@ -96,20 +83,16 @@ class DoctorAirflow(Protocol):
     @property
     def transport(self) -> str:
         """`cli` or `rest`."""
-        ...
 
     @property
     def server_time_offset(self) -> float | None:
         """By how many seconds the server's clock was ahead in its last answer; None if it sent no time."""
-        ...
 
     def sign_in(self) -> str | Refusal:
         """Get the credentials of the next request; return the web server's URL, "" if no request goes there directly."""
-        ...
 
     def list_dags(self) -> tuple[ListedDag, ...] | Refusal:
         """List all DAGs: one command, in one of the web server's slots, or several of ten calls a second."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ from typing import Any
 from mwaa_gateway.errors import MalformedEvent, kind_of
 from mwaa_gateway.json_values import object_in
 
-__all__ = ["Event", "derived_id", "each_record", "identity_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -8,8 +8,6 @@ from mwaa_gateway.events.event import Event, identity_of
 from mwaa_gateway.events.s3 import s3_identity
 from mwaa_gateway.json_values import object_in, object_of, refuse_beyond_limits, text_of
 
-__all__ = ["from_eventbridge", "is_eventbridge_event"]
-
 
 def is_eventbridge_event(payload: Mapping[str, Any]) -> bool:
     """Return whether the payload has the shape of an EventBridge event; the sender is not checked."""

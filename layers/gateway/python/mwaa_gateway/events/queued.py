@@ -33,8 +33,6 @@ from mwaa_gateway.events.sns import (
 )
 from mwaa_gateway.json_values import json_or_text, object_in
 
-__all__ = ["QueuedEvents", "TrustedQueues", "from_queue"]
-
 
 @dataclass(frozen=True, slots=True)
 class TrustedQueues:

@@ -12,8 +12,6 @@ from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events.event import Event, derived_id, each_record, identity_of
 from mwaa_gateway.json_values import dig, object_of, refuse_beyond_limits, text_of
 
-__all__ = ["DETAIL_TYPES", "from_s3_notification", "is_s3_notification", "s3_identity"]
-
 MAXIMUM_KEY_BYTES: Final = 1024  # S3's limit, in UTF-8
 TEST_EVENT: Final = "s3:TestEvent"
 

@@ -9,8 +9,6 @@ from mwaa_gateway.events.eventbridge import from_eventbridge, is_eventbridge_eve
 from mwaa_gateway.events.s3 import from_s3_notification, is_s3_notification
 from mwaa_gateway.json_values import json_or_text, object_of, refuse_beyond_limits, text_of
 
-__all__ = ["from_sns_envelope", "from_sns_notification", "is_sns_envelope", "is_sns_notification"]
-
 
 def is_sns_notification(payload: Mapping[str, Any]) -> bool:
     """Return whether the payload has the shape that SNS sends to Lambda."""

@@ -10,8 +10,6 @@ from mwaa_gateway.ingress.ingest import Ingress, IngressReport
 from mwaa_gateway.queue_message import MessageQueue, QueueMessage
 from mwaa_gateway.routing.members import redriven_member
 
-__all__ = ["EventDeliveries"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventDeliveries:

@@ -14,8 +14,6 @@ from mwaa_gateway.routing.resolve import DeadEventReason, Refused, Resolved, res
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.trigger_request import TriggerQueue, TriggerRequest
 
-__all__ = ["DeadEvent", "DeadEventReason", "Ingress", "IngressDeadLetters", "IngressReport"]
-
 
 @dataclass(frozen=True, slots=True)
 class DeadEvent:
@@ -38,7 +36,6 @@ class IngressDeadLetters(Protocol):
 
     def publish(self, dead: Sequence[DeadEvent]) -> None:
         """Send every entry; raise Unavailable if any was not sent."""
-        ...
 
 
 @dataclass(slots=True)

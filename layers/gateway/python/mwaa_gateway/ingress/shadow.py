@@ -13,8 +13,6 @@ from mwaa_gateway.routing.resolve import Refused, Resolved
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.trigger_request import event_hash
 
-__all__ = ["ShadowLedger", "ShadowRecord", "shadow_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class ShadowRecord:
@@ -50,7 +48,6 @@ class ShadowLedger(Protocol):
 
     def record(self, records: Sequence[ShadowRecord]) -> None:
         """Write every record, and replace an earlier one of the same event, rule and target; may raise Unavailable."""
-        ...
 
 
 def shadow_of(event: Event, rule: Rule, found: Resolved | Refused, now: float) -> ShadowRecord:

@@ -8,8 +8,6 @@ from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.observability import logger, metrics, publish
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
 
-__all__ = ["report_bug", "report_dispatch", "report_not_listed", "report_pauses_not_read"]
-
 # Not failed attempts: the request waits, or another attempt has it. An upload that arrives by both routes is overtaken
 # every other time.
 _NO_FAILURE: Final = frozenset({Reason.DAG_CATALOG_AWAITED, Reason.OVERTAKEN, Reason.PINNED_ELSEWHERE})

@@ -5,8 +5,6 @@ from typing import Any
 
 from mwaa_gateway.observability import logger
 
-__all__ = ["report_examination"]
-
 
 def report_examination(found: Mapping[str, Any]) -> None:
     """Log the outcome of each step, without server responses or DAG ids."""

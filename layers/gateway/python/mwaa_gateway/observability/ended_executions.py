@@ -3,8 +3,6 @@
 from mwaa_gateway.observability import logger, publish
 from mwaa_gateway.step_functions.ended_executions import Forwarded
 
-__all__ = ["report_forwarded"]
-
 
 def report_forwarded(forwarded: Forwarded) -> None:
     """Log and count the results of one batch; a batch that concerns no environment leaves no log line."""

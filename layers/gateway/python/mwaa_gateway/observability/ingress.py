@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.ingress.ingest import DeadEventReason, IngressReport
+from mwaa_gateway.ingress.ingest import IngressReport
 from mwaa_gateway.json_values import dig
 from mwaa_gateway.observability import logger, publish
-
-__all__ = ["report_given_back", "report_ingress"]
+from mwaa_gateway.routing.resolve import DeadEventReason
 
 
 def report_ingress(report: IngressReport) -> None:

@@ -9,8 +9,6 @@ from mwaa_gateway.step_functions.notices import Notices
 from mwaa_gateway.step_functions.round_report import RoundReport, Stopped
 from mwaa_gateway.step_functions.watches import Watch
 
-__all__ = ["report_round", "report_unreadable"]
-
 
 def report_unreadable(notices: Notices, environment: str) -> None:
     """Log the messages of a batch that are not notices; SQS deletes them."""

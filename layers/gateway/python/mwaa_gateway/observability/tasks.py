@@ -5,8 +5,6 @@ from mwaa_gateway.observability import logger, publish
 from mwaa_gateway.step_functions.task_call import TaskCall
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = ["report_refused_task", "report_task"]
-
 
 def report_task(call: TaskCall, request: TriggerRequest) -> None:
     """Log and count a state's accepted call."""

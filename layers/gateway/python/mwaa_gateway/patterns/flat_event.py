@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, Final, Protocol
 
-__all__ = ["Fields", "Leaves", "Place", "Wanted", "merged"]
-
 # The lists around a leaf, outermost first: each list's number and the position of the element.
 Place = tuple[tuple[int, int], ...]
 
@@ -29,11 +27,9 @@ class Matcher(Protocol):
     @property
     def exact_strings(self) -> frozenset[str] | None:
         """The strings, if only these can match; else None."""
-        ...
 
     def matches(self, value: Any, /) -> bool:
         """Return whether a leaf matches."""
-        ...
 
 
 class Leaves:

@@ -5,8 +5,6 @@ from typing import Any, NoReturn
 
 from mwaa_gateway.errors import InvalidPattern
 
-__all__ = ["DuplicateNames", "parse_json"]
-
 
 def parse_json(text: str) -> Any:
     """Parse JSON text; numbers keep their spelling, and `_merge_pairs` combines duplicate names.

@@ -14,27 +14,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
-__all__ = [
-    "IPV4",
-    "IPV6",
-    "AnyValue",
-    "AnythingBut",
-    "Exactly",
-    "IgnoringCase",
-    "InNetwork",
-    "NumberIn",
-    "NumberSpelled",
-    "Prefix",
-    "SameAddress",
-    "Suffix",
-    "ValuePattern",
-    "Wildcard",
-    "address_of",
-    "comparable",
-    "number_spelled",
-    "spelling_of",
-]
-
 _EXACT_INTEGERS: Final = 2**53
 
 
@@ -43,7 +22,6 @@ class ValuePattern(Protocol):
 
     def matches(self, value: Any) -> bool:
         """Return whether a leaf of an event (a string, number, boolean or null) matches."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

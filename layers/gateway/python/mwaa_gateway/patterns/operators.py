@@ -31,8 +31,6 @@ from mwaa_gateway.patterns.matchers import (
     spelling_of,
 )
 
-__all__ = ["OPERATORS", "value_pattern"]
-
 # EventBridge refuses wildcards with more active prefixes than about this: of two recorded verdicts, 7 passes and 11 fails.
 MAXIMUM_WILDCARD_COMPLEXITY: Final = 10
 

@@ -22,8 +22,6 @@ from mwaa_gateway.patterns.json_text import DuplicateNames, parse_json
 from mwaa_gateway.patterns.matchers import Exactly, ValuePattern
 from mwaa_gateway.patterns.operators import value_pattern
 
-__all__ = ["Branch", "Condition", "FieldMatcher", "Pattern", "compile_pattern"]
-
 MAXIMUM_LEVELS: Final = 100  # our limit, below any recursion limit; an event has at most 32
 MAXIMUM_PATHS: Final = 256  # EventBridge's limit for one branch
 MAXIMUM_BRANCHES: Final = 1_000  # our limit: nested $or multiply

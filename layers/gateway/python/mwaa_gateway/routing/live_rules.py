@@ -7,20 +7,11 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from mwaa_gateway.errors import InvalidPattern, InvalidRule
+from mwaa_gateway.patterns.index import RuleIndex
 from mwaa_gateway.rules import Rule, is_own_event, parse_rule
 from mwaa_gateway.rules.allow_lists import Namespaces
 from mwaa_gateway.rules.collect import compiled_patterns
-from mwaa_gateway.rules.partitions import RuleIndex, event_partitions
-
-__all__ = [
-    "NAMESPACES_PARTITION",
-    "UNREADABLE_HEAD",
-    "BrokenRule",
-    "LiveRules",
-    "Matches",
-    "RuleSource",
-    "StoredRule",
-]
+from mwaa_gateway.rules.partitions import event_partitions
 
 # A sandbox that lives for hours sees the buckets and detail-types of many senders: it drops the least recently used.
 MAXIMUM_CACHED_PARTITIONS: Final = 1_000
@@ -46,15 +37,12 @@ class RuleSource(Protocol):
 
     def heads(self, partitions: Sequence[str]) -> Mapping[str, int]:
         """Return each partition's generation in one call: 0 without a head, UNREADABLE_HEAD if it is no number."""
-        ...
 
     def copies(self, partition: str) -> Sequence[StoredRule]:
         """Return every rule stored in the partition."""
-        ...
 
     def namespaces(self) -> Mapping[str, str]:
         """Return the allow-list of every namespace as unparsed JSON text."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

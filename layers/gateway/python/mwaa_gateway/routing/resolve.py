@@ -24,16 +24,6 @@ from mwaa_gateway.events.event import identity_of
 from mwaa_gateway.rules import DedupeKey, Rule, Target
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 
-__all__ = [
-    "DeadEventReason",
-    "Refused",
-    "Resolved",
-    "identity_in",
-    "of_generation",
-    "resolve",
-    "resolve_targets",
-]
-
 MAXIMUM_KEY_CHARACTERS: Final = 1_024
 _SHOWN_CHARACTERS: Final = 100
 

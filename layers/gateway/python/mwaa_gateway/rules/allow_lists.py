@@ -26,8 +26,6 @@ from mwaa_gateway.patterns.matchers import Wildcard
 from mwaa_gateway.rules import Rule, Target
 from mwaa_gateway.rules.partitions import rule_partitions
 
-__all__ = ["EVERY_NAMESPACE", "Namespace", "Namespaces"]
-
 EVERY_NAMESPACE: Final = "*"
 MAXIMUM_ENTRIES: Final = 1_000  # of one list
 

@@ -18,24 +18,6 @@ from typing import Any, Final, get_args
 
 from mwaa_gateway.errors import Problem, nearest
 
-__all__ = [
-    "DURATION",
-    "Duration",
-    "Integer",
-    "Nested",
-    "OneOf",
-    "Own",
-    "Reading",
-    "RuleField",
-    "Text",
-    "document_of",
-    "duration",
-    "fields_of",
-    "names_of",
-    "nearest",
-    "seconds_of",
-]
-
 DURATION: Final = "[1-9][0-9]{0,6}[smhd]"
 _SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 

@@ -15,8 +15,6 @@ from mwaa_gateway.rules.rule import DedupeKey, Rule
 from mwaa_gateway.rules.s3_uris import pattern_of_uploads
 from mwaa_gateway.rules.targets import read_targets
 
-__all__ = ["OWN_SOURCE", "RULE_FORMAT", "is_own_event", "parse_rule"]
-
 OWN_SOURCE: Final = (
     "mwaa-gateway"  # the source of the gateway's own events; a rule that matches them could trigger itself
 )

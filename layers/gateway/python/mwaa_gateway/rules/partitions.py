@@ -13,10 +13,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Final
 
-from mwaa_gateway.patterns.index import RuleIndex
 from mwaa_gateway.patterns.pattern import Branch, Pattern
-
-__all__ = ["MAXIMUM_PARTITIONS", "RuleIndex", "event_partitions", "rule_partitions"]
 
 # A change of a rule is one transaction of at most 100 items: old and new copies, and their heads.
 MAXIMUM_PARTITIONS: Final = 24

@@ -6,8 +6,6 @@ from mwaa_gateway.errors import Problem
 from mwaa_gateway.patterns.operators import OPERATORS
 from mwaa_gateway.rules.fields import nearest
 
-__all__ = ["HINTS", "with_hint"]
-
 _NO_LIST: Final = '" must be an object or an array'
 _UNKNOWN: Final = "Unrecognized match type "
 HINTS: Final[tuple[tuple[str, str], ...]] = (  # by a part of EventBridge's text

@@ -12,8 +12,6 @@ from mwaa_gateway.patterns.pattern import Pattern
 from mwaa_gateway.rules.collect import Collect, Marker
 from mwaa_gateway.rules.fields import Duration, OneOf, Own, RuleField, Text, document_of
 
-__all__ = ["DedupeKey", "LargeConf", "OnReplay", "Rule", "State", "Target", "WhenPaused"]
-
 State = Literal["ENABLED", "DISABLED", "SHADOW"]
 LargeConf = Literal["reject", "claim_check"]
 WhenPaused = Literal["queue", "hold", "reject"]

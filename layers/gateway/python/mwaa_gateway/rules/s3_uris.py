@@ -3,8 +3,6 @@
 import re
 from typing import Any, Final
 
-__all__ = ["PIECE", "capture_form", "pattern_of_uploads"]
-
 PIECE: Final = re.compile(r"\{([A-Za-z0-9_-]+)\*?\}")  # a piece of captures
 _URI: Final = re.compile(r"s3://([A-Za-z0-9._-]{3,255})(?:/(.*))?", re.DOTALL)
 

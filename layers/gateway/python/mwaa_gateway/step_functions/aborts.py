@@ -36,8 +36,6 @@ from mwaa_gateway.step_functions.round_report import (
 )
 from mwaa_gateway.step_functions.watches import ExecutionOver, RequestState, Watch, WatchStore
 
-__all__ = ["EVENT_SECONDS", "AbortedExecutions"]
-
 EVENT_SECONDS: Final = 300.0  # how long to wait for the event that an execution with `fail_run` is over
 TRIED_SECONDS: Final = 86_400.0  # then the watcher reports that it could not end the run
 OVER: Final = "its execution is over"

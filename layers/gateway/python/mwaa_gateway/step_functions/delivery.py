@@ -23,8 +23,6 @@ from mwaa_gateway.step_functions.notices import Notices, read_notices
 from mwaa_gateway.step_functions.round_report import RoundReport
 from mwaa_gateway.step_functions.watcher import Watcher
 
-__all__ = ["WatchDeliveries", "rests_until_next_round"]
-
 RETRY_SECONDS: Final = 10
 SHORTEST_REST_SECONDS: Final = 5
 LONGEST_REST_SECONDS: Final = 10  # the longest delay of a DAG's callback or an execution's end

@@ -15,15 +15,12 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.queue_message import QueueMessage
 from mwaa_gateway.step_functions.notices import Notices, read_notices
 
-__all__ = ["EndedExecutions", "Forwarded", "OpenWatches", "WatchQueues"]
-
 
 class OpenWatches(Protocol):
     """Where watches are stored. Raises Unavailable when it cannot answer."""
 
     def executions(self, environment: str, among: Collection[str]) -> frozenset[str]:
         """Return which of these executions wait for a run of the environment."""
-        ...
 
 
 class WatchQueues(Protocol):
@@ -31,7 +28,6 @@ class WatchQueues(Protocol):
 
     def forward(self, environment: str, notice: str, message_id: str) -> None:
         """Forward a notice unchanged; the same `message_id` twice within five minutes is sent once."""
-        ...
 
 
 @dataclass(slots=True)

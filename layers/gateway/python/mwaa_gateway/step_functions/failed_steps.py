@@ -21,8 +21,6 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.step_functions.round_report import GRACE_SECONDS, FailedStep, Found, Reporting, RoundReport
 from mwaa_gateway.step_functions.watches import UnreadableWatch, Watch
 
-__all__ = ["GIVEN_UP_SECONDS", "Step", "WatchFailures", "describe"]
-
 FIRST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 600.0
 LONGEST_LOOK_UP_PAUSE_SECONDS: Final = 60.0

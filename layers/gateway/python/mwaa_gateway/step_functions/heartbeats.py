@@ -14,8 +14,6 @@ from mwaa_gateway.step_functions.failed_steps import Step, WatchFailures
 from mwaa_gateway.step_functions.round_report import Reporting, RoundReport
 from mwaa_gateway.step_functions.watches import Callbacks, TokenClosed, Watch, WatchStore
 
-__all__ = ["Heartbeats"]
-
 HEARTBEATS_PER_TIMEOUT: Final = 3
 BREAK_EVERY_SECONDS: Final = 5.0  # a long round pauses this often to send the heartbeats that are due,
 BREAK_SECONDS: Final = 2.0  # for this long

@@ -18,15 +18,6 @@ from typing import Final
 from mwaa_gateway.json_values import dig
 from mwaa_gateway.queue_message import QueueMessage
 
-__all__ = [
-    "CALLBACK_DETAIL_TYPE",
-    "CALLBACK_SOURCE",
-    "WAKE",
-    "ExecutionEnd",
-    "Notices",
-    "read_notices",
-]
-
 WAKE: Final = "wake"
 CALLBACK_SOURCE: Final = "mwaa-gateway.callbacks"
 CALLBACK_DETAIL_TYPE: Final = "DAG Run Ended"

@@ -13,8 +13,6 @@ from mwaa_gateway.backoff import growing_pause
 from mwaa_gateway.step_functions.round_report import GRACE_SECONDS
 from mwaa_gateway.step_functions.watches import Watch
 
-__all__ = ["PollSchedule", "next_question"]
-
 FIRST_INTERVAL_SECONDS: Final = 5.0
 LONGEST_INTERVAL_SECONDS: Final = 60.0
 AGE_PER_INTERVAL: Final = 8

@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 
 from mwaa_gateway.step_functions.watches import TaskResult, UnreadableWatch, Watch
 
-__all__ = ["GRACE_SECONDS", "FailedStep", "Found", "Reporting", "RoundReport", "Stopped"]
-
 GRACE_SECONDS = 0.5  # rounds are seconds apart: a little early is better than a whole round late
 
 

@@ -22,17 +22,6 @@ from mwaa_gateway.step_functions.task_call import NamedDag, TaskCall
 from mwaa_gateway.step_functions.watches import IdentityTaken, Opened, WatchStore
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerQueue, TriggerRequest, derive_run_id
 
-__all__ = [
-    "TASK_RULE_ID",
-    "AmbiguousIdentity",
-    "DagNotAllowed",
-    "InputRefused",
-    "NoRuleMatched",
-    "SeveralTargetsMatched",
-    "TaskStarter",
-    "WatchQueue",
-]
-
 TASK_RULE_ID: Final = "step-functions"  # the rule id of a state that names its DAG; no rule may have it
 
 
@@ -61,7 +50,6 @@ class WatchQueue(Protocol):
 
     def wake(self, environment: str, now: float) -> None:
         """Start a round of the environment's watcher soon; raises Unavailable if SQS did not take the wake."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,17 +23,6 @@ from mwaa_gateway.errors import GatewayError, MalformedEvent, kind_of
 from mwaa_gateway.events.event import Event, derived_id, identity_of
 from mwaa_gateway.json_values import dig, refuse_beyond_limits
 
-__all__ = [
-    "FIELDS",
-    "AfterFailedRun",
-    "InvalidTask",
-    "NamedDag",
-    "TaskCall",
-    "Token",
-    "Wait",
-    "read_task_call",
-]
-
 AfterFailedRun = Literal["fail", "rerun"]
 WhenNotRunnable = Literal["wait", "fail"]
 OnAbort = Literal["leave", "fail_run"]

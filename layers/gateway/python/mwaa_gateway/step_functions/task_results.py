@@ -20,8 +20,6 @@ from mwaa_gateway.outcomes import NotRunnable, Reason
 from mwaa_gateway.step_functions.round_report import Reporting, RoundReport
 from mwaa_gateway.step_functions.watches import Failed, RequestState, Succeeded, TaskResult, Watch
 
-__all__ = ["TaskResults", "result_without_run"]
-
 RETURN_VALUE_SECONDS: Final = 600.0  # how long the watcher asks for a return value, round after round
 LARGEST_RETURN_VALUE_BYTES: Final = 200_000  # of the 262,144 that Step Functions accepts as output
 NAMED_FAILED_TASKS: Final = 50  # a cause is limited to 32,768 characters

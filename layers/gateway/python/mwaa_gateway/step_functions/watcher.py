@@ -46,8 +46,6 @@ from mwaa_gateway.step_functions.watches import (
     WatchStore,
 )
 
-__all__ = ["Watcher"]
-
 # Time limits of a round, in seconds from its start: after that it begins no further …
 HEARTBEAT_SECONDS: Final = 8.0  # heartbeat, before Airflow is queried
 ASKING_SECONDS: Final = 15.0  # query about a DAG: one command may take 70 s

@@ -17,22 +17,6 @@ from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.step_functions.task_call import TaskCall, Token, Wait
 from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = [
-    "Callbacks",
-    "Ending",
-    "ExecutionOver",
-    "Failed",
-    "IdentityTaken",
-    "Opened",
-    "RequestState",
-    "Succeeded",
-    "TaskResult",
-    "TokenClosed",
-    "UnreadableWatch",
-    "Watch",
-    "WatchStore",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
@@ -136,30 +120,24 @@ class WatchStore(Protocol):
 
     def open(self, call: TaskCall, request: TriggerRequest, now: float) -> Opened | IdentityTaken:
         """Open a watch on the run of this request or of a later generation, or continue it with a new token."""
-        ...
 
     def watched(self, environment: str) -> Sequence[Watch | UnreadableWatch]:
         """Return every open watch, oldest first; an unreadable one hides no other."""
-        ...
 
     def requests(self, watches: Sequence[Watch]) -> Mapping[tuple[str, str], RequestState]:
         """Return the ledger's state of the watches' requests, by ledger key; a request without a row is left out.
 
         Never raises: a row that could not be read is `unreadable`, and hides no other.
         """
-        ...
 
     def record_ending(self, watch: Watch, ending: Ending) -> bool:
         """Record how the wait ends, before the state is answered; False if the watch has a newer token or is closed."""
-        ...
 
     def token(self, watch: Watch) -> Token:
         """Return the decrypted token."""
-        ...
 
     def close(self, watch: Watch, note: str) -> None:
         """Delete the token and close the watch, unless it has a newer token; `note` tells a reader of the table why."""
-        ...
 
 
 class Callbacks(Protocol):
@@ -167,11 +145,9 @@ class Callbacks(Protocol):
 
     def send(self, token: Token, ending: TaskResult) -> None:
         """Send the result to the state."""
-        ...
 
     def heartbeat(self, token: Token) -> None:
         """Send a heartbeat."""
-        ...
 
 
 class TokenClosed(Exception):

@@ -29,8 +29,6 @@ from mwaa_gateway.observability.dispatch import (
 from mwaa_gateway.settings import DispatcherSettings
 from mwaa_gateway.wiring.transport import airflow_of
 
-__all__ = ["dispatcher"]
-
 
 @cache
 def dispatcher() -> TriggerDeliveries:

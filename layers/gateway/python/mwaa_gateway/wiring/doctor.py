@@ -15,8 +15,6 @@ from mwaa_gateway.doctor.doctor import FORMAT, NEEDED_ENDPOINTS, Doctor, Endpoin
 from mwaa_gateway.settings import DoctorSettings, InvalidSetting
 from mwaa_gateway.wiring.transport import airflow_of
 
-__all__ = ["DoctorFunction", "doctor"]
-
 
 @dataclass(frozen=True, slots=True)
 class DoctorFunction:

@@ -11,8 +11,6 @@ from mwaa_gateway.observability.ended_executions import report_forwarded
 from mwaa_gateway.settings import EndedExecutionsSettings
 from mwaa_gateway.step_functions.ended_executions import EndedExecutions
 
-__all__ = ["ended_executions"]
-
 
 @cache
 def ended_executions() -> EndedExecutions:

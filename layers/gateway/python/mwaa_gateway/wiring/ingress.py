@@ -24,8 +24,6 @@ from mwaa_gateway.settings import IngressSettings, QueuedEventsSettings
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["build_ingress", "ingress", "queued_events", "unwrap_topics"]
-
 
 @cache
 def ingress() -> Ingress:

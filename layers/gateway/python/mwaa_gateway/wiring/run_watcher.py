@@ -17,8 +17,6 @@ from mwaa_gateway.step_functions.watcher import Watcher
 from mwaa_gateway.wiring.transport import runs_of
 from mwaa_gateway.wiring.watches import watches
 
-__all__ = ["run_watcher"]
-
 
 @cache
 def run_watcher() -> WatchDeliveries:

@@ -13,8 +13,6 @@ from mwaa_gateway.step_functions.starter import TaskStarter
 from mwaa_gateway.wiring.ingress import build_ingress
 from mwaa_gateway.wiring.watches import watches
 
-__all__ = ["step_functions_task"]
-
 
 @cache
 def step_functions_task() -> TaskStarter:

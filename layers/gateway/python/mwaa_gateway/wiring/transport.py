@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from mwaa_gateway.aws.mwaa.web_server import WebServer
     from mwaa_gateway.aws.mwaa.web_session import WebSession
 
-__all__ = ["airflow_of", "runs_of"]
-
 
 def airflow_of(settings: AirflowSettings) -> "CliTransport | RestTransport":
     """Build the transport to the function's environment."""

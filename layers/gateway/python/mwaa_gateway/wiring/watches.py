@@ -8,8 +8,6 @@ from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
 from mwaa_gateway.aws.task_callbacks import TokenCipher
 
-__all__ = ["watches"]
-
 
 def watches(ledger_table: str, key: str) -> WatchItems:
     """Build the watches; this key encrypts their tokens."""

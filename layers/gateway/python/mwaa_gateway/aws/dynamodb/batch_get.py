@@ -11,8 +11,6 @@ from mwaa_gateway.errors import Unavailable
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["batch_get"]
-
 _KEYS: Final = 100  # DynamoDB's limit of one call
 _PAUSES: Final = (0.05, 0.1, 0.2)  # seconds before the next read of unprocessed keys
 

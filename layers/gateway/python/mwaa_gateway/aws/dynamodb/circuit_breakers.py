@@ -9,8 +9,6 @@ from mwaa_gateway.dispatch.circuit_breaker import OpenCircuit
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["CircuitItems"]
-
 _SORT = "gate"  # no trigger request's: those hold two "#"
 
 

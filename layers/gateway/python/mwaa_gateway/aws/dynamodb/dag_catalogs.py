@@ -12,8 +12,6 @@ from mwaa_gateway.dispatch.dag_catalog import CatalogRecord, DagCatalog
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["CatalogItem"]
-
 _SORT = "catalog"  # no trigger request's: those hold two "#"
 _LARGEST_BYTES = 350_000  # of DynamoDB's 400 KB; about 50,000 DAGs, compressed
 

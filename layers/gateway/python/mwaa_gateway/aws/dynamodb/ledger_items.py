@@ -15,19 +15,6 @@ from mwaa_gateway.dispatch.ledger import Attempt, Finished, UnreadableRow
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Outcome, Reason, Rejected
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
-__all__ = [
-    "DEAD_SHARDS",
-    "HELD_SHARDS",
-    "REMEMBERED_SECONDS",
-    "STOPPED_INDEX",
-    "expiry",
-    "outcome_values",
-    "pinned_values",
-    "read_attempt",
-    "read_finished",
-    "shard",
-]
-
 REMEMBERED_SECONDS = 90 * 24 * 3600
 STOPPED_INDEX = "stopped"  # partition stopped_shard, sort stopped_at
 _SHARDS = 8

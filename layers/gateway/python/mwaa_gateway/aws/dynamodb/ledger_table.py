@@ -56,8 +56,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import UpdateItemInputTypeDef
 
-__all__ = ["LedgerTable"]
-
 # If DynamoDB throttles, botocore's three tries take about two seconds: a write gets about ten such tries. A call that hangs
 # uses up all of the time at once, so that no slot waits for a table that is down.
 PATIENCE_SECONDS: Final = 10.0

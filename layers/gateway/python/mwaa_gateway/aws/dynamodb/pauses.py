@@ -19,8 +19,6 @@ from mwaa_gateway.outcomes import HeldReason, Reason
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["PAUSE_PARTITION", "PauseItems", "environment_sort", "rule_sort"]
-
 # The first version stored this name, so it stays. No event's partition: those contain a "#" or are "*".
 PAUSE_PARTITION: Final = "brake"
 

@@ -27,14 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-__all__ = [
-    "COPY_PREFIX",
-    "HEAD_SORT",
-    "NAMESPACE_PREFIX",
-    "RULES_PARTITION",
-    "RulesTable",
-]
-
 RULES_PARTITION: Final = "rules"  # no event's partition: those hold a "#" or are "*"
 COPY_PREFIX: Final = "rule#"
 HEAD_SORT: Final = "head"

@@ -25,8 +25,6 @@ from mwaa_gateway.ingress.shadow import ShadowRecord
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["ShadowRecords"]
-
 KEPT_SECONDS: Final = 30 * 24 * 3600
 SHARDS: Final = 8
 

@@ -6,8 +6,6 @@ A float is a time in seconds, stored with six digits.
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Item", "Value", "attributes", "ledger_key", "rules_key", "text", "version"]
-
 Item = dict[str, Any]  # attribute values by name, as DynamoDB has them
 Value = str | int | float | bytes | tuple[str, ...]  # a bool is an int
 

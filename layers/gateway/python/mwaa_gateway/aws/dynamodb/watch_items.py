@@ -38,8 +38,6 @@ from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["WATCHES_INDEX", "WatchItems"]
-
 WATCHES_INDEX: Final = "watches"  # partition watched_in, sort since
 _SORT_PREFIX: Final = "watch|"
 _EXECUTION_OVER: Final = "ExecutionOver"

@@ -40,8 +40,6 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 if TYPE_CHECKING:
     from mypy_boto3_mwaa import MWAAClient
 
-__all__ = ["CliTransport"]
-
 _Answered = CommandAnswer | Retryable | OutcomeUnknown
 TOKEN_SECONDS = 45  # of the 60 s that a CLI token lives: the rest allows for clocks and the network
 # For the import errors, which only explain: a dispatcher has 90 s, and may have waited twice for the answer to a command.

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from mwaa_gateway.aws.mwaa.cli import CliTransport
     from mwaa_gateway.aws.mwaa.rest import RestTransport
 
-__all__ = ["DoctorQueries"]
-
 
 class DoctorQueries:
     """Implements `mwaa_gateway.doctor.doctor.DoctorAirflow` with the dispatcher's transport."""

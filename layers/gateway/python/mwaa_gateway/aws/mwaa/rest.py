@@ -43,8 +43,6 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 if TYPE_CHECKING:
     from mypy_boto3_mwaa import MWAAClient
 
-__all__ = ["CALLS_PER_SECOND", "REST_CLIENT_CONFIG", "Pace", "RestTransport"]
-
 CALLS_PER_SECOND = 10  # per environment, from all callers together
 # A little longer than MWAA itself waits, and no retry inside botocore: the first try may have started the run. A trigger
 # that hangs and a look-up that hangs twice take 45 s of the dispatcher's 90.

@@ -29,8 +29,6 @@ if TYPE_CHECKING:  # `cli` imports requests, which only a direct connection to t
     from mwaa_gateway.aws.mwaa.cli import CliTransport
     from mwaa_gateway.aws.mwaa.rest import RestTransport
 
-__all__ = ["CliRuns", "RestRuns", "Session"]
-
 _READ: Final = (
     "only a web login can read a task's return value: set the parameter WebLoginRole (Viewer is enough)"
 )
@@ -44,7 +42,6 @@ class Session(Protocol):
 
     def ask(self, call: RestCall) -> _Answered:
         """Make a call with a path of any length."""
-        ...
 
 
 class _Runs:

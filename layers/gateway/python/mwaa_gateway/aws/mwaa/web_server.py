@@ -16,8 +16,6 @@ from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnection
 
 from mwaa_gateway.outcomes import OutcomeUnknown, Reason, Retryable
 
-__all__ = ["LARGEST_ANSWER_BYTES", "HttpAnswer", "WebServer", "WebServerWay", "is_web_server_host"]
-
 LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
 
 

@@ -26,8 +26,6 @@ from mwaa_gateway.errors import Unavailable
 if TYPE_CHECKING:
     from mypy_boto3_mwaa import MWAAClient
 
-__all__ = ["ANSWER_SECONDS", "WebSession"]
-
 ANSWER_SECONDS: Final = 10.0  # timeout of one call to Airflow: as long as InvokeRestApi itself waits
 LARGEST_ANSWER_BYTES: Final = 2 * 1024 * 1024  # ten times the largest return value passed to Step Functions
 _NO_SESSION = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)

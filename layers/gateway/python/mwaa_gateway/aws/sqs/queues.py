@@ -26,17 +26,6 @@ if TYPE_CHECKING:
     from mwaa_gateway.routing.members import MemberMessage
     from mwaa_gateway.trigger_request import TriggerRequest
 
-__all__ = [
-    "CollectQueue",
-    "EventQueues",
-    "IngressDeadLetterQueue",
-    "LookQueue",
-    "TriggerDeadLetterQueue",
-    "TriggerQueues",
-    "VisibilityTimeout",
-    "WatchQueues",
-]
-
 LARGEST_MESSAGE_BYTES = 1_048_576  # SQS's limit, both for one message and for one SendMessageBatch
 MESSAGES_PER_BATCH = 10
 SENDS = 3  # tries of the entries that a batch reports as failed

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import SendMessageRequestTypeDef
 
-__all__ = ["SqsTriggerMessages"]
-
 LAST_RECEIVE: Final = 900  # of 1,000: leaves room while the queue cannot be written to
 SHORTEST_STAY_SECONDS: Final = 60  # in the queue, before any message is replaced
 LONGEST_STAY_SECONDS: Final = 2 * 86_400  # of four days

@@ -6,8 +6,6 @@ from typing import Any, Generic, TypeVar
 
 from mwaa_gateway.patterns.matchers import InNetwork, SameAddress, address_of
 
-__all__ = ["AddressIndex"]
-
 P = TypeVar("P")
 
 

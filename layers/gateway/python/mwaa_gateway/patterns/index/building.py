@@ -16,8 +16,6 @@ from mwaa_gateway.patterns.index.values import Entry
 from mwaa_gateway.patterns.matchers import AnythingBut, AnyValue, NumberIn
 from mwaa_gateway.patterns.pattern import Branch, Condition, FieldMatcher
 
-__all__ = ["Conjunction", "rule_tree"]
-
 # The position of a rule, and the remaining conditions of one of its branches.
 Conjunction = tuple[int, Branch]
 

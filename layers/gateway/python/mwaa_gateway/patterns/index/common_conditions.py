@@ -17,8 +17,6 @@ from mwaa_gateway.patterns.index.values import Entry, ValueIndex
 from mwaa_gateway.patterns.matchers import AnythingBut
 from mwaa_gateway.patterns.pattern import Branch, FieldMatcher
 
-__all__ = ["CommonConditions"]
-
 R = TypeVar("R")
 
 _FEW: Final = 4  # up to so many fields are read one by one

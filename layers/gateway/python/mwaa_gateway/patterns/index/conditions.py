@@ -7,8 +7,6 @@ from mwaa_gateway.patterns.index.plain_events import ABSENT, Read, reader
 from mwaa_gateway.patterns.matchers import AnythingBut, Prefix
 from mwaa_gateway.patterns.pattern import Branch, Condition, FieldMatcher
 
-__all__ = ["ConditionTest", "ConditionTests"]
-
 # Whether a plain event meets the condition; raises NotPlain for any other event.
 ConditionTest = Callable[[Mapping[str, Any]], bool]
 

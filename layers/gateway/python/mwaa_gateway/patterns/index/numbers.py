@@ -6,8 +6,6 @@ from typing import Any, Generic, TypeVar
 
 from mwaa_gateway.patterns.matchers import NumberIn, NumberSpelled, comparable, spelling_of
 
-__all__ = ["NumberIndex", "is_range", "mean_depth"]
-
 P = TypeVar("P")
 _Range = tuple[NumberIn, P]
 

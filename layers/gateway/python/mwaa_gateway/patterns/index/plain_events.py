@@ -8,8 +8,6 @@ match.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["ABSENT", "Absent", "NotPlain", "PlainFields", "Read", "reader"]
-
 # Reads one field of an event: a scalar, a non-empty list of scalars, or ABSENT; or raises NotPlain.
 Read = Callable[[Mapping[str, Any]], Any]
 

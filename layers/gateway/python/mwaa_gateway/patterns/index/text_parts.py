@@ -6,8 +6,6 @@ from typing import Generic, TypeVar
 
 from mwaa_gateway.patterns.matchers import IgnoringCase, Prefix, Suffix, ValuePattern, Wildcard
 
-__all__ = ["Parts", "Rarity", "folded", "text_parts"]
-
 P = TypeVar("P")
 
 

@@ -12,8 +12,6 @@ from typing import Any, Final, Generic, TypeVar
 from mwaa_gateway.patterns.index.text_parts import Parts, Rarity, folded, text_parts
 from mwaa_gateway.patterns.matchers import ValuePattern
 
-__all__ = ["FoldedIndex", "TextIndex"]
-
 P = TypeVar("P")
 
 _FEW: Final = 4  # up to so many patterns are evaluated one by one

@@ -14,8 +14,6 @@ from mwaa_gateway.patterns.index.plain_events import Absent, PlainFields, Read
 from mwaa_gateway.patterns.index.values import Entry, ValueIndex
 from mwaa_gateway.patterns.pattern import Branch
 
-__all__ = ["Leaf", "Node", "RepeatedLeaf", "RuleTree", "Split", "WideSplit"]
-
 Values = Mapping[str, Sequence[Any]]  # by path; none of them empty
 Leaf = tuple[int, tuple[ConditionTest, ...]]  # the position of a rule, and its remaining conditions
 

@@ -21,8 +21,6 @@ from mwaa_gateway.patterns.matchers import (
     Wildcard,
 )
 
-__all__ = ["Entry", "ValueIndex"]
-
 P = TypeVar("P")
 Entry = str | ValuePattern  # a string stands for itself
 

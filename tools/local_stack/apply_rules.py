@@ -1,4 +1,4 @@
-"""Apply rule files to the rules table; every check runs before the first write."""
+"""Applies a folder of rule files to the rules table; every check runs before the first write."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -7,8 +7,6 @@ from pathlib import Path
 from gateway_cli.rules.files import RulesRefused, check_rules
 from gateway_cli.rules.plan import apply_plan, make_plan
 from gateway_cli.rules.store import Applied, RulesStore
-
-__all__ = ["apply_folder"]
 
 
 def apply_folder(
