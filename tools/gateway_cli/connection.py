@@ -14,8 +14,8 @@ from gateway_cli.aws_errors import errors_as_refusals
 from gateway_cli.namespaces.store import NamespacesStore
 from gateway_cli.output import Refused
 from gateway_cli.rules.store import RulesStore
+from mwaa_gateway.errors import nearest
 from mwaa_gateway.rules.allow_lists import Namespaces
-from mwaa_gateway.rules.fields import nearest
 from mwaa_gateway.transports import Transports
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from gateway_cli.choice import Filters, Stopped
 from gateway_cli.connection import Connection
 from gateway_cli.output import Refused, print_note
 from gateway_cli.rules.store import RulesStore
-from mwaa_gateway.rules.fields import nearest
+from mwaa_gateway.errors import nearest
 from mwaa_gateway.step_functions.starter import TASK_RULE_ID
 
 

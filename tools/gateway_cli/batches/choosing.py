@@ -10,9 +10,9 @@ import click
 from gateway_cli.connection import Connection
 from gateway_cli.filter_names import refuse_unknown_rule
 from gateway_cli.output import Refused, print_note
+from mwaa_gateway.errors import nearest
 from mwaa_gateway.feeds.batch import Batch
 from mwaa_gateway.routing.members import Key
-from mwaa_gateway.rules.fields import nearest
 
 _Command = Callable[..., None]
 

@@ -6,10 +6,9 @@ Each finding is only a warning: a key may contain a `*`, and a user may forward 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from mwaa_gateway.errors import Problem
+from mwaa_gateway.errors import Problem, nearest
 from mwaa_gateway.events.s3 import DETAIL_TYPES
 from mwaa_gateway.patterns.pattern import Pattern
-from mwaa_gateway.rules.fields import nearest
 
 _CLOUDTRAIL: Final = "AWS API Call via CloudTrail"  # any source, if somebody forwards it
 _KNOWN: Final[Mapping[str, frozenset[str]]] = {

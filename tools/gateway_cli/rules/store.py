@@ -19,9 +19,8 @@ from gateway_cli.rules.items import (
 )
 from gateway_cli.versions import changed_at, in_partition
 from mwaa_gateway.aws.dynamodb.rules_table import RULES_PARTITION
-from mwaa_gateway.errors import GatewayError, InvalidRule
+from mwaa_gateway.errors import GatewayError, InvalidRule, nearest
 from mwaa_gateway.rules import Rule, State
-from mwaa_gateway.rules.fields import nearest
 from mwaa_gateway.rules.partitions import rule_partitions
 
 if TYPE_CHECKING:

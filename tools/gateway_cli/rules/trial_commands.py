@@ -19,9 +19,8 @@ from gateway_cli.rules.options import count, paths_argument, print_mistakes, rul
 from gateway_cli.rules.rendering import print_case, print_explanation, print_trial
 from gateway_cli.rules.stored import document_of, why_broken
 from gateway_cli.rules.trial import Trial, try_events
-from mwaa_gateway.errors import InvalidRule, MalformedEvent
+from mwaa_gateway.errors import InvalidRule, MalformedEvent, nearest
 from mwaa_gateway.rules import Rule, parse_rule
-from mwaa_gateway.rules.fields import nearest
 
 _unwrap_option = click.option(
     "--unwrap-topic",

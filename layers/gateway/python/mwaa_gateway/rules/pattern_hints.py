@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from mwaa_gateway.errors import Problem
+from mwaa_gateway.errors import Problem, nearest
 from mwaa_gateway.patterns.operators import OPERATORS
-from mwaa_gateway.rules.fields import nearest
 
 _NO_LIST: Final = '" must be an object or an array'
 _UNKNOWN: Final = "Unrecognized match type "

@@ -7,7 +7,8 @@ from typing import Any, Final, TypeGuard
 from mwaa_gateway.airflow.ids import DAG_ID, DAG_ID_WORDS, LONGEST_REST_DAG_ID
 from mwaa_gateway.conf.input_transformer import InputTransformer, validate_transformer
 from mwaa_gateway.conf.text_template import TextTemplate, parse_text_template
-from mwaa_gateway.rules.fields import Reading, names_of, nearest
+from mwaa_gateway.errors import nearest
+from mwaa_gateway.rules.fields import Reading, names_of
 from mwaa_gateway.rules.rule import Target
 
 __all__ = ["read_targets"]
