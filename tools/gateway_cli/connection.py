@@ -101,9 +101,8 @@ class Connection:
         from botocore.config import Config  # noqa: PLC0415  as below
 
         options = {**self._endpoint, "config": Config(**{**_CLIENTS, **settings})}
-        if (
-            self.local and service == "mwaa"
-        ):  # the local MWAA is another server, whose host name takes no prefix
+        # The local MWAA is another server, whose host name takes no prefix
+        if self.local and service == "mwaa":
             options["endpoint_url"] = self._local_state["mwaa_endpoint_url"]
             options["config"] = options["config"].merge(Config(inject_host_prefix=False))
         client: Any = self._session.client(service, **options)
@@ -151,9 +150,8 @@ class Connection:
         if self.names_a_table_alone:
             return frozenset()
         if self.transports is None:
-            return frozenset(
-                _names(self.stack_parameters.get("RestEnvironments", ""))
-            )  # the parameter of v0.1.0
+            # The parameter of v0.1.0
+            return frozenset(_names(self.stack_parameters.get("RestEnvironments", "")))
         return self.transports.over_rest(self.environments or ())
 
     @property

@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway environments`: pause an environment, and drain it before you remove it."""
 
 import time
@@ -16,7 +15,7 @@ from gateway_cli.check.commands import check
 from gateway_cli.choice import Age, Filters
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.filter_names import refuse_unknown_environment
-from gateway_cli.groups import Group
+from gateway_cli.groups import EXIT_CODES, Group
 from gateway_cli.held.requests import release_all
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.remainders import Remainder, remainders, waiting_states
@@ -34,18 +33,12 @@ _name = click.argument("name", metavar="NAME")
 _by = click.option("--by", metavar="NAME", help="Who pauses it; by default the caller's ARN.")
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=EXIT_CODES)
 def environments() -> None:
     """List the environments, pause and resume one, or drain it before you remove it.
 
     While an environment is paused, its trigger requests are held: they leave the queue within seconds, and wait in the
     ledger. The gateway still accepts its events, and other environments run as usual.
-
-    \b
-    Exit codes of every command:
-      0  done (or nothing to do)
-      1  refused, or done only in part: the reason is on stderr
-      2  the command line is wrong
     """
 
 

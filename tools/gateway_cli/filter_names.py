@@ -7,7 +7,6 @@ from botocore.exceptions import ClientError
 from gateway_cli.choice import Filters, Stopped
 from gateway_cli.connection import Connection
 from gateway_cli.output import Refused, print_note
-from gateway_cli.rules.store import RulesStore
 from mwaa_gateway.errors import nearest
 from mwaa_gateway.step_functions.starter import TASK_RULE_ID
 
@@ -44,11 +43,10 @@ def refuse_unknown_rule(connection: Connection, rule_id: str, also: Collection[s
     """Refuse a rule that the table never had; `also` are further ids that are allowed. A deleted rule is known."""
     if rule_id == TASK_RULE_ID or rule_id in also:
         return
-    store = RulesStore(connection.dynamodb, connection.stack_output("RulesTableName"))
-    if store.knows(rule_id):
+    if connection.store.knows(rule_id):
         return
     try:
-        ids = {*also, *(item.id for item in store.list())}
+        ids = {*also, *(item.id for item in connection.store.list())}
     except ClientError:  # the operator's policy allows reading single rules only: use the ids found here
         ids = {*also}
     hint = nearest(rule_id, ids) or "`mwaa-gateway rules list` lists the rules"

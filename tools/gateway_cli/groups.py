@@ -4,6 +4,13 @@ import difflib
 
 import click
 
+EXIT_CODES = """\b
+Exit codes of every command:
+  0  done (or nothing to do)
+  1  refused, or done only in part: the reason is on stderr
+  2  the command line is wrong
+"""
+
 
 class Group(click.Group):
     """A `click.Group` with suggestions."""

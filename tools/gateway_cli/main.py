@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway`, the operator's command. Each group of commands is imported only when it is used."""
 
 from collections.abc import Mapping

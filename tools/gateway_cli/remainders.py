@@ -7,10 +7,10 @@ from typing import Final
 
 from gateway_cli.aws_errors import errors_as_refusals
 from gateway_cli.connection import Connection
+from gateway_cli.documents.json_documents import json_object
 from gateway_cli.ledger_rows import LedgerRow, LedgerRows
 from gateway_cli.output import Refused
 from gateway_cli.rules.items import StoredRuleItem
-from gateway_cli.rules.store import read_document
 from mwaa_gateway.aws.dynamodb.values import attributes
 from mwaa_gateway.aws.dynamodb.watch_items import WATCHES_INDEX
 from mwaa_gateway.json_values import dig
@@ -149,7 +149,7 @@ def _of_environment(
 
 def _environments(rule: StoredRuleItem) -> list[object]:
     """Return the environments of a rule's targets; none for a document that cannot be read, as it starts no run."""
-    targets = (read_document(rule) or {}).get("targets")
+    targets = (json_object(rule.document) or {}).get("targets")
     return [dig(target, ("environment",)) for target in targets] if isinstance(targets, list) else []
 
 

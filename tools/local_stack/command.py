@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway local`: the whole gateway on this machine, brought up, asked, disturbed and taken down."""
 
 import json

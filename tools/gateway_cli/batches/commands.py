@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway batches`: thin commands over the batches table and the releaser."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from gateway_cli.batches.choosing import BatchFilters, batch_filters, key_text
 from gateway_cli.batches.views import Batches, View
 from gateway_cli.choice import ChoiceBy, Left, Summary, ask, choice_options, progress, reported
 from gateway_cli.connection import Connection, gateway_options
-from gateway_cli.groups import Group
+from gateway_cli.groups import EXIT_CODES, Group
 from gateway_cli.listing import limit_option
 from gateway_cli.one_by_one import OneByOne, Unanswered
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, who
@@ -28,18 +27,12 @@ Of = TypeVar("Of")
 Got = TypeVar("Got")
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=EXIT_CODES)
 def batches() -> None:
     """List open batches; show, release or cancel one.
 
     A rule with `collect` gathers events into a batch, and the batch becomes one run of each target when its rule says so.
     These commands show what an open batch waits for, and release or cancel it before.
-
-    \b
-    Exit codes of every command:
-      0  done (or nothing to do)
-      1  refused, or done only in part: the reason is on stderr
-      2  the command line is wrong
     """
 
 

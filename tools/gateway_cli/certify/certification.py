@@ -418,9 +418,8 @@ class Certification:
         return judge_wait(execution, self.plan.wait_seconds)
 
     def _busy(self) -> Verdict:
-        target = self._target(
-            "busy", dag_id=MISSING_DAG_ID
-        )  # answered alike by every Airflow, and nothing starts
+        # Answered alike by every Airflow, and nothing starts
+        target = self._target("busy", dag_id=MISSING_DAG_ID)
         asks = [partial(self.airflow.another().trigger, target) for _ in range(AT_ONCE[self.transport])]
         return judge_busy([self._saw(each) for each in at_once(asks)])
 

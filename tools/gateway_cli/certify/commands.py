@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """The command `environments certify`."""
 
 import json

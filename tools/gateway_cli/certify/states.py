@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway_cli.certify.gateway_probe import TRIES, GatewayProbe
 from gateway_cli.certify.judging import Execution
+from gateway_cli.documents.json_documents import json_object
 
 
 @dataclass
@@ -30,7 +31,7 @@ class States:
                 break
             time.sleep(self.gateway.again_seconds)  # the function's rules are older than the rule
         took = time.monotonic() - begun
-        if run_id := _output(ended).get("run_id"):
+        if run_id := (json_object(ended.get("output") or "{}") or {}).get("run_id"):
             self.gateway.runs.append(str(run_id))
         return Execution(str(ended["status"]), str(ended.get("error", "")), str(ended.get("cause", "")), took)
 
@@ -69,11 +70,3 @@ class States:
             EndTime=datetime.now(UTC),
         )
         return int(sum(sum(each["Values"]) for each in answer["MetricDataResults"]))
-
-
-def _output(ended: Mapping[str, Any]) -> Mapping[str, Any]:
-    try:
-        output = json.loads(ended.get("output") or "{}")
-    except ValueError:
-        return {}
-    return output if isinstance(output, dict) else {}

@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway claim-check`: DAGs' access to confs that are too large to pass, and to the manifests of batches."""
 
 from typing import Any

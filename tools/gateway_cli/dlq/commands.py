@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway dlq`: thin commands over the ledger's dead requests and the dead-letter queues."""
 
 import json
@@ -24,7 +23,7 @@ from gateway_cli.dlq.dead_letters import DeadLetters, find_dead_letters
 from gateway_cli.dlq.redrive import purge as purge_dead_letters
 from gateway_cli.dlq.redrive import redrive as redrive_dead_letters
 from gateway_cli.dlq.remedies import REMEDIES
-from gateway_cli.groups import Group
+from gateway_cli.groups import EXIT_CODES, Group
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.listing import Listing, limit_option
 from gateway_cli.output import Refused, output_option, print_json, print_note
@@ -40,7 +39,7 @@ _LISTING: Final[Listing[DeadLetter]] = Listing(
 _LABELS: Final = {"rings": "has message"}  # on the screen; programs read the names of the JSON output
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=EXIT_CODES)
 def dlq() -> None:
     """List dead letters, redrive them once their cause is fixed, or purge them.
 
@@ -49,12 +48,6 @@ def dlq() -> None:
     most one run, however often you redrive it.
 
     While a command reads the queues, it receives their messages, which hides them from other readers.
-
-    \b
-    Exit codes of every command:
-      0  done (or nothing to do)
-      1  refused, or done only in part: the reason is on stderr
-      2  the command line is wrong
     """
 
 

@@ -24,6 +24,7 @@ from gateway_cli.dlq.remedies import (
     SNS_GAVE_UP,
     UNKNOWN,
 )
+from gateway_cli.documents.json_documents import json_object
 from gateway_cli.ledger_rows import LedgerKey
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.routing.resolve import DeadEventReason
@@ -32,7 +33,7 @@ from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
 def key_of_dead_request(message: ReceivedMessage) -> LedgerKey | None:
     """Return the ledger key of the dead request that a trigger DLQ's message is about; None for any other message."""
-    request = _document(message.body).get("request")
+    request = (json_object(message.body) or {}).get("request")
     try:
         return TriggerRequest.from_json(json.dumps(request)).ledger_key
     except UnreadableRequest:
@@ -41,7 +42,7 @@ def key_of_dead_request(message: ReceivedMessage) -> LedgerKey | None:
 
 def dead_letter_of_trigger_queue(message: ReceivedMessage, environment: str) -> DeadLetter:
     """Read a trigger DLQ's message that is not about a dead request; a redrive sends the body of `origin`."""
-    document = _document(message.body)
+    document = json_object(message.body) or {}
     if "reason_text" in document and isinstance(document.get("body"), str):
         return DeadLetter(
             id=message.id,
@@ -82,7 +83,7 @@ def dead_letter_of_trigger_queue(message: ReceivedMessage, environment: str) -> 
 
 def dead_letter_of_ingress(message: ReceivedMessage) -> DeadLetter:
     """Read a message of the ingress DLQ, from any sender."""
-    document = _document(message.body)
+    document = json_object(message.body) or {}
     died_in, reason, text, event = _ingress_reason(document, message.attributes)
     version = document.get("rule_version") if died_in == "ingress" else None
     return DeadLetter(
@@ -124,15 +125,6 @@ def _current_reason(reason: str, text: str) -> str:
     if reason != Reason.CONF_REFUSED:
         return reason
     return DeadEventReason.CONF_TOO_LARGE if "bytes; at most" in text else DeadEventReason.CONF_NOT_MADE
-
-
-def _document(body: str) -> Mapping[str, Any]:
-    """Return the JSON object in a body, an empty one if it contains none."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _object(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from gateway_cli.documents.document import Document, Flaw, Place, finite
 
@@ -28,6 +28,15 @@ def read_json(text: str) -> tuple[list[Document], list[Flaw]]:
         return [], [_TOO_DEEP]
     lines, flaws = _lines(text)
     return [Document(value, lines)], flaws
+
+
+def json_object(text: str) -> dict[str, Any] | None:
+    """Return the JSON object in a text; None if it contains none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _depth(value: object) -> int:

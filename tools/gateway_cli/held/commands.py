@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway held`: thin commands over the ledger's held requests."""
 
 from typing import Any, Final, get_args
@@ -16,7 +15,7 @@ from gateway_cli.choice import (
     timestamp,
 )
 from gateway_cli.connection import Connection, gateway_options
-from gateway_cli.groups import Group
+from gateway_cli.groups import EXIT_CODES, Group
 from gateway_cli.held.requests import cancel as cancel_requests
 from gateway_cli.held.requests import held_rows, ledger_rows
 from gateway_cli.held.requests import release as release_requests
@@ -53,7 +52,7 @@ _LISTING: Final[Listing[LedgerRow]] = Listing(
 )
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=EXIT_CODES)
 def held() -> None:
     """List held requests, release them, or cancel them.
 
@@ -62,12 +61,6 @@ def held() -> None:
 
     `rules enable` and `environments resume` release the requests they held. A request that is released during another
     pause is held again.
-
-    \b
-    Exit codes of every command:
-      0  done (or nothing to do)
-      1  refused, or done only in part: the reason is on stderr
-      2  the command line is wrong
     """
 
 

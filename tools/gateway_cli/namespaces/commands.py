@@ -1,7 +1,5 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway namespaces`: which sources, environments and DAGs each team's rules may name."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +8,13 @@ import click
 
 from gateway_cli.choice import ask
 from gateway_cli.connection import Connection, connection_options
+from gateway_cli.documents.json_documents import json_object
 from gateway_cli.documents.yaml_documents import write_yaml
-from gateway_cli.groups import Group
+from gateway_cli.groups import EXIT_CODES, Group
 from gateway_cli.namespaces.store import StoredNamespace
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, who
 from gateway_cli.rules.files import Mistake, read_documents
 from gateway_cli.rules.options import commit_of, commit_option, count, now
-from gateway_cli.rules.store import read_document
 from mwaa_gateway.errors import InvalidNamespace, InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
 from mwaa_gateway.rules.allow_lists import EVERY_NAMESPACE, Namespace, Namespaces
@@ -26,7 +24,7 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask, even if rules stop 
 _name = click.argument("name", metavar="NAMESPACE")
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=EXIT_CODES)
 def namespaces() -> None:
     """Set which sources, environments and DAGs each team's rules may name.
 
@@ -40,12 +38,6 @@ def namespaces() -> None:
       sources: [acme.ledger, "aws.s3#acme-finance-*"]   # a source, or source#bucket (source#topic, source#detail-type)
       environments: [analytics]
       dag_ids: [finance_*]
-
-    \b
-    Exit codes of every command:
-      0  done (or nothing to do)
-      1  invalid or refused: the reason is on stderr, one line each
-      2  the command line is wrong
     """
 
 
@@ -225,7 +217,7 @@ _LISTS = ("sources", "environments", "dag_ids")
 
 def _changes(before: StoredNamespace | None, after: StoredNamespace) -> dict[str, dict[str, list[str]]]:
     """Return the entries added to and removed from each list; none for a deletion."""
-    old, new = (_document(before) if before else {}), _document(after)
+    old, new = _document(before), _document(after)
     differing = {}
     for name in _LISTS if new else ():
         was, is_now = old.get(name, []), new.get(name, [])
@@ -291,7 +283,7 @@ def _refused(connection: Connection, allow_lists: Namespaces, of: str | None = N
 
 def _rules(connection: Connection) -> Iterable[Rule]:
     for item in connection.store.list():
-        document = read_document(item)
+        document = json_object(item.document)
         try:
             if document:
                 yield parse_rule(document, environments=None)
@@ -306,12 +298,8 @@ def _ask_about(sentences: Sequence[str], *, yes: bool) -> None:
         ask("Continue?", "nothing was changed; use --yes to continue without a question")
 
 
-def _document(namespace: StoredNamespace) -> dict[str, Any]:
-    try:
-        document = json.loads(namespace.document)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
+def _document(namespace: StoredNamespace | None) -> dict[str, Any]:
+    return (json_object(namespace.document) if namespace else None) or {}
 
 
 def _facts(namespace: StoredNamespace) -> dict[str, Any]:

@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway rerun`: one more run for each of a rule's events, on purpose."""
 
 import sys
@@ -14,7 +13,6 @@ from gateway_cli.held.requests import ledger_rows
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.rerun.requests import Found, Wanted, event_time, find
 from gateway_cli.rerun.requests import rerun as rerun_requests
-from gateway_cli.rules.store import RulesStore
 from gateway_cli.rules.stored import document_of
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
@@ -139,8 +137,7 @@ def _seconds(moment: datetime | None) -> float | None:
 
 
 def _current(connection: Connection, rule_id: str) -> Rule:
-    store = RulesStore(connection.dynamodb, connection.stack_output("RulesTableName"))
-    item = store.get(rule_id)
+    item = connection.store.get(rule_id)
     try:
         return parse_rule(document_of(item), environments=connection.environments, version=item.version)
     except InvalidRule as error:

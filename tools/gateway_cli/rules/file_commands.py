@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway rules validate | plan | apply`: from files to the table; everything is shown, and nothing is half done."""
 
 import sys
@@ -13,6 +12,7 @@ import click
 from gateway_cli.choice import ask
 from gateway_cli.connection import Connection, connection_options
 from gateway_cli.dag_catalog import DagCheck, check_dags_of, print_dag_check
+from gateway_cli.documents.json_documents import json_object
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, print_text
 from gateway_cli.rules.event_files import read_events
 from gateway_cli.rules.files import CheckedRule, check_rules
@@ -31,7 +31,7 @@ from gateway_cli.rules.overlaps import Overlap, overlaps
 from gateway_cli.rules.pauses import release_held
 from gateway_cli.rules.plan import Plan, apply_plan, make_plan, read_plan, write_plan
 from gateway_cli.rules.rendering import print_plan
-from gateway_cli.rules.store import Applied, read_document
+from gateway_cli.rules.store import Applied
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
 
@@ -322,7 +322,7 @@ def _rules_after(
     checked: Sequence[CheckedRule], made: Plan, stored: Mapping[str, StoredRuleItem]
 ) -> list[Rule]:
     """Return the rules that the table would contain; unreadable ones match nothing and are left out."""
-    documents = {item.id: read_document(item) for item in stored.values() if item.exists}
+    documents = {item.id: json_object(item.document) for item in stored.values() if item.exists}
     documents |= {checked_rule.rule.id: checked_rule.rule.document() for checked_rule in checked}
     documents |= {change.rule_id: change.document for change in made.changes}
     rules: list[Rule] = []

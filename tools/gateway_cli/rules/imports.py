@@ -52,9 +52,8 @@ class Import:
 
     rules: list[dict[str, Any]] = field(default_factory=list)
     not_carried: list[Remark] = field(default_factory=list)
-    unreachable: list[Remark] = field(
-        default_factory=list
-    )  # carried over, but their events do not reach the gateway
+    # Carried over, but their events do not reach the gateway
+    unreachable: list[Remark] = field(default_factory=list)
     notes: list[Remark] = field(default_factory=list)
 
     def add(self, what: str, document: dict[str, Any]) -> bool:

@@ -37,9 +37,8 @@ class StoredRuleItem:
     partitions: tuple[str, ...]
     updated_at: str
     updated_by: str
-    change: str = (
-        ""  # the change that made this version: created, updated, disabled, rolled back to version 3 ...
-    )
+    # The change that made this version: created, updated, disabled, rolled back to version 3 ...
+    change: str = ""
     commit: str = ""  # the commit of its files, if known
 
     @classmethod

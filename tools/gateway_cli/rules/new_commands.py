@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway rules new | import`: write first rule files, from nothing or from what an account already has."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

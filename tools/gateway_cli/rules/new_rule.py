@@ -9,9 +9,8 @@ from gateway_cli.documents.yaml_documents import read_yaml, write_yaml
 from mwaa_gateway.rules import Rule, parse_rule
 from mwaa_gateway.rules.s3_uris import PIECE, capture_form
 
-SCHEMA_NAME: Final = (
-    ".mwaa-gateway-rules.schema.json"  # hidden, because other *.json files in a folder are rules
-)
+# Hidden, because other *.json files in a folder are rules
+SCHEMA_NAME: Final = ".mwaa-gateway-rules.schema.json"
 
 
 @dataclass(frozen=True, slots=True)

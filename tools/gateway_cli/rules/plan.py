@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from gateway_cli.aws_errors import errors_as_refusals
+from gateway_cli.documents.json_documents import json_object
 from gateway_cli.output import Refused
 from gateway_cli.rules.changes import FieldChange, field_changes
 from gateway_cli.rules.files import CheckedRule
 from gateway_cli.rules.items import StoredRuleItem
-from gateway_cli.rules.store import Applied, RuleChanged, RulesStore, kept_state, read_document
+from gateway_cli.rules.store import Applied, RuleChanged, RulesStore, kept_state
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespaces
@@ -91,7 +92,7 @@ def make_plan(
         if item.exists and not checked.names_state:
             document["state"] = kept_state(item.state)
             braked += [item.id] if document["state"] != "ENABLED" else []
-        before = read_document(item) if item.exists else None
+        before = json_object(item.document) if item.exists else None
         if before is not None and not field_changes(before, document) and _lies_right(item, document):
             unchanged.append(item.id)
         else:
@@ -101,7 +102,7 @@ def make_plan(
     left = [item for item in stored.values() if item.exists and item.id not in written]
     orphans = [item for item in left if _namespace(item.id) in concerned - {""}]
     if prune:
-        changes += [PlannedChange(item.id, "delete", None, read_document(item)) for item in orphans]
+        changes += [PlannedChange(item.id, "delete", None, json_object(item.document)) for item in orphans]
     looked_at = [*written, *(item.id for item in orphans)]
     found = {rule_id: stored.get(rule_id, StoredRuleItem.deleted(rule_id)) for rule_id in sorted(looked_at)}
     # New rules start before old ones end: renaming a rule leaves no gap in which events are lost.
@@ -150,9 +151,8 @@ def apply_plan(
     for rule in rules.values():
         if problems := namespaces.permits(rule) if namespaces else []:
             raise InvalidRule(rule.id, tuple(problems))
-    stored = (
-        store.everything()
-    )  # each write is conditional on the version read here, which saves a read per rule
+    # Each write is conditional on the version read here, which saves a read per rule
+    stored = store.everything()
     _refuse_stale(plan, stored)
     failures: list[str] = []
     in_a_row = 0

@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway rules shadow-report`: compare a rule in SHADOW with the runs that happened, before it is enabled."""
 
 from collections import Counter

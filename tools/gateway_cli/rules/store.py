@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from botocore.exceptions import ClientError
 
+from gateway_cli.documents.json_documents import json_object
 from gateway_cli.rules.items import (
     StoredRuleItem,
     change_actions,
@@ -124,7 +125,7 @@ class RulesStore:
         stored = self.get(rule_id)
         if stored.state == state:
             return Applied(rule_id, "unchanged", stored.version, stored.state)
-        document = read_document(stored)
+        document = json_object(stored.document)
         wanted = replace(
             stored,
             version=stored.version + 1,
@@ -254,16 +255,7 @@ def _json(document: dict[str, Any]) -> str:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
-def read_document(stored: StoredRuleItem) -> dict[str, Any] | None:
-    """Return the document of a rule, or None if its text is not a JSON object."""
-    try:
-        document = json.loads(stored.document)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None
-
-
 def _meaning(stored: StoredRuleItem) -> tuple[Any, ...]:
     # Compare as text: to Python `1 == True`, to a pattern they differ.
-    document = json.dumps(read_document(stored), sort_keys=True)
+    document = json.dumps(json_object(stored.document), sort_keys=True)
     return stored.exists, stored.state, document, set(stored.partitions)

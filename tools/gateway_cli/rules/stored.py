@@ -1,9 +1,9 @@
 """Shows rules of the table; broken ones too, so that somebody can find and repair them."""
 
-import json
 from typing import Any
 
 from gateway_cli.connection import Connection
+from gateway_cli.documents.json_documents import json_object
 from gateway_cli.output import Refused
 from gateway_cli.rules.items import StoredRuleItem
 from mwaa_gateway.errors import InvalidRule
@@ -12,11 +12,8 @@ from mwaa_gateway.rules import parse_rule
 
 def document_of(item: StoredRuleItem) -> dict[str, Any]:
     """Return a rule's document; raises Refused if it is not a JSON object."""
-    try:
-        document = json.loads(item.document)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
+    document = json_object(item.document)
+    if document is None:
         raise Refused(
             f"rule {item.id!r} is unreadable in the table: apply its file again, or delete the rule"
         )

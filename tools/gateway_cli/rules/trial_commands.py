@@ -1,4 +1,3 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway rules test | explain`: what rules do with events, before a real event arrives."""
 
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
-# ruff: noqa: D301 - click's own mark for lines to keep as they are is a backslash b
 """`mwaa-gateway rules history | diff | rollback`: every version of a rule, and how to restore one."""
 
-import json
 import re
 from dataclasses import asdict
 from typing import Any, Final
@@ -9,6 +7,7 @@ from typing import Any, Final
 import click
 
 from gateway_cli.connection import Connection, connection_options
+from gateway_cli.documents.json_documents import json_object
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, who
 from gateway_cli.rules.changes import FieldChange, field_changes
 from gateway_cli.rules.items import StoredRuleItem
@@ -186,13 +185,5 @@ def _facts(version: StoredRuleItem) -> dict[str, Any]:
 
 def _changes(before: StoredRuleItem | None, after: StoredRuleItem) -> list[FieldChange]:
     """Return the fields in which two versions differ; none if one is a deletion or unreadable."""
-    old, new = _document(before), _document(after)
+    old, new = (json_object(version.document) if version else None for version in (before, after))
     return field_changes(old, new) if old and new else []
-
-
-def _document(version: StoredRuleItem | None) -> dict[str, Any]:
-    try:
-        document = json.loads(version.document) if version else {}
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}

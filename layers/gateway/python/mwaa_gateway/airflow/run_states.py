@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, Reason, Retryable
 
-TASK_ID: Final = re.compile(
-    r"(?!\.{1,2}$)[\w.-]{1,250}"
-)  # Airflow's own form, without `.` and `..`, which shorten a path
+# Airflow's own form, without `.` and `..`, which shorten a path
+TASK_ID: Final = re.compile(r"(?!\.{1,2}$)[\w.-]{1,250}")
 
 
 class RunEnd(StrEnum):

@@ -168,9 +168,8 @@ class CircuitBreakers:
     def __init__(self, environment: str, store: CircuitStore, *, dag_missing_grace_seconds: float) -> None:
         self._store = store
         self.dag_missing_grace_seconds = dag_missing_grace_seconds
-        self._prefix = (
-            f"gate|dag|{environment}|"  # stored under the name that the first version gave breakers
-        )
+        # Stored under the name that the first version gave breakers
+        self._prefix = f"gate|dag|{environment}|"
         self._environment = CircuitBreaker(
             f"gate|environment|{environment}",
             store,

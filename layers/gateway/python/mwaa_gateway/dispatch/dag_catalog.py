@@ -24,9 +24,8 @@ from mwaa_gateway.outcomes import NotRunnable
 LEASE_SECONDS = 60.0  # longer than a dispatcher waits for a list
 RECENT_SECONDS = 60.0  # what a catalog may be old that holds a run back, or does not hold the DAG at all
 FIRST_PAUSE_SECONDS = 30.0
-LONGEST_PAUSE_SECONDS = (
-    1800.0  # a list that never comes (thousands of DAG files on Airflow 2) costs next to nothing
-)
+# A list that never comes (thousands of DAG files on Airflow 2) costs next to nothing
+LONGEST_PAUSE_SECONDS = 1800.0
 LOOK_AGAIN_SECONDS = 5.0
 HOPELESS_FAILURES = 3  # in a row
 

@@ -365,9 +365,8 @@ class Dispatcher:
         """Return the seconds until redelivery: of an open circuit breaker, if there is one, else of the back-off."""
         now, jitter = self.now(), self.jitter()
         wait = request and self.circuit_breakers.known_open(request.target, now)
-        if (
-            wait and wait.seconds > 0
-        ):  # else a probe is due, and this message had no use for it: it is pinned elsewhere
+        # Else a probe is due, and this message had no use for it: it is pinned elsewhere
+        if wait and wait.seconds > 0:
             return probe_wait_seconds(wait.seconds, now - wait.open_since, jitter)
         return backoff_seconds(tries, jitter)
 

@@ -11,9 +11,8 @@ from mwaa_gateway.dispatch.ledger import Attempt
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 
 CRASHES_UNTIL_DEAD = 5
-LONGEST_WAIT_SECONDS = (
-    14 * 86_400
-)  # in all, for an environment; after that a person decides whether it still matters
+# In all, for an environment; after that a person decides whether it still matters
+LONGEST_WAIT_SECONDS = 14 * 86_400
 
 
 def waited_too_long(waiting_since: float | None, now: float) -> bool:

@@ -18,9 +18,8 @@ MAXIMUM_CACHED_PARTITIONS: Final = 1_000
 
 UNREADABLE_HEAD: Final = -1  # a generation: the head does not say whether the partition's rules have changed
 
-NAMESPACES_PARTITION: Final = (
-    "namespaces"  # of the rules table; an event's partitions contain a "#" or are "*"
-)
+# Of the rules table; an event's partitions contain a "#" or are "*"
+NAMESPACES_PARTITION: Final = "namespaces"
 
 
 @dataclass(frozen=True, slots=True)

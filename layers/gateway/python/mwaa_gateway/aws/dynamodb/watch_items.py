@@ -224,9 +224,8 @@ class WatchItems:
             try:
                 self._client.put_item(**request)
             except self._client.exceptions.ConditionalCheckFailedException:
-                return (
-                    False  # also after our own write, if its answer was lost: the next read finds our token
-                )
+                # Also after our own write, if its answer was lost: the next read finds our token
+                return False
         return True
 
     def _key_of_watch(self, watch: Watch) -> Item:

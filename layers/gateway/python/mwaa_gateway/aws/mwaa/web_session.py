@@ -65,9 +65,8 @@ class WebSession:
         """Make a call; return Airflow's answer, or why there is none: it may have been carried out. Never raises."""
         answer = self._call(call)
         if isinstance(answer, RestAnswer) and _wants_login(answer):
-            self._login = (
-                None  # expired, or Airflow's major version changed: the call was certainly not carried out
-            )
+            # Expired, or Airflow's major version changed: the call was certainly not carried out
+            self._login = None
             answer = self._call(call)
         if isinstance(answer, RestAnswer) and answer.status == HTTPStatus.FORBIDDEN:
             return NotAvailable(

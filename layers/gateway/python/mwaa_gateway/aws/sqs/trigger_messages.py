@@ -29,9 +29,8 @@ LAST_RECEIVE: Final = 900  # of 1,000: leaves room while the queue cannot be wri
 SHORTEST_STAY_SECONDS: Final = 60  # in the queue, before any message is replaced
 LONGEST_STAY_SECONDS: Final = 2 * 86_400  # of four days
 LONGEST_DELAY_SECONDS: Final = 900  # SQS's limit for a message that is sent
-BACKLOG_SECONDS: Final = (
-    SHORTEST_STAY_SECONDS  # a message that waits so long for its first receive is part of a backlog
-)
+# A message that waits so long for its first receive is part of a backlog
+BACKLOG_SECONDS: Final = SHORTEST_STAY_SECONDS
 REJOIN_EVERY_SECONDS: Final = 120  # for each rule and sandbox; SQS forgets after 300
 
 

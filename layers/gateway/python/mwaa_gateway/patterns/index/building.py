@@ -20,9 +20,8 @@ from mwaa_gateway.patterns.pattern import Branch, Condition, FieldMatcher
 Conjunction = tuple[int, Branch]
 
 _FEW: Final = 4  # up to so many rules are evaluated one by one
-_COPIES: Final = (
-    8  # a long list copies a rule below each of its entries; nodes with more copies a rule split no further
-)
+# A long list copies a rule below each of its entries; nodes with more copies a rule split no further
+_COPIES: Final = 8
 _PRESENT: Final = AnyValue()
 _OPEN: Final = (AnythingBut, AnyValue)
 

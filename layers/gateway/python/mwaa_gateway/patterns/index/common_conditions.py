@@ -110,9 +110,8 @@ class _Field:
         self._met = _bits(met, size) | (everything & ~concerned)
         self._absent = _bits(absent, size)
         self.is_needed = not is_present and len(absent) < sum(map(len, matchers.values()))
-        self.left_without = (
-            everything & ~concerned | self._absent
-        )  # the rules that an event without the field may meet
+        # The rules that an event without the field may meet
+        self.left_without = everything & ~concerned | self._absent
         self._excluded = _index(excluded, size)
         self._included = _index(included, size)
 
