@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mwaa_gateway.feeds.batch import Batch, Decision, Head, Pointer, Reason, Segment
-from mwaa_gateway.routing.members import Member
+from mwaa_gateway.routing.members import Member, MemberMessage
 
 
 @dataclass
@@ -34,10 +35,20 @@ class BatchesInMemory:
     def batch(self, batch_id: str) -> Batch | None:
         return self.batches.get(batch_id)
 
+    def mark_collected(self, batch_id: str, until: float) -> None:
+        self._mark(batch_id, collected_until=until)
+
+    def mark_overdue(self, batch_id: str) -> None:
+        self._mark(batch_id, is_overdue=True)
+
+    def _mark(self, batch_id: str, **marks: Any) -> None:
+        if (batch := self.batches.get(batch_id)) is not None and batch.state == "open":
+            self.batches[batch_id] = replace(batch, **marks)
+
     def look_again(self, batch: Batch, due_at: float) -> bool:
-        if batch.state != "open" or self.batches[batch.id] != batch:
+        if batch.state != "open" or self.batches[batch.id].due_at != batch.due_at:
             return False
-        self.batches[batch.id] = replace(batch, due_at=due_at)
+        self.batches[batch.id] = replace(self.batches[batch.id], due_at=due_at)
         return True
 
     def begin_release(self, batch_id: str, reason: Reason, by: str, due_at: float) -> Batch:
@@ -100,8 +111,39 @@ class TimersInMemory:
 
     looks: list[tuple[str, float]] = field(default_factory=list)
 
-    def look(self, batch_id: str, seconds: float) -> None:
-        self.looks.append((batch_id, seconds))
+    def look(self, batches: Sequence[tuple[str, float]]) -> Mapping[str, str]:
+        self.looks += batches
+        return {}
 
     def check(self, batch_id: str) -> None:
         self.looks.append((batch_id, 0))
+
+
+@dataclass
+class FlushesInMemory:
+    """Implements Flushes: the batches that wait for what was sent before."""
+
+    flushed: list[str] = field(default_factory=list)
+
+    def flush(self, batch_id: str, rule_id: str) -> None:  # noqa: ARG002  the message group
+        self.flushed.append(batch_id)
+
+
+@dataclass
+class BusInMemory:
+    """Implements EventBus."""
+
+    notices: list[str] = field(default_factory=list)
+
+    def publish(self, notices: Sequence[str]) -> None:
+        self.notices += notices
+
+
+@dataclass
+class LateMembersInMemory:
+    """Implements LateMembers."""
+
+    members: list[MemberMessage] = field(default_factory=list)
+
+    def publish(self, messages: Sequence[MemberMessage]) -> None:
+        self.members += messages

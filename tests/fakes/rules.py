@@ -7,8 +7,7 @@ from typing import Any
 
 from fakes.failures import Failures
 from mwaa_gateway.routing.live_rules import NAMESPACES_PARTITION, StoredRule
-from mwaa_gateway.rules.collect import compiled_patterns
-from mwaa_gateway.rules.partitions import rule_partitions
+from mwaa_gateway.rules.partitions import document_partitions
 
 
 @dataclass
@@ -26,14 +25,24 @@ class FakeRuleSource:
         self.put_text(
             document["id"],
             json.dumps(document),
-            rule_partitions(*compiled_patterns(document)),
+            document_partitions(document),
             version=version,
         )
 
-    def put_text(self, rule_id: str, document: str, partitions: Sequence[str], *, version: int = 1) -> None:
+    def put_text(
+        self,
+        rule_id: str,
+        document: str,
+        partitions: Sequence[str],
+        *,
+        version: int = 1,
+        updated_at: str = "",
+    ) -> None:
         """Store any text as a rule."""
         for partition in partitions:
-            self.partitions.setdefault(partition, {})[rule_id] = StoredRule(rule_id, version, document)
+            self.partitions.setdefault(partition, {})[rule_id] = StoredRule(
+                rule_id, version, document, updated_at
+            )
             self.generations[partition] = self.generations.get(partition, 0) + 1
 
     def allow(self, document: Mapping[str, Any]) -> None:

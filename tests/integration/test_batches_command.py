@@ -10,7 +10,7 @@ import boto3
 import pytest
 from click.testing import Result
 
-from fakes.batches import TimersInMemory
+from fakes.batches import LateMembersInMemory, TimersInMemory
 from fakes.batches_table import BATCHES_TABLE, create_batches_table
 from integration.operated import Gateway
 from integration.shell import shell
@@ -71,6 +71,7 @@ class Feeds:
             store=self.store,
             manifests=ManifestBucket(lambda: boto3.client("s3"), BUCKET),
             timers=TimersInMemory(),
+            late_members=LateMembersInMemory(),
             new_id=self.new_id,
         )
         text = text or document(rule)
@@ -108,7 +109,12 @@ def feeds(operated: Gateway) -> Feeds:
     boto3.client("s3").create_bucket(
         Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
-    operated.outputs |= {"BatchesTableName": BATCHES_TABLE, "ClaimCheckBucketName": BUCKET}
+    operated.outputs |= {
+        "BatchesTableName": BATCHES_TABLE,
+        "ClaimCheckBucketName": BUCKET,
+        "CollectQueueUrl": "collect",
+        "EventBusName": "default",
+    }
     return Feeds(operated, BatchesTable(operated.dynamodb, BATCHES_TABLE, now=lambda: ARRIVED))
 
 

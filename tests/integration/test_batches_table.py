@@ -12,11 +12,10 @@ from fakes.batches import BatchesInMemory
 from fakes.batches_table import BATCHES_TABLE, create_batches_table
 from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 from mwaa_gateway.aws.manifests import ManifestBucket
-from mwaa_gateway.aws.sqs.queues import CollectQueue, LookQueue
+from mwaa_gateway.aws.sqs.feed_queues import CollectQueue, LookQueue
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import Batch, BatchStore, Decision, Head, Pointer, Segment
-from mwaa_gateway.queue_message import CHECKS
-from mwaa_gateway.routing.members import Member, MemberMessage
+from mwaa_gateway.routing.members import CHECKS, Member, MemberMessage
 
 A, B = "a" * 32, "b" * 32
 HEAD = Head("sales.nightly", "k" * 32, "batch-1")
@@ -221,8 +220,7 @@ def test_queues(aws: None) -> None:  # noqa: ARG001
     for _ in range(2):
         received = sqs.receive_message(QueueUrl=collect, MaxNumberOfMessages=10)
         bodies += [each["Body"] for each in received.get("Messages", [])]
-    LookQueue(sqs, look).look("batch-1", 0)
-    LookQueue(sqs, look).look("batch-2", 5_000.5)
+    assert LookQueue(sqs, look).look([("batch-1", 0), ("batch-2", 5_000.5)]) == {}
     LookQueue(sqs, look).check("batch-3")
 
     assert [MemberMessage.from_json(body, 5.0) for body in bodies] == [message] * 11

@@ -256,7 +256,7 @@ class TestCollected:
         words = ("rules", "explain", "sales.exports", "--file", "rules.yaml", "--event", event)
         [explanation] = document(gateway(*words, "-o", "json"))
         shown = gateway(*words).stdout
-        assert explanation["of_marker"] == ("compared with the marker's pattern" in shown)
+        assert (explanation["pattern_field"] != "pattern") == ("compared with collect.complete_when" in shown)
         return explanation
 
     def test_explain_compares_with_the_pattern_that_is_meant(
@@ -266,10 +266,10 @@ class TestCollected:
         assert collects.exists()
         (folder / "other.json").write_text(json.dumps(exported("refunds/2026-11-22/eu.csv")))
         found = {name: self.explained(gateway, name) for name in ("member.json", "marker.json", "other.json")}
-        assert {name: (one["of_marker"], one["matches"]) for name, one in found.items()} == {
-            "member.json": (False, True),
-            "marker.json": (True, True),
-            "other.json": (False, False),
+        assert {name: (one["pattern_field"], one["matches"]) for name, one in found.items()} == {
+            "member.json": ("pattern", True),
+            "marker.json": ("collect.complete_when.event.pattern", True),
+            "other.json": ("pattern", False),
         }
         assert [one["outcome"] for one in found["marker.json"]["results"]] == ["marker"]
 

@@ -16,7 +16,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from commands import commands_with
-from fakes.batches import TimersInMemory
+from fakes.batches import LateMembersInMemory, TimersInMemory
 from fakes.requests import a_request
 from gateway_cli.dlq import received_messages
 from gateway_cli.main import cli
@@ -184,6 +184,7 @@ class Deployed:
             store=BatchesTable(dynamodb, self.outputs["BatchesTableName"], now=time.time),
             manifests=ManifestBucket(lambda: self.aws.client("s3"), self.outputs["ClaimCheckBucketName"]),
             timers=TimersInMemory(),
+            late_members=LateMembersInMemory(),
             new_id=lambda: uuid.uuid4().hex,
         )
         name = uuid.uuid4().hex

@@ -23,8 +23,8 @@ from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 from mwaa_gateway.aws.mwaa import web_server
 from mwaa_gateway.aws.mwaa.cli import CliTransport
 from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
+from mwaa_gateway.aws.sqs.feed_queues import CollectQueue
 from mwaa_gateway.aws.sqs.queues import (
-    CollectQueue,
     EventQueues,
     IngressDeadLetterQueue,
     TriggerDeadLetterQueue,

@@ -141,6 +141,7 @@ EXPECTED = {
     "BatchesNotReleasedAlarm": Watched(
         f"{OWN} BatchesNotReleased", {"service": "<BatchReleaserFunction>"}, "Sum", 0, period=300, periods=3
     ),
+    "BatchesOverdueAlarm": Watched(f"{OWN} BatchesOverdue", {"service": "<BatchReleaserFunction>"}, "Sum", 0),
     "BatchTargetsRefusedAlarm": Watched(
         f"{OWN} BatchTargetsRefused", {"service": "<BatchReleaserFunction>"}, "Sum", 0
     ),

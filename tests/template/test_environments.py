@@ -178,6 +178,7 @@ def test_outputs_tell_a_client_everything_it_needs(expand):
         "BatchesTableName": "<BatchesTable>",
         "ClaimCheckBucketArn": "<ClaimCheckBucket.Arn>",
         "ClaimCheckBucketName": "<ClaimCheckBucket>",
+        "CollectQueueUrl": "<CollectQueue>",
         "EnvironmentNames": "analytics,legacy",
         "DoctorFunctionName": "<DoctorFunction>",
         "EventBusArn": "<EventBus.Arn>",

@@ -33,9 +33,10 @@ OF_INGRESS = {
     "ENVIRONMENTS",
     "RULES_REFRESH_SECONDS",
 }
-OF_TIMERS = {"BATCHES_TABLE", "LOOK_QUEUE_URL"}
-OF_COLLECTOR = OF_TIMERS | {"COLLECT_QUEUE_URL", "CLAIM_CHECK_BUCKET"}
-OF_RELEASER = OF_TIMERS | {"TRIGGER_QUEUE_URL", "CLAIM_CHECK_BUCKET"}
+OF_FEEDS = {"BATCHES_TABLE", "LOOK_QUEUE_URL"}
+OF_TIMERS = OF_FEEDS | {"RULES_TABLE"}
+OF_COLLECTOR = OF_FEEDS | {"COLLECT_QUEUE_URL", "CLAIM_CHECK_BUCKET", "INGRESS_DLQ_URL"}
+OF_RELEASER = OF_FEEDS | {"COLLECT_QUEUE_URL", "EVENT_BUS", "TRIGGER_QUEUE_URL", "CLAIM_CHECK_BUCKET"}
 OF_QUEUED_EVENTS = OF_INGRESS | {"UNWRAP_TOPIC_ARNS", "INGRESS_RETRY_QUEUE_ARN", "EVENT_QUEUE_ARNS"}
 OF_DISPATCHER = {
     "ENVIRONMENT",
@@ -159,7 +160,10 @@ def test_feeds_can_read_every_setting_they_have(deployed):
     assert {each.batches_table for each in (collector, releaser, timers)} == {"<BatchesTable>"}
     assert {each.look_queue_url for each in (collector, releaser, timers)} == {"<LookQueue>"}
     assert {each.claim_check_bucket for each in (collector, releaser)} == {"<ClaimCheckBucket>"}
-    assert collector.collect_queue_url == "<CollectQueue>"
+    assert {each.collect_queue_url for each in (collector, releaser)} == {"<CollectQueue>"}
+    assert collector.ingress_dlq_url == "<IngressDlq>"
+    assert releaser.event_bus == "<EventBus>"
+    assert timers.rules_table == "<RulesTable>"
     assert releaser.trigger_queue_url.endswith("/mwaa-gateway-trigger-{environment}")
 
 

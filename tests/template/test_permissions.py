@@ -85,9 +85,15 @@ def test_what_each_function_of_feeds_may_do(expand):
         "sqs:ReceiveMessage",
     }
     assert _allowed(template, "BatchCollectorRole") == {
-        "<BatchesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem"},
+        "<BatchesTable.Arn>": {
+            "dynamodb:BatchGetItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        },
         "<ClaimCheckBucket.Arn>/feeds/*": {"s3:GetObject"},
         "<LookQueue.Arn>": {"sqs:SendMessage"},
+        "<IngressDlq.Arn>": {"sqs:SendMessage"},
         "<CollectQueue.Arn>": receive,
         "<BatchCollectorLogGroup.Arn>": LOGS,
         "*": TRACES,
@@ -102,12 +108,16 @@ def test_what_each_function_of_feeds_may_do(expand):
         },
         "<ClaimCheckBucket.Arn>/*": {"s3:PutObject"},
         TRIGGER_QUEUES: {"sqs:SendMessage"},
+        "<CollectQueue.Arn>": {"sqs:SendMessage"},
+        "<EventBus.Arn>": {"events:PutEvents"},
         "<LookQueue.Arn>": receive,
         "<BatchReleaserLogGroup.Arn>": LOGS,
         "*": TRACES,
     }
     assert _allowed(template, "BatchTimersRole") == {
         "<BatchesTable.Arn>/index/due": {"dynamodb:Query"},
+        "<BatchesTable.Arn>": {"dynamodb:GetItem", "dynamodb:PutItem"},
+        "<RulesTable.Arn>": {"dynamodb:BatchGetItem", "dynamodb:Query"},
         "<LookQueue.Arn>": {"sqs:SendMessage"},
         "<BatchTimersLogGroup.Arn>": LOGS,
         "*": TRACES,
@@ -577,6 +587,7 @@ def test_what_an_operator_may_do(expand):
             {"<BatchesTable.Arn>"},
             {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["batch#*", "head#*"]}},
         ),
+        "PublishAboutBatches": ({"events:PutEvents"}, {"<EventBus.Arn>"}, None),
         "PutLargeConfs": ({"s3:PutObject"}, {"<ClaimCheckBucket.Arn>/*"}, None),
         "AskTheDoctor": ({"lambda:InvokeFunction"}, {"<DoctorFunction.Arn>"}, None),
         "SeeEnvironments": (

@@ -1,16 +1,18 @@
 """When a batch is released, by the rule's `collect`, what it has, and the time."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from mwaa_gateway.feeds.condition import Release, Summary, Wait, first_look, judge
+from mwaa_gateway.feeds.condition import Flush, Release, Summary, Wait, first_look, judge, next_release
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.collect import Collect
 
 EMPTY = Summary(members=0, distinct=frozenset(), first_at=1_000.0, last_at=1_000.0)
 DAY = 86_400
+SURE = 1e9  # everything that was sent before is collected
 
 
 def collect(**written: Any) -> Collect:
@@ -31,6 +33,7 @@ def collect(**written: Any) -> Collect:
 
 def batch(*distinct: str, last_at: float = 1_000.0, **more: Any) -> Summary:
     """Return a batch whose first member came at 1,000."""
+    more = {"collected_until": SURE} | more
     return replace(EMPTY, members=len(distinct), distinct=frozenset(distinct), last_at=last_at, **more)
 
 
@@ -45,6 +48,41 @@ HOURS = collect(complete_when={"count": 2, "of": "<region>"}, max_wait="1h")
 REGIONS = collect(
     complete_when={"values": {"of": "<region>", "all_of": ["eu", "us"]}}, max_wait="1h", quiet_period="1m"
 )
+
+
+TWO = {"complete_when": {"count": 2}, "max_wait": "1d", "due": {"after": "1h"}}
+DUE = collect(**TWO)
+DUE_RELEASE = collect(**TWO, when_due="release")
+DUE_CANCEL = collect(**TWO, when_due="cancel")
+DUE_CANCEL_QUIET = collect(quiet_period="10m", max_wait="1d", due={"after": "1h"}, when_due="cancel")
+DUE_MARKED_CANCEL = collect(complete_when=MARKER, max_wait="1d", due={"after": "1h"}, when_due="cancel")
+QUIET_DUE = collect(quiet_period="10m", max_wait="1d", due={"after": "1h"})
+JOIN = parse_rule(
+    {
+        "id": "a.b",
+        "collect": {
+            "key": ["<day>"],
+            "max_wait": "1h",
+            "complete_when": {
+                "parts": {
+                    "orders": {
+                        "s3": "s3://landing/orders/*",
+                        "captures": {"detail.object.key": "orders/{day}"},
+                    },
+                    "customers": {
+                        "pattern": {"source": ["acme"]},
+                        "captures": {"detail.day": "{day}"},
+                        "at_least": 3,
+                    },
+                    "rates": {"pattern": {"source": ["rates"]}, "captures": {"detail.day": "{day}"}},
+                },
+                "require": 2,
+            },
+        },
+        "target": {"environment": "e", "dag_id": "d"},
+    },
+    environments=None,
+).collect
 
 
 @pytest.mark.parametrize(
@@ -101,17 +139,120 @@ REGIONS = collect(
         pytest.param(REGIONS, batch("eu", "asia"), 1_000, Wait(4_600, ("us",)), id="missing by name"),
         pytest.param(REGIONS, batch("eu", "us"), 1_000, Wait(1_060), id="complete, not quiet"),
         pytest.param(REGIONS, batch("eu", "us"), 1_060, Release("complete", True), id="complete and quiet"),
+        pytest.param(
+            QUIET,
+            batch("a", collected_until=1_599),
+            1_600,
+            Flush(),
+            id="quiet, but members may be on their way",
+        ),
+        pytest.param(
+            BOUNDED,
+            batch("a", last_at=3_900, collected_until=0),
+            4_600,
+            Release("quiet_period", True),
+            id="max_wait does not wait for members on their way",
+        ),
+        pytest.param(
+            COUNT, batch("a", "b", collected_until=0), 1_000, Release("complete", True), id="nor does a count"
+        ),
+        pytest.param(
+            DUE, batch("a", due_at=1_500), 1_499, Wait(1_500, ("1 of 2 members",)), id="not due yet"
+        ),
+        pytest.param(
+            DUE,
+            batch("a", due_at=1_500),
+            1_500,
+            Wait(DAY + 1_000, ("1 of 2 members",), True),
+            id="due: reported, waits on",
+        ),
+        pytest.param(
+            DUE,
+            batch("a", "b", due_at=1_500),
+            1_600,
+            Release("complete", True),
+            id="complete, though overdue",
+        ),
+        pytest.param(
+            DUE_RELEASE,
+            batch("a", due_at=1_500),
+            1_500,
+            Release("due", False, ("1 of 2 members",)),
+            id="due: released with what is there",
+        ),
+        pytest.param(
+            DUE_CANCEL,
+            batch("a", due_at=1_500),
+            1_500,
+            Release("cancelled", False, ("1 of 2 members",)),
+            id="due: cancelled",
+        ),
+        pytest.param(
+            DUE_CANCEL_QUIET,
+            batch("a", last_at=1_000, due_at=2_000, collected_until=0),
+            2_001,
+            Flush(),
+            id="quiet before it was due: members on their way decide whether it is cancelled",
+        ),
+        pytest.param(
+            DUE_MARKED_CANCEL,
+            batch("a", last_at=1_490, has_marker=True, due_at=1_500),
+            1_505,
+            Wait(1_520),
+            id="complete when due, and not quiet yet: neither overdue nor cancelled",
+        ),
+        pytest.param(
+            QUIET_DUE,
+            batch(due_at=1_500),
+            1_500,
+            Wait(DAY + 1_000, ("every member",), True),
+            id="nothing has arrived",
+        ),
+        pytest.param(
+            QUIET_DUE,
+            batch("a", last_at=1_490, due_at=1_500),
+            1_500,
+            Wait(2_090, (), True),
+            id="due and not quiet",
+        ),
+        pytest.param(
+            JOIN,
+            batch("a", parts={"orders": 1, "customers": 2}),
+            1_000,
+            Wait(4_600, ("1 of 3 members of customers", "rates")),
+            id="missing parts by name",
+        ),
+        pytest.param(
+            JOIN,
+            batch("a", parts={"orders": 1, "customers": 3}),
+            1_000,
+            Release("complete", True),
+            id="two of three parts are enough",
+        ),
         pytest.param(COUNT, batch("a", is_late=True), 1_299, Wait(1_300), id="late, not quiet"),
         pytest.param(COUNT, batch("a", is_late=True), 1_300, Release("quiet_period", False), id="late"),
     ],
 )
-def test_judge(rule: Collect, summary: Summary, now: float, expected: Wait | Release) -> None:
+def test_judge(rule: Collect, summary: Summary, now: float, expected: Wait | Flush | Release) -> None:
     assert judge(rule, summary, now) == expected
 
 
 @pytest.mark.parametrize(
-    ("rule", "is_late", "expected"),
-    [(QUIET, False, 1_600), (BOUNDED, False, 1_600), (COUNT, False, 4_600), (COUNT, True, 1_300)],
+    ("rule", "due_at", "is_late", "expected"),
+    [
+        (QUIET, None, False, 1_600),
+        (BOUNDED, None, False, 1_600),
+        (COUNT, None, False, 4_600),
+        (COUNT, None, True, 1_300),
+        (DUE, 1_500.0, False, 1_500),
+    ],
 )
-def test_first_look(rule: Collect, *, is_late: bool, expected: float) -> None:
-    assert first_look(rule, 1_000.0, is_late=is_late) == expected
+def test_first_look(rule: Collect, due_at: float | None, *, is_late: bool, expected: float) -> None:
+    assert first_look(rule, 1_000.0, due_at, is_late=is_late) == expected
+
+
+def test_next_release_is_what_people_see() -> None:
+    assert next_release(BOUNDED, batch("a", collected_until=0), 1_100) == (1_600, "quiet_period")
+    assert next_release(BOUNDED, batch("a", last_at=math.inf), 1_100) == (4_600, "max_wait")
+    assert next_release(DUE_RELEASE, batch("a", due_at=1_500), 1_100) == (1_500, "due")
+    assert next_release(QUIET, batch("a"), 9_000) == (9_000, "quiet_period")

@@ -1,20 +1,20 @@
 """What becomes of each message of the collect and look queues, and of each batch that a tick finds."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from fakes.batches import BatchesInMemory, ManifestsInMemory, TimersInMemory
+from fakes.batches import BatchesInMemory, LateMembersInMemory, ManifestsInMemory, TimersInMemory
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import key_digest
 from mwaa_gateway.feeds.collect import Collected, Collector
 from mwaa_gateway.feeds.delivery import LookDeliveries, MemberDeliveries, Started, start_timers
 from mwaa_gateway.feeds.release import Looked
-from mwaa_gateway.queue_message import CHECKS, QueueMessage
-from mwaa_gateway.routing.members import Member, MemberMessage
+from mwaa_gateway.queue_message import QueueMessage
+from mwaa_gateway.routing.members import CHECKS, Member, MemberMessage
 from mwaa_gateway.rules import parse_rule
 
 RULE = {
@@ -75,6 +75,7 @@ class TestMembers:
                 store=store,
                 manifests=ManifestsInMemory(),
                 timers=TimersInMemory(),
+                late_members=LateMembersInMemory(),
                 new_id=iter("bcdefghijklmno").__next__,
             )
             deliveries = MemberDeliveries(
@@ -177,17 +178,16 @@ class TestTimers:
     def test_a_tick_sends_each_look_for_its_time_and_names_what_has_waited_too_long(self) -> None:
         timers = TimersInMemory()
         due = [("long ago", 699.0), ("just now", 990.0), ("soon", 1_100.0)]
-        assert start_timers(due, timers, 1_000.0) == Started(3, ["long ago"], [])
+        assert start_timers(due, timers, 1_000.0) == Started(3, ["long ago"], [], [], ())
         assert timers.looks == [("long ago", 0.0), ("just now", 0.0), ("soon", 100.0)]
 
     def test_a_batch_that_gets_no_timer_stops_no_other(self) -> None:
         class OneFails(TimersInMemory):
-            def look(self, batch_id: str, seconds: float) -> None:
-                if batch_id == "bad":
-                    raise Unavailable("throttled")
-                super().look(batch_id, seconds)
+            def look(self, batches: Sequence[tuple[str, float]]) -> Mapping[str, str]:
+                super().look([each for each in batches if each[0] != "bad"])
+                return {"bad": "throttled"}
 
         timers = OneFails()
         started = start_timers([("bad", 1.0), ("good", 990.0)], timers, 1_000.0)
-        assert started == Started(1, ["bad"], ["batch bad: throttled"])
+        assert started == Started(1, ["bad"], ["batch bad: throttled"], [], ())
         assert timers.looks == [("good", 0.0)]

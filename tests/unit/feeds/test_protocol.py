@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from exploration import Exploration, Ports, Process
-from fakes.batches import BatchesInMemory, ManifestsInMemory, TimersInMemory
+from fakes.batches import (
+    BatchesInMemory,
+    BusInMemory,
+    FlushesInMemory,
+    LateMembersInMemory,
+    ManifestsInMemory,
+    TimersInMemory,
+)
 from fakes.claim_checks import FakeClaimChecks
 from mwaa_gateway.feeds.batch import Batch, Decision, Head, Pointer, Reason, Segment, key_digest
 from mwaa_gateway.feeds.collect import Collector, Result
@@ -22,11 +29,11 @@ DOCUMENT = json.dumps(
     {
         "id": RULE,
         "pattern": {"source": ["acme"]},
-        "collect": {"key": ["<$.detail.day>"], "quiet_period": "10m"},
+        "collect": {"key": ["<$.detail.day>"], "max_wait": "10m"},
         "target": {"environment": "analytics", "dag_id": "load"},
     }
 )
-LONG_AFTER = 1e9  # every batch is quiet by then
+LONG_AFTER = 1e9  # every batch has waited for max_wait by then
 
 
 def message(member: str, day: str = "monday") -> MemberMessage:
@@ -75,6 +82,7 @@ def collect(*messages: MemberMessage, collector: type[Collector] = Collector, **
             store=ports.port("store", one_by_one="point"),
             manifests=ports.port("manifests"),
             timers=TimersInMemory(),
+            late_members=LateMembersInMemory(),
             new_id=ports.new_id,
         )
         results = flow.collect(messages)
@@ -92,6 +100,8 @@ def release(batch_id: str, releaser: type[Releaser] = Releaser, **_: Any) -> Pro
         releaser(
             store=ports.port("store"),
             manifests=ports.port("manifests"),
+            flushes=FlushesInMemory(),
+            bus=BusInMemory(),
             claim_checks=FakeClaimChecks(),
             queue=ports.port("runs"),
             new_id=ports.new_id,

@@ -18,10 +18,12 @@ from gateway_cli.connection import Connection
 from gateway_cli.output import Refused
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.dynamodb.batches import BatchesTable
+from mwaa_gateway.aws.event_bus import GatewayBus
 from mwaa_gateway.aws.manifests import ManifestBucket
+from mwaa_gateway.aws.sqs.feed_queues import CollectQueue
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.feeds.batch import Batch, Decision, collect_of
-from mwaa_gateway.feeds.condition import Release, Summary, Wait, judge, missing_of
+from mwaa_gateway.feeds.condition import Summary, missing_of, next_release
 from mwaa_gateway.feeds.release import Releaser, summary_of
 from mwaa_gateway.rules.collect import Collect
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -32,6 +34,8 @@ _WHY: Final = {
     "quiet_period": "no member arrives for the quiet period",
     "max_wait": "it has waited for max_wait",
     "max_items": "it has max_items members",
+    "due": "it is due",
+    "cancelled": "it is due and not complete: the rule cancels it",
 }
 
 
@@ -79,17 +83,13 @@ class View:
         }
         if self.batch.state != "open":
             return expected | {"reason": self.batch.reason, "by": self.batch.by or None}
-        match judge(self.collect, self.summary, self.now):
-            case Release(reason=reason):
-                at = self.now
-            case Wait(until=until):
-                at = until
-                then = judge(self.collect, self.summary, until)
-                reason = then.reason if isinstance(then, Release) else "max_wait"
-        # If members never stop arriving, only the longest wait releases the batch.
-        restless = judge(self.collect, replace(self.summary, last_at=math.inf), -math.inf)
-        latest = restless.until if isinstance(restless, Wait) else math.inf
+        at, reason = next_release(self.collect, self.summary, self.now)
+        # If members never stop arriving, only a due time or the longest wait releases the batch.
+        latest, _ = next_release(self.collect, replace(self.summary, last_at=math.inf), self.now)
+        due_at = self.summary.due_at
         return expected | {
+            "due_at": None if due_at is None else timestamp(due_at),
+            "overdue": self.batch.is_overdue,
             "releases_at": timestamp(at),
             "releases_because": _WHY.get(reason, reason),
             "releases_at_the_latest": None if math.isinf(latest) else timestamp(latest),
@@ -102,6 +102,7 @@ class View:
             "by": self.batch.by or None,
             "complete": decision.is_complete,
             "manifest": decision.manifest or None,
+            "superseded": decision.superseded or None,
             "runs": [
                 {"environment": target.environment, "dag_id": target.dag_id, "run_id": target.run_id}
                 for target in targets
@@ -127,6 +128,8 @@ class Batches:
             Releaser(
                 store=table,
                 manifests=ManifestBucket(lambda: s3, bucket),
+                flushes=CollectQueue(connection.sqs, connection.stack_output("CollectQueueUrl")),
+                bus=GatewayBus(lambda: connection.eventbridge, connection.stack_output("EventBusName")),
                 claim_checks=ClaimCheckBucket(lambda: s3),
                 queue=TriggerQueues(connection.sqs, connection.stack_output("TriggerQueueUrlTemplate")),
                 new_id=lambda: uuid.uuid4().hex,

@@ -27,6 +27,7 @@ from gateway_cli.dlq.remedies import (
 from gateway_cli.documents.json_documents import json_object
 from gateway_cli.ledger_rows import LedgerKey
 from mwaa_gateway.outcomes import Reason
+from mwaa_gateway.routing.members import LATE_MEMBER
 from mwaa_gateway.routing.resolve import DeadEventReason
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
@@ -116,6 +117,8 @@ def _ingress_reason(document: Mapping[str, Any], attributes: Mapping[str, str]) 
         text = ": ".join(filter(None, (attributes.get("ErrorCode"), attributes.get("ErrorMessage"))))
         return "SNS", SNS_GAVE_UP, text, _text(document, "MessageId")
     if isinstance(document.get("member"), dict) and "rule" in document:
+        if document.get("reason") == LATE_MEMBER:
+            return "collect queue", LATE_MEMBER, "its batch was released before; it is in no batch", ""
         return "collect queue", MEMBER_NOT_COLLECTED, "SQS moved it here; it is in no batch", ""
     return "ingress", UNKNOWN, "", ""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mwaa_gateway.outcomes import Reason
+from mwaa_gateway.routing.members import LATE_MEMBER
 from mwaa_gateway.routing.resolve import DeadEventReason
 
 LAMBDA_GAVE_UP: Final = "lambda_gave_up"
@@ -65,6 +66,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "stack again, then redrive.",
     MEMBER_NOT_COLLECTED: "A member of a batch could not be stored for days: check batch_collector's log and the table of "
     "batches, then redrive. It joins the batch of its key that is open then.",
+    LATE_MEMBER: "It came after the batch of its key was released, and its rule has late: dead_letter. To run its DAG all "
+    "the same, redrive it: it opens a late batch. Otherwise purge this.",
     UNKNOWN: "No part of the gateway writes such a message: find out who may write to this queue, and purge this.",
 }
 

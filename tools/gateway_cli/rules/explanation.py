@@ -34,7 +34,7 @@ class Explanation:
     """The fields of one alternative of the pattern: the one that matches, else the closest one.
 
     `way` of `ways` is its number, counted from 1; `reason` is set if every field matches by itself but the event does not.
-    `of_marker`: the pattern is not the rule's own, but that of the marker for which it collects.
+    `field` is the field of the rule that has the pattern: its own, that of its marker, or that of a part.
     """
 
     matches: bool
@@ -42,7 +42,7 @@ class Explanation:
     way: int
     ways: int
     reason: str = ""
-    of_marker: bool = False
+    field: str = "pattern"
 
     @property
     def wrong(self) -> int:
@@ -51,13 +51,16 @@ class Explanation:
 
 
 def explain_rule(rule: Rule, envelope: Mapping[str, Any]) -> Explanation:
-    """Compare an event with the rule's pattern or that of its marker: the one that matches, else the closest one.
+    """Compare an event with each pattern of the rule; return the one that matches, else the closest one.
 
-    An event that matches both is a marker.
+    An event that matches the rule's own pattern and that of its marker is a marker.
     """
-    of_rule, *of_marker = (explain(pattern, envelope) for pattern in rule.patterns)
-    explained = [*(replace(one, of_marker=True) for one in of_marker), of_rule]
-    return next((one for one in explained if one.matches), min(explained[::-1], key=lambda one: one.wrong))
+    explained = [
+        replace(explain(pattern, envelope), field=field) for field, pattern in rule.pattern_fields.items()
+    ]
+    return min(
+        explained, key=lambda one: (not one.matches, one.wrong, one.matches and one.field == "pattern")
+    )
 
 
 def explain(pattern: Pattern, envelope: Mapping[str, Any]) -> Explanation:

@@ -23,7 +23,6 @@ from mwaa_gateway.rules import Rule, parse_rule
 from mwaa_gateway.rules.allow_lists import Namespaces
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
-_PATTERNS: Final = ("pattern", "collect.complete_when.event.pattern")  # where a rule's `patterns` are written
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ def check_rules(
             mistakes.extend(rule.mistake(problem.field, problem.message) for problem in problems)
             warnings = tuple(
                 rule.mistake(f"{where}.{problem.field}", problem.message)
-                for where, pattern in zip(_PATTERNS, parsed.patterns, strict=False)
+                for where, pattern in parsed.pattern_fields.items()
                 for problem in never_matches(pattern)
             )
             checked.append(CheckedRule(parsed, "state" in rule.document, rule.file, warnings))

@@ -149,6 +149,7 @@ def _put_copy(table: str, partition: str, rule: StoredRuleItem) -> "TransactWrit
             "version": rule.version,
             "state": rule.state,
             "document": rule.document,
+            "updated_at": rule.updated_at,
         },
     )
 

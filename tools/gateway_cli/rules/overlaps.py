@@ -32,7 +32,9 @@ def overlaps(
         NamedEvent(f"an event made for {rule.id}", Event(event, str(position)))
         for rule in rules
         if rule.state == "ENABLED"
-        for position, event in enumerate(sample_events(rule.pattern))
+        for position, event in enumerate(
+            event for pattern in rule.patterns for event in sample_events(pattern)
+        )
     ]
     found: dict[tuple[tuple[str, ...], str, str], Overlap] = {}
     for trial in try_events(rules, [*events, *samples], environments=None):

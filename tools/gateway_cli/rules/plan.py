@@ -21,8 +21,7 @@ from gateway_cli.rules.store import Applied, RuleChanged, RulesStore, kept_state
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespaces
-from mwaa_gateway.rules.collect import compiled_patterns
-from mwaa_gateway.rules.partitions import rule_partitions
+from mwaa_gateway.rules.partitions import document_partitions
 
 FORMAT: Final = 1
 _IN_A_ROW: Final = 5  # failed rules, after which the other rules are skipped
@@ -221,7 +220,7 @@ def _frozen(value: Any) -> Any:
 
 def _lies_right(item: StoredRuleItem, document: Mapping[str, Any]) -> bool:
     """Return whether the rule has its copies where its pattern says; a manual change may have moved them."""
-    return set(item.partitions) == set(rule_partitions(*compiled_patterns(document)))
+    return set(item.partitions) == set(document_partitions(document))
 
 
 def _namespace(rule_id: str) -> str:

@@ -15,8 +15,7 @@ from gateway_cli.rules.plan import Plan, PlannedChange
 from gateway_cli.rules.trial import Result, Trial
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.rules import Rule
-from mwaa_gateway.rules.collect import compiled_patterns
-from mwaa_gateway.rules.partitions import rule_partitions
+from mwaa_gateway.rules.partitions import document_partitions
 
 _SIGNS: Final = {"add": ("+", "green"), "change": ("~", "yellow"), "delete": ("-", "red")}
 
@@ -56,7 +55,7 @@ def _headline(change: PlannedChange, plan: Plan, stored: Mapping[str, StoredRule
 def _routes(document: Mapping[str, Any]) -> list[str]:
     """Return the partitions and the targets of a rule, as `rules list` shows them."""
     targets = [f"{target['environment']}:{target['dag_id']}" for target in document["targets"]]
-    partitions = rule_partitions(*compiled_patterns(document))
+    partitions = document_partitions(document)
     few = 3
     shown_partitions = ", ".join(partitions[:few]) + (" …" if len(partitions) > few else "")
     return [f"{shown_partitions} → {', '.join(targets)}  ({document['state']})"]
@@ -184,8 +183,8 @@ def print_explanation(
         print_text(f"  the event is malformed, no rule sees it: {named.event}", style="red")
         return
     wrong = sum(not field.matches for field in explanation.fields)
-    if explanation.of_marker:
-        print_text("  compared with the marker's pattern (collect.complete_when.event)", style="dim")
+    if explanation.field != "pattern":
+        print_text(f"  compared with {explanation.field}", style="dim")
     way = f", alternative {explanation.way} of {explanation.ways}" if explanation.ways > 1 else ""
     if explanation.matches:
         print_text(f"  matches{way}", style="bold green")

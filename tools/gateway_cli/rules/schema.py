@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gateway_cli.rules.defaults import DEFAULT_FIELDS
 from mwaa_gateway.rules.collect import Collect
+from mwaa_gateway.rules.due import Due
 from mwaa_gateway.rules.fields import DURATION, Duration, Integer, Kind, Nested, OneOf, Own, Text, fields_of
 from mwaa_gateway.rules.rule import DedupeKey, Rule, Target
 
@@ -55,7 +56,7 @@ def document() -> dict[str, Any]:
             ),
             "whole": {
                 "allOf": [
-                    {"oneOf": [{"required": ["pattern"]}, {"required": ["s3"]}]},
+                    {"oneOf": [{"required": ["pattern"]}, {"required": ["s3"]}, _HAS_PARTS]},
                     {"oneOf": [{"required": ["target"]}, {"required": ["targets"]}]},
                 ]
             },
@@ -125,6 +126,17 @@ _SHORTHANDS: Final = {
     ),
 }
 
+# A rule with parts has no pattern of its own.
+_HAS_PARTS: Final = {
+    "required": ["collect"],
+    "properties": {
+        "collect": {
+            "required": ["complete_when"],
+            "properties": {"complete_when": {"required": ["parts"]}},
+        }
+    },
+}
+
 # The forms of each `Own` field.
 _OWN_FORMS: Final[dict[tuple[type, str], list[dict[str, Any]]]] = {
     (Rule, "pattern"): [{"$ref": "#/definitions/pattern"}],
@@ -185,10 +197,30 @@ _OWN_FORMS[Collect, "complete_when"] = [
                 "Each of these values: {of: <region>, all_of: [eu, us]}.",
                 _object({"of": _TEXT, "all_of": _TEXTS}, ["of", "all_of"]),
             ),
+            "parts": _any(
+                "Members of each of several feeds: {orders: {s3: s3://landing/orders/*}, customers: {…, at_least: 3}}.",
+                {
+                    "type": "object",
+                    "minProperties": 2,
+                    "maxProperties": 20,
+                    "additionalProperties": _object(
+                        {
+                            "pattern": {"$ref": "#/definitions/pattern"},
+                            "s3": _SHORTHANDS["s3"],
+                            "captures": _CAPTURES,
+                            "at_least": _any("So many different members.", {"type": "integer", "minimum": 1}),
+                        },
+                        [],
+                    ),
+                },
+            ),
+            "require": _any("How many of the parts must be complete.", {"type": "integer", "minimum": 1}),
         },
         [],
     )
 ]
+_OWN_FORMS[Due, "date"] = [_TEXT]
+_OWN_FORMS[Collect, "due"] = [_form(Nested(Due))]
 _OWN_FORMS[Rule, "collect"] = [_form(Nested(Collect))]
 _OWN_FORMS[Rule, "dedupe_key"] = [_TEXT, _TEXTS, _form(Nested(DedupeKey))]
 

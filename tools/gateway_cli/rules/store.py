@@ -22,7 +22,7 @@ from gateway_cli.versions import changed_at, in_partition
 from mwaa_gateway.aws.dynamodb.rules_table import RULES_PARTITION
 from mwaa_gateway.errors import GatewayError, InvalidRule, nearest
 from mwaa_gateway.rules import Rule, State
-from mwaa_gateway.rules.partitions import rule_partitions
+from mwaa_gateway.rules.partitions import document_partitions
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -109,7 +109,7 @@ class RulesStore:
             version=stored.version + 1,
             state=rule.state,
             document=document_text(rule),
-            partitions=rule_partitions(*rule.patterns),
+            partitions=document_partitions(rule.document()),
             updated_at=changed_at(now),
             updated_by=by,
             change=change or ("updated" if stored.exists else "created"),

@@ -238,7 +238,7 @@ def _explanation_document(rule: Rule, named: NamedEvent, explanation: Explanatio
         "matches": explanation.matches,
         "alternative": explanation.way,
         "alternatives": explanation.ways,
-        "of_marker": explanation.of_marker,
+        "pattern_field": explanation.field,
         "reason": explanation.reason or None,
         "fields": [asdict(field) for field in explanation.fields],
     }

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-CHECKS: Final = "checks"  # the message group of looks at batches that no timer repeats
 FIRST_SENT_AT: Final = "FirstSentAt"  # the attribute of a message that replaces an earlier one
 
 

@@ -111,25 +111,37 @@ class TaskSettings(IngressSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimersSettings(_Settings):
-    """Settings of batch_timers."""
+class _FeedsSettings(_Settings):
+    """Settings of every function of the feeds."""
 
     batches_table: str = _setting("name of the DynamoDB table of the batches")
     look_queue_url: str = _setting("URL of the queue of batches that may be released")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CollectorSettings(TimersSettings):
+class TimersSettings(_FeedsSettings):
+    """Settings of batch_timers."""
+
+    rules_table: str = _setting("name of the DynamoDB table of the rules, for those that expect days")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectorSettings(_FeedsSettings):
     """Settings of batch_collector."""
 
     collect_queue_url: str = _setting("URL of the queue of members, for rules that collect")
     claim_check_bucket: str = _setting("name of the bucket of the manifests")
+    ingress_dlq_url: str = _setting("URL of the dead-letter queue, for late members that a rule sends there")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaserSettings(TimersSettings):
+class ReleaserSettings(_FeedsSettings):
     """Settings of batch_releaser."""
 
+    collect_queue_url: str = _setting(
+        "URL of the queue of members, which a flush passes before a quiet batch is released"
+    )
+    event_bus: str = _setting("name of the gateway's event bus, for events about batches")
     claim_check_bucket: str = _setting("name of the bucket of the manifests, and of confs that are too large")
     trigger_queue_url: str = _setting(
         "URL of the trigger queues, with {environment} for the environment's name", _queue_per_environment

@@ -31,7 +31,7 @@ class ManifestBucket:
     def put(self, batch: Batch, members: Sequence[Member]) -> str:
         """Store the list of a batch's members; return its URI. Storing it again changes nothing."""
         lines = "".join(
-            json.dumps({**member.item, "member_id": member.id}, separators=(",", ":")) + "\n"
+            json.dumps({**member.line, "member_id": member.id}, separators=(",", ":")) + "\n"
             for member in members
         )
         body = gzip.compress(lines.encode(), mtime=0)

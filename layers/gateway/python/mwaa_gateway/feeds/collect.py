@@ -8,6 +8,8 @@
 
 Every step may be repeated, and a redelivery repairs a crash anywhere: it finds the pointer, and settles the member. A member
 of a batch without a decision yet is not done: SQS redelivers its message.
+
+A late member that the rule drops gets no pointer: its redelivery meets the same head, and has the same result.
 """
 
 from collections import defaultdict
@@ -20,6 +22,7 @@ from mwaa_gateway.feeds.batch import (
     Batch,
     BatchStore,
     Head,
+    LateMembers,
     Manifests,
     Pointer,
     Segment,
@@ -30,17 +33,18 @@ from mwaa_gateway.feeds.batch import (
 from mwaa_gateway.feeds.condition import first_look
 from mwaa_gateway.routing.members import MemberMessage
 
-__all__ = ["TICK_AHEAD_SECONDS", "Collected", "Collector", "Result"]
-
 _MOVES: Final = 10  # a member that so many releases overtake waits for its redelivery
 TICK_AHEAD_SECONDS: Final = 180.0  # the tick, each minute, sends the timers of the next three
 
-Result = Literal["collected", "duplicate", "cancelled", "again"]
+Result = Literal["collected", "duplicate", "cancelled", "late", "again"]
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The result for one message. `again`: SQS must redeliver it, because of `error` or until the batch is released."""
+    """The result for one message. `again`: SQS must redeliver it, because of `error` or until the batch is released.
+
+    `late`: the batch of its key is released, and the rule drops late members.
+    """
 
     message: MemberMessage
     result: Result
@@ -55,6 +59,7 @@ class Collector:
     store: BatchStore
     manifests: Manifests
     timers: Timers
+    late_members: LateMembers
     new_id: Callable[[], str]
 
     def collect(self, messages: Sequence[MemberMessage]) -> list[Collected]:
@@ -71,28 +76,39 @@ class Collector:
         try:
             settled = self._settle(by_member, self._store(by_member))
             self._check(messages[0], settled)
+            self._publish_late(
+                [by_member[member] for member, (result, _) in settled.items() if result == "late"]
+            )
         except Exception as error:  # noqa: BLE001  trouble with one batch, bugs too, stops no other
             return [Collected(message, "again", error=error) for message in messages]
         return [Collected(message, *settled[message.member.id]) for message in messages]
 
     def _store(self, messages: Mapping[str, MemberMessage]) -> list[Pointer]:
-        """Return the pointer of each member: the one it has, or a new one into the batch that takes members."""
+        """Return the pointer of each member that has one or gets one now, into the batch that takes members."""
         found = self.store.pointers(next(iter(messages.values())).rule_id, messages)
-        new = [message for member, message in messages.items() if member not in found]
-        return [*found.values(), *(self.store.point(self._listed(new)) if new else ())]
+        new = self._listed([message for member, message in messages.items() if member not in found])
+        return [*found.values(), *(self.store.point(new) if new else ())]
 
     def _listed(self, messages: Sequence[MemberMessage]) -> list[Pointer]:
-        """List the members in a new segment of the batch that takes members; return the pointers to write."""
+        """List the members in a new segment of the batch that takes members; return the pointers to write.
+
+        A late member that the rule drops is not listed.
+        """
+        if not messages:
+            return []
         head = self._head(messages[0])
-        self._open(head, messages)
+        listed = [message for message in messages if not _is_dropped(message, head)]
+        if not listed:
+            return []
+        self._open(head, listed)
         segment = Segment(
             self.new_id(),
-            tuple(message.member.id for message in messages),
-            max(message.sent_at for message in messages),
+            tuple(message.member.id for message in listed),
+            max(message.sent_at for message in listed),
         )
         self.store.add_segment(head.batch_id, segment)
         return [
-            Pointer(head.rule_id, message.member, head.batch_id, segment.id, head.key) for message in messages
+            Pointer(head.rule_id, message.member, head.batch_id, segment.id, head.key) for message in listed
         ]
 
     def _head(self, message: MemberMessage) -> Head:
@@ -111,7 +127,9 @@ class Collector:
             return
         first = min(messages, key=lambda message: message.sent_at)
         is_late = bool(first.key) and head.follows_a_complete_one
-        due_at = first_look(collect_of(first.document), first.sent_at, is_late=is_late)
+        collect = collect_of(first.document)
+        due_at = None if is_late else collect.due_at(dict(first.key), first.sent_at)
+        look_at = first_look(collect, first.sent_at, due_at, is_late=is_late)
         opened = self.store.open_batch(
             Batch(
                 id=head.batch_id,
@@ -121,18 +139,20 @@ class Collector:
                 key=first.key,
                 number=head.number,
                 first_at=first.sent_at,
-                due_at=due_at,
+                due_at=look_at,
                 is_late=is_late,
             )
         )
-        if opened and (seconds := due_at - first.sent_at) <= TICK_AHEAD_SECONDS:
-            self.timers.look(head.batch_id, seconds)
+        seconds = max(look_at - first.sent_at, 0)
+        if opened and seconds <= TICK_AHEAD_SECONDS:
+            for reason in self.timers.look([(head.batch_id, seconds)]).values():
+                raise Unavailable(reason)
 
     def _settle(
         self, messages: Mapping[str, MemberMessage], stored: Sequence[Pointer]
     ) -> dict[str, tuple[Result, str]]:
         """Return the result and batch of each member; move the pointers of those that their batch left out."""
-        settled: dict[str, tuple[Result, str]] = {}
+        settled: dict[str, tuple[Result, str]] = dict.fromkeys(messages, ("late", ""))
         waiting = stored
         for _ in range(_MOVES):
             left_out: dict[str, Pointer] = {}
@@ -142,11 +162,14 @@ class Collector:
                 left_out |= {
                     pointer.member.id: pointer for pointer in pointers if pointer.member.id not in members
                 }
-            if not left_out:
+            moved = self._listed([messages[member] for member in left_out])
+            if not moved:
                 return settled
-            for pointer in self._listed([messages[member] for member in left_out]):
+            for pointer in moved:
                 self.store.move_pointer(left_out[pointer.member.id], pointer)
-            waiting = [*self.store.pointers(stored[0].rule_id, left_out).values()]
+            waiting = [
+                *self.store.pointers(stored[0].rule_id, [pointer.member.id for pointer in moved]).values()
+            ]
         raise Unavailable(f"releases of rule {stored[0].rule_id!r} overtook a member {_MOVES} times")
 
     def _counted(self, pointers: Sequence[Pointer]) -> tuple[Result, Collection[str]]:
@@ -158,10 +181,9 @@ class Collector:
         decision = self.store.decision(pointers[0].batch_id)
         if decision is None:
             return "again", everyone
-        counted = {
-            *(self.manifests.members(decision.manifest) if decision.manifest else ()),
-            *decision.markers,
-        }
+        counted = set(decision.markers)
+        for manifest in filter(None, (decision.manifest, decision.superseded)):
+            counted |= self.manifests.members(manifest)
         return "cancelled" if decision.reason == "cancelled" else "duplicate", counted.intersection(everyone)
 
     def _check(self, message: MemberMessage, settled: Mapping[str, tuple[Result, str]]) -> None:
@@ -169,6 +191,26 @@ class Collector:
         if collect_of(message.document).depends_on_members:
             for batch_id in {batch_id for result, batch_id in settled.values() if result == "collected"}:
                 self.timers.check(batch_id)
+
+    def _publish_late(self, messages: Sequence[MemberMessage]) -> None:
+        """Publish the late members as dead letters if the rule says so."""
+        if messages and collect_of(messages[0].document).late == "dead_letter":
+            self.late_members.publish(messages)
+
+    def flush(self, batch_id: str, sent_at: float) -> None:
+        """Mark the batch: what was sent before `sent_at` is collected, as far as SQS keeps the order of messages."""
+        self.store.mark_collected(batch_id, sent_at)
+
+
+def _is_dropped(message: MemberMessage, head: Head) -> bool:
+    """Return whether the member is late, and its rule opens no batch for it."""
+    return (
+        head.follows_a_complete_one
+        and bool(message.key)
+        and message.member.kind == "member"
+        and not message.is_redriven
+        and collect_of(message.document).late != "new_batch"
+    )
 
 
 def _by_batch(pointers: Iterable[Pointer]) -> Iterable[list[Pointer]]:

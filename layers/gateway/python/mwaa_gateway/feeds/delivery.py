@@ -9,13 +9,13 @@ from mwaa_gateway.backoff import backoff_seconds
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import Timers
 from mwaa_gateway.feeds.collect import TICK_AHEAD_SECONDS, Collected, Collector
+from mwaa_gateway.feeds.expected import NOTHING_OPENED, Opened
 from mwaa_gateway.feeds.release import Looked, Releaser
-from mwaa_gateway.queue_message import CHECKS, MessageQueue, QueueMessage
-from mwaa_gateway.routing.members import MemberMessage, UnreadableMember
-
-__all__ = ["LookDeliveries", "MemberDeliveries", "Started", "start_timers"]
+from mwaa_gateway.queue_message import MessageQueue, QueueMessage
+from mwaa_gateway.routing.members import CHECKS, MemberMessage, UnreadableMember, flushed_batch
 
 STALLED_SECONDS: Final = 300.0  # five ticks have sent a look, and nothing came of it
+_FLUSH_SECONDS: Final = 2.0
 _RESTS_SECONDS: Final = 60.0  # the tick, each minute, sends the timers of later looks
 
 
@@ -36,21 +36,48 @@ class MemberDeliveries:
     def deliver(self, messages: Sequence[QueueMessage]) -> list[str]:
         """Collect each message's member; return the ids of the messages that SQS must redeliver."""
         members: dict[str, MemberMessage] = {}
-        unreadable: list[str] = []
+        flushes: dict[str, str] = {}  # batches, by message
+        problems: list[str] = []
         for message in messages:
             try:
-                members[message.id] = MemberMessage.from_json(message.body, message.sent_at)
+                if batch_id := flushed_batch(message.body):
+                    flushes[message.id] = batch_id
+                else:
+                    members[message.id] = MemberMessage.from_json(message.body, message.sent_at)
             except UnreadableMember as error:
-                unreadable.append(f"message {message.id}: {error}")
+                problems.append(f"message {message.id}: {error}")
         results = self.collector.collect([*members.values()])
-        self.report(results, unreadable)
         again = {each.message for each in results if each.result == "again"}
-        failed = [each for each in messages if each.id not in members or members[each.id] in again]
+        failed = [
+            each
+            for each in messages
+            if each.id not in flushes and (each.id not in members or members[each.id] in again)
+        ]
+        for message in messages:
+            if message.id in flushes:
+                # A flush overtakes no member that was sent before it: it waits for those that failed beside it.
+                problem = (
+                    "members beside it failed"
+                    if failed
+                    else self._flush(flushes[message.id], message.sent_at)
+                )
+                if problem:
+                    problems.append(f"batch {flushes[message.id]} is not flushed: {problem}")
+                    failed.append(message)
+        self.report(results, problems)
         for message in failed:
             # SQS delivers a message 1,000 times at most: a fixed wait would not outlast a long outage.
             seconds = backoff_seconds(message.receive_count, self.jitter())
             _give_back(self.queue, message, seconds, self.warn)
         return [message.id for message in failed]
+
+    def _flush(self, batch_id: str, sent_at: float) -> str:
+        """Mark what is collected; return the problem, or ""."""
+        try:
+            self.collector.flush(batch_id, sent_at)
+        except Exception as error:  # noqa: BLE001  trouble with one batch, bugs too, stops no other
+            return str(error)
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,36 +110,45 @@ class LookDeliveries:
             _give_back(self.queue, message, backoff_seconds(message.receive_count, self.jitter()), self.warn)
             return False
         self.report(looked)
-        seconds = looked.until - self.now()
-        if looked.result != "waits" or seconds > _RESTS_SECONDS:
-            return True
+        if looked.result == "flushes":
+            # The flush marks the batch in about a second; each further flush waits longer.
+            seconds = min(_FLUSH_SECONDS * message.receive_count, _RESTS_SECONDS)
+        else:
+            seconds = looked.until - self.now()
+            if looked.result != "waits" or seconds > _RESTS_SECONDS:
+                return True
         _give_back(self.queue, message, math.ceil(max(seconds, 1)), self.warn)
         return False
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a tick did: the looks it sent, the batches that are not released in time, and why looks were not sent."""
+    """What a tick did: the looks it sent, the batches that are not released in time, and why looks were not sent.
+
+    `expected` are the batches of days on which nothing had arrived, `broken` the rules that expect days and cannot be read.
+    """
 
     count: int
     stalled: Sequence[str]
     failures: Sequence[str]
+    expected: Sequence[str] = ()
+    broken: Sequence[str] = ()
 
 
-def start_timers(due: Iterable[tuple[str, float]], timers: Timers, now: float) -> Started:
+def start_timers(
+    due: Iterable[tuple[str, float]], timers: Timers, now: float, opened: Opened = NOTHING_OPENED
+) -> Started:
     """Send a look at each batch that is due within TICK_AHEAD_SECONDS. A batch that cannot get its timer stops no other."""
-    count = 0
-    stalled: list[str] = []
-    failures: list[str] = []
-    for batch_id, due_at in due:
-        if due_at < now - STALLED_SECONDS:
-            stalled.append(batch_id)
-        try:
-            timers.look(batch_id, min(max(due_at - now, 0.0), TICK_AHEAD_SECONDS))
-            count += 1
-        except Unavailable as error:
-            failures.append(f"batch {batch_id}: {error}")
-    return Started(count, stalled, failures)
+    batches = [*due]
+    looks = [(batch_id, min(max(due_at - now, 0.0), TICK_AHEAD_SECONDS)) for batch_id, due_at in batches]
+    failed = timers.look(looks) if looks else {}
+    return Started(
+        count=len(batches) - len(failed),
+        stalled=[batch_id for batch_id, due_at in batches if due_at < now - STALLED_SECONDS],
+        failures=[*(f"batch {batch_id}: {reason}" for batch_id, reason in failed.items()), *opened.failures],
+        expected=[batch_id for batch_id, _ in opened.batches],
+        broken=opened.broken,
+    )
 
 
 def _give_back(

@@ -1,63 +1,81 @@
 """Releases a batch: one decision, one manifest, one trigger request per target, however often and wherever it is tried.
 
-    judge     an open batch waits, or is marked as releasing, with the reason
+    judge     an open batch waits, or is marked as releasing, with the reason. A quiet one waits for a message that went
+              through the collect queue behind all that was sent before
     close     the head moves to the next batch: no member that arrives from now on is in this one
     count     the members are those whose pointer names the very segment that lists them
     decide    the manifest is stored, then the decision: the first one written stands for good
     send      the decision's trigger requests go to their queues; the ledger recognises those that come twice
+    notify    the decision's notices go to the gateway's bus, at least once
 
 The batch leaves the due index at the end. A crash anywhere leaves it there, and the next look takes it up.
 """
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from mwaa_gateway.conf.claim_check import ClaimChecks
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import (
+    WHEN_DUE,
     Batch,
     BatchStore,
     Decision,
+    EventBus,
+    Flushes,
     Head,
     Manifests,
+    Pointer,
     Reason,
     collect_of,
     key_digest,
 )
-from mwaa_gateway.feeds.condition import Release, Summary, Wait, judge, missing_of
+from mwaa_gateway.feeds.condition import Flush, Release, Summary, Wait, judge, missing_of
+from mwaa_gateway.feeds.notices import notices_of, overdue_notice
 from mwaa_gateway.feeds.requests import requests_of
 from mwaa_gateway.routing.members import Member
 from mwaa_gateway.routing.resolve import Refused
+from mwaa_gateway.rules.collect import MAXIMUM_ITEMS, Collect
 from mwaa_gateway.trigger_request import TriggerQueue, TriggerRequest
 
-__all__ = ["Looked", "Releaser", "summary_of"]
-
+MAXIMUM_KNOWN: Final = MAXIMUM_ITEMS  # members that a sandbox remembers, about 1 KB each
 _LOOKS: Final = 10  # at a batch that somebody changes while it is judged
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The result of a look at a batch. A batch that waits lacks `missing`, and is looked at again at `until`."""
+    """The result of a look at a batch. A batch that waits lacks `missing`, and is looked at again at `until`.
 
-    result: Literal["waits", "released", "nothing"]
+    `flushes`: it is quiet, and waits for what was sent before. `is_overdue`: this look reported it as overdue.
+    """
+
+    result: Literal["waits", "flushes", "released", "nothing"]
     batch: Batch | None = None
     decision: Decision | None = None
     until: float = 0.0
     missing: tuple[str, ...] = ()
+    is_overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Releaser:
-    """The flow from batches to trigger requests. `now` returns seconds since the epoch."""
+    """The flow from batches to trigger requests. `now` returns seconds since the epoch.
+
+    A releaser remembers the members of open batches: a pointer to a batch does not change before its decision is written.
+    """
 
     store: BatchStore
     manifests: Manifests
+    flushes: Flushes
+    bus: EventBus
     claim_checks: ClaimChecks
     queue: TriggerQueue
     new_id: Callable[[], str]
     now: Callable[[], float]
     claim_check_bucket: str
+    known: dict[str, dict[str, Pointer]] = field(default_factory=dict, init=False, repr=False)
 
     def look(self, batch_id: str) -> Looked:
         """Release the batch if it is time. Anybody may look, at any time and any number of times."""
@@ -65,13 +83,21 @@ class Releaser:
             batch = self.store.batch(batch_id)
             if batch is None or batch.state != "open":
                 break
-            match judge(collect_of(batch.document), summary_of(batch, self.counted(batch)), self.now()):
+            summary = summary_of(batch, self.counted(batch))
+            match judge(collect_of(batch.document), summary, self.now()):
                 case Release(reason=reason):
-                    batch = self.store.begin_release(batch_id, reason, by="", due_at=self.now())
+                    by = WHEN_DUE if reason == "cancelled" else ""
+                    batch = self.store.begin_release(batch_id, reason, by=by, due_at=self.now())
                     break
-                case Wait(until=until, missing=missing):
+                case Flush():
+                    self.flushes.flush(batch_id, batch.rule_id)
+                    return Looked("flushes", batch)
+                case Wait(until=until, missing=missing, is_overdue=is_overdue):
+                    if is_overdue := is_overdue and not batch.is_overdue:
+                        self.bus.publish([overdue_notice(batch, summary, missing)])
+                        self.store.mark_overdue(batch_id)
                     if self.store.look_again(batch, until):
-                        return Looked("waits", batch, until=until, missing=missing)
+                        return Looked("waits", batch, None, until, missing, is_overdue)
         else:
             raise Unavailable(f"batch {batch_id} changes too fast to be looked at")
         return self._release(batch)
@@ -90,31 +116,39 @@ class Releaser:
         decision = self.store.decision(batch.id) or self.store.decide(self._decision(batch, batch.reason))
         if decision.requests:
             self.queue.enqueue([TriggerRequest.from_json(text) for text in decision.requests])
+        if decision.notices:
+            self.bus.publish(decision.notices)
         self.store.end_release(batch.id, decision.reason)
+        self.known.pop(batch.id, None)
         return Looked("released", batch, decision)
 
     def _close(self, batch: Batch, reason: Reason) -> None:
         """Move the head to a new batch, so that no member that arrives from now on is in this one."""
         head = self.store.head(batch.rule_id, key_digest(batch.key))
         if head is not None and head.batch_id == batch.id:
-            follows = batch.is_late or reason == "complete"
+            follows = batch.is_late or reason in {"complete", "due"}
             following = Head(head.rule_id, head.key, self.new_id(), head.number + 1, follows)
             self.store.advance_head(following, batch.id)
 
     def _decision(self, batch: Batch, reason: Reason) -> Decision:
         """Count a closed batch's members, store their manifest, and make the trigger requests."""
         counted = self.counted(batch)
-        members = sorted(
-            (member for member in counted.members if member.kind == "member"),
-            key=lambda member: (member.distinct, member.id),
-        )
+        collect = collect_of(batch.document)
         summary = summary_of(batch, counted)
-        missing = missing_of(collect_of(batch.document), summary)
-        is_complete = not missing and not batch.is_late
-        manifest = self.manifests.put(batch, members) if members else ""
-        markers = tuple(sorted(member.id for member in counted.members if member.kind == "marker"))
-        decision = Decision(batch.id, reason, is_complete, len(members), manifest, markers, missing)
-        if not members or reason == "cancelled":
+        members, superseded = listed_members(counted, collect)
+        missing = missing_of(collect, summary)
+        decision = Decision(
+            batch.id,
+            reason,
+            is_complete=not missing and not batch.is_late,
+            count=len(members),
+            manifest=self.manifests.put(batch, members) if members else "",
+            superseded=self.manifests.put(batch, superseded) if superseded else "",
+            markers=tuple(sorted(member.id for member in counted.members if member.kind == "marker")),
+            missing=missing,
+        )
+        decision = replace(decision, notices=notices_of(batch, summary, decision, members))
+        if not members or reason == "cancelled" or batch.is_shadow:
             return decision
         requests: list[str] = []
         refused: list[str] = []
@@ -131,12 +165,16 @@ class Releaser:
         """Return the members of the batch: each once, by the pointer that names the segment that lists it."""
         segments = self.store.segments(batch.id)
         listed = {(segment.id, member) for segment in segments for member in segment.members}
-        pointers = self.store.pointers(batch.rule_id, {member for _, member in listed})
-        members = tuple(
-            pointer.member
-            for pointer in pointers.values()
-            if pointer.batch_id == batch.id and (pointer.segment, pointer.member.id) in listed
-        )
+        if sum(map(len, self.known.values())) > MAXIMUM_KNOWN:
+            self.known.clear()
+        known = self.known.setdefault(batch.id, {})
+        found = self.store.pointers(batch.rule_id, {member for _, member in listed if member not in known})
+        known |= {
+            member: pointer
+            for member, pointer in found.items()
+            if pointer.batch_id == batch.id and (pointer.segment, member) in listed
+        }
+        members = tuple(pointer.member for pointer in known.values())
         return Counted(members, max((segment.last_at for segment in segments), default=batch.first_at))
 
 
@@ -148,10 +186,35 @@ class Counted:
     last_at: float
 
 
+def listed_members(counted: Counted, collect: Collect) -> tuple[list[Member], list[Member]]:
+    """Return the members in the order of the manifest, and those that a later version of their S3 object replaces."""
+    members = sorted(
+        (member for member in counted.members if member.kind == "member"),
+        key=lambda member: (member.distinct, version_order(member), member.id),
+    )
+    if collect.versions == "all":
+        return members, []
+    latest = {member.item.get("uri", member.id): member for member in members}
+    for member in members:
+        uri = member.item.get("uri", member.id)
+        latest[uri] = max(latest[uri], member, key=version_order)
+    kept = {member.id for member in latest.values()}
+    return [member for member in members if member.id in kept], [
+        member for member in members if member.id not in kept
+    ]
+
+
+def version_order(member: Member) -> tuple[str, str]:
+    """Return what orders the versions of one S3 object: S3 compares sequencers as hex that zeros fill up on the right."""
+    return str(member.item.get("sequencer", "")).upper().ljust(64, "0"), str(member.item.get("time", ""))
+
+
 def summary_of(batch: Batch, counted: Counted) -> Summary:
     """Return what the batch's condition asks about."""
     members = [member for member in counted.members if member.kind == "member"]
     markers = [member for member in counted.members if member.kind == "marker"]
+    collect = collect_of(batch.document)
+    of_parts = {(member.part, member.distinct) for member in members}
     return Summary(
         members=len(members),
         distinct=frozenset(member.distinct for member in members),
@@ -160,4 +223,9 @@ def summary_of(batch: Batch, counted: Counted) -> Summary:
         has_marker=bool(markers),
         expected=max((marker.count for marker in markers if marker.count is not None), default=None),
         is_late=batch.is_late,
+        parts=Counter(part for part, _ in of_parts),
+        due_at=None
+        if batch.is_late
+        else collect.due_at(dict(batch.key), batch.first_at, is_expected=batch.is_expected),
+        collected_until=batch.collected_until,
     )

@@ -22,8 +22,6 @@ from mwaa_gateway.routing.members import Member
 from mwaa_gateway.routing.resolve import Refused, Resolved, resolve_targets
 from mwaa_gateway.rules import OWN_SOURCE, parse_rule
 
-__all__ = ["batch_event", "requests_of"]
-
 DETAIL_TYPE: Final = "Batch Released"
 MAXIMUM_INLINE_BYTES: Final = 16 * 1024  # of the members, as JSON; a conf has at most 32 KB
 MAXIMUM_MISSING_BYTES: Final = 4 * 1024  # of the names of what is missing, as JSON
@@ -43,7 +41,7 @@ def requests_of(
         rule,
         dict(batch.key),
         event.identity,
-        batch=BatchValues(event.envelope["detail"], [member.item for member in members]),
+        batch=BatchValues(event.envelope["detail"], [member.line for member in members]),
         now=summary.last_at,
         claim_check_bucket=bucket,
     )
@@ -51,7 +49,7 @@ def requests_of(
 
 def batch_event(batch: Batch, summary: Summary, decision: Decision, members: Sequence[Member]) -> Event:
     """Return the event that a released batch is to its rule's targets."""
-    items: list[Any] | None = [member.item for member in members]
+    items: list[Any] | None = [member.line for member in members]
     if len(json.dumps(items)) > MAXIMUM_INLINE_BYTES:
         items = None
     detail = {
@@ -65,8 +63,8 @@ def batch_event(batch: Batch, summary: Summary, decision: Decision, members: Seq
         "missing": _named(decision.missing),
         "count": len(members),
         "bytes": sum(size for member in members if isinstance(size := member.item.get("size"), int)),
-        "first_at": _iso(summary.first_at),
-        "last_at": _iso(summary.last_at),
+        "first_at": iso(summary.first_at),
+        "last_at": iso(summary.last_at),
         "manifest": decision.manifest,
         "members": items,
     }
@@ -79,7 +77,7 @@ def batch_event(batch: Batch, summary: Summary, decision: Decision, members: Seq
             "detail-type": DETAIL_TYPE,
             "source": OWN_SOURCE,
             "account": "",
-            "time": _iso(summary.last_at),
+            "time": iso(summary.last_at),
             "region": "",
             "resources": [],
             "detail": detail,
@@ -100,5 +98,6 @@ def _named(missing: Sequence[str]) -> list[str]:
     return named
 
 
-def _iso(seconds: float) -> str:
+def iso(seconds: float) -> str:
+    """Return a time as events write it, in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -184,8 +184,11 @@ def _route(
         _add(report, event, rule, _found(event, rule, now, bucket), payload)
     for rule in matches.rules:
         if rule.state == "SHADOW":
-            trial = resolve(event, rule, now=now, claim_check_bucket=bucket)
-            report.shadows.extend(shadow_of(event, rule, found, now) for found in trial)
+            for found in _found(event, rule, now, bucket):
+                if isinstance(found, MemberMessage):
+                    report.members.append(found)  # of a batch that starts no run
+                else:
+                    report.shadows.append(shadow_of(event, rule, found, now))
     if live:
         report.matched += 1
     elif not matches.broken:

@@ -1,15 +1,14 @@
 """Logs and metrics of the feeds: members that are collected, and batches that are released."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.feeds.batch import WHEN_DUE, Batch, Decision
 from mwaa_gateway.feeds.collect import Collected
 from mwaa_gateway.feeds.delivery import Started
 from mwaa_gateway.feeds.release import Looked
 from mwaa_gateway.observability import logger, publish
-
-__all__ = ["report_collected", "report_failed", "report_looked", "report_timers"]
 
 _NAMED = 20  # batches in one log line
 
@@ -31,16 +30,25 @@ def report_collected(results: Sequence[Collected], unreadable: Sequence[str] = (
         elif result == "again":
             logger.info("SQS redelivers the members: their batch is being released", extra=fields)
         elif result == "cancelled":
-            logger.warning("members of a batch that an operator cancelled; no run gets them", extra=fields)
+            logger.warning("members of a batch that was cancelled; no run gets them", extra=fields)
+        elif result == "late":
+            logger.warning(
+                "members came after their batch was released, and their rule drops them", extra=fields
+            )
         else:
             logger.info("members collected", extra=fields)
     for text in unreadable:
-        logger.error("members not stored, SQS redelivers the message: %s", text, extra={"outcome": "again"})
+        logger.error(
+            "message of the collect queue not handled, SQS redelivers it: %s",
+            text,
+            extra={"outcome": "again"},
+        )
     results_of = Counter(each.result for each in results)
     counts = {
         "MembersCollected": results_of["collected"],
         "MembersDuplicate": results_of["duplicate"],
         "MembersCancelled": results_of["cancelled"],
+        "MembersLate": results_of["late"],
         "MembersGivenBack": len(unreadable) + sum(each.error is not None for each in results),
     }
     if counted := {name: count for name, count in counts.items() if count}:
@@ -48,14 +56,20 @@ def report_collected(results: Sequence[Collected], unreadable: Sequence[str] = (
 
 
 def report_looked(looked: Looked) -> None:
-    """Log and count a look at a batch; one that waits leaves no line."""
-    batch, decision = looked.batch, looked.decision
-    if batch is None or decision is None:
+    """Log and count a look at a batch; one that waits leaves no line, unless it is overdue."""
+    if looked.batch is None:
         return
-    fields = {
-        "rule_id": batch.rule_id,
-        "batch_id": batch.id,
-        "key": dict(batch.key),
+    if looked.is_overdue:
+        fields = _batch_fields(looked.batch) | {"missing": list(looked.missing), "outcome": "Overdue"}
+        logger.error("batch is due and not complete; it waits for what is missing", extra=fields)
+        publish({"BatchesOverdue": 1})
+    if looked.decision is not None:
+        _report_decided(looked.batch, looked.decision)
+
+
+def _report_decided(batch: Batch, decision: Decision) -> None:
+    """Log and count what became of a batch."""
+    fields = _batch_fields(batch) | {
         "members": decision.count,
         "complete": decision.is_complete,
         "reason": decision.reason,
@@ -64,23 +78,44 @@ def report_looked(looked: Looked) -> None:
     }
     for text in decision.refused:
         logger.error("a released batch starts no run: %s", text, extra=fields)
-    if decision.reason == "cancelled":
-        logger.warning("batch cancelled by %s", batch.by, extra=fields)
-    elif not decision.count:
-        logger.warning("batch released without members: it starts no run", extra=fields)
-    elif not decision.is_complete and not batch.is_late:
-        logger.warning("batch released incomplete", extra=fields)
-    else:
-        logger.info("batch released", extra=fields)
+    log, text = _line(batch, decision)
+    log(text, extra=fields)
+    is_incomplete = bool(decision.count) and not decision.is_complete and not batch.is_late
     counts = {
-        "BatchesReleased": int(bool(decision.requests)),
-        "BatchesIncomplete": int(bool(decision.count) and not decision.is_complete and not batch.is_late),
-        "BatchesLate": int(batch.is_late),
-        "BatchesCancelled": int(decision.reason == "cancelled"),
+        "BatchesReleased": bool(decision.requests),
+        "BatchesIncomplete": is_incomplete and decision.reason != "cancelled",
+        "BatchesLate": batch.is_late,
+        "BatchesOverdue": _was_overdue(batch, decision),
+        "BatchesCancelled": decision.reason == "cancelled",
         "BatchTargetsRefused": len(decision.refused),
     }
-    if counted := {name: count for name, count in counts.items() if count}:
+    if counted := {name: int(count) for name, count in counts.items() if count}:
         publish(counted)
+
+
+def _line(batch: Batch, decision: Decision) -> tuple[Callable[..., None], str]:
+    """Return how to log a decision, and its text."""
+    if batch.is_shadow:
+        return logger.info, "batch of a SHADOW rule released: it starts no run"
+    if batch.by == WHEN_DUE:
+        return logger.error, "batch was due and not complete: cancelled, as its rule says; it starts no run"
+    if decision.reason == "cancelled":
+        return logger.warning, f"batch cancelled by {batch.by}"
+    if not decision.count:
+        return logger.warning, "batch released without members: it starts no run"
+    if _was_overdue(batch, decision):
+        return logger.error, "batch was due and not complete: released with what is there, as its rule says"
+    if not decision.is_complete and not batch.is_late:
+        return logger.warning, "batch released incomplete"
+    return logger.info, "batch released"
+
+
+def _was_overdue(batch: Batch, decision: Decision) -> bool:
+    return not batch.is_shadow and (decision.reason == "due" or batch.by == WHEN_DUE)
+
+
+def _batch_fields(batch: Batch) -> dict[str, object]:
+    return {"rule_id": batch.rule_id, "batch_id": batch.id, "key": dict(batch.key)}
 
 
 def report_failed(batch_id: str, error: Exception) -> None:
@@ -98,15 +133,20 @@ def report_timers(started: Started) -> None:
     """Log and count the batches that are due soon, and those not released in time; an idle minute leaves no line.
 
     Raises:
-        Unavailable: some batches got no timer. Lambda counts an error, which an alarm watches.
+        Unavailable: some batches got no timer, or a rule cannot be read. Lambda counts an error, which an alarm watches.
     """
     if started.count:
         logger.info("batches due soon get their timers", extra={"batches": started.count})
+    if started.expected:
+        some = {"batches": len(started.expected), "batch_ids": started.expected[:_NAMED]}
+        logger.warning("nothing has arrived for expected days: their batches are open and due", extra=some)
+    for text in started.broken:
+        logger.error("a rule that expects days cannot be read, its missing days are not reported: %s", text)
     if started.stalled:
         some = {"batches": len(started.stalled), "batch_ids": started.stalled[:_NAMED]}
         logger.warning("batches were due five minutes ago and are not released", extra=some)
         publish({"BatchesStalled": len(started.stalled)})
-    if started.failures:
-        text = f"{len(started.failures)} batches got no timer, the next tick sends it: {started.failures[0]}"
+    if failures := [*started.failures, *started.broken]:
+        text = f"{len(failures)} failures, the next tick tries again; the first: {failures[0]}"
         logger.warning(text, extra={"outcome": "NoTimer"})
         raise Unavailable(text)

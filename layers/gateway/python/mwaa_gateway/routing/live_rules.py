@@ -24,11 +24,12 @@ NAMESPACES_PARTITION: Final = "namespaces"
 
 @dataclass(frozen=True, slots=True)
 class StoredRule:
-    """A rule as the rules table stores it: `document` is unparsed JSON text."""
+    """A rule as the rules table stores it: `document` is unparsed JSON text, `updated_at` an ISO time or ""."""
 
     id: str
     version: int
     document: str
+    updated_at: str = ""
 
 
 class RuleSource(Protocol):

@@ -3,12 +3,13 @@
     {"format": 1, "rule_id": …, "rule_version": …, "rule": {…}, "key": [["date", "2026-11-22"]], "member": {…}}
 
 The message carries the rule, so that the batch it opens needs no read of the rules, and follows the version that opened it.
+A rule in state SHADOW collects apart, under the id `<rule id>~shadow`; what it collects starts no run.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol, Self
 
 from mwaa_gateway.conf.captures import captured
@@ -17,20 +18,12 @@ from mwaa_gateway.events import Event
 from mwaa_gateway.json_values import dig
 from mwaa_gateway.routing.resolve import MAXIMUM_KEY_CHARACTERS, DeadEventReason, Refused, identity_in
 from mwaa_gateway.rules import Rule
-from mwaa_gateway.rules.collect import MAXIMUM_ITEMS, Collect, Count, Marker, Values
-
-__all__ = [
-    "CollectQueue",
-    "Key",
-    "Member",
-    "MemberMessage",
-    "UnreadableMember",
-    "member_digest",
-    "member_of",
-    "redriven_member",
-]
+from mwaa_gateway.rules.collect import MAXIMUM_ITEMS, Collect, Count, Marker, Parts, Values
 
 FORMAT: Final = 1
+CHECKS: Final = "checks"  # the message group of looks at batches that no timer repeats
+LATE_MEMBER: Final = "late_member"  # the reason of a dead letter
+SHADOW_SUFFIX: Final = "~shadow"  # a rule's id cannot contain "~"
 
 Key = tuple[tuple[str, str], ...]  # the name and value of each part of a batch's key
 
@@ -48,9 +41,9 @@ def member_digest(identity: str) -> str:
 class Member:
     """One event in a batch.
 
-    `id` is the member_digest of the event's identity. `item` is its line in the manifest. `distinct` is what completeness
-    counts: the S3 object, the value that the rule names, or the id. A marker is no member of the batch: it says that the
-    batch is complete, or, with `count`, how many members it must have.
+    `id` is the member_digest of the event's identity. `item` is the event, or the place of its S3 object. `distinct` is what
+    completeness counts: the S3 object, the value that the rule names, or the id. `part` is the part that the event matches.
+    A marker is no member of the batch: it says that the batch is complete, or, with `count`, how many members it must have.
     """
 
     id: str
@@ -58,10 +51,18 @@ class Member:
     distinct: str
     kind: Literal["member", "marker"] = "member"
     count: int | None = None
+    part: str = ""
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The member as DAGs get it: its item, and the name of its part."""
+        return {**self.item, "part": self.part} if self.part else dict(self.item)
 
     def document(self) -> dict[str, Any]:
         """Return the member as JSON."""
         document: dict[str, Any] = {"id": self.id, "item": self.item, "distinct": self.distinct}
+        if self.part:
+            document["part"] = self.part
         if self.kind == "marker":
             document |= {"kind": self.kind, "count": self.count}
         return document
@@ -75,6 +76,7 @@ class Member:
             document["distinct"],
             document.get("kind", "member"),
             document.get("count"),
+            document.get("part", ""),
         )
 
 
@@ -82,7 +84,8 @@ class Member:
 class MemberMessage:
     """A member on its way to its batch: the body of a message on the collect queue.
 
-    `document` is the rule as JSON text. `sent_at` is not in the body: SQS says when the message was sent.
+    `document` is the rule as JSON text. `sent_at` is not in the body: SQS says when the message was sent. An operator who
+    redrives a late member wants a run for it: `is_redriven` members open a new batch whatever the rule says.
     """
 
     rule_id: str
@@ -91,21 +94,21 @@ class MemberMessage:
     key: Key
     member: Member
     sent_at: float = 0.0
+    is_redriven: bool = False
 
     def to_json(self) -> str:
         """Return the message body, one line of ASCII JSON."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "rule_id": self.rule_id,
-                "rule_version": self.rule_version,
-                "rule": json.loads(self.document),
-                "key": self.key,
-                "member": self.member.document(),
-            },
-            separators=(",", ":"),
-            allow_nan=False,
-        )
+        document = {
+            "format": FORMAT,
+            "rule_id": self.rule_id,
+            "rule_version": self.rule_version,
+            "rule": json.loads(self.document),
+            "key": self.key,
+            "member": self.member.document(),
+        }
+        if self.is_redriven:
+            document["redriven"] = True
+        return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, sent_at: float) -> Self:
@@ -128,6 +131,7 @@ class MemberMessage:
                 tuple((name, value) for name, value in document["key"]),
                 Member.of(document["member"]),
                 sent_at,
+                document.get("redriven", False),
             )
         except (ValueError, TypeError, KeyError) as error:
             raise UnreadableMember(f"not a member: {type(error).__name__}: {error}") from error
@@ -142,20 +146,34 @@ def member_of(event: Event, rule: Rule, collect: Collect) -> MemberMessage | Ref
     marker = (
         condition if isinstance(condition, Marker) and condition.pattern.matches(event.envelope) else None
     )
+    part = _part_of(event, condition) if isinstance(condition, Parts) else ""
+    captures = condition.parts[part].captures if isinstance(condition, Parts) else rule.captures
     try:
-        pieces = captured(marker.captures if marker else rule.captures, event.envelope)
+        pieces = captured(marker.captures if marker else captures, event.envelope)
     except ConfError as error:
         return Refused(DeadEventReason.CAPTURES_REFUSED, str(error))
     try:
         values = [part.fill(event.envelope, pieces) for part in collect.key]
-        member = _marker(event, marker, pieces) if marker else _member(event, rule, condition, pieces)
+        member = _marker(event, marker, pieces) if marker else _member(event, rule, condition, pieces, part)
+        key = tuple(zip(collect.key_names, values, strict=True))
+        if collect.due is not None and collect.due.date is not None:
+            collect.due.date_of(dict(key))  # refuses a key without a date
     except ConfError as error:
         return Refused(DeadEventReason.BATCH_KEY_REFUSED, str(error))
     if sum(map(len, values)) > MAXIMUM_KEY_CHARACTERS:
         too_long = f"the batch key has more than {MAXIMUM_KEY_CHARACTERS} characters for this event: name shorter values"
         return Refused(DeadEventReason.BATCH_KEY_REFUSED, too_long)
-    key = tuple(zip(collect.key_names, values, strict=True))
-    return MemberMessage(rule.id, rule.version, json.dumps(rule.document()), key, member)
+    return MemberMessage(feed_of(rule), rule.version, json.dumps(rule.document()), key, member)
+
+
+def feed_of(rule: Rule) -> str:
+    """Return the id under which a rule collects: its own, or another one while it is a SHADOW rule."""
+    return rule.id + SHADOW_SUFFIX if rule.state == "SHADOW" else rule.id
+
+
+def _part_of(event: Event, condition: Parts) -> str:
+    """Return the first part that the event matches; the rule matched it, so there is one."""
+    return next(name for name, part in condition.parts.items() if part.pattern.matches(event.envelope))
 
 
 def _marker(event: Event, marker: Marker, pieces: Mapping[str, str]) -> Member:
@@ -169,14 +187,19 @@ def _marker(event: Event, marker: Marker, pieces: Mapping[str, str]) -> Member:
 
 
 def _member(
-    event: Event, rule: Rule, condition: Marker | Count | Values | None, pieces: Mapping[str, str]
+    event: Event,
+    rule: Rule,
+    condition: Marker | Count | Values | Parts | None,
+    pieces: Mapping[str, str],
+    part: str,
 ) -> Member:
     identity = member_digest(identity_in(event, rule, pieces))
     item = _item(event)
     of = condition.of if isinstance(condition, Count | Values) else None
     if of is not None:
         return Member(identity, item, of.fill(event.envelope, pieces))
-    return Member(identity, item, str(item.get("uri", identity)))  # a key that is written twice is one object
+    # An object that is written twice counts once.
+    return Member(identity, item, str(item.get("uri", identity)), part=part)
 
 
 def _item(event: Event) -> dict[str, Any]:
@@ -186,15 +209,34 @@ def _item(event: Event) -> dict[str, Any]:
     s3_object = dig(envelope, ("detail", "object"))
     if envelope["source"] != "aws.s3" or not isinstance(bucket, str) or not isinstance(s3_object, Mapping):
         return dict(envelope)
-    state = {name: s3_object[name] for name in ("size", "etag", "version-id") if name in s3_object}
+    state = {
+        name: s3_object[name] for name in ("size", "etag", "version-id", "sequencer") if name in s3_object
+    }
     key = s3_object.get("key")
     return {"uri": f"s3://{bucket}/{key}", "bucket": bucket, "key": key, **state, "time": envelope["time"]}
 
 
-def redriven_member(text: str) -> MemberMessage | None:
-    """Return the member in a message that SQS moved from the collect queue to the ingress DLQ; None for any other."""
+def flush_message(batch_id: str) -> str:
+    """Return the body of a flush: it passes the collect queue behind the members that were sent before."""
+    return json.dumps({"format": FORMAT, "flush": batch_id}, separators=(",", ":"))
+
+
+def flushed_batch(text: str) -> str | None:
+    """Return the batch of a `flush_message`; None for any other body."""
     try:
-        return MemberMessage.from_json(text, sent_at=0.0)
+        document = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+        return None
+    batch_id = document.get("flush")
+    return batch_id if isinstance(batch_id, str) else None
+
+
+def redriven_member(text: str) -> MemberMessage | None:
+    """Return the member in a message that died on the collect queue, or was late; None for any other message."""
+    try:
+        return replace(MemberMessage.from_json(text, sent_at=0.0), is_redriven=True)
     except UnreadableMember:
         return None
 

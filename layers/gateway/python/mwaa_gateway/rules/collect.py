@@ -3,37 +3,28 @@
     quiet_period      no new member for so long
     max_wait          so long after the first member
     max_items         so many members: a trigger, not a cap
-    complete_when     the batch has all that the rule asks for: a marker, a number, or a list of values
+    complete_when     the batch has all that the rule asks for: a marker, a number, a list of values, or several feeds
+    due               by then the batch should be complete; `when_due` says what becomes of one that is not
 
 The first of them releases the batch. With `complete_when`, the quiet period counts once the batch is complete.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from mwaa_gateway.conf.captures import Capture
 from mwaa_gateway.conf.text_template import TextTemplate
 from mwaa_gateway.patterns.pattern import Pattern, compile_pattern
-from mwaa_gateway.rules.fields import Duration, Integer, Own, RuleField
+from mwaa_gateway.rules.due import EXPECTED, LONGEST_OPEN_SECONDS, Due
+from mwaa_gateway.rules.fields import Duration, Integer, OneOf, Own, RuleField, Text, document_of
 
-__all__ = [
-    "LATE_QUIET_SECONDS",
-    "LONGEST_OPEN_SECONDS",
-    "MARKER_QUIET_SECONDS",
-    "MAXIMUM_ITEMS",
-    "Collect",
-    "Count",
-    "Marker",
-    "Values",
-    "compiled_patterns",
-]
+WhenDue = Literal["report", "release", "cancel"]
+Late = Literal["new_batch", "dead_letter", "ignore"]
+Versions = Literal["all", "latest"]
 
 MARKER_QUIET_SECONDS: Final = 30  # a marker may overtake the members that its sender wrote before it
 LATE_QUIET_SECONDS: Final = 300
-LONGEST_OPEN_SECONDS: Final = (
-    30 * 86_400
-)  # whatever the rule says; the TTLs of the batches table depend on it
 MAXIMUM_ITEMS: Final = 100_000
 
 
@@ -45,6 +36,8 @@ def compiled_patterns(document: Mapping[str, Any]) -> list[Pattern]:
         KeyError, TypeError, AttributeError: The document is no rule's.
     """
     condition = (document.get("collect") or {}).get("complete_when") or {}
+    if "parts" in condition:
+        return [compile_pattern(part["pattern"]) for part in condition["parts"].values()]
     marker = [condition["event"]["pattern"]] if "event" in condition else []
     return [compile_pattern(pattern) for pattern in (document["pattern"], *marker)]
 
@@ -56,6 +49,11 @@ class Marker:
     pattern: Pattern
     captures: tuple[Capture, ...] = ()
     count: TextTemplate | None = None
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The pattern of the marker."""
+        return (self.pattern,)
 
     def document(self) -> dict[str, Any]:
         """Return the condition's document in a rule."""
@@ -89,6 +87,40 @@ class Values:
     def document(self) -> dict[str, Any]:
         """Return the condition's document in a rule."""
         return {"values": {"of": self.of.text, "all_of": list(self.all_of)}}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of several feeds: its events, and how many different members of them make it complete."""
+
+    pattern: Pattern
+    captures: tuple[Capture, ...] = ()
+    at_least: int = 1
+
+    def document(self) -> dict[str, Any]:
+        """Return the part's document in a rule."""
+        part: dict[str, Any] = {"pattern": self.pattern.document}
+        if self.captures:
+            part["captures"] = {capture.field: capture.form for capture in self.captures}
+        return part | ({"at_least": self.at_least} if self.at_least > 1 else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Complete when `require` of several feeds are. An event belongs to the first part whose pattern it matches."""
+
+    parts: Mapping[str, Part]
+    require: int
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The pattern of each part."""
+        return tuple(part.pattern for part in self.parts.values())
+
+    def document(self) -> dict[str, Any]:
+        """Return the condition's document in a rule."""
+        parts = {name: part.document() for name, part in self.parts.items()}
+        return {"parts": parts} | ({"require": self.require} if self.require < len(self.parts) else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +158,62 @@ class Collect:
         ),
     ] = None
     complete_when: Annotated[
-        Marker | Count | Values | None,
+        Marker | Count | Values | Parts | None,
         RuleField(
             Own(lambda condition: condition.document()),
-            "The batch is complete: with a marker (event), with so many members (count), or with each of some values.",
+            "The batch is complete: with a marker (event), with so many members (count), with each of some values, or with "
+            "members of several feeds (parts).",
         ),
     ] = None
+    due: Annotated[
+        Due | None,
+        RuleField(
+            Own(document_of),
+            'The batch should be complete by then: {after: 3h}, or {at: "06:00", day: 1, date: <date>, timezone: '
+            "Europe/Zurich}. A batch that opens later than that has no due time.",
+        ),
+    ] = None
+    when_due: Annotated[
+        WhenDue,
+        RuleField(
+            OneOf(WhenDue),
+            "A batch that is not complete when it is due: report it and wait, release it with what is there, or cancel it.",
+        ),
+    ] = "report"
+    expected: Annotated[
+        str | None,
+        RuleField(
+            Text(EXPECTED, "daily, mon-fri or mon,wed"),
+            "Days that have a batch, by the date in the key: one on which nothing arrives is reported when it is due.",
+        ),
+    ] = None
+    late: Annotated[
+        Late,
+        RuleField(
+            OneOf(Late),
+            "Members that arrive after their batch was released as complete or when due: open a new batch, send them to the "
+            "ingress dead-letter queue, or ignore them.",
+        ),
+    ] = "new_batch"
+    versions: Annotated[
+        Versions,
+        RuleField(
+            OneOf(Versions),
+            "An S3 object that was written twice: the manifest lists all versions, or only the latest.",
+        ),
+    ] = "all"
 
     @property
     def key_names(self) -> list[str]:
         """The names of the key's parts: a capture's own, or the last step of a path."""
         return [part.text.strip("<>").rpartition(".")[2] for part in self.key]
+
+    def due_at(self, key: Mapping[str, str], first_at: float, *, is_expected: bool = False) -> float | None:
+        """Return when a batch is due, by its key and first member; None if it is not, or was due before it opened."""
+        if self.due is None:
+            return None
+        due_at = self.due.time_of(key, first_at)
+        return due_at if is_expected or first_at < due_at else None
 
     @property
     def depends_on_members(self) -> bool:

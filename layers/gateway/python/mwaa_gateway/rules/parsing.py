@@ -8,6 +8,7 @@ from mwaa_gateway.conf.text_template import TextTemplate, parse_text_template
 from mwaa_gateway.errors import InvalidPattern, InvalidRule
 from mwaa_gateway.json_values import dig
 from mwaa_gateway.patterns.pattern import FieldMatcher, Pattern, compile_pattern
+from mwaa_gateway.rules.collect import Marker, Parts
 from mwaa_gateway.rules.collect_reading import read_collect
 from mwaa_gateway.rules.fields import Reading, names_of
 from mwaa_gateway.rules.pattern_hints import with_hint
@@ -94,21 +95,26 @@ class _RuleReading(Reading):
                 "id",
                 f"is {rule_id!r}; write single dots: the id becomes part of a run_id, where Airflow refuses '..'",
             )
-        pattern = self._pattern(document)
+        parts = dig(document, ("collect", "complete_when", "parts"))
+        if parts is not None:
+            for field in {"pattern", "s3", "captures"}.intersection(document):
+                self.refuse(field, "is not for a rule with parts: each part has its own; remove it")
+        pattern = self._pattern(document) if parts is None else None
         captures, problems = validate_captures(document["captures"]) if "captures" in document else ((), [])
         self.problems += problems
         captured = [name for capture in captures for name in capture.names]
         dedupe_key = self._dedupe_key(document["dedupe_key"], captured) if "dedupe_key" in document else None
         collect = read_collect(self, document["collect"], captured) if "collect" in document else None
-        if collect is not None and values.get("state") == "SHADOW":
-            self.refuse("state", "is SHADOW, which a rule with collect cannot be; try it with `rules test`")
+        if collect is not None and isinstance(collect.complete_when, Marker | Parts):
+            for other in collect.complete_when.patterns:
+                self._refuse_own_events(other, "collect.complete_when")
         # To the targets, a batch is one event; its captures are the parts of the batch's key.
         names = collect.key_names if collect else captured
         key_names = names if "collect" in document else None
         targets = read_targets(
             self, document, self._environments, names, self._rest_environments, key_names=key_names
         )
-        if self.problems or pattern is None:
+        if self.problems:
             return None
         return Rule(
             **values,

@@ -7,6 +7,8 @@ notification, and the detail-type of any other event.
     {source: [aws.s3], detail: {bucket: {name: [a, b]}}}    aws.s3#a, aws.s3#b
     {source: [acme.billing], detail-type: [{prefix: I}]}    acme.billing#*
     {detail-type: [Invoice Period Closed]}                  *
+
+A rule that expects days is also in the partition `expected`, which the batches' tick reads.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,9 +16,11 @@ from hashlib import sha256
 from typing import Any, Final
 
 from mwaa_gateway.patterns.pattern import Branch, Pattern
+from mwaa_gateway.rules.collect import compiled_patterns
 
 # A change of a rule is one transaction of at most 100 items: old and new copies, and their heads.
 MAXIMUM_PARTITIONS: Final = 24
+EXPECTED_PARTITION: Final = "expected"  # also has the rules that expect days; no event's partition
 
 _EVERYTHING: Final = "*"
 # The path of the discriminator, by source.
@@ -36,17 +40,30 @@ def event_partitions(envelope: Mapping[str, Any]) -> tuple[str, str, str]:
     return _partition(source, value if isinstance(value, str) else ""), f"{_part(source)}#*", _EVERYTHING
 
 
-def rule_partitions(*patterns: Pattern) -> tuple[str, ...]:
-    """Return the partitions that store a rule with these patterns: sorted, at least one, at most 24.
+def document_partitions(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every partition that stores a rule, by its stored document.
+
+    Raises:
+        InvalidPattern: A pattern is invalid.
+        KeyError, TypeError, AttributeError: The document is no rule's.
+    """
+    patterns = compiled_patterns(document)
+    if (document.get("collect") or {}).get("expected") is None:
+        return rule_partitions(*patterns)
+    return (*rule_partitions(*patterns, at_most=MAXIMUM_PARTITIONS - 1), EXPECTED_PARTITION)
+
+
+def rule_partitions(*patterns: Pattern, at_most: int = MAXIMUM_PARTITIONS) -> tuple[str, ...]:
+    """Return the partitions that store a rule with these patterns: sorted, at least one, `at_most` so many.
 
     Every event that one of the patterns matches reads at least one of them.
     """
     branches = (branch for pattern in patterns for branch in pattern.branches)
     exact = {partition for branch in branches for partition in _branch_partitions(branch)}
-    if len(exact) > MAXIMUM_PARTITIONS:
+    if len(exact) > at_most:
         exact = {partition.partition("#")[0] + "#*" if "#" in partition else partition for partition in exact}
     # A rule in a wider partition needs no copy in a narrower one of the same source.
-    if _EVERYTHING in exact or len(exact) > MAXIMUM_PARTITIONS:
+    if _EVERYTHING in exact or len(exact) > at_most:
         return (_EVERYTHING,)
     return tuple(
         sorted(

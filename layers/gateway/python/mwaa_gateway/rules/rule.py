@@ -9,7 +9,7 @@ from mwaa_gateway.conf.input_transformer import InputTransformer
 from mwaa_gateway.conf.text_template import TextTemplate
 from mwaa_gateway.patterns.matchers import Wildcard
 from mwaa_gateway.patterns.pattern import Pattern
-from mwaa_gateway.rules.collect import Collect, Marker
+from mwaa_gateway.rules.collect import Collect, Marker, Parts
 from mwaa_gateway.rules.fields import Duration, OneOf, Own, RuleField, Text, document_of
 
 State = Literal["ENABLED", "DISABLED", "SHADOW"]
@@ -140,13 +140,14 @@ class Rule:
         ),
     ] = "ENABLED"
     pattern: Annotated[
-        Pattern,
+        Pattern | None,
         RuleField(
             Own(lambda pattern: pattern.document),
-            "An EventBridge event pattern: every field must match, through any entry of its list.",
+            "An EventBridge event pattern: every field must match, through any entry of its list. Required, unless the rule "
+            "collects parts, which have their own.",
             shorthand="s3",
         ),
-    ]
+    ] = None
     captures: Annotated[
         tuple[Capture, ...],
         RuleField(
@@ -197,9 +198,22 @@ class Rule:
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
-        """Every pattern whose events concern the rule: its own, and that of a marker."""
-        marker = self.collect.complete_when if self.collect else None
-        return (self.pattern, marker.pattern) if isinstance(marker, Marker) else (self.pattern,)
+        """Every pattern whose events concern the rule."""
+        return tuple(self.pattern_fields.values())
+
+    @property
+    def pattern_fields(self) -> dict[str, Pattern]:
+        """Every pattern by its field: the rule's own, and that of a marker; or those of its parts."""
+        fields = {"pattern": self.pattern} if self.pattern is not None else {}
+        match self.collect.complete_when if self.collect else None:
+            case Marker(pattern=pattern):
+                fields["collect.complete_when.event.pattern"] = pattern
+            case Parts(parts=parts):
+                fields |= {
+                    f"collect.complete_when.parts.{name}.pattern": part.pattern
+                    for name, part in parts.items()
+                }
+        return fields
 
     @property
     def namespace(self) -> str:

@@ -13,16 +13,18 @@ import boto3
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.dynamodb.batches import BatchesTable
+from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
+from mwaa_gateway.aws.event_bus import GatewayBus
 from mwaa_gateway.aws.manifests import ManifestBucket
-from mwaa_gateway.aws.sqs.queues import LookQueue, TriggerQueues, VisibilityTimeout
+from mwaa_gateway.aws.sqs.feed_queues import CollectQueue, LateMemberQueue, LookQueue
+from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout
 from mwaa_gateway.feeds.collect import TICK_AHEAD_SECONDS, Collector
 from mwaa_gateway.feeds.delivery import LookDeliveries, MemberDeliveries, Started, start_timers
+from mwaa_gateway.feeds.expected import ExpectedBatches
 from mwaa_gateway.feeds.release import Releaser
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.feeds import report_collected, report_failed, report_looked
 from mwaa_gateway.settings import CollectorSettings, ReleaserSettings, TimersSettings
-
-__all__ = ["batch_collector", "batch_releaser", "batch_timers"]
 
 
 @cache
@@ -37,6 +39,7 @@ def batch_collector() -> MemberDeliveries:
                 lambda: boto3.client("s3", config=CLIENT_CONFIG), settings.claim_check_bucket
             ),
             timers=LookQueue(sqs, settings.look_queue_url),
+            late_members=LateMemberQueue(sqs, settings.ingress_dlq_url),
             new_id=_new_id,
         ),
         queue=VisibilityTimeout(sqs, settings.collect_queue_url),
@@ -56,6 +59,8 @@ def batch_releaser() -> LookDeliveries:
         releaser=Releaser(
             store=_batches(settings.batches_table),
             manifests=ManifestBucket(s3, settings.claim_check_bucket),
+            flushes=CollectQueue(sqs, settings.collect_queue_url),
+            bus=GatewayBus(lambda: boto3.client("events", config=CLIENT_CONFIG), settings.event_bus),
             claim_checks=ClaimCheckBucket(s3),
             queue=TriggerQueues(sqs, settings.trigger_queue_url),
             new_id=_new_id,
@@ -73,24 +78,34 @@ def batch_releaser() -> LookDeliveries:
 
 @dataclass(frozen=True, slots=True)
 class BatchTimers:
-    """The minute's tick: every batch that is due soon gets a look."""
+    """The minute's tick: every batch that is due soon gets a look, also that of a day on which nothing has arrived."""
 
     batches: BatchesTable
+    expected: ExpectedBatches
     looks: LookQueue
     now: Callable[[], float]
 
     def start(self) -> Started:
-        """Send the looks of the next minutes."""
+        """Open the batches of expected days, and send the looks of the next minutes."""
         now = self.now()
-        return start_timers(self.batches.due(now + TICK_AHEAD_SECONDS), self.looks, now)
+        opened = self.expected.open(now)
+        # The due index shows a new batch a moment later: these come from here, too.
+        due = dict(opened.batches) | dict(self.batches.due(now + TICK_AHEAD_SECONDS))
+        return start_timers(due.items(), self.looks, now, opened)
 
 
 @cache
 def batch_timers() -> BatchTimers:
     """Build the timers, once per sandbox."""
     settings = TimersSettings.from_environ(os.environ)
-    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
-    return BatchTimers(_batches(settings.batches_table), LookQueue(sqs, settings.look_queue_url), time.time)
+    dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
+    batches = BatchesTable(dynamodb, settings.batches_table, now=time.time)
+    return BatchTimers(
+        batches,
+        ExpectedBatches(rules=RulesTable(dynamodb, settings.rules_table), store=batches, new_id=_new_id),
+        LookQueue(boto3.client("sqs", config=CLIENT_CONFIG), settings.look_queue_url),
+        time.time,
+    )
 
 
 def _batches(table: str) -> BatchesTable:

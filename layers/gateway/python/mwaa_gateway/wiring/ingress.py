@@ -12,7 +12,8 @@ from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
-from mwaa_gateway.aws.sqs.queues import CollectQueue, EventQueues, IngressDeadLetterQueue, TriggerQueues
+from mwaa_gateway.aws.sqs.feed_queues import CollectQueue
+from mwaa_gateway.aws.sqs.queues import EventQueues, IngressDeadLetterQueue, TriggerQueues
 from mwaa_gateway.events import TrustedQueues
 from mwaa_gateway.ingress.delivery import EventDeliveries
 from mwaa_gateway.ingress.ingest import Ingress

@@ -2,7 +2,7 @@
 
     partition                    sort            content
     head#<rule id>#<key digest>  head            Head; `batch_id` is what a change is conditional on. TTL: 400 days
-    batch#<batch id>             batch           Batch; `state` and `due_at` change. In the index `due` until it is released
+    batch#<batch id>             batch           Batch; `state`, `due_at` and marks change. In the index `due` until released
     batch#<batch id>             segment#<id>    the members' ids, 16 bytes each, and `last_at`
     batch#<batch id>             decision        Decision, as JSON, zlib
     member#<rule id>#<member>    member          Pointer, with the member as JSON
@@ -31,8 +31,6 @@ from mwaa_gateway.routing.members import Member
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-__all__ = ["DUE_INDEX", "DUE_SHARDS", "BatchesTable"]
 
 DUE_INDEX: Final = "due"
 DUE_SHARDS: Final = 8
@@ -93,7 +91,7 @@ class BatchesTable:
         if batch.id in self._opened:
             return False
         content = asdict(batch)
-        for changing in ("due_at", "state", "reason", "by"):
+        for changing in ("due_at", "state", "reason", "by", "collected_until", "is_overdue"):
             del content[changing]
         values: dict[str, Value] = {
             "state": batch.state,
@@ -122,6 +120,15 @@ class BatchesTable:
             "#state = :open AND due_at = :seen",
             {":due_at": float(due_at), ":open": "open", ":seen": float(batch.due_at or 0.0)},
         )[0]
+
+    def mark_collected(self, batch_id: str, until: float) -> None:
+        """Record that the members that were sent before `until` are in the batch, if it is open."""
+        values: dict[str, Value] = {":until": float(until), ":open": "open"}
+        self._update(batch_id, "SET collected_until = :until", "#state = :open", values)
+
+    def mark_overdue(self, batch_id: str) -> None:
+        """Record that the batch has been reported as overdue, if it is open."""
+        self._update(batch_id, "SET is_overdue = :yes", "#state = :open", {":yes": True, ":open": "open"})
 
     def begin_release(self, batch_id: str, reason: Reason, by: str, due_at: float) -> Batch:
         """Set the state `releasing`, due at `due_at`, if the batch is open; return the batch as it is then."""
@@ -318,6 +325,8 @@ def _batch(item: Item) -> Batch:
         state=item["state"]["S"],
         reason=item.get("reason", {}).get("S", ""),
         by=text(item, "released_by"),
+        collected_until=float(item["collected_until"]["N"]) if "collected_until" in item else 0.0,
+        is_overdue="is_overdue" in item,
     )
 
 
@@ -329,5 +338,5 @@ def _pointer(item: Item) -> Pointer:
 
 def _decision(item: Item) -> Decision:
     content = json.loads(zlib.decompress(bytes(item["content"]["B"])))
-    lists = ("markers", "missing", "requests", "refused")
-    return Decision(**content | {name: tuple(content[name]) for name in lists})
+    lists = ("markers", "missing", "requests", "refused", "notices")
+    return Decision(**content | {name: tuple(content.get(name, ())) for name in lists})

@@ -5,6 +5,7 @@
     <source>#<discr.>    rule#<rule id>   a copy in each partition of the rule; none while it is DISABLED
     <source>#*  or  *    rule#<rule id>   the same for a pattern without an exact discriminator, or without an exact source
     (of the latter two)  head             generation: each change in this partition adds one
+    expected             rule#<rule id>   the same for a rule that expects days; the tick of the batches reads it
     namespaces           namespace#<name> the allow-list of a namespace
     namespaces           head             as above
     history/<rule id>    <version>        every version of a rule, for the operator's command
@@ -105,4 +106,5 @@ def _stored_rule(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRule:
         id=item["sort"]["S"].removeprefix(COPY_PREFIX),
         version=version(item),
         document=text(item, "document"),
+        updated_at=text(item, "updated_at"),
     )

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import math
 import uuid
 import zlib
 from collections import defaultdict
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from mwaa_gateway.aws.errors import require, unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.queue_message import CHECKS
 from mwaa_gateway.step_functions.notices import WAKE
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from mwaa_gateway.ingress.ingest import DeadEvent
     from mwaa_gateway.outcomes import Rejected
     from mwaa_gateway.queue_message import QueueMessage
-    from mwaa_gateway.routing.members import MemberMessage
     from mwaa_gateway.trigger_request import TriggerRequest
 
 LARGEST_MESSAGE_BYTES = 1_048_576  # SQS's limit, both for one message and for one SendMessageBatch
@@ -47,50 +44,17 @@ class TriggerQueues:
         Raises:
             Unavailable: a queue did not accept its requests; those of the other environments are sent all the same.
         """
-        messages: defaultdict[str, list[_Message]] = defaultdict(list)
+        messages: defaultdict[str, list[Message]] = defaultdict(list)
         for request in requests:
-            messages[request.target.environment].append(_Message(request.to_json(), request.rule_id))
+            messages[request.target.environment].append(Message(request.to_json(), request.rule_id))
         failures: list[str] = []
         for environment, some in messages.items():
             try:
-                _send_all(self._client, self._url.replace("{environment}", environment), some)
+                send_all(self._client, self._url.replace("{environment}", environment), some)
             except Unavailable as error:
                 failures.append(f"environment {environment!r}: {error}")
         if failures:
             raise Unavailable("; ".join(failures))
-
-
-class CollectQueue:
-    """Implements `mwaa_gateway.routing.members.CollectQueue`."""
-
-    def __init__(self, client: "SQSClient", url: str) -> None:
-        self._client = client
-        self._url = url
-
-    def collect(self, messages: "Sequence[MemberMessage]") -> None:
-        """Send every member, in batches of ten; its rule is the message group."""
-        _send_all(self._client, self._url, [_Message(each.to_json(), each.rule_id) for each in messages])
-
-
-class LookQueue:
-    """Implements `mwaa_gateway.feeds.batch.Timers`: a message is the id of a batch, delayed."""
-
-    def __init__(self, client: "SQSClient", url: str) -> None:
-        self._client = client
-        self._url = url
-
-    def look(self, batch_id: str, seconds: float) -> None:
-        """Let the releaser look at the batch in `seconds`, at most 900."""
-        self._send(MessageBody=batch_id, DelaySeconds=min(900, math.ceil(seconds)))
-
-    def check(self, batch_id: str) -> None:
-        """Let the releaser look at the batch now, and again until it has."""
-        self._send(MessageBody=batch_id, MessageGroupId=CHECKS)
-
-    def _send(self, **message: Any) -> None:
-        with unavailable_unless_answered("the look queue did not accept the message"):
-            answer = self._client.send_message(QueueUrl=self._url, **message)
-        require(answer, "MessageId", "the look queue did not accept the message")
 
 
 class WatchQueues:
@@ -127,7 +91,7 @@ class IngressDeadLetterQueue:
 
     def publish(self, dead: "Sequence[DeadEvent]") -> None:
         """Publish every dead event with its payload, compressed if it is too large for a message."""
-        _send_all(self._client, self._url, [_Message(_dead_event_body(event)) for event in dead])
+        send_all(self._client, self._url, [Message(_dead_event_body(event)) for event in dead])
 
 
 def _dead_event_body(dead: "DeadEvent") -> str:
@@ -207,19 +171,24 @@ class EventQueues:
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
-    """A message body, and its message group for SQS's fair queues."""
+class Message:
+    """A message body, its message group for SQS's fair queues, and its delay in seconds."""
 
     body: str
     group: str = ""
+    delay: int = 0
 
     def entry(self, number: int) -> "SendMessageBatchRequestEntryTypeDef":
+        """Return the message as an entry of SendMessageBatch; `number` is its id there."""
+        entry: SendMessageBatchRequestEntryTypeDef = {"Id": str(number), "MessageBody": self.body}
         if self.group:
-            return {"Id": str(number), "MessageBody": self.body, "MessageGroupId": self.group}
-        return {"Id": str(number), "MessageBody": self.body}
+            entry["MessageGroupId"] = self.group
+        if self.delay:
+            entry["DelaySeconds"] = self.delay
+        return entry
 
 
-def _send_all(client: "SQSClient", url: str, messages: Sequence[_Message]) -> None:
+def send_all(client: "SQSClient", url: str, messages: Sequence[Message]) -> None:
     """Send every message or raise Unavailable; messages already sent are sent again later, and end as duplicates.
 
     If the queue refuses some messages, the later ones are sent all the same.
@@ -246,8 +215,8 @@ def _send_all(client: "SQSClient", url: str, messages: Sequence[_Message]) -> No
         raise Unavailable("; ".join(refused))
 
 
-def _batches(messages: Sequence[_Message]) -> Iterator[list[_Message]]:
-    batch: list[_Message] = []
+def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    batch: list[Message] = []
     size = 0
     for message in messages:
         length = len(message.body.encode())

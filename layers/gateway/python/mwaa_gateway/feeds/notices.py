@@ -1,0 +1,54 @@
+"""The events about batches on the gateway's bus, for rules and topics of other teams.
+
+    Batch Released    a batch became runs: the event that its targets got, without the members
+    Batch Overdue     a batch was not complete when it was due: rule_id id number key due_at when_due missing count
+
+Each comes at least once: the batch's `id` tells repeats. No rule of the gateway may match them.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from mwaa_gateway.feeds.batch import WHEN_DUE, Batch, Decision, collect_of
+from mwaa_gateway.feeds.condition import Summary
+from mwaa_gateway.feeds.requests import batch_event, iso
+from mwaa_gateway.routing.members import Member
+
+MAXIMUM_NAMED: Final = 100  # of what is missing; EventBridge takes 1 MB
+
+
+def overdue_notice(batch: Batch, summary: Summary, missing: Sequence[str]) -> str:
+    """Return the event about a batch that is not released though it is due."""
+    detail = {
+        "rule_id": batch.rule_id,
+        "id": batch.id,
+        "number": batch.number,
+        "key": dict(batch.key),
+        "due_at": iso(summary.due_at or 0.0),
+        "when_due": collect_of(batch.document).when_due,
+        "missing": list(missing[:MAXIMUM_NAMED]),
+        "count": summary.members,
+    }
+    return _notice("Batch Overdue", detail)
+
+
+def notices_of(
+    batch: Batch, summary: Summary, decision: Decision, members: Sequence[Member]
+) -> tuple[str, ...]:
+    """Return the events about a batch's decision; none about a shadow, or a batch that an operator cancelled."""
+    if batch.is_shadow:
+        return ()
+    notices = []
+    if decision.reason == "due" or batch.by == WHEN_DUE:
+        notices.append(overdue_notice(batch, summary, decision.missing))
+    if members and decision.reason != "cancelled":
+        released = dict(batch_event(batch, summary, decision, members).envelope["detail"])
+        released["missing"] = released["missing"][:MAXIMUM_NAMED]
+        del released["members"]
+        notices.append(_notice("Batch Released", released))
+    return tuple(notices)
+
+
+def _notice(detail_type: str, detail: dict[str, Any]) -> str:
+    return json.dumps({"detail-type": detail_type, "detail": detail}, separators=(",", ":"))
