@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from mwaa_gateway.outcomes import Reason
 from simulation.airflow import Run
+from simulation.batches import RunOfBatch, batch_problems
+from simulation.collecting import COLLECTED
 from simulation.gateway import Gateway
 from simulation.mwaa import CANARY
 from simulation.workload import Expected, RunKey, number
@@ -46,6 +48,7 @@ class Bounds:
     deliveries_per_request: float
     longest_delay: float
     median_delay: float = math.inf
+    batch_delay: float = math.inf  # of the decision about a batch, after its rule asks for it
 
 
 @dataclass
@@ -53,7 +56,8 @@ class Verdict:
     """What was found; `problems` is empty when every promise held."""
 
     problems: list[str] = field(default_factory=list)
-    created: int = 0
+    created: int = 0  # runs of events; those of batches come beside them
+    batches: int = 0
     lost: int = 0
     doubled: int = 0
     dead: int = 0
@@ -70,7 +74,9 @@ class Verdict:
 def check(gateway: Gateway, expected: Expected, watch: LedgerWatch, bounds: Bounds) -> Verdict:
     """Compare what happened with what must have happened."""
     verdict = Verdict()
-    _runs(gateway, expected, verdict)
+    of_batches = _runs(gateway, expected, verdict)
+    verdict.batches = len({run.batch["batch_id"] for run in of_batches})
+    verdict.problems += batch_problems(gateway, expected, of_batches, bounds.batch_delay)
     _dead(gateway, expected, verdict)
     verdict.problems += [
         *_left_over(gateway),
@@ -83,7 +89,7 @@ def check(gateway: Gateway, expected: Expected, watch: LedgerWatch, bounds: Boun
 
 def _left_over(gateway: Gateway) -> Iterator[str]:
     """Whatever is still under way when everything should have come to its end."""
-    for mapping in (*gateway.mappings.values(), gateway.retries):
+    for mapping in (*gateway.mappings.values(), gateway.retries, *gateway.feeds.mappings):
         if mapping.queue.messages:
             yield f"{len(mapping.queue.messages)} messages are left on {mapping.queue.name}"
         if mapping.running:
@@ -138,8 +144,10 @@ def _too_much(verdict: Verdict, bounds: Bounds) -> Iterator[str]:
         yield f"half of the runs came later than {verdict.median_delay:.0f} s, more than {bounds.median_delay:.0f} s"
 
 
-def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
-    found = _runs_by_event(gateway, expected, verdict)
+def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> list[RunOfBatch]:
+    """Look at the runs of events; returns those of batches."""
+    of_batches: list[RunOfBatch] = []
+    found = _runs_by_event(gateway, expected, verdict, of_batches)
     delays = []
     for key, places in expected.runs.items():
         runs = found.pop(key, [])
@@ -158,8 +166,8 @@ def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
     for key in found:
         verdict.doubled += len(found[key])
         verdict.problems.append(f"nobody asked for: {key}")
-    verdict.created = sum(len(airflow.history) for airflow in gateway.airflows.values())
-    requests = max(1, len(expected.runs))
+    verdict.created = sum(len(airflow.history) for airflow in gateway.airflows.values()) - len(of_batches)
+    requests = max(1, len(expected.runs) + len(of_batches))
     verdict.commands_per_run = sum(s.commands.total() for s in gateway.servers.values()) / requests
     sent = sum(mapping.queue.sent for mapping in gateway.mappings.values())
     # What came again for the catalog alone was worked off: one of it is a write, and there are few.
@@ -168,10 +176,13 @@ def _runs(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
     delays.sort()
     if delays:
         verdict.longest_delay, verdict.median_delay = delays[-1], delays[len(delays) // 2]
+    return of_batches
 
 
-def _runs_by_event(gateway: Gateway, expected: Expected, verdict: Verdict) -> dict[RunKey, list[Run]]:
-    """All runs, by what they stand for; what they were given is looked at on the way."""
+def _runs_by_event(
+    gateway: Gateway, expected: Expected, verdict: Verdict, of_batches: list[RunOfBatch]
+) -> dict[RunKey, list[Run]]:
+    """All runs but those of batches, by what they stand for; what they were given is looked at on the way."""
     found: defaultdict[RunKey, list[Run]] = defaultdict(list)
     for airflow in gateway.airflows.values():
         for run in airflow.history:
@@ -180,6 +191,10 @@ def _runs_by_event(gateway: Gateway, expected: Expected, verdict: Verdict) -> di
             if "conf_uri" in origin:
                 verdict.problems += _untimely(gateway, origin["conf_uri"], run)
                 conf |= _large(gateway, origin["conf_uri"])
+            if origin["rule_id"] in COLLECTED:
+                batch = conf.get("detail", conf)
+                of_batches.append(RunOfBatch(origin["rule_id"], origin["target_id"], run, batch))
+                continue
             n = event_of(conf)
             for name, given in (("key", expected.keys), ("files", expected.files)):
                 if name in conf and conf[name] != given[n]:

@@ -4,9 +4,9 @@ Reads that do not ask for consistency may find an item as it was a moment ago; a
 """
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -30,11 +30,21 @@ class _Exceptions:
 
 
 class Table:
-    """Items by partition and sort key. `watches` are told of every write: (key, item before, item after)."""
+    """Items by partition and sort key. `watches` are told of every write: (key, item before, item after).
 
-    def __init__(self, partition_key: str, sort_key: str, now: Callable[[], float]) -> None:
+    Its index has every item, or those with the attribute `indexed`. `write_calls` counts the writes of each item in each
+    second, refused ones too: DynamoDB counts them all.
+    """
+
+    def __init__(
+        self, partition_key: str, sort_key: str, now: Callable[[], float], indexed: str | None = None
+    ) -> None:
         self.items: dict[Key, Item] = {}
+        self.write_calls: Counter[tuple[Key, int]] = Counter()
         self._now = now
+        self._indexed = indexed
+        self._in_index: dict[Key, None] = {}  # with what left it a moment ago
+        self._sorts: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._earlier: dict[
             Key, tuple[float, Item | None]
         ] = {}  # when it was last written, and what it was before
@@ -49,6 +59,7 @@ class Table:
         """Carry out an UpdateItem."""
         key = self.key(request["Key"])
         old = self.items.get(key)
+        self.write_calls[key, int(self._now())] += 1
         names, values = (
             request.get("ExpressionAttributeNames", {}),
             request.get("ExpressionAttributeValues", {}),
@@ -64,15 +75,37 @@ class Table:
     def put_if(self, request: Item) -> None:
         """Carry out a PutItem."""
         key = self.key(request["Item"])
-        old, values = self.items.get(key), request.get("ExpressionAttributeValues", {})
+        old = self.items.get(key)
+        self.write_calls[key, int(self._now())] += 1
+        names, values = (
+            request.get("ExpressionAttributeNames", {}),
+            request.get("ExpressionAttributeValues", {}),
+        )
         condition = request.get("ConditionExpression")
-        if condition is not None and not _condition(condition)(old or {}, {}, values):
+        if condition is not None and not _condition(condition)(old or {}, names, values):
             raise _refused(old, "PutItem")
         self.put(key, request["Item"])
 
     def a_moment_ago(self, key: Key) -> Item | None:
         written_at, before = self._earlier.get(key, (0.0, None))
         return before if self._now() - written_at < LAG else self.items.get(key)
+
+    def keys_to_read(self, request: Item) -> list[Key]:
+        """Return the keys of the items that a query or scan reads: of a partition, of the index, or of the table."""
+        if "IndexName" in request:
+            if self._indexed is None:
+                return [*self.items]
+            for key in [*self._in_index]:
+                if all(
+                    self._indexed not in (item or {})
+                    for item in (self.items.get(key), self.a_moment_ago(key))
+                ):
+                    del self._in_index[key]
+            return [*self._in_index]
+        partition = request.get("ExpressionAttributeValues", {}).get(":partition")
+        if partition is None:
+            return [*self.items]
+        return [(partition["S"], sort) for sort in sorted(self._sorts[partition["S"]])]
 
     def settle(self) -> None:
         """Whatever was written so far was written long ago."""
@@ -85,6 +118,9 @@ class Table:
         old = self.items.get(key)
         self._earlier[key] = self._now(), old
         self.items[key] = item
+        self._sorts[key[0]][key[1]] = None
+        if self._indexed in item:
+            self._in_index[key] = None
         for watch in self.watches:
             watch(key, old, item)
 
@@ -102,6 +138,15 @@ class DynamoDB:
         table = self._tables[request["TableName"]]
         return self._world.aws_call("dynamodb", "UpdateItem", lambda: table.update(request))
 
+    def put_item(self, **request: Any) -> Item:
+        table = self._tables[request["TableName"]]
+
+        def put() -> Item:
+            table.put_if(request)
+            return {}
+
+        return self._world.aws_call("dynamodb", "PutItem", put)
+
     def get_item(self, **request: Any) -> Item:
         table = self._tables[request["TableName"]]
 
@@ -113,12 +158,17 @@ class DynamoDB:
 
     def batch_get_item(self, **request: Any) -> Item:
         def read() -> Item:
-            responses = {}
+            responses, unprocessed = {}, {}
             for name, wanted in request["RequestItems"].items():
-                table = self._tables[name]
-                found = [self._found(table, table.key(key), wanted) for key in wanted["Keys"]]
+                table, keys = self._tables[name], wanted["Keys"]
+                assert 1 <= len(keys) <= 100
+                if self._world.chance(self._world.rates.unprocessed, "DynamoDB left keys unprocessed"):
+                    read_now = self._world.random.randrange(len(keys))
+                    unprocessed[name] = wanted | {"Keys": keys[read_now:]}
+                    keys = keys[:read_now]
+                found = [self._found(table, table.key(key), wanted) for key in keys]
                 responses[name] = [item for item in found if item is not None]
-            return {"Responses": responses, "UnprocessedKeys": {}}
+            return {"Responses": responses, "UnprocessedKeys": unprocessed}
 
         return self._world.aws_call("dynamodb", "BatchGetItem", read)
 
@@ -152,7 +202,7 @@ class DynamoDB:
 
 
 class Pages:
-    """A paginator of a scan with a filter, or of a query by one attribute of an index: each page is a call."""
+    """A paginator of a scan with a filter, of a query of a partition, or by attributes of an index: each page is a call."""
 
     def __init__(self, world: World, tables: dict[str, Table], operation: str) -> None:
         self._world = world
@@ -162,20 +212,23 @@ class Pages:
     def paginate(self, **request: Any) -> Iterator[Item]:
         table, of_index = self._tables[request["TableName"]], "IndexName" in request
         meant = _condition(request.get("FilterExpression") or request["KeyConditionExpression"])
-        values, position = request["ExpressionAttributeValues"], 0
+        values, names = request["ExpressionAttributeValues"], request.get("ExpressionAttributeNames", {})
+        assert of_index or self._operation == "Scan" or request["ConsistentRead"]
+        position = 0
 
         def read() -> Item:
-            # Rows are never deleted: whatever is added meanwhile is seen later.
-            keys = [*islice(table.items, position, position + ITEMS_PER_PAGE)]
-            page = [table.a_moment_ago(key) if of_index else table.items[key] for key in keys]
-            found = [item for item in page if item is not None and meant(item, {}, values)]
-            return {"Items": found, "ScannedCount": len(keys)}
+            # Whatever is added meanwhile is read later, at the latest by the next query.
+            keys = table.keys_to_read(request)
+            some = keys[position : position + ITEMS_PER_PAGE]
+            page = [table.a_moment_ago(key) if of_index else table.items.get(key) for key in some]
+            found = [item for item in page if item is not None and meant(item, names, values)]
+            return {"Items": found, "ScannedCount": len(some), "Rest": len(keys) - position - len(some)}
 
         while True:
             page = self._world.aws_call("dynamodb", self._operation, read)
             yield page
             position += page["ScannedCount"]
-            if position >= len(table.items):
+            if page["Rest"] <= 0:
                 return
 
 
@@ -227,6 +280,10 @@ def _condition(text: str) -> Callable[[Item, Item, Item], bool]:
             negated = "not in" if token == "attribute_not_exists" else "in"
             written.append(f"({_name(tokens[position + 2])} {negated} old)")
             position += 4
+        elif token == "begins_with":
+            text, prefix = _operand(tokens[position + 2]), _operand(tokens[position + 4])
+            written.append(f"{text}['S'].startswith({prefix}['S'])")
+            position += 6
         elif token in ("AND", "OR", "NOT"):
             written.append(token.lower())
             position += 1

@@ -44,13 +44,14 @@ from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.dispatch import report_bug, report_dispatch
 from mwaa_gateway.observability.ingress import report_given_back, report_ingress
 from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
-from mwaa_gateway.patterns import compile_pattern
 from mwaa_gateway.routing.live_rules import LiveRules
+from mwaa_gateway.rules.collect import compiled_patterns
 from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 from mwaa_gateway.transports import CLI, REST, Transports
 from simulation.airflow import Airflow
 from simulation.dynamodb import DynamoDB, Table
+from simulation.feeds import Feeds
 from simulation.invoke_rest_api import InvokeRestApi
 from simulation.lambdas import AsyncInvocations, EventSourceMapping, Sandbox, Sandboxes, on_failure_record
 from simulation.mwaa import Mwaa, Session, WebServer
@@ -102,8 +103,15 @@ class Gateway:
         self.rules = Table("partition", "sort", world.scheduler.time)
         self.ledger = Table("event", "request", world.scheduler.time)
         self.ledger.watches.append(lambda _key, old, new: world.crashes.written(old, new))
-        self.dynamodb = DynamoDB(world, {"rules": self.rules, "ledger": self.ledger})
-        self.queues: dict[str, Queue] = {"ingress-dlq": Queue(world, "ingress-dlq")}
+        self.feeds = Feeds(self)
+        tables = {"rules": self.rules, "ledger": self.ledger, "batches": self.feeds.table}
+        self.dynamodb = DynamoDB(world, tables)
+        self.queues: dict[str, Queue] = {
+            "ingress-dlq": Queue(world, "ingress-dlq"),
+            "collect": self.feeds.collect_queue,
+            "look": self.feeds.look_queue,
+        }
+        self.feeds.collect_queue.dead = self.queues["ingress-dlq"]
         self.servers: dict[str, WebServer] = {}
         self.mappings: dict[str, EventSourceMapping] = {}
         self.told: list[tuple[float, str]] = []  # what the dispatchers' metrics count, and when
@@ -355,9 +363,10 @@ def cli_transport(gateway: Gateway, settings: DispatcherSettings) -> CliTranspor
         requests.Session = original
 
 
+FEEDS = ("batch_collector", "batch_releaser", "batch_timers")
 SOURCES = {
     name: compile((FUNCTIONS / name / "app.py").read_text(), str(FUNCTIONS / name / "app.py"), "exec")
-    for name in (*INGRESS, "queued_events", "dispatcher", "step_functions_task", "run_watcher")
+    for name in (*INGRESS, "queued_events", "dispatcher", "step_functions_task", "run_watcher", *FEEDS)
 }
 
 
@@ -376,7 +385,8 @@ def _unreported(*_: object) -> None:
 
 @cache
 def _partitions(rule: str) -> list[str]:
-    return [*rule_partitions(compile_pattern(json.loads(rule)["pattern"]))]
+    patterns = compiled_patterns(json.loads(rule))
+    return [*dict.fromkeys(partition for pattern in patterns for partition in rule_partitions(pattern))]
 
 
 def _run_named_in(body: str) -> str:

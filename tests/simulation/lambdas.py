@@ -122,7 +122,10 @@ class AsyncInvocations:
 
 @dataclass
 class EventSourceMapping:
-    """Polls a queue and invokes a function with what it gets, `maximum_concurrency` at once."""
+    """Polls a queue and invokes a function with what it gets, `maximum_concurrency` at once.
+
+    `window` is its batching window: how long it gathers messages.
+    """
 
     world: World
     queue: Queue
@@ -130,6 +133,7 @@ class EventSourceMapping:
     maximum_concurrency: int
     subject: Callable[[str], str] = lambda body: body
     batch_size: int = 1
+    window: float = 0.0
     running: int = 0
     polling: bool = False
 
@@ -139,7 +143,7 @@ class EventSourceMapping:
     def _poll_soon(self) -> None:
         if not self.polling:
             self.polling = True
-            self.world.scheduler.after(0.005, self._poll)
+            self.world.scheduler.after(0.005 + self.window, self._poll)
 
     def _poll(self) -> None:
         self.polling = False

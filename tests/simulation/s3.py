@@ -1,6 +1,9 @@
-"""The gateway's bucket for large confs."""
+"""The gateway's bucket for large confs and manifests."""
 
+from io import BytesIO
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from simulation.world import World
 
@@ -23,6 +26,16 @@ class S3:
             uri = f"s3://{LARGE_CONFS}/{request['Key']}"
             _, since = self.objects.get(uri, (b"", self._world.scheduler.now))
             self.objects[uri] = (request["Body"], since)
-            return {}
+            return {"ETag": "e"}
 
         return self._world.aws_call("s3", "PutObject", put)
+
+    def get_object(self, **request: Any) -> dict[str, Any]:
+        uri = f"s3://{request['Bucket']}/{request['Key']}"
+
+        def get() -> dict[str, Any]:
+            if uri not in self.objects:
+                raise ClientError({"Error": {"Code": "NoSuchKey", "Message": uri}}, "GetObject")
+            return {"Body": BytesIO(self.objects[uri][0])}
+
+        return self._world.aws_call("s3", "GetObject", get)

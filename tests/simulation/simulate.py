@@ -3,8 +3,10 @@
 import hashlib
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from simulation.checker import Bounds, LedgerWatch, Verdict, check
+from simulation.collecting import COLLECTED, MOVED_KEY, add_feeds
 from simulation.gateway import Gateway, MakeDispatcher
 from simulation.speed import at_full_speed
 from simulation.workload import ENVIRONMENTS, MOVED, RULES, UNWRAPPED_TOPIC, airflows, generate
@@ -15,6 +17,7 @@ __all__ = ["Simulated", "simulate"]
 DAY = 86_400.0
 BEGINS = START + 60
 SECONDS = 2 * 3600.0
+COLLECTED_SHARE = 6  # beside so many events, one is of a rule that collects
 OUTAGES = ("dynamodb", "sqs", "s3", "web server legacy", "web server analytics", "mwaa science")
 # A little above what seeds were seen to cost with faults as frequent as these: 1.8 to 2.3 commands a run, 1.6 to 1.7
 # deliveries, 8 to 60 s for the run in the middle: on the slowest of a hundred days half of the events had to wait for
@@ -46,6 +49,7 @@ class Simulated:
             "faults": sum(self.faults.values()),
             "expected": self.expected,
             "runs": verdict.created,
+            "batches": verdict.batches,
             "lost": verdict.lost,
             "doubled": verdict.doubled,
             "dead": verdict.dead,
@@ -92,17 +96,16 @@ def simulate(
         make_dispatcher=make_dispatcher,
     )
     gateway.servers["analytics"].killers = frozenset({"killer"})
-    for rule in RULES.values():
+    for rule in (*RULES.values(), *COLLECTED.values()):
         gateway.put_rule(rule)
-    workload = generate(
-        choice,
-        events,
-        begins=BEGINS,
-        seconds=SECONDS,
-        duplicated=rates.duplicated,
-        reordered=rates.reordered,
-        poison=poison,
-    )
+    when: Any = {
+        "begins": BEGINS,
+        "seconds": SECONDS,
+        "duplicated": rates.duplicated,
+        "reordered": rates.reordered,
+    }
+    workload = generate(choice, events, poison=poison, **when)
+    add_feeds(workload, choice, events // COLLECTED_SHARE, **when)
     scheduler = world.scheduler
     for delivery in workload.deliveries:
         submit = gateway.ingress[delivery.function].submit
@@ -111,6 +114,13 @@ def simulate(
         scheduler.at(at, lambda queue=gateway.queues[f"trigger-{environment}"], text=text: queue.send(text))
     if workload.rule_moved_at is not None:
         scheduler.at(workload.rule_moved_at, lambda: gateway.put_rule(MOVED, version=2))
+        scheduler.at(workload.rule_moved_at, lambda: gateway.put_rule(MOVED_KEY, version=2))
+    for cancel in (False, True):
+        rule_id = choice.choice(sorted(COLLECTED))
+        at = BEGINS + choice.random() * SECONDS
+        scheduler.at(
+            at, lambda of=rule_id, cancel=cancel: gateway.feeds.operate(cancel=cancel, chosen=of.__eq__)
+        )
     watch = LedgerWatch()
     gateway.ledger.watches.append(watch)
     scheduler.run(until=START + 10 * DAY)

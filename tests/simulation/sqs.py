@@ -280,7 +280,8 @@ class Sqs:
                         {"Id": entry["Id"], "Code": "InternalError", "SenderFault": False}
                     )
                 else:
-                    queue.send(entry["MessageBody"], group=entry.get("MessageGroupId", ""))
+                    delay, group = entry.get("DelaySeconds", 0), entry.get("MessageGroupId", "")
+                    queue.send(entry["MessageBody"], delay=delay, group=group)
                     answer["Successful"].append({"Id": entry["Id"]})
             if not answer["Failed"]:
                 del answer["Failed"]

@@ -17,14 +17,14 @@ from simulation.world import Outage, Rates
 REPLAY = Path(__file__).parent / "replay.py"
 
 
-@pytest.mark.guarantee(1, 2, 6, 12, 17, 18, 24, 32)
+@pytest.mark.guarantee(1, 2, 6, 12, 17, 18, 24, 32, 47, 48)
 @pytest.mark.parametrize(
     "seed", [*range(20), *(pytest.param(seed, marks=pytest.mark.full) for seed in range(20, 100))]
 )
 def test_a_seeds_day_keeps_every_promise(
     seed: int, record_property: Callable[[str, dict[str, int]], None]
 ) -> None:
-    """A thousand events from all sources, with a fault in every second call or so."""
+    """A thousand events from all sources, some more for rules that collect, and a fault in every second call or so."""
     simulated = simulate(seed)
     record_property("counts", simulated.counts())
     assert simulated.verdict.ok, simulated.explain()

@@ -16,12 +16,21 @@ __all__ = [
     "UNWRAPPED_TOPIC",
     "Delivery",
     "Expected",
+    "Piece",
+    "Sent",
     "Workload",
     "a_manifest",
+    "a_notification",
     "a_rate",
+    "an_event",
     "an_upload",
     "generate",
     "orders_when_paused",
+    "sequencer",
+    "target",
+    "the_same_upload_through_eventbridge",
+    "uploads",
+    "with_faults",
 ]
 
 ACCOUNT = "123456789012"
@@ -31,20 +40,25 @@ TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:notices"
 UNWRAPPED_TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:landing"
 
 ENVIRONMENTS = {
-    "analytics": ("3.3.1", {"audit", "moved_b", "handle_notice", "close_a", "killer", "unpack"}),
-    "legacy": ("2.11.2", {"ingest_orders", "index_upload", "moved_a", "close_b"}),
-    "science": ("2.11.2", {"close_c", "price"}),
+    "analytics": (
+        "3.3.1",
+        {"audit", "moved_b", "handle_notice", "close_a", "killer", "unpack", "load_batch"},
+    ),
+    "legacy": ("2.11.2", {"ingest_orders", "index_upload", "moved_a", "close_b", "load_batch"}),
+    "science": ("2.11.2", {"close_c", "price", "load_batch"}),
 }
 
 _N = {"input_paths": {"n": "$.detail.n"}, "input_template": {"n": "<n>"}}
 
 
-def _target(target_id: str, environment: str, dag_id: str, transformer: Any = None) -> dict[str, Any]:
+def target(target_id: str, environment: str, dag_id: str, transformer: Any = None) -> dict[str, Any]:
+    """Return a target of a rule."""
     written = {"id": target_id, "environment": environment, "dag_id": dag_id}
     return written | ({"input_transformer": transformer} if transformer else {})
 
 
-def _uploads(prefix: str) -> dict[str, Any]:
+def uploads(prefix: str) -> dict[str, Any]:
+    """Return the pattern of uploads below a prefix."""
     return {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
@@ -57,9 +71,9 @@ RULES: dict[str, dict[str, Any]] = {
     for rule in (
         {
             "id": "sales.orders",
-            "pattern": _uploads("orders/"),
+            "pattern": uploads("orders/"),
             "targets": [
-                _target(
+                target(
                     "default",
                     "legacy",
                     "ingest_orders",
@@ -75,28 +89,28 @@ RULES: dict[str, dict[str, Any]] = {
         },
         {
             "id": "audit.raw",
-            "pattern": _uploads("raw/"),
-            "targets": [_target("audit", "analytics", "audit"), _target("index", "legacy", "index_upload")],
+            "pattern": uploads("raw/"),
+            "targets": [target("audit", "analytics", "audit"), target("index", "legacy", "index_upload")],
         },
         {
             "id": "finance.closed",
             "pattern": {"source": ["acme.finance"], "detail-type": ["Business Day Closed"]},
             "targets": [
-                _target("a", "analytics", "close_a", _N),
-                _target("b", "legacy", "close_b", _N),
-                _target("c", "science", "close_c", _N),
+                target("a", "analytics", "close_a", _N),
+                target("b", "legacy", "close_b", _N),
+                target("c", "science", "close_c", _N),
             ],
         },
         {
             "id": "sales.moved",
             "pattern": {"source": ["acme.sales"], "detail-type": ["Order Placed"]},
-            "targets": [_target("default", "legacy", "moved_a", _N)],
+            "targets": [target("default", "legacy", "moved_a", _N)],
         },
         {
             "id": "ops.notices",
             "pattern": {"source": ["aws.sns"], "detail": {"topic-arn": [TOPIC]}},
             "targets": [
-                _target(
+                target(
                     "default",
                     "analytics",
                     "handle_notice",
@@ -108,13 +122,13 @@ RULES: dict[str, dict[str, Any]] = {
             "id": "desk.rates",
             "pattern": {"source": ["acme.desk"], "detail-type": ["Rate Published"]},
             "dedupe_key": {"key": ["<$.detail.desk>"], "window": "10m"},
-            "targets": [_target("default", "science", "price", _N)],
+            "targets": [target("default", "science", "price", _N)],
         },
         {
             "id": "archive.manifests",
             "pattern": {"source": ["acme.archive"], "detail-type": ["Manifest Written"]},
             "targets": [
-                _target(
+                target(
                     "default",
                     "analytics",
                     "unpack",
@@ -129,24 +143,24 @@ RULES: dict[str, dict[str, Any]] = {
         {
             "id": "lab.missing",
             "pattern": {"source": ["acme.lab"], "detail-type": ["Missing"]},
-            "targets": [_target("default", "legacy", "no_such_dag", _N)],
+            "targets": [target("default", "legacy", "no_such_dag", _N)],
         },
         {
             "id": "lab.killer",
             "pattern": {"source": ["acme.lab"], "detail-type": ["Killer"]},
-            "targets": [_target("default", "analytics", "killer", _N)],
+            "targets": [target("default", "analytics", "killer", _N)],
         },
         {
             "id": "lab.large",
             "pattern": {"source": ["acme.lab"], "detail-type": ["Large"]},
-            "targets": [_target("default", "analytics", "audit")],
+            "targets": [target("default", "analytics", "audit")],
         },
     )
 }
 ORDERS_IN_ANALYTICS = RULES["sales.orders"] | {
     "targets": [RULES["sales.orders"]["targets"][0] | {"environment": "analytics"}]
 }
-MOVED = RULES["sales.moved"] | {"targets": [_target("default", "analytics", "moved_b", _N)]}
+MOVED = RULES["sales.moved"] | {"targets": [target("default", "analytics", "moved_b", _N)]}
 
 
 def orders_when_paused(when_paused: str) -> dict[str, Any]:
@@ -168,11 +182,23 @@ class Delivery:
     payload: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What an event is to a rule that collects: a member, with what completeness counts of it; or a marker."""
+
+    rule: str
+    key: str
+    distinct: str = ""
+    is_marker: bool = False
+    count: int | None = None  # what a marker says
+
+
 @dataclass
 class Expected:
     """What the events must come to: where each run may lie, what must be dead and why, and when each event came.
 
-    Of the events that share a dedupe_key all but one are in `stands_for`, with the number of that one.
+    Of the events that share a dedupe_key all but one are in `stands_for`, with the number of that one. `pieces` are the
+    events of rules that collect.
     """
 
     runs: dict[RunKey, frozenset[tuple[str, str]]] = field(default_factory=dict)
@@ -183,6 +209,7 @@ class Expected:
     keys: dict[int, str] = field(default_factory=dict)
     files: dict[int, str] = field(default_factory=dict)
     stands_for: dict[int, int] = field(default_factory=dict)
+    pieces: dict[int, Piece] = field(default_factory=dict)
 
     def came(self, n: int, at: float) -> None:
         """Note when an event was first delivered; its run may be due since one that it stands beside."""
@@ -458,7 +485,7 @@ def generate(
             kind = day.poison
         sent = kind(n)
         day.expected.came(n, at)
-        deliveries.extend(_with_faults(seed, at, sent, duplicated, reordered))
+        deliveries.extend(with_faults(seed, at, sent, duplicated, reordered))
     garbage = [
         (begins + seed.random() * seconds, "science", text)
         for text in ("", "{}", '{"format": 99}')[: round(events * poison / 3)]
@@ -467,9 +494,10 @@ def generate(
     return Workload(deliveries, day.expected, garbage, begins + seconds / 2)
 
 
-def _with_faults(
+def with_faults(
     seed: random.Random, at: float, sent: Sent, duplicated: float, reordered: float
 ) -> Iterator[Delivery]:
+    """Yield the deliveries of an event that is first sent at `at`."""
     for function, payload in sent:
         late = seed.random() * 600 if seed.random() < reordered else 0.0
         yield Delivery(at + late, function, payload)

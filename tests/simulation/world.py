@@ -37,6 +37,7 @@ class Rates:
     killed: float = 0.0
     stale_read: float = 0.0  # DynamoDB, where no consistent read was asked for
     throttled: float = 0.0  # DynamoDB; half of the resends too
+    unprocessed: float = 0.0  # a part of the keys that DynamoDB was asked for at once
     answer_lost: float = 0.0  # DynamoDB and SQS: applied, and botocore sends again
     queue_failed: float = 0.0
     delivered_twice: float = 0.0  # SQS
@@ -56,6 +57,7 @@ class Rates:
             killed=0.05,
             stale_read=0.50,
             throttled=0.10,
+            unprocessed=0.05,
             answer_lost=0.02,
             queue_failed=0.03,
             delivered_twice=0.02,

@@ -1,0 +1,255 @@
+"""The functions of the feeds: batch_collector, batch_releaser and batch_timers, wired by `mwaa_gateway.wiring.feeds`."""
+
+import json
+import math
+import random
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from mwaa_gateway.aws.dynamodb.batches import BatchesTable
+from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.feeds.batch import Pointer
+from mwaa_gateway.wiring import feeds as wiring
+from simulation.dynamodb import Item, Key, Table
+from simulation.lambdas import EventSourceMapping, Sandbox, Sandboxes
+from simulation.s3 import LARGE_CONFS
+from simulation.scheduler import Process
+from simulation.sqs import Queue
+from simulation.world import World
+
+if TYPE_CHECKING:
+    from simulation.gateway import Gateway
+
+__all__ = ["Feeds"]
+
+# As in template.yaml; tests/template holds them there.
+COLLECTOR_TIMEOUT, RELEASER_TIMEOUT, TIMERS_TIMEOUT = 30.0, 60.0, 30.0
+COLLECT_VISIBILITY, LOOK_VISIBILITY = 180.0, 360.0
+COLLECT_BATCH, COLLECT_WINDOW, LOOK_BATCH, CONCURRENCY = 100, 1.0, 10, 5
+MAXIMUM_RECEIVES, RETENTION = 1000, 4 * 86_400.0
+TICK_SECONDS = 60.0
+FINDS_NOTHING = 900.0  # a tick looks 180 s ahead, with a clock that is 300 s ahead of another
+PATIENCE = 3600.0
+
+_WIRING = compile(Path(str(wiring.__file__)).read_text(), str(wiring.__file__), "exec")
+
+
+class CollectQueue(Queue):
+    """Notes when each message is sent."""
+
+    def __init__(self, world: World, name: str, **settings: Any) -> None:
+        super().__init__(world, name, **settings)
+        self.sent_at: list[tuple[float, str]] = []
+
+    def send(self, body: str, **message: Any) -> None:
+        self.sent_at.append((self._world.scheduler.now, body))
+        super().send(body, **message)
+
+
+class Feeds:
+    """Their table, queues and functions.
+
+    `joined` says when each member came into its batch, by rule and member id; `released` and `decided`, when each batch's
+    release began, and was decided.
+
+    Ticks that would find nothing due are left out.
+    """
+
+    def __init__(self, gateway: "Gateway") -> None:
+        self.gateway, self.world = gateway, gateway.world
+        world = self.world
+        self.table = Table("partition", "sort", world.scheduler.time, indexed="due_shard")
+        self.table.watches.append(self._written)
+        self.collect_queue = CollectQueue(
+            world,
+            "collect",
+            visibility_timeout=COLLECT_VISIBILITY,
+            maximum_receives=MAXIMUM_RECEIVES,
+            retention=RETENTION,
+        )
+        self.look_queue = Queue(world, "look", visibility_timeout=LOOK_VISIBILITY, retention=RETENTION)
+        self.collector = self._polled(
+            "batch_collector", self.collect_queue, COLLECTOR_TIMEOUT, COLLECT_BATCH, COLLECT_WINDOW
+        )
+        self.releaser = self._polled("batch_releaser", self.look_queue, RELEASER_TIMEOUT, LOOK_BATCH)
+        self.timers = Sandboxes(world, "batch_timers", TIMERS_TIMEOUT, self._timers_sandbox)
+        self.bus: list[dict[str, Any]] = []  # entries of PutEvents
+        self.joined: dict[tuple[str, str], float] = {}
+        self.released: dict[str, float] = {}
+        self.decided: dict[str, float] = {}
+        self.stalled: list[str] = []
+        self.refused: list[str] = []
+        self.asked: list[str] = []  # batches that an operator wants released or cancelled
+        self.given = self.done = 0  # an operator's commands; and those of them that came to their end
+        self._ticking = False
+        self._wiring: dict[str, Any] = {}
+
+    def first_sent(self) -> dict[tuple[str, str], float]:
+        """Return when each member was first sent to the collect queue, by rule and member id."""
+        first: dict[tuple[str, str], float] = {}
+        for at, body in self.collect_queue.sent_at:
+            message = json.loads(body)
+            if "member" in message:
+                first.setdefault((message["rule_id"], message["member"]["id"]), at)
+        return first
+
+    @property
+    def mappings(self) -> tuple[EventSourceMapping, ...]:
+        return self.collector, self.releaser
+
+    # --- an operator
+
+    def operate(self, *, cancel: bool, chosen: Callable[[str], bool] = lambda _rule: True) -> None:
+        """`batches release` or `batches cancel` of the open batches of the chosen rules."""
+
+        def command() -> None:
+            releaser = self._wired("batch_releaser").releaser
+            for batch_id, _ in [*releaser.store.due(1e11)]:
+                batch = releaser.store.batch(batch_id)
+                if batch is not None and batch.state == "open" and chosen(batch.rule_id):
+                    self.asked.append(batch_id)
+                    releaser.release(batch_id, by="somebody", cancel=cancel)
+
+        def ended(_result: Any, error: BaseException | None) -> None:
+            if error is None:
+                self.done += 1
+            elif not process.killed and not isinstance(error, Unavailable):
+                self.world.surprises.append(f"the operator saw {error!r}")
+
+        self.given += 1
+        process = Process(command, ended, deadline=self.world.scheduler.now + PATIENCE)
+        process.switch()
+
+    # --- the minute's tick
+
+    def _written(self, key: Key, old: Item | None, new: Item) -> None:
+        if key[1] == "member" and (old is None or old["batch_id"] != new["batch_id"]):
+            _, rule_id, member_id = key[0].split("#")
+            self.joined[rule_id, member_id] = self.world.scheduler.now
+        if key[1] == "decision":
+            self.decided[key[0].removeprefix("batch#")] = self.world.scheduler.now
+        if key[1] == "batch" and new["state"]["S"] == "releasing":
+            self.released.setdefault(key[0].removeprefix("batch#"), self.world.scheduler.now)
+        if "due_shard" in new and not self._ticking:
+            self._tick_later()
+
+    def _tick_later(self) -> None:
+        self._ticking = True
+        since_start = self.world.scheduler.now - self.world.start
+        next_minute = (math.floor(since_start / TICK_SECONDS) + 1) * TICK_SECONDS
+        self.world.scheduler.at(self.world.start + next_minute, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = False
+        keys = self.table.keys_to_read({"IndexName": "due"})
+        if not keys:
+            return
+        due = (float(self.table.items[key].get("due_at", {"N": "inf"})["N"]) for key in keys)
+        if min(due) <= self.world.scheduler.now + FINDS_NOTHING:
+            self.timers.invoke({}, "", lambda _result, _error: None)
+        self._tick_later()
+
+    # --- functions
+
+    def _polled(
+        self, name: str, queue: Queue, timeout: float, batch_size: int, window: float = 0.0
+    ) -> EventSourceMapping:
+        sandboxes = Sandboxes(self.world, name, timeout, lambda: self._sandbox(name))
+        return EventSourceMapping(
+            self.world, queue, sandboxes, CONCURRENCY, lambda _: "", batch_size=batch_size, window=window
+        )
+
+    def _sandbox(self, name: str, **instead: Any) -> Sandbox:
+        function = self._wired(name)
+        return self.gateway.sandbox(name, SimpleNamespace(**{name: lambda: function}, **instead))
+
+    def _timers_sandbox(self) -> Sandbox:
+        return self._sandbox(
+            "batch_timers", **({} if self.gateway.logged else {"report_timers": self._timers_started})
+        )
+
+    def _wired(self, name: str) -> Any:
+        """Build a function as its sandbox does, on simulated clients and with a clock of its own."""
+        if not self._wiring:
+            self._wiring = self._wired_on_simulated_aws()
+        self._wiring["time"] = SimpleNamespace(time=self.world.clock())
+        return self._wiring[name].__wrapped__()
+
+    def _wired_on_simulated_aws(self) -> dict[str, Any]:
+        gateway, world = self.gateway, self.world
+        scope: dict[str, Any] = {"__name__": wiring.__name__}
+        exec(_WIRING, scope)  # noqa: S102  our own file
+        clients = {
+            "dynamodb": gateway.dynamodb,
+            "sqs": gateway.sqs,
+            "s3": gateway.s3,
+            "events": SimpleNamespace(put_events=self._put_events),
+        }
+        environ = {
+            "BATCHES_TABLE": "batches",
+            "RULES_TABLE": "rules",
+            "COLLECT_QUEUE_URL": "collect",
+            "LOOK_QUEUE_URL": "look",
+            "CLAIM_CHECK_BUCKET": LARGE_CONFS,
+            "TRIGGER_QUEUE_URL": "trigger-{environment}",
+            "EVENT_BUS_NAME": "gateway",
+        }
+
+        class Batches(BatchesTable):
+            """Waits in virtual time, and writes its pointers one after the other: a thread knows no greenlet."""
+
+            def __init__(self, client: Any, table: str, *, now: Callable[[], float]) -> None:
+                super().__init__(client, table, now=now, pause=world.scheduler.wait)
+
+            def point(self, pointers: Sequence[Pointer]) -> list[Pointer]:
+                return [*map(self._point, pointers)]
+
+        ids = random.Random(world.random.random())
+        scope |= {
+            "BatchesTable": Batches,
+            "boto3": SimpleNamespace(client=lambda service, **_: clients[service]),
+            "os": SimpleNamespace(environ=environ),
+            "random": SimpleNamespace(random=world.random.random),
+            "uuid": SimpleNamespace(uuid4=lambda: uuid.UUID(int=ids.getrandbits(128))),
+        }
+        if not gateway.logged:
+            scope |= {
+                "logger": SimpleNamespace(warning=gateway.warn),
+                "report_collected": self._collected,
+                "report_looked": self._looked,
+                "report_failed": self._failed,
+            }
+        return scope
+
+    def _put_events(self, **request: Any) -> dict[str, Any]:
+        def put() -> dict[str, Any]:
+            entries = request["Entries"]
+            assert 1 <= len(entries) <= 10
+            self.bus += entries
+            return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in entries]}
+
+        return self.world.aws_call("events", "PutEvents", put)
+
+    # --- in the place of what logs and counts
+
+    def _collected(self, results: Sequence[Any], unreadable: Sequence[str] = ()) -> None:
+        self.world.surprises += [f"unreadable member: {text}" for text in unreadable]
+        for each in results:
+            if each.error is not None and not isinstance(each.error, Unavailable):
+                self.world.surprises.append(f"the collector raised {each.error!r}")
+
+    def _looked(self, looked: Any) -> None:
+        if looked.decision is not None:
+            self.refused += looked.decision.refused
+
+    def _failed(self, batch_id: str, error: Exception) -> None:
+        if not isinstance(error, Unavailable):
+            self.world.surprises.append(f"a look at {batch_id} raised {error!r}")
+
+    def _timers_started(self, started: Any) -> None:
+        self.stalled += started.stalled
+        if started.failures:
+            raise Unavailable(started.failures[0])
