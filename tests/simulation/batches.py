@@ -22,7 +22,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 @dataclass(frozen=True, slots=True)
 class RunOfBatch:
-    """A run of a rule that collects, and the event about its batch or what its target takes of it."""
+    """A run of a rule that collects, and what its conf says about the batch."""
 
     rule: str
     target: str
@@ -94,7 +94,7 @@ def batch_problems(
     members: Counter[tuple[str, int]] = Counter()
     by_batch: defaultdict[str, list[RunOfBatch]] = defaultdict(list)
     for run in runs:
-        by_batch[run.batch["batch_id"]].append(run)
+        by_batch[run.batch["id"]].append(run)
     for batch_id in by_batch.keys() - batches.keys():
         yield f"runs of batch {batch_id}, about which nothing was decided"
     for batch in batches.values():
@@ -133,7 +133,7 @@ def _batches(gateway: Gateway) -> Iterator[Batch]:
             content = json.loads(item["content"]["S"])
             decision = feeds.table.items.get((partition, "decision"))
             if decision is None:
-                continue  # told by _left_over
+                continue  # _left_over names it
             yield Batch(
                 batch_id,
                 json.loads(content["document"]),
@@ -178,22 +178,22 @@ def _runs_of(gateway: Gateway, batch: Batch, runs: Sequence[RunOfBatch]) -> Iter
     for target in wanted - found:
         yield f"lost: batch {name} has no run of {target}"
     for run in runs:
-        told = run.batch
+        conf = run.batch
         decision = batch.decision
-        if (told["manifest"], int(told["count"]), told["reason"]) != (
+        if (conf["manifest"], int(conf["count"]), conf["reason"]) != (
             decision["manifest"],
             decision["count"],
             decision["reason"],
         ):
-            yield f"{name}: its run has {told}, and its decision {decision}"
-        _, since = gateway.s3.objects[told["manifest"]]
+            yield f"{name}: its run has {conf}, and its decision {decision}"
+        _, since = gateway.s3.objects[conf["manifest"]]
         if since > run.run.created_at:
             yield f"{name}: its run was started before its manifest was in the bucket"
-        if len([*_lines(gateway, told["manifest"])]) != int(told["count"]):
-            yield f"{name}: its manifest does not list {told['count']} members"
-        if told.get("members") is not None:
-            lines = [{**line} for line in _lines(gateway, told["manifest"])]
-            if told["members"] != [{k: v for k, v in line.items() if k != "member_id"} for line in lines]:
+        if len([*_lines(gateway, conf["manifest"])]) != int(conf["count"]):
+            yield f"{name}: its manifest does not list {conf['count']} members"
+        if conf.get("members") is not None:
+            lines = [{**line} for line in _lines(gateway, conf["manifest"])]
+            if conf["members"] != [{k: v for k, v in line.items() if k != "member_id"} for line in lines]:
                 yield f"{name}: the members in its conf are not those in its manifest"
 
 

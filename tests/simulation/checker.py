@@ -75,7 +75,7 @@ def check(gateway: Gateway, expected: Expected, watch: LedgerWatch, bounds: Boun
     """Compare what happened with what must have happened."""
     verdict = Verdict()
     of_batches = _runs(gateway, expected, verdict)
-    verdict.batches = len({run.batch["batch_id"] for run in of_batches})
+    verdict.batches = len({run.batch["id"] for run in of_batches})
     verdict.problems += batch_problems(gateway, expected, of_batches, bounds.batch_delay)
     _dead(gateway, expected, verdict)
     verdict.problems += [
@@ -192,8 +192,7 @@ def _runs_by_event(
                 verdict.problems += _untimely(gateway, origin["conf_uri"], run)
                 conf |= _large(gateway, origin["conf_uri"])
             if origin["rule_id"] in COLLECTED:
-                batch = conf.get("detail", conf)
-                of_batches.append(RunOfBatch(origin["rule_id"], origin["target_id"], run, batch))
+                of_batches.append(RunOfBatch(origin["rule_id"], origin["target_id"], run, origin["batch"]))
                 continue
             n = event_of(conf)
             for name, given in (("key", expected.keys), ("files", expected.files)):

@@ -23,15 +23,10 @@ from simulation.workload import (
 __all__ = ["COLLECTED", "MOVED_KEY", "a_closing", "a_marker", "a_member", "a_sale", "add_feeds"]
 
 _BATCH = {
-    "input_paths": {
-        name: f"$.detail.{name}"
-        for name in ("batch_id", "manifest", "reason", "complete", "late", "count", "missing")
-    },
-    "input_template": {
-        name: f"<{name}>"
-        for name in ("batch_id", "manifest", "reason", "complete", "late", "count", "missing")
-    },
+    "input_template": {"late": "<batch.late>", "files": "<batch.members>"},
+    "member_template": "<uri>",
 }
+_COUNT = {"input_paths": {"count": "$.detail.count"}, "input_template": {"count": "<count>"}}
 _SALES = {"source": ["acme.shop"], "detail-type": ["Sale"]}
 
 
@@ -103,14 +98,14 @@ COLLECTED: dict[str, dict[str, Any]] = {
                     "event": {"pattern": {"source": ["acme.shop"], "detail-type": ["Shop Closed"]}}
                 },
             },
-            "targets": [target("default", "analytics", "load_batch", _BATCH)],
+            "targets": [target("default", "analytics", "load_batch", _COUNT)],
         },
         {
             "id": "feed.slow",
             "pattern": {"source": ["acme.desk"], "detail-type": ["Trade"]},
             "collect": {"key": ["<$.detail.desk>"], "max_wait": "30m"},
             "dedupe_key": {"key": ["<$.detail.trade>"]},
-            "targets": [target("default", "science", "load_batch", _BATCH)],
+            "targets": [target("default", "science", "load_batch", _COUNT)],
         },
     )
 }
@@ -243,7 +238,7 @@ class _Feeds:
             yield n, (self.random.uniform(0, 1.2) * span, *a_closing(n, shop))
 
     def slow(self) -> Iterator[tuple[int, Made]]:
-        """Trades, some of which are told twice, by two events: the first one counts."""
+        """Trades, some of which come in two events: the first one counts."""
         desk = self.date()
         trade = 0
         for _ in range(self.random.randrange(2, 10)):

@@ -195,7 +195,8 @@ class Feeds:
             "LOOK_QUEUE_URL": "look",
             "CLAIM_CHECK_BUCKET": LARGE_CONFS,
             "TRIGGER_QUEUE_URL": "trigger-{environment}",
-            "EVENT_BUS_NAME": "gateway",
+            "INGRESS_DLQ_URL": "ingress-dlq",
+            "EVENT_BUS": "gateway",
         }
 
         class Batches(BatchesTable):
@@ -235,8 +236,8 @@ class Feeds:
 
     # --- in the place of what logs and counts
 
-    def _collected(self, results: Sequence[Any], unreadable: Sequence[str] = ()) -> None:
-        self.world.surprises += [f"unreadable member: {text}" for text in unreadable]
+    def _collected(self, results: Sequence[Any], problems: Sequence[str] = ()) -> None:
+        self.world.surprises += [text for text in problems if "is not flushed" not in text]
         for each in results:
             if each.error is not None and not isinstance(each.error, Unavailable):
                 self.world.surprises.append(f"the collector raised {each.error!r}")

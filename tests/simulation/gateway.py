@@ -45,8 +45,7 @@ from mwaa_gateway.observability.dispatch import report_bug, report_dispatch
 from mwaa_gateway.observability.ingress import report_given_back, report_ingress
 from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
 from mwaa_gateway.routing.live_rules import LiveRules
-from mwaa_gateway.rules.collect import compiled_patterns
-from mwaa_gateway.rules.partitions import rule_partitions
+from mwaa_gateway.rules.partitions import document_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 from mwaa_gateway.transports import CLI, REST, Transports
 from simulation.airflow import Airflow
@@ -384,9 +383,8 @@ def _unreported(*_: object) -> None:
 
 
 @cache
-def _partitions(rule: str) -> list[str]:
-    patterns = compiled_patterns(json.loads(rule))
-    return [*dict.fromkeys(partition for pattern in patterns for partition in rule_partitions(pattern))]
+def _partitions(rule: str) -> tuple[str, ...]:
+    return document_partitions(json.loads(rule))
 
 
 def _run_named_in(body: str) -> str:

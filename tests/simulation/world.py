@@ -37,7 +37,7 @@ class Rates:
     killed: float = 0.0
     stale_read: float = 0.0  # DynamoDB, where no consistent read was asked for
     throttled: float = 0.0  # DynamoDB; half of the resends too
-    unprocessed: float = 0.0  # a part of the keys that DynamoDB was asked for at once
+    unprocessed: float = 0.0  # some keys of a BatchGetItem
     answer_lost: float = 0.0  # DynamoDB and SQS: applied, and botocore sends again
     queue_failed: float = 0.0
     delivered_twice: float = 0.0  # SQS
