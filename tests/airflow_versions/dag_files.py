@@ -14,11 +14,15 @@ try:
 except ImportError:
     from airflow.operators.empty import EmptyOperator
     from airflow.operators.python import PythonOperator
+try:
+    from airflow.sdk import PartitionedAtRuntime
+except ImportError:  # before 3.3, every DAG takes a partition key, or none does
+    PartitionedAtRuntime = lambda: None
 from datetime import datetime, timezone
 
 with DAG(
     "{dag_id}",
-    schedule=None,
+    schedule={schedule},
     start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
     catchup=False,
     is_paused_upon_creation={paused},
@@ -34,6 +38,9 @@ _DAGS: Final = {  # by DAG id: whether it is paused, so that its runs are counte
     "working": (False, _WORK),
     "breaks_later": (True, _NO_WORK),
     "gone": (True, _NO_WORK),
+    "dated": (True, _NO_WORK),
+    "dated_without_tasks": (True, "pass"),
+    "partitioned": (True, _NO_WORK),
 }
 
 
@@ -41,7 +48,9 @@ def write(folder: Path) -> None:
     """Write all of them, and one that never was a DAG."""
     folder.mkdir(parents=True)
     for dag_id, (paused, task) in _DAGS.items():
-        (folder / f"{dag_id}.py").write_text(_DAG.format(dag_id=dag_id, paused=paused, task=task))
+        schedule = "PartitionedAtRuntime()" if dag_id == "partitioned" else "None"
+        text = _DAG.format(dag_id=dag_id, paused=paused, task=task, schedule=schedule)
+        (folder / f"{dag_id}.py").write_text(text)
     (folder / "broken.py").write_text(_BROKEN)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -95,19 +96,22 @@ class RealAirflow:
 
     def runs(self, dag_id: str, prefix: str = "") -> list[Run]:
         """The runs of a DAG whose run_id begins with `prefix`, as Airflow's REST API tells them."""
+        rows = self._rows(
+            "SELECT run_id FROM dag_run WHERE dag_id = ? AND substr(run_id, 1, ?) = ?",
+            (dag_id, len(prefix), prefix),
+        )
+        found = []
+        for (run_id,) in rows:
+            run = self._run(dag_id, run_id)
+            when = run.get("run_after") or run.get("logical_date")
+            found.append(Run(run["dag_run_id"], run["state"], str(when)[:19], run["conf"]))
+        return found
+
+    def _run(self, dag_id: str, run_id: str) -> Any:
         root = f"{self.airflow_url}/api/{'v1' if self.version.is_airflow_2 else 'v2'}"
         with requests.Session() as session:
             session.trust_env = False
-            rows = self._rows(
-                "SELECT run_id FROM dag_run WHERE dag_id = ? AND substr(run_id, 1, ?) = ?",
-                (dag_id, len(prefix), prefix),
-            )
-            found = []
-            for (run_id,) in rows:
-                run = session.get(f"{root}/dags/{dag_id}/dagRuns/{run_id}", timeout=30).json()
-                when = run.get("run_after") or run.get("logical_date")
-                found.append(Run(run["dag_run_id"], run["state"], str(when)[:19], run["conf"]))
-        return found
+            return session.get(f"{root}/dags/{dag_id}/dagRuns/{run_id}", timeout=30).json()
 
     def count(self, dag_id: str, run_id: str) -> int:
         """How many runs have this id."""
@@ -120,6 +124,18 @@ class RealAirflow:
         """The state of the one run with this id."""
         [[state]] = self._rows("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", (dag_id, run_id))
         return str(state)
+
+    def logical_date(self, dag_id: str, run_id: str) -> datetime:
+        """The logical date of the one run with this id, as its REST API tells it."""
+        run = self._run(dag_id, run_id)
+        return datetime.fromisoformat(run["logical_date"])
+
+    def partition_key(self, dag_id: str, run_id: str) -> str | None:
+        """The partition key of the one run with this id."""
+        [[key]] = self._rows(
+            "SELECT partition_key FROM dag_run WHERE dag_id = ? AND run_id = ?", (dag_id, run_id)
+        )
+        return key if key is None else str(key)
 
     def wait_until_ruined(self) -> None:
         """Wait until it has noticed which DAG is broken and which is gone."""

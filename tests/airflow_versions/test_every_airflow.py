@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -27,7 +28,8 @@ from mwaa_gateway.outcomes import (
     Retryable,
     Triggered,
 )
-from mwaa_gateway.trigger_request import ResolvedTarget
+from mwaa_gateway.routing.resolve import of_generation
+from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest
 from polling import until
 
 SANDBOXES = 3  # of a dispatcher, by default
@@ -197,6 +199,98 @@ def test_lost_answer(airflow: RealAirflow, transport: str, fault: str) -> None:
     assert airflow.count("waiting", asked.run_id) == int(done)
     assert isinstance(outcome, OutcomeUnknown if done else OutcomeUnknown | Retryable), outcome
     assert isinstance(sandbox.look_up(asked), AlreadyTriggered) is done
+
+
+def a_date() -> datetime:
+    """A logical date that no other test uses."""
+    return datetime(2020, 1, 1, tzinfo=UTC) + timedelta(
+        microseconds=uuid.uuid4().int % (5 * 365 * 86_400 * 10**6)
+    )
+
+
+@pytest.mark.parametrize("dag_id", ["dated", "dated_without_tasks"])
+def test_logical_dates(airflow: RealAirflow, transport: str, dag_id: str) -> None:
+    """A run has its date to the microsecond; a second run of the date is refused for good, and a duplicate is found.
+
+    The rest of a key's batches and a rerun are a microsecond or more apart: they are runs of their own.
+    """
+    date = a_date()
+    prefix = f"dated-{uuid.uuid4()}-"
+
+    def asked(name: str, at: datetime) -> TriggerRequest:
+        request = a_request(f"{prefix}{name}", dag_id=dag_id)
+        return replace(request, target=replace(request.target, logical_date=at.isoformat()))
+
+    first, other = asked("first", date), asked("other", date)
+    later, rerun = asked("late", date + timedelta(microseconds=1)), of_generation(first, 1)
+    sandbox = airflow.transport(transport)
+    # Each duplicate comes to a dispatcher that knows of no attempt: only Airflow knows whose run has the date.
+    for request, reason_of_death in (
+        (first, None),
+        (first, None),
+        (other, Reason.LOGICAL_DATE_TAKEN),
+        (later, None),
+        (rerun, None),
+        (first, None),
+    ):
+        story = Story()
+        story.play([request.to_json()], [lambda: sandbox])
+        deaths = [rejected.reason for _, rejected, _ in story.dead_letters.notices]
+        assert deaths == ([] if reason_of_death is None else [reason_of_death]), story.dead_letters.notices
+        [row] = story.ledger.rows.values()
+        assert row.state == ("triggered" if reason_of_death is None else "dead")
+    for request in (first, later, rerun):
+        run_id = request.target.run_id
+        assert airflow.count(dag_id, run_id) == 1
+        assert airflow.logical_date(dag_id, run_id).isoformat() == request.target.logical_date
+    assert airflow.count(dag_id, other.target.run_id) == 0
+
+
+def test_logical_dates_with_lost_answers(airflow: RealAirflow, transport: str) -> None:
+    """Ten dates, two events of each, every second answer lost: each date has one run, and each other event is dead."""
+    dates = [a_date() for _ in range(10)]
+    requests = []
+    for number, date in enumerate(dates * 2):
+        request = a_request(f"lost-{transport}-{number}-{uuid.uuid4()}", dag_id="dated")
+        requests.append(replace(request, target=replace(request.target, logical_date=date.isoformat())))
+    sandboxes = [lambda: airflow.transport(transport, beside=SANDBOXES)] * SANDBOXES
+    airflow.control.set_faults(Faults(lost_response=0.5, seed=3))
+    story = Story()
+    story.play([request.to_json() for request in requests * 2], sandboxes)
+    airflow.control.clear_faults()
+    runs = Counter(
+        request.target.logical_date for request in requests if airflow.count("dated", request.target.run_id)
+    )
+    assert runs == Counter(date.isoformat() for date in dates)
+    states = Counter(row.state for row in story.ledger.rows.values())
+    assert states == {"triggered": 10, "dead": 10}
+    assert {rejected.reason for _, rejected, _ in story.dead_letters.notices} == {Reason.LOGICAL_DATE_TAKEN}
+
+
+def _numbers(airflow: RealAirflow) -> tuple[int, ...]:
+    return tuple(map(int, airflow.version.text.split(".")))
+
+
+def test_partition_key(airflow: RealAirflow, transport: str) -> None:
+    """Over `rest`, from Airflow 3.2 on, from 3.3 on for partitioned DAGs; else refused for good, with what it needs."""
+    asked = replace(target("partitioned"), partition_key="2026-11-22")
+    outcome = airflow.transport(transport).trigger(asked)
+    if transport == "rest" and _numbers(airflow) >= (3, 2):
+        assert outcome == Triggered()
+        assert airflow.partition_key("partitioned", asked.run_id) == "2026-11-22"
+        another = replace(target("partitioned"), partition_key="2026-11-22")
+        assert airflow.transport(transport).trigger(another) == Triggered()
+        unpartitioned = replace(target("waiting"), partition_key="2026-11-22")
+        outcome = airflow.transport(transport).trigger(unpartitioned)
+        if _numbers(airflow) >= (3, 3):
+            assert reason(outcome) == Reason.AIRFLOW_REFUSED
+            assert isinstance(outcome, Rejected)
+            assert "is not a partitioned Dag" in outcome.text
+        return
+    assert reason(outcome) == Reason.AIRFLOW_REFUSED
+    assert isinstance(outcome, Rejected)
+    assert "partition_key needs Airflow 3.2 or later and the transport rest" in outcome.text
+    assert airflow.count("partitioned", asked.run_id) == 0
 
 
 def test_story_with_faults(airflow: RealAirflow, transport: str) -> None:

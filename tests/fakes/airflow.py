@@ -1,4 +1,4 @@
-"""One environment's Airflow: runs unique by dag_id and run_id, and a script of what goes wrong next."""
+"""One environment's Airflow: runs unique by run_id and by logical date, and a script of what goes wrong next."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, OutcomeUnknown, Rea
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 LOST = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "the answer was lost")
+DATE_EXISTS = OutcomeUnknown(Reason.LOGICAL_DATE_TAKEN, "a run of this date exists")
 BUSY = Retryable(Reason.WEB_SERVER_BUSY, "busy")
 
 
@@ -38,6 +39,10 @@ class FakeAirflow:
             return self.answers.pop(0)
         key = (target.dag_id, target.run_id)  # what Airflow's database holds unique
         known = key in self.runs
+        if target.logical_date is not None:
+            dates = [(each.dag_id, each.logical_date) for each in self.runs.values()]
+            if (target.dag_id, target.logical_date) in dates:  # of whichever run: it does not say
+                return DATE_EXISTS
         self.runs.setdefault(key, target)
         if self.lost_after:
             self.lost_after -= 1

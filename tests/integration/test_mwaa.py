@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import re
 import shlex
 import socket
 import threading
@@ -97,6 +98,42 @@ def test_only_an_airflow_that_does_not_know_the_date_is_asked_again_without_it(
     environment.server.answers = [Answer(body=CREATED)]
     assert Triggered() == environment.transport.trigger(watched)
     assert (commands == 1) == (b"--logical-date=" in environment.server.received[-1].body)
+
+
+NO_OPTION = "airflow dags trigger command error: unrecognized arguments: --{}=2026-11-22T00:00:00+00:00"
+
+
+def test_a_date_of_the_rule_is_sent_with_the_option_of_the_version(environment: Environment) -> None:
+    """Also a watched run's; an upgraded environment is noticed, and no run starts without its date."""
+    environment.issue_token()
+    dated = replace(TARGET, logical_date="2026-11-22T00:00:00+00:00", watched=True)
+    environment.server.answers = [
+        Answer(body=output(stderr=NO_OPTION.format("logical-date"))),
+        Answer(body=CREATED),
+        Answer(body=output(stderr=NO_OPTION.format("exec-date"))),
+        Answer(body=CREATED),
+    ]
+    assert [Triggered(), Triggered()] == [environment.transport.trigger(dated) for _ in range(2)]
+    sent = [received.body.decode() for received in environment.server.received]
+    assert ["--logical-date=", "--exec-date=", "--exec-date=", "--logical-date="] == [
+        re.findall(r"--(?:logical|exec)-date=", command)[0] for command in sent
+    ]
+    assert all("-date=2026-11-22T00:00:00+00:00 " in command for command in sent)
+
+
+def test_a_partition_key_is_refused_before_anything_is_sent(environment: Environment) -> None:
+    """`dags trigger` has no such option on any version."""
+    outcome = environment.transport.trigger(replace(TARGET, partition_key="2026-11-22"))
+    assert isinstance(outcome, Rejected)
+    assert "environment 'analytics' uses CLI tokens" in outcome.text
+    assert environment.server.received == []
+
+
+def test_a_date_that_is_none_is_never_sent(environment: Environment) -> None:
+    """A message that somebody wrote by hand cannot put words into the command."""
+    outcome = environment.transport.trigger(replace(TARGET, logical_date="2026-11-22 --conf={}"))
+    assert isinstance(outcome, Rejected)
+    assert environment.server.received == []
 
 
 MISSING = output(stderr="airflow.exceptions.DagNotFound: Dag id ingest_orders not found in DagModel")

@@ -5,7 +5,7 @@ import logging
 import math
 import socket
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,15 @@ from botocore.config import Config
 from fakes.web_server import Answer, WebServerScript
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
 from mwaa_gateway.aws.mwaa.rest import CALLS_PER_SECOND, REST_CLIENT_CONFIG, Pace, RestTransport
-from mwaa_gateway.outcomes import AlreadyTriggered, OutcomeUnknown, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    Outcome,
+    OutcomeUnknown,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
 from mwaa_gateway.trigger_request import ResolvedTarget
 from polling import until
 
@@ -182,6 +190,34 @@ def test_a_look_up_that_failed_twice_finds_nothing_out(
     environment.server.answers = [*before, server_exception()]
     assert isinstance(environment.transport.look_up(TARGET), OutcomeUnknown)
     assert len(before) + 2 == len(environment.server.received)
+
+
+DATED = replace(TARGET, logical_date="2026-11-22T00:00:00+00:00")
+UNKNOWN_FIELD = client_exception(400, {"detail": "{'logical_date_gte': ['Unknown field.']}"})
+NOT_THERE = f"run {RUN_ID} is not in Airflow"
+
+
+@pytest.mark.parametrize(
+    ("run_id", "outcome"),
+    [
+        (RUN_ID, AlreadyTriggered(f"the look-up found run {RUN_ID}")),
+        (
+            "manual__1",
+            Retryable(Reason.LOGICAL_DATE_TAKEN, f"{NOT_THERE}; run 'manual__1' has its logical date"),
+        ),
+    ],
+)
+def test_a_run_with_a_date_is_looked_up_by_it_too(
+    environment: Environment, run_id: str, outcome: Outcome
+) -> None:
+    """Whatever Airflow calls the date; a call that fails is made once more."""
+    of_date = ok({"dag_runs": [{"dag_id": "ingest_orders", "dag_run_id": run_id}]})
+    environment.server.answers = [NO_TASKS, NO_RUNS, UNKNOWN_FIELD, server_exception(), of_date]
+    assert environment.transport.look_up(DATED) == outcome
+    by_date = environment.sent()[2:]
+    assert [each["Path"] for each in by_date] == ["/dags/~/dagRuns/list"] * 3
+    names = ["logical_date_gte", "execution_date_gte", "execution_date_gte"]
+    assert [name in each["Body"] for name, each in zip(names, by_date, strict=True)] == [True] * 3
 
 
 @pytest.mark.parametrize("lost", [server_exception(), Answer(silent=True), Answer(body=b"<html>")])

@@ -147,6 +147,7 @@ target:
   environment: analytics
   dag_id: load_<day>
   allowed_dag_ids: [load_*]
+  logical_date: <day>
   input_transformer: {input_paths: {files: $.detail.count}, input_template: {day: <day>, files: <files>}}
 """
 
@@ -188,6 +189,7 @@ class TestCollected:
                     {
                         "environment": "analytics",
                         "dag_id": "load_2026-11-22",
+                        "logical_date": "2026-11-22T00:00:00+00:00",
                         "conf": {"day": "2026-11-22", "files": 1},
                     }
                 ],
@@ -213,6 +215,7 @@ class TestCollected:
         assert "✓ sales.exports → member of the batch day=2026-11-22; no run by itself" in lines
         assert "✓ sales.exports → marker of the batch day=2026-11-22; no run by itself" in lines
         assert "released with this member alone: a run of analytics:load_2026-11-22" in lines
+        assert "logical_date  2026-11-22T00:00:00+00:00" in lines
         assert "members needed  3" in lines
 
     def test_a_target_that_would_refuse_the_batch(self, gateway: Gateway, collects: Path) -> None:

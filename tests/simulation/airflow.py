@@ -77,8 +77,8 @@ def words_of(command: str) -> list[str]:
 class Airflow:
     """One environment's metadata database and command line.
 
-    The same DAG cannot have two runs of one logical date on Airflow 2, which has one even for a triggered run; Airflow 3
-    has none for those. `history` keeps what was purged from `runs`. A DAG of `without_tasks` has runs without a task.
+    The same DAG cannot have two runs of one logical date. Airflow 2 gives every run one; Airflow 3 only those for which it
+    is asked. `history` keeps what was purged from `runs`. A DAG of `without_tasks` has runs without a task.
     Of `paused` and `stale` DAGs runs stay queued: Airflow 2 knows no stale DAG, nor does Airflow 3's REST API.
     `import_errors` are the stack traces of the DAG files that do not import, by path.
     `allowed_run_ids` is its setting `[scheduler] allowed_run_id_pattern`.
@@ -128,9 +128,8 @@ class Airflow:
 
     def _trigger(self, words: list[str], checked_at: float, now: float) -> Answer:
         options, positional = _options(iter(words), flags={"--no-replace-microseconds"})
-        known = {"-o", "--run-id", "--conf", "--no-replace-microseconds"} | (
-            set() if self.is_2 else {"--logical-date"}
-        )
+        date_option = "--exec-date" if self.is_2 else "--logical-date"
+        known = {"-o", "--run-id", "--conf", "--no-replace-microseconds", date_option}
         if unknown := sorted(options.keys() - known):
             return Answer(
                 "",
@@ -155,11 +154,11 @@ class Airflow:
             return self._failed(
                 "bad_run_id", f"ValueError: The run_id provided '{run_id}' does not match regex pattern"
             )
-        date = None
-        if self.is_2:
-            date = round(checked_at, 6) if "--no-replace-microseconds" in options else float(int(checked_at))
-        elif "--logical-date" in options:
-            date = datetime.fromisoformat(options["--logical-date"]).timestamp()
+        date = checked_at if self.is_2 else None
+        if date_option in options:
+            date = datetime.fromisoformat(options[date_option]).timestamp()
+        if date is not None:
+            date = round(date, 6) if "--no-replace-microseconds" in options else float(int(date))
         match self.create(dag_id, run_id, conf, date=date, checked_at=checked_at, now=now):
             case Run() as run:
                 return self._created(run)
@@ -225,14 +224,15 @@ class Airflow:
 
     def _taken(self, taken: Taken, dag_id: str, run_id: str, date: float | None) -> Answer:
         """What the command says of it: as Airflow looks first, or as its database refuses the row."""
-        if taken.seen and taken.run_id and taken.date:
+        if self.is_2 and taken.seen and taken.run_id and taken.date:
             return self._failed(
                 "duplicate_run_id",
                 "sqlalchemy.exc.MultipleResultsFound: Multiple rows were found when one or none was required",
             )
-        if taken.seen:
-            # Airflow 2 prints the run_id that was asked for, whichever of the two it collides with.
-            at = "" if date is None else f" at {written(date)}"
+        if taken.seen and (self.is_2 or taken.run_id):
+            # Airflow 2 prints the run_id that was asked for, whichever of the two it collides with. Airflow 3 looks for the
+            # run_id alone.
+            at = f" at {written(date)}" if self.is_2 and date is not None else ""
             return self._failed(
                 "duplicate_run_id",
                 f"airflow.exceptions.DagRunAlreadyExists: A DAG Run already exists "
@@ -240,9 +240,9 @@ class Airflow:
             )
         if taken.run_id:
             return self._twin("dag_run_dag_id_run_id_key", f"(dag_id, run_id)=({dag_id}, {run_id})")
+        name = "execution_date" if self.is_2 else "logical_date"
         return self._twin(
-            "dag_run_dag_id_execution_date_key",
-            f"(dag_id, execution_date)=({dag_id}, {written(date or 0.0)})",
+            f"dag_run_dag_id_{name}_key", f"(dag_id, {name})=({dag_id}, {written(date or 0.0)})"
         )
 
     def _created(self, run: Run) -> Answer:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ __all__ = ["Said", "answer"]
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "airflow_rest"
 TASKS = "/dags/~/dagRuns/~/taskInstances/list"
+RUNS = "/dags/~/dagRuns/list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ def answer(airflow: Airflow, request: dict[str, Any], checked_at: float, now: fl
     method, path = request["Method"], request["Path"]
     if (method, path) == ("POST", TASKS):
         return _tasks(airflow, request["Body"], checked_at)
+    if (method, path) == ("POST", RUNS):
+        return _run_of_date(airflow, request["Body"], checked_at)
     if (method, path) == ("GET", "/dags"):
         return _list(airflow, request["QueryParameters"])
     if (method, path) == ("GET", "/importErrors"):
@@ -64,8 +68,8 @@ def _import_errors(airflow: Airflow) -> Said:
 
 def _create(airflow: Airflow, dag_id: str, body: dict[str, Any], checked_at: float, now: float) -> Said:
     run_id = body["dag_run_id"]
-    assert body.get("logical_date") is None, "two runs of one DAG may not share a date: none is ever sent"
-    if ("logical_date" in body) == airflow.is_2:
+    asked = body.get("logical_date")
+    if asked is None and ("logical_date" in body) == airflow.is_2:
         return _recorded(airflow.version, "logical_date_null" if airflow.is_2 else "logical_date_missing")
     if dag_id not in airflow.known(over_rest=True):
         return _quoting(airflow.version, "dag_missing", {"no_such_dag": dag_id})
@@ -73,6 +77,9 @@ def _create(airflow: Airflow, dag_id: str, body: dict[str, Any], checked_at: flo
         return _quoting(airflow.version, "bad_run_id", {"a/b c": run_id})
     # Airflow 2 keeps the microseconds here; two runs of one DAG may still meet, and its text tells the two apart.
     date = round(checked_at, 6) if airflow.is_2 else None
+    if asked is not None:
+        date = round(datetime.fromisoformat(asked).timestamp(), 6)
+    ours = airflow.find(dag_id, run_id, checked_at)
     conf = json.dumps(body["conf"])
     match airflow.create(dag_id, run_id, conf, date=date, checked_at=checked_at, now=now):
         case Run() as run:
@@ -80,11 +87,13 @@ def _create(airflow: Airflow, dag_id: str, body: dict[str, Any], checked_at: flo
                 airflow.version, "triggered", {_RECORDED_RUN: run.run_id, "ingest_orders": dag_id}
             )
             return Said(created.status, {**created.document, "conf": body["conf"]})
-        case Taken(run_id=True, seen=True):
+        case Taken(run_id=True, seen=True) if not airflow.is_2 or ours is None or ours.logical_date != date:
             return _quoting(
                 airflow.version, "duplicate_run_id", {_RECORDED_RUN: run_id, "ingest_orders": dag_id}
             )
-        case Taken(seen=True):
+        case Taken(seen=True) if (
+            airflow.is_2
+        ):  # it compares the date first, and says so even if the run is ours
             assert date is not None
             detail = (
                 f"DAGRun with DAG ID: '{dag_id}' and DAGRun logical date: '{written(date)}' already exists"
@@ -95,6 +104,27 @@ def _create(airflow: Airflow, dag_id: str, body: dict[str, Any], checked_at: flo
             return _recorded(airflow.version, "bad_run_id")
         case _:
             return _recorded(airflow.version, "duplicate_run_id")
+
+
+def _run_of_date(airflow: Airflow, body: dict[str, Any], checked_at: float) -> Said:
+    """The run of a logical date; what each major says to the other's name of it."""
+    name, other = ("execution_date", "logical_date") if airflow.is_2 else ("logical_date", "execution_date")
+    if f"{other}_gte" in body and airflow.is_2:
+        return Said(400, {"detail": f"{{'{other}_gte': ['Unknown field.']}}", "status": 400})
+    if f"{other}_gte" in body:
+        problem = {
+            "type": "extra_forbidden",
+            "loc": ["body", f"{other}_gte"],
+            "msg": "Extra inputs are not permitted",
+        }
+        return Said(422, {"detail": [problem]})
+    assert body[f"{name}_gte"] == body[f"{name}_lte"]
+    [dag_id] = body["dag_ids"]
+    date = round(datetime.fromisoformat(body[f"{name}_gte"]).timestamp(), 6)
+    run = airflow.dates.get((dag_id, date))
+    found = [run] if run is not None and run.created_at <= checked_at else []
+    rows = [{"dag_id": dag_id, "dag_run_id": each.run_id} for each in found]
+    return Said(200, {"dag_runs": rows, "total_entries": len(rows)})
 
 
 def _tasks(airflow: Airflow, body: dict[str, Any], checked_at: float) -> Said:

@@ -354,6 +354,29 @@ def test_row_19_already_exists_is_success_only_for_our_run(lost: float, transpor
 
 
 @both_ways
+@both_majors
+@pytest.mark.parametrize("without_tasks", [False, True])
+def test_row_19_a_logical_date_is_one_runs(version: str, transport: str, *, without_tasks: bool) -> None:
+    """Answers are lost and requests come twice: our own run of a date is found, and another event of it is dead."""
+    rates = Rates(response_lost=0.3, slow_command=0.05, delivered_twice=0.1, killed=0.02)
+    scenario = Scenario(rates, version=version, transport=transport)
+    if without_tasks:
+        scenario.gateway.airflows["legacy"].without_tasks = frozenset({"ingest_orders"})
+    orders = RULES["sales.orders"]
+    dated = {**orders["targets"][0], "logical_date": "<date>"}
+    captures = {"detail.object.key": "orders/{date}/{file}"}
+    scenario.gateway.put_rule(orders | {"captures": captures, "targets": [dated]})
+    for n in range(1, 41):
+        date = f"2026-01-{n:02}" if n <= 31 else f"2026-02-{n - 31:02}T06:00+01:00"
+        scenario.upload(n, at=n, key=f"orders/{date}/{n}.csv", again_at=(n + 30,))
+        other = n + 100  # of the same date, when the first one has long had its run
+        scenario.upload(other, at=DAY + n, key=f"orders/{date}/{other}.csv")
+        del scenario.expected.runs[other, "sales.orders", "default"]
+        scenario.expected.dead[other, "sales.orders", "default"] = Reason.LOGICAL_DATE_TAKEN
+    assert [] == scenario.play(Bounds(20.0, 40.0, longest_delay=4 * HOUR)).problems
+
+
+@both_ways
 def test_row_20_a_missing_dag_has_a_quarter_of_an_hour(transport: str) -> None:
     """Dead after that, with Airflow's words, the DAG's name and why its file does not import; few reads find that out."""
     scenario = Scenario(transport=transport)

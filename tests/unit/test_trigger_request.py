@@ -72,8 +72,8 @@ def test_what_is_no_request_is_refused(text: str) -> None:
 @pytest.mark.guarantee(31)
 def test_a_newer_format_is_refused_with_the_remedy() -> None:
     """A rolled back deployment must not misread what the newer one wrote."""
-    newer = json.dumps(json.loads(a_request().to_json()) | {"format": 2})
-    with pytest.raises(UnreadableRequest, match=r"format 2; .* redrive"):
+    newer = json.dumps(json.loads(a_request().to_json()) | {"format": 3})
+    with pytest.raises(UnreadableRequest, match=r"format 3; .* redrive"):
         TriggerRequest.from_json(newer)
 
 
@@ -83,6 +83,29 @@ def test_a_message_of_the_version_before_a_field_is_read(field: str) -> None:
     """What is in the queue while the new version is deployed: not redriven, queued while paused, not waited for."""
     old = {key: value for key, value in json.loads(a_request().to_json()).items() if key != field}
     assert a_request() == TriggerRequest.from_json(json.dumps(old))
+
+
+@pytest.mark.guarantee(31)
+def test_a_request_without_dates_is_one_that_the_version_before_reads() -> None:
+    """The same format, and not a field more: after a rollback the queue is still read."""
+    written = json.loads(a_request().to_json())
+    assert written["format"] == 1
+    assert written.keys().isdisjoint({"logical_date", "partition_key"})
+
+
+@pytest.mark.guarantee(31)
+@pytest.mark.parametrize(
+    "dates",
+    [{"logical_date": "2026-11-22T00:00:00+00:00"}, {"partition_key": "2026-11-22"}],
+    ids=["logical_date", "partition_key"],
+)
+def test_a_request_with_dates_is_unreadable_to_the_version_before(dates: dict[str, str]) -> None:
+    """It would start a run without them: a format of its own makes it a dead letter that can be redriven."""
+    dated = replace(a_request(), target=replace(a_request().target, **dates))
+    written = json.loads(dated.to_json())
+    assert written["format"] == 2
+    assert dates.items() <= written.items()
+    assert TriggerRequest.from_json(dated.to_json()) == dated
 
 
 def test_a_redrive_is_the_same_request_of_the_same_generation() -> None:

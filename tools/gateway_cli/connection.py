@@ -145,10 +145,10 @@ class Connection:
         return self.environments if self.names_a_table else frozenset(self.environment_names) or None
 
     @cached_property
-    def rest_environments(self) -> frozenset[str]:
-        """The environments that use InvokeRestApi; empty if only a table is named."""
+    def rest_environments(self) -> frozenset[str] | None:
+        """The environments that use InvokeRestApi; None if only a table is named."""
         if self.names_a_table_alone:
-            return frozenset()
+            return None
         if self.transports is None:
             # The parameter of v0.1.0
             return frozenset(_names(self.stack_parameters.get("RestEnvironments", "")))

@@ -4,6 +4,8 @@ import base64
 import json
 import shlex
 import string
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -264,6 +266,63 @@ def test_a_logged_run_id_is_no_evidence() -> None:
 def test_database_errors_and_unknown_texts_are_unknown(stderr: str) -> None:
     """A twin may have got there first, or another run may hold the date."""
     assert isinstance(read_trigger(answer(stderr=stderr, status=400), target()), OutcomeUnknown)
+
+
+DATED = ResolvedTarget("analytics", "d", "evt__a__1", {}, logical_date="2026-11-22T06:00:00.000001+00:00")
+
+
+@pytest.mark.parametrize(
+    ("option", "options"), [("--logical-date", {}), ("--exec-date", {"option": "--exec-date"})]
+)
+def test_a_logical_date_is_one_more_word(option: str, options: dict[str, str]) -> None:
+    """To the microsecond: Airflow zeroes them otherwise."""
+    assert DATED.logical_date is not None
+    words = shlex.split(trigger_command(DATED, datetime.fromisoformat(DATED.logical_date), **options))
+    assert len(words) == 9
+    assert "--no-replace-microseconds" in words
+    assert f"{option}=2026-11-22T06:00:00.000001+00:00" in words
+
+
+@pytest.mark.guarantee(19)
+@pytest.mark.parametrize(
+    "said",
+    [
+        # Airflow 2 says so of another run's date, and of our own run.
+        "DagRunAlreadyExists: A DAG Run already exists for DAG d at 2026-11-22 06:00:00+00:00 with run id evt__a__1",
+        'IntegrityError: (UniqueViolation) duplicate key value violates unique constraint "dag_run_dag_id_logical_date_key"',
+        'IntegrityError: duplicate key value violates unique constraint "dag_run_dag_id_execution_date_key"',
+        "IntegrityError: (sqlite3.IntegrityError) UNIQUE constraint failed: dag_run.dag_id, dag_run.logical_date",
+    ],
+)
+def test_a_taken_logical_date_is_doubt_that_names_the_date(said: str) -> None:
+    """Never our run, and never another one: the lookup decides. A run without a date of ours has the doubt alone."""
+    failed = answer(stderr=f"airflow.exceptions.{said}", status=400)
+    assert read_trigger(failed, DATED) == OutcomeUnknown(Reason.LOGICAL_DATE_TAKEN, f"Airflow said {said}")
+    undated = read_trigger(failed, replace(DATED, logical_date=None))
+    assert undated == OutcomeUnknown(Reason.UNCLEAR_ANSWER, f"Airflow said {said}")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'sqlalchemy.exc.IntegrityError: duplicate key value violates unique constraint "dag_run_dag_id_run_id_key"',
+        "sqlalchemy.exc.IntegrityError: (sqlite3.IntegrityError) UNIQUE constraint failed: dag_run.dag_id, dag_run.run_id",
+        "airflow.exceptions.DagRunAlreadyExists: A DAG Run already exists for DAG d with run id evt__a__2",
+    ],
+)
+def test_a_taken_run_id_says_nothing_of_the_date(said: str) -> None:
+    outcome = read_trigger(answer(stderr=said, status=400), DATED)
+    assert isinstance(outcome, OutcomeUnknown)
+    assert outcome.reason == Reason.UNCLEAR_ANSWER
+
+
+@pytest.mark.parametrize("name", ["The execution_date", "Logical date"])
+def test_a_date_before_the_dags_start_is_refused_for_good(name: str) -> None:
+    """Airflow would say so every time."""
+    said = f"ValueError: {name} [2020-01-01T00:00:00+00:00] should be >= start_date [2024-01-01] from DAG's default_args"
+    outcome = read_trigger(answer(stderr=said, status=400), DATED)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == Reason.AIRFLOW_REFUSED
 
 
 def test_text_of_strangers_in_an_error_decides_nothing() -> None:

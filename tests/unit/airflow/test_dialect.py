@@ -12,6 +12,7 @@ from mwaa_gateway.airflow.dialect import (
     DAG_ARGUMENT,
     EXCLUDE_STALE,
     LOGICAL_DATE_FIELD,
+    LOGICAL_DATE_FILTER,
     LOGICAL_DATE_OPTION,
     RUN_AFTER_FIELD,
     STRINGIFY,
@@ -51,10 +52,16 @@ NEWER_REFUSED = [
     (LOGICAL_DATE_FIELD, recorded("2.11.2", "logical_date_null")),
     (EXCLUDE_STALE, bad("Extra query parameter(s) exclude_stale not in spec")),
     (RUN_AFTER_FIELD, bad("{'run_after_gte': ['Unknown field.']}")),
+    (LOGICAL_DATE_FILTER, bad("{'logical_date_gte': ['Unknown field.']}")),
     (STRINGIFY, bad("Extra query parameter(s) stringify not in spec")),
     (WEB_LOGIN, RestAnswer(405, None)),
 ]
 OLDER_REFUSED = [
+    (
+        LOGICAL_DATE_OPTION,
+        usage("airflow command error: unrecognized arguments: --exec-date=2026-11-22T00:00:00+00:00"),
+    ),
+    (LOGICAL_DATE_FILTER, NO_DATE_OF_2),
     (DAG_ARGUMENT, NO_FLAG),
     (LOGICAL_DATE_FIELD, recorded("3.3.1", "logical_date_missing")),
     (EXCLUDE_STALE, recorded("3.3.1", "dags_list_only_active")),

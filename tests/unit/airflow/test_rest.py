@@ -17,10 +17,12 @@ from mwaa_gateway.airflow.rest import (
     RestCall,
     import_errors_call,
     list_call,
+    look_up_by_date_call,
     look_up_calls,
     read_import_errors,
     read_list,
     read_look_up,
+    read_look_up_by_date,
     read_trigger,
     trigger_call,
 )
@@ -53,6 +55,81 @@ def test_a_run_is_started_by_its_run_id_and_never_by_a_date(conf: dict[str, Any]
     call = trigger_call(ResolvedTarget("analytics", "d", "evt__a__1", conf), logical_date=logical_date)
     expected = {"dag_run_id": "evt__a__1", "conf": conf} | ({"logical_date": None} if logical_date else {})
     assert expected == call.body
+
+
+DATED = ResolvedTarget(
+    "analytics", "ingest_orders", "evt__a__1", {}, logical_date="2026-11-22T06:00:00.000001+00:00"
+)
+PARTITIONED = ResolvedTarget("analytics", "ingest_orders", "evt__a__1", {}, partition_key="2026-11-22")
+
+
+@pytest.mark.parametrize("logical_date", [True, False])
+def test_a_date_of_the_rule_is_sent_in_either_form(logical_date: bool) -> None:  # noqa: FBT001
+    """Both majors take a date; only null is one of Airflow 3 alone."""
+    call = trigger_call(DATED, logical_date=logical_date)
+    assert isinstance(call, RestCall)
+    assert call.body == {
+        "dag_run_id": "evt__a__1",
+        "conf": {},
+        "logical_date": "2026-11-22T06:00:00.000001+00:00",
+    }
+
+
+def test_a_partition_key_is_sent_if_there_is_one() -> None:
+    call = trigger_call(PARTITIONED, logical_date=True)
+    assert isinstance(call, RestCall)
+    assert call.body == {
+        "dag_run_id": "evt__a__1",
+        "conf": {},
+        "logical_date": None,
+        "partition_key": "2026-11-22",
+    }
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RestAnswer(400, {"detail": "{'partition_key': ['Unknown field.']}"}),
+        RestAnswer(
+            422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "partition_key"], "msg": "Extra"}]}
+        ),
+    ],
+    ids=["Airflow 2", "Airflow 3.1"],
+)
+def test_an_older_airflow_knows_no_partition_key(answer: RestAnswer) -> None:
+    outcome = read_trigger(answer, PARTITIONED)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == Reason.AIRFLOW_REFUSED
+    assert outcome.text == (
+        f"partition_key needs Airflow 3.2 or later and the transport rest, and this Airflow is older; it said HTTP "
+        f"{answer.status}: correct that, or remove partition_key from the rule's target"
+    )
+
+
+@pytest.mark.guarantee(19)
+@pytest.mark.parametrize(("newer", "name"), [(True, "logical_date"), (False, "execution_date")])
+def test_the_run_of_a_date_is_ours_or_another_one(newer: bool, name: str) -> None:  # noqa: FBT001
+    """The one lookup that finds our run if it has no tasks, and names the run that has the date."""
+    call = look_up_by_date_call(DATED, newer=newer)
+    assert call.body == {
+        "dag_ids": ["ingest_orders"],
+        f"{name}_gte": DATED.logical_date,
+        f"{name}_lte": DATED.logical_date,
+        "page_limit": 1,
+    }
+
+    def read(*rows: dict[str, str]) -> Outcome:
+        return read_look_up_by_date(RestAnswer(200, {"dag_runs": list(rows)}), DATED)
+
+    assert isinstance(read({"dag_id": "ingest_orders", "dag_run_id": "evt__a__1"}), AlreadyTriggered)
+    other = read({"dag_id": "ingest_orders", "dag_run_id": "manual__1"})
+    assert other == Retryable(
+        Reason.LOGICAL_DATE_TAKEN, "run evt__a__1 is not in Airflow; run 'manual__1' has its logical date"
+    )
+    nobody = read()
+    assert isinstance(nobody, Retryable)
+    assert nobody.reason == Reason.RUN_NOT_THERE
+    assert isinstance(read_look_up_by_date(RestAnswer(500, "x"), DATED), OutcomeUnknown)
 
 
 def test_a_dag_id_of_fifty_characters_fits() -> None:

@@ -1,5 +1,7 @@
 """The step `attempt`: look up a run that may exist, trigger it, and look it up again if the answer was lost."""
 
+from dataclasses import replace
+
 import pytest
 
 from fakes.airflow import BUSY, LOST
@@ -15,6 +17,7 @@ from mwaa_gateway.outcomes import (
     Retryable,
     Triggered,
 )
+from mwaa_gateway.trigger_request import TriggerRequest
 
 
 def test_a_request_that_airflow_holds_back_is_held(gateway: Gateway) -> None:
@@ -36,7 +39,7 @@ def test_a_lost_answer_is_looked_up_at_once(gateway: Gateway) -> None:
 
 
 def test_a_lost_answer_that_started_nothing_is_tried_again(gateway: Gateway) -> None:
-    """The look-up proves that nothing was started."""
+    """The lookup proves that nothing was started."""
     gateway.airflow.answers = [LOST]
     first = gateway.deliver()
     assert isinstance(first.outcome, Retryable)
@@ -174,3 +177,57 @@ def test_what_may_be_there_is_looked_up_before_it_is_kept_back(listing: Gateway,
     listing.airflow.trigger(attempt.request.target)
     dispatched = listing.deliver(kept_back(when_paused), receive_count=2)
     assert isinstance(dispatched.outcome, AlreadyTriggered)
+
+
+def dated(identity: str, date: str = "2026-11-22T00:00:00+00:00") -> TriggerRequest:
+    request = a_request(identity)
+    return replace(request, target=replace(request.target, logical_date=date))
+
+
+@pytest.mark.guarantee(19)
+def test_another_run_of_the_logical_date_is_not_ours(gateway: Gateway) -> None:
+    """Airflow has one run per date: the second event of it is dead for good, with the reason and the date."""
+    assert gateway.deliver(dated("first")).outcome == Triggered()
+    outcome = gateway.deliver(dated("second")).outcome
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == Reason.LOGICAL_DATE_TAKEN
+    assert (
+        "another run of 'ingest_orders' has 2026-11-22T00:00:00+00:00: a run of this date exists"
+        in outcome.text
+    )
+    assert gateway.states == ["triggered", "dead"]
+    assert [rejected.reason for _, rejected, _ in gateway.dead_letters.notices] == [Reason.LOGICAL_DATE_TAKEN]
+    assert gateway.deliver(dated("third", "2026-11-22T00:00:00.000001+00:00")).outcome == Triggered()
+
+
+@pytest.mark.guarantee(19)
+def test_our_own_run_of_the_logical_date_is_found(gateway: Gateway) -> None:
+    """Airflow's "exists" may be about a twin of this attempt, which the ledger does not know of."""
+    gateway.airflow.trigger(dated("first").target)
+    assert isinstance(gateway.deliver(dated("first")).outcome, AlreadyTriggered)
+    assert len(gateway.airflow.runs) == 1
+
+
+def test_a_look_up_may_say_that_the_date_is_taken(gateway: Gateway) -> None:
+    """Where Airflow's answer to the start hides what exists."""
+    gateway.airflow.answers = [LOST]
+    gateway.airflow.findings = [Retryable(Reason.LOGICAL_DATE_TAKEN, "run 'manual__1' has its logical date")]
+    outcome = gateway.deliver(dated("first")).outcome
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == Reason.LOGICAL_DATE_TAKEN
+    assert "manual__1" in outcome.text
+
+
+def test_a_taken_date_is_not_believed_without_a_look_up(gateway: Gateway) -> None:
+    """A lookup that fails proves nothing; the next attempt looks again."""
+    gateway.airflow.trigger(dated("first").target)
+    gateway.airflow.findings = [BUSY]
+    assert isinstance(gateway.deliver(dated("first")).outcome, OutcomeUnknown)
+    assert isinstance(gateway.deliver(dated("first")).outcome, AlreadyTriggered)
+
+
+def test_a_taken_date_is_redriven_when_the_other_run_is_deleted(gateway: Gateway) -> None:
+    gateway.deliver(dated("first"))
+    gateway.deliver(dated("second"))
+    gateway.airflow.runs.clear()
+    assert gateway.deliver(replace(dated("second"), redrive=1)).outcome == Triggered()

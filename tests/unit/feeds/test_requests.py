@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, conf_size
+from mwaa_gateway.events import Event
 from mwaa_gateway.feeds.batch import Batch, Decision
 from mwaa_gateway.feeds.condition import Summary
-from mwaa_gateway.feeds.requests import MAXIMUM_MISSING_BYTES, requests_of
+from mwaa_gateway.feeds.requests import MAXIMUM_MISSING_BYTES, requests_of, resolve_batch
 from mwaa_gateway.routing.members import Member
 from mwaa_gateway.routing.resolve import MAXIMUM_KEY_CHARACTERS, Refused, Resolved
 from mwaa_gateway.rules import parse_rule
@@ -106,3 +107,36 @@ def test_missing_names_as_many_as_fit_and_counts_the_rest() -> None:
 def test_the_detail_of_the_event_is_the_same_object() -> None:
     [conf] = confs({}, some=members(2))
     assert conf["detail"] == conf["mwaa_gateway"]["batch"]
+
+
+@pytest.mark.parametrize("date", ["<date>", "<batch.key.date>", "<$.detail.key.date>"])
+def test_each_batch_of_a_key_has_a_logical_date_of_its_own(date: str) -> None:
+    """A microsecond apart, a late one as well: Airflow has one run per date."""
+    target = {"logical_date": date, "partition_key": date}
+    for number, expected in ((1, "2026-11-22T00:00:00+00:00"), (3, "2026-11-22T00:00:00.000002+00:00")):
+        [found] = released(target, some=members(1), number=number)
+        assert isinstance(found, Resolved)
+        assert found.request.target.logical_date == expected
+        assert found.request.target.partition_key == "2026-11-22"
+
+
+def test_a_key_that_is_no_date_starts_no_run() -> None:
+    [found] = released({"logical_date": "<date>"}, some=members(1), key={"date": "tuesday"})
+    assert isinstance(found, Refused)
+    assert "logical_date of target 't0' is 'tuesday'" in found.text
+
+
+def test_a_batch_is_resolved_again_without_its_members() -> None:
+    """As `rerun --with-current-rule` does: the event may have no list of them."""
+    template = {"files": "<batch.members>", "count": "<batch.count>"}
+    [first] = released({"input_transformer": {"input_template": template}}, some=members(2))
+    assert isinstance(first, Resolved)
+    event = Event(first.request.event, first.request.identity)
+    target = {"id": "t0", **TARGET, "input_transformer": {"input_template": template}}
+    rule = parse_rule(RULE | {"targets": [target]}, environments=None)
+    [again] = resolve_batch(event, rule, None, now=0.0, bucket="")
+    assert isinstance(again, Resolved)
+    conf = again.request.target.conf
+    assert (conf["files"], conf["count"]) == (None, 2)
+    assert conf["mwaa_gateway"]["batch"] == first.request.target.conf["mwaa_gateway"]["batch"]
+    assert again.request.target.run_id == first.request.target.run_id

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mwaa_gateway.events import Event
-from mwaa_gateway.routing.resolve import DeadEventReason, Refused, Resolved, resolve
+from mwaa_gateway.routing.resolve import DeadEventReason, Refused, Resolved, of_generation, resolve
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id
 
@@ -263,3 +263,70 @@ class TestReplay:
         """Only text that says which replay it was is one."""
         events = [upload(), upload(**{"replay-name": ""}), upload(**{"replay-name": 7})]
         assert 1 == len({request(event, on_replay="rerun").target.run_id for event in events})
+
+
+class TestDates:
+    """The logical date and the partition key of a run."""
+
+    @pytest.mark.parametrize(
+        ("template", "expected"),
+        [
+            ("<date>", "2026-11-22T00:00:00+00:00"),
+            ("<date>T06:30", "2026-11-22T06:30:00+00:00"),
+            ("<date>T06:30:15.5+01:00", "2026-11-22T05:30:15.500000+00:00"),
+            ("<$.time>", "2026-11-22T10:00:00+00:00"),
+            ("<when>", "2026-11-22T10:00:00+00:00"),
+        ],
+    )
+    def test_logical_date(self, template: str, expected: str):
+        """A date is its midnight in UTC; captures, paths and input paths name it."""
+        target = {
+            "logical_date": template,
+            "input_transformer": {"input_paths": {"when": "$.time"}, "input_template": {}},
+        }
+        assert request(upload(), captures=ORDERS, target=target).target.logical_date == expected
+
+    @pytest.mark.parametrize(
+        ("template", "text"),
+        [
+            ("<region>", "logical_date of target 'default' is 'eu' for this event, which is no date"),
+            (
+                "<date>T25:00",
+                "logical_date of target 'default' is '2026-11-22T25:00' for this event, which is no date",
+            ),
+            ("0001-01-01T00:00+<$.detail.object.size>:00", "which is no date"),
+            ("<$.detail.day>", "logical_date of target 'default': <$.detail.day> is missing in this event"),
+            ("<$.detail.none>", "logical_date of target 'default': <$.detail.none> is null in this event"),
+        ],
+    )
+    def test_no_date(self, template: str, text: str):
+        """Refused as a conf that cannot be made, by its field."""
+        reason, found = refused(upload(), captures=ORDERS, target={"logical_date": template})
+        assert reason == DeadEventReason.CONF_NOT_MADE
+        assert text in found
+
+    def test_partition_key(self):
+        found = request(upload(), captures=ORDERS, target={"partition_key": "<region>|<date>"})
+        assert found.target.partition_key == "eu|2026-11-22"
+        for key, text in ((" ", "is ' ' for this event"), ("x" * 251, "allows at most 250 characters")):
+            event = upload(detail={"key": key})
+            reason, refusal = refused(event, target={"partition_key": "<$.detail.key>"})
+            assert (reason, True) == (DeadEventReason.CONF_NOT_MADE, text in refusal), refusal
+
+    def test_without_them(self):
+        """Airflow decides."""
+        target = request(upload()).target
+        assert (target.logical_date, target.partition_key) == (None, None)
+
+    def test_a_rerun_has_a_date_of_its_own(self):
+        """A millisecond for each generation: Airflow has one run per date, and `ds` stays."""
+        first = request(
+            upload(), captures=ORDERS, target={"logical_date": "<date>", "partition_key": "<date>"}
+        )
+        assert of_generation(first, 0) == first
+        second = of_generation(first, 2).target
+        assert (second.logical_date, second.partition_key) == (
+            "2026-11-22T00:00:00.002000+00:00",
+            "2026-11-22",
+        )
+        assert of_generation(request(upload()), 2).target.logical_date is None

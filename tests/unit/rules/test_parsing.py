@@ -342,6 +342,45 @@ class TestInvalid:
         target |= {"dag_id": "a_<$.b>", "allowed_dag_ids": ["d" * 50 + "*"]}
         assert parse_rule(changed("targets", [target]), environments=None, rest_environments={"analytics"})
 
+    @pytest.mark.parametrize(
+        ("field", "value", "message"),
+        [
+            (
+                "logical_date",
+                "2026-11-22",
+                "is the same for every event, and a DAG has one run per logical date",
+            ),
+            ("logical_date", "<day>", "has <day>, which is unknown; known names: <date>"),
+            ("logical_date", 20261122, "is 20261122; write text with values of the event, as in <date>"),
+            ("partition_key", "", "is ''; write text with values of the event, as in <date>"),
+            ("partition_key", "<a", "with a single < or >"),
+            ("partition_key", None, "is None; write text"),
+        ],
+    )
+    def test_dates_of_a_run(self, field: str, value: Any, message: str):
+        """Refused by the field; a partition key may be the same for every event."""
+        target = {"id": "a", "environment": "analytics", "dag_id": "d", field: value}
+        document = changed("targets", [target]) | {"captures": {"detail.name": "{date}"}}
+        ((found, text),) = problems(document)
+        assert (found, True) == (f"targets[0].{field}", message in text), text
+        target |= {"logical_date": "<date>", "partition_key": "daily"}
+        rule = parse_rule(document, environments=None)
+        assert parse_rule(rule.document(), environments=None) == rule
+        written = rule.document()["targets"][0]
+        assert (written["logical_date"], written["partition_key"]) == ("<date>", "daily")
+
+    def test_a_partition_key_needs_the_rest_api(self):
+        """Refused where the environment uses CLI tokens; where nobody knows, the dispatcher decides."""
+        target = {"id": "a", "environment": "analytics", "dag_id": "d", "partition_key": "<$.detail.day>"}
+        document = changed("targets", [target])
+        with pytest.raises(
+            InvalidRule, match=r"environment 'analytics' uses CLI tokens: remove it, or set"
+        ) as refusal:
+            parse_rule(document, environments=None, rest_environments={"legacy"})
+        assert [problem.field for problem in refusal.value.problems] == ["targets[0].partition_key"]
+        assert parse_rule(document, environments=None, rest_environments={"analytics"})
+        assert parse_rule(document, environments=None)
+
     @pytest.mark.parametrize("dag_id", ["<$.region>-daily", "<$.region>.daily", "_<$.region>"])
     def test_a_dag_id_may_begin_with_a_value(self, dag_id: str):
         """What follows a value begins nothing."""

@@ -32,6 +32,9 @@ REMEDIES: Final[Mapping[str, str]] = {
     "among them, else deploy it, then redrive. If the rule names the wrong DAG, a redrive does not help: correct the rule, "
     "purge this, and let the source send a new event.",
     Reason.DAG_PAUSED: "The DAG was paused, and its rule has when_paused: reject. Unpause the DAG in Airflow, then redrive.",
+    Reason.LOGICAL_DATE_TAKEN: "Another run of the DAG has this logical date: if it is not the right one, delete it in "
+    "Airflow, then redrive. If both must run, `mwaa-gateway rerun --event` starts this one with a date a millisecond "
+    "later, then purge this.",
     Reason.MESSAGE_UNREADABLE: "This version cannot read a message in the trigger queue: deploy the version that wrote it, "
     "then redrive. If no version of yours did, find out who may write to that queue, and purge this.",
     Reason.RUN_ID_REFUSED: "Airflow refuses the run_id: let allowed_run_id_pattern in its [scheduler] section allow "
@@ -54,8 +57,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "redrive.",
     DeadEventReason.DAG_ID_REFUSED: "The event names a DAG that the rule does not allow: if it should, add it to the "
     "target's allowed_dag_ids, apply the rule, then redrive; otherwise find out who sent the event, and purge this.",
-    DeadEventReason.CONF_NOT_MADE: "The rule cannot make a conf from this event: correct its input_transformer, apply the "
-    "rule, then redrive.",
+    DeadEventReason.CONF_NOT_MADE: "The rule cannot make the conf, the logical_date or the partition_key of this event's "
+    "run; the text says which: correct that field of the target, apply the rule, then redrive.",
     DeadEventReason.CONF_TOO_LARGE: "The conf exceeds the limit of 32 KB (1 MB with a claim check): set large_conf: "
     "claim_check on the target, or let its input_template name only what the DAG needs; apply the rule, then redrive.",
     LAMBDA_GAVE_UP: "The function failed until Lambda, and then the ingress retry queue, gave up: fix what the text and the "

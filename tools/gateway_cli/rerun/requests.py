@@ -1,7 +1,7 @@
 """Makes the next generation of requests that ran or died: the same event, one more run, with its own run_id."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -14,9 +14,10 @@ from gateway_cli.one_by_one import OneByOne
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.events import Event
+from mwaa_gateway.feeds.requests import resolve_batch
 from mwaa_gateway.json_values import dig
 from mwaa_gateway.routing.resolve import Refused, Resolved, of_generation, resolve
-from mwaa_gateway.rules import Rule
+from mwaa_gateway.rules import OWN_SOURCE, Rule
 from mwaa_gateway.trigger_request import TriggerRequest
 
 _AT_ONCE: Final = 10  # the limit of one SendMessageBatch
@@ -176,7 +177,15 @@ def _next(
 
 def _by_current_rule(pinned: TriggerRequest, rule: Rule, now: float, bucket: str) -> Resolved | str:
     event = Event(pinned.event, pinned.identity)
-    for one in resolve(event, rule, now=now, claim_check_bucket=bucket):
+    key = dig(pinned.event, ("detail", "key")) if pinned.event.get("source") == OWN_SOURCE else None
+    key_names = rule.collect.key_names if rule.collect is not None else None
+    if key_names != (list(key) if isinstance(key, Mapping) else None):
+        return "the current rule makes other batches of its events, or none: rerun it without --with-current-rule"
+    if key_names is None:
+        found = resolve(event, rule, now=now, claim_check_bucket=bucket)
+    else:
+        found = resolve_batch(event, rule, pinned.event["detail"]["members"], now=now, bucket=bucket)
+    for one in found:
         if isinstance(one, Refused):
             if one.target is None or one.target.id == pinned.target_id:
                 return f"the current rule refuses its event: {one.text}"

@@ -112,7 +112,7 @@ def validate(
         environments=environments,
         namespaces=allow_lists,
         claim_check_bucket=connection.claim_check_bucket if connection.names_a_table else "",
-        rest_environments=connection.rest_environments if connection.names_a_table else (),
+        rest_environments=connection.rest_environments if connection.names_a_table else None,
         variable_files=variable_files,
     )
     rules = [checked_rule.rule for checked_rule in checked]

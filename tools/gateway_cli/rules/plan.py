@@ -129,7 +129,7 @@ def apply_plan(
     by: str,
     now: datetime,
     namespaces: Namespaces | None = None,
-    rest_environments: Collection[str] = (),
+    rest_environments: Collection[str] | None = None,
 ) -> Iterator[Applied]:
     """Apply the plan rule by rule, each atomically; a rule that cannot be written does not stop the others.
 

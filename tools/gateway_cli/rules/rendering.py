@@ -123,9 +123,16 @@ def _print_result(result: Result, indent: str) -> None:
         f" → {result.environment}:{result.dag_id}  target {result.target_id}{aside}",
     )
     print_text((f"{indent}    run_id  ", "dim"), str(result.run_id))
+    _print_dates(indent, result.logical_date, result.partition_key)
     print_text((f"{indent}    conf", "dim"))
     for line in write_yaml(result.own_conf).splitlines():
         print_text(f"{indent}      {line}")
+
+
+def _print_dates(indent: str, logical_date: str | None, partition_key: str | None) -> None:
+    for name, value in (("logical_date", logical_date), ("partition_key", partition_key)):
+        if value is not None:
+            print_text((f"{indent}    {name}  ", "dim"), value)
 
 
 def _print_collected(result: Result, indent: str) -> None:
@@ -146,6 +153,7 @@ def _print_collected(result: Result, indent: str) -> None:
             continue
         where = f"{target['environment']}:{target['dag_id']}"
         print_text((f"{indent}    released with this member alone: a run of ", "dim"), where)
+        _print_dates(indent, target.get("logical_date"), target.get("partition_key"))
         for line in write_yaml(target["conf"]).splitlines():
             print_text(f"{indent}      {line}")
 

@@ -146,6 +146,8 @@ _OWN_FORMS: Final[dict[tuple[type, str], list[dict[str, Any]]]] = {
         {"type": "array", "minItems": 1, "maxItems": 5, "items": {"$ref": "#/definitions/target"}}
     ],
     (Target, "dag_id"): [_TEXT],
+    (Target, "logical_date"): [_TEXT],
+    (Target, "partition_key"): [_TEXT],
     (Target, "allowed_dag_ids"): [_TEXTS | {"maxItems": 100}],
     (Target, "input_transformer"): [
         _object(

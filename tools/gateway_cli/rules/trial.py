@@ -43,6 +43,8 @@ class Result:
     environment: str | None = None
     dag_id: str | None = None
     run_id: str | None = None
+    logical_date: str | None = None
+    partition_key: str | None = None
     conf: Mapping[str, Any] | None = None
     reason: str | None = None
     batch: Mapping[str, str] | None = None
@@ -149,6 +151,8 @@ def _results(report: IngressReport) -> Iterator[Result]:
             environment=request.target.environment,
             dag_id=request.target.dag_id,
             run_id=request.target.run_id,
+            logical_date=request.target.logical_date,
+            partition_key=request.target.partition_key,
             conf=request.target.conf,
         )
     for message in report.members:
@@ -196,9 +200,11 @@ def _released(message: MemberMessage) -> Iterator[dict[str, Any]]:
         match found:
             case Resolved(request=request):
                 target = request.target
+                dates = {"logical_date": target.logical_date, "partition_key": target.partition_key}
                 yield {
                     "environment": target.environment,
                     "dag_id": target.dag_id,
+                    **{name: value for name, value in dates.items() if value is not None},
                     "conf": _own(target.conf),
                 }
             case Refused(text=text):

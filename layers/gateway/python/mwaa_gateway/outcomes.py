@@ -36,6 +36,7 @@ class Reason(StrEnum):
     ENVIRONMENT_UNREACHABLE = "environment_unreachable"
     CIRCUIT_OPEN = "gate_shut"
     MESSAGE_UNREADABLE = "message_unreadable"
+    LOGICAL_DATE_TAKEN = "logical_date_taken"
     OVERTAKEN = "overtaken"
     PINNED_ELSEWHERE = "pinned_elsewhere"
     RULE_DISABLED = "rule_disabled"
@@ -110,7 +111,10 @@ class Retryable:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeUnknown:
-    """The gateway sent the command and does not know its effect."""
+    """The gateway sent the command and does not know its effect.
+
+    LOGICAL_DATE_TAKEN: a run has the logical date, ours or another one; the lookup decides.
+    """
 
     reason: Reason
     text: str

@@ -9,8 +9,10 @@ from typing import Any, Protocol, Self
 from mwaa_gateway.errors import GatewayError
 
 FORMAT = 1
-# A change that an older reader could misread raises FORMAT. The previous format stays readable: its messages are in flight.
-READABLE_FORMATS = frozenset({FORMAT})
+# A change that an older reader could misread raises the format. The previous one stays readable: its messages are in flight.
+# Format 2 has a logical_date or a partition_key, which a reader of format 1 would drop; other requests keep format 1.
+FORMAT_OF_DATES = 2
+READABLE_FORMATS = (FORMAT, FORMAT_OF_DATES)
 
 
 class UnreadableRequest(GatewayError):
@@ -38,6 +40,7 @@ class ResolvedTarget:
     """What to run, with no decision left; the first attempt pins it in the ledger.
 
     `watched`: a Step Functions state waits for the end of the run, so the run watcher must find it by date, too.
+    `logical_date` is an ISO date and time with an offset; no two runs of a DAG share one. None leaves it to Airflow.
     """
 
     environment: str
@@ -45,6 +48,8 @@ class ResolvedTarget:
     run_id: str
     conf: Mapping[str, Any]
     watched: bool = False
+    logical_date: str | None = None
+    partition_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,13 @@ class TriggerRequest:
 
     def to_json(self) -> str:
         """Return the message body, one line of ASCII JSON; a request parsed from JSON returns that same text."""
-        return self._text or json.dumps(
+        if self._text is not None:
+            return self._text
+        dates = {"logical_date": self.target.logical_date, "partition_key": self.target.partition_key}
+        dates = {name: value for name, value in dates.items() if value is not None}
+        return json.dumps(
             {
-                "format": FORMAT,
+                "format": FORMAT_OF_DATES if dates else FORMAT,
                 "identity": self.identity,
                 "event": self.event,
                 "rule_id": self.rule_id,
@@ -96,6 +105,7 @@ class TriggerRequest:
                 "maximum_event_age_seconds": self.maximum_event_age_seconds,
                 "requested_at": self.requested_at,
                 "watched": self.target.watched,
+                **dates,
             },
             separators=(",", ":"),
             allow_nan=False,
@@ -112,7 +122,7 @@ class TriggerRequest:
             document = json.loads(text)
             if document["format"] not in READABLE_FORMATS:
                 raise UnreadableRequest(
-                    f"trigger request of format {document['format']!r}; this version reads format {FORMAT}: "
+                    f"trigger request of format {document['format']!r}; this version reads formats 1 and 2: "
                     "deploy the version that wrote it, then redrive the message"
                 )
             request = cls(
@@ -127,6 +137,8 @@ class TriggerRequest:
                     run_id=document["run_id"],
                     conf=document["conf"],
                     watched=bool(document.get("watched", False)),  # absent from messages older than the field
+                    logical_date=document.get("logical_date"),
+                    partition_key=document.get("partition_key"),
                 ),
                 maximum_event_age_seconds=document["maximum_event_age_seconds"],
                 requested_at=document["requested_at"],

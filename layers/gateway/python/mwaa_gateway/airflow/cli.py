@@ -44,17 +44,23 @@ _LONGEST_TEXT = 500  # characters of Airflow's output in the text of a reason
 _EXCEPTION_LINE = re.compile(
     r"(?P<name>(?:[A-Za-z_]\w*\.)+[A-Z]\w*|[A-Z]\w*(?:Error|Exception))(?:: ?(?P<text>.*))?$"
 )
+# What Airflow 2, or the database, says if a run has the logical date. Airflow 2 says the same if it is our own run.
+_DATE_TAKEN = re.compile(
+    r"A DAG Run already exists for DAG \S+ at |.*\bdag_run(?:_dag_id_|\.)(?:logical|execution)_date(?:_key)?\b"
+)
 _USAGE_LINE = re.compile(r"airflow (?:[\w-]+ )*command error: (?P<text>.*)$")
 # MWAA runs it on every version. Airflow 3 reads its database; Airflow 2 parses the DAG files, on the web server.
 IMPORT_ERRORS_COMMAND = "dags list-import-errors -o json"
 
 
-def trigger_command(target: ResolvedTarget, logical_date: datetime | None = None) -> str:
+def trigger_command(
+    target: ResolvedTarget, logical_date: datetime | None = None, *, option: str = "--logical-date"
+) -> str:
     """Return the `dags trigger` command of one run; `shlex.split` of it always gives eight words, nine with a logical date.
 
-    On Airflow 2 a logical date is unique for each DAG: `--no-replace-microseconds` (2.6.3 and later) gives two events of one
-    second different ones. `logical_date` is for Airflow 3 only, which sets none by default; Airflow 2 refuses the option.
-    Options are written with `=` before the DAG id, so that no value can act as an option.
+    A logical date is unique for each DAG: `--no-replace-microseconds` (2.6.3 and later) gives two events of one second
+    different ones on Airflow 2, which always sets one, and keeps the microseconds of a `logical_date`. Its `option` depends
+    on Airflow's version. Options are written with `=` before the DAG id, so that no value can act as an option.
 
     Raises:
         InvalidId: dag_id or run_id has a character that could end its word.
@@ -66,7 +72,7 @@ def trigger_command(target: ResolvedTarget, logical_date: datetime | None = None
     conf = json.dumps(target.conf, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace(
         "'", "\\u0027"
     )
-    date = "" if logical_date is None else f"--logical-date={logical_date.isoformat()} "
+    date = "" if logical_date is None else f"{option}={logical_date.isoformat()} "
     return f"dags trigger --no-replace-microseconds -o json {date}--run-id={run_id} --conf='{conf}' {dag_id}"
 
 
@@ -164,19 +170,23 @@ def read_trigger(answer: CommandAnswer, target: ResolvedTarget) -> Outcome:
 def _failed_trigger(name: str, text: str, target: ResolvedTarget) -> Outcome:
     said = f"Airflow said {name}: {text}"[:_LONGEST_TEXT]
     match name:
-        case "DagRunAlreadyExists":
+        case "DagRunAlreadyExists" if text.endswith(f"for DAG {target.dag_id} with run id {target.run_id}"):
             # Airflow 3 compares the run_id alone: "… for DAG d with run id r". Airflow 2 inserts "at <logical date>", and
             # prints the requested run_id even if only the date is taken: no evidence, so look up the run.
-            if text.endswith(f"for DAG {target.dag_id} with run id {target.run_id}"):
-                return AlreadyTriggered(said)
-            return OutcomeUnknown(Reason.UNCLEAR_ANSWER, said)
+            return AlreadyTriggered(said)
+        case "DagRunAlreadyExists" | "IntegrityError" if target.logical_date and _DATE_TAKEN.match(text):
+            return OutcomeUnknown(Reason.LOGICAL_DATE_TAKEN, said)
         case "DagNotFound":
             return Rejected(Reason.DAG_MISSING, said)
         case "ParamValidationError" | "JSONDecodeError" | "DataError":
             # DataError: the database refused the conf, and stored no run. PostgreSQL's JSON allows no NUL.
             return Rejected(Reason.CONF_REFUSED, said)
-        case "usage":
-            return Rejected(Reason.AIRFLOW_REFUSED, said)
+        case "usage" | "ValueError" if name == "usage" or re.match(
+            r"(The execution_date|Logical date) \[", text
+        ):
+            return Rejected(
+                Reason.AIRFLOW_REFUSED, said
+            )  # or a date before the start_date in the DAG's default_args
         case "AirflowException" | "ValueError" if re.match(r"The (provided run ID|run_id provided) ", text):
             return Rejected(Reason.RUN_ID_REFUSED, said)
         case "AirflowException" | "ValueError" if "import errors" in text:

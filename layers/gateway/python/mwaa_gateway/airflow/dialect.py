@@ -66,9 +66,10 @@ def _bad_request(answer: "RestAnswer", text: str) -> bool:
 
 # Commands
 
-# Since 3.0: `dags trigger --logical-date=…`. Airflow 2 always sets a date, and has no such option.
+# Since 3.0: `dags trigger --logical-date=…`. Before, `--exec-date=…`; Airflow 2 sets a date even without it.
 LOGICAL_DATE_OPTION: Difference["CommandAnswer"] = Difference(
-    lambda answer: "unrecognized arguments: --logical-date" in answer.usage_error()
+    newer_refused=lambda answer: "unrecognized arguments: --logical-date" in answer.usage_error(),
+    older_refused=lambda answer: "unrecognized arguments: --exec-date" in answer.usage_error(),
 )
 # Since 2.9: `dags list --columns=…`. Before, the list names paused DAGs, and no stale ones.
 COLUMNS_OPTION: Difference["CommandAnswer"] = Difference(lambda answer: "--columns" in answer.usage_error())
@@ -97,6 +98,11 @@ LOGICAL_DATE_FIELD: Difference["RestAnswer"] = Difference(
 EXCLUDE_STALE: Difference["RestAnswer"] = Difference(
     newer_refused=lambda answer: _bad_request(answer, "exclude_stale"),
     older_refused=lambda answer: any("is_stale" in row for row in answer.rows("dags") or ()),
+)
+# Since 3.0: find the run of a logical date with `logical_date_gte`. Before, with `execution_date_gte`.
+LOGICAL_DATE_FILTER: Difference["RestAnswer"] = Difference(
+    newer_refused=lambda answer: _bad_request(answer, "logical_date_gte"),
+    older_refused=lambda answer: ("extra_forbidden", "execution_date_gte") in answer.problem_locations(),
 )
 # Since 3.0: list runs with `run_after_gte`. Before, `execution_date_gte`.
 RUN_AFTER_FIELD: Difference["RestAnswer"] = Difference(

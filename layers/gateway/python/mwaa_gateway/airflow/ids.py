@@ -31,6 +31,15 @@ def check_ids(dag_id: str, run_id: str | None = None) -> None:
             raise InvalidId(name, value, allowed)
 
 
+def no_partition_keys(why: str) -> Rejected:
+    """Return the outcome for a partition key that Airflow cannot get."""
+    return Rejected(
+        Reason.AIRFLOW_REFUSED,
+        f"partition_key needs Airflow 3.2 or later and the transport rest, and {why}: correct that, or remove partition_key "
+        "from the rule's target",
+    )
+
+
 def rejected_id(error: InvalidId) -> Rejected:
     """Return the outcome for a dag_id or run_id that the gateway does not send."""
     return Rejected(Reason.RUN_ID_REFUSED if error.name == "run_id" else Reason.AIRFLOW_REFUSED, str(error))

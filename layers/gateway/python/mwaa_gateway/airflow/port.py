@@ -16,7 +16,10 @@ class Airflow(Protocol):
         """Start the run."""
 
     def look_up(self, target: ResolvedTarget) -> Outcome:
-        """Find the run: `AlreadyTriggered` if it exists, `Retryable` for RUN_NOT_THERE if it certainly does not."""
+        """Find the run: `AlreadyTriggered` if it exists, `Retryable` for RUN_NOT_THERE if it certainly does not.
+
+        `Retryable` for LOGICAL_DATE_TAKEN if it does not, and another run has its logical date.
+        """
 
     def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
         """List the DAGs, in seconds rather than minutes. A DAG that is not listed need not be missing."""

@@ -9,10 +9,11 @@ says so without starting a run: see `mwaa_gateway.airflow.dialect`.
     explain    GET  /importErrors?limit=100&order_by=-timestamp     DAG files that do not import, the newest error first
     look up    POST /dags/~/dagRuns/~/taskInstances/list            Airflow creates a run's tasks together with the run
                GET  /dags/<dag_id>/dagRuns?run_id_pattern=…         for a DAG without tasks; Airflow 3.1 and later
+               POST /dags/~/dagRuns/list                            for a run with a logical date
 
-No look-up finds a run of a DAG without tasks on Airflow 2 and 3.0; another start does, as they answer that the run_id is
-taken. The obvious look-up, `GET /dags/<dag_id>/dagRuns/<run_id>`, is nearly always too long: a run_id alone has almost 64
-characters.
+Without a logical date, no lookup finds a run of a DAG without tasks on Airflow 2 and 3.0; another start does, as they
+answer that the run_id is taken. The obvious lookup, `GET /dags/<dag_id>/dagRuns/<run_id>`, is nearly always too long: a
+run_id alone has almost 64 characters.
 """
 
 import html
@@ -24,7 +25,13 @@ from typing import Any
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
 from mwaa_gateway.airflow.dialect import Answer
-from mwaa_gateway.airflow.ids import LONGEST_REST_DAG_ID, InvalidId, check_ids, rejected_id
+from mwaa_gateway.airflow.ids import (
+    LONGEST_REST_DAG_ID,
+    InvalidId,
+    check_ids,
+    no_partition_keys,
+    rejected_id,
+)
 from mwaa_gateway.airflow.import_errors import BrokenFile, BrokenFiles
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -122,7 +129,7 @@ class RestAnswer(Answer):
 def trigger_call(target: ResolvedTarget, *, logical_date: bool) -> RestCall | Rejected:
     """Return the call that starts a run; `Rejected` if no such call is possible.
 
-    `logical_date`: whether to send the key, as null. It is never a date: two runs of one DAG may not share a date, and
+    `logical_date`: whether to send the key as null if the target has no date. Two runs of one DAG may not share a date, and
     Airflow 3's answer does not say whether the date or the run_id is taken.
     """
     path = _runs_path(target)
@@ -136,8 +143,12 @@ def trigger_call(target: ResolvedTarget, *, logical_date: bool) -> RestCall | Re
         json.dumps(target.conf, allow_nan=False)
     except ValueError as error:
         return Rejected(Reason.CONF_REFUSED, f"the conf is not valid JSON: {error}")
-    body = {"dag_run_id": target.run_id, "conf": target.conf}
-    return RestCall("POST", path, body=body | ({"logical_date": None} if logical_date else {}))
+    body: dict[str, Any] = {"dag_run_id": target.run_id, "conf": target.conf}
+    if logical_date or target.logical_date is not None:
+        body["logical_date"] = target.logical_date
+    if target.partition_key is not None:
+        body["partition_key"] = target.partition_key
+    return RestCall("POST", path, body=body)
 
 
 def look_up_calls(target: ResolvedTarget) -> tuple[RestCall, ...]:
@@ -152,6 +163,14 @@ def look_up_calls(target: ResolvedTarget) -> tuple[RestCall, ...]:
         return (by_its_tasks,)
     newest_first = {"run_id_pattern": target.run_id, "order_by": "-id", "limit": 10}
     return by_its_tasks, RestCall("GET", path, query=newest_first)
+
+
+def look_up_by_date_call(target: ResolvedTarget, *, newer: bool) -> RestCall:
+    """Return the call that finds the run of the target's logical date; `newer`: with Airflow 3's name of the date."""
+    name = "logical_date" if newer else "execution_date"
+    date = target.logical_date
+    body = {"dag_ids": [target.dag_id], f"{name}_gte": date, f"{name}_lte": date, "page_limit": 1}
+    return RestCall("POST", "/dags/~/dagRuns/list", body=body)
 
 
 def list_call(offset: int, *, exclude_stale: bool) -> RestCall:
@@ -223,6 +242,8 @@ def read_trigger(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
     match answer.status:
         case 200 | 201 if _is_our_run(answer.document, target):
             return Triggered()
+        case 400 | 422 if target.partition_key is not None and _knows_no_partition_key(answer):
+            return no_partition_keys(f"this Airflow is older; it said HTTP {answer.status}")
         case 400 | 422:
             return Rejected(_reason_of_refusal(answer, target), answer.summary())
         case 404:
@@ -253,6 +274,22 @@ def read_look_up(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
                 Reason.UNCLEAR_ANSWER, f"the look-up gave no clear answer: {answer.summary()}"
             )
             return _refused(answer) or unclear
+
+
+def read_look_up_by_date(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
+    """Return the outcome of `look_up_by_date_call(target)`; `Retryable` names LOGICAL_DATE_TAKEN if it finds another run."""
+    outcome = read_look_up(answer, target)
+    others = answer.rows("dag_runs")
+    if isinstance(outcome, Retryable) and others:
+        other = f"run {others[0].get('dag_run_id')!r} has its logical date"[:_LONGEST_TEXT]
+        return Retryable(Reason.LOGICAL_DATE_TAKEN, f"{outcome.text}; {other}")
+    return outcome
+
+
+def _knows_no_partition_key(answer: RestAnswer) -> bool:
+    return ("extra_forbidden", "partition_key") in answer.problem_locations() or answer.detail().startswith(
+        "{'partition_key': "
+    )
 
 
 def _is_our_run(row: Any, target: ResolvedTarget) -> bool:

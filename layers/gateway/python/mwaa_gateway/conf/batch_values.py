@@ -10,8 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["LINE_FIELDS", "LISTS", "MEMBERS", "PREFIX", "BatchValues", "key_placeholders", "placeholders"]
-
 PREFIX: Final = "batch."
 MEMBERS: Final = "batch.members"
 LISTS: Final = ("batch.missing", MEMBERS)
@@ -32,11 +30,11 @@ class BatchValues:
     """A released batch, as its runs get it.
 
     `facts` is the object under the reserved key: the detail of the batch's event. `lines` are its members as in the
-    manifest.
+    manifest, None if only the manifest has them.
     """
 
     facts: Mapping[str, Any]
-    lines: Sequence[Mapping[str, Any]] = field(repr=False)
+    lines: Sequence[Mapping[str, Any]] | None = field(repr=False)
 
     def placeholders(self) -> dict[str, Any]:
         """Return the values of the placeholders by name, without `batch.members`."""

@@ -195,6 +195,8 @@ def _members(
     target_id: str, transformer: InputTransformer, batch: BatchValues, maximum_bytes: int
 ) -> list[Any] | None:
     """Return each member of the batch in the form of the member template; None if the list exceeds the limit."""
+    if batch.lines is None:
+        return None
     members: list[Any] = []
     left = maximum_bytes
     for line in batch.lines:

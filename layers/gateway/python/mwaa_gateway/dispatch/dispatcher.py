@@ -239,7 +239,11 @@ class Dispatcher:
             return _Attempted(kept, found)
         answer = self.airflow.trigger(target)
         if isinstance(answer, OutcomeUnknown):
-            answer = self._look_up(target, because=answer.text)
+            found = self._look_up(target, because=answer.text)
+            if isinstance(found, Retryable) and Reason.LOGICAL_DATE_TAKEN in (answer.reason, found.reason):
+                answer = _date_taken(target, found)
+            else:
+                answer = found
         return _Attempted(answer, answer)
 
     def _look_up(
@@ -252,8 +256,8 @@ class Dispatcher:
         match self.airflow.look_up(target):
             case AlreadyTriggered() as found:
                 return found
-            case Retryable(reason=Reason.RUN_NOT_THERE, text=text):
-                return Retryable(Reason.RUN_NOT_THERE, f"{because}; {text}")
+            case Retryable(reason=Reason.RUN_NOT_THERE | Reason.LOGICAL_DATE_TAKEN as reason, text=text):
+                return Retryable(reason, f"{because}; {text}")
             case Retryable() | OutcomeUnknown() | Rejected() | Held() as unsettled:
                 return OutcomeUnknown(unsettled.reason, f"{because}; the look-up: {unsettled.text}")
             case Triggered():
@@ -377,6 +381,14 @@ class Dispatcher:
         except Unavailable as unavailable:
             return self._answer(None, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(unavailable)))
         return self._answer(None, receive_count, rejected)
+
+
+def _date_taken(target: ResolvedTarget, found: Retryable) -> Rejected:
+    """Return the outcome where the lookup proves that the run that exists is another one, of the same logical date."""
+    return Rejected(
+        Reason.LOGICAL_DATE_TAKEN,
+        f"a DAG has one run per logical date, and another run of {target.dag_id!r} has {target.logical_date}: {found.text}",
+    )
 
 
 def _outcome_of(state: Finished | PinnedElsewhere) -> AlreadyTriggered | Rejected | Held | Retryable:

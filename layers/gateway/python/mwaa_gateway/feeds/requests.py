@@ -9,18 +9,18 @@ as `batch` under the reserved key. `members` lists them as the manifest does; it
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mwaa_gateway.conf.batch_values import BatchValues
+from mwaa_gateway.conf.batch_values import BatchValues, key_placeholders
 from mwaa_gateway.events import Event
 from mwaa_gateway.events.event import derived_id, identity_of
 from mwaa_gateway.feeds.batch import Batch, Decision
 from mwaa_gateway.feeds.condition import Summary
 from mwaa_gateway.routing.members import Member
 from mwaa_gateway.routing.resolve import Refused, Resolved, resolve_targets
-from mwaa_gateway.rules import OWN_SOURCE, parse_rule
+from mwaa_gateway.rules import OWN_SOURCE, Rule, parse_rule
 
 DETAIL_TYPE: Final = "Batch Released"
 MAXIMUM_INLINE_BYTES: Final = 16 * 1024  # of the members, as JSON; a conf has at most 32 KB
@@ -36,13 +36,25 @@ def requests_of(
     """
     rule = parse_rule(json.loads(batch.document), environments=None, version=batch.rule_version)
     event = batch_event(batch, summary, decision, members)
+    lines = [member.line for member in members]
+    yield from resolve_batch(event, rule, lines, now=summary.last_at, bucket=bucket)
+
+
+def resolve_batch(
+    event: Event, rule: Rule, lines: Sequence[Mapping[str, Any]] | None, *, now: float, bucket: str
+) -> Iterator[Resolved | Refused]:
+    """Yield the trigger request, or the refusal, of each target of a rule for the event of a batch with its key.
+
+    `lines` are the members as in the manifest, None if only the manifest has them.
+    """
+    detail = event.envelope["detail"]
     yield from resolve_targets(
         event,
         rule,
-        dict(batch.key),
+        _pieces(detail["key"]),
         event.identity,
-        batch=BatchValues(event.envelope["detail"], [member.line for member in members]),
-        now=summary.last_at,
+        batch=BatchValues(detail, lines),
+        now=now,
         claim_check_bucket=bucket,
     )
 
@@ -84,6 +96,11 @@ def batch_event(batch: Batch, summary: Summary, decision: Decision, members: Seq
         },
         identity,
     )
+
+
+def _pieces(key: Mapping[str, str]) -> dict[str, str]:
+    """Return the parts of the key under both of their names."""
+    return {**key, **dict(zip(key_placeholders(key), key.values(), strict=True))}
 
 
 def _named(missing: Sequence[str]) -> list[str]:

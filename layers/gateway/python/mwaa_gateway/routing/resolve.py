@@ -3,6 +3,7 @@
     captures      a field that does not have the form of the rule's captures refuses all targets
     dedupe_key    replaces the event's own identity; so does a replay, where the rule says `on_replay: rerun`
     dag_id        filled from the event, within the target's allow-list
+    logical_date  filled from the event, and unique for each batch of a key and each generation of a request
     conf          the filled input transformer; a conf over the size limit becomes a claim check if the target allows it
 
 A target that does not resolve is refused with a reason; the gateway never guesses or truncates.
@@ -10,7 +11,7 @@ A target that does not resolve is refused with a reason; the gateway never guess
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -18,6 +19,7 @@ from mwaa_gateway.conf.batch_values import BatchValues
 from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, ORIGIN_KEY, build_conf, conf_size, origin_of
 from mwaa_gateway.conf.captures import captured
 from mwaa_gateway.conf.claim_check import MAXIMUM_CLAIM_CHECK_BYTES, ClaimCheck, claim_check
+from mwaa_gateway.conf.text_template import TextTemplate
 from mwaa_gateway.errors import ConfError, ConfTooLarge
 from mwaa_gateway.events import Event
 from mwaa_gateway.events.event import identity_of
@@ -25,6 +27,7 @@ from mwaa_gateway.rules import DedupeKey, Rule, Target
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 
 MAXIMUM_KEY_CHARACTERS: Final = 1_024
+MAXIMUM_PARTITION_KEY_CHARACTERS: Final = 250  # Airflow's own
 _SHOWN_CHARACTERS: Final = 100
 
 
@@ -111,6 +114,8 @@ def resolve_targets(
                 now=now,
                 maximum_bytes=MAXIMUM_CLAIM_CHECK_BYTES if large else MAXIMUM_CONF_BYTES,
             )
+            logical_date = _logical_date(event, target, pieces, batch.facts["number"] if batch else 1)
+            partition_key = _partition_key(event, target, pieces)
         except ConfError as error:
             too_large = isinstance(error, ConfTooLarge)
             reason = DeadEventReason.CONF_TOO_LARGE if too_large else DeadEventReason.CONF_NOT_MADE
@@ -133,6 +138,8 @@ def resolve_targets(
                     dag_id=dag_id,
                     run_id=run_id,
                     conf=conf,
+                    logical_date=logical_date,
+                    partition_key=partition_key,
                 ),
                 maximum_event_age_seconds=rule.maximum_event_age_seconds,
                 requested_at=now,
@@ -143,14 +150,21 @@ def resolve_targets(
 
 
 def of_generation(request: TriggerRequest, generation: int) -> TriggerRequest:
-    """Return the request for another run of the same event: its run_id and the origin in its conf name the generation."""
+    """Return the request for another run of the same event: its run_id and the origin in its conf name the generation.
+
+    A logical date moves by a millisecond for each generation: Airflow refuses a second run of the same one.
+    """
     if not generation:
         return request
-    conf = request.target.conf
+    conf, logical_date = request.target.conf, request.target.logical_date
+    if logical_date is not None:
+        moved = datetime.fromisoformat(logical_date) + timedelta(milliseconds=generation)
+        logical_date = moved.isoformat()
     if isinstance(origin := conf.get(ORIGIN_KEY), Mapping):
         conf = {**conf, ORIGIN_KEY: {**origin, "generation": generation}}
     run_id = derive_run_id(request.identity, request.rule_id, request.target_id, generation)
-    return replace(request, generation=generation, target=replace(request.target, run_id=run_id, conf=conf))
+    target = replace(request.target, run_id=run_id, conf=conf, logical_date=logical_date)
+    return replace(request, generation=generation, target=target)
 
 
 def identity_in(event: Event, rule: Rule, pieces: Mapping[str, str]) -> str:
@@ -199,8 +213,7 @@ def _event_time(event: Event) -> float:
 def _dag_id(event: Event, target: Target, pieces: Mapping[str, str]) -> str:
     if target.dag_id_template is None:
         return target.dag_id
-    paths = target.input_transformer.paths if target.input_transformer else {}
-    dag_id = target.dag_id_template.fill(event.envelope, pieces, paths)
+    dag_id = _filled(event, target, target.dag_id_template, pieces)
     if not target.allows(dag_id):
         shown = repr(dag_id[:_SHOWN_CHARACTERS])
         raise ConfError(
@@ -208,3 +221,44 @@ def _dag_id(event: Event, target: Target, pieces: Mapping[str, str]) -> str:
             "allowed_dag_ids; add it there, or exclude such events in the rule's pattern"
         )
     return dag_id
+
+
+def _logical_date(event: Event, target: Target, pieces: Mapping[str, str], number: int) -> str | None:
+    """Return the run's logical date; for the second batch of a key a microsecond later, and so on.
+
+    A date without a time is its midnight, and without an offset UTC.
+    """
+    if target.logical_date is None:
+        return None
+    text = _filled(event, target, target.logical_date, pieces, field="logical_date")
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return (moment + timedelta(microseconds=number - 1)).isoformat()
+    except (ValueError, OverflowError) as error:
+        raise ConfError(
+            f"logical_date of target {target.id!r} is {text[:_SHOWN_CHARACTERS]!r} for this event, which is no date; name a "
+            "date or a time, such as 2026-11-22 or 2026-11-22T06:00+01:00"
+        ) from error
+
+
+def _partition_key(event: Event, target: Target, pieces: Mapping[str, str]) -> str | None:
+    if target.partition_key is None:
+        return None
+    text = _filled(event, target, target.partition_key, pieces, field="partition_key")
+    if not text.strip() or len(text) > MAXIMUM_PARTITION_KEY_CHARACTERS:
+        raise ConfError(
+            f"partition_key of target {target.id!r} is {text[:_SHOWN_CHARACTERS]!r} for this event; Airflow allows at most "
+            f"{MAXIMUM_PARTITION_KEY_CHARACTERS} characters, and not spaces alone: name a shorter value"
+        )
+    return text
+
+
+def _filled(
+    event: Event, target: Target, template: TextTemplate, pieces: Mapping[str, str], *, field: str = "dag_id"
+) -> str:
+    paths = target.input_transformer.paths if target.input_transformer else {}
+    try:
+        return template.fill(event.envelope, pieces, paths)
+    except ConfError as error:
+        raise ConfError(f"{field} of target {target.id!r}: {error}") from error

@@ -30,14 +30,14 @@ def parse_rule(
     environments: Collection[str] | None,
     version: int = 0,
     claim_check_bucket: str = "",
-    rest_environments: Collection[str] = (),
+    rest_environments: Collection[str] | None = None,
     compiled: Pattern | None = None,
 ) -> Rule:
     """Check a rule as its author wrote it, and expand its shorthands.
 
     `environments` are the names that the gateway knows; None skips this check. `claim_check_bucket` is the gateway's own
-    bucket, whose events no rule may match; empty if unknown. `rest_environments` are those that InvokeRestApi reaches,
-    which limits the length of DAG ids; ingress passes none, and the dispatcher decides then. `compiled` is the document's
+    bucket, whose events no rule may match; empty if unknown. `rest_environments` are those that InvokeRestApi reaches: it
+    limits the length of DAG ids, and it takes partition keys; if None, the dispatcher decides. `compiled` is the document's
     pattern, if the caller has compiled it.
 
     Raises:
@@ -72,7 +72,7 @@ class _RuleReading(Reading):
         self,
         environments: Collection[str] | None,
         claim_check_bucket: str,
-        rest_environments: Collection[str],
+        rest_environments: Collection[str] | None,
         compiled: Pattern | None,
     ) -> None:
         super().__init__()

@@ -63,6 +63,20 @@ class Target:
             Own(InputTransformer.document), "Makes the run's conf; without it, the conf is the event itself."
         ),
     ] = None
+    logical_date: Annotated[
+        TextTemplate | None,
+        RuleField(
+            Own(lambda template: template.text),
+            "The run's logical date, from the event: <date>, or <date>T06:00+01:00. A DAG has one run per logical date.",
+        ),
+    ] = None
+    partition_key: Annotated[
+        TextTemplate | None,
+        RuleField(
+            Own(lambda template: template.text),
+            "The run's partition key, from the event: <date>. Airflow 3.2 and later, transport rest.",
+        ),
+    ] = None
     large_conf: Annotated[
         LargeConf,
         RuleField(

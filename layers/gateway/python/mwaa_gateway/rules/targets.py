@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, TypeGuard
 
 from mwaa_gateway.airflow.ids import DAG_ID, DAG_ID_WORDS, LONGEST_REST_DAG_ID
+from mwaa_gateway.conf.batch_values import key_placeholders
 from mwaa_gateway.conf.input_transformer import InputTransformer, validate_transformer
 from mwaa_gateway.conf.text_template import TextTemplate, parse_text_template
 from mwaa_gateway.errors import nearest
@@ -24,7 +25,7 @@ def read_targets(
     document: Mapping[str, Any],
     environments: Collection[str] | None,
     captured: Collection[str],
-    rest_environments: Collection[str] = (),
+    rest_environments: Collection[str] | None = None,
     *,
     key_names: Collection[str] | None = None,
 ) -> tuple[Target, ...]:
@@ -63,7 +64,7 @@ class _TargetReading:
         reading: Reading,
         environments: Collection[str] | None,
         captured: Collection[str],
-        rest_environments: Collection[str],
+        rest_environments: Collection[str] | None,
         key_names: Collection[str] | None,
     ) -> None:
         self._reading = reading
@@ -84,15 +85,26 @@ class _TargetReading:
         self._refuse_unknown(values["environment"], f"{field}.environment")
         dag_id, template = self._dag_id(written, field)
         allowed = self._allowed(written, field)
-        if values["environment"] in self._rest_environments:
+        partition_key = self._run_template(written, field, "partition_key")
+        if self._rest_environments is None:
+            pass
+        elif values["environment"] in self._rest_environments:
             self._refuse_long(f"{field}.dag_id", [] if template else [dag_id])
             self._refuse_long(f"{field}.allowed_dag_ids", allowed)
+        elif partition_key is not None:
+            self._reading.refuse(
+                f"{field}.partition_key",
+                f"needs Airflow's REST API, and environment {values['environment']!r} uses CLI tokens: remove it, or set "
+                "the environment's transport to rest in the stack's parameter Transports",
+            )
         return Target(
             **values,
             dag_id=dag_id,
             dag_id_template=template,
             allowed_dag_ids=allowed,
             input_transformer=self._transformer(written, field, values["id"]),
+            logical_date=self._logical_date(written, field),
+            partition_key=partition_key,
         )
 
     def _refuse_unknown(self, environment: str, field: str) -> None:
@@ -114,6 +126,33 @@ class _TargetReading:
         self._reading.problems += problems
         return transformer
 
+    def _logical_date(self, written: Mapping[str, Any], field: str) -> TextTemplate | None:
+        template = self._run_template(written, field, "logical_date")
+        if template is not None and template.is_plain:
+            self._reading.refuse(
+                f"{field}.logical_date",
+                "is the same for every event, and a DAG has one run per logical date; name a value of the event, as in "
+                "<date>",
+            )
+        return template
+
+    def _run_template(self, written: Mapping[str, Any], field: str, name: str) -> TextTemplate | None:
+        """Return the template of a text about the run, None if the target has none."""
+        if name not in written:
+            return None
+        text = written[name]
+        try:
+            if not isinstance(text, str) or not text:
+                raise ValueError(f"is {text!r}; write text with values of the event, as in <date>")  # noqa: TRY301
+            return parse_text_template(text, self._names(written))
+        except ValueError as error:
+            self._reading.refuse(f"{field}.{name}", str(error))
+            return None
+
+    def _names(self, written: Mapping[str, Any]) -> set[str]:
+        """Return the names that a target's texts may use: captures, or parts of the key, and input paths."""
+        return {*self._captured, *key_placeholders(self._key_names or ()), *_input_names(written)}
+
     def _dag_id(self, written: Mapping[str, Any], field: str) -> tuple[str, TextTemplate | None]:
         """Return the dag_id as written, and its template if it has placeholders."""
         value = written.get("dag_id")
@@ -124,7 +163,7 @@ class _TargetReading:
             self._reading.refuse(f"{field}.dag_id", f"{what}; write {DAG_ID_WORDS}")
             return "", None
         try:
-            template = parse_text_template(value, {*self._captured, *_input_names(written)})
+            template = parse_text_template(value, self._names(written))
         except ValueError as error:
             self._reading.refuse(f"{field}.dag_id", str(error))
             return value, None

@@ -28,7 +28,7 @@ from mwaa_gateway.airflow.cli import (
 )
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
 from mwaa_gateway.airflow.dialect import COLUMNS_OPTION, LOGICAL_DATE_OPTION, Dialect
-from mwaa_gateway.airflow.ids import InvalidId, rejected_id
+from mwaa_gateway.airflow.ids import InvalidId, no_partition_keys, rejected_id
 from mwaa_gateway.airflow.import_errors import BrokenFiles, ImportErrors
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.aws.mwaa.web_server import HttpAnswer, WebServer, WebServerWay
@@ -81,13 +81,21 @@ class CliTransport:
         self.server_date = ""  # the Date header of the last response
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
-        """Start the run with `dags trigger`; a watched run with the logical date by which its state is found."""
+        """Start the run with `dags trigger`; a watched run without a date with one by which its state is found."""
+        if target.partition_key is not None:
+            return no_partition_keys(f"environment {target.environment!r} uses CLI tokens")
 
-        def start(dated: bool) -> _Answered:  # noqa: FBT001  the form that the dialect asks for
-            return self.ask(trigger_command(target, self._utc_now() if dated else None))
+        def start(newer: bool) -> _Answered:  # noqa: FBT001  the form that the dialect asks for
+            if target.logical_date is not None:
+                option = "--logical-date" if newer else "--exec-date"
+                return self.ask(
+                    trigger_command(target, datetime.fromisoformat(target.logical_date), option=option)
+                )
+            return self.ask(trigger_command(target, self._utc_now() if newer else None))
 
         try:
-            answer = self._dialect.send(LOGICAL_DATE_OPTION, start) if target.watched else start(False)  # noqa: FBT003
+            dated = target.watched or target.logical_date is not None
+            answer = self._dialect.send(LOGICAL_DATE_OPTION, start) if dated else start(False)  # noqa: FBT003
         except InvalidId as error:
             return rejected_id(error)
         except ValueError as error:

@@ -22,17 +22,19 @@ from botocore.exceptions import (
 )
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
-from mwaa_gateway.airflow.dialect import EXCLUDE_STALE, LOGICAL_DATE_FIELD, Dialect
+from mwaa_gateway.airflow.dialect import EXCLUDE_STALE, LOGICAL_DATE_FIELD, LOGICAL_DATE_FILTER, Dialect
 from mwaa_gateway.airflow.import_errors import BrokenFiles, ImportErrors
 from mwaa_gateway.airflow.rest import (
     RestAnswer,
     RestCall,
     import_errors_call,
     list_call,
+    look_up_by_date_call,
     look_up_calls,
     read_import_errors,
     read_list,
     read_look_up,
+    read_look_up_by_date,
     read_trigger,
     trigger_call,
 )
@@ -135,9 +137,18 @@ class RestTransport:
             outcome = self._look(call, target)
             if isinstance(outcome, OutcomeUnknown):
                 outcome = self._look(call, target)
-            if not (isinstance(outcome, Retryable) and outcome.reason is Reason.RUN_NOT_THERE):
-                break
-        return outcome
+            if not _is_not_there(outcome):
+                return outcome
+        if target.logical_date is None:
+            return outcome
+        by_date = self._look_by_date(target)
+        return self._look_by_date(target) if isinstance(by_date, OutcomeUnknown) else by_date
+
+    def _look_by_date(self, target: ResolvedTarget) -> Outcome:
+        answer = self._dialect.send(
+            LOGICAL_DATE_FILTER, lambda newer: self.ask(look_up_by_date_call(target, newer=newer))
+        )
+        return read_look_up_by_date(answer, target) if isinstance(answer, RestAnswer) else answer
 
     def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
         """List the DAGs page by page; `NotListed` if a page is missing, or if it takes too long."""
@@ -202,6 +213,10 @@ class RestTransport:
 
     def _keep_date(self, response: Any) -> None:
         self.server_date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+
+
+def _is_not_there(outcome: Outcome) -> bool:
+    return isinstance(outcome, Retryable) and outcome.reason is Reason.RUN_NOT_THERE
 
 
 def _error_answer(error: ClientError) -> RestAnswer | Retryable | OutcomeUnknown:
