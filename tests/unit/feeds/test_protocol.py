@@ -211,11 +211,8 @@ def collected(*messages: MemberMessage, **flows: Any) -> tuple[World, str]:
     return world, batch_id
 
 
-A, B, OTHER_DAY = (
-    message("a"),
-    message("b"),
-    message("b", "tuesday"),
-)  # B and OTHER_DAY are one event: its key changed
+# B and OTHER_DAY are one event: its key changed.
+A, B, OTHER_DAY, C = message("a"), message("b"), message("b", "tuesday"), message("c")
 
 
 def a_redelivery_meets_a_release(**flows: Any) -> None:
@@ -225,10 +222,14 @@ def a_redelivery_meets_a_release(**flows: Any) -> None:
 
 
 def a_key_changes_during_a_release(**flows: Any) -> None:
-    """Two collectors have one event under two keys, and one of its batches is being released; one of all crashes."""
+    """Two collectors have one event under two keys, a redelivery and a new one; a release; one of all crashes."""
     world, batch = collected(A, **flows)
-    processes = {"c1": collect(B, **flows), "c2": collect(OTHER_DAY, **flows), "r": release(batch, **flows)}
-    explore(processes, world, [A, B, OTHER_DAY], crashes=1)
+    processes = {
+        "c1": collect(A, B, **flows),
+        "c2": collect(OTHER_DAY, C, **flows),
+        "r": release(batch, **flows),
+    }
+    explore(processes, world, [A, B, OTHER_DAY, C], crashes=1)
 
 
 def a_head_expires(**flows: Any) -> None:
