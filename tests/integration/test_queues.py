@@ -8,6 +8,7 @@ import pytest
 
 from fakes.requests import a_request
 from integration.functions import record_of
+from mwaa_gateway.aws.ended_executions import ForwardingQueues
 from mwaa_gateway.aws.sqs.queues import (
     LARGEST_MESSAGE_BYTES,
     IngressDeadLetterQueue,
@@ -145,6 +146,8 @@ def test_an_answer_that_names_no_message_is_no_success(sqs, url: str, urls: str,
         Unavailable, match="the watch queue did not accept the message: the answer has no MessageId"
     ):
         WatchQueues(sqs, urls).wake("analytics", 1.0)
+    with pytest.raises(Unavailable, match="did not accept the notice: the answer has no MessageId"):
+        ForwardingQueues(sqs, urls).forward("analytics", "{}", "1")
 
 
 def test_a_missing_queue_is_unavailable(sqs, urls: str) -> None:

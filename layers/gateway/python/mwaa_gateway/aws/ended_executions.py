@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from mwaa_gateway.aws.dynamodb.values import attributes, text
-from mwaa_gateway.aws.errors import unavailable_unless_answered
+from mwaa_gateway.aws.errors import require, unavailable_unless_answered
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -47,9 +47,10 @@ class ForwardingQueues:
     def forward(self, environment: str, notice: str, message_id: str) -> None:
         """Forward a notice unchanged, in the queue's one message group."""
         with unavailable_unless_answered("the watch queue did not accept the notice"):
-            self._client.send_message(
+            answer = self._client.send_message(
                 QueueUrl=self._url.replace("{environment}", environment),
                 MessageBody=notice,
                 MessageGroupId="watch",
                 MessageDeduplicationId=message_id,
             )
+        require(answer, "MessageId", "the watch queue did not accept the notice")
