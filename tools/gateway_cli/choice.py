@@ -43,8 +43,19 @@ class Stopped(Protocol):
         """When it became dead or held, in seconds since the epoch."""
 
 
+class AnyFilters:
+    """The filters of some kind of items; each is a field with a default that lets every item pass."""
+
+    __slots__ = ()
+
+    @property
+    def any_given(self) -> bool:
+        """Whether any filter is set."""
+        return self != type(self)()
+
+
 @dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(AnyFilters):
     """Filters; an item must pass all that are set. Times are in seconds since the epoch."""
 
     rule: str | None = None
@@ -52,11 +63,6 @@ class Filters:
     reason: str | None = None
     before: float | None = None
     after: float | None = None
-
-    @property
-    def any_given(self) -> bool:
-        """Whether any filter is set."""
-        return self != Filters()
 
     def admit(self, one: Stopped) -> bool:
         """Return whether the item passes; one without a rule or environment never passes that filter."""
@@ -70,14 +76,6 @@ class Filters:
             and (self.before is None or one.stopped_at < self.before)
             and (self.after is None or one.stopped_at > self.after)
         )
-
-
-class AnyFilters(Protocol):
-    """The filters of some kind of items."""
-
-    @property
-    def any_given(self) -> bool:
-        """Whether any filter is set."""
 
 
 FilteredBy = TypeVar("FilteredBy", bound=AnyFilters)

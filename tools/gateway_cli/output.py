@@ -104,6 +104,24 @@ def print_text(*parts: str | tuple[str, str], style: str = "") -> None:
     _console().print(Text.assemble(*parts, style=style), soft_wrap=True)
 
 
+# The statuses of `environments check` and the verdicts of `environments certify`.
+_MARKS: Final = {
+    "ok": ("✓", "green"),
+    "pass": ("✓", "green"),
+    "failed": ("✗", "bold red"),
+    "fail": ("✗", "bold red"),
+    "unknown": ("?", "yellow"),
+    "skipped": ("-", "dim"),
+}
+
+
+def print_marked(status: str, name: str, text: str, remedy: str, width: int) -> None:
+    """Print a finding with its name, and the remedy, if any, on the next line."""
+    print_text("  ", _MARKS[status], f" {name.ljust(width)}  {text}")
+    if remedy:
+        print_text(f"    {' ' * width}  ", (remedy, "italic"))
+
+
 def who(arn: str) -> str:
     """Return a short name for an ARN, `user/alice` without the account; other names stay as they are."""
     return arn.split(":", 5)[5] if arn.startswith("arn:") and arn.count(":") >= 5 else arn  # noqa: PLR2004

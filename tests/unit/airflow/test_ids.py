@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mwaa_gateway.airflow.cli import trigger_command
-from mwaa_gateway.airflow.cli_runs import list_runs_command, tasks_command
+from mwaa_gateway.airflow.cli import look_up_command, trigger_command
+from mwaa_gateway.airflow.cli_runs import list_runs_command
 from mwaa_gateway.airflow.ids import (
     LONGEST_REST_DAG_ID,
     LONGEST_REST_PATH,
@@ -49,14 +49,19 @@ def test_a_rule_names_exactly_what_both_ways_can_send(dag_id: str) -> None:
     assert bool(by_cli) == (isinstance(by_rest, RestCall) or too_long)
 
 
-@pytest.mark.parametrize("write", [list_runs_command, tasks_command])
-def test_the_watchers_commands_too(write) -> None:
-    """They ask for what was started."""
-    given = {list_runs_command: (0.0,), tasks_command: ("evt__a__1",)}[write]
-    options = {"dag_argument": True} if write is list_runs_command else {}
-    assert "a.b-c" in write("a.b-c", *given, **options)
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda dag_id: list_runs_command(dag_id, 0.0, dag_argument=True),
+        lambda dag_id: look_up_command(ResolvedTarget("", dag_id, "evt__a__1", {})),
+    ],
+    ids=["list_runs", "look_up"],
+)
+def test_the_watchers_commands_refuse_the_same_ids(write) -> None:
+    """The watcher asks about runs that the dispatcher started."""
+    assert "a.b-c" in write("a.b-c")
     with pytest.raises(InvalidId, match=re.escape("dag_id '-daily' cannot be sent")):
-        write("-daily", *given, **options)
+        write("-daily")
 
 
 def test_an_id_that_is_refused_is_named() -> None:

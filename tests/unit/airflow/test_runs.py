@@ -7,7 +7,7 @@ import pytest
 
 from mwaa_gateway.airflow import cli_runs as by_command
 from mwaa_gateway.airflow import rest_runs as by_call
-from mwaa_gateway.airflow.cli import CommandAnswer
+from mwaa_gateway.airflow.cli import CommandAnswer, look_up_command
 from mwaa_gateway.airflow.ids import LONGEST_REST_PATH
 from mwaa_gateway.airflow.rest import RestAnswer, RestCall
 from mwaa_gateway.airflow.run_states import (
@@ -19,6 +19,7 @@ from mwaa_gateway.airflow.run_states import (
     RunState,
     RunsUnknown,
 )
+from mwaa_gateway.trigger_request import ResolvedTarget
 
 SINCE = 1_795_305_600.0  # 2026-11-22T00:00:00Z
 
@@ -59,7 +60,7 @@ def test_no_dag_id_becomes_an_option_or_a_second_word(dag_id):
     with pytest.raises(ValueError, match="cannot be sent"):
         by_command.list_runs_command(dag_id, SINCE, dag_argument=True)
     with pytest.raises(ValueError, match="cannot be sent"):
-        by_command.tasks_command(dag_id, "evt__a")
+        look_up_command(ResolvedTarget("", dag_id, "evt__a", {}))
 
 
 @pytest.mark.parametrize("stdout", [OF_3, OF_2])

@@ -15,8 +15,8 @@ from gateway_cli.certify.questions import IDS
 from gateway_cli.namespaces.commands import namespaces
 from gateway_cli.rules.commands import rules
 from gateway_cli.rules.files import check_rules
-from mwaa_gateway.airflow.cli import IMPORT_ERRORS_COMMAND, list_command, trigger_command
-from mwaa_gateway.airflow.cli_runs import list_runs_command, tasks_command
+from mwaa_gateway.airflow.cli import IMPORT_ERRORS_COMMAND, list_command, look_up_command, trigger_command
+from mwaa_gateway.airflow.cli_runs import list_runs_command
 from mwaa_gateway.conf import origin_of
 from mwaa_gateway.events import Event
 from mwaa_gateway.outcomes import HeldReason
@@ -198,19 +198,22 @@ def test_the_page_on_held_requests_has_every_reason() -> None:
     assert sorted(rows) == sorted(get_args(HeldReason))
 
 
+RUN = ResolvedTarget("analytics", "dag", "run", {})
+
+
 @pytest.mark.parametrize(
     ("function", "commands"),
     [
         (
             "a dispatcher",
             [
-                trigger_command(ResolvedTarget("analytics", "dag", "run", {})),
-                tasks_command("dag", "run"),
+                trigger_command(RUN),
+                look_up_command(RUN),
                 list_command(),
                 IMPORT_ERRORS_COMMAND,
             ],
         ),
-        ("a run watcher", [list_runs_command("dag", 0.0, dag_argument=False), tasks_command("dag", "run")]),
+        ("a run watcher", [list_runs_command("dag", 0.0, dag_argument=False), look_up_command(RUN)]),
     ],
 )
 def test_the_security_page_names_the_commands_of_each_function(function: str, commands: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gateway_cli.choice import AnyFilters
 from gateway_cli.connection import Connection
 from gateway_cli.filter_names import refuse_unknown_rule
 from gateway_cli.output import Refused, print_note
@@ -18,16 +19,11 @@ _Command = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
-class BatchFilters:
+class BatchFilters(AnyFilters):
     """Filters; a batch must pass all that are set."""
 
     rule: str | None = None
     key: Key = ()
-
-    @property
-    def any_given(self) -> bool:
-        """Whether any filter is set."""
-        return self != BatchFilters()
 
     def admit(self, batch: Batch) -> bool:
         """Return whether the batch passes: it is of the rule, and its key has each part with that value."""

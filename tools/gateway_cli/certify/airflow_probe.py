@@ -1,10 +1,13 @@
-"""Calls Airflow from the operator's machine through the gateway's own transports, and keeps each answer unchanged."""
+"""Calls Airflow from the operator's machine through the gateway's own transports, and keeps each answer unchanged.
+
+Errors of Airflow and MWAA are part of the `Exchange` and never raised.
+"""
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from gateway_cli.certify.canary import MISSING_DAG_ID
 from gateway_cli.certify.judging import Exchange
@@ -29,19 +32,6 @@ USAGE_ERROR: Final = f"dags trigger --no-such-option {MISSING_DAG_ID}"
 FILLER: Final = "x"
 _FILLED: Final = re.compile(f"{FILLER}{{200,}}")
 LONGEST_TEXT: Final = 4_000  # characters of an answer that the report keeps
-
-
-class AirflowProbe(Protocol):
-    """One environment's Airflow. Errors of Airflow and MWAA are part of the `Exchange` and never raised."""
-
-    def trigger(self, target: ResolvedTarget) -> Exchange:
-        """Start a run."""
-
-    def look_up(self, target: ResolvedTarget) -> Exchange:
-        """Find a run by its run_id."""
-
-    def another(self) -> "AirflowProbe":
-        """Return a probe for a simultaneous call."""
 
 
 class CliProbe:

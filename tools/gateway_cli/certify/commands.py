@@ -16,8 +16,7 @@ from gateway_cli.certify.redaction import Redaction
 from gateway_cli.choice import Age
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.filter_names import refuse_unknown_environment
-from gateway_cli.marks import print_marked
-from gateway_cli.output import Refused, end_progress, print_json, print_progress, print_text
+from gateway_cli.output import Refused, end_progress, print_json, print_marked, print_progress, print_text
 from mwaa_gateway import __version__
 
 if TYPE_CHECKING:

@@ -22,8 +22,7 @@ from gateway_cli.check.probe import EnvironmentProbe, answer_of
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.dag_catalog import check_dags
 from gateway_cli.filter_names import refuse_unknown_environment
-from gateway_cli.marks import print_marked
-from gateway_cli.output import Refused, output_option, print_json, print_note, print_text
+from gateway_cli.output import Refused, output_option, print_json, print_marked, print_note, print_text
 from gateway_cli.rules.stored import document_of
 from mwaa_gateway.dispatch.dag_catalog import DagCatalog
 from mwaa_gateway.errors import InvalidRule

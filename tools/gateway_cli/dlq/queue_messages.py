@@ -12,6 +12,7 @@ ingress DLQ    an event that the gateway's functions published with a reason
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from gateway_cli.dlq.dead_letter import DeadLetter
@@ -44,37 +45,24 @@ def key_of_dead_request(message: ReceivedMessage) -> LedgerKey | None:
 def dead_letter_of_trigger_queue(message: ReceivedMessage, environment: str) -> DeadLetter:
     """Read a trigger DLQ's message that is not about a dead request; a redrive sends the body of `origin`."""
     document = json_object(message.body) or {}
+    died = partial(
+        DeadLetter, id=message.id, died_in="trigger queue", died_at=message.sent_at, environment=environment
+    )
     if "reason_text" in document and isinstance(document.get("body"), str):
-        return DeadLetter(
-            id=message.id,
-            died_in="trigger queue",
-            died_at=message.sent_at,
+        return died(
             reason=_text(document, "reason"),
             text=_text(document, "reason_text"),
-            environment=environment,
             origin=replace(message, body=document["body"]),
         )
     try:
         request = TriggerRequest.from_json(message.body)
     except UnreadableRequest as error:
-        return DeadLetter(
-            id=message.id,
-            died_in="trigger queue",
-            died_at=message.sent_at,
-            reason=UNKNOWN,
-            text=str(error),
-            environment=environment,
-            origin=message,
-        )
-    return DeadLetter(
-        id=message.id,
-        died_in="trigger queue",
-        died_at=message.sent_at,
+        return died(reason=UNKNOWN, text=str(error), origin=message)
+    return died(
         reason=RECEIVED_TOO_OFTEN,
         text="SQS moved it here; it may be open in the ledger",
         rule_id=request.rule_id,
         rule_version=request.rule_version,
-        environment=environment,
         dag_id=request.target.dag_id,
         event=request.identity,
         redrives=request.redrive,

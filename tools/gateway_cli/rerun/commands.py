@@ -2,7 +2,8 @@
 
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC
+from typing import Any
 
 import click
 
@@ -17,7 +18,18 @@ from gateway_cli.rules.stored import document_of
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import Rule, parse_rule
 
-_MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
+
+class _Moment(click.DateTime):
+    """A time in UTC. Its value is in seconds since the epoch."""
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the seconds; fails if the text is not a time."""
+        return super().convert(value, param, ctx).replace(tzinfo=UTC).timestamp()
+
+
 _STATES = {
     "triggered": frozenset({"triggered"}),
     "dead": frozenset({"dead"}),
@@ -31,9 +43,9 @@ _STATES = {
     metavar="NAME",
     help="One event, by its event_id, a run_id, an upload's s3:// URI or a state's request_id, as in the log.",
 )
-@click.option("--rule", "rule_id", metavar="ID", help="The rule whose events run again.")
-@click.option("--since", type=_MOMENT, metavar="TIME", help="Only events with this time (UTC) or later.")
-@click.option("--until", type=_MOMENT, metavar="TIME", help="Only events before this time (UTC).")
+@click.option("--rule", metavar="ID", help="The rule whose events run again.")
+@click.option("--since", type=_Moment(), metavar="TIME", help="Only events with this time (UTC) or later.")
+@click.option("--until", type=_Moment(), metavar="TIME", help="Only events before this time (UTC).")
 @click.option("--environment", metavar="NAME", help="Only runs in this environment.")
 @click.option("--dag", "dag_id", metavar="ID", help="Only runs of this DAG.")
 @click.option(
@@ -61,17 +73,11 @@ _STATES = {
 def rerun(
     *,
     connection: Connection,
-    event: str | None,
-    rule_id: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    environment: str | None,
-    dag_id: str | None,
     state: str,
-    generation: int,
     with_current_rule: bool,
     dry_run: bool,
     output: str,
+    **selection: Any,
 ) -> None:
     """Run a rule's events, or one event, once more: exactly one more run of each.
 
@@ -89,23 +95,15 @@ def rerun(
       mwaa-gateway rerun --rule finance.orders-landing --since 2026-11-22 --generation 2
       mwaa-gateway rerun --rule finance.orders-landing --state dead --with-current-rule
     """
+    wanted = Wanted(states=_STATES[state], **selection)
+    event, rule_id, generation = wanted.event, wanted.rule, wanted.generation
     if event is None and rule_id is None:
         raise click.UsageError("name one event with --event, or a rule with --rule")
     if with_current_rule and rule_id is None:
         raise click.UsageError("--with-current-rule needs one rule: name it with --rule")
-    wanted = Wanted(
-        rule=rule_id,
-        event=event,
-        states=_STATES[state],
-        generation=generation,
-        since=_seconds(since),
-        until=_seconds(until),
-        environment=environment,
-        dag_id=dag_id,
-    )
     rule = _current(connection, rule_id) if with_current_rule and rule_id is not None else None
-    if environment is not None:
-        refuse_unknown_environment(connection, environment)
+    if wanted.environment is not None:
+        refuse_unknown_environment(connection, wanted.environment)
     found = find(ledger_rows(connection), wanted, _show_progress)
     if not found.rows and not found.already:
         if not found.seen and rule_id is not None:
@@ -130,10 +128,6 @@ def rerun(
             summary=summary,
             progress=advance,
         )
-
-
-def _seconds(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
 
 
 def _current(connection: Connection, rule_id: str) -> Rule:

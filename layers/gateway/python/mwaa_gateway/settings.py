@@ -23,10 +23,13 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(name.strip() for name in text.split(",") if name.strip())
 
 
-def _queue_per_environment(text: str) -> str:
-    if "{environment}" not in text:
-        raise ValueError("it must contain {environment}")
-    return text
+def _queues(kind: str) -> Any:
+    def parse(text: str) -> str:
+        if "{environment}" not in text:
+            raise ValueError("it must contain {environment}")
+        return text
+
+    return _setting(f"URL of the {kind} queues, with {{environment}} for the environment's name", parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,7 @@ class IngressSettings(_Settings):
     """Settings of s3_events, sns_events and eventbridge_events."""
 
     rules_table: str = _setting("name of the DynamoDB table of the rules")
-    trigger_queue_url: str = _setting(
-        "URL of the trigger queues, with {environment} for the environment's name", _queue_per_environment
-    )
+    trigger_queue_url: str = _queues("trigger")
     ledger_table: str = _setting(
         "name of the DynamoDB table that records what rules in SHADOW would have run"
     )
@@ -99,9 +100,7 @@ class QueuedEventsSettings(IngressSettings):
 class TaskSettings(IngressSettings):
     """Settings of step_functions_task: those of every ingress function, and those of waiting for a run."""
 
-    watch_queue_url: str = _setting(
-        "URL of the watch queues, with {environment} for the environment's name", _queue_per_environment
-    )
+    watch_queue_url: str = _queues("watch")
     task_token_key: str = _setting("ARN of the KMS key that encrypts task tokens")
     task_dags: frozenset[str] = _setting(
         "comma-separated patterns of the DAGs that states may name: <environment>/<dag_id>, * matches any text",
@@ -143,9 +142,7 @@ class ReleaserSettings(_FeedsSettings):
     )
     event_bus: str = _setting("name of the gateway's event bus, for events about batches")
     claim_check_bucket: str = _setting("name of the bucket of the manifests, and of confs that are too large")
-    trigger_queue_url: str = _setting(
-        "URL of the trigger queues, with {environment} for the environment's name", _queue_per_environment
-    )
+    trigger_queue_url: str = _queues("trigger")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +150,7 @@ class EndedExecutionsSettings(_Settings):
     """Settings of ended_executions: where it looks for watches, and the queues of the watchers."""
 
     ledger_table: str = _setting("name of the DynamoDB table that has the open watches")
-    watch_queue_url: str = _setting(
-        "URL of the watch queues, with {environment} for the environment's name", _queue_per_environment
-    )
+    watch_queue_url: str = _queues("watch")
     environments: frozenset[str] = _setting(
         "comma-separated names of the environments that have a run watcher", _names
     )

@@ -31,12 +31,6 @@ def list_runs_command(dag_id: str, since: float, *, dag_argument: bool) -> str:
     return f"dags list-runs -o json --start-date={date} {flag}{dag_id}"
 
 
-def tasks_command(dag_id: str, run_id: str) -> str:
-    """Return the command that lists the tasks of a run with their states."""
-    check_ids(dag_id, run_id)
-    return f"tasks states-for-dag-run -o json {dag_id} {run_id}"
-
-
 def read_runs(answer: CommandAnswer, run_ids: Collection[str]) -> Mapping[str, RunState] | RunsUnknown:
     """Return the states of the runs in `run_ids` that the list contains."""
     rows = answer.rows()

@@ -67,21 +67,19 @@ def report_bug(error: Exception) -> None:
 
 def report_not_listed(text: str, environment: str) -> None:
     """Log and count a failed refresh of the DAG catalog."""
-    logger.warning(
-        "cannot list the DAGs; runs still start, paused and missing DAGs go unnoticed until the next refresh: %s",
-        text,
-        extra={"environment": environment},
+    what = (
+        "cannot list the DAGs; runs still start, paused and missing DAGs go unnoticed until the next refresh"
     )
-    metrics.add_dimension(name="environment", value=environment)
-    publish({"DagsNotListed": 1})
+    _report_failed_read(what, text, environment, "DagsNotListed")
 
 
 def report_pauses_not_read(text: str, environment: str) -> None:
     """Log and count a failed read of the pauses."""
-    logger.warning(
-        "cannot read which rules and environments are paused; those paused since the last read may still start runs: %s",
-        text,
-        extra={"environment": environment},
-    )
+    what = "cannot read which rules and environments are paused; those paused since the last read may still start runs"
+    _report_failed_read(what, text, environment, "PausesNotRead")
+
+
+def _report_failed_read(what: str, text: str, environment: str, metric: str) -> None:
+    logger.warning("%s: %s", what, text, extra={"environment": environment})
     metrics.add_dimension(name="environment", value=environment)
-    publish({"PausesNotRead": 1})
+    publish({metric: 1})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mwaa_gateway.airflow import cli_runs as by_command
 from mwaa_gateway.airflow import rest_runs as by_call
-from mwaa_gateway.airflow.cli import CommandAnswer
+from mwaa_gateway.airflow.cli import CommandAnswer, look_up_command
 from mwaa_gateway.airflow.dialect import DAG_ARGUMENT, RUN_AFTER_FIELD, STRINGIFY, Dialect
 from mwaa_gateway.airflow.rest import RestAnswer, RestCall
 from mwaa_gateway.airflow.run_states import (
@@ -54,7 +54,7 @@ class _Runs:
 
     def run_exists(self, dag_id: str, run_id: str) -> bool | RunsUnknown:
         """Look up one run by its run_id."""
-        return run_exists(self._look_up(ResolvedTarget("", dag_id, run_id, {})))
+        return run_exists(self._look_up(_run(dag_id, run_id)))
 
     def return_value(
         self, dag_id: str, run_id: str, task_id: str
@@ -110,7 +110,7 @@ class CliRuns(_Runs):
 
     def failed_tasks(self, dag_id: str, run_id: str) -> Sequence[str] | RunsUnknown:
         """Return the tasks that made the run fail."""
-        answer = self._ask(by_command.tasks_command(dag_id, run_id))
+        answer = self._ask(look_up_command(_run(dag_id, run_id)))
         return answer if isinstance(answer, RunsUnknown) else by_command.read_failed_tasks(answer)
 
     def _ask(self, command: str) -> CommandAnswer | RunsUnknown:
@@ -162,3 +162,8 @@ class RestRuns(_Runs):
         if by_call.fits_invoke_rest_api(call):
             return self._ask(call)
         return super()._call(call, without_session)
+
+
+def _run(dag_id: str, run_id: str) -> ResolvedTarget:
+    """Return the run as the dispatcher's requests name it: to find it, they need neither environment nor conf."""
+    return ResolvedTarget("", dag_id, run_id, {})

@@ -28,15 +28,23 @@ MESSAGES_PER_BATCH = 10
 SENDS = 3  # tries of the entries that a batch reports as failed
 
 
-class TriggerQueues:
-    """Implements `mwaa_gateway.trigger_request.TriggerQueue`: one queue per environment.
-
-    `url` contains the literal `{environment}`.
-    """
+class _Queue:
+    """A queue, or one for each environment: then `url` contains the literal `{environment}`."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
         self._url = url
+
+    def _send_one(self, what: str, *, environment: str = "", **message: Any) -> None:
+        """Send one message; raise Unavailable, which names the queue by `what`, unless SQS accepts it."""
+        url = self._url.replace("{environment}", environment)
+        with unavailable_unless_answered(f"{what} did not accept the message"):
+            answer = self._client.send_message(QueueUrl=url, **message)
+        require(answer, "MessageId", f"{what} did not accept the message")
+
+
+class TriggerQueues(_Queue):
+    """Implements `mwaa_gateway.trigger_request.TriggerQueue`: one queue per environment."""
 
     def enqueue(self, requests: "Sequence[TriggerRequest]") -> None:
         """Send every request to its environment's queue, in batches of ten; its rule is the message group.
@@ -57,37 +65,26 @@ class TriggerQueues:
             raise Unavailable("; ".join(failures))
 
 
-class WatchQueues:
+class WatchQueues(_Queue):
     """Implements `mwaa_gateway.step_functions.starter.WatchQueue`: one FIFO queue per environment, in one message group.
 
     SQS delivers one batch of a message group at a time, so that watching takes one slot. The queue delays each message by
     five seconds, by when DynamoDB's index normally shows the new watch.
-
-    `url` contains `{environment}`.
     """
-
-    def __init__(self, client: "SQSClient", url: str) -> None:
-        self._client = client
-        self._url = url
 
     def wake(self, environment: str, now: float) -> None:
         """Start a round of the environment's watcher soon; each call sends a message."""
-        with unavailable_unless_answered("the watch queue did not accept the message"):
-            answer = self._client.send_message(
-                QueueUrl=self._url.replace("{environment}", environment),
-                MessageBody=json.dumps({"round": WAKE, "sent_at": round(now, 3)}),
-                MessageGroupId="watch",
-                MessageDeduplicationId=uuid.uuid4().hex,
-            )
-        require(answer, "MessageId", "the watch queue did not accept the message")
+        self._send_one(
+            "the watch queue",
+            environment=environment,
+            MessageBody=json.dumps({"round": WAKE, "sent_at": round(now, 3)}),
+            MessageGroupId="watch",
+            MessageDeduplicationId=uuid.uuid4().hex,
+        )
 
 
-class IngressDeadLetterQueue:
+class IngressDeadLetterQueue(_Queue):
     """Implements `mwaa_gateway.ingress.ingest.IngressDeadLetters`."""
-
-    def __init__(self, client: "SQSClient", url: str) -> None:
-        self._client = client
-        self._url = url
 
     def publish(self, dead: "Sequence[DeadEvent]") -> None:
         """Publish every dead event with its payload, compressed if it is too large for a message."""
@@ -112,12 +109,8 @@ def _dead_event_body(dead: "DeadEvent") -> str:
     return body
 
 
-class TriggerDeadLetterQueue:
+class TriggerDeadLetterQueue(_Queue):
     """Implements `mwaa_gateway.dispatch.dispatcher.DeadLetters`."""
-
-    def __init__(self, client: "SQSClient", url: str) -> None:
-        self._client = client
-        self._url = url
 
     def publish(self, request: "TriggerRequest", rejected: "Rejected", attempt: int) -> None:
         """Publish the request with its reason."""
@@ -136,9 +129,7 @@ class TriggerDeadLetterQueue:
         self._send({"format": 1, "reason": rejected.reason, "reason_text": rejected.text, "body": body})
 
     def _send(self, document: dict[str, Any]) -> None:
-        with unavailable_unless_answered("the trigger dead-letter queue did not accept the message"):
-            answer = self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(document))
-        require(answer, "MessageId", "the trigger dead-letter queue did not accept the message")
+        self._send_one("the trigger dead-letter queue", MessageBody=json.dumps(document))
 
 
 @dataclass(frozen=True, slots=True)
