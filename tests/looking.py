@@ -1,4 +1,4 @@
-"""What became of events on a running local stack: runs as Airflow tells them, messages in queues, secrets in logs."""
+"""The outcome of events on a running local stack: runs as Airflow lists them, messages in queues, secrets in logs."""
 
 import re
 import sqlite3
@@ -17,7 +17,7 @@ SECRET = re.compile(
 
 
 def runs(gateway: StackState, environment: str, rule_id: str, dag_id: str = "waiting") -> list[DagRun]:
-    """The runs that a rule has started, as Airflow tells them; costs it nothing while there are none."""
+    """The runs that a rule has started, as Airflow lists them; costs it nothing while there are none."""
     if not number_of_runs(gateway, environment, rule_id):
         return []
     found = AirflowRuns(gateway.environments[environment]).all(dag_id)

@@ -95,7 +95,7 @@ class RealAirflow:
         return CliTransport(client, ENVIRONMENT, web_server)
 
     def runs(self, dag_id: str, prefix: str = "") -> list[Run]:
-        """The runs of a DAG whose run_id begins with `prefix`, as Airflow's REST API tells them."""
+        """The runs of a DAG whose run_id begins with `prefix`, as Airflow's REST API lists them."""
         rows = self._rows(
             "SELECT run_id FROM dag_run WHERE dag_id = ? AND substr(run_id, 1, ?) = ?",
             (dag_id, len(prefix), prefix),

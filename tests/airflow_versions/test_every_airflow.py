@@ -89,7 +89,7 @@ def test_duplicates_at_once(airflow: RealAirflow, transport: str) -> None:
         twin = target()
         with ThreadPoolExecutor(SANDBOXES) as threads:
             outcomes = list(threads.map(lambda sandbox, twin=twin: sandbox.trigger(twin), sandboxes))
-        # Whoever comes second is told so, or cannot tell: never that it is refused, nor that it may try again unseen.
+        # The second start learns that the run exists, or gets an unclear answer: never a refusal, nor "try again without a look-up".
         assert Counter(map(type, outcomes))[Triggered] <= 1, outcomes
         assert {type(outcome) for outcome in outcomes} <= {Triggered, AlreadyTriggered, OutcomeUnknown}
         assert isinstance(sandboxes[0].look_up(twin), AlreadyTriggered)
@@ -97,7 +97,7 @@ def test_duplicates_at_once(airflow: RealAirflow, transport: str) -> None:
 
 
 def test_hostile_values(airflow: RealAirflow, transport: str) -> None:
-    """As a value and as a key, each arrives to the letter."""
+    """As a value and as a key, each arrives unchanged."""
     sandbox = airflow.transport(transport)
     prefix = f"evt__hostile-{transport}__"
     for number, value in enumerate(HOSTILE.values()):
@@ -140,7 +140,7 @@ def test_missing_or_never_parsed(airflow: RealAirflow, transport: str, dag_id: s
 
 
 def test_paused(airflow: RealAirflow, transport: str) -> None:
-    """Accepted, and it waits: nothing in the answer tells."""
+    """Airflow accepts the run and leaves it queued: nothing in the answer says so."""
     asked = target("waiting")
     assert airflow.transport(transport).trigger(asked) == Triggered()
     assert airflow.state("waiting", asked.run_id) == "queued"
@@ -189,7 +189,7 @@ def test_look_up(airflow: RealAirflow, transport: str) -> None:
 
 @pytest.mark.parametrize("fault", ["error_503", "reset_before", "reset_after", "lost_response", "garbled"])
 def test_lost_answer(airflow: RealAirflow, transport: str, fault: str) -> None:
-    """Never a success, nor "surely not done" of what was done; the look-up then tells which."""
+    """The outcome is never a success, nor "surely not done" for what was done; the look-up then says which."""
     sandbox, asked = airflow.transport(transport), target()
     assert sandbox.trigger(target()) == Triggered()
     airflow.control.set_faults(Faults(**{fault: 1.0}))

@@ -1,4 +1,4 @@
-"""Brakes in a dict, shared by every sandbox that is given the same one."""
+"""Pauses in a dict, shared by every sandbox that gets the same one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Watches in a dict, a Step Functions that remembers what it was told, and an Airflow that counts its questions."""
+"""Watches in a dict, a Step Functions that remembers its calls, and an Airflow that counts its questions."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

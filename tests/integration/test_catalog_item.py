@@ -19,7 +19,7 @@ def store(request: pytest.FixtureRequest) -> CatalogStore:
 
 
 def test_the_first_lease_is_taken_by_one(store: CatalogStore) -> None:
-    """The second is told until when the first may take."""
+    """The second caller learns until when the first may take."""
     leased = CatalogRecord(None, 1_060.0, 0)
     assert (True, leased) == store.take_lease(1_000.0, 1_060.0, 700.0)
     assert (False, leased) == store.take_lease(1_001.0, 1_061.0, 701.0)

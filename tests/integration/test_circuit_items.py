@@ -1,4 +1,4 @@
-"""The gates' promises, kept by DynamoDB (moto's) and by the in-memory fake alike."""
+"""The promises of the circuit breakers' store, kept by DynamoDB (moto's) and by the in-memory fake alike."""
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -25,13 +25,13 @@ def test_a_gate_nobody_has_shut_is_open(store: CircuitStore) -> None:
 
 
 def test_a_shut_gate_gives_no_probe_before_its_time(store: CircuitStore) -> None:
-    """It tells when."""
+    """The breaker says when it opened."""
     store.open(NAME, SHUT)
     assert (False, SHUT) == store.take_probe(NAME, 1_004.4, 1_034.4)
 
 
 def test_only_one_takes_the_probe(store: CircuitStore) -> None:
-    """The second is told until when the first may take."""
+    """The second caller learns until when the first may take."""
     store.open(NAME, SHUT)
     probed = OpenCircuit(900.0, 1_000.5, 3, 1_035.0)
     assert (True, probed) == store.take_probe(NAME, 1_005.0, 1_035.0)

@@ -45,7 +45,7 @@ def test_a_conf_that_is_no_json_is_not_put_there(number: float) -> None:
 
 
 def test_a_bucket_that_does_not_answer(s3) -> None:
-    """Told to ingress, which sends no request then."""
+    """Ingress gets the error, and sends no request."""
     _, check = claim_check(CONF, bucket="no-such-bucket", environment="analytics", run_id="evt__a__0")
     with pytest.raises(Unavailable, match="the bucket for large confs did not take one: NoSuchBucket"):
         ClaimCheckBucket(lambda: s3).put([check])

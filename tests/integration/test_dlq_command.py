@@ -49,7 +49,7 @@ def run(gateway: Gateway) -> Run:  # noqa: ARG001 - where the command runs
 
 
 def listed(run: Run, *words: str) -> list[dict[str, Any]]:
-    """What `dlq list` tells a program."""
+    """The JSON output of `dlq list`."""
     return json.loads(run("list", *words, "-o", "json").stdout)
 
 
@@ -63,7 +63,7 @@ class TestList:
         assert [] == listed(run)
 
     def test_a_dead_request_says_everything(self, run: Run, gateway: Gateway) -> None:
-        """By the name that Airflow and the logs know it by, with Airflow's words; its bell is no second entry."""
+        """Its id is the run_id, as in Airflow and the logs; the reason quotes Airflow; its message is no second entry."""
         request = gateway.die()
         (letter,) = listed(run)
         assert {
@@ -354,7 +354,7 @@ class TestList:
         assert "nothing matches" in run("redrive", "--reason", "dag_missing").stderr
 
     def test_a_reason_of_a_later_version_is_known_by_what_has_it(self, run: Run, gateway: Gateway) -> None:
-        """Whatever a letter says of itself can be asked for."""
+        """A filter can name every field that a dead letter shows."""
         gateway.send("ingress-dlq", json.dumps({"reason": "new_reason", "reason_text": "x"}))
         assert ["new_reason"] == [letter["reason"] for letter in listed(run, "--reason", "new_reason")]
 
@@ -404,13 +404,13 @@ class TestShow:
 
 
 class TestRedrive:
-    """Died, mended, sent again: one run, whatever happens."""
+    """A redrive after the repair starts one run, whatever happens."""
 
     def redriven(self, gateway: Gateway, environment: str = "analytics") -> list[str]:
         return gateway.bodies(f"trigger-{environment}")
 
     def test_died_mended_redriven_is_one_run(self, run: Run, gateway: Gateway) -> None:
-        """The pinned request, with the number of its redrive; its bell is silent and the list is empty."""
+        """The redrive sends the pinned request with its redrive number; the message is gone and the list is empty."""
         request = gateway.die(ago=5 * 86_400)
         result = run("redrive", request.target.run_id)
         assert (0, "redriven: 1, left as they are: 0\n") == (result.exit_code, result.stdout)
@@ -485,7 +485,7 @@ class TestRedrive:
         assert 1 == gateway.visible("trigger-analytics")
 
     def test_a_bell_of_what_is_alive_is_told_and_deleted(self, run: Run, gateway: Gateway) -> None:
-        """A redrive was killed before it deleted the bell; the next one does, and the alarm ends."""
+        """A redrive was killed before it deleted the message; the next one deletes it, and the alarm ends."""
         request = gateway.die()
         gateway.dispatch(replace(request, redrive=1).to_json())
         result = run("list")
@@ -496,7 +496,7 @@ class TestRedrive:
     def test_a_bell_that_rings_meanwhile_is_left(
         self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The redriven request dies again before the command has ended: that bell stays."""
+        """The redriven request dies again before the command has ended: the new message stays."""
         gateway.die()
         delete = received_messages.ReceivedMessages.delete
 
@@ -750,7 +750,7 @@ class TestUnread:
 
 
 class TestPurge:
-    """Put away: no bell, not on the list; the ledger keeps its memory."""
+    """A purge deletes the message and removes the request from the list; the ledger's row stays."""
 
     def test_purged_is_gone_from_the_list_and_stays_dead(self, run: Run, gateway: Gateway) -> None:
         """A late duplicate still finds the row dead."""

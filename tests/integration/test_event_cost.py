@@ -45,7 +45,7 @@ EVENT = {
     },
 }
 UPLOAD = EVENT["detail"]["object"]
-# The same upload as S3 tells a function directly.
+# The same upload as S3 notifies a function directly.
 NOTIFICATION = {
     "eventVersion": "2.1",
     "eventSource": "aws:s3",
@@ -120,7 +120,7 @@ def of_queue(bodies: list[str], arn: str = QUEUE_ARN) -> dict[str, Any]:
 
 @pytest.fixture
 def gateway(deployed, queues: Queues, monkeypatch: pytest.MonkeyPatch):  # noqa: ARG001
-    """The functions as the template sets them up, each invocation finding what it knows of rules and brakes too old."""
+    """The functions as the template sets them up; each invocation reads the rules and pauses again."""
     from mwaa_gateway.wiring.dispatcher import dispatcher  # noqa: PLC0415  after the settings of conftest
     from mwaa_gateway.wiring.ingress import ingress, queued_events  # noqa: PLC0415
 

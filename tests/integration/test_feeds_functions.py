@@ -129,7 +129,7 @@ class Feeds:
 
     @property
     def details(self) -> list[dict[str, Any]]:
-        """What the requests on the trigger queue tell their DAG about a batch."""
+        """What the requests on the trigger queue say to their DAG about a batch."""
         requests = [TriggerRequest.from_json(text) for text in self.queues.read(self.queues.trigger)]
         return [request.target.conf["detail"] for request in requests]
 

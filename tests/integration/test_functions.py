@@ -129,7 +129,7 @@ def test_an_event_of_each_source_becomes_a_request(
 def test_a_malformed_event_is_kept_after_one_attempt(
     function: str, event: dict, queues: Queues, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No exception, so that Lambda does not try it twice more; kept as it came, told and counted."""
+    """No exception, so that Lambda does not retry it; the event is kept unchanged, logged and counted."""
     load(function).handler(event, Context())
     (body,) = queues.read(queues.ingress_dlq)
     assert ("malformed_event", event) == (json.loads(body)["reason"], json.loads(body)["payload"])
@@ -230,7 +230,7 @@ def test_a_message_to_come_again_is_reported_and_given_back(dispatching: Dispatc
 def test_how_long_an_environment_has_been_away_is_a_metric(
     dispatching: Dispatching, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of each attempt that found it so, for the alarm; not while a few failures leave the gate open."""
+    """Each attempt that finds the environment away publishes it for the alarm; not while a few failures leave the breaker closed."""
     told: list[float | None] = []
     for number in range(5):
         body = a_request(str(number)).to_json()

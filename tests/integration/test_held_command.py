@@ -1,4 +1,4 @@
-"""The brake and `mwaa-gateway held` as they are used: stopped with requests waiting, released or cancelled, once each."""
+"""Pauses and `mwaa-gateway held` as operators use them: requests are held, then released or cancelled, each once."""
 
 import json
 from collections.abc import Callable
@@ -93,7 +93,7 @@ def rule_file(folder: Path, state: str) -> str:
 def test_stopped_and_started_by_apply_is_stopped_and_started(
     run: Run, gateway: Gateway, waiting: list[TriggerRequest], tmp_path: Path
 ) -> None:
-    """`state: DISABLED` in a file is the brake that `rules disable` is, and ENABLED lets go of it: each runs once."""
+    """`state: DISABLED` in a file pauses like `rules disable`, and ENABLED ends the pause: each request runs once."""
     stop = rule_file(tmp_path, "DISABLED")
     planned = run("rules", "plan", stop)
     assert (2, True) == (planned.exit_code, "its waiting requests are held" in planned.stderr)

@@ -66,7 +66,7 @@ def test_a_later_claim_gets_what_the_first_one_pinned(ledger: Ledger) -> None:
 
 
 def test_a_finished_request_cannot_be_claimed(ledger: Ledger) -> None:
-    """It is told how it ended, with the run it ended as."""
+    """The caller learns the outcome, and its run."""
     assert ledger.finish(claimed(ledger), Triggered(), 1_001.0)
     finished = ledger.begin_attempt(a_request(), 1_002.0)
     assert isinstance(finished, Finished)
@@ -325,7 +325,7 @@ def test_a_release_counts_once(ledger: Ledger) -> None:
 
 
 def test_an_attempt_under_way_ends_a_held_request(ledger: Ledger) -> None:
-    """What Airflow answered is true, whoever pulled the brake meanwhile."""
+    """Airflow's answer counts, even if somebody paused the rule meanwhile."""
     attempt = claimed(ledger)
     held(ledger)
     assert ledger.finish(attempt, Triggered(), 1_002.0)
@@ -355,7 +355,7 @@ def test_a_late_attempt_does_not_end_what_was_held_twice(ledger: Ledger) -> None
 
 
 def test_what_ran_or_is_dead_is_not_held(ledger: Ledger) -> None:
-    """A duplicate under the brake is told how it ended; only a redrive of the dead is held."""
+    """During a pause a duplicate learns the outcome; only a redrive of a dead request is held."""
     ledger.finish(claimed(ledger), Triggered(), 1_001.0)
     assert isinstance(held(ledger, redriven()).outcome, AlreadyTriggered)
     other = a_request("two")
@@ -694,6 +694,6 @@ def test_a_row_that_is_deleted_during_an_attempt_is_looked_for_again(dynamodb) -
 
 
 def test_a_missing_table_is_unavailable(trouble: Trouble) -> None:
-    """A wrong deployment keeps the messages in the queue until it is mended."""
+    """A wrong deployment keeps the messages in the queue until somebody repairs it."""
     with pytest.raises(Unavailable, match="ResourceNotFoundException"):
         trouble.table("elsewhere").begin_attempt(a_request(), 1_000.0)

@@ -252,7 +252,7 @@ def test_a_token_refused_twice_is_tried_again_later(environment: Environment) ->
     ],
 )
 def test_no_token_no_command(environment: Environment, code: str, reason: Reason) -> None:
-    """Whatever keeps the token from us, nothing was sent and the reason is told."""
+    """Whatever the reason for having no token, nothing was sent, and the outcome says why."""
     environment.mwaa.add_client_error("create_cli_token", code, "not now")
     outcome = environment.transport.trigger(TARGET)
     assert isinstance(outcome, Retryable)
@@ -482,7 +482,7 @@ A_PAUSED = (ListedDag("a", paused=True, stale=False),)
 
 
 def test_the_dags_are_listed_by_one_command(environment: Environment) -> None:
-    """With the columns that tell what runs."""
+    """With the columns of paused and stale DAGs."""
     environment.issue_token()
     environment.server.answers = [Answer(body=LISTED)]
     assert A_PAUSED == environment.transport.list_dags()

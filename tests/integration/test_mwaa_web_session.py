@@ -1,4 +1,4 @@
-"""A web login and the calls it opens: what is sent where, what a session's end means, and that no secret is told."""
+"""A web login and the calls it opens: what is sent where, what a session's end means, and that no secret is shown."""
 
 import json
 import logging
@@ -194,7 +194,7 @@ def test_what_the_role_may_not_do_is_said_with_its_parameter(environment: Enviro
     ],
 )
 def test_no_token_no_call(environment: Environment, code: str, remedy: str) -> None:
-    """The reason is told, and nothing was sent."""
+    """The outcome says why, and nothing was sent."""
     environment.mwaa.add_client_error("create_web_login_token", code, "not now")
     answer = environment.session.ask(LOOK)
     assert isinstance(answer, RunsUnknown)
@@ -338,7 +338,7 @@ def test_a_run_that_goes_on_is_marked_failed(environment: Environment, state: st
 @pytest.mark.guarantee(42)
 @pytest.mark.parametrize("state", ["success", "failed"])
 def test_a_run_that_is_over_is_never_changed(environment: Environment, state: str) -> None:
-    """Airflow would: it marks failed whatever it is told to."""
+    """Airflow itself would mark any run failed."""
     environment.answers(logged_in(), document(state=state))
     assert environment.runs().fail_run("nightly_orders", RUN_ID) == RunState(RunEnd(state), started=True)
     assert [method for method, _ in environment.sent] == ["POST", "GET"]

@@ -92,7 +92,7 @@ def test_what_is_not_allowed_is_refused_with_its_line(
 
 
 def test_no_way_leads_around_it(finance: Gateway, folder: Path) -> None:
-    """A saved plan, a rollback and the release of a brake are checked by what is allowed then."""
+    """A saved plan, a rollback and `rules enable` are checked against the allow-lists of that moment."""
     (folder / "orders.yaml").write_text(a_rule())
     finance("rules", "apply", "orders.yaml")
     finance("rules", "disable", "finance.orders")
@@ -210,7 +210,7 @@ def test_every_version_is_kept_with_who_when_commit_and_what(finance: Gateway, f
 
 
 def test_a_list_from_before_versions_were_kept(finance: Gateway, folder: Path, dynamodb: Any) -> None:
-    """It is told so, and the count goes on."""
+    """The command says so, and the version count continues."""
     key = {"partition": {"S": history_partition("finance")}, "sort": {"S": f"{1:010}"}}
     dynamodb.delete_item(TableName="rules", Key=key)
     assert "by a version without history" in finance("namespaces", "history", "finance").stderr

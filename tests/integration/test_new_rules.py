@@ -51,7 +51,7 @@ class TestNew:
         assert yaml.safe_load(gateway(*stack).stdout)["target"]["environment"] == "reporting"
 
     def test_what_is_no_upload(self, gateway: Gateway) -> None:
-        """Told as a rule's mistake would be."""
+        """The error reads like a mistake in a rule."""
         words = (
             "rules",
             "new",
@@ -138,7 +138,7 @@ class TestImport:
         return gateway
 
     def test_a_bus_and_a_bucket_become_a_file(self, account: Gateway) -> None:
-        """It is valid; what has to be looked at is told."""
+        """The rule is valid, and the command lists what to check."""
         words = (
             "--environment",
             "analytics",
@@ -179,7 +179,7 @@ class TestImport:
         ]
 
     def test_it_needs_something_to_import(self, account: Gateway) -> None:
-        """A bus, a bucket, or both; one that is not there is told."""
+        """A bus, a bucket, or both; the command names one that does not exist."""
         account("rules", "import", "--environment", "analytics", exit_code=2)
         told = account("rules", "import", "--bus", "nothing", "--environment", "analytics", exit_code=1)
         assert "ListRules: " in told.stderr

@@ -1,4 +1,4 @@
-"""The brakes in DynamoDB (moto's): pulled by what changes a rule or an environment, read by every dispatcher."""
+"""The pauses in DynamoDB (moto's): written by changes of a rule or an environment, read by every dispatcher."""
 
 from datetime import UTC, datetime
 

@@ -247,7 +247,7 @@ def test_a_redrive_believes_a_message_no_more_than_before(function: QueuedEvents
 def test_a_mistake_of_ours_is_told_and_the_message_stays(
     function: QueuedEvents, monkeypatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Powertools would say nothing of it; a version that mends it finds the message."""
+    """Powertools would log nothing of it; the message is still there for a fixed version."""
     monkeypatch.setattr("mwaa_gateway.ingress.ingest.Ingress.ingest", lambda *_, **__: 1 / 0)
     function.send(OWN_QUEUE, upload("orders/1.csv"))
     assert 1 == function.deliver(OWN_QUEUE)

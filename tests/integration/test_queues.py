@@ -1,4 +1,4 @@
-"""The SQS adapters: everything sent or an exception, ten at a time, and dead letters that tell why."""
+"""The SQS adapters: everything sent or an exception, ten at a time, and dead letters with the reason."""
 
 import base64
 import json
@@ -157,7 +157,7 @@ def test_a_missing_queue_is_unavailable(sqs, urls: str) -> None:
 
 
 def test_a_dead_event_is_kept_with_its_reason(sqs, url: str) -> None:
-    """Everything a person needs to mend it and send it again."""
+    """Everything a person needs to repair it and send it again."""
     dead = DeadEvent(DeadEventReason.BROKEN_RULE, "it is broken", {"id": "e-1"}, "e-1", "a.b", 3)
     IngressDeadLetterQueue(sqs, url).publish([dead])
     (body,) = bodies(sqs, url)
@@ -183,7 +183,7 @@ def test_a_dead_event_too_large_for_a_message_is_kept_compressed(sqs, url: str) 
 
 
 def test_a_dead_request_rings_with_its_reason(sqs, url: str) -> None:
-    """The bell carries the request itself."""
+    """The message contains the request itself."""
     TriggerDeadLetterQueue(sqs, url).publish(a_request(), Rejected(Reason.DAG_MISSING, "no such DAG"), 7)
     document = json.loads(bodies(sqs, url)[0])
     assert ("dag_missing", "no such DAG", 7) == (

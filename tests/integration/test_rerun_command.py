@@ -148,7 +148,7 @@ class TestOneEvent:
 
 
 def test_with_the_rule_as_it_is_now(gateway: Gateway) -> None:
-    """A wrong dag_id or conf is mended by it, which a redrive cannot do; a target that is gone is told."""
+    """It corrects a wrong dag_id or conf, which a redrive cannot do; the command names a target that is gone."""
     document: dict[str, Any] = {
         "id": RULE,
         "pattern": {"source": ["aws.s3"]},

@@ -115,7 +115,7 @@ class TestTest:
         assert "--event" in gateway("rules", "test", str(rules), exit_code=2).stderr
 
     def test_rules_that_are_wrong_are_not_tried(self, gateway: Gateway, rules: Path) -> None:
-        """Every mistake is told instead."""
+        """The command lists every mistake instead."""
         rules.write_text("id: X\n")
         told = gateway(
             "rules", "test", str(rules), "--event", str(EVENTS / "s3_put.json"), "-o", "json", exit_code=1
@@ -631,7 +631,7 @@ class TestExplain:
         assert "must match within one object" in told["reason"]
 
     def test_a_rule_that_is_in_no_file(self, gateway: Gateway, rules: Path) -> None:
-        """Told, and nothing guessed."""
+        """The command says so, and guesses nothing."""
         assert rules.exists()
         event = str(EVENTS / "s3_put.json")
         told = gateway("rules", "explain", "finance.x", "--event", event, "--file", "rules.yaml", exit_code=1)

@@ -232,7 +232,7 @@ class TestApply:
             assert (result.exit_code, "has 51 characters" in result.stderr) == (1, True), words
 
     def test_created_unchanged_updated(self, run: Run, files: Path) -> None:
-        """Told per rule, with the version it has now."""
+        """One line for each rule, with its version now."""
         *_, row, _, counts = run("apply", "rules").stdout.splitlines()
         assert (row.split(), counts) == ([ORDERS, "created", "1", "ENABLED"], "1 created, 0 unchanged")
         assert run("apply", "rules").stdout == "nothing to change, 1 unchanged\n"
@@ -309,7 +309,7 @@ class TestApply:
     def test_a_table_by_name_leaves_environments_unchecked(
         self, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """RULES_TABLE alone says nothing of environments; that is told."""
+        """RULES_TABLE alone names no environments, and the command says so."""
         monkeypatch.setenv("RULES_TABLE", RULES_TABLE)
         result = run("apply", "rules")
         assert (result.exit_code, "environment names were not checked" in result.stderr) == (0, True)
@@ -322,7 +322,7 @@ class TestApply:
         assert run("apply", "rules", "--stack-name", "mwaa-gateway").exit_code == 0
 
     def test_a_pulled_brake_stays_pulled(self, run: Run) -> None:
-        """A file that names no state does not start a rule that somebody stopped; it is told."""
+        """A file without a state does not enable a rule that somebody disabled; the command says so."""
         run("apply", "rules")
         run("disable", ORDERS)
         result = run("apply", "rules")
@@ -363,7 +363,7 @@ class TestApply:
 
 
 class TestLookingAndStopping:
-    """What is in the table, and the brake."""
+    """What is in the table, and the pause."""
 
     def test_list(self, run: Run) -> None:
         """One line per rule where nobody folds it: id, state, version, partitions, targets, time."""
@@ -436,7 +436,7 @@ class TestLookingAndStopping:
 
     @pytest.mark.parametrize("command", ["show", "enable", "disable", "delete"])
     def test_a_rule_that_is_not_there(self, run: Run, command: str) -> None:
-        """Told before anything is asked."""
+        """The command refuses before it asks a question."""
         result = run(command, "finance.nothing")
         assert (
             result.stderr
@@ -452,7 +452,7 @@ class TestLookingAndStopping:
     def test_delete_asks(
         self, run: Run, options: list[str], typed: str | None, exit_code: int, left: list[str]
     ) -> None:
-        """Unless it was told not to; the question is no part of the output."""
+        """Unless --yes is given; the question is no part of the output."""
         run("apply", "rules")
         result = run("delete", ORDERS, *options, typed=typed)
         assert (exit_code, "Delete rule" in result.stdout) == (result.exit_code, False)

@@ -79,7 +79,7 @@ def edit(file: Path, before: str, after: str) -> None:
 
 
 def test_the_story(gateway: Gateway, repository: Path, dynamodb: Any) -> None:
-    """Told in order; every step is one that a person or a pipeline takes."""
+    """A story in order; every step is one that a person or a pipeline takes."""
     finance, sales = repository / "rules" / "finance.yaml", repository / "rules" / "sales.yaml"
     live = LiveRules(
         RulesTable(dynamodb, RULES_TABLE), environments={"analytics", "reporting"}, refresh_seconds=0
@@ -109,7 +109,7 @@ def test_the_story(gateway: Gateway, repository: Path, dynamodb: Any) -> None:
     assert matching("acme-finance-prod", "feed-07/a.csv") == [("finance.feed-07", 1)]
     assert matching("acme-finance-dev", "feed-07/a.csv") == []
 
-    # The first mistake: slips in a file. All of them are told at once, and none of its forty rules is touched.
+    # The first mistake: slips in a file. The command lists all of them at once, and touches none of its forty rules.
     before = finance.read_text()
     edit(finance, "{dag_id: finance_feed_03}", "{dagid: finance_feed_03}")
     edit(finance, "${var.stage}/feed-05/", "${var.stagee}/feed-05/")
@@ -141,7 +141,7 @@ def test_the_story(gateway: Gateway, repository: Path, dynamodb: Any) -> None:
     gateway("rules", "apply", "rules/sales.yaml", *PROD, "--prune", "--by", "sales")
     assert len(document(gateway("rules", "list", "-o", "json"))) == 39
 
-    # The third: a change that is valid, and wrong. The suite would have told; somebody did not wait for it.
+    # The third: a change that is valid, and wrong. The suite would have shown it; somebody did not wait for it.
     edit(finance, "/feed-07/*.csv", "/Feed-07/*.csv")
     failed = gateway("rules", "test", "rules", *PROD, "--expect", "tests", exit_code=1)
     assert "finance.feed-07 is expected to match, and does not" in failed.stdout
@@ -168,7 +168,7 @@ def test_the_story(gateway: Gateway, repository: Path, dynamodb: Any) -> None:
     gateway("rules", "rollback", "finance.feed-07", "v1", "--by", "oncall")
     assert matching("acme-finance-prod", "feed-07/a.csv") == [("finance.feed-07", 3)]
 
-    # The next morning the file is mended as well, and the pipeline has nothing left to do.
+    # The next morning somebody corrects the file as well, and the pipeline has nothing left to do.
     assert "1 to change" in gateway("rules", "plan", "rules", *PROD, exit_code=2).stdout
     edit(finance, "/Feed-07/*.csv", "/feed-07/*.csv")
     gateway("rules", "test", "rules", *PROD, "--expect", "tests")

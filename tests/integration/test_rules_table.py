@@ -306,7 +306,7 @@ class TestWriting:
         assert Applied(ORDERS, "updated", 3, "ENABLED") == enabled
 
     def test_a_state_it_has_already_writes_nothing(self, client, store: RulesStore) -> None:
-        """Pulling the brake twice is one change."""
+        """Disabling twice is one change."""
         put(store, a_rule())
         before = rules_table_items(client)
         applied = store.set_state(ORDERS, "ENABLED", by="bob", now=LATER)
@@ -391,7 +391,7 @@ class TestWriting:
     def test_the_brake_works_on_a_rule_that_nothing_can_read(
         self, client, store: RulesStore, table: RulesTable
     ) -> None:
-        """A rule whose document was broken by hand can still be stopped, and mended by applying its file."""
+        """A rule whose document somebody broke by hand can still be disabled, and repaired by applying its file."""
         put(store, a_rule())
         client.update_item(
             TableName=RULES_TABLE,
@@ -446,7 +446,7 @@ class TestSideBySide:
         assert ("aws.s3#alices", "head") not in rules_table_items(client)
 
     def test_a_rule_created_by_two_is_created_once(self, client, store: RulesStore) -> None:
-        """Neither has read a version; the second is told."""
+        """Neither has read a version; the second gets an error."""
         theirs = RulesStore(boto3.client("dynamodb"), RULES_TABLE)
         once = iter([lambda: theirs.put(a_rule("bobs"), by="bob", now=NOW)])
         answering(client, "TransactWriteItems", lambda: next(once, lambda: None)() and None)
@@ -475,7 +475,7 @@ class TestSideBySide:
 
     @pytest.mark.parametrize("answer", [cancelled("ValidationError"), refusal("AccessDeniedException")])
     def test_another_refusal_is_not_hidden(self, client, store: RulesStore, answer: Any) -> None:
-        """What no repetition mends comes out as it is."""
+        """An error that no retry repairs comes out unchanged."""
         answering(client, "TransactWriteItems", lambda: answer)
         with pytest.raises(ClientError):
             put(store, a_rule())

@@ -79,6 +79,6 @@ def test_a_shadow_never_blocks_the_real_run(shadows: ShadowRecords, dynamodb) ->
 
 
 def test_a_table_that_does_not_answer(dynamodb) -> None:
-    """Told to whoever records."""
+    """The caller gets the error."""
     with pytest.raises(Unavailable, match=r"cannot record a match of SHADOW rule 'trial.orders'"):
         ShadowRecords(dynamodb, "no-such-table").record([RECORD])

@@ -184,7 +184,7 @@ def test_a_round_that_cannot_be_made_comes_again(tasks, dynamodb, capsys):
 def test_a_run_that_could_not_be_ended_with_its_execution_is_told(
     tasks, dynamodb, capsys, monkeypatch, transports
 ):
-    """In the log with what would bring it, and in a metric: nobody waits there any more to be told."""
+    """In the log with the remedy, and in a metric: no caller waits for an error any more."""
     monkeypatch.setenv("TRANSPORTS", transports)
     run_id = tasks.start(payload(wait={"on_abort": "fail_run"}), Context())["run_id"]
     [message] = tasks.read("gateway-trigger-analytics")

@@ -187,7 +187,7 @@ def test_a_row_of_the_ledger_that_cannot_be_read_hides_no_other(items, dynamodb,
 
 
 def test_that_a_run_is_to_end_is_kept_for_whichever_watcher_comes_next(store):
-    """In a form that an older version reads as a failure: it tells nobody, and goes on."""
+    """In a form that an older version reads as a failure: it answers no state, and continues."""
     opened(store)
     [watch] = store.watched("analytics")
     assert store.record_ending(watch, ExecutionOver(1_200.0)) is True

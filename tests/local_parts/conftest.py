@@ -28,7 +28,7 @@ class Probe:
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def seen(self, about: str) -> list[dict[str, Any]]:
-        """Everything the probe's functions have told so far in which the text `about` occurs."""
+        """Everything that the probe's functions have reported so far and that contains the text `about`."""
         messages = self.take(self.outputs["Seen"])
         self.told.extend(json.loads(message["Body"]) for message in messages)
         return [one for one in self.told if about in json.dumps(one, ensure_ascii=False)]

@@ -72,7 +72,7 @@ def test_a_port_that_somebody_has_is_refused_at_once(tmp_path, command):
 
 
 def test_a_folder_holds_one_stack_at_a_time(tmp_path):
-    """The second is told which process runs the first; a holder that ends leaves the folder free."""
+    """The second learns which process runs the first; when the first ends, the folder is free."""
     lock = StackLock.take(tmp_path)
     assert lock is not None
 

@@ -65,7 +65,7 @@ def test_a_gateway_that_works(gateway, check):
 
 
 def test_an_environment_that_is_updated(gateway, check):
-    """By the status that MWAA tells; the rest is seen as it is."""
+    """The check shows the status that MWAA reports; the rest is checked as it is."""
     control = ControlClient(gateway.mwaa_endpoint_url)
     control.set_status("UPDATING", environment="analytics")
     try:

@@ -1,4 +1,4 @@
-"""What the one on call does at night: look at what is dead, mend it, send it again; on real parts."""
+"""What an on-call engineer does at night: list dead letters, fix the cause, redrive; on real parts."""
 
 import json
 from datetime import UTC, datetime
@@ -58,7 +58,7 @@ def test_died_mended_redriven_is_one_run(gateway):
     shown = dlq(gateway, "show", letter["id"])
     assert (shown["conf"]["amount"], shown["rings"]) == ("twelve", True)
 
-    # Not mended yet: it dies again, with the same reason.
+    # Not fixed yet: it dies again, with the same reason.
     assert dlq(gateway, "redrive", letter["id"]) == {"redriven": [letter["id"]], "left": []}
     [again] = until(
         "its second death",
@@ -82,12 +82,12 @@ def test_died_mended_redriven_is_one_run(gateway):
     assert [run.run_id for run in runs(gateway, "analytics", STRICT, "strict")] == [letter["id"]]
     dlq(
         gateway, "redrive", "--environment", "analytics"
-    )  # nothing is left but, perhaps, a bell that rang late
+    )  # nothing is left but, perhaps, a message that arrived late
     assert messages_in(gateway, dead_letter_queue) == 0
 
 
 def test_an_event_whose_rule_was_broken_is_redriven_to_one_run(gateway):
-    """Back through ingress: the mended rule gets its run, and the rule beside it no second one."""
+    """Back through ingress: the corrected rule gets its run, and the other rule no second one."""
     table = gateway.aws.table(gateway.rules_table)
     partition = "acme.broken#Order Placed"
     table.put_item(

@@ -254,7 +254,7 @@ def test_what_lambda_gave_up_runs_without_anybody(gateway):
             seconds=30,
         )
     assert logged(gateway, "eventbridge-events", event_id) == []
-    until("the line that tells of it", lambda: logged(gateway, "queued-events", event_id), seconds=30)
+    until("the log line about it", lambda: logged(gateway, "queued-events", event_id), seconds=30)
     settle(gateway)
 
     assert len(runs(gateway, "analytics", "test.given-up")) == 1

@@ -1,4 +1,4 @@
-"""The operator's commands on a gateway that runs: its brakes, its rules, and what became of events."""
+"""The operator's commands on a gateway that runs: pauses, rules, and the outcome of events."""
 
 import json
 import uuid
@@ -49,7 +49,7 @@ def slow_commands(gateway: StackState) -> Iterator[None]:
 @pytest.mark.guarantee(10)
 @pytest.mark.usefixtures("slow_commands")
 def test_a_rule_that_is_disabled_holds_what_waits_and_enabled_each_runs_once(gateway, operate):
-    """By the roles that are deployed: dispatchers see the brake, hold what waits, and run it once it is released."""
+    """With the deployed roles: dispatchers see the pause, hold waiting requests, and run them once they are released."""
     sent = put_events(gateway, "acme.braked", 20)
     until("the first run", lambda: number_of_runs(gateway, "analytics", "test.braked"), seconds=30)
 
@@ -123,7 +123,7 @@ def test_a_dispatcher_reads_the_brakes_and_no_rule(gateway):
 
 
 def test_a_rule_from_its_plan_to_its_rerun(gateway, operate, tmp_path):
-    """Plan, test, apply; an event runs; the lists tell of it what they should, and a dry run starts nothing."""
+    """Plan, test, apply; an event runs; the lists show it as they should, and a dry run starts nothing."""
     source = f"acme.{uuid.uuid4().hex}"
     (tmp_path / "rules.yaml").write_text(
         f"id: operated.orders\npattern: {{source: [{source}], detail-type: [Order Placed]}}\n"

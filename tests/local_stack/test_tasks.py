@@ -386,7 +386,7 @@ def test_a_run_that_somebody_deletes_fails_the_state(gateway, executions):
 
 @pytest.mark.guarantee(28)
 def test_a_state_with_a_new_token_is_attached_to_its_run(gateway, executions):
-    """Timed out and tried again while its DAG was paused: one run, whose end the newest token is told."""
+    """Timed out and tried again while its DAG was paused: one run, and the newest token gets its result."""
     history = gateway.aws.client("stepfunctions").get_execution_history
 
     def tried_twice() -> bool:

@@ -32,7 +32,9 @@ class LedgerWatch:
         if old is not None and "redrives" in new and old.get("redrives") != new["redrives"]:
             return
         if old is not None and "not_runnable" not in old:
-            new = {name: value for name, value in new.items() if name != "not_runnable"}  # told once, later
+            new = {
+                name: value for name, value in new.items() if name != "not_runnable"
+            }  # reported once, later
         if old is not None and old.get("state", {}).get("S") in ("triggered", "dead") and new != old:
             self.changed_after_the_end.append(f"{key[1]}: {old['state']['S']} -> {new['state']['S']}")
 
@@ -122,7 +124,7 @@ def _secrets(gateway: Gateway, watch: LedgerWatch) -> Iterator[str]:
     """A CLI token in anything that leaves a function but for the web server."""
     for text in (*gateway.texts, *watch.texts, *gateway.world.surprises):
         if CANARY in text:
-            yield f"a CLI token was told: {text[:200]}"
+            yield f"a CLI token was shown: {text[:200]}"
             return
     for item in gateway.ledger.items.values():
         if CANARY in repr(item):

@@ -153,7 +153,7 @@ def purged_and_delivered_again() -> list[str]:
 
 
 class KilledWhileRecording:
-    """Who found a DAG missing has told the gate so, and dies with its outcome on the way to the ledger."""
+    """A dispatcher that found a DAG missing has opened the breaker, and dies before it records the outcome."""
 
     def __init__(self) -> None:
         self.writes: Counter[Process] = Counter()  # since Airflow was asked
@@ -275,7 +275,7 @@ def throttle_writes(scenario: Scenario, refused: Callable[[dict[str, Any]], bool
 
 
 def gates_that_cannot_be_told() -> list[str]:
-    """A DAG is missing, and the gate's item takes no write, as when its key is throttled alone."""
+    """A DAG is missing, and the breaker's item takes no write, as when its key alone is throttled."""
     scenario = Scenario()
     scenario.gateway.airflows["legacy"].dags.clear()
     throttle_writes(

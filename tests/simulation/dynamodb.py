@@ -30,7 +30,7 @@ class _Exceptions:
 
 
 class Table:
-    """Items by partition and sort key. `watches` are told of every write: (key, item before, item after).
+    """Items by partition and sort key. `watches` get every write: (key, item before, item after).
 
     Its index has every item, or those with the attribute `indexed`. `write_calls` counts the writes of each item in each
     second, refused ones too: DynamoDB counts them all.

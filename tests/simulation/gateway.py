@@ -94,7 +94,7 @@ class Gateway:
     untold: int = 0  # messages of finished runs that came again for the catalog
     not_runnable: Counter[tuple[str, str]] = field(
         default_factory=Counter
-    )  # (run_id, why): how often it was told
+    )  # (run_id, why): how often it was reported
     memory: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)  # of a baseline's table
 
     def __post_init__(self) -> None:

@@ -154,7 +154,7 @@ class InvokeRestApi:
                 return _airflow_error(Said(503, "<html>503</html>"))
 
     def _server_error(self) -> ClientError:
-        """Nobody can tell from it whether the call was carried out."""
+        """The answer does not say whether the call was carried out."""
         if self.world.random.random() < 0.3:
             return _aws_error("InternalServerException", 500, "something went wrong")
         status = self.world.random.choice((500, 502, 503, 504))

@@ -1,6 +1,6 @@
 """Step Functions as the watcher meets it: states that wait with a token, are tried again with another, and give up.
 
-A token takes one word; whatever is told after that, or after its state's time was up, is refused.
+A token takes one answer; everything that is sent after that, or after its state has timed out, is refused.
 """
 
 import json

@@ -87,7 +87,7 @@ def rerun(scenario: Scenario) -> None:
 
 
 def dead_and_redriven(scenario: Scenario) -> None:
-    """The DAG is missing, and the request dead; an hour later the DAG is there, and what the bell says is redriven twice."""
+    """The DAG is missing, and the request dead; an hour later the DAG is there, and its message is redriven twice."""
     gateway = scenario.gateway
     gateway.dispatcher_settings = {"dag_missing_grace_seconds": 0, "dag_catalog_seconds": 0}
     dags, queue, dead = gateway.airflows["legacy"].dags, "trigger-legacy", "trigger-dlq-legacy"
@@ -168,7 +168,7 @@ def killed_everywhere(story: Story, version: str, transport: str, airflow_calls:
     return {"points": singles, "pairs": pairs}
 
 
-# Rules read, request sent, brake and gate asked, attempt claimed, outcome recorded.
+# Rules read, request sent, pause and breaker read, attempt begun, outcome recorded.
 INGRESS, DISPATCH = {"BatchGetItem", "Query", "SendMessageBatch"}, {"UpdateItem"}
 UPLOADED = Story(uploaded, 1, frozenset(INGRESS | DISPATCH))
 HELD = {
@@ -200,7 +200,7 @@ def test_rows_10_and_22_and_37_killed_around_a_hold(story: str, record_property:
 
 
 def test_rows_22_and_26_killed_around_a_death_and_a_redrive(record_property: Record) -> None:
-    """The bell rings whoever dies before it, and the redrive comes to one run."""
+    """The dead-letter message is sent whatever process dies before it, and the redrive starts one run."""
     story = Story(dead_and_redriven, 1, frozenset(INGRESS | DISPATCH | {"SendMessage"}), since="UpdateItem")
     record_property("counts", killed_everywhere(story, AIRFLOW_2, "rest", {"InvokeRestApi"}))
 

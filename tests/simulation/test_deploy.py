@@ -1,7 +1,7 @@
 """Fault matrix, row 31: a deploy in the middle of the day, with requests waiting, open, in doubt, done and dead.
 
 `fixtures/version_before/mid_flight.json` was written by the code of the version before this one: the messages of six
-uploads, and the ledger's rows of all but the first, whose state is told by `STATES`.
+uploads, and the ledger's rows of all but the first, whose state is in `STATES`.
 """
 
 import base64

@@ -48,7 +48,7 @@ def rows(scenario: Scenario) -> list[dict]:
 
 
 def told(scenario: Scenario) -> set[tuple[str, str]]:
-    """(run_id, why) of each run that was told not to start."""
+    """(run_id, why) of each run that was reported as not starting."""
     return set(scenario.gateway.not_runnable)
 
 
@@ -202,7 +202,7 @@ def test_row_10_a_rule_disabled_while_its_requests_wait() -> None:
     # Two messages of one release may overlap: then the second looks the run up.
     verdict = scenario.play(Bounds(1.1, 1.2, 3 * DAY))
     assert [] == verdict.problems
-    assert seen[0] == seen[1]  # ten seconds after the brake nothing more is started
+    assert seen[0] == seen[1]  # ten seconds after the pause nothing more is started
     assert {"held", "triggered"} == seen[0].keys()
     assert seen[0]["held"] > 150
 
@@ -330,7 +330,7 @@ def test_rows_17_and_18_an_answer_that_says_nothing(rates: Rates, version: str, 
 
 
 def test_row_16_the_web_server_cannot_be_reached() -> None:
-    """Ten minutes without DNS, connection, TLS or service: each is told by its name, and everything runs."""
+    """Ten minutes without DNS, connection, TLS or service: the reason names each, and everything runs."""
     scenario = Scenario(outages=(Outage("web server legacy", 0, 10 * MINUTE),))
     for n in range(1, 51):
         scenario.upload(n, at=n)
@@ -435,7 +435,7 @@ def test_row_21_an_environment_that_is_away(service: str, minutes: int, events: 
     for n in range(1, events + 1):
         scenario.close(n, at=n * 2)
     for n in range(1, events + 1, 20):
-        scenario.at(n * 2, scenario.new_sandboxes)  # know nothing of the gate, and look at it first
+        scenario.at(n * 2, scenario.new_sandboxes)  # know nothing of the breaker, and read it first
     verdict = scenario.play()
     assert [] == verdict.problems
     began = scenario.world.start
@@ -770,7 +770,7 @@ def test_row_37_runs_of_a_paused_dag_are_told(version: str, transport: str) -> N
 
 
 def test_row_37_runs_of_a_stale_dag_are_told() -> None:
-    """Over the CLI Airflow 3 takes them; when the file is back, nothing is told of later ones."""
+    """Over the CLI Airflow 3 takes them; when the file is back, later ones are not reported."""
     scenario = Scenario(version=AIRFLOW_3)
     airflow = scenario.gateway.airflows["legacy"]
     airflow.stale.add("ingest_orders")
@@ -786,7 +786,7 @@ def test_row_37_runs_of_a_stale_dag_are_told() -> None:
 @both_majors
 @PER_TRANSPORT
 def test_row_37_under_every_fault_what_is_told_is_true(version: str, transport: str) -> None:
-    """One run each; of the DAG that runs nothing is told, of the paused one most runs: many lists fail."""
+    """One run each; no run of the running DAG is reported, and most of the paused one: many lists fail."""
     scenario = Scenario(Rates.of_the_promise(), version=version, transport=transport)
     scenario.gateway.airflows["legacy"].paused.add("close_b")
     for n in range(1, 101):
@@ -880,7 +880,7 @@ def test_row_41_ten_seconds_of_silence_after_which_the_run_is_there(version: str
 
 @both_majors
 def test_row_41_runs_of_a_dag_without_tasks(version: str) -> None:
-    """No task tells of them: found by their run_id on Airflow 3, by the 409 of a second start on Airflow 2."""
+    """They have no tasks: Airflow 3 finds them by their run_id, Airflow 2 by the 409 of a second start."""
     scenario = Scenario(Rates(response_lost=0.4, slow_command=0.2), version=version, transport="rest")
     scenario.gateway.airflows["legacy"].without_tasks = frozenset({"ingest_orders"})
     for n in range(1, 101):
@@ -911,7 +911,7 @@ def test_row_41_others_use_up_the_ten_calls_a_second() -> None:
     for n in range(1, 101):
         scenario.upload(n, at=n)
     assert [] == scenario.play(Bounds(2.0, 40.0, longest_delay=15 * MINUTE)).problems
-    assert api.throttled > 10  # then the gate was shut
+    assert api.throttled > 10  # then the breaker was open
 
 
 def test_row_41_a_dag_id_of_fifty_characters_and_one_of_fifty_one() -> None:

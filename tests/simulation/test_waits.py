@@ -51,7 +51,7 @@ def problems_when_killed(at: int | None, crash: Crash = Crash.BEFORE) -> list[st
     problems = waits.play()
     for state in (fails, times_out):
         if state.ended is not None and state.ended[0] != "success":
-            problems.append(f"{state.name} was told {state.ended[0]} in the end")
+            problems.append(f"{state.name} got {state.ended[0]} in the end")
     if len(waits.airflow.history) != 3:
         problems.append(f"there were {len(waits.airflow.history)} runs, not 3")
     return problems
@@ -66,7 +66,7 @@ def calls_of_the_story() -> list[str]:
 
 
 def test_rows_27_and_28_killed_at_every_point() -> None:
-    """Whichever call the process dies in: one run for each, a further one after a failure, the newest token told."""
+    """Whichever call the process dies in: one run for each, another one after a failure, and the newest token gets the answer."""
     for at, call in enumerate(calls_of_the_story()):
         for crash in (Crash.DURING, Crash.AFTER):
             assert [] == problems_when_killed(at, crash), (
@@ -243,7 +243,7 @@ def two_of_one_identity() -> tuple[Waits, WaitingState, WaitingState]:
 
 
 def test_row_33_two_items_of_one_identity_are_not_taken_for_one() -> None:
-    """The second is refused at once with the remedy, and the first is told its run's end."""
+    """The second is refused at once with the remedy, and the first gets its run's result."""
     waits, first, second = two_of_one_identity()
 
     assert [] == waits.play()
@@ -289,12 +289,12 @@ TAKEN_FOR_ONE: Off = (
 def test_an_end_that_is_not_kept_before_it_is_told_is_forgotten(
     monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, dict[str, str]], None]
 ) -> None:
-    """Told, and died: the state that is tried again is attached to the failed run, instead of having another."""
+    """The watcher answers, and dies: the retried state attaches to the failed run, instead of getting another."""
     at = calls_of_the_story().index("SendTaskFailure")
     assert [] == problems_when_killed(at, Crash.AFTER)
     switch_off(monkeypatch, NOT_KEPT)
     at = calls_without_checks().index("SendTaskFailure")
-    assert "Fails was told DagRunFailed in the end" in problems_when_killed(at, Crash.AFTER)
+    assert "Fails got DagRunFailed in the end" in problems_when_killed(at, Crash.AFTER)
     record_property("red", {"how a run ended is kept before it is told": "told DagRunFailed in the end"})
 
 
@@ -342,7 +342,7 @@ def test_a_close_that_does_not_look_whose_token_it_is_leaves_a_retry_waiting(
 def test_two_of_one_identity_taken_for_one_leave_the_first_waiting(
     monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, dict[str, str]], None]
 ) -> None:
-    """The second takes the watch over; the first is never told."""
+    """The second takes the watch over; the first never gets an answer."""
     switch_off(monkeypatch, TAKEN_FOR_ONE)
     waits, _, _ = two_of_one_identity()
     assert "Inner[0] is stuck" in waits.play()

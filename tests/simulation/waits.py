@@ -243,7 +243,7 @@ class Waits:
         words = set(self.states.said)
         yield from self._problems_of_the_refused()
         if len(words) != len({token for token, _ in words}):
-            yield "one token was told different things"
+            yield "one token got different answers"
         for item in self.gateway.ledger.items.values():
             if "sealed_token" in item or "watched_in" in item:
                 yield f"a watch is left open: {item}"
@@ -266,9 +266,9 @@ class Waits:
         name = f"{state.name}[{state.index}]"
         if state.ended is not None:
             if state.ended[1] not in runs:
-                yield f"{name} was told of a run that is not there: {state.ended}"
+                yield f"{name} got the result of a run that is not there: {state.ended}"
             if state.tokens[-1] not in {token for token, _ in self.states.taken}:
-                yield f"{name}: the newest token was told nothing"
+                yield f"{name}: the newest token got no answer"
         elif state.refused is None and not state.gone and not state.refuses:
             yield f"{name} is stuck"
 

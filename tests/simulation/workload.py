@@ -226,7 +226,7 @@ class Workload:
     rule_moved_at: float | None
 
 
-WITHOUT_TASKS = frozenset({"close_a", "close_c"})  # on Airflow 3 and 2: no task instance tells of their runs
+WITHOUT_TASKS = frozenset({"close_a", "close_c"})  # on Airflow 3 and 2: no task instance shows their runs
 
 
 def airflows() -> dict[str, Airflow]:

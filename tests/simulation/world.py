@@ -80,7 +80,7 @@ class Outage:
 
 
 class Crashes(Protocol):
-    """Decides who dies where; is told of everything that is written to the ledger, and by whom."""
+    """Decides which process dies where; records everything that is written to the ledger, and by whom."""
 
     def next(self, process: Process, operation: str) -> Crash | None: ...
 

@@ -51,7 +51,7 @@ _PARTIAL = frozenset({"SendMessageBatch", "BatchGetItem"})
 _UNDERSTOOD = frozenset(
     {"ConditionalCheckFailedException", "InvalidToken", "TaskDoesNotExist", "TaskTimedOut"}
 )
-# An answer may be empty, so botocore cannot tell it from a body that is no JSON.
+# An answer may be empty, so botocore cannot distinguish it from a body that is no JSON.
 _MAY_BE_EMPTY = frozenset(
     {
         "ChangeMessageVisibility",

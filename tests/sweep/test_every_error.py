@@ -157,7 +157,7 @@ def scene_of(function: str, operation: str) -> str:
 
 
 def of_the_victim(function: str, operation: str, calm: Reference) -> frozenset[str]:
-    """What tells the victim's calls from the others'; nothing where they share one."""
+    """What distinguishes the victim's calls from the others'; nothing where they share one."""
     texts = [call.text for call in calm.calls if (call.function, call.operation) == (function, operation)]
     alone = [
         text

@@ -35,7 +35,7 @@ def test_it_is_reached_over_tls_only(expand):
 
 @pytest.mark.parametrize(("key", "algorithm"), [("", "AES256"), (EVERYTHING["KmsKeyArn"], "aws:kms")])
 def test_it_is_encrypted(expand, key, algorithm):
-    """By S3's own key, or by yours; and whoever reads it is told which."""
+    """By S3's own key, or by yours; an output says which to everybody who reads it."""
     template = expand("analytics", KmsKeyArn=key)
     encryption = template.of_type("AWS::S3::Bucket")["ClaimCheckBucket"]["BucketEncryption"]
     (rule,) = encryption["ServerSideEncryptionConfiguration"]

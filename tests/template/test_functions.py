@@ -280,7 +280,7 @@ def test_a_wrong_parameter_is_refused_before_anything_is_deployed(source, text, 
 
 
 def test_ingress_functions_can_read_every_setting_they_have(deployed):
-    """As for dispatchers; only those that get messages of topics are told whose may hold another event."""
+    """As for dispatchers; only functions that get messages of topics have the list of topics to unwrap."""
     names = set(IngressSettings.variables())
     assert names == OF_INGRESS | {"UNWRAP_TOPIC_ARNS"}
     for function in INGRESS:

@@ -534,7 +534,7 @@ def test_who_only_looks_writes_nothing(expand):
 
 
 def test_what_an_operator_may_do(expand):
-    """What the commands call: read requests, send them again, put them away, pull brakes; never what a request is."""
+    """What the commands call: read requests, send them again, purge them, pause; never change a request's content."""
     assert _allowed_by(expand("analytics"), "OperatorPolicy") == {
         "ListStoppedRequests": ({"dynamodb:Query"}, LEDGER_LISTS, None),
         "ReadRequests": (

@@ -26,7 +26,7 @@ def loops(template: Template) -> set[str]:
 
 
 def may_be(template: Template, queue_arn: str, resources: set[str]) -> bool:
-    """Tell whether the queue is among these resources, by its reference or by a pattern of its ARN."""
+    """Return whether the queue is among these resources, by its reference or by a pattern of its ARN."""
     arn = queue_arn
     if queue_arn.startswith("<"):
         queue = template.resources[name_of(queue_arn)]["Properties"]["QueueName"]

@@ -169,7 +169,7 @@ def test_services_that_are_named_may_publish_to_the_topic_for_this_account(
 
 @pytest.mark.parametrize("rule", ["EventBusRule", "DefaultBusRule"])
 def test_eventbridge_tries_for_a_day_and_keeps_the_rest(deployed, rule):
-    """Written out: a newer kind of bus tries five times in five minutes unless told otherwise, and drops without a DLQ."""
+    """Written out: without these settings a newer kind of bus tries five times in five minutes, and drops without a DLQ."""
     assert deployed.of_type("AWS::Events::Rule")[rule]["Targets"] == [
         {
             "Id": "gateway",

@@ -64,7 +64,7 @@ def test_the_longest_run_id_fits_airflow() -> None:
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", "{}", '"x"', '{"format": 1}', "null"])
 def test_what_is_no_request_is_refused(text: str) -> None:
-    """An unreadable message is told apart from an outage."""
+    """An unreadable message is distinguished from an outage."""
     with pytest.raises(UnreadableRequest):
         TriggerRequest.from_json(text)
 

@@ -1,4 +1,4 @@
-"""A DAG of one's own with the example's callback: whoever waits for its run is told at once."""
+"""A user's DAG with the example's callback: a state that waits for its run gets the answer at once."""
 
 import os
 from datetime import datetime, timezone

@@ -59,7 +59,7 @@ def target(dag_id: str = "ingest_orders", run_id: str = "evt__a__1", **conf: obj
 @pytest.mark.guarantee(29)
 @given(st.dictionaries(st.text(), json_values, max_size=6))
 def test_conf_is_one_shell_word_whatever_it_holds(conf: dict[str, object]) -> None:
-    """No value can begin, end or split a word of the command; it arrives to the letter."""
+    """No value can begin, end or split a word of the command; it arrives unchanged."""
     command = trigger_command(ResolvedTarget("analytics", "d", "evt__a__1", conf))
     words = shlex.split(command)
     assert words[:6] == ["dags", "trigger", "--no-replace-microseconds", "-o", "json", "--run-id=evt__a__1"]
@@ -100,7 +100,7 @@ EXPECTED: dict[str, type[Outcome] | Reason] = {
     "same_second_collision": Triggered,
     "dag_missing": Reason.DAG_MISSING,
     "dag_broken": Reason.DAG_MISSING,
-    "dag_broke_later": Triggered,  # accepted: the run waits for ever, and only the list of DAGs tells
+    "dag_broke_later": Triggered,  # accepted: the run waits for ever, and only the list of DAGs shows why
     "dag_stale": Triggered,
     "bad_json": Reason.CONF_REFUSED,
     "bad_run_id": Reason.RUN_ID_REFUSED,

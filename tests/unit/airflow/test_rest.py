@@ -382,7 +382,7 @@ def test_an_error_is_never_success_whatever_it_quotes(status: int) -> None:
 
 
 def test_a_pattern_finds_more_than_was_asked_for() -> None:
-    """`_` stands for any character in it, and a rerun's id begins with ours: compared to the letter."""
+    """`_` stands for any character in it, and a rerun's id begins with ours: compared exactly."""
     rows = [{"dag_id": "ingest_orders", "dag_run_id": name} for name in ("evtX_a__1", "evt__a__1__r1")]
     assert Reason.RUN_NOT_THERE == read_look_up(RestAnswer(200, {"dag_runs": rows}), target()).reason
     rows.append({"dag_id": "ingest_orders", "dag_run_id": "evt__a__1"})

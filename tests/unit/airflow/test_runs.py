@@ -200,7 +200,7 @@ def test_a_return_value_is_what_airflow_keeps(value):
     ],
 )
 def test_what_is_not_to_be_had_is_told_from_what_may_be_there_the_next_time(answer, kind):
-    """The one is told whoever waits, the other asked for again."""
+    """The state gets the one; the watcher asks for the other again."""
     assert isinstance(by_call.read_return_value(answer), kind)
 
 

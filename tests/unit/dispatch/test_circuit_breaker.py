@@ -1,4 +1,4 @@
-"""What is behind a gate: one environment, or one DAG of one environment, and nobody else's."""
+"""What a circuit breaker covers: one environment, or one DAG of one environment, and no other."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def sandbox(store: FakeCircuitStore, environment: str) -> CircuitBreakers:
 
 
 def test_an_environment_that_is_away_is_away_for_its_own_new_sandboxes_only(store: FakeCircuitStore) -> None:
-    """A sandbox looks at its environment's gate before it asks for the first time."""
+    """A sandbox reads its environment's breaker before its first request."""
     asking = sandbox(store, "analytics")
     for now in (1.0, 2.0, 3.0):
         asking.record(target("analytics"), AWAY, now)

@@ -266,7 +266,7 @@ def test_a_hundred_redriven_for_a_dag_that_is_still_missing_have_their_grace(one
 
 
 def test_a_redriven_request_gives_its_dag_a_grace_of_its_own(one_sandbox: Gateway) -> None:
-    """The file that mends it may take as long to be read as any new one."""
+    """Airflow may take as long to read the corrected file as any new one."""
     missing_for_long(one_sandbox)
     one_sandbox.airflow.answers = [MISSING]
     assert isinstance(one_sandbox.deliver(redriven(0, dag_id="late")).outcome, Rejected)

@@ -17,7 +17,7 @@ from mwaa_gateway.outcomes import (
 
 @pytest.mark.guarantee(23)
 def test_a_late_attempt_cannot_change_the_row(gateway: Gateway) -> None:
-    """Fenced by the attempt number: a zombie's refusal must not bury a request that ran."""
+    """Fenced by the attempt number: a late refusal must not make a request dead that ran."""
     rejected = Rejected(Reason.CONF_REFUSED, "no")
     gateway.airflow.answers = [rejected]
     gateway.airflow.during_trigger = lambda: gateway.ledger.begin_attempt(a_request(), gateway.time) and None
@@ -30,7 +30,7 @@ def test_a_late_attempt_cannot_change_the_row(gateway: Gateway) -> None:
 
 
 def test_circuits_that_cannot_be_written_cost_no_outcome(gateway: Gateway) -> None:
-    """The run was started: it is recorded, whatever became of the gate's item."""
+    """The run was started: it is recorded, whatever happened to the breaker's item."""
     gateway.sandbox = gateway.new_sandbox()
     for number in range(FAILURES_TOLERATED + 1):
         gateway.airflow.answers = [BUSY]

@@ -1,4 +1,4 @@
-"""The operator's brake as one sandbox knows it: seldom looked at, and never in the way when it cannot be."""
+"""The operator's pauses as one sandbox knows them: seldom read, and a failed read stops no request."""
 
 import pytest
 

@@ -66,7 +66,7 @@ def test_a_list_that_cannot_be_had_is_asked_for_less_and_less(listing: Gateway) 
 
 
 def test_who_starts_a_run_while_another_lists_has_its_message_come_once_more(listing: Gateway) -> None:
-    """Started at once; told when the list is there."""
+    """The run starts at once, and is reported when the list is there."""
     meanwhile: list[Dispatched] = []
     request = a_request("second", dag_id="paused")
     listing.airflow.during_list = lambda: meanwhile.append(listing.deliver(request))
@@ -178,7 +178,7 @@ def test_a_pause_holds_what_a_paused_dag_held(listing: Gateway) -> None:
 
 
 def test_a_paused_dags_run_is_rejected_if_its_rule_says_so(listing: Gateway) -> None:
-    """Dead with the bell; redriven, it starts once the DAG is unpaused."""
+    """The request is dead with its message; redriven, it starts once the DAG is unpaused."""
     dead = listing.deliver(kept_back("reject"))
     assert isinstance(dead.outcome, Rejected)
     assert Reason.DAG_PAUSED is dead.outcome.reason
@@ -212,7 +212,7 @@ def test_where_lists_are_switched_off_no_run_waits_for_one(gateway: Gateway, whe
 
 @pytest.mark.parametrize("when_paused", ["hold", "reject"])
 def test_without_a_list_a_run_waits_for_a_minute_and_starts(listing: Gateway, when_paused: str) -> None:
-    """Nobody can tell whether the DAG is paused: what cannot be known keeps nothing back for long."""
+    """It is unknown whether the DAG is paused: that delays no request for long."""
     listing.airflow.listed = NotListed("no answer")
     waits = listing.deliver(kept_back(when_paused))
     assert isinstance(waits.outcome, Retryable)

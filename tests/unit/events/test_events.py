@@ -335,7 +335,7 @@ class TestS3:
         assert reason in refused("s3_put", spoil)
 
     def test_without_sequencer_and_request_it_is_malformed(self):
-        """The gateway could not tell a duplicate from a new event."""
+        """The gateway could not distinguish a duplicate from a new event."""
 
         def spoil(payload: Any) -> None:
             del payload["Records"][0]["s3"]["object"]["sequencer"]
@@ -397,7 +397,7 @@ class TestSns:
         ],
     )
     def test_messages(self, message: str, expected: object):
-        """Objects and lists are parsed; anything else is the text that was published, to the letter."""
+        """Objects and lists are parsed; anything else is the text that was published, unchanged."""
         payload = sample("sns_text")
         payload["Records"][0]["Sns"]["Message"] = message
         (event,) = from_sns_notification(payload, frozenset())

@@ -241,7 +241,7 @@ def test_an_environment_that_mwaa_does_not_have(names: list[str] | None, text: s
 
 
 def test_what_the_operator_may_not_ask_is_not_known() -> None:
-    """Neither right nor wrong, and with the policy that would tell."""
+    """Unknown, and the remedy names the policy that would show it."""
     denied = Failed("GetEnvironment", "AccessDeniedException", "no")
     for findings in (
         judge_environment(HERE, denied, None),

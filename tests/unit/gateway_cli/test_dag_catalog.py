@@ -33,7 +33,7 @@ def test_each_dag_that_would_not_run_is_named_once_with_its_rules_and_the_lists_
 
 
 def test_many_rules_of_one_dag_are_one_line(capsys) -> None:
-    """The first few by name; a list of days is told in days."""
+    """The first few by name; the age of a list that is days old is in days."""
     check = check_dags(
         [rule("paused", rule_id=f"a.r{n}") for n in range(7)], {"analytics": CATALOG}, 1_000.0 + 3 * 86_400
     )

@@ -47,7 +47,7 @@ def upload(**detail: Any) -> dict[str, Any]:
     ],
 )
 def test_what_can_never_match(pattern: dict[str, Any], field: str, said: str) -> None:
-    """Told once, by its field."""
+    """One warning, which names its field."""
     found = never_matches(compile_pattern(pattern))
     assert [field] == list({problem.field for problem in found})
     assert any(said in problem.message for problem in found), found

@@ -67,7 +67,7 @@ class TestDefaults:
         assert ("pattern" in a, b["pattern"]) == (False, {"source": ["acme"]})
 
     def test_a_mistake_in_a_default_is_told_on_its_line(self, tmp_path: Path) -> None:
-        """Once, however many rules it spoils, at the place where it is mended."""
+        """Once, however many rules it spoils, at the place to correct."""
         text = DEFAULTS.replace("6h", "6 hours").replace("environment: ${", "enviroment: ${")
         told = mistakes_of(written(tmp_path, rules=text, prod=PROD), tmp_path / "prod.yaml")
         assert [mistake.split(" is ")[0] for mistake in told] == [
@@ -165,7 +165,7 @@ class TestVariables:
         ]
 
     def test_without_a_file_of_values_each_variable_is_told_once(self, tmp_path: Path) -> None:
-        """Who forgets --vars has made one mistake, in however many rules; what else is wrong because of it is not told."""
+        """Who forgets --vars has made one mistake, in however many rules; the mistakes that follow from it are not listed."""
         lists = "- {id: a, pattern: {source: '${var.sources}'}, target: {environment: '${var.stage}', dag_id: d}}\n"
         path = written(tmp_path, rules=lists * 3)
         assert [mistake.split(";")[0] + mistake[-23:] for mistake in mistakes_of(path)[:2]] == [

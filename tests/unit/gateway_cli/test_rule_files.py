@@ -301,7 +301,7 @@ class TestChecking:
     """All mistakes at once, each with its place."""
 
     def test_every_mistake_of_every_rule_and_file(self, tmp_path: Path) -> None:
-        """Sorted by place, so that they can be mended from top to bottom."""
+        """Sorted by place, so that an author can correct them from top to bottom."""
         written(tmp_path, f"{RULE}maximum_event_age: 10d\nstate: ON\n", "a.yaml")
         written(
             tmp_path,
@@ -332,7 +332,7 @@ class TestChecking:
         assert mistakes_of(path) == []
 
     def test_an_id_used_twice_is_refused(self, tmp_path: Path) -> None:
-        """In one file or in two; the later one is told where the first is."""
+        """In one file or in two; the message of the later one says where the first is."""
         written(tmp_path, RULE, "a.yaml")
         written(tmp_path, f"{RULE}---\n{RULE}", "b.yaml")
         _, mistakes = check_rules([tmp_path], environments=None)
@@ -354,7 +354,7 @@ class TestChecking:
         assert [rule.names_state for rule in checked] == [False, True]
 
     def test_the_nearest_field_gives_the_line_of_one_that_is_missing(self, tmp_path: Path) -> None:
-        """A missing dag_id is told where its target begins."""
+        """A missing dag_id is reported at the line where its target begins."""
         path = written(tmp_path, "id: a\ns3: s3://bucket/*\ntargets:\n- id: x\n  environment: e\n")
         assert [mistake.split(";")[0] for mistake in mistakes_of(path)] == [
             "rules.yaml:4: a: targets[0].dag_id: is missing"

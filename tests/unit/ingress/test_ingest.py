@@ -158,7 +158,7 @@ def test_a_malformed_record_is_kept_whole_and_stops_no_other(ingress: Scene) -> 
 
 @pytest.mark.guarantee(9)
 def test_an_event_for_a_broken_rule_is_kept_and_the_others_fire(ingress: Scene) -> None:
-    """The entry names the rule and carries the event, so that it can be sent again once the rule is mended."""
+    """The entry names the rule and contains the event, so that it can be redriven once the rule is corrected."""
     ingress.source.put(rule())
     ingress.source.put_text("finance.broken", "{}", ["aws.s3#acme-landing"], version=2)
     report = ingress.ingest(upload())
@@ -204,7 +204,7 @@ def test_rules_that_cannot_be_read_send_nothing(ingress: Scene, method: str) -> 
 
 
 def test_queues_that_do_not_answer_fail_the_invocation(ingress: Scene) -> None:
-    """Nothing is told as done that is not on a queue."""
+    """Nothing is reported as done that is not on a queue."""
     ingress.source.put(rule())
     ingress.queue.failures.coming["enqueue"] = 1
     ingress.dead_letters.failures.coming["bury"] = 1
@@ -261,7 +261,7 @@ def test_an_unreadable_head_hides_no_rule_and_is_reported(ingress: Scene) -> Non
 
 
 def test_a_repeated_invocation_asks_for_the_same_run(ingress: Scene) -> None:
-    """The ledger will tell the second as a duplicate."""
+    """The ledger recognises the second as a duplicate."""
     ingress.source.put(rule())
     ingress.ingest(upload())
     ingress.ingest(upload())
@@ -311,7 +311,7 @@ def test_a_rule_in_shadow_buries_nothing(ingress: Scene) -> None:
 
 
 def test_a_shadow_that_cannot_be_recorded_stops_no_run(ingress: Scene) -> None:
-    """Its report has a gap, which is told; the real rule's event is not delivered again for it."""
+    """Its report has a gap, which a log line names; the other rule's event is not delivered again for it."""
     ingress.source.put(rule())
     ingress.source.put(rule("trial.orders", state="SHADOW"))
     ingress.shadows.failures.coming["record"] = 1

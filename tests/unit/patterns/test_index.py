@@ -58,7 +58,7 @@ FEW_LETTERS = st.text("ab", max_size=6)
 
 
 def is_accepted(entry: Any) -> bool:
-    """Wildcards of one letter soon are too complex."""
+    """Wildcards of one character are soon too complex."""
     try:
         compile_pattern({"key": [entry]})
     except InvalidPattern:

@@ -75,7 +75,7 @@ def test_rules_are_read_again_only_after_their_head_moved(source: FakeRuleSource
 def test_where_a_head_cannot_be_read_a_changed_rule_is_still_seen(
     source: FakeRuleSource, rules: LiveRules
 ) -> None:
-    """At the next refresh, as ever: the rules are read again each time, as nobody can tell whether they have changed."""
+    """At the next refresh, as ever: the rules are read again each time, because it is unknown whether they have changed."""
     source.put(rule())
     (partition,) = source.partitions
     source.generations[partition] = UNREADABLE_HEAD
@@ -189,7 +189,7 @@ def test_a_clock_that_jumps_back_refreshes(source: FakeRuleSource, rules: LiveRu
 def test_a_rule_whose_pattern_cannot_be_read_is_reported_for_every_event(
     source: FakeRuleSource, rules: LiveRules, document: str
 ) -> None:
-    """Nobody can tell which events it meant; the others fire."""
+    """It is unknown which events it meant; the others match."""
     source.put(rule())
     source.put_text("finance.broken", document, ["aws.s3#acme-landing"], version=7)
     matches = match(rules, UPLOAD, 0)

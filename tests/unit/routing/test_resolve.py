@@ -81,7 +81,7 @@ class TestCaptures:
         }
 
     def test_another_form_is_one_refusal_for_all_targets(self):
-        """The pattern says that the rule wants it: so it is told, never passed over."""
+        """The pattern matches, so the refusal is reported, never skipped."""
         targets = [{"id": name, "environment": "a", "dag_id": "d"} for name in ("a", "b")]
         rule = {"id": "a.b", "pattern": {"source": ["aws.s3"]}, "captures": ORDERS, "targets": targets}
         (found,) = resolve(upload("orders/readme.csv"), parse_rule(rule, environments=None), now=0)

@@ -300,7 +300,7 @@ class TestInvalid:
         assert (found, True) == (f"targets[0].{field}", message in text), text
 
     def test_everything_at_once(self):
-        """Nobody mends a rule one error at a time."""
+        """An author corrects all mistakes of a rule at once."""
         document = {
             "id": "A",
             "stat": "ENABLED",
@@ -430,7 +430,7 @@ class TestInvalid:
         ],
     )
     def test_s3_uri_with_named_pieces_is_refused(self, uri: str, remedy: str) -> None:
-        """Taken to the letter, the braces would match no upload, and nobody would hear of it."""
+        """As literal text, the braces would match no upload, silently."""
         ((field, message),) = problems(changed("pattern", ...) | {"s3": uri})
         assert field == "s3"
         assert remedy in message

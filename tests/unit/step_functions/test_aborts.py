@@ -1,4 +1,4 @@
-"""Runs that end with their execution: each marked failed once, none that is over, and whatever is not done is told."""
+"""Runs that end with their execution: each is marked failed once, none that is over, and everything that is not done is reported."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_a_run_whose_row_cannot_be_read_is_counted_until_it_is_marked(scene):
 
 
 def test_what_cannot_be_done_is_told_at_once(scene):
-    """Nobody is told otherwise: nobody waits any more."""
+    """No state gets another answer: none waits any more."""
     scene.wait_for(wait={"on_abort": "fail_run"})
     scene.airflow.trouble = NotAvailable("set the parameter WebLoginRole")
     made = scene.round(ended_executions=[EXECUTION])
@@ -141,7 +141,7 @@ def test_a_watcher_that_dies_in_between_marks_it_once(scene, fault):
 
 
 def test_many_that_end_at_once_leave_the_others_their_round(scene):
-    """A Map of two hundred is aborted while a run of another execution ends: that is told within two rounds."""
+    """A Map of two hundred is aborted while a run of another execution ends: its state gets the answer within two rounds."""
     ended = [scene.wait_for(index=n, token=f"t{n}", wait={"on_abort": "fail_run"}) for n in range(200)]
     waits = scene.wait_for(
         "other", token="w", execution="arn:aws:states:eu-west-1:123456789012:execution:n:o"

@@ -379,7 +379,7 @@ def test_answers_that_fail_come_after_those_that_were_never_tried(scene):
     good = scene.wait_for(index=10, token="good")
     scene.airflow.runs[good] = SUCCESS
     [watch] = [one for one in scene.store.watched("analytics") if one.run_id == good]
-    scene.store.record_ending(watch, Succeeded({}))  # by a sandbox that died before it could tell
+    scene.store.record_ending(watch, Succeeded({}))  # by a sandbox that died before it answered
     assert [token for token, _ in scene.states.answers] == []
     scene.round(after=60)
     assert [token for token, _ in scene.states.answers] == ["good"]

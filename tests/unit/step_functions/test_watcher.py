@@ -211,7 +211,7 @@ def test_an_end_is_told_within_one_interval(scene):
 
 
 def test_after_an_unclear_answer_it_is_asked_sooner_and_ever_more_seldom(scene):
-    """A long run's end is told within a minute or so, though an answer was lost; an Airflow that is away is spared."""
+    """A long run's state gets its answer within about a minute, though one was lost; an Airflow that is away gets few queries."""
     scene.wait_for()
     for _ in range(720):
         scene.round()
@@ -253,7 +253,7 @@ def test_the_most_urgent_heartbeat_is_sent_first(scene):
 
 
 def test_a_long_round_is_interrupted_for_heartbeats(scene):
-    """Ten DAGs at five seconds a command, and two hundred ends to tell: nobody is silent for half a minute meanwhile."""
+    """Ten DAGs at five seconds a command, and two hundred answers to send: no heartbeat is half a minute late meanwhile."""
     for n in range(300):
         scene.wait_for(f"dag_{n % 10}", index=n, token=f"token {n}", wait={"heartbeat_seconds": 30})
     heard = {f"token {n}": scene.clock for n in range(300)}
@@ -389,7 +389,7 @@ def test_word_of_an_end_has_it_asked_at_once_and_is_not_believed(scene):
 @pytest.mark.guarantee(27)
 @pytest.mark.parametrize("fault", ["record_ending", "send", "close"])
 def test_a_watcher_that_dies_in_between_tells_once(scene, fault):
-    """Recorded before it is told: another sandbox tells the same again, and an answer that was taken is recognised."""
+    """The ending is recorded before the answer: another sandbox sends the same again, and recognises an accepted one."""
     run_id = scene.wait_for()
     scene.airflow.runs[run_id] = SUCCESS
     (scene.states if fault == "send" else scene.store).failures.coming[fault] = 1
@@ -446,7 +446,7 @@ def test_two_states_that_wait_under_one_identity_are_not_taken_for_one(scene):
 
 
 def test_a_round_begins_nothing_when_its_time_is_up_and_goes_on_where_it_stopped(scene):
-    """A function that is killed in the middle tells nobody anything."""
+    """A function that is killed in the middle answers no state."""
     for name in "abc":
         scene.wait_for(name, token=name, state=name)
     slow = scene.airflow.states
@@ -520,7 +520,7 @@ def test_a_request_that_waits_does_not_put_its_dags_runs_last(scene):
 
 
 def test_a_backlog_of_ends_is_told_in_several_rounds_none_of_which_is_killed(scene):
-    """Two hundred ends that a sandbox recorded and did not tell, at a second each: the function has ninety."""
+    """Two hundred endings that a sandbox recorded and did not answer, at a second each: the function has ninety."""
     for n in range(200):
         scene.airflow.runs[scene.wait_for(index=n, token=f"token {n}", wait={"heartbeat_seconds": 3_600})] = (
             SUCCESS

@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - MiniStack waits 100 ms for the log of a function that writes none
-"""Tells queue `seen` which hop of which chain it is, and makes the next one through a queue, a topic or a bucket."""
+"""Reports to queue `seen` which hop of which chain it is, and makes the next one through a queue, a topic or a bucket."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - MiniStack waits 100 ms for the log of a function that writes none
-"""Tells queue `seen` every event it is invoked with."""
+"""Reports to queue `seen` every event it is invoked with."""
 
 import json
 import os
