@@ -70,8 +70,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         case = item.function.__name__.removeprefix("test_").replace("_", " ")
         transport = parameters.get("transport", "both")
         seen = "passed" if report.passed else "FAILED" if report.when == "call" else "ERROR"
-        told = item.config.stash[RESULTS].setdefault((f"{case} ({transport})", parameters["version"]), [])
-        told.append(seen)
+        shown = item.config.stash[RESULTS].setdefault((f"{case} ({transport})", parameters["version"]), [])
+        shown.append(seen)
     return report
 
 

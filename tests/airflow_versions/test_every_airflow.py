@@ -89,7 +89,7 @@ def test_duplicates_at_once(airflow: RealAirflow, transport: str) -> None:
         twin = target()
         with ThreadPoolExecutor(SANDBOXES) as threads:
             outcomes = list(threads.map(lambda sandbox, twin=twin: sandbox.trigger(twin), sandboxes))
-        # The second start learns that the run exists, or gets an unclear answer: never a refusal, nor "try again without a look-up".
+        # The second start learns that the run exists, or gets an unclear answer: never a refusal, nor "surely not done".
         assert Counter(map(type, outcomes))[Triggered] <= 1, outcomes
         assert {type(outcome) for outcome in outcomes} <= {Triggered, AlreadyTriggered, OutcomeUnknown}
         assert isinstance(sandboxes[0].look_up(twin), AlreadyTriggered)

@@ -62,10 +62,10 @@ class FakeWatchStore:
                 generation += 1
                 fresh = _watch(call, request, now, generation)
             else:
-                told_again = isinstance(ending, Succeeded) or (
+                answered_again = isinstance(ending, Succeeded) or (
                     isinstance(ending, Failed) and ending.may_be_rerun
                 )
-                kept = ending if told_again else None
+                kept = ending if answered_again else None
                 fresh = replace(
                     old,
                     token_mark=call.token.mark,

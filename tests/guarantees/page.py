@@ -43,8 +43,8 @@ def _rows(tests: list[ShowingTest], results: Results) -> Iterator[str]:
 
 
 def _row(fault: Fault, tests: list[ShowingTest], results: Results) -> str:
-    told = (fault.fault, fault.promise, _shown_by(tests), _last_run(tests, results))
-    return f"| {fault.row} | {' | '.join(told)} |"
+    shown = (fault.fault, fault.promise, _shown_by(tests), _last_run(tests, results))
+    return f"| {fault.row} | {' | '.join(shown)} |"
 
 
 def _shown_by(tests: list[ShowingTest]) -> str:

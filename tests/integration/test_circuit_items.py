@@ -19,12 +19,12 @@ def store(request: pytest.FixtureRequest) -> CircuitStore:
     return CircuitItems(request.getfixturevalue("dynamodb"), "ledger")
 
 
-def test_a_gate_nobody_has_shut_is_open(store: CircuitStore) -> None:
+def test_a_breaker_that_nothing_opened_is_closed(store: CircuitStore) -> None:
     """There is no probe to take."""
     assert (False, None) == store.take_probe(NAME, 1_000.0, 1_030.0)
 
 
-def test_a_shut_gate_gives_no_probe_before_its_time(store: CircuitStore) -> None:
+def test_an_open_breaker_gives_no_probe_before_its_time(store: CircuitStore) -> None:
     """The breaker says when it opened."""
     store.open(NAME, SHUT)
     assert (False, SHUT) == store.take_probe(NAME, 1_004.4, 1_034.4)
@@ -39,7 +39,7 @@ def test_only_one_takes_the_probe(store: CircuitStore) -> None:
     assert (True, OpenCircuit(900.0, 1_000.5, 3, 1_066.0)) == store.take_probe(NAME, 1_036.0, 1_066.0)
 
 
-def test_an_opened_gate_is_open_and_can_be_shut_again(store: CircuitStore) -> None:
+def test_a_closed_breaker_can_open_again(store: CircuitStore) -> None:
     """Nothing of the earlier time is left."""
     store.open(NAME, SHUT)
     store.close(NAME)
@@ -48,7 +48,7 @@ def test_an_opened_gate_is_open_and_can_be_shut_again(store: CircuitStore) -> No
     assert (False, SHUT) == store.take_probe(NAME, 1_000.0, 1_030.0)
 
 
-def test_gates_do_not_know_of_each_other(store: CircuitStore) -> None:
+def test_breakers_are_independent(store: CircuitStore) -> None:
     """One environment's trouble is not another's."""
     store.open(NAME, SHUT)
     assert (False, None) == store.take_probe("gate|environment|marketing", 2_000.0, 2_030.0)

@@ -29,14 +29,14 @@ from integration.shell import shell
 )
 def test_a_misspelt_word_is_answered_with_the_one_that_was_meant(words: str, said: str) -> None:
     """In every group, and for options; nothing is run, and the exit code is that of a wrong command line."""
-    told = shell(*words.split())
-    assert (2, True) == (told.exit_code, said in told.stderr), told.stderr
+    shown = shell(*words.split())
+    assert (2, True) == (shown.exit_code, said in shown.stderr), shown.stderr
 
 
 def test_what_is_near_nothing_suggests_nothing() -> None:
     """A wrong suggestion is worse than none."""
-    told = shell("rules", "xyzzy")
-    assert (2, False) == (told.exit_code, "Did you mean" in told.stderr)
+    shown = shell("rules", "xyzzy")
+    assert (2, False) == (shown.exit_code, "Did you mean" in shown.stderr)
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
@@ -49,14 +49,14 @@ def test_bash_completes_commands_and_options() -> None:
     _mwaa_gateway_completion mwaa-gateway; echo "${COMPREPLY[@]}"
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    told = subprocess.run(
+    shown = subprocess.run(
         ["bash", "-c", script],  # noqa: S607 - the bash that the person uses
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert ["redrive", "--output"] == told.stdout.split()
+    assert ["redrive", "--output"] == shown.stdout.split()
 
 
 def test_an_ascii_terminal_gets_words_for_signs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -91,13 +91,13 @@ def test_a_callback_is_what_the_template_sends_to_the_watcher_and_the_watcher_re
 
 
 @pytest.mark.parametrize("conf", [None, {}, {"mwaa_gateway": {"source": "aws.s3"}}])
-def test_runs_that_no_state_started_are_not_told_of(put, conf):
+def test_runs_that_no_state_started_are_not_reported(put, conf):
     """A DAG that uploads start a thousand times puts no event for it."""
     load("gateway_callbacks").tell_gateway("analytics", "gateway-events")(context(conf))
     assert put == []
 
 
-def test_where_airflow_passes_no_run_the_gateway_is_told(put):
+def test_without_a_run_from_airflow_the_gateway_still_gets_the_callback(put):
     """Airflow 3.0 passes the DAG and the run_id only."""
     given = context(None)
     del given["dag_run"]

@@ -58,14 +58,14 @@ class TestList:
 
     def test_nothing_is_dead(self, run: Run) -> None:
         """An empty list is no error, and no table of nothing."""
-        told = run("list")
-        assert (0, "", "there are no dead letters\n") == (told.exit_code, told.stdout, told.stderr)
+        output = run("list")
+        assert (0, "", "there are no dead letters\n") == (output.exit_code, output.stdout, output.stderr)
         assert [] == listed(run)
 
     def test_a_dead_request_says_everything(self, run: Run, gateway: Gateway) -> None:
         """Its id is the run_id, as in Airflow and the logs; the reason quotes Airflow; its message is no second entry."""
         request = gateway.die()
-        (letter,) = listed(run)
+        (entry,) = listed(run)
         assert {
             "id": request.target.run_id,
             "died_in": "dispatcher",
@@ -78,8 +78,8 @@ class TestList:
             "event": "one",
             "attempts": 1,
             "redrives": 0,
-        }.items() <= letter.items()
-        assert REMEDIES[Reason.CONF_REFUSED] == letter["next"]
+        }.items() <= entry.items()
+        assert REMEDIES[Reason.CONF_REFUSED] == entry["next"]
 
     def test_a_table_for_people(self, run: Run, gateway: Gateway) -> None:
         """One line each; what can be copied is whole."""
@@ -183,9 +183,9 @@ class TestList:
         """Each that may write to a dead-letter queue has its own form; what nobody of them wrote is listed, too."""
         body, attributes = message
         gateway.send(queue, body, **attributes)
-        (letter,) = listed(run)
+        (entry,) = listed(run)
         assert expected == tuple(
-            letter[name] for name in ("died_in", "reason", "reason_text", "event", "environment")
+            entry[name] for name in ("died_in", "reason", "reason_text", "event", "environment")
         )
 
     @pytest.mark.parametrize("reason", DeadEventReason)
@@ -193,10 +193,10 @@ class TestList:
         """By the name that ingress logged; none of them is a reason of Airflow's, whose remedy is another."""
         assert reason not in set(Reason)
         gateway.publish(reason)
-        (letter,) = listed(run)
-        assert remedy(reason) == letter["next"]
+        (entry,) = listed(run)
+        assert remedy(reason) == entry["next"]
         assert ("ingress", reason, "the reason", "e-1", "finance.orders", 3) == tuple(
-            letter[name] for name in ("died_in", "reason", "reason_text", "event", "rule_id", "rule_version")
+            entry[name] for name in ("died_in", "reason", "reason_text", "event", "rule_id", "rule_version")
         )
 
     @pytest.mark.parametrize(
@@ -215,8 +215,8 @@ class TestList:
         """It wrote conf_refused for both, as if Airflow had: listed and found by what it is called now."""
         body = {"format": 1, "reason": "conf_refused", "reason_text": text, "event_id": "e-1", "payload": {}}
         gateway.send("ingress-dlq", json.dumps(body))
-        (letter,) = listed(run, "--reason", reason)
-        assert (reason, remedy(reason)) == (letter["reason"], letter["next"])
+        (entry,) = listed(run, "--reason", reason)
+        assert (reason, remedy(reason)) == (entry["reason"], entry["next"])
 
     @pytest.mark.parametrize(
         ("filters", "expected"),
@@ -237,14 +237,14 @@ class TestList:
         gateway.die("old", MISSING, ago=3 * 86_400)
         gateway.die("other", environment="legacy")
         gateway.publish()
-        assert set(expected.split()) == {letter["event"] for letter in listed(run, *filters)}
+        assert set(expected.split()) == {entry["event"] for entry in listed(run, *filters)}
 
     def test_a_limit_shows_the_newest_and_says_so(self, run: Run, gateway: Gateway) -> None:
         """Not a page of silence about the rest."""
         for hours in range(5):
             gateway.die(f"{hours} h", ago=hours * 3600)
         result = run("list", "--limit", "2", "-o", "json")
-        assert ["0 h", "1 h"] == [letter["event"] for letter in json.loads(result.stdout)]
+        assert ["0 h", "1 h"] == [entry["event"] for entry in json.loads(result.stdout)]
         assert "3 more" in result.stderr
 
     def test_looking_takes_nothing_away(self, run: Run, gateway: Gateway) -> None:
@@ -270,10 +270,10 @@ class TestList:
             return ask_aws(self, operation, params)
 
         monkeypatch.setattr(BaseClient, "_make_api_call", call)
-        assert ["legacy"] == [letter["event"] for letter in listed(run, "--environment", "legacy")]
+        assert ["legacy"] == [entry["event"] for entry in listed(run, "--environment", "legacy")]
         assert {gateway.queue("trigger-dlq-legacy")} == received
 
-    def test_a_request_that_is_not_in_the_index_yet_is_found_by_its_bell(
+    def test_a_request_that_is_not_in_the_index_yet_is_found_by_its_message(
         self, run: Run, gateway: Gateway
     ) -> None:
         """The index follows the row a moment later."""
@@ -284,7 +284,7 @@ class TestList:
             Key={"event": {"S": event}, "request": {"S": sort}},
             UpdateExpression="REMOVE stopped_shard",
         )
-        assert [request.target.run_id] == [letter["id"] for letter in listed(run)]
+        assert [request.target.run_id] == [entry["id"] for entry in listed(run)]
 
     @pytest.mark.parametrize(
         "words",
@@ -345,18 +345,18 @@ class TestList:
         if state == "deleted":
             store.delete(rule.id, by="me", now=datetime.now(UTC))
         gateway.die()
-        told = run("list", "--rule", rule.id, "--newer-than", "2h")
+        output = run("list", "--rule", rule.id, "--newer-than", "2h")
         assert (0, "", "nothing matches: there are no dead letters of this rule and age\n") == (
-            told.exit_code,
-            told.stdout,
-            told.stderr,
+            output.exit_code,
+            output.stdout,
+            output.stderr,
         )
         assert "nothing matches" in run("redrive", "--reason", "dag_missing").stderr
 
     def test_a_reason_of_a_later_version_is_known_by_what_has_it(self, run: Run, gateway: Gateway) -> None:
         """A filter can name every field that a dead letter shows."""
         gateway.send("ingress-dlq", json.dumps({"reason": "new_reason", "reason_text": "x"}))
-        assert ["new_reason"] == [letter["reason"] for letter in listed(run, "--reason", "new_reason")]
+        assert ["new_reason"] == [entry["reason"] for entry in listed(run, "--reason", "new_reason")]
 
     def test_suggestions_need_no_permission(
         self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
@@ -393,8 +393,8 @@ class TestShow:
     def test_a_message(self, run: Run, gateway: Gateway, body: str) -> None:
         """As it lies in the queue."""
         gateway.send("ingress-dlq", body)
-        (letter,) = listed(run)
-        shown = run("show", letter["id"])
+        (entry,) = listed(run)
+        shown = run("show", entry["id"])
         assert body.replace("{", "").strip("}") in shown.stdout
 
     def test_nothing_of_that_name(self, run: Run) -> None:
@@ -454,8 +454,8 @@ class TestRedrive:
         (first,) = self.redriven(gateway)
         gateway.airflow.answers = [NO]
         assert isinstance(gateway.dispatch(first), Rejected)
-        (letter,) = listed(run)
-        assert (1, 2) == (letter["redrives"], letter["attempts"])
+        (entry,) = listed(run)
+        assert (1, 2) == (entry["redrives"], entry["attempts"])
         run("redrive", "--all")
         (second,) = self.redriven(gateway)
         assert [1, 2] == [TriggerRequest.from_json(body).redrive for body in (first, second)]
@@ -484,7 +484,7 @@ class TestRedrive:
         assert f"{second.target.run_id}: it is no longer dead, but triggered" in result.stderr
         assert 1 == gateway.visible("trigger-analytics")
 
-    def test_a_bell_of_what_is_alive_is_told_and_deleted(self, run: Run, gateway: Gateway) -> None:
+    def test_a_stale_message_is_listed_and_deleted(self, run: Run, gateway: Gateway) -> None:
         """A redrive was killed before it deleted the message; the next one deletes it, and the alarm ends."""
         request = gateway.die()
         gateway.dispatch(replace(request, redrive=1).to_json())
@@ -493,7 +493,7 @@ class TestRedrive:
         assert 0 == run("redrive", "--all").exit_code
         assert ([], 0) == (self.redriven(gateway), gateway.visible("trigger-dlq-analytics"))
 
-    def test_a_bell_that_rings_meanwhile_is_left(
+    def test_a_message_that_arrives_meanwhile_stays(
         self, run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The redriven request dies again before the command has ended: the new message stays."""
@@ -508,8 +508,8 @@ class TestRedrive:
 
         monkeypatch.setattr(received_messages.ReceivedMessages, "delete", dies_again)
         run("redrive", "--all")
-        (bell,) = gateway.bodies("trigger-dlq-analytics")
-        assert 1 == json.loads(bell)["request"]["redrive"]
+        (new_message,) = gateway.bodies("trigger-dlq-analytics")
+        assert 1 == json.loads(new_message)["request"]["redrive"]
 
     def test_filters_and_a_limit(self, run: Run, gateway: Gateway) -> None:
         """The oldest first; the others stay dead, and keep ringing."""
@@ -525,8 +525,8 @@ class TestRedrive:
         for number in range(23):
             gateway.die(f"{number}")
         gateway.die("elsewhere", environment="legacy")
-        told = json.loads(run("redrive", "--all", "-o", "json").stdout)
-        assert (24, []) == (len(told["redriven"]), told["left"])
+        output = json.loads(run("redrive", "--all", "-o", "json").stdout)
+        assert (24, []) == (len(output["redriven"]), output["left"])
         assert (23, 1) == (len(self.redriven(gateway)), len(self.redriven(gateway, "legacy")))
         assert 0 == gateway.visible("trigger-dlq-analytics") + gateway.visible("trigger-dlq-legacy")
 
@@ -547,9 +547,9 @@ class TestRedrive:
         gateway.publish()
         gateway.send("ingress-dlq", '{"requestPayload": {"id": "e-7"}}')
         gateway.send("ingress-dlq", '{"id": "e-8", "detail-type": "x"}', ERROR_CODE="NO_PERMISSIONS")
-        before = [letter["id"] for letter in listed(run)]
-        told = json.loads(run("redrive", "--all", "-o", "json").stdout)
-        assert set(before) == set(told["redriven"])
+        before = [entry["id"] for entry in listed(run)]
+        output = json.loads(run("redrive", "--all", "-o", "json").stdout)
+        assert set(before) == set(output["redriven"])
         assert 0 == gateway.visible("ingress-dlq")
         sent = [json.loads(body) for body in gateway.bodies("ingress-retry")]
         assert {"id": "e-1", "detail-type": "x"} in [document.get("payload") for document in sent]
@@ -618,9 +618,9 @@ class TestRedrive:
 
         with monkeypatch.context() as patch:
             patch.setattr(BaseClient, "_make_api_call", failing)
-            told = run("redrive", "--all", "-o", "json")
-        document = json.loads(told.stdout)
-        assert (1, 13, 7) == (told.exit_code, len(document["redriven"]), len(document["left"]))
+            output = run("redrive", "--all", "-o", "json")
+        document = json.loads(output.stdout)
+        assert (1, 13, 7) == (output.exit_code, len(document["redriven"]), len(document["left"]))
         assert all("KmsDisabled" in left["why"] for left in document["left"])
         assert [7, 1, 1, 1, 1, 1] == alone
         assert (12, 1) == (gateway.visible("trigger-analytics"), gateway.visible("ingress-retry"))
@@ -785,7 +785,7 @@ class TestPurge:
         gateway.die("old", ago=4 * 86_400)
         gateway.die("new")
         run("purge", "--older-than", "3d", "--yes")
-        assert ["new"] == [letter["event"] for letter in listed(run)]
+        assert ["new"] == [entry["event"] for entry in listed(run)]
         assert 1 == gateway.visible("trigger-dlq-analytics")
 
     def test_a_death_after_the_look_is_not_put_away(
@@ -803,7 +803,7 @@ class TestPurge:
         monkeypatch.setattr(LedgerRows, "remove_from_index", dies_again)
         run("purge", "--all", "--yes")
         assert 1 == len(gateway.bodies("trigger-dlq-analytics"))
-        assert [1] == [letter["redrives"] for letter in listed(run)]  # by the index alone
+        assert [1] == [entry["redrives"] for entry in listed(run)]  # by the index alone
 
 
 class TestHelpAndRemedies:

@@ -203,7 +203,7 @@ def test_a_message_becomes_a_run(dispatching: Dispatching, capsys: pytest.Captur
     assert ([1.0], "analytics") == (metric["Triggered"], metric["environment"])
 
 
-def test_a_run_that_will_not_start_is_told_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_will_not_start_is_reported_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     """Accepted, and yet a warning; its metric has the alarm's dimensions."""
     outcome = Triggered(NotRunnable.PAUSED)
     report_dispatch(Dispatched(a_request(), outcome, 1, None), "analytics")
@@ -230,21 +230,21 @@ def test_a_message_to_come_again_is_reported_and_given_back(dispatching: Dispatc
 def test_how_long_an_environment_has_been_away_is_a_metric(
     dispatching: Dispatching, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each attempt that finds the environment away publishes it for the alarm; not while a few failures leave the breaker closed."""
-    told: list[float | None] = []
+    """Each attempt that finds the environment away publishes it; not while the breaker is still closed."""
+    shown: list[float | None] = []
     for number in range(5):
         body = a_request(str(number)).to_json()
         dispatching.sqs.send_message(QueueUrl=dispatching.queues.trigger, MessageBody=body)
         dispatching.airflow.answers = [BUSY]
         dispatching.invoke(dispatching.receive())
         _, metric = lines(capsys)
-        told.append(metric.get("EnvironmentAwaySeconds", [None])[0])
-    assert [None, None] == told[:2]
-    assert all(earlier < later for earlier, later in itertools.pairwise(told[2:]))
+        shown.append(metric.get("EnvironmentAwaySeconds", [None])[0])
+    assert [None, None] == shown[:2]
+    assert all(earlier < later for earlier, later in itertools.pairwise(shown[2:]))
 
 
 @pytest.mark.parametrize("trouble", ["an answer in between", "no ledger"])
-def test_failures_that_shut_no_gate_are_counted_all_the_same(
+def test_failures_that_open_no_breaker_are_counted_too(
     dispatching: Dispatching, dynamodb, capsys: pytest.CaptureFixture[str], trouble: str
 ) -> None:
     """What AirflowNotReachedAlarm has for itself, by the share: EnvironmentAwayAlarm hears nothing of them."""
@@ -364,7 +364,7 @@ def test_a_dead_request_is_done_with_and_rings(
     assert ("WARNING", "Rejected", "conf_refused") == (log["level"], log["outcome"], log["reason"])
 
 
-def test_a_mistake_of_ours_is_told_and_the_message_comes_again(
+def test_a_bug_is_logged_and_the_message_redelivered(
     dispatching: Dispatching, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The batch processor keeps exceptions to itself; the one on call sees this one, with its traceback."""

@@ -142,7 +142,7 @@ def test_a_deleted_rule_that_comes_back_enabled_releases_what_it_held(
     assert [Triggered()] * 12 == gateway.deliver_all()
 
 
-def test_what_cannot_be_released_is_told_with_what_is_left_to_do(
+def test_what_cannot_be_released_is_listed_with_what_remains_to_do(
     run: Run,
     gateway: Gateway,
     waiting: list[TriggerRequest],  # noqa: ARG001
@@ -228,7 +228,7 @@ def test_a_paused_environment_holds_everything_in_it_and_nothing_else(
     assert [Triggered()] * 12 == gateway.deliver_all()
 
 
-def test_what_is_released_under_the_brake_is_held_again(
+def test_a_request_released_during_a_pause_is_held_again(
     run: Run,
     gateway: Gateway,
     waiting: list[TriggerRequest],  # noqa: ARG001
@@ -242,7 +242,7 @@ def test_what_is_released_under_the_brake_is_held_again(
     assert [Triggered()] * 12 == gateway.deliver_all()
 
 
-def test_cancelled_requests_are_dead_without_a_bell(
+def test_cancelled_requests_are_dead_without_a_message(
     run: Run,
     gateway: Gateway,
     waiting: list[TriggerRequest],

@@ -48,7 +48,7 @@ ENDS = [
     Rejected(Reason.TOO_OLD, "who knows", run_may_exist=True),
 ]
 NOTES = [Retryable(Reason.WEB_SERVER_BUSY, "busy"), OutcomeUnknown(Reason.UNCLEAR_ANSWER, "lost")]
-BRAKE = Held(Reason.RULE_DISABLED, "not now")
+PAUSED = Held(Reason.RULE_DISABLED, "not now")
 requests = st.builds(
     lambda identity, environment, dag_id, redrive: replace(
         a_request(identity, environment=environment, dag_id=dag_id), redrive=redrive
@@ -160,7 +160,7 @@ class Histories(RuleBasedStateMachine):
         before = self.fake.rows.get(request.ledger_key)
         before = before and replace(before)
         self.client.due = sent_twice
-        real, fake = (ledger.hold(request, BRAKE, self.now) for ledger in (self.real, self.fake))
+        real, fake = (ledger.hold(request, PAUSED, self.now) for ledger in (self.real, self.fake))
         self.client.due = False
         assert without_text(fake) == without_text(real)
         after = self.fake.rows[request.ledger_key]

@@ -30,7 +30,7 @@ from mwaa_gateway.outcomes import (
 
 BUSY = Retryable(Reason.WEB_SERVER_BUSY, "busy")
 LOST = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "lost")
-BRAKE = Held(Reason.RULE_DISABLED, "somebody disabled it")
+RULE_PAUSED = Held(Reason.RULE_DISABLED, "somebody disabled it")
 NO = Rejected(Reason.CONF_REFUSED, "no")
 
 
@@ -287,15 +287,15 @@ def test_an_accepted_run_is_untold_until_the_row_says_that_it_will_not_start(led
 
 
 def held(ledger: Ledger, request=None, now: float = 1_000.0) -> Finished:
-    finished = ledger.hold(request or a_request(), BRAKE, now)
+    finished = ledger.hold(request or a_request(), RULE_PAUSED, now)
     assert isinstance(finished, Finished)
     return finished
 
 
 def test_a_held_request_is_parked_and_pinned(ledger: Ledger) -> None:
     """Nobody attempts it any more, whoever comes; it is what the first message of it said."""
-    assert Finished(a_request().target.run_id, BRAKE) == held(ledger)
-    assert Finished(a_request().target.run_id, BRAKE) == ledger.begin_attempt(
+    assert Finished(a_request().target.run_id, RULE_PAUSED) == held(ledger)
+    assert Finished(a_request().target.run_id, RULE_PAUSED) == ledger.begin_attempt(
         a_request(dag_id="other"), 1_001.0
     )
     assert redriven() == claimed(ledger, redriven(dag_id="other")).request
@@ -305,7 +305,7 @@ def test_a_claimed_request_can_be_held(ledger: Ledger) -> None:
     """`when_paused: hold` holds what the claim returned, which was read back from the row."""
     attempt = claimed(ledger)
     ledger.record_attempt(attempt, Retryable(Reason.DAG_PAUSED, "paused"), 1_001.0)
-    assert Finished(a_request().target.run_id, BRAKE) == held(ledger, attempt.request)
+    assert Finished(a_request().target.run_id, RULE_PAUSED) == held(ledger, attempt.request)
 
 
 def test_what_was_never_tried_is_released_as_new(ledger: Ledger) -> None:
@@ -319,7 +319,7 @@ def test_what_was_never_tried_is_released_as_new(ledger: Ledger) -> None:
 def test_a_release_counts_once(ledger: Ledger) -> None:
     """Held anew, the request waits for the next number; a second message of the old one releases nothing."""
     held(ledger)
-    assert Finished(a_request().target.run_id, BRAKE, 1) == held(ledger, redriven())
+    assert Finished(a_request().target.run_id, RULE_PAUSED, 1) == held(ledger, redriven())
     assert isinstance(ledger.begin_attempt(redriven(), 1_002.0), Finished)
     assert isinstance(ledger.begin_attempt(redriven(2), 1_003.0), Attempt)
 
@@ -361,14 +361,14 @@ def test_what_ran_or_is_dead_is_not_held(ledger: Ledger) -> None:
     other = a_request("two")
     ledger.finish(claimed(ledger, other), NO, 1_001.0)
     assert NO == held(ledger, other).outcome
-    assert BRAKE == held(ledger, replace(other, redrive=1)).outcome
+    assert RULE_PAUSED == held(ledger, replace(other, redrive=1)).outcome
 
 
 def test_a_request_is_held_in_its_own_environment_only(ledger: Ledger) -> None:
     """While it is open elsewhere, it is that dispatcher's."""
     claimed(ledger)
     elsewhere = a_request(environment="marketing")
-    assert PinnedElsewhere("analytics") == ledger.hold(elsewhere, BRAKE, 1_001.0)
+    assert PinnedElsewhere("analytics") == ledger.hold(elsewhere, RULE_PAUSED, 1_001.0)
     assert isinstance(ledger.begin_attempt(a_request(), 1_002.0), Attempt)
 
 
@@ -380,7 +380,7 @@ def item(dynamodb) -> dict:
     return only
 
 
-def test_a_row_tells_a_person_what_became_of_it(dynamodb) -> None:
+def test_a_row_shows_a_person_its_outcome(dynamodb) -> None:
     """State, run, outcome, reason and times are plain attributes; TTL is 90 days after the first attempt."""
     table = LedgerTable(dynamodb, "ledger")
     table.record_attempt(claimed(table), BUSY, 1_001.0)

@@ -354,7 +354,7 @@ def test_an_error_at_odds_with_itself_is_unknown(environment: Environment, answe
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected", "told"),
+    ("answer", "expected", "shown"),
     [
         (aws_error("ThrottlingException", 429, message="Rate exceeded"), Reason.WEB_SERVER_BUSY, "Rate"),
         (aws_error("ThrottlingException", 400, message="Rate exceeded"), Reason.WEB_SERVER_BUSY, "Rate"),
@@ -387,14 +387,14 @@ def test_an_error_at_odds_with_itself_is_unknown(environment: Environment, answe
     ],
 )
 def test_what_was_refused_before_airflow_started_anything(
-    environment: Environment, answer: Answer, expected: Reason, told: str
+    environment: Environment, answer: Answer, expected: Reason, shown: str
 ) -> None:
     """Surely not done, tried again later, with what AWS said; and asked once, so that the pace is kept."""
     environment.server.answers = [answer]
     outcome = environment.transport.trigger(TARGET)
     assert isinstance(outcome, Retryable)
     assert expected == outcome.reason
-    assert told in outcome.text
+    assert shown in outcome.text
     assert 1 == len(environment.server.received)
 
 

@@ -213,7 +213,7 @@ def test_no_token_no_call(environment: Environment, code: str, remedy: str) -> N
         (Answer(silent=True), "no web login"),
     ],
 )
-def test_a_login_that_is_none_is_told_and_tried_anew_the_next_time(
+def test_a_refused_login_is_reported_and_retried_the_next_time(
     environment: Environment, login: Answer, said: str
 ) -> None:
     """Nothing is called without a session."""
@@ -300,17 +300,17 @@ def test_neither_token_nor_session_is_ever_told(
 ) -> None:
     """Not in a log at any level, an answer, or a repr; nor where a cookie cannot even be sent."""
     caplog.set_level(logging.DEBUG)
-    told = []
+    shown = []
     for answer in (OK, document(403), Answer(silent=True), Answer(500, b"<html>"), Answer(200, b"[")):
         session = environment.reached_by(way_to(environment.server))
         environment.answers(logged_in(cookie=f"{COOKIE}\t1"), answer, logged_in(), answer)
         environment.issue_token()
-        told.append(repr(session.ask(LOOK)))
-        told.append(repr(vars(session)))
+        shown.append(repr(session.ask(LOOK)))
+        shown.append(repr(vars(session)))
     # botocore's own wire log is off in the functions: their loggers are never at DEBUG.
-    told += [record.getMessage() for record in caplog.records if not record.name.startswith("botocore")]
-    assert len(told) > 20
-    assert [text for text in told if TOKEN in text or COOKIE in text] == []
+    shown += [record.getMessage() for record in caplog.records if not record.name.startswith("botocore")]
+    assert len(shown) > 20
+    assert [text for text in shown if TOKEN in text or COOKIE in text] == []
 
 
 # --- the questions about one run ------------------------------------------------------------------------------

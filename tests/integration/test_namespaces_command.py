@@ -55,8 +55,8 @@ def test_allow_lists_are_listed_and_shown(finance: Gateway, folder: Path) -> Non
     assert document(finance("namespaces", "apply", "shown.yaml", "-o", "json")) == {
         "applied": [{"namespace": "finance", "outcome": "unchanged"}]
     }
-    [told] = document(finance("namespaces", "list", "-o", "json"))
-    assert (told["namespace"], told["version"], told["updated_by"]) == ("finance", 1, "alice")
+    [output] = document(finance("namespaces", "list", "-o", "json"))
+    assert (output["namespace"], output["version"], output["updated_by"]) == ("finance", 1, "alice")
 
 
 def test_what_is_allowed_is_applied(finance: Gateway, folder: Path) -> None:
@@ -87,8 +87,8 @@ def test_what_is_not_allowed_is_refused_with_its_line(
 ) -> None:
     """When it is checked, planned or written."""
     (folder / "orders.yaml").write_text(rule)
-    told = finance("rules", command, "orders.yaml", "--stack-name", "mwaa-gateway", exit_code=1)
-    assert expected in told.stderr
+    output = finance("rules", command, "orders.yaml", "--stack-name", "mwaa-gateway", exit_code=1)
+    assert expected in output.stderr
 
 
 def test_no_way_leads_around_it(finance: Gateway, folder: Path) -> None:
@@ -109,15 +109,15 @@ def test_no_way_leads_around_it(finance: Gateway, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("typed", "exit_code", "version"), [("y\n", 0, 2), ("n\n", 1, 1), ("", 1, 1)])
-def test_rules_that_would_stop_are_told_first(
+def test_rules_that_would_stop_are_listed_first(
     finance: Gateway, folder: Path, typed: str, exit_code: int, version: int
 ) -> None:
     """A narrower list stops what it no longer allows, so somebody has to say yes."""
     (folder / "orders.yaml").write_text(a_rule())
     finance("rules", "apply", "orders.yaml")
     (folder / "namespaces.yaml").write_text(FINANCE.replace("finance_*", "other"))
-    told = finance("namespaces", "apply", "namespaces.yaml", typed=typed, exit_code=exit_code)
-    assert "finance.orders: targets[0].dag_id: names 'finance_orders'" in told.stderr
+    output = finance("namespaces", "apply", "namespaces.yaml", typed=typed, exit_code=exit_code)
+    assert "finance.orders: targets[0].dag_id: names 'finance_orders'" in output.stderr
     [stored] = document(finance("namespaces", "list", "-o", "json"))
     assert stored["version"] == version
     shown = finance("namespaces", "show", "finance").stderr
@@ -134,8 +134,8 @@ def test_without_its_list_a_namespace_may_do_what_everybody_may(finance: Gateway
     (folder / "namespaces.yaml").write_text(everybody)
     finance("namespaces", "apply", "namespaces.yaml", "--yes")
     assert "namespace '*' allows none" in finance("rules", "apply", "orders.yaml", exit_code=1).stderr
-    told = finance("namespaces", "delete", "*", "--yes").stderr
-    assert "without it, rules whose own namespace has no allow-list may name everything" in told
+    output = finance("namespaces", "delete", "*", "--yes").stderr
+    assert "without it, rules whose own namespace has no allow-list may name everything" in output
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_what_is_no_allow_list(gateway: Gateway, folder: Path, text: str, expect
 def test_what_is_not_there(gateway: Gateway, words: list[str]) -> None:
     """Told."""
     assert (
-        "no such file" in (told := gateway("namespaces", *words, exit_code=1).stderr)
-        or "no allow-list" in told
+        "no such file" in (output := gateway("namespaces", *words, exit_code=1).stderr)
+        or "no allow-list" in output
     )
 
 
@@ -190,15 +190,15 @@ def test_every_version_is_kept_with_who_when_commit_and_what(finance: Gateway, f
     (folder / "namespaces.yaml").write_text(FINANCE)
     finance("namespaces", "apply", "namespaces.yaml", "--by", "dave")
 
-    told = document(finance("namespaces", "history", "finance", "-o", "json"))
+    output = document(finance("namespaces", "history", "finance", "-o", "json"))
 
-    assert [(each["version"], each["change"], each["updated_by"], each["commit"]) for each in told] == [
+    assert [(each["version"], each["change"], each["updated_by"], each["commit"]) for each in output] == [
         (4, "created", "dave", None),
         (3, "deleted", "carol", None),
         (2, "updated", "bob", "abc"),
         (1, "created", "alice", None),
     ]
-    assert told[2]["changes"] == {
+    assert output[2]["changes"] == {
         "environments": {"added": ["reporting"], "removed": []},
         "dag_ids": {"added": ["fin_*"], "removed": ["finance_*"]},
     }
@@ -216,8 +216,8 @@ def test_a_list_from_before_versions_were_kept(finance: Gateway, folder: Path, d
     assert "by a version without history" in finance("namespaces", "history", "finance").stderr
     (folder / "namespaces.yaml").write_text(FINANCE.replace("[analytics]", "[reporting]"))
     finance("namespaces", "apply", "namespaces.yaml")
-    [told] = document(finance("namespaces", "history", "finance", "-o", "json"))
-    assert (told["version"], told["change"]) == (2, "updated")
+    [output] = document(finance("namespaces", "history", "finance", "-o", "json"))
+    assert (output["version"], output["change"]) == (2, "updated")
 
 
 def test_the_git_commit_is_found(finance: Gateway, folder: Path) -> None:
@@ -234,7 +234,7 @@ def test_the_git_commit_is_found(finance: Gateway, folder: Path) -> None:
     assert newest["commit"].endswith("-dirty")
 
 
-def test_what_was_written_before_an_error_is_told(
+def test_what_was_written_before_an_error_is_listed(
     finance: Gateway, folder: Path, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody changes the second list while the first is written: the first stands, and that is said."""
@@ -251,6 +251,6 @@ def test_what_was_written_before_an_error_is_told(
         return answer
 
     monkeypatch.setattr(BaseClient, "_make_api_call", bob_interferes)
-    told = finance("namespaces", "apply", "namespaces.yaml", "-o", "json", exit_code=1)
-    assert document(told) == {"applied": [{"namespace": "finance", "outcome": "updated"}]}
-    assert "somebody else changed the allow-list of namespace 'sales'" in told.stderr
+    output = finance("namespaces", "apply", "namespaces.yaml", "-o", "json", exit_code=1)
+    assert document(output) == {"applied": [{"namespace": "finance", "outcome": "updated"}]}
+    assert "somebody else changed the allow-list of namespace 'sales'" in output.stderr

@@ -149,10 +149,10 @@ class TestImport:
             "--to",
             "all.yaml",
         )
-        told = account("rules", "import", "--bus", "acme", "--bucket", "acme-landing", *words)
-        assert told.stdout == "2 rules → all.yaml\n"
-        assert "Check: rule Closed, target 1: its old target is arn:aws:lambda" in told.stderr
-        assert "Never matches yet: rule Closed: the gateway receives nothing from bus acme" in told.stderr
+        shown = account("rules", "import", "--bus", "acme", "--bucket", "acme-landing", *words)
+        assert shown.stdout == "2 rules → all.yaml\n"
+        assert "Check: rule Closed, target 1: its old target is arn:aws:lambda" in shown.stderr
+        assert "Never matches yet: rule Closed: the gateway receives nothing from bus acme" in shown.stderr
         account("rules", "apply", "all.yaml")
         rules = json.loads(account("rules", "list", "-o", "json").stdout)
         assert [(rule["id"], rule["state"], rule["partitions"]) for rule in rules] == [
@@ -162,18 +162,18 @@ class TestImport:
 
     def test_what_is_not_carried_over_is_listed(self, account: Gateway) -> None:
         """The default bus has a schedule; the rule that is switched off stays so."""
-        told = account(
+        shown = account(
             "rules", "import", "--bus", "default", "--environment", "analytics", "--state", "ENABLED"
         )
-        [rule] = yaml.safe_load(told.stdout)["rules"]
+        [rule] = yaml.safe_load(shown.stdout)["rules"]
         assert (rule["id"], rule["state"]) == ("leads", "DISABLED")
-        assert "Not carried over: rule hourly: it is a schedule (rate(1 hour))" in told.stderr
+        assert "Not carried over: rule hourly: it is a schedule (rate(1 hour))" in shown.stderr
 
     def test_as_json(self, account: Gateway) -> None:
         """Rules, notes, and what is not carried over."""
         words = ("--bus", "default", "--environment", "analytics", "--state", "ENABLED", "-o", "json")
-        told = json.loads(account("rules", "import", *words).stdout)
-        assert [[rule["id"] for rule in told["rules"]], [left["what"] for left in told["not_carried"]]] == [
+        shown = json.loads(account("rules", "import", *words).stdout)
+        assert [[rule["id"] for rule in shown["rules"]], [left["what"] for left in shown["not_carried"]]] == [
             ["leads"],
             ["rule hourly"],
         ]
@@ -181,8 +181,8 @@ class TestImport:
     def test_it_needs_something_to_import(self, account: Gateway) -> None:
         """A bus, a bucket, or both; the command names one that does not exist."""
         account("rules", "import", "--environment", "analytics", exit_code=2)
-        told = account("rules", "import", "--bus", "nothing", "--environment", "analytics", exit_code=1)
-        assert "ListRules: " in told.stderr
-        assert "check the name" in told.stderr
-        told = account("rules", "import", "--bucket", "nothing", "--environment", "analytics", exit_code=1)
-        assert "check the name" in told.stderr
+        shown = account("rules", "import", "--bus", "nothing", "--environment", "analytics", exit_code=1)
+        assert "ListRules: " in shown.stderr
+        assert "check the name" in shown.stderr
+        shown = account("rules", "import", "--bucket", "nothing", "--environment", "analytics", exit_code=1)
+        assert "check the name" in shown.stderr

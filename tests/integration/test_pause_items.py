@@ -37,7 +37,7 @@ def holds(dynamodb, environment: str = "analytics", rule_id: str = RULE) -> dict
     return dict(PauseItems(dynamodb, "rules").holds(environment, rule_id))
 
 
-def test_disabling_a_rule_pulls_its_brake_and_enabling_it_lets_go(dynamodb, store: RulesStore) -> None:
+def test_disabling_a_rule_pauses_it_and_enabling_ends_the_pause(dynamodb, store: RulesStore) -> None:
     """In the same transaction; the text says who and when."""
     store.put(a_rule(), by="them", now=NOW)
     assert {} == holds(dynamodb)

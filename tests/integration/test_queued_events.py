@@ -136,12 +136,12 @@ def test_an_outage_of_the_rules_table_ends_without_anybody(
     for _ in range(12):
         assert 1 == function.deliver(RETRY_QUEUE)
     assert ([], [], 1) == (function.requested(), function.dead(), function.waiting(RETRY_QUEUE))
-    told = lines(capsys)
-    assert 12 == sum(line.get("MessagesGivenBack", [0])[0] for line in told)
+    shown = lines(capsys)
+    assert 12 == sum(line.get("MessagesGivenBack", [0])[0] for line in shown)
     assert {("WARNING", "GivenBack")} == {
-        (line["level"], line["outcome"]) for line in told if "level" in line
+        (line["level"], line["outcome"]) for line in shown if "level" in line
     }
-    assert [*range(1, 13)] == [line["attempt"] for line in told if "level" in line]
+    assert [*range(1, 13)] == [line["attempt"] for line in shown if "level" in line]
 
     come_back()
     assert 1 == function.deliver(RETRY_QUEUE)
@@ -244,7 +244,7 @@ def test_a_redrive_believes_a_message_no_more_than_before(function: QueuedEvents
         assert expected == len(function.requested())
 
 
-def test_a_mistake_of_ours_is_told_and_the_message_stays(
+def test_a_bug_is_logged_and_the_message_stays(
     function: QueuedEvents, monkeypatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Powertools would log nothing of it; the message is still there for a fixed version."""

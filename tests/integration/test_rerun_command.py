@@ -65,7 +65,7 @@ def test_row_38_the_same_rerun_given_twice_is_one_further_run_of_each_event(gate
     assert 9 == len(gateway.airflow.runs)
 
 
-def test_a_further_run_is_told_so_in_its_conf(gateway: Gateway) -> None:
+def test_another_run_has_its_generation_in_its_conf(gateway: Gateway) -> None:
     """The same DAG and conf, as they were pinned, but for the generation."""
     rerun("--since", "2026-11-02", "--until", "2026-11-03")
     gateway.deliver_all()
@@ -130,15 +130,15 @@ class TestOneEvent:
     )
     def test_every_name(self, events: Gateway, name: str, count: int) -> None:
         """Its id, a run_id of any generation, an upload's URI, a state's request_id: one further run of each request."""
-        told = run("--event", name, "-o", "json")
-        assert (0, count) == (told.exit_code, len(json.loads(told.stdout)["rerun"]))
+        output = run("--event", name, "-o", "json")
+        assert (0, count) == (output.exit_code, len(json.loads(output.stdout)["rerun"]))
         assert count == events.visible("trigger-analytics")
-        assert (count == 0) == ("nothing matches: the ledger has 0 requests" in told.stderr)
+        assert (count == 0) == ("nothing matches: the ledger has 0 requests" in output.stderr)
 
     def test_of_one_rule(self, events: Gateway) -> None:
         """Both options together: what both mean."""
-        told = run("--event", "e-1", "--rule", "crm.audit", "-o", "json")
-        assert 1 == len(json.loads(told.stdout)["rerun"]) == events.visible("trigger-analytics")
+        output = run("--event", "e-1", "--rule", "crm.audit", "-o", "json")
+        assert 1 == len(json.loads(output.stdout)["rerun"]) == events.visible("trigger-analytics")
 
     @pytest.mark.parametrize("words", [(), ("--event", "e-1", "--with-current-rule")])
     def test_which_has_to_be_said(self, events: Gateway, words: tuple[str, ...]) -> None:

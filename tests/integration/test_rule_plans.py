@@ -87,8 +87,8 @@ class TestPlan:
         """The same for a program, with the same exit code."""
         gateway("rules", "apply", "rules")
         rules.write_text(a_rule("finance.orders", dag_id="other"))
-        told = document(gateway("rules", "plan", "rules", "--commit", "abc", "-o", "json", exit_code=2))
-        [change] = told["changes"]
+        output = document(gateway("rules", "plan", "rules", "--commit", "abc", "-o", "json", exit_code=2))
+        [change] = output["changes"]
         assert change.pop("document")["targets"][0]["dag_id"] == "other"
         assert change == {
             "rule_id": "finance.orders",
@@ -96,7 +96,7 @@ class TestPlan:
             "version": 1,
             "fields": [{"field": "targets[default].dag_id", "before": "ingest_orders", "after": "other"}],
         }
-        assert (told["unchanged"], told["kept"], told["commit"]) == ([], [], "abc")
+        assert (output["unchanged"], output["kept"], output["commit"]) == ([], [], "abc")
 
     @pytest.mark.parametrize(
         "words", [["rules/nowhere"], [], ["rules", "--nonsense"], ["rules", "--local", "--table", "x"]]
@@ -112,8 +112,8 @@ class TestPlan:
         """Found by an event made up from a rule's own pattern; with the rules that are there already."""
         gateway("rules", "apply", "rules")
         rules.write_text(a_rule("finance.csv", "orders/*.csv"))
-        told = gateway("rules", "plan", "rules", exit_code=2)
-        assert told.stderr.splitlines()[-1].startswith(
+        output = gateway("rules", "plan", "rules", exit_code=2)
+        assert output.stderr.splitlines()[-1].startswith(
             "Warning: finance.csv and finance.orders would each start analytics:ingest_orders for one event "
             "(an event made for finance.csv)"
         )
@@ -129,8 +129,10 @@ class TestPlan:
         both["detail"]["bucket"]["name"] = "acme-landing"
         (folder / "both.json").write_text(json.dumps(both))
         assert "Warning" not in gateway("rules", "plan", "rules", exit_code=2).stderr
-        told = document(gateway("rules", "plan", "rules", "--event", "both.json", "-o", "json", exit_code=2))
-        assert [(warning["rules"], warning["event"]) for warning in told["warnings"]] == [
+        output = document(
+            gateway("rules", "plan", "rules", "--event", "both.json", "-o", "json", exit_code=2)
+        )
+        assert [(warning["rules"], warning["event"]) for warning in output["warnings"]] == [
             (["finance.csv", "finance.orders"], "both.json")
         ]
 
@@ -194,10 +196,10 @@ class TestDags:
         gateway("rules", "apply", "rules")
         planned = gateway("rules", "plan", "rules")
         assert planned.stderr.splitlines() == expected
-        told = document(gateway("rules", "validate", "rules", "--stack-name", "mwaa-gateway", "-o", "json"))
+        output = document(gateway("rules", "validate", "rules", "--stack-name", "mwaa-gateway", "-o", "json"))
         assert (
-            [each["problem"] for each in told["dag_warnings"]],
-            told["dag_list_age_seconds"]["analytics"] // 60,
+            [each["problem"] for each in output["dag_warnings"]],
+            output["dag_list_age_seconds"]["analytics"] // 60,
         ) == (
             ["paused", "stale", "missing"],
             10,
@@ -219,8 +221,10 @@ class TestDags:
         """As where the ledger may not be read."""
         assert rules.exists()
         gateway_outputs["LedgerTableName"] = "elsewhere"
-        told = gateway("rules", "plan", "rules", exit_code=2)
-        assert "DAGs were not checked: cannot read the DAG catalog: ResourceNotFoundException" in told.stderr
+        output = gateway("rules", "plan", "rules", exit_code=2)
+        assert (
+            "DAGs were not checked: cannot read the DAG catalog: ResourceNotFoundException" in output.stderr
+        )
         del gateway_outputs["LedgerTableName"]
         assert "its version is too old" in gateway("rules", "plan", "rules", exit_code=2).stderr
 
@@ -270,8 +274,8 @@ class TestPrune:
         rules.write_text(rules.read_text() + a_rule("finance.old", "old/*"))
         gateway("rules", "apply", "rules")
         rules.write_text(a_rule("finance.orders", "other/*"))
-        told = gateway("rules", "apply", "rules", "--prune", *words, typed=typed, exit_code=exit_code)
-        assert asked == ("--prune deletes them: finance.old" in told.stderr)
+        output = gateway("rules", "apply", "rules", "--prune", *words, typed=typed, exit_code=exit_code)
+        assert asked == ("--prune deletes them: finance.old" in output.stderr)
         by_id = {rule["id"]: rule["version"] for rule in document(gateway("rules", "list", "-o", "json"))}
         assert (exit_code == 1) == ("finance.old" in by_id)
         assert by_id["finance.orders"] == (1 if exit_code else 2)
@@ -298,12 +302,12 @@ class TestPrune:
         """The last rule of a namespace was taken out of the files: only its name says that it is meant."""
         gateway("rules", "apply", "rules")
         rules.write_text(a_rule("finance.orders"))
-        told = document(
+        output = document(
             gateway(
                 "rules", "apply", "rules", "--prune", "--namespace", "sales", "--by", "alice", "-o", "json"
             )
         )
-        assert [(one["rule_id"], one["outcome"]) for one in told["applied"]] == [
+        assert [(one["rule_id"], one["outcome"]) for one in output["applied"]] == [
             ("finance.orders", "unchanged"),
             ("sales.leads", "deleted"),
         ]
@@ -314,7 +318,7 @@ class TestPrune:
 class TestSavedPlans:
     """What was looked at is what is done, or nothing is."""
 
-    def test_a_saved_plan_is_applied_to_the_letter(self, gateway: Gateway, rules: Path) -> None:
+    def test_a_saved_plan_is_applied_exactly(self, gateway: Gateway, rules: Path) -> None:
         """Even where the files have changed since: they are not looked at."""
         gateway("rules", "plan", "rules", "--save", "plan.json", "--commit", "abc", exit_code=2)
         rules.write_text(a_rule("finance.orders", dag_id="other"))

@@ -1,4 +1,4 @@
-"""`mwaa-gateway rules test | explain`: what the functions would do, told before any event is sent."""
+"""`mwaa-gateway rules test | explain`: what the functions would do, before any event is sent."""
 
 import json
 from collections.abc import Callable
@@ -60,8 +60,8 @@ class TestTest:
         """The notification as the bucket sends it: the key is decoded, the run_id is the one it would have."""
         event = EVENTS / "s3_put.json"
         [expected] = from_s3_notification(json.loads(event.read_text()))
-        told = document(gateway("rules", "test", str(rules), "--event", str(event), "-o", "json"))
-        [result] = told["events"][0]["results"]
+        output = document(gateway("rules", "test", str(rules), "--event", str(event), "-o", "json"))
+        [result] = output["events"][0]["results"]
         origin = result["conf"].pop("mwaa_gateway")
         assert (origin["rule_id"], origin["event_id"]) == ("finance.orders", expected.id)
         assert result == {
@@ -77,10 +77,10 @@ class TestTest:
     def test_for_people(self, gateway: Gateway, rules: Path) -> None:
         """Each event with what it comes to; a conf that cannot be made says so, as it would in the DLQ."""
         names = [str(EVENTS / name) for name in ("s3_put.json", "sns_json.json", "eventbridge_custom.json")]
-        told = gateway(
+        output = gateway(
             "rules", "test", str(rules), *(word for name in names for word in ("--event", name))
         ).stdout
-        upload, notification, custom = told.rstrip("\n").split("\n\n")
+        upload, notification, custom = output.rstrip("\n").split("\n\n")
         assert upload.splitlines()[:2] == [
             f"{names[0]}  aws.s3 · Object Created",
             "  ✓ finance.orders → analytics:ingest_orders  target default",
@@ -98,17 +98,17 @@ class TestTest:
         )
         (folder / "event.json").write_text(json.dumps(upload))
         words = ("rules", "test", str(rules), "--event", "event.json")
-        told = gateway(*words)
-        assert "○ finance.stopped matches, but is DISABLED: it starts nothing" in told.stdout
-        assert "no rule matches" not in told.stdout
+        output = gateway(*words)
+        assert "○ finance.stopped matches, but is DISABLED: it starts nothing" in output.stdout
+        assert "no rule matches" not in output.stdout
         [event] = document(gateway(*words, "-o", "json"))["events"]
         assert ([], ["finance.stopped"]) == (event["results"], event["disabled"])
 
     def test_where_no_rule_matches_the_next_command_is_named(self, gateway: Gateway, rules: Path) -> None:
         """It says why."""
-        told = gateway("rules", "test", str(rules), "--event", str(EVENTS / "eventbridge_custom.json"))
-        assert "no rule matches" in told.stdout
-        assert "`mwaa-gateway rules explain ID --event FILE` shows why" in told.stderr
+        output = gateway("rules", "test", str(rules), "--event", str(EVENTS / "eventbridge_custom.json"))
+        assert "no rule matches" in output.stdout
+        assert "`mwaa-gateway rules explain ID --event FILE` shows why" in output.stderr
 
     def test_it_needs_events(self, gateway: Gateway, rules: Path) -> None:
         """Or cases."""
@@ -117,18 +117,20 @@ class TestTest:
     def test_rules_that_are_wrong_are_not_tried(self, gateway: Gateway, rules: Path) -> None:
         """The command lists every mistake instead."""
         rules.write_text("id: X\n")
-        told = gateway(
+        output = gateway(
             "rules", "test", str(rules), "--event", str(EVENTS / "s3_put.json"), "-o", "json", exit_code=1
         )
-        assert len(document(told)["problems"]) == 3
+        assert len(document(output)["problems"]) == 3
 
-    def test_a_malformed_event_is_told(self, gateway: Gateway, rules: Path) -> None:
+    def test_a_malformed_event_is_reported(self, gateway: Gateway, rules: Path) -> None:
         """With the reason it would be kept with; the good ones beside it are tried."""
         event = str(EVENTS / "s3_poison_among_good.json")
-        told = document(gateway("rules", "test", str(rules), "--event", event, "-o", "json"))
-        refused = [one for tried in told["events"] for one in tried["results"] if one["outcome"] == "refused"]
+        output = document(gateway("rules", "test", str(rules), "--event", event, "-o", "json"))
+        refused = [
+            one for tried in output["events"] for one in tried["results"] if one["outcome"] == "refused"
+        ]
         assert ["Records[" in one["reason"] for one in refused] == [True]
-        assert len(told["events"]) > 1
+        assert len(output["events"]) > 1
 
 
 COLLECTS = """\
@@ -174,8 +176,8 @@ class TestCollected:
         return folder / "rules.yaml"
 
     def tried(self, gateway: Gateway, event: str) -> Any:
-        told = document(gateway("rules", "test", "rules.yaml", "--event", event, "-o", "json"))
-        return told["events"][0]["results"]
+        output = document(gateway("rules", "test", "rules.yaml", "--event", event, "-o", "json"))
+        return output["events"][0]["results"]
 
     def test_a_member_with_its_batch_and_what_that_becomes(self, gateway: Gateway, collects: Path) -> None:
         assert collects.exists()
@@ -208,10 +210,10 @@ class TestCollected:
         ]
 
     def test_for_people(self, gateway: Gateway, collects: Path) -> None:
-        told = gateway(
+        output = gateway(
             "rules", "test", str(collects), "--event", "member.json", "--event", "marker.json"
         ).stdout
-        lines = [line.strip() for line in told.splitlines()]
+        lines = [line.strip() for line in output.splitlines()]
         assert "✓ sales.exports → member of the batch day=2026-11-22; no run by itself" in lines
         assert "✓ sales.exports → marker of the batch day=2026-11-22; no run by itself" in lines
         assert "released with this member alone: a run of analytics:load_2026-11-22" in lines
@@ -224,8 +226,8 @@ class TestCollected:
         [result] = self.tried(gateway, "member.json")
         [target] = result["released"]
         assert "'load_2026-11-22'" in target["reason"]
-        told = gateway("rules", "test", str(collects), "--event", "member.json").stdout
-        assert "✗ released, the batch starts no run: " in told
+        output = gateway("rules", "test", str(collects), "--event", "member.json").stdout
+        assert "✗ released, the batch starts no run: " in output
 
     def test_a_suite_names_the_batch_and_any_other_result_fails(
         self, gateway: Gateway, collects: Path, folder: Path
@@ -252,8 +254,8 @@ class TestCollected:
     def test_a_disabled_rule_is_named_for_its_marker_too(self, gateway: Gateway, collects: Path) -> None:
         collects.write_text(COLLECTS + "state: DISABLED\n")
         for event in ("member.json", "marker.json"):
-            told = gateway("rules", "test", str(collects), "--event", event).stdout
-            assert "○ sales.exports matches, but is DISABLED" in told
+            output = gateway("rules", "test", str(collects), "--event", event).stdout
+            assert "○ sales.exports matches, but is DISABLED" in output
 
     def explained(self, gateway: Gateway, event: str) -> Any:
         words = ("rules", "explain", "sales.exports", "--file", "rules.yaml", "--event", event)
@@ -282,8 +284,8 @@ class TestCollected:
         collects.write_text(
             COLLECTS.replace("{source: [acme.exports]}", "{source: [aws.s3], detail-type: [Done]}")
         )
-        told = gateway("rules", "validate", str(collects))
-        assert "collect.complete_when.event.pattern.detail-type: no event of aws.s3" in told.stderr
+        output = gateway("rules", "validate", str(collects))
+        assert "collect.complete_when.event.pattern.detail-type: no event of aws.s3" in output.stderr
 
 
 class TestEventFiles:
@@ -335,8 +337,8 @@ class TestEventFiles:
     ) -> None:
         """With the line."""
         (folder / "event.json").write_text(text)
-        told = gateway("rules", "test", str(rules), "--event", "event.json", exit_code=1)
-        assert expected in told.stderr
+        output = gateway("rules", "test", str(rules), "--event", "event.json", exit_code=1)
+        assert expected in output.stderr
 
     def test_a_list_of_events_and_a_folder(self, folder: Path) -> None:
         """Each event has a name that says where it is from."""
@@ -372,9 +374,9 @@ class TestExpectations:
     def test_what_is_as_expected(self, gateway: Gateway, rules: Path, folder: Path) -> None:
         """Exit code 0, a line for each case."""
         assert rules.exists()
-        told = self.run(gateway, folder, CASES)
-        assert [line[:2] for line in told.stdout.splitlines()] == ["✓ ", "✓ ", "✓ "]
-        assert told.stderr == "3 cases passed\n"
+        output = self.run(gateway, folder, CASES)
+        assert [line[:2] for line in output.stdout.splitlines()] == ["✓ ", "✓ ", "✓ "]
+        assert output.stderr == "3 cases passed\n"
 
     @pytest.mark.parametrize(
         ("before", "after", "expected"),
@@ -412,17 +414,17 @@ class TestExpectations:
         cases = CASES.replace(before, after, 1)
         if after.startswith("{target"):
             cases = CASES.replace("- rule: finance.orders\n", "- rule: finance.orders\n      target: x\n", 1)
-        told = self.run(gateway, folder, cases, exit_code=1)
-        assert [text for text in expected if text not in told.stdout] == []
-        assert "Error: 1 of 3 cases failed" in told.stderr
+        output = self.run(gateway, folder, cases, exit_code=1)
+        assert [text for text in expected if text not in output.stdout] == []
+        assert "Error: 1 of 3 cases failed" in output.stderr
 
     def test_a_run_that_nobody_expects_is_a_failure(
         self, gateway: Gateway, rules: Path, folder: Path
     ) -> None:
         """A rule that matches too much is what a suite is for."""
         rules.write_text(RULES.replace("state: DISABLED", "state: ENABLED"))
-        told = self.run(gateway, folder, CASES, "-o", "json", exit_code=1)
-        [failed] = [case for case in document(told)["cases"] if not case["passed"]]
+        output = self.run(gateway, folder, CASES, "-o", "json", exit_code=1)
+        [failed] = [case for case in document(output)["cases"] if not case["passed"]]
         assert failed["failures"] == [
             {
                 "rule_id": "finance.stopped",
@@ -495,10 +497,10 @@ class TestExplain:
 
     def explained(self, gateway: Gateway, event: Any, folder: Path, rule: str = "finance.orders") -> Any:
         (folder / "event.json").write_text(json.dumps(event))
-        told = gateway(
+        output = gateway(
             "rules", "explain", rule, "--event", "event.json", "--file", "rules.yaml", "-o", "json"
         )
-        [explanation] = document(told)
+        [explanation] = document(output)
         return explanation
 
     def upload(self, key: str) -> Any:
@@ -510,15 +512,15 @@ class TestExplain:
     def test_the_field_that_does_not_match(self, gateway: Gateway, rules: Path, folder: Path) -> None:
         """The others do."""
         assert rules.exists()
-        told = self.explained(gateway, self.upload("refunds/a.csv"), folder)
-        assert (told["matches"], told["results"]) == (False, [])
-        assert {field["field"]: field["matches"] for field in told["fields"]} == {
+        output = self.explained(gateway, self.upload("refunds/a.csv"), folder)
+        assert (output["matches"], output["results"]) == (False, [])
+        assert {field["field"]: field["matches"] for field in output["fields"]} == {
             "source": True,
             "detail-type": True,
             "detail.bucket.name": True,
             "detail.object.key": False,
         }
-        assert told["fields"][-1]["seen"] == ["refunds/a.csv"]
+        assert output["fields"][-1]["seen"] == ["refunds/a.csv"]
 
     def test_for_people(self, gateway: Gateway, rules: Path, folder: Path) -> None:
         """The verdict, a line for each field, and what would be started."""
@@ -538,9 +540,9 @@ class TestExplain:
         assert rules.exists()
         gateway("rules", "apply", "rules.yaml")
         (folder / "event.json").write_text(json.dumps(self.upload("orders/a.csv")))
-        told = gateway("rules", "explain", "finance.stopped", "--event", "event.json").stdout
-        assert "finance.stopped version 1" in told
-        assert "the rule is DISABLED" in told
+        output = gateway("rules", "explain", "finance.stopped", "--event", "event.json").stdout
+        assert "finance.stopped version 1" in output
+        assert "the rule is DISABLED" in output
 
     def test_a_broken_rule_in_the_table(
         self, gateway: Gateway, gateway_outputs: dict[str, str], rules: Path, folder: Path
@@ -552,8 +554,8 @@ class TestExplain:
         (folder / "event.json").write_text(json.dumps(self.upload("orders/a.csv")))
         words = ("rules", "explain", "finance.orders", "--event", "event.json")
         assert "the rule is broken and starts nothing: target" in gateway(*words).stdout
-        [told] = document(gateway(*words, "-o", "json"))
-        assert (True, True) == (told["matches"], "'analytics' is not an environment" in told["broken"])
+        [output] = document(gateway(*words, "-o", "json"))
+        assert (True, True) == (output["matches"], "'analytics' is not an environment" in output["broken"])
         listed = gateway("rules", "list")
         assert "(broken)" in listed.stdout
         assert "finance.orders is broken, its events go to the ingress DLQ: target" in listed.stderr
@@ -612,11 +614,11 @@ class TestExplain:
         rule = {"id": "a", "pattern": pattern, "target": {"environment": "e", "dag_id": "d"}}
         (folder / "rules.yaml").write_text(yaml.safe_dump(rule))
         envelope = json.loads((EVENTS / "eventbridge_custom.json").read_text()) | {"source": "acme.ledger"}
-        told = self.explained(gateway, envelope, folder, "a")
+        output = self.explained(gateway, envelope, folder, "a")
         assert (
-            told["alternative"],
-            told["alternatives"],
-            [field["matches"] for field in told["fields"]],
+            output["alternative"],
+            output["alternatives"],
+            [field["matches"] for field in output["fields"]],
         ) == (2, 2, [False, True])
 
     def test_fields_of_one_list_that_lie_in_different_elements(self, gateway: Gateway, folder: Path) -> None:
@@ -626,13 +628,15 @@ class TestExplain:
         (folder / "rules.yaml").write_text(yaml.safe_dump(rule))
         items = [{"name": "a", "price": 1}, {"name": "b", "price": 2}]
         envelope = json.loads((EVENTS / "eventbridge_custom.json").read_text()) | {"detail": {"items": items}}
-        told = self.explained(gateway, envelope, folder, "a")
-        assert (told["matches"], [field["matches"] for field in told["fields"]]) == (False, [True, True])
-        assert "must match within one object" in told["reason"]
+        output = self.explained(gateway, envelope, folder, "a")
+        assert (output["matches"], [field["matches"] for field in output["fields"]]) == (False, [True, True])
+        assert "must match within one object" in output["reason"]
 
     def test_a_rule_that_is_in_no_file(self, gateway: Gateway, rules: Path) -> None:
         """The command says so, and guesses nothing."""
         assert rules.exists()
         event = str(EVENTS / "s3_put.json")
-        told = gateway("rules", "explain", "finance.x", "--event", event, "--file", "rules.yaml", exit_code=1)
-        assert "there is no valid rule 'finance.x' in rules.yaml" in told.stderr
+        output = gateway(
+            "rules", "explain", "finance.x", "--event", event, "--file", "rules.yaml", exit_code=1
+        )
+        assert "there is no valid rule 'finance.x' in rules.yaml" in output.stderr

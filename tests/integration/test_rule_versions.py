@@ -33,7 +33,7 @@ def three_versions(gateway: Gateway, folder: Path) -> Gateway:
     return gateway
 
 
-def test_history_tells_who_changed_what_and_when(three_versions: Gateway) -> None:
+def test_history_shows_who_changed_what_and_when(three_versions: Gateway) -> None:
     """The newest first, with the fields that differ from the version before."""
     header, _, *lines = three_versions("rules", "history", ORDERS).stdout.splitlines()
     assert header.split() == ["VERSION", "CHANGE", "STATE", "WHEN", "(UTC)", "WHO", "COMMIT", "FIELDS"]
@@ -48,13 +48,13 @@ def test_history_tells_who_changed_what_and_when(three_versions: Gateway) -> Non
         "pattern.detail.object.key,",
         "targets[default].dag_id",
     ]
-    told = document(three_versions("rules", "history", ORDERS, "-o", "json"))
-    assert [(version["version"], version["updated_by"], version["commit"]) for version in told] == [
+    shown = document(three_versions("rules", "history", ORDERS, "-o", "json"))
+    assert [(version["version"], version["updated_by"], version["commit"]) for version in shown] == [
         (3, "bob", None),
         (2, "alice", "1a2b3c"),
         (1, "alice", "1a2b3c"),
     ]
-    assert told[0]["changes"] == [{"field": "state", "before": "ENABLED", "after": "DISABLED"}]
+    assert shown[0]["changes"] == [{"field": "state", "before": "ENABLED", "after": "DISABLED"}]
 
 
 def test_a_deleted_rule_keeps_its_history(three_versions: Gateway) -> None:
@@ -72,9 +72,9 @@ def test_diff_shows_each_field_before_and_after(three_versions: Gateway) -> None
         '  pattern.detail.object.key  [{"prefix": "orders/"}] → [{"wildcard": "orders/*.csv"}]',
         '  targets[default].dag_id    "ingest_orders" → "ingest_v2"',
     ]
-    told = document(three_versions("rules", "diff", ORDERS, "2", "-o", "json"))
-    assert (told["before"]["version"], told["after"]["version"]) == (2, 3)
-    assert told["changes"] == [{"field": "state", "before": "ENABLED", "after": "DISABLED"}]
+    shown = document(three_versions("rules", "diff", ORDERS, "2", "-o", "json"))
+    assert (shown["before"]["version"], shown["after"]["version"]) == (2, 3)
+    assert shown["changes"] == [{"field": "state", "before": "ENABLED", "after": "DISABLED"}]
 
 
 @pytest.mark.parametrize("version", ["0", "v", "three", "-1"])
@@ -84,7 +84,7 @@ def test_what_is_no_version_is_a_wrong_command_line(three_versions: Gateway, ver
     assert "write 3 or v3" in result.stderr
 
 
-def test_a_version_that_never_was_is_told(three_versions: Gateway) -> None:
+def test_a_version_that_never_existed_is_refused(three_versions: Gateway) -> None:
     """With where to look."""
     result = three_versions("rules", "rollback", ORDERS, "v9", exit_code=1)
     assert f"`mwaa-gateway rules history {ORDERS}` lists" in result.stderr
@@ -101,8 +101,8 @@ def test_a_rollback_is_a_new_version(three_versions: Gateway) -> None:
         "rolled back to version 1",
         "dora",
     )
-    told = document(three_versions("rules", "diff", ORDERS, "v1", "-o", "json"))
-    assert [change["field"] for change in told["changes"]] == ["state"]
+    shown = document(three_versions("rules", "diff", ORDERS, "v1", "-o", "json"))
+    assert [change["field"] for change in shown["changes"]] == ["state"]
 
 
 def test_a_rollback_to_what_is_there_is_nothing(three_versions: Gateway) -> None:
@@ -114,8 +114,8 @@ def test_a_rollback_to_what_is_there_is_nothing(three_versions: Gateway) -> None
 def test_a_rollback_brings_a_deleted_rule_back(three_versions: Gateway) -> None:
     """In the state it had in that version; the count of versions goes on."""
     three_versions("rules", "delete", ORDERS, "--yes")
-    told = document(three_versions("rules", "rollback", ORDERS, "v2", "-o", "json"))
-    assert (told["outcome"], told["version"], told["state"]) == ("created", 5, "ENABLED")
+    shown = document(three_versions("rules", "rollback", ORDERS, "v2", "-o", "json"))
+    assert (shown["outcome"], shown["version"], shown["state"]) == ("created", 5, "ENABLED")
     refused = three_versions("rules", "rollback", ORDERS, "v4", exit_code=1)
     assert "version 4 of rule 'finance.orders' is its deletion" in refused.stderr
 
@@ -123,13 +123,11 @@ def test_a_rollback_brings_a_deleted_rule_back(three_versions: Gateway) -> None:
 @pytest.mark.parametrize(
     "words", [["history"], ["rollback", "v1"], ["show"], ["diff", "v1"], ["disable"], ["delete"]]
 )
-def test_a_rule_that_is_not_there_is_told_with_the_one_that_was_meant(
-    three_versions: Gateway, words: list[str]
-) -> None:
+def test_a_missing_rule_is_refused_with_the_nearest_name(three_versions: Gateway, words: list[str]) -> None:
     """Whichever command asks for it."""
     command, *rest = words
-    told = three_versions("rules", command, "finance.order", *rest, exit_code=1).stderr
-    assert told == "Error: there is no rule 'finance.order': did you mean 'finance.orders'?\n"
+    shown = three_versions("rules", command, "finance.order", *rest, exit_code=1).stderr
+    assert shown == "Error: there is no rule 'finance.order': did you mean 'finance.orders'?\n"
 
 
 def test_a_version_that_is_not_valid_any_more_is_refused(

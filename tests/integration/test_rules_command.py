@@ -131,14 +131,14 @@ class TestValidate:
         if not valid:
             (files / "rules" / "more.yaml").write_text("id: finance.more\n")
         result = run("validate", "rules", "-o", "json")
-        told = document(result)
+        answer = document(result)
         assert (0 if valid else 1, valid, [ORDERS], False) == (
             result.exit_code,
-            told["valid"],
-            told["rules"],
-            told["environments_checked"],
+            answer["valid"],
+            answer["rules"],
+            answer["environments_checked"],
         )
-        assert {(problem["file"], problem["rule_id"]) for problem in told["problems"]} == (
+        assert {(problem["file"], problem["rule_id"]) for problem in answer["problems"]} == (
             set() if valid else {("rules/more.yaml", "finance.more")}
         )
 
@@ -301,8 +301,8 @@ class TestApply:
         )
         result = run("apply", "rules", "-o", output)
         assert (result.exit_code, rules_table_items(client)) == (1, {})
-        told = result.stdout if output == "json" else result.stderr
-        assert "did you mean 'analytics'?" in told
+        answer = result.stdout if output == "json" else result.stderr
+        assert "did you mean 'analytics'?" in answer
         if output == "json":
             assert document(result)["applied"] == []
 
@@ -321,7 +321,7 @@ class TestApply:
         monkeypatch.setenv("RULES_TABLE", "elsewhere")
         assert run("apply", "rules", "--stack-name", "mwaa-gateway").exit_code == 0
 
-    def test_a_pulled_brake_stays_pulled(self, run: Run) -> None:
+    def test_a_disabled_rule_stays_disabled(self, run: Run) -> None:
         """A file without a state does not enable a rule that somebody disabled; the command says so."""
         run("apply", "rules")
         run("disable", ORDERS)
@@ -329,7 +329,7 @@ class TestApply:
         assert result.stdout == "nothing to change, 1 unchanged\n"
         assert f"{ORDERS} stays DISABLED" in result.stderr
 
-    def test_what_was_applied_before_an_error_is_told(
+    def test_what_was_applied_before_an_error_is_listed(
         self, run: Run, files: Path, client: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The second rule meets somebody else's change: the first is written, and said to be."""
@@ -387,7 +387,7 @@ class TestLookingAndStopping:
             "broken": None,
         }
 
-    def test_a_broken_rule_is_listed_and_can_be_stopped_mended_and_deleted(
+    def test_a_broken_rule_is_listed_and_can_be_disabled_repaired_and_deleted(
         self, run: Run, client: Any
     ) -> None:
         """It hides no other rule; enabling and showing it is refused."""
@@ -539,7 +539,9 @@ class TestConnection:
             (["list", "--region", "no region"], "give another --region"),
         ],
     )
-    def test_what_is_not_there_is_told_with_a_remedy(self, run: Run, words: list[str], expected: str) -> None:
+    def test_what_does_not_exist_is_refused_with_a_remedy(
+        self, run: Run, words: list[str], expected: str
+    ) -> None:
         """One sentence each."""
         result = run(*words)
         assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
@@ -700,7 +702,7 @@ class TestHelp:
         ]
         assert cut == []
 
-    def test_a_group_whose_packages_are_missing_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_group_whose_packages_are_missing_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Left out of the list, and one sentence to whom asks for it."""
         monkeypatch.setitem(sys.modules, "ministack", None)
         assert "  local" not in CliRunner(mix_stderr=False).invoke(cli, ["--help"]).stdout

@@ -114,8 +114,8 @@ def test_the_story(gateway: Gateway, repository: Path, dynamodb: Any) -> None:
     edit(finance, "{dag_id: finance_feed_03}", "{dagid: finance_feed_03}")
     edit(finance, "${var.stage}/feed-05/", "${var.stagee}/feed-05/")
     edit(finance, "  maximum_event_age: 6h", "  maximum_event_age: 6 hours")
-    told = gateway("rules", "apply", "rules", *PROD, exit_code=1).stderr.splitlines()
-    assert [line.split("; ")[0] for line in told] == [
+    shown = gateway("rules", "apply", "rules", *PROD, exit_code=1).stderr.splitlines()
+    assert [line.split("; ")[0] for line in shown] == [
         "rules/finance.yaml:2: maximum_event_age: is '6 hours'",
         "rules/finance.yaml:16: finance.feed-03: target.dagid: is an unknown field",
         "rules/finance.yaml:16: finance.feed-03: target.dag_id: is missing",
@@ -128,11 +128,11 @@ def test_the_story(gateway: Gateway, repository: Path, dynamodb: Any) -> None:
     # The second: sales listens to finance's bucket, and starts its DAG. Its namespace does not allow either.
     edit(sales, "s3://acme-sales-${var.stage}/feed-00/*.csv", "s3://acme-finance-${var.stage}/feed-00/*.csv")
     edit(sales, "sales_feed_00", "finance_feed_00")
-    told = gateway("rules", "plan", "rules/sales.yaml", *PROD, exit_code=1).stderr
-    assert "sales.feed-00: s3: matches events of 'aws.s3#acme-finance-prod'" in told
+    shown = gateway("rules", "plan", "rules/sales.yaml", *PROD, exit_code=1).stderr
+    assert "sales.feed-00: s3: matches events of 'aws.s3#acme-finance-prod'" in shown
     assert (
         "sales.feed-00: target.dag_id: names 'finance_feed_00', and namespace 'sales' allows 'sales_*'"
-        in told
+        in shown
     )
     sales.write_text(team("sales"))
 

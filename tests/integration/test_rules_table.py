@@ -320,7 +320,7 @@ class TestWriting:
         assert (applied.outcome, applied.version, sum(heads.values())) == ("updated", 2, 0)
 
     @pytest.mark.parametrize(("keep_state", "expected"), [(True, "DISABLED"), (False, "ENABLED")])
-    def test_keep_state_keeps_the_brake_pulled(
+    def test_keep_state_keeps_a_rule_disabled(
         self, store: RulesStore, *, keep_state: bool, expected: str
     ) -> None:
         """A changed document whose author left the state open does not release it."""
@@ -375,7 +375,7 @@ class TestWriting:
         assert store.get(ORDERS).version == 2
 
     @pytest.mark.parametrize("ever_existed", [True, False])
-    def test_a_missing_rule_is_told(self, store: RulesStore, *, ever_existed: bool) -> None:
+    def test_a_missing_rule_is_refused(self, store: RulesStore, *, ever_existed: bool) -> None:
         """Deleted or never there: it is the same to who asks for it."""
         if ever_existed:
             put(store, a_rule())
@@ -388,9 +388,7 @@ class TestWriting:
             with pytest.raises(RuleMissing, match="rules list"):
                 change()
 
-    def test_the_brake_works_on_a_rule_that_nothing_can_read(
-        self, client, store: RulesStore, table: RulesTable
-    ) -> None:
+    def test_an_unreadable_rule_can_be_disabled(self, client, store: RulesStore, table: RulesTable) -> None:
         """A rule whose document somebody broke by hand can still be disabled, and repaired by applying its file."""
         put(store, a_rule())
         client.update_item(
@@ -465,7 +463,7 @@ class TestSideBySide:
         answering(client, "TransactWriteItems", lambda: next(answers, None))
         assert Applied(ORDERS, "created", 1, "ENABLED") == put(store, a_rule())
 
-    def test_a_table_that_stays_busy_is_told(self, client) -> None:
+    def test_a_table_that_stays_busy_is_reported(self, client) -> None:
         """After four tries over a second or so."""
         waits: list[float] = []
         answering(client, "TransactWriteItems", lambda: cancelled("TransactionConflict"))
@@ -525,7 +523,7 @@ class TestBothSides:
             max_size=12,
         )
     )
-    def test_whatever_is_done_copies_follow_the_rules_and_heads_tell(
+    def test_after_any_change_copies_follow_the_rules_and_heads_announce_it(
         self, client, changes: list[Any]
     ) -> None:
         """Copies lie where the enabled rules say, and a head rises if and only if its partition changed."""

@@ -71,9 +71,9 @@ def trial(gateway: Gateway, dynamodb: Any) -> Gateway:
 
 def test_each_shadow_is_held_against_what_really_happened(trial: Gateway) -> None:
     """In the order of the events; the confs are compared without what says where they came from."""
-    told = json.loads(trial("rules", "shadow-report", "trial.orders", "-o", "json").stdout)
+    shown = json.loads(trial("rules", "shadow-report", "trial.orders", "-o", "json").stdout)
     assert [
-        (one["event_id"], one["verdict"], one.get("real", {}).get("state")) for one in told["events"]
+        (one["event_id"], one["verdict"], one.get("real", {}).get("state")) for one in shown["events"]
     ] == [
         ("e-1", "same", "triggered"),
         ("e-2", "other_conf", "triggered"),
@@ -84,16 +84,16 @@ def test_each_shadow_is_held_against_what_really_happened(trial: Gateway) -> Non
         ("e-7", "not_run", "open"),
         ("e-8", "alone", None),
     ]
-    assert told["counts"] == {"same": 1, "other_conf": 1, "not_run": 2, "alone": 3, "refused": 1}
-    assert told["events"][1]["conf_changes"] == [
+    assert shown["counts"] == {"same": 1, "other_conf": 1, "not_run": 2, "alone": 3, "refused": 1}
+    assert shown["events"][1]["conf_changes"] == [
         {"field": "key", "before": "orders/1.csv", "after": "orders/2.csv"}
     ]
 
 
 def test_for_people(trial: Gateway) -> None:
     """How many of each kind, then those that differ, the newest first, as many as asked for."""
-    told = trial("rules", "shadow-report", "trial.orders", "--limit", "4")
-    head, *lines = told.stdout.splitlines()
+    shown = trial("rules", "shadow-report", "trial.orders", "--limit", "4")
+    head, *lines = shown.stdout.splitlines()
     assert head == (
         "trial.orders  8 runs in SHADOW, of events from 2026-11-22T10:01:00Z to 2026-11-22T10:08:00Z"
     )
@@ -106,7 +106,7 @@ def test_for_people(trial: Gateway) -> None:
     ]
     assert [line.split()[0] for line in lines[-4:]] == ["e-8", "e-7", "e-6", "e-5"]
     assert "has another form" in lines[-2]
-    assert told.stderr == "3 more: use a higher --limit, or -o json for all\n"
+    assert shown.stderr == "3 more: use a higher --limit, or -o json for all\n"
 
 
 def test_of_several_runs_the_one_that_is_most_like_it(gateway: Gateway, dynamodb: Any) -> None:
@@ -120,13 +120,13 @@ def test_of_several_runs_the_one_that_is_most_like_it(gateway: Gateway, dynamodb
     assert isinstance(attempt, Attempt)
     assert ledger.finish(attempt, Triggered(), 1_001.0)
     ShadowRecords(dynamodb, LEDGER_TABLE).record([shadow(event, 1)])
-    told = json.loads(gateway("rules", "shadow-report", "trial.orders", "-o", "json").stdout)
-    assert [(one["verdict"], one["real"]["rule_id"]) for one in told["events"]] == [
+    shown = json.loads(gateway("rules", "shadow-report", "trial.orders", "-o", "json").stdout)
+    assert [(one["verdict"], one["real"]["rule_id"]) for one in shown["events"]] == [
         ("same", "finance.orders")
     ]
 
 
 def test_nothing_recorded(gateway: Gateway) -> None:
     """With where to look."""
-    told = gateway("rules", "shadow-report", "trial.orders")
-    assert (told.stdout, "check that its state is SHADOW" in told.stderr) == ("", True)
+    shown = gateway("rules", "shadow-report", "trial.orders")
+    assert (shown.stdout, "check that its state is SHADOW" in shown.stderr) == ("", True)

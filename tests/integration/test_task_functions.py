@@ -195,9 +195,13 @@ def test_a_run_that_could_not_be_ended_with_its_execution_is_told(
     tasks.watch(batch(ABORTED), Context())
 
     written = lines(capsys)
-    [told] = [line for line in written if line.get("outcome") == "RunNotMarkedFailed"]
-    assert (told["level"], told["run_id"], told["execution_arn"]) == ("WARNING", run_id, EXECUTION)
-    assert "set the parameter WebLoginRole to User" in told["message"]
+    [reported] = [line for line in written if line.get("outcome") == "RunNotMarkedFailed"]
+    assert (reported["level"], reported["run_id"], reported["execution_arn"]) == (
+        "WARNING",
+        run_id,
+        EXECUTION,
+    )
+    assert "set the parameter WebLoginRole to User" in reported["message"]
     [counted] = [line for line in written if "RunsNotMarkedFailed" in line]
     assert (counted["RunsNotMarkedFailed"], counted["WaitsStopped"]) == ([1.0], [1.0])
 
@@ -247,9 +251,13 @@ def test_a_state_that_cannot_be_answered_is_in_the_log_and_in_a_metric(tasks, dy
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}]}
     written = lines(capsys)
-    [told] = [line for line in written if line.get("outcome") == "StepFailed"]
-    assert (told["level"], told["run_id"], told["reason"]) == ("WARNING", run_id, "answer the state")
-    assert "KmsAccessDeniedException; the KMS key of the state machine must let" in told["message"]
+    [reported] = [line for line in written if line.get("outcome") == "StepFailed"]
+    assert (reported["level"], reported["run_id"], reported["reason"]) == (
+        "WARNING",
+        run_id,
+        "answer the state",
+    )
+    assert "KmsAccessDeniedException; the KMS key of the state machine must let" in reported["message"]
     [counted] = [line for line in written if "WaitsUnanswered" in line]
     assert (counted["WaitsUnanswered"], counted["RunsWatched"]) == ([1.0], [1.0])
     assert CANARY not in json.dumps(written)
@@ -308,9 +316,9 @@ def test_a_notice_that_cannot_be_sent_on_comes_again_and_is_counted(tasks, forwa
     assert forward(batch(ABORTED)) == {"batchItemFailures": [{"itemIdentifier": "0"}]}
 
     written = lines(capsys)
-    [told] = [line for line in written if line.get("outcome") == "GivenBack"]
-    assert told["level"] == "WARNING"
-    assert "environment 'legacy': cannot list the watches: ResourceNotFoundException" in told["message"]
+    [reported] = [line for line in written if line.get("outcome") == "GivenBack"]
+    assert reported["level"] == "WARNING"
+    assert "environment 'legacy': cannot list the watches: ResourceNotFoundException" in reported["message"]
     [counted] = [line for line in written if "MessagesGivenBack" in line]
     assert counted["MessagesGivenBack"] == [1.0]
 

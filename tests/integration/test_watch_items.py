@@ -69,7 +69,7 @@ def test_a_watch_is_found_with_its_token_until_it_is_closed(store):
     assert (watch.since, watch.waiting_since, watch.ending) == (1_000.0, 1_000.0, None)
     assert store.token(watch).text == "token-1"
     assert store.watched("legacy") == []
-    store.close(watch, "told")
+    store.close(watch, "answered")
     assert store.watched("analytics") == []
     with pytest.raises(TokenClosed):
         store.token(watch)
@@ -92,7 +92,7 @@ def test_an_end_is_kept_once_and_only_for_the_token_it_is_about(store):
     assert store.watched("analytics") == [replace(watch, ending=ENDED, decided_at=2_000.0)]
     store.close(old, "late")
     assert len(store.watched("analytics")) == 1
-    store.close(watch, "told")
+    store.close(watch, "answered")
     assert store.record_ending(watch, ENDED) is False
 
 
@@ -219,7 +219,7 @@ def test_what_a_retry_finds_after_an_end(store, ending, choice, generation, kept
     opened(store)
     [watch] = store.watched("analytics")
     store.record_ending(watch, ending)
-    store.close(watch, "told")
+    store.close(watch, "answered")
     again = {"token": "token-2", "retry_count": 1, "wait": {"after_failed_run": choice}}
     assert opened(store, 1_500.0, **again) == replace(OPENED, generation=generation)
     [watch] = store.watched("analytics")
@@ -252,9 +252,9 @@ def test_the_token_lies_sealed_and_in_no_list(items, dynamodb):
     listed = dynamodb.scan(TableName=LEDGER_TABLE, IndexName="watches")["Items"]
     assert [set(row) & {"sealed_token"} for row in listed] == [set()]
     [watch] = items.watched("analytics")
-    items.close(watch, "told")
+    items.close(watch, "answered")
     [row] = dynamodb.scan(TableName=LEDGER_TABLE)["Items"]
-    assert ("sealed_token" in row, row["said"]["S"]) == (False, "told")
+    assert ("sealed_token" in row, row["said"]["S"]) == (False, "answered")
     assert int(row["expires_at"]["N"]) == 2_000 + 90 * 86_400
 
 
@@ -418,7 +418,7 @@ def test_keys_that_dynamodb_leaves_out_are_read_by_the_next_call(items, dynamodb
 )
 @pytest.mark.parametrize("method", ["send_task_success", "send_task_failure", "send_task_heartbeat"])
 @pytest.mark.usefixtures("aws")
-def test_step_functions_errors_are_told_apart_and_carry_no_token(code, raised, method):
+def test_step_functions_errors_are_distinguished_and_contain_no_token(code, raised, method):
     """A token that takes no answer is no outage; and no error repeats what AWS said, which may quote the token."""
     client = boto3.client("stepfunctions")
     calls = {
@@ -437,7 +437,7 @@ def test_step_functions_errors_are_told_apart_and_carry_no_token(code, raised, m
 
 
 @pytest.mark.usefixtures("aws")
-def test_step_functions_is_told_the_output_and_the_cause_as_json():
+def test_step_functions_gets_the_output_and_the_cause_as_json():
     """A cause is cut where Step Functions would refuse it."""
     client = boto3.client("stepfunctions")
     with Stubber(client) as stubber:

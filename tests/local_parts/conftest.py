@@ -25,13 +25,13 @@ class Probe:
     aws: LocalAws
     outputs: dict[str, str]
     left_out: tuple[str, ...]
-    told: list[dict[str, Any]] = field(default_factory=list)
+    reported: list[dict[str, Any]] = field(default_factory=list)
 
     def seen(self, about: str) -> list[dict[str, Any]]:
         """Everything that the probe's functions have reported so far and that contains the text `about`."""
         messages = self.take(self.outputs["Seen"])
-        self.told.extend(json.loads(message["Body"]) for message in messages)
-        return [one for one in self.told if about in json.dumps(one, ensure_ascii=False)]
+        self.reported.extend(json.loads(message["Body"]) for message in messages)
+        return [one for one in self.reported if about in json.dumps(one, ensure_ascii=False)]
 
     def take(self, queue_url: str) -> list[dict[str, Any]]:
         """Every message that is in a queue now, removed from it."""

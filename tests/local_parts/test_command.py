@@ -108,7 +108,7 @@ input()
     until("its end", lambda: not any(map(is_running, started)), seconds=10)
 
 
-def test_ministack_tells_why_it_does_not_start(tmp_path):
+def test_ministack_says_why_it_does_not_start(tmp_path):
     """A port in use is named, whoever uses it."""
     first = MiniStack(root=tmp_path, state_folder=tmp_path, log_folder=tmp_path, port=free_port())
     first.start()
@@ -149,9 +149,9 @@ def test_an_end_during_the_start_leaves_no_process(tmp_path, end):
     started = descendants(starter.pid)
 
     end(starter, tmp_path)
-    told, _ = starter.communicate(timeout=300)
+    shown, _ = starter.communicate(timeout=300)
 
-    assert "stopped" in told
+    assert "stopped" in shown
     assert [pid for pid in started if is_running(pid)] == []
     assert not (tmp_path / "state.json").exists()
 
@@ -169,14 +169,14 @@ def test_the_demonstration_shows_three_runs_and_leaves_nothing(tmp_path):
     until("the deployment", (tmp_path / "state.json").exists, seconds=120)
     started = descendants(demo.pid)
 
-    told, _ = demo.communicate(timeout=900)
+    shown, _ = demo.communicate(timeout=900)
 
-    assert demo.returncode == 0, told
+    assert demo.returncode == 0, shown
     for source in ("S3 upload", "SNS notification", "EventBridge event"):
-        _, _, row = told.partition(f"  {source} → rule ")
+        _, _, row = shown.partition(f"  {source} → rule ")
         _rule, target, run_id = row.splitlines()[:3]
         assert (target.endswith("  success"), run_id.strip().startswith("evt__")) == (True, True), row
-    assert "s3 cp README.md s3://mwaa-gateway-landing/" in told
-    assert "from the start to here" in told
+    assert "s3 cp README.md s3://mwaa-gateway-landing/" in shown
+    assert "from the start to here" in shown
     assert started
     assert [pid for pid in started if is_running(pid)] == []

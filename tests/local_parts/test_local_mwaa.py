@@ -303,7 +303,7 @@ def test_the_warm_command_line_answers_as_the_cold_one(environment: Client, case
     ],
     ids=["quotes", "space", "shell", "option", "backslash", "unicode", "template", "empty"],
 )
-def test_a_hostile_value_arrives_to_the_letter(environment: Client, value: str, request: Any) -> None:
+def test_a_hostile_value_arrives_unchanged(environment: Client, value: str, request: Any) -> None:
     """JSON in ASCII without a single quote, between single quotes, reaches the run's conf unchanged."""
     run_id = "hostile__" + request.node.callspec.id.replace("-", "_")
     conf = json.dumps({"value": value, value: 1}).replace("'", "\\u0027")

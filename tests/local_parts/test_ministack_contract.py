@@ -44,14 +44,14 @@ def test_an_upload_reaches_lambda_with_a_quoted_key_and_the_default_bus_with_the
 
     def both_routes():
         notifications = [
-            told["event"]["Records"][0]["s3"]["object"]
-            for told in probe.seen("ObjectCreated")
-            if unquote_plus(told["event"]["Records"][0]["s3"]["object"]["key"]) == HOSTILE_KEY
+            reported["event"]["Records"][0]["s3"]["object"]
+            for reported in probe.seen("ObjectCreated")
+            if unquote_plus(reported["event"]["Records"][0]["s3"]["object"]["key"]) == HOSTILE_KEY
         ]
         events = [
-            told["event"]["detail"]["object"]
-            for told in probe.seen("Object Created")
-            if told["event"]["detail"]["object"]["key"] == HOSTILE_KEY
+            reported["event"]["detail"]["object"]
+            for reported in probe.seen("Object Created")
+            if reported["event"]["detail"]["object"]["key"] == HOSTILE_KEY
         ]
         return notifications and events and (notifications, events)
 
@@ -67,8 +67,8 @@ def test_a_notification_reaches_lambda_once(probe):
         TopicArn=probe.outputs["Topic"], Message=marker, Subject="a subject"
     )
 
-    [told] = until("the notification", lambda: probe.seen(marker), seconds=20)
-    [record] = told["event"]["Records"]
+    [reported] = until("the notification", lambda: probe.seen(marker), seconds=20)
+    [record] = reported["event"]["Records"]
     assert record["EventSource"] == "aws:sns"
     assert record["Sns"]["MessageId"] == published["MessageId"]
     assert record["Sns"]["Message"] == marker
@@ -89,10 +89,10 @@ def test_an_event_on_an_own_bus_reaches_lambda_with_the_id_its_sender_got(probe)
         ]
     )
 
-    [told] = until("the event", lambda: probe.seen(marker), seconds=20)
-    assert told["event"]["id"] == answer["Entries"][0]["EventId"]
-    assert told["event"]["detail"] == {"order": marker}
-    assert told["event"]["resources"] == ["arn:aws:acme:::one"]
+    [reported] = until("the event", lambda: probe.seen(marker), seconds=20)
+    assert reported["event"]["id"] == answer["Entries"][0]["EventId"]
+    assert reported["event"]["detail"] == {"order": marker}
+    assert reported["event"]["resources"] == ["arn:aws:acme:::one"]
 
 
 def test_the_layer_is_on_the_path_and_the_developers_packages_are_not(probe):
@@ -108,9 +108,9 @@ def test_the_layer_is_on_the_path_and_the_developers_packages_are_not(probe):
 def test_a_role_is_denied_what_its_policy_does_not_allow(probe):
     """Least privilege is tested, not only written down."""
     answer = probe.aws.client("lambda").invoke(FunctionName=probe.outputs["Trespasser"], Payload=b"{}")
-    told = json.load(answer["Payload"])
+    reported = json.load(answer["Payload"])
 
-    assert (told["allowed"], told["forbidden"]) == ("read", "AccessDeniedException")
+    assert (reported["allowed"], reported["forbidden"]) == ("read", "AccessDeniedException")
 
 
 def test_an_asynchronous_failure_ends_in_the_on_failure_destination(probe):
@@ -136,8 +136,8 @@ def test_a_partial_batch_response_keeps_only_the_failed_message(probe):
     sqs.send_message(QueueUrl=queue, MessageBody="fine")
 
     until("three receives", lambda: len(probe.seen('"fail"')) == 3, seconds=30)
-    assert [told["receives"] for told in probe.seen('"fail"')] == [1, 2, 3]
-    assert [told["receives"] for told in probe.seen('"fine"')] == [1]
+    assert [reported["receives"] for reported in probe.seen('"fail"')] == [1, 2, 3]
+    assert [reported["receives"] for reported in probe.seen('"fine"')] == [1]
     assert until(
         "the dead letter",
         lambda: [m for m in probe.take(probe.outputs["Dead"]) if m["Body"] == "fail"],
@@ -151,8 +151,8 @@ def test_slots_bound_how_many_messages_are_worked_at_once(probe):
     for number in range(15):
         sqs.send_message(QueueUrl=queue, MessageBody=f"slot-{number}-")
 
-    told = until("15 messages", lambda: len(seen := probe.seen('"slot-')) == 15 and seen, seconds=60)
-    edges = sorted([(one["began"], 1) for one in told] + [(one["ended"], -1) for one in told])
+    reported = until("15 messages", lambda: len(seen := probe.seen('"slot-')) == 15 and seen, seconds=60)
+    edges = sorted([(one["began"], 1) for one in reported] + [(one["ended"], -1) for one in reported])
     busy, most = 0, 0
     for _, change in edges:
         busy += change
@@ -166,8 +166,8 @@ def test_a_burst_waits_for_sandboxes_instead_of_filling_the_machine(probe):
     for number in range(40):
         sns.publish(TopicArn=probe.outputs["Topic"], Message=f"burst-{number}-")
 
-    told = until("40 notifications", lambda: len(seen := probe.seen("burst-")) == 40 and seen, seconds=60)
-    assert len({one["pid"] for one in told}) <= SANDBOXES_PER_FUNCTION
+    reported = until("40 notifications", lambda: len(seen := probe.seen("burst-")) == 40 and seen, seconds=60)
+    assert len({one["pid"] for one in reported}) <= SANDBOXES_PER_FUNCTION
 
 
 def test_a_failed_condition_returns_the_item_that_stands(probe):
@@ -227,10 +227,10 @@ def test_branches_side_by_side_call_with_their_own_name_and_token(probe):
     )["stateMachineArn"]
     execution = states.start_execution(stateMachineArn=machine)["executionArn"]
 
-    told = until("24 calls", lambda: len(seen := probe.seen(marker)) == 24 and seen, seconds=30)
+    reported = until("24 calls", lambda: len(seen := probe.seen(marker)) == 24 and seen, seconds=30)
     states.stop_execution(executionArn=execution)
 
-    calls = [one["event"] for one in told]
+    calls = [one["event"] for one in reported]
     assert all(call["branch"] == call["context"]["State"]["Name"] for call in calls)
     assert len({call["context"]["Task"]["Token"] for call in calls}) == 24
 

@@ -95,8 +95,8 @@ def test_sns_sends_no_source_account_to_a_queue_and_dead_letters_what_it_refuses
     source.let_in(source.target, "sns.amazonaws.com", source.topic, **SOURCE_ACCOUNT)
     source.let_in(source.dlq, "sns.amazonaws.com", source.topic)
     message_id = source.publish(source.arn(source.target), "sqs")
-    [letter] = _bodies(probe, source.dlq)
-    assert (letter["MessageId"], letter["TopicArn"]) == (message_id, source.topic)
+    [dead_letter] = _bodies(probe, source.dlq)
+    assert (dead_letter["MessageId"], dead_letter["TopicArn"]) == (message_id, source.topic)
     assert probe.take(source.target) == []
 
 
@@ -105,8 +105,8 @@ def test_sns_calls_no_function_that_demands_the_source_account(probe, source):
     source.let_in(source.dlq, "sns.amazonaws.com", source.topic)
     source.permit("sns.amazonaws.com", source.topic, SourceAccount=ACCOUNT)
     message_id = source.publish(source.function["FunctionArn"], "lambda")
-    [letter] = _bodies(probe, source.dlq)
-    assert letter["MessageId"] == message_id
+    [dead_letter] = _bodies(probe, source.dlq)
+    assert dead_letter["MessageId"] == message_id
 
 
 def test_a_notification_whose_dead_letter_queue_refuses_it_is_lost_and_counted(probe, source):
@@ -139,9 +139,9 @@ def test_eventbridge_sends_no_source_account_and_dead_letters_what_is_refused(so
         source.permit("events.amazonaws.com", source.rule, SourceAccount=ACCOUNT)
         arn = source.function["FunctionArn"]
     event_id = source.put_event(arn)
-    [letter] = until("the dead letter", lambda: _messages(source, source.dlq), seconds=20)
-    said = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
-    assert json.loads(letter["Body"])["id"] == event_id
+    [dead_letter] = until("the dead letter", lambda: _messages(source, source.dlq), seconds=20)
+    said = {name: value["StringValue"] for name, value in dead_letter["MessageAttributes"].items()}
+    assert json.loads(dead_letter["Body"])["id"] == event_id
     assert (said["RULE_ARN"], said["TARGET_ARN"], said["ERROR_CODE"]) == (source.rule, arn, "NO_PERMISSIONS")
 
 
@@ -229,9 +229,10 @@ def _about(probe, queue, text):
 
 def _notified(probe, bucket):
     return [
-        told
-        for told in probe.seen("who-may-call")
-        if "Records" in told["event"] and told["event"]["Records"][0]["s3"]["bucket"]["name"] == bucket
+        reported
+        for reported in probe.seen("who-may-call")
+        if "Records" in reported["event"]
+        and reported["event"]["Records"][0]["s3"]["bucket"]["name"] == bucket
     ]
 
 

@@ -58,8 +58,8 @@ def test_a_state_with_heartbeats_waits_on(probe):
         "Catch": [{"ErrorEquals": ["States.HeartbeatTimeout"], "Next": "Caught"}],
     }
     execution = _started(probe, name, marker, state)
-    [told] = until("the call", lambda: probe.seen(marker), seconds=20)
-    token = told["event"]["context"]["Task"]["Token"]
+    [reported] = until("the call", lambda: probe.seen(marker), seconds=20)
+    token = reported["event"]["context"]["Task"]["Token"]
     states = probe.aws.client("stepfunctions")
     beats = iter(range(1000))
 
@@ -160,20 +160,20 @@ def test_answers_for_a_task_that_are_too_large_are_refused(probe):
 
 
 def _begin(probe, kind, through, chain):
-    told = {"chain": chain, "hop": 1}
+    reported = {"chain": chain, "hop": 1}
     match through:
         case "queue":
             url = probe.outputs["WorkQueueTemplate"].replace("work-{name}", f"loop-{kind}")
-            probe.aws.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(told))
+            probe.aws.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(reported))
         case "topic":
             arn = probe.outputs["Topic"].rpartition(":")[0] + f":probe-loop-{kind}"
-            probe.aws.client("sns").publish(TopicArn=arn, Message=json.dumps(told))
+            probe.aws.client("sns").publish(TopicArn=arn, Message=json.dumps(reported))
         case "bucket":
             probe.aws.client("s3").put_object(Bucket=probe.outputs["LoopBucket"], Key=f"{chain}/1", Body=b"")
 
 
 def _hops(probe, chain):
-    return sorted(told["hop"] for told in probe.seen(chain))
+    return sorted(reported["hop"] for reported in probe.seen(chain))
 
 
 def _put_aside(probe, chain):

@@ -287,13 +287,13 @@ def test_every_command_runs_with_the_policy_its_page_names_and_nothing_else(depl
         dead = deployed.something_of_everything()
         words = words.replace("<dead>", dead.target.run_id).replace("<batch>", deployed.collect())  # noqa: PLW2901
         result = run_as(user, words)
-        told = f"mwaa-gateway {words}\n{result.output}\n{result.stderr}"
+        shown = f"mwaa-gateway {words}\n{result.output}\n{result.stderr}"
         # MiniStack asks for iam:SimulatePrincipalPolicy on "*"; AWS on the role it is about.
-        assert "not authorized" not in told.replace(
+        assert "not authorized" not in shown.replace(
             "not authorized to perform: iam:SimulatePrincipalPolicy", ""
-        ), told
-        assert result.exit_code == EXIT_CODES.get(" ".join(words.split()[:2]), 0), told
-        assert re.search(said, told.partition("\n")[2]), told
+        ), shown
+        assert result.exit_code == EXIT_CODES.get(" ".join(words.split()[:2]), 0), shown
+        assert re.search(said, shown.partition("\n")[2]), shown
 
 
 def test_certify_runs_with_the_policy_it_prints_and_nothing_else(deployed, run_as):

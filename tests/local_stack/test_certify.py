@@ -113,7 +113,7 @@ def policy_for(gateway: StackState, *words: str) -> str:
     ids=["small", "Airflow 3", "Airflow 2"],
 )
 def test_a_gateway_that_works(gateway, certify, state_machine, environment, size):
-    """Everything passes for a user with the printed policy alone; nothing stays but what the report lists, and no secret is in it."""
+    """Everything passes for a user with the printed policy alone; nothing stays but what it lists; no secret is shown."""
     options = (environment, "--disruptive", "--state-machine", state_machine)
     with a_user_with(gateway, policy_for(gateway, *options), f"certifier-{environment}-{len(size)}") as user:
         certified = certify(*options, *size, by=user)

@@ -96,7 +96,7 @@ def test_an_environment_that_is_paused_holds_its_requests_until_it_is_resumed(ga
     assert events_of(gateway, "legacy", "test.paused") == sorted(sent)
 
 
-def test_a_dispatcher_reads_the_brakes_and_no_rule(gateway):
+def test_a_dispatcher_reads_the_pauses_and_no_rule(gateway):
     """Its role opens one partition of the rules table."""
     role = gateway.aws.client("lambda").get_function(FunctionName=gateway.environments["legacy"].dispatcher)
     keys = gateway.aws.client("sts").assume_role(

@@ -177,9 +177,9 @@ def tokens(gateway: StackState, executions: dict[str, str]) -> set[str]:
 def test_nothing_that_waits_is_waited_for_in_vain(gateway, executions, tokens):
     """Thirty items of a Map and thirty executions, which all wait at the same time: a run each, an answer each."""
     assert len(tokens) >= ITEMS + AT_ONCE
-    told = [output["run_id"] for output in output_of(gateway, executions["map"])]
-    assert len(told) == len(set(told)) == ITEMS
-    assert {run.run_id for run in runs(gateway, "analytics", "gathers", executions["map"])} == set(told)
+    shown = [output["run_id"] for output in output_of(gateway, executions["map"])]
+    assert len(shown) == len(set(shown)) == ITEMS
+    assert {run.run_id for run in runs(gateway, "analytics", "gathers", executions["map"])} == set(shown)
     several = [arn for name, arn in executions.items() if name.startswith("one of many")]
     answers = {arn: output_of(gateway, arn)["run_id"] for arn in several}
     started_runs = AirflowRuns(gateway.environments["legacy"]).all("gathers")
@@ -242,22 +242,22 @@ def test_the_example_goes_on_with_old_customers_and_not_without_orders_and_says_
     assert (failed["Error"], json.loads(failed["Cause"])["dag_id"]) == ("DagRunFailed", "nightly_orders")
 
 
-def test_a_dags_callback_tells_the_gateway_that_its_run_has_ended(gateway, executions):
+def test_a_dags_callback_reports_the_end_of_its_run(gateway, executions):
     """The example's, on either Airflow: whose run it was. The gateway's own rule on the bus has its watcher look."""
     runs_that_ended = {
         environment: output_of(gateway, executions[f"tells in {environment}"])["run_id"]
         for environment in gateway.environments
     }
-    told: dict[str, str] = {}
+    shown: dict[str, str] = {}
 
-    def all_told() -> bool:
+    def all_answered() -> bool:
         for event in taken(gateway, "callbacks"):
             assert event["detail"]["dag_id"] == "tells"
-            told[event["detail"]["environment"]] = event["detail"]["run_id"]
-        return len(told) == len(runs_that_ended)
+            shown[event["detail"]["environment"]] = event["detail"]["run_id"]
+        return len(shown) == len(runs_that_ended)
 
-    until("both callbacks", all_told, seconds=30)
-    assert told == runs_that_ended
+    until("both callbacks", all_answered, seconds=30)
+    assert shown == runs_that_ended
 
 
 def test_branches_wait_each_for_its_own_run(gateway, executions):
@@ -270,7 +270,7 @@ def test_branches_wait_each_for_its_own_run(gateway, executions):
     ]
 
 
-def test_a_state_that_does_not_wait_is_told_which_run_it_is(gateway, executions):
+def test_a_state_that_does_not_wait_gets_the_run_id(gateway, executions):
     """And the run is there, or about to be."""
     output = output_of(gateway, executions["goes on"])
 

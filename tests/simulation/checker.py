@@ -257,10 +257,10 @@ def _dead(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
     reasons = {(f"{rule}#{target}#0", reason) for (_, rule, target), reason in expected.dead.items()}
     if rows != reasons:
         verdict.problems.append(f"dead in the ledger: {rows ^ reasons}")
-    buried: defaultdict[str, set[str]] = defaultdict(set)
+    dead_lettered: defaultdict[str, set[str]] = defaultdict(set)
     for message in gateway.queues["ingress-dlq"].messages.values():
         letter = json.loads(message.body)
-        buried[letter.get("reason", "given up")].add(json.dumps(letter.get("payload") or letter))
-    counts = {reason: len(payloads) for reason, payloads in buried.items()}
+        dead_lettered[letter.get("reason", "given up")].add(json.dumps(letter.get("payload") or letter))
+    counts = {reason: len(payloads) for reason, payloads in dead_lettered.items()}
     if Counter(counts) != Counter(expected.dead_at_ingress):
         verdict.problems.append(f"in the ingress DLQ: {counts}, not {expected.dead_at_ingress}")

@@ -274,7 +274,7 @@ def throttle_writes(scenario: Scenario, refused: Callable[[dict[str, Any]], bool
     scenario.gateway.ledger.update = throttled
 
 
-def gates_that_cannot_be_told() -> list[str]:
+def breakers_that_cannot_be_written() -> list[str]:
     """A DAG is missing, and the breaker's item takes no write, as when its key alone is throttled."""
     scenario = Scenario()
     scenario.gateway.airflows["legacy"].dags.clear()

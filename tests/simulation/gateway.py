@@ -113,7 +113,7 @@ class Gateway:
         self.feeds.collect_queue.dead = self.queues["ingress-dlq"]
         self.servers: dict[str, WebServer] = {}
         self.mappings: dict[str, EventSourceMapping] = {}
-        self.told: list[tuple[float, str]] = []  # what the dispatchers' metrics count, and when
+        self.counted: list[tuple[float, str]] = []  # what the dispatchers' metrics count, and when
         self.texts: list[str] = []  # whatever leaves a function: messages, and what is logged
         self._modules: defaultdict[str, list[ModuleType]] = defaultdict(list)
         for name, airflow in self.airflows.items():
@@ -253,7 +253,7 @@ class Gateway:
         outcome = dispatched.outcome
         self.texts.append(getattr(outcome, "text", ""))
         if getattr(outcome, "reason", None) is not Reason.CIRCUIT_OPEN:
-            self.told.append((self.world.scheduler.now, type(outcome).__name__))
+            self.counted.append((self.world.scheduler.now, type(outcome).__name__))
         if isinstance(outcome, Triggered | AlreadyTriggered):
             self.untold += dispatched.redeliver_after is not None
             if outcome.not_runnable is not None:

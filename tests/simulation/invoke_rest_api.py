@@ -64,9 +64,9 @@ class InvokeRestApi:
             if silent:
                 raise ReadTimeoutError(endpoint_url=ENDPOINT)
             raise _airflow_error(Said(504, {"message": "Endpoint request timed out"}))
-        return self._told(said[0])
+        return self._answer(said[0])
 
-    def _told(self, said: Said) -> dict[str, Any]:
+    def _answer(self, said: Said) -> dict[str, Any]:
         """Hand on what Airflow said, or what becomes of it on the way."""
         world = self.world
         if world.chance(world.rates.response_lost, "response lost"):

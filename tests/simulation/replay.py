@@ -42,12 +42,12 @@ def main() -> int:
                     f"{played} seeds in {time.monotonic() - began:.0f} s, {len(failed)} broke a promise\n"
                 )
     seconds = time.monotonic() - began
-    told = (
+    reported = (
         f"{options.seeds} seeds of {options.events} events: {runs} runs, {faults.total()} faults in {seconds:.1f} s; "
         f"{len(failed)} seeds broke a promise {sorted(failed) or ''}"
     )
     lines = [
-        told,
+        reported,
         *(f"  {fault}: {count}" for fault, count in faults.most_common()),
     ]
     sys.stdout.write("\n".join(lines) + "\n")

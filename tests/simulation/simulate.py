@@ -147,5 +147,5 @@ def _over_rest(seed: int) -> frozenset[str]:
 
 def _digest(gateway: Gateway) -> str:
     history = [run for name in ENVIRONMENTS for run in gateway.airflows[name].history]
-    told = [(run.environment, run.dag_id, run.run_id, run.created_at) for run in history]
-    return hashlib.sha256(repr((told, sorted(gateway.world.faults.items()))).encode()).hexdigest()[:16]
+    reported = [(run.environment, run.dag_id, run.run_id, run.created_at) for run in history]
+    return hashlib.sha256(repr((reported, sorted(gateway.world.faults.items()))).encode()).hexdigest()[:16]

@@ -115,10 +115,10 @@ class StepFunctions:
     # --- the client --------------------------------------------------------------------------------------------
 
     def send_task_success(self, *, taskToken: str, output: str) -> dict[str, Any]:  # noqa: N803  AWS's name
-        return self._call("SendTaskSuccess", lambda: self._told(taskToken, "success", output))
+        return self._call("SendTaskSuccess", lambda: self._answer(taskToken, "success", output))
 
     def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> dict[str, Any]:  # noqa: N803
-        return self._call("SendTaskFailure", lambda: self._told(taskToken, error, cause))
+        return self._call("SendTaskFailure", lambda: self._answer(taskToken, error, cause))
 
     def send_task_heartbeat(self, *, taskToken: str) -> dict[str, Any]:  # noqa: N803
         def heard() -> dict[str, Any]:
@@ -138,7 +138,7 @@ class StepFunctions:
             raise ClientError(refused, "SendTask")
         return self.open[token]
 
-    def _told(self, token: str, end: str, text: str) -> dict[str, Any]:
+    def _answer(self, token: str, end: str, text: str) -> dict[str, Any]:
         document = json.loads(text)
         word = (end, json.dumps(document, sort_keys=True))
         self.said.append((token, word))

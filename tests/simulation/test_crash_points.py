@@ -46,7 +46,7 @@ def uploaded(scenario: Scenario) -> None:
     scenario.upload()
 
 
-def braked(scenario: Scenario) -> None:
+def while_paused(scenario: Scenario) -> None:
     """The rule is disabled, and enabled an hour later."""
     operator = Operator(scenario.gateway)
     scenario.pause("sales.orders", paused=True)
@@ -172,7 +172,7 @@ def killed_everywhere(story: Story, version: str, transport: str, airflow_calls:
 INGRESS, DISPATCH = {"BatchGetItem", "Query", "SendMessageBatch"}, {"UpdateItem"}
 UPLOADED = Story(uploaded, 1, frozenset(INGRESS | DISPATCH))
 HELD = {
-    "braked": Story(braked, 1, frozenset(INGRESS | DISPATCH | {"GetItem"})),
+    "braked": Story(while_paused, 1, frozenset(INGRESS | DISPATCH | {"GetItem"})),
     "braked for a moment": Story(braked_for_a_moment, 1, frozenset(INGRESS | DISPATCH)),
     "paused": Story(paused, 1, frozenset(INGRESS | DISPATCH | {"ChangeMessageVisibility"})),
 }

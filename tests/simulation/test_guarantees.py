@@ -25,7 +25,7 @@ def test_a_rows_number_is_its_own() -> None:
     assert [] == [row for row, count in Counter(fault.row for fault in FAULTS).items() if count > 1]
 
 
-def test_a_row_without_a_test_or_with_a_failed_one_is_told() -> None:
+def test_a_row_without_a_test_or_with_a_failed_one_is_reported() -> None:
     """The page hides nothing."""
     bare = page([], Results())
     assert bare.count("**no test**") == len(FAULTS)

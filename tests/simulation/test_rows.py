@@ -47,7 +47,7 @@ def rows(scenario: Scenario) -> list[dict]:
     return [item for item in scenario.gateway.ledger.items.values() if "state" in item]
 
 
-def told(scenario: Scenario) -> set[tuple[str, str]]:
+def reported(scenario: Scenario) -> set[tuple[str, str]]:
     """(run_id, why) of each run that was reported as not starting."""
     return set(scenario.gateway.not_runnable)
 
@@ -276,7 +276,7 @@ def test_row_14_the_role_may_not_have_a_token() -> None:
         assert "AccessDeniedException" in letter["reason_text"]
         assert "needs airflow:CreateCliToken" in letter["reason_text"]
     # What the alarm AirflowNotReached counts, in each quarter of an hour.
-    asked = [at for at, outcome in scenario.gateway.told if outcome == "Retryable"]
+    asked = [at for at, outcome in scenario.gateway.counted if outcome == "Retryable"]
     assert {0, 1} <= {int(at - scenario.world.start) // 900 for at in asked}
 
 
@@ -335,9 +335,9 @@ def test_row_16_the_web_server_cannot_be_reached() -> None:
     for n in range(1, 51):
         scenario.upload(n, at=n)
     assert [] == scenario.play(Bounds(1.2, 40.0, longest_delay=15 * MINUTE)).problems
-    told = " ".join(scenario.watch.texts)
+    reported = " ".join(scenario.watch.texts)
     for cause in ("not in DNS", "was refused", "is not trusted", "no connection within", "HTTP 503"):
-        assert cause in told
+        assert cause in reported
 
 
 @both_ways
@@ -695,13 +695,13 @@ def test_row_32_no_token_in_logs_or_messages(
     for n in range(1, 31):
         scenario.upload(n, at=n)
     assert [] == scenario.play().problems
-    told = capsys.readouterr()
+    reported = capsys.readouterr()
     assert "run started" in log.getvalue()
-    assert "Triggered" in told.out
+    assert "Triggered" in reported.out
     tokens = [token for server in scenario.gateway.servers.values() for token in server.tokens]
     assert tokens
     rows = json.dumps([str(item) for item in scenario.gateway.ledger.items.values()])
-    for text in (log.getvalue(), told.out, told.err, rows, *scenario.gateway.texts):
+    for text in (log.getvalue(), reported.out, reported.err, rows, *scenario.gateway.texts):
         assert CANARY not in text
         assert "Authorization" not in text
 
@@ -763,7 +763,7 @@ def test_row_37_runs_of_a_paused_dag_are_told(version: str, transport: str) -> N
     for n in range(1, 121):
         scenario.upload(n, at=10 * n + n % 2)
     assert [] == scenario.play(Bounds(1.01, 1.0, longest_delay=10.0)).problems
-    assert told(scenario) == {(run.run_id, "paused") for run in airflow.history}
+    assert reported(scenario) == {(run.run_id, "paused") for run in airflow.history}
     assert {1} == set(scenario.gateway.not_runnable.values())
     assert {"paused"} == {row["not_runnable"]["S"] for row in rows(scenario)}
     assert 4 <= scenario.gateway.servers["legacy"].lists <= 6
@@ -779,8 +779,8 @@ def test_row_37_runs_of_a_stale_dag_are_told() -> None:
         scenario.upload(n, at=MINUTE * n)
     assert [] == scenario.play(NO_TROUBLE).problems
     of_then = {run.run_id for run in airflow.history if run.created_at < scenario.world.start + 15 * MINUTE}
-    assert {(run_id, "stale") for run_id in of_then} <= told(scenario)
-    assert len(told(scenario)) <= len(of_then) + 6  # until the list is renewed
+    assert {(run_id, "stale") for run_id in of_then} <= reported(scenario)
+    assert len(reported(scenario)) <= len(of_then) + 6  # until the list is renewed
 
 
 @both_majors
@@ -794,8 +794,8 @@ def test_row_37_under_every_fault_what_is_told_is_true(version: str, transport: 
         scenario.close(1000 + n, at=10 * n)
     assert [] == scenario.play().problems
     paused = {run.run_id for run in scenario.gateway.airflows["legacy"].history if run.dag_id == "close_b"}
-    assert told(scenario) <= {(run_id, "paused") for run_id in paused}
-    assert len(told(scenario)) > 0.7 * len(paused)
+    assert reported(scenario) <= {(run_id, "paused") for run_id in paused}
+    assert len(reported(scenario)) > 0.7 * len(paused)
 
 
 @both_majors

@@ -147,7 +147,7 @@ SAFEGUARDS = {
                 "return self.circuit_breakers.record(target, answer, self.now())\n        except ZeroDivisionError:",
             ),
         ),
-        days.gates_that_cannot_be_told,
+        days.breakers_that_cannot_be_written,
         "dead without need",
     ),
     "an attempt's end is worth waiting for": Safeguard(

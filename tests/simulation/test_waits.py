@@ -66,7 +66,7 @@ def calls_of_the_story() -> list[str]:
 
 
 def test_rows_27_and_28_killed_at_every_point() -> None:
-    """Whichever call the process dies in: one run for each, another one after a failure, and the newest token gets the answer."""
+    """Whichever call the process dies in: one run for each, another after a failure; the newest token gets the answer."""
     for at, call in enumerate(calls_of_the_story()):
         for crash in (Crash.DURING, Crash.AFTER):
             assert [] == problems_when_killed(at, crash), (

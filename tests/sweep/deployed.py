@@ -76,7 +76,7 @@ class Outcome:
 
     runs: Counter[str]
     dead: frozenset[tuple[str, str]]
-    told: frozenset[tuple[str, str]]
+    reported: frozenset[tuple[str, str]]
 
     def without(self, texts: frozenset[str]) -> "Outcome":
         """The part that is not about these."""
@@ -87,7 +87,7 @@ class Outcome:
         return Outcome(
             Counter({run: count for run, count in self.runs.items() if other(run)}),
             frozenset(each for each in self.dead if other(each[1])),
-            frozenset(each for each in self.told if other(each[0])),
+            frozenset(each for each in self.reported if other(each[0])),
         )
 
 
@@ -169,8 +169,8 @@ class Deployed:
 
     def outcome(self) -> Outcome:
         runs = Counter(run.run_id for each in self.environments.values() for run in each.airflow.history)
-        told = {(token, word) for token, words in self.states.words.items() for word in words}
-        return Outcome(runs, frozenset(self._dead()), frozenset(told))
+        reported = {(token, word) for token, words in self.states.words.items() for word in words}
+        return Outcome(runs, frozenset(self._dead()), frozenset(reported))
 
     def _dead(self) -> Iterator[tuple[str, str]]:
         for queue in ("ingress-dlq", "trigger-dlq-analytics", "trigger-dlq-legacy"):

@@ -191,7 +191,7 @@ def check(function: str, operation: str, faults: list[Fault], *, once: bool = Fa
         finally_ = gateway.outcome()
         assert_no_secret(gateway)
     if about:
-        for what in ("runs", "told"):
+        for what in ("runs", "reported"):
             wanted, found = (
                 Counter(getattr(each.without(calm.victim), what)) for each in (calm.outcome, while_it_lasts)
             )
@@ -202,7 +202,7 @@ def check(function: str, operation: str, faults: list[Fault], *, once: bool = Fa
         # reason, and can be redriven.
         given_up = {each for each in finally_.dead - calm.outcome.dead if each[0] == "crashed"}
     names = frozenset(name for _, name in given_up)
-    for what in ("runs", "dead", "told"):
+    for what in ("runs", "dead", "reported"):
         wanted, found = (Counter(getattr(each.without(names), what)) for each in (calm.outcome, finally_))
         assert wanted == found, f"{what}: lost {wanted - found}, doubled or new {found - wanted}"
     if not once:
@@ -210,8 +210,8 @@ def check(function: str, operation: str, faults: list[Fault], *, once: bool = Fa
             "no new warning in the log, no refused invocation"
         )
         if while_it_lasts != calm.outcome:
-            told = function == "step_functions_task" and gateway.refusals  # the state gets the error
-            assert rings or told, f"nobody is woken: {warnings - calm.warnings}"
+            reported = function == "step_functions_task" and gateway.refusals  # the state gets the error
+            assert rings or reported, f"nobody is woken: {warnings - calm.warnings}"
     return rings
 
 

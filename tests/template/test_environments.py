@@ -171,7 +171,7 @@ def test_a_name_that_cannot_be_part_of_a_resource_id_is_refused_before_the_deplo
     assert bool(re.search(source["Parameters"]["Environments"]["AllowedPattern"], name)) == accepted
 
 
-def test_outputs_tell_a_client_everything_it_needs(expand):
+def test_outputs_have_everything_that_a_client_needs(expand):
     """The operator's command and the local stack rely on these names."""
     outputs = expand("analytics", "legacy", LandingBucketName="acme-landing").outputs
     assert {name: body["Value"] for name, body in outputs.items()} == {

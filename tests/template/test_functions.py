@@ -312,7 +312,7 @@ def test_as_it_comes_the_gateway_trusts_and_makes_nothing_that_is_not_named(sour
     assert {source["Parameters"][name]["Default"] for name in closed} == {""}
 
 
-def test_queued_events_is_told_whom_to_believe(expand):
+def test_queued_events_knows_which_queues_to_trust(expand):
     """The retry queue by reference, the user's own queues by parameter; empty there are none."""
     assert set(QueuedEventsSettings.variables()) == OF_QUEUED_EVENTS
     one, two = EVERYTHING["EventQueueArns"].split(",")
@@ -362,7 +362,7 @@ def test_what_is_no_queue_that_can_be_read_is_refused_before_the_deploy(source, 
     assert bool(re.search(source["Parameters"]["EventQueueArns"]["AllowedPattern"], arn)) == accepted
 
 
-def test_metrics_are_told_apart_by_the_functions_name(deployed):
+def test_metrics_are_distinguished_by_the_functions_name(deployed):
     """Alarms look for the dimension `service`; two stacks in one account must not share it."""
     for function in deployed.of_type("AWS::Lambda::Function").values():
         assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == function["FunctionName"]
@@ -508,7 +508,7 @@ def test_without_tracing_nothing_may_be_traced(expand):
     assert "xray:" not in str(template.resources)
 
 
-def test_only_who_asks_airflow_joins_the_vpc_and_only_when_told(expand):
+def test_only_functions_that_call_airflow_join_the_vpc_and_only_with_subnets(expand):
     """Ingress functions talk to AWS alone; private web servers are the dispatchers' and watchers' matter."""
     inside = expand("analytics", **EVERYTHING).of_type("AWS::Lambda::Function")
     vpc = {name: function["VpcConfig"] for name, function in inside.items() if "VpcConfig" in function}

@@ -411,16 +411,16 @@ def test_the_watcher_logs_in_to_airflow_only_where_that_is_switched_on(expand):
         }
 
 
-def test_a_watcher_is_told_its_web_login_role_and_no_other_function_is(expand):
+def test_only_a_watcher_has_the_web_login_role(expand):
     """What it may not do, it does not try."""
     for role in ("", "User"):
         functions = expand("analytics", WebLoginRole=role).of_type("AWS::Lambda::Function")
-        told = {
+        shown = {
             name: variables["WEB_LOGIN_ROLE"]
             for name, function in functions.items()
             if "WEB_LOGIN_ROLE" in (variables := function["Environment"]["Variables"])
         }
-        assert told == {"watcheranalytics": role}
+        assert shown == {"watcheranalytics": role}
 
 
 def test_no_role_of_airflows_with_more_than_a_user_can_be_logged_in(source):

@@ -387,7 +387,7 @@ def recorded_list(version: str, name: str) -> tuple[ListedDag, ...] | NotListed:
     "name", ["dags_list", "dags_list_is_active", "dags_list_is_stale", "dags_list_plain"]
 )
 @pytest.mark.parametrize("version", ["2.11.2", "3.3.1"])
-def test_a_list_tells_who_is_paused(version: str, name: str) -> None:
+def test_a_list_says_which_dags_are_paused(version: str, name: str) -> None:
     """In whatever columns this Airflow has, and whatever it logs before them."""
     dags = recorded_list(version, name)
     assert isinstance(dags, tuple)
@@ -395,7 +395,7 @@ def test_a_list_tells_who_is_paused(version: str, name: str) -> None:
     assert {ORDERS, PAUSED_ORDERS} <= set(dags)
 
 
-def test_a_list_of_airflow_3_tells_who_is_stale() -> None:
+def test_a_list_of_airflow_3_says_which_dags_are_stale() -> None:
     """Airflow 2 does not list such a DAG, and refuses its runs."""
     assert GONE_ORDERS in recorded_list("3.3.1", "dags_list")  # type: ignore[operator]
     assert not any(dag.stale for dag in recorded_list("2.11.2", "dags_list"))  # type: ignore[union-attr]

@@ -472,7 +472,7 @@ def recorded_list(version: str, name: str) -> RestAnswer:
 
 
 @pytest.mark.parametrize(("version", "name"), [("2.11.2", "dags_list_only_active"), ("3.3.1", "dags_list")])
-def test_a_page_tells_who_is_paused_and_who_is_stale(version: str, name: str) -> None:
+def test_a_page_says_which_dags_are_paused_and_stale(version: str, name: str) -> None:
     """`is_active` on Airflow 2, `is_stale` on 3; the call is the one that was recorded."""
     page = read_list(recorded_list(version, name))
     assert not isinstance(page, NotListed)

@@ -199,7 +199,7 @@ def test_a_return_value_is_what_airflow_keeps(value):
         (RestAnswer(None, {"value": 1}), RunsUnknown),
     ],
 )
-def test_what_is_not_to_be_had_is_told_from_what_may_be_there_the_next_time(answer, kind):
+def test_what_is_unavailable_for_good_differs_from_what_a_retry_may_get(answer, kind):
     """The state gets the one; the watcher asks for the other again."""
     assert isinstance(by_call.read_return_value(answer), kind)
 
@@ -238,7 +238,7 @@ def test_a_run_is_marked_when_airflow_says_so():
         ("2026-11-22T10:00:00", "2026-11-22T10:01:30Z", {}),
     ],
 )
-def test_a_duration_is_told_where_both_dates_are_known(start, end, duration):
+def test_a_duration_is_given_where_both_dates_are_known(start, end, duration):
     """Never a made-up one."""
     document = RunState(RunEnd.SUCCESS, started=True, start_date=start, end_date=end).document()
     assert document == {"state": "success", "start_date": start, "end_date": end} | duration

@@ -36,7 +36,7 @@ def test_an_environment_that_is_away_is_away_for_its_own_new_sandboxes_only(stor
 @pytest.mark.parametrize(
     "reason", [Reason.AIRFLOW_REFUSED, Reason.RUN_NOT_THERE, Reason.OVERTAKEN, Reason.DAG_CATALOG_AWAITED]
 )
-def test_what_is_not_the_environments_failure_leaves_its_gate_open(
+def test_a_failure_that_is_not_the_environments_leaves_its_breaker_closed(
     store: FakeCircuitStore, reason: Reason
 ) -> None:
     """Airflow answered, or was not asked: other requests for this environment do not wait."""

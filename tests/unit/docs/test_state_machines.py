@@ -118,9 +118,9 @@ def test_every_error_is_on_the_page_and_no_other() -> None:
         for name, one in inspect.getmembers(module, inspect.isclass)
         if issubclass(one, GatewayError) and one.__module__ == module.__name__
     }
-    told = set(re.findall(r'Failed\("(\w+)"', inspect.getsource(endings)))
+    output = set(re.findall(r'Failed\("(\w+)"', inspect.getsource(endings)))
     errors = PAGE[PAGE.index("## Errors") : PAGE.index("To copy:")]
-    assert set(re.findall(r"^\| `(\w+)`", errors, re.MULTILINE)) == raised | told | {Unavailable.__name__}
+    assert set(re.findall(r"^\| `(\w+)`", errors, re.MULTILINE)) == raised | output | {Unavailable.__name__}
 
 
 def test_every_field_is_on_the_page_and_no_other() -> None:

@@ -128,10 +128,10 @@ def envelope(name: str) -> Any:
     return event.envelope
 
 
-def refused(name: str, mend: Callable[[Any], None]) -> str:
+def refused(name: str, repaired: Callable[[Any], None]) -> str:
     """Spoil a sample; return why it is malformed."""
     payload = sample(name)
-    mend(payload)
+    repaired(payload)
     (malformed,) = SOURCES[name.partition("_")[0]](payload)
     assert isinstance(malformed, MalformedEvent)
     return str(malformed)
@@ -233,7 +233,7 @@ class TestS3:
         assert detail["source-storage-class"] == "GLACIER"
 
     @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200))
-    def test_every_key_arrives_to_the_letter(self, key: str):
+    def test_every_key_arrives_unchanged(self, key: str):
         """Encoded as S3 does it; and the two routes agree on the identity."""
         from urllib.parse import quote_plus  # noqa: PLC0415
 

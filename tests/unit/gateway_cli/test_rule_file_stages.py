@@ -66,11 +66,11 @@ class TestDefaults:
         a, b = documents_of(written(tmp_path, rules=text))
         assert ("pattern" in a, b["pattern"]) == (False, {"source": ["acme"]})
 
-    def test_a_mistake_in_a_default_is_told_on_its_line(self, tmp_path: Path) -> None:
+    def test_a_mistake_in_a_default_is_reported_on_its_line(self, tmp_path: Path) -> None:
         """Once, however many rules it spoils, at the place to correct."""
         text = DEFAULTS.replace("6h", "6 hours").replace("environment: ${", "enviroment: ${")
-        told = mistakes_of(written(tmp_path, rules=text, prod=PROD), tmp_path / "prod.yaml")
-        assert [mistake.split(" is ")[0] for mistake in told] == [
+        shown = mistakes_of(written(tmp_path, rules=text, prod=PROD), tmp_path / "prod.yaml")
+        assert [mistake.split(" is ")[0] for mistake in shown] == [
             "rules.yaml:3: maximum_event_age:",
             "rules.yaml:5: target.enviroment:",
             "rules.yaml:9: finance.orders: target.environment:",
@@ -147,16 +147,16 @@ class TestVariables:
             ("bucket: a\nbucket: b\n", "vars.yaml:2: the key 'bucket' is given twice"),
         ],
     )
-    def test_what_has_no_value_is_told_with_its_line(
+    def test_what_has_no_value_is_reported_with_its_line(
         self, tmp_path: Path, variables: str | None, expected: str
     ) -> None:
         """And what to write where."""
         text = "id: a\ns3: s3://acme-${var.bucket}/*\ntarget: {environment: e, dag_id: d}\n"
         path = written(tmp_path, rules=text, **({"vars": variables} if variables else {}))
-        told = mistakes_of(path, *([tmp_path / "vars.yaml"] if variables else []))
-        assert any(mistake.startswith(expected) for mistake in told), told
+        shown = mistakes_of(path, *([tmp_path / "vars.yaml"] if variables else []))
+        assert any(mistake.startswith(expected) for mistake in shown), shown
 
-    def test_where_a_variable_has_no_value_nothing_else_is_told(self, tmp_path: Path) -> None:
+    def test_where_a_variable_has_no_value_nothing_else_is_reported(self, tmp_path: Path) -> None:
         """The bucket is wrong because of it."""
         path = written(tmp_path, rules=DEFAULTS, prod="environment: a\nx: y\n")
         assert [mistake.split(";")[0] for mistake in mistakes_of(path, tmp_path / "prod.yaml")] == [
@@ -164,8 +164,8 @@ class TestVariables:
             "rules.yaml:11: ${var.stage} has no value",
         ]
 
-    def test_without_a_file_of_values_each_variable_is_told_once(self, tmp_path: Path) -> None:
-        """Who forgets --vars has made one mistake, in however many rules; the mistakes that follow from it are not listed."""
+    def test_without_a_file_of_values_each_variable_is_reported_once(self, tmp_path: Path) -> None:
+        """Who forgets --vars has made one mistake, in however many rules; those that follow from it are not listed."""
         lists = "- {id: a, pattern: {source: '${var.sources}'}, target: {environment: '${var.stage}', dag_id: d}}\n"
         path = written(tmp_path, rules=lists * 3)
         assert [mistake.split(";")[0] + mistake[-23:] for mistake in mistakes_of(path)[:2]] == [
@@ -174,7 +174,7 @@ class TestVariables:
         ]
         assert not any("must be an object" in mistake for mistake in mistakes_of(path))
 
-    def test_a_file_that_is_not_there_is_told(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_reported(self, tmp_path: Path) -> None:
         """A stage that was misspelt must not deploy another."""
         path = written(tmp_path, rules="id: a\n")
         assert "prdo.yaml: no such file" in mistakes_of(path, tmp_path / "prdo.yaml")
@@ -182,8 +182,8 @@ class TestVariables:
     def test_a_name_cannot_hold_a_variable(self, tmp_path: Path) -> None:
         """Only values can; the line says where."""
         path = written(tmp_path, rules="id: a\npattern:\n  ${var.x}: [a]\n", vars="x: y\n")
-        told = mistakes_of(path, tmp_path / "vars.yaml")
-        assert "rules.yaml:3: '${var.x}': only values can contain variables" in told
+        shown = mistakes_of(path, tmp_path / "vars.yaml")
+        assert "rules.yaml:3: '${var.x}': only values can contain variables" in shown
 
     def test_the_later_file_outweighs_and_neither_is_a_rule_file(self, tmp_path: Path) -> None:
         """`--vars common.yaml --vars prod.yaml`, kept in the folder of the rules."""

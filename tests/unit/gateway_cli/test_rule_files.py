@@ -143,7 +143,7 @@ class TestShapes:
         assert "rules.yaml:2: this is not YAML: " in str(mistake)
         assert remedy in str(mistake)
 
-    def test_a_path_without_rules_is_told(self, tmp_path: Path) -> None:
+    def test_a_path_without_rules_is_reported(self, tmp_path: Path) -> None:
         """A typing error must not read as "nothing to do"."""
         assert [
             str(mistake).removeprefix(f"{tmp_path}/")
@@ -152,13 +152,13 @@ class TestShapes:
             ]
         ] == ["nowhere: no such file", "empty: this folder contains no *.yaml, *.yml or *.json file"]
 
-    def test_a_file_that_is_no_text_is_told(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_no_text_is_reported(self, tmp_path: Path) -> None:
         """Latin-1 is the usual one."""
         path = tmp_path / "rules.yaml"
         path.write_bytes(b"id: caf\xe9")
         assert mistakes_of(path) == ["rules.yaml: is not UTF-8 text: save it as UTF-8"]
 
-    def test_a_file_that_cannot_be_opened_is_told(
+    def test_a_file_that_cannot_be_opened_is_reported(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """With the system's reason."""
@@ -247,7 +247,7 @@ class TestSurprises:
         ]
 
     @pytest.mark.parametrize("read", [read_json, read_yaml])
-    def test_endless_nesting_is_told(self, read) -> None:
+    def test_endless_nesting_is_reported(self, read) -> None:
         """Not by a stack that runs out."""
         documents, flaws = read("[" * 5_000 + "]" * 5_000)
         assert (documents, [flaw.message for flaw in flaws]) == ([], ["this is nested too deeply"])

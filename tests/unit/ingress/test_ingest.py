@@ -295,7 +295,7 @@ def test_a_rule_in_shadow_is_recorded_and_starts_nothing(ingress: Scene) -> None
     assert (1, [upload("x/1.csv")]) == (report.matched, report.unmatched)
 
 
-def test_a_rule_in_shadow_buries_nothing(ingress: Scene) -> None:
+def test_a_rule_in_shadow_makes_nothing_dead(ingress: Scene) -> None:
     """What would have been dead is in its report; a rule on trial raises no alarm."""
     captures = {"detail.object.key": "orders/{region}/{file}"}
     ingress.source.put(rule("trial.orders", state="SHADOW", captures=captures))

@@ -25,7 +25,7 @@ def test_a_line_is_split_as_a_shell_splits_it(body: bytes, expected: list[str]) 
 
 
 @given(st.dictionaries(st.text(), st.text()))
-def test_a_conf_in_single_quotes_arrives_to_the_letter(conf: dict[str, str]) -> None:
+def test_a_conf_in_single_quotes_arrives_unchanged(conf: dict[str, str]) -> None:
     """ASCII JSON without a single quote, between single quotes, is one word."""
     quoted = json.dumps(conf).replace("'", "\\u0027")
     words = words_of(f"dags trigger -c '{quoted}' orders".encode(), airflow_major=2)

@@ -109,7 +109,7 @@ def test_a_call_is_handed_on_to_airflows_own_api(mwaa: Mwaa, version: str, prefi
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "told"),
+    ("answer", "code", "shown"),
     [
         (Answer.json(404, {"detail": "no"}), "RestApiClientException", {"detail": "no"}),
         (Answer.json(409, {"detail": "taken"}), "RestApiClientException", {"detail": "taken"}),
@@ -118,11 +118,11 @@ def test_a_call_is_handed_on_to_airflows_own_api(mwaa: Mwaa, version: str, prefi
     ],
 )
 def test_airflows_errors_are_exceptions_with_status_400(
-    mwaa: Mwaa, answer: Answer, code: str, told: Any
+    mwaa: Mwaa, answer: Answer, code: str, shown: Any
 ) -> None:
     """Airflow's own status and words stand in the exception's fields."""
     mwaa.airflow.answer = answer
-    expected = {"RestApiStatusCode": answer.status, "RestApiResponse": told}
+    expected = {"RestApiStatusCode": answer.status, "RestApiResponse": shown}
     assert read(mwaa.call()) == (400, code, expected)
 
 
@@ -193,8 +193,12 @@ def test_what_is_allowed_depends_on_airflows_role(
 def test_without_a_role_nobody_gets_in(mwaa: Mwaa) -> None:
     """In AWS's words; and nobody unsigned, nor to an environment that is not there."""
     mwaa.permission.roles = []
-    status, code, told = read(mwaa.call())
-    assert (status, code, told["message"]) == (403, "AccessDeniedException", "No Airflow role granted in IAM")
+    status, code, shown = read(mwaa.call())
+    assert (status, code, shown["message"]) == (
+        403,
+        "AccessDeniedException",
+        "No Airflow role granted in IAM",
+    )
     assert read(mwaa.post({}, signed=False))[:2] == (403, "MissingAuthenticationTokenException")
     assert mwaa.airflow.asked == []
 
@@ -217,8 +221,8 @@ def test_another_environment_is_not_there() -> None:
 def test_a_fault_may_be_an_error_with_nothing_done(mwaa: Mwaa, fault: Fault, code: str, status: int) -> None:
     """As MWAA's exceptions."""
     mwaa.environment.schedule = FaultSchedule(Faults(**{fault.value: 1.0}))  # type: ignore[arg-type]
-    http, error, told = read(mwaa.call())
-    assert (http, error, told["RestApiStatusCode"]) == (400, code, status)
+    http, error, shown = read(mwaa.call())
+    assert (http, error, shown["RestApiStatusCode"]) == (400, code, status)
     assert mwaa.airflow.asked == []
 
 

@@ -38,7 +38,7 @@ def test_mwaas_own_python_comes_first() -> None:
     assert AirflowVersion.parse("3.3.1").python_minors == [12, 14, 13, 11]
 
 
-def test_a_machine_without_a_fitting_python_is_told_what_to_install(
+def test_without_a_fitting_python_the_error_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Not a stack trace of uv."""

@@ -177,6 +177,6 @@ def test_statistics_hold_no_secret(mwaa: Mwaa) -> None:
     """They are readable by anyone on the machine."""
     session = mwaa.session()
     mwaa.web("GET", f"{mwaa.root}/dags", session)
-    told = json.dumps(mwaa.environment.statistics())
-    assert '"web_logins": 1' in told
-    assert session["authorization"].removeprefix("Bearer ") not in told
+    shown = json.dumps(mwaa.environment.statistics())
+    assert '"web_logins": 1' in shown
+    assert session["authorization"].removeprefix("Bearer ") not in shown

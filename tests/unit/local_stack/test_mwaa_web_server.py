@@ -187,7 +187,7 @@ def test_a_token_is_created_for_who_may(environment: Environment) -> None:
     assert environment.statistics()["tokens_issued"] == 1
 
 
-def test_an_unknown_environment_is_told_only_to_who_may_know(environment: Environment) -> None:
+def test_an_unknown_environment_is_named_only_to_callers_with_permission(environment: Environment) -> None:
     """404 after, not before, the permission."""
     request = Request("POST", "/clitoken/nope", {}, b"")
     assert api(environment, "airflow:CreateCliToken", "nope").respond(request).status == 404
@@ -213,8 +213,8 @@ def test_statistics_hold_no_token(environment: Environment) -> None:
     control = api(environment, "airflow:CreateCliToken")
     created = json.loads(control.respond(Request("POST", "/clitoken/analytics", {}, b"")).body)
     post(environment)
-    told = control.respond(Request("GET", "/control/statistics", {}, b"")).body.decode()
-    assert json.loads(told)["analytics"]["commands"] == 1
-    assert created["CliToken"] not in told
+    output = control.respond(Request("GET", "/control/statistics", {}, b"")).body.decode()
+    assert json.loads(output)["analytics"]["commands"] == 1
+    assert created["CliToken"] not in output
     control.respond(Request("DELETE", "/control/statistics", {}, b""))
     assert environment.statistics()["commands"] == 0

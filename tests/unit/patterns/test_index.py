@@ -135,7 +135,7 @@ def test_index_agrees_where_many_rules_ask_about_two_fields(rules: list[Any], ma
     st.lists(st.lists(TEXT_ENTRIES, min_size=1, max_size=3), min_size=5, max_size=120),
     st.lists(st.text("abA", max_size=10), min_size=1, max_size=20),
 )
-def test_index_agrees_about_texts_of_few_letters(rules: list[Any], texts: list[str]):
+def test_index_agrees_about_texts_of_few_characters(rules: list[Any], texts: list[str]):
     """Beginnings in beginnings, ends in ends, wildcards that share some parts and not others."""
     patterns = compiled([{"key": entries} for entries in rules])
     index = RuleIndex(enumerate(patterns))
@@ -337,7 +337,7 @@ def test_pieces_are_not_looked_for_one_by_one():
         assert calls.count < 400
 
 
-def test_wildcards_that_share_heads_and_tails_are_told_apart_by_both():
+def test_wildcards_that_share_heads_and_tails_are_distinguished_by_both():
     """Sixty heads with sixty tails: each alone would leave sixty wildcards to ask."""
     wildcards = [f"head-{head}/*-tail-{tail}" for head in range(60) for tail in range(60)]
     index = RuleIndex((text, compile_pattern({"key": [{"wildcard": text}]})) for text in wildcards)

@@ -61,7 +61,7 @@ def test_a_rule_with_several_ways_to_it_is_found_once(patterns: list[Any], event
 @pytest.mark.parametrize(
     ("key", "expected"), [("b-1/u.csv", ["b-*/u.csv", "*/u.csv"]), ("b-1/v.csv", ["b-*/v.csv"])]
 )
-def test_wildcards_found_by_their_end_are_told_apart_by_their_beginning(key: str, expected: list[str]):
+def test_wildcards_found_by_their_end_are_distinguished_by_their_beginning(key: str, expected: list[str]):
     """Five share an end and six a beginning: beside a pattern that asks for no more than the end, and without one."""
     wildcards = [*(f"{head}-*/{tail}.csv" for head in "abcde" for tail in "uvwxyz"), "*/u.csv"]
     index = RuleIndex((text, compile_pattern({"key": [{"wildcard": text}]})) for text in wildcards)
@@ -154,7 +154,7 @@ def test_short_pieces_are_found_among_many():
     assert index.match({"key": "h-ab-cd-t"}) == ["h*ab*cd*t", "h*cd*t"]
 
 
-def test_many_fields_that_tell_no_rules_apart_are_asked_once_each():
+def test_many_fields_that_distinguish_no_rules_are_tested_once_each():
     """A field that is known to be there is not split on again, and again."""
     patterns = [{name: [{"anything-but": f"{name}{number}"}] for name in "abcdefgh"} for number in range(6)]
     with counted_calls(at_most=50_000):

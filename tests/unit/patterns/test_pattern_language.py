@@ -59,5 +59,5 @@ def test_every_hint_is_of_a_text_that_there_is() -> None:
     texts = [
         Problem("", case["message"]) for cases in SENTENCES.values() for case in cases if case.get("message")
     ]
-    told = "\n".join(with_hint(problem) for problem in texts)
-    assert [] == [hint for _, hint in HINTS if hint not in told]
+    shown = "\n".join(with_hint(problem) for problem in texts)
+    assert [] == [hint for _, hint in HINTS if hint not in shown]

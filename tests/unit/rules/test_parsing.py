@@ -402,7 +402,7 @@ class TestInvalid:
             ("targets[0].environment", f"'legacy' is not an environment of this gateway; {hint}")
         ]
 
-    def test_every_mistake_of_a_pattern_is_told_with_its_place(self):
+    def test_every_mistake_of_a_pattern_is_reported_with_its_place(self):
         """As many as there are, in the order they stand in; nothing in it hides the next."""
         pattern = {
             "source": "acme",

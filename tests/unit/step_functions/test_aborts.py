@@ -1,4 +1,4 @@
-"""Runs that end with their execution: each is marked failed once, none that is over, and everything that is not done is reported."""
+"""Runs that end with their execution: each is marked failed once, none that is over; what is not done is reported."""
 
 import pytest
 
@@ -69,7 +69,7 @@ def test_a_run_whose_row_cannot_be_read_is_counted_until_it_is_marked(scene):
     assert ([one.marked for one in made.stopped], made.failing) == ([True], 0)
 
 
-def test_what_cannot_be_done_is_told_at_once(scene):
+def test_what_cannot_be_done_is_reported_at_once(scene):
     """No state gets another answer: none waits any more."""
     scene.wait_for(wait={"on_abort": "fail_run"})
     scene.airflow.trouble = NotAvailable("set the parameter WebLoginRole")

@@ -186,7 +186,7 @@ def test_a_further_run_after_a_failed_one_is_the_next_generation(starting):
     first = starting.start(wait={"after_failed_run": "rerun"})
     [(watch, _)] = starting.watches.items.values()
     starting.watches.record_ending(watch, Failed("DagRunFailed", {}))
-    starting.watches.close(watch, "told")
+    starting.watches.close(watch, "answered")
     second = starting.start(token="token-2", retry_count=1, wait={"after_failed_run": "rerun"})
     assert second.target.run_id == first.target.run_id + "__r1"
     assert second.ledger_key[1].endswith("#1")

@@ -18,7 +18,7 @@ def scene() -> Scene:
     return Scene()
 
 
-def test_a_run_that_succeeds_is_told_once_with_its_times(scene):
+def test_the_state_of_a_succeeded_run_gets_one_answer_with_its_times(scene):
     """Then nobody watches any more, and the token is gone."""
     run_id = scene.wait_for()
     assert scene.round().watched == 1
@@ -45,7 +45,7 @@ def test_a_run_that_succeeds_is_told_once_with_its_times(scene):
     assert scene.round().answered == ()
 
 
-def test_a_run_that_fails_is_told_with_the_tasks_that_failed(scene):
+def test_the_state_of_a_failed_run_gets_the_failed_tasks(scene):
     """What a person needs to begin with."""
     run_id = scene.wait_for()
     scene.airflow.runs[run_id] = FAILED
@@ -72,7 +72,7 @@ def test_a_return_value_is_passed_on_or_said_to_be_missing(scene):
     assert outputs[1]["return_value_missing"] == "task other returned nothing"
 
 
-def test_a_return_value_is_asked_for_again_until_it_is_told_why_there_is_none(scene):
+def test_a_return_value_is_asked_for_again_until_there_is_one_or_a_reason(scene):
     """A web server that is busy for a moment costs nobody the value; one that never answers holds nobody up for ever."""
     run_id = scene.wait_for(wait={"return_value_of": "count"})
     scene.airflow.runs[run_id], scene.airflow.returned["count"] = SUCCESS, {"rows": 7}
@@ -81,8 +81,8 @@ def test_a_return_value_is_asked_for_again_until_it_is_told_why_there_is_none(sc
     assert (made.watched, made.unclear, scene.states.answers) == (1, ("Airflow said HTTP 503",), [])
     scene.airflow.trouble = None
     scene.round(after=60)
-    [(_, told)] = scene.states.answers
-    assert told.output["return_value"] == {"rows": 7}
+    [(_, sent_answers)] = scene.states.answers
+    assert sent_answers.output["return_value"] == {"rows": 7}
 
     later = scene.wait_for(token="token-2", state="b", wait={"return_value_of": "count"})
     scene.airflow.runs[later] = SUCCESS
@@ -105,12 +105,12 @@ def test_a_return_value_that_step_functions_would_refuse_is_not_passed(scene, va
     run_id = scene.wait_for(wait={"return_value_of": "count"})
     scene.airflow.runs[run_id], scene.airflow.returned["count"] = SUCCESS, value
     scene.round()
-    [(_, told)] = scene.states.answers
-    assert told.output.get("return_value", "missing") == ("missing" if said else value)
-    assert (said or "") in told.output.get("return_value_missing", "")
+    [(_, sent_answers)] = scene.states.answers
+    assert sent_answers.output.get("return_value", "missing") == ("missing" if said else value)
+    assert (said or "") in sent_answers.output.get("return_value_missing", "")
 
 
-def test_return_values_leave_time_to_tell_the_rest_in_the_next_rounds(scene):
+def test_return_values_leave_time_to_answer_the_rest_in_the_next_rounds(scene):
     """At a second each, of forty runs."""
     for n in range(40):
         run_id = scene.wait_for(index=n, token=f"token-{n}", wait={"return_value_of": "count"})
@@ -122,9 +122,9 @@ def test_return_values_leave_time_to_tell_the_rest_in_the_next_rounds(scene):
         return fetch(*question)
 
     scene.airflow.return_value = slowly
-    told = [len(scene.round().answered) for _ in range(3)]
-    assert told[0] <= 27
-    assert sum(told) == 40
+    sent_answers = [len(scene.round().answered) for _ in range(3)]
+    assert sent_answers[0] <= 27
+    assert sum(sent_answers) == 40
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_round_says_when_the_next_has_something_to_do(scene):
     assert 120 < rounds < 200
 
 
-def test_an_end_is_told_within_one_interval(scene):
+def test_a_state_gets_its_answer_within_one_interval(scene):
     """Even one that comes late: an hour after its start within a minute."""
     run_id = scene.wait_for()
     for _ in range(720):
@@ -211,7 +211,7 @@ def test_an_end_is_told_within_one_interval(scene):
 
 
 def test_after_an_unclear_answer_it_is_asked_sooner_and_ever_more_seldom(scene):
-    """A long run's state gets its answer within about a minute, though one was lost; an Airflow that is away gets few queries."""
+    """A long run's state gets its answer in about a minute, though one was lost; an Airflow that is away is asked rarely."""
     scene.wait_for()
     for _ in range(720):
         scene.round()
@@ -434,8 +434,8 @@ def test_a_state_retried_after_its_run_failed_is_as_the_caller_chose(scene, choi
     scene.round()
     assert len({failed, again}) == runs
     assert again.removeprefix(failed) == ("" if choice == "fail" else "__r1")
-    told = [token for token, _ in scene.states.answers]
-    assert told == (["token-1", "token-2"] if choice == "fail" else ["token-1"])
+    sent_answers = [token for token, _ in scene.states.answers]
+    assert sent_answers == (["token-1", "token-2"] if choice == "fail" else ["token-1"])
 
 
 def test_two_states_that_wait_under_one_identity_are_not_taken_for_one(scene):
@@ -519,7 +519,7 @@ def test_a_request_that_waits_does_not_put_its_dags_runs_last(scene):
     assert [dag_id for _, dag_id in scene.airflow.asked] == ["a", "b"]
 
 
-def test_a_backlog_of_ends_is_told_in_several_rounds_none_of_which_is_killed(scene):
+def test_a_backlog_of_answers_takes_several_rounds_none_of_which_is_killed(scene):
     """Two hundred endings that a sandbox recorded and did not answer, at a second each: the function has ninety."""
     for n in range(200):
         scene.airflow.runs[scene.wait_for(index=n, token=f"token {n}", wait={"heartbeat_seconds": 3_600})] = (
@@ -534,9 +534,9 @@ def test_a_backlog_of_ends_is_told_in_several_rounds_none_of_which_is_killed(sce
         tell(token, ending)
 
     scene.states.send = slow_tell
-    told = []
-    while sum(told) < 200:
+    sent_answers = []
+    while sum(sent_answers) < 200:
         began = scene.clock + 5
-        told.append(len(scene.round().answered))
+        sent_answers.append(len(scene.round().answered))
         assert scene.clock - began <= 77
-    assert told == [76, 76, 48]
+    assert sent_answers == [76, 76, 48]

@@ -13,23 +13,25 @@ sqs, sns, s3 = boto3.client("sqs"), boto3.client("sns"), boto3.client("s3")
 def handler(event, _context):
     [record] = event["Records"]
     if "body" in record:
-        through, told = "queue", json.loads(record["body"])
+        through, reported = "queue", json.loads(record["body"])
     elif "Sns" in record:
-        through, told = "topic", json.loads(record["Sns"]["Message"])
+        through, reported = "topic", json.loads(record["Sns"]["Message"])
     else:
         chain, _, hop = record["s3"]["object"]["key"].partition("/")
-        through, told = "bucket", {"chain": chain, "hop": int(hop)}
-    sqs.send_message(QueueUrl=os.environ["SEEN_QUEUE_URL"], MessageBody=json.dumps(told))
-    if told["hop"] < LAST_HOP:
-        send(through, {"chain": told["chain"], "hop": told["hop"] + 1})
-    print("told", told["hop"])
+        through, reported = "bucket", {"chain": chain, "hop": int(hop)}
+    sqs.send_message(QueueUrl=os.environ["SEEN_QUEUE_URL"], MessageBody=json.dumps(reported))
+    if reported["hop"] < LAST_HOP:
+        send(through, {"chain": reported["chain"], "hop": reported["hop"] + 1})
+    print("reported", reported["hop"])
 
 
-def send(through, told):
+def send(through, reported):
     match through:
         case "queue":
-            sqs.send_message(QueueUrl=os.environ["LOOP_QUEUE_URL"], MessageBody=json.dumps(told))
+            sqs.send_message(QueueUrl=os.environ["LOOP_QUEUE_URL"], MessageBody=json.dumps(reported))
         case "topic":
-            sns.publish(TopicArn=os.environ["LOOP_TOPIC"], Message=json.dumps(told))
+            sns.publish(TopicArn=os.environ["LOOP_TOPIC"], Message=json.dumps(reported))
         case "bucket":
-            s3.put_object(Bucket=os.environ["LOOP_BUCKET"], Key=f"{told['chain']}/{told['hop']}", Body=b"")
+            s3.put_object(
+                Bucket=os.environ["LOOP_BUCKET"], Key=f"{reported['chain']}/{reported['hop']}", Body=b""
+            )

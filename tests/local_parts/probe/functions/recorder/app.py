@@ -11,9 +11,9 @@ sqs = boto3.client("sqs")
 
 
 def handler(event, _context):
-    told = {"event": event, "pid": os.getpid(), "layer": GREETING}
+    reported = {"event": event, "pid": os.getpid(), "layer": GREETING}
     # As a batch: its permission is that of a single message.
     sqs.send_message_batch(
-        QueueUrl=os.environ["SEEN_QUEUE_URL"], Entries=[{"Id": "0", "MessageBody": json.dumps(told)}]
+        QueueUrl=os.environ["SEEN_QUEUE_URL"], Entries=[{"Id": "0", "MessageBody": json.dumps(reported)}]
     )
     print("seen")

@@ -23,13 +23,13 @@ def handler(event, _context):
             failures.append({"itemIdentifier": record["messageId"]})
         else:
             time.sleep(0.2)
-        told = {
+        reported = {
             "body": record["body"],
             "receives": int(record["attributes"]["ApproximateReceiveCount"]),
             "began": began,
             "ended": time.time(),
             "pid": os.getpid(),
         }
-        sqs.send_message(QueueUrl=os.environ["SEEN_QUEUE_URL"], MessageBody=json.dumps(told))
+        sqs.send_message(QueueUrl=os.environ["SEEN_QUEUE_URL"], MessageBody=json.dumps(reported))
     print(len(event["Records"]), "done")
     return {"batchItemFailures": failures}

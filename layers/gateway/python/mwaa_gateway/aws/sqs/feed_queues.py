@@ -3,22 +3,14 @@
 import json
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from mwaa_gateway.aws.sqs.queues import MESSAGES_PER_BATCH, Message, send_all
+from mwaa_gateway.aws.sqs.queues import MESSAGES_PER_BATCH, Message, Queue, send_all
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.routing.members import CHECKS, LATE_MEMBER, MemberMessage, flush_message
 
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
-
-class CollectQueue:
+class CollectQueue(Queue):
     """Implements `mwaa_gateway.routing.members.CollectQueue` and `mwaa_gateway.feeds.batch.Flushes`."""
-
-    def __init__(self, client: "SQSClient", url: str) -> None:
-        self._client = client
-        self._url = url
 
     def collect(self, messages: Sequence[MemberMessage]) -> None:
         """Send every member, in batches of ten; its rule is the message group."""
@@ -29,12 +21,8 @@ class CollectQueue:
         send_all(self._client, self._url, [Message(flush_message(batch_id), rule_id)])
 
 
-class LateMemberQueue:
+class LateMemberQueue(Queue):
     """Implements `mwaa_gateway.feeds.batch.LateMembers`: the ingress dead-letter queue."""
-
-    def __init__(self, client: "SQSClient", url: str) -> None:
-        self._client = client
-        self._url = url
 
     def publish(self, messages: Sequence[MemberMessage]) -> None:
         """Publish every member as it was on the collect queue, with the reason."""
@@ -42,12 +30,8 @@ class LateMemberQueue:
         send_all(self._client, self._url, [Message(body) for body in bodies])
 
 
-class LookQueue:
+class LookQueue(Queue):
     """Implements `mwaa_gateway.feeds.batch.Timers`: a message is the id of a batch, delayed."""
-
-    def __init__(self, client: "SQSClient", url: str) -> None:
-        self._client = client
-        self._url = url
 
     def look(self, batches: Sequence[tuple[str, float]]) -> dict[str, str]:
         """Let the releaser look at each batch in so many seconds; return why some get no look, by batch."""

@@ -28,7 +28,7 @@ MESSAGES_PER_BATCH = 10
 SENDS = 3  # tries of the entries that a batch reports as failed
 
 
-class _Queue:
+class Queue:
     """A queue, or one for each environment: then `url` contains the literal `{environment}`."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
@@ -43,7 +43,7 @@ class _Queue:
         require(answer, "MessageId", f"{what} did not accept the message")
 
 
-class TriggerQueues(_Queue):
+class TriggerQueues(Queue):
     """Implements `mwaa_gateway.trigger_request.TriggerQueue`: one queue per environment."""
 
     def enqueue(self, requests: "Sequence[TriggerRequest]") -> None:
@@ -65,7 +65,7 @@ class TriggerQueues(_Queue):
             raise Unavailable("; ".join(failures))
 
 
-class WatchQueues(_Queue):
+class WatchQueues(Queue):
     """Implements `mwaa_gateway.step_functions.starter.WatchQueue`: one FIFO queue per environment, in one message group.
 
     SQS delivers one batch of a message group at a time, so that watching takes one slot. The queue delays each message by
@@ -83,7 +83,7 @@ class WatchQueues(_Queue):
         )
 
 
-class IngressDeadLetterQueue(_Queue):
+class IngressDeadLetterQueue(Queue):
     """Implements `mwaa_gateway.ingress.ingest.IngressDeadLetters`."""
 
     def publish(self, dead: "Sequence[DeadEvent]") -> None:
@@ -109,7 +109,7 @@ def _dead_event_body(dead: "DeadEvent") -> str:
     return body
 
 
-class TriggerDeadLetterQueue(_Queue):
+class TriggerDeadLetterQueue(Queue):
     """Implements `mwaa_gateway.dispatch.dispatcher.DeadLetters`."""
 
     def publish(self, request: "TriggerRequest", rejected: "Rejected", attempt: int) -> None:
