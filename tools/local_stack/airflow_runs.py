@@ -1,4 +1,4 @@
-"""What Airflow itself says about DAG runs, through its REST API: the far end of every proof."""
+"""DAG runs as Airflow's own REST API reports them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class DagRun:
-    """A DAG run as Airflow tells it; `ended_at` is in epoch seconds, None while it runs."""
+    """A DAG run as Airflow reports it; `ended_at` is in seconds since the epoch, None while it runs."""
 
     dag_id: str
     run_id: str
@@ -26,7 +26,7 @@ class DagRun:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the run has ended."""
         return self.state in {"success", "failed"}
 
 
@@ -40,7 +40,7 @@ class AirflowRuns:
         self._session.trust_env = False  # no proxy, no .netrc: this is our own loopback
 
     def get(self, dag_id: str, run_id: str) -> DagRun | None:
-        """One run, or None if Airflow has none of that id."""
+        """Return one run; None if Airflow has no run with this id."""
         answer = self._session.get(f"{self._runs(dag_id)}/{quote(run_id, safe='')}", timeout=_TIMEOUT)
         if answer.status_code == requests.codes.not_found:
             return None
@@ -48,7 +48,7 @@ class AirflowRuns:
         return _dag_run(answer.json())
 
     def all(self, dag_id: str) -> list[DagRun]:
-        """Every run of a DAG."""
+        """Return every run of a DAG."""
         return list(self._pages(dag_id))
 
     def _pages(self, dag_id: str) -> Iterator[DagRun]:

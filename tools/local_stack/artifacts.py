@@ -16,7 +16,7 @@ _NOT_SHIPPED = ("__pycache__", ".pyc")
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A zip and the object key it is stored under; another content is another key, so an update is seen."""
+    """A zip and its object key, which depends on the content, so that an update is recognised."""
 
     key: str
     content: bytes
@@ -96,5 +96,5 @@ def _zip(name: str, files: Mapping[str, bytes]) -> Artifact:
 
 
 def _double_quoted(text: str) -> str:
-    """For sh, with `$` left alive: one value names $LAMBDA_TASK_ROOT."""
+    """Quote a value for sh, but keep `$` active: one value contains $LAMBDA_TASK_ROOT."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`") + '"'

@@ -1,4 +1,4 @@
-"""Clients for the local AWS that look at no profile, no environment variable and no credential file."""
+"""Clients for the local AWS that read no profile, environment variable or credential file."""
 
 import threading
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class LocalAws:
             return _session(self).resource("dynamodb", endpoint_url=self.endpoint_url).Table(name)
 
 
-# A session reads a service's description once, which takes a tenth of a second; what it builds, one thread at a time may.
+# A session reads a service's description once, in a tenth of a second; one thread at a time may build a client.
 _BUILDING = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""`mwaa-gateway local`: the whole gateway on this machine, brought up, asked, disturbed and taken down."""
+"""`mwaa-gateway local`: start, inspect, disturb and stop the whole gateway on this machine."""
 
 import json
 import os
@@ -53,7 +53,7 @@ class EnvironmentType(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
-        """Split and check the name; the version is checked where it is installed."""
+        """Split and check the name; the installation checks the version."""
         if isinstance(value, tuple):
             return value
         name, separator, version = str(value).partition("=")
@@ -265,7 +265,7 @@ def down(state_folder: Path) -> None:
 @click.option("--seed", type=int, help="Makes the choice repeatable.")
 @click.option("--off", is_flag=True, help="No faults any more.")
 def faults(state_folder: Path, environment: str | None, off: bool, **wanted: Any) -> None:  # noqa: FBT001
-    """Make the local MWAA misbehave, to see what becomes of runs."""
+    """Make the local MWAA misbehave, to see how the gateway reacts."""
     control = ControlClient(_running_state(state_folder).mwaa_endpoint_url)
     chosen = {name: value for name, value in wanted.items() if value is not None}
     if off == bool(chosen.keys() - {"seed"}):
@@ -283,7 +283,7 @@ def faults(state_folder: Path, environment: str | None, off: bool, **wanted: Any
 
 @contextmanager
 def _stack(options: StackOptions, timeline: Timeline) -> Iterator[LocalStack]:
-    """A stack to start; behind the `with` it is gone, every process of it."""
+    """A stack to start; after the `with` all its processes have ended."""
     with _signals_as_keyboard_interrupt():
         stack = LocalStack(options, timeline)
         try:
@@ -312,7 +312,7 @@ def _signals_as_keyboard_interrupt() -> Iterator[None]:
 
 @contextmanager
 def _reported_errors() -> Iterator[None]:
-    """What goes wrong is told in a sentence; Ctrl-C is the usual end and not an error."""
+    """Print an error as one sentence; Ctrl-C is the usual end and not an error."""
     try:
         yield
     except StackError as error:
@@ -329,7 +329,7 @@ def _running_state(state_folder: Path) -> StackState:
 
 
 def _up_detached(state_folder: Path) -> None:
-    """Run the same command in a session of its own and show its lines until it is ready."""
+    """Run the same command in a new session, and show its lines until it is ready."""
     state_folder.mkdir(parents=True, exist_ok=True)
     log_file = state_folder / "up.log"
     words = [word for word in sys.argv[sys.argv.index("up") :] if word != "--detach"]
@@ -359,5 +359,5 @@ def _up_detached(state_folder: Path) -> None:
 
 def _console() -> Console:
     console = Console()
-    # In a file or a pipe nothing wraps: a run_id is to be copied in one piece.
+    # A file or a pipe gets no line breaks: people copy a run_id in one piece.
     return console if console.is_terminal else Console(width=200)

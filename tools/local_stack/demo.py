@@ -1,4 +1,4 @@
-"""One event of each source, and a state machine, followed to their DAG runs: what `make run` shows."""
+"""What `make run` shows: one event of each source, and a state machine, with the DAG runs that they start."""
 
 import json
 import os
@@ -25,7 +25,7 @@ _RUN_SECONDS = 120.0
 
 
 def run_demo(state: StackState, timeline: Timeline, *, root: Path) -> list[str]:
-    """Apply the example rules, send events and a batch, run a state machine, show what became of them and what it took.
+    """Apply the example rules, send events and a batch, run a state machine, and show their outcomes and times.
 
     Returns a sentence for each run or execution that has not succeeded; raises StackError when the rules are refused.
     """
@@ -52,7 +52,7 @@ def run_demo(state: StackState, timeline: Timeline, *, root: Path) -> list[str]:
 
 
 def apply_own_rules(state: StackState, timeline: Timeline, rules: Path | None) -> None:
-    """Apply somebody's own rules instead of the examples, and say where to go from here.
+    """Apply the user's own rules instead of the examples, and print the next steps.
 
     Raises:
         StackError: a rule is refused; has every mistake.
@@ -105,7 +105,7 @@ def _upload(state: StackState, timeline: Timeline) -> SentEvent:
 
 
 def _upload_batch(state: StackState, timeline: Timeline) -> SentEvent:
-    """Upload some files and the marker that says how many: the example rule makes one run of them."""
+    """Upload some files, and the marker with their number: the example rule starts one run for them."""
     day, names = f"{datetime.now(UTC):%Y-%m-%d}-{uuid.uuid4().hex[:12]}", ("zurich", "geneva", "basel")
     timeline.tell(f"uploading {len(names)} files and a marker to s3://{state.bucket}/returns/{day}/")
     s3 = state.aws.client("s3")
@@ -144,7 +144,7 @@ def _put_event(state: StackState, timeline: Timeline) -> SentEvent:
 
 
 def _start_execution(state: StackState, timeline: Timeline, folder: Path) -> tuple[StateMachine, str]:
-    """Start the example's state machine, as a schedule would every night."""
+    """Start the example's state machine, as a nightly schedule would."""
     topic = state.aws.client("sns").create_topic(Name="nightly-etl")["TopicArn"]
     machine = make_state_machine(state, folder / "nightly_etl.asl.json", topic_arn=topic)
     day = {"day": f"{datetime.now(UTC):%Y-%m-%d}"}
@@ -169,7 +169,7 @@ def _failed_execution(ended: EndedExecution) -> str:
 
 
 def print_runs(followed: Sequence[Followed], timeline: Timeline) -> None:
-    """Print each event and what it became; a line for each identifier, so that none is broken in two."""
+    """Print each event with its outcome; each identifier has a line, so that none is broken in two."""
     tell = timeline.console.print
     tell("\n[bold]From event to DAG run[/] (the first of each function, cold starts included)")
     for each in followed:

@@ -1,4 +1,4 @@
-"""Deploys `template.yaml` to MiniStack, again and again if need be."""
+"""Deploys `template.yaml` to MiniStack, also repeatedly."""
 
 import json
 import time
@@ -23,7 +23,7 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A stack as it stands: its outputs, and what MiniStack could not be given."""
+    """A deployed stack: its outputs, and the resources that MiniStack does not support."""
 
     stack_name: str
     outputs: Mapping[str, str]
@@ -40,7 +40,7 @@ def deploy(
     state_folder: Path,
     environment: Mapping[str, str],
 ) -> Deployment:
-    """Create the stack, or update it where it stands; raises StackError naming what failed, and why.
+    """Create or update the stack; raises StackError, which says what failed and why.
 
     Args:
         aws: where to.
@@ -78,7 +78,7 @@ def deploy(
 def _upload(
     aws: LocalAws, artifacts: tuple[Artifact, ...], template: Mapping[str, Any], stack_name: str
 ) -> str:
-    """Put everything into the artifacts bucket; the template's URL."""
+    """Put everything into the artifacts bucket; return the template's URL."""
     s3 = aws.client("s3")
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
         s3.create_bucket(
@@ -121,7 +121,7 @@ def _exists(cloudformation: Any, stack_name: str) -> bool:
 
 
 def _wait(aws: LocalAws, stack_name: str) -> Mapping[str, str]:
-    """The outputs, once the stack is complete."""
+    """Return the outputs, once the stack is complete."""
     cloudformation = aws.client("cloudformation")
     deadline = time.monotonic() + _DEPLOY_SECONDS
     while True:

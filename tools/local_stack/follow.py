@@ -1,4 +1,4 @@
-"""Follows an event to the DAG runs it became: ledger first, then Airflow."""
+"""Follows an event to its DAG runs: first in the ledger, then in Airflow."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ _POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class SentEvent:
-    """An event on its way: what it is called, a text that only its identity holds, and when it was sent."""
+    """A sent event: its name, a text that only its identity contains, and when it was sent."""
 
     name: str
     marker: str
@@ -22,7 +22,7 @@ class SentEvent:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """How far a trigger request of an event has come. Milliseconds count from the sending; None: not yet."""
+    """The progress of a trigger request. Milliseconds count from the sending; None: not yet."""
 
     event: SentEvent
     rule_id: str = ""
@@ -42,12 +42,12 @@ class Followed:
 
     @property
     def is_over(self) -> bool:
-        """Whether waiting longer changes nothing."""
+        """Whether the outcome is final."""
         return self.state in {"success", "failed", "dead"}
 
 
 def follow(state: StackState, events: Iterable[SentEvent], *, seconds: float) -> list[Followed]:
-    """Wait until every event's runs are over, at most so long; what is known by then, in their order."""
+    """Wait until every event's runs have ended, up to a time limit; return what is known then, in their order."""
     airflows = {name: AirflowRuns(environment) for name, environment in state.environments.items()}
     waiting = list(events)
     deadline = time.monotonic() + seconds

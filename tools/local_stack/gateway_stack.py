@@ -1,4 +1,4 @@
-"""The gateway's deployment: which parameters `template.yaml` gets here, and what its outputs are called."""
+"""The gateway's deployment: the parameters that `template.yaml` gets here, and the names of its outputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ STACK_NAME = "mwaa-gateway"
 
 
 def project_root() -> Path:
-    """The clone this package was installed from. Raises StackError where it came without its template."""
+    """Return the clone that this package was installed from. Raises StackError if it has no template."""
     root = Path(__file__).resolve().parents[2]
     if not (root / "template.yaml").is_file():
         raise StackError(
@@ -38,7 +38,7 @@ class GatewayNames:
 
     @classmethod
     def of(cls, outputs: Mapping[str, str], aws: LocalAws) -> "GatewayNames":
-        """Read the outputs; raises StackError naming the one that is missing."""
+        """Read the outputs; raises StackError, which names a missing one."""
         try:
             return cls(
                 bucket=outputs["LandingBucketName"],
@@ -58,7 +58,7 @@ class GatewayNames:
 
 
 def _reachable(queue_url: str, aws: LocalAws) -> str:
-    """The queue's URL with the local host in it: some clients (curl, the aws CLI) go where the URL says."""
+    """Return the queue's URL with the local host: some clients (curl, the aws CLI) connect to the URL's host."""
     account_and_name = "/".join(queue_url.split("/")[-2:])
     return f"{aws.endpoint_url}/{account_and_name}"
 
@@ -89,6 +89,6 @@ def deploy_gateway(
         },
         python=root / ".venvs" / "lambda" / "bin" / "python",
         state_folder=state_folder,
-        # What AWS needs no telling: here MWAA is another server than the rest, and no host name has a prefix.
+        # Settings that AWS does not need: here MWAA is a separate server, and no host name has a prefix.
         environment={"AWS_ENDPOINT_URL_MWAA": mwaa_endpoint_url, "AWS_DISABLE_HOST_PREFIX_INJECTION": "true"},
     )

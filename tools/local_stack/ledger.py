@@ -1,4 +1,4 @@
-"""Reads the ledger as a bystander: which trigger requests an event became, and how far they are."""
+"""Reads the ledger: the trigger requests that an event became, and their states."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ class LedgerRow:
 
 
 def rows_about(aws: LocalAws, ledger_table: str, text: str) -> list[LedgerRow]:
-    """Every row in whose identity `text` occurs. Scans the table: for a table as small as a local one."""
+    """Return every row whose identity contains `text`. Scans the table, which is small on a local stack."""
     table = aws.table(ledger_table)
     request: dict[str, Any] = {"FilterExpression": Attr("identity").contains(text), "ConsistentRead": True}
     rows: list[LedgerRow] = []

@@ -18,10 +18,10 @@ class StackLock:
 
     @classmethod
     def take(cls, folder: Path) -> Self | None:
-        """The lock, with this process's id written into it; None while another process holds it."""
+        """Take the lock and write this process's id into it; return None while another process has it."""
         folder.mkdir(parents=True, exist_ok=True)
         file = _path(folder).open("a+")
-        # Whoever only asks for the holder has it for a moment too; that must not turn a start away.
+        # A process that only asks for the holder takes the lock for a moment too; that must not refuse a start.
         deadline = time.monotonic() + _ASKING_SECONDS
         while True:
             try:
@@ -38,7 +38,7 @@ class StackLock:
         return cls(file)
 
     def release(self) -> None:
-        """Let the next one in."""
+        """Release the lock."""
         self._file.truncate(0)
         self._file.close()
 
@@ -57,7 +57,7 @@ class StackLock:
 
 
 def wait_for_end(folder: Path, *, seconds: float) -> bool:
-    """Whether nobody runs a stack in `folder` any more, within that time."""
+    """Return whether the stack in `folder` has ended within that time."""
     deadline = time.monotonic() + seconds
     while StackLock.holder(folder) is not None:
         if time.monotonic() > deadline:

@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.05
 
 
 class StackError(Exception):
-    """The local stack cannot do what was asked; the text says what happened and where to look."""
+    """The local stack failed; the text says what happened and where to look."""
 
 
 class MiniStack:
@@ -44,13 +44,13 @@ class MiniStack:
 
     @property
     def endpoint_url(self) -> str:
-        """What goes into AWS_ENDPOINT_URL."""
+        """The value of AWS_ENDPOINT_URL."""
         return f"http://{LOOPBACK}:{self.port}"
 
     def start(self) -> None:
         """Start it and wait until it answers (0.3 to 2 s). Raises StackError with the end of its log."""
         if free_port(self.port) != self.port:
-            # Whoever is there might be a MiniStack, and answer in place of ours.
+            # Another MiniStack may use the port, and answer instead of ours.
             raise StackError(f"port {self.port} of {LOOPBACK} is in use: choose another with --port")
         temporary = self._state_folder / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ class MiniStack:
     def stop(self) -> None:
         """End it and every function it runs. Safe to call twice."""
         if self._process is not None:
-            # It holds nothing worth saving, and its own orderly end waits for idle connections.
+            # It has nothing to save, and its own shutdown waits for idle connections.
             stop_group(self._process.pid, grace_seconds=2.0)
             self._process.wait()
             self._process = None

@@ -103,7 +103,7 @@ def _header(lineage: Mapping[str, int]) -> str:
 
 
 def _lineage(event: Any) -> dict[str, int]:
-    """How often each function was invoked in this chain: in a batch, of the message that has come furthest."""
+    """Return how often each function was invoked in this chain; in a batch, the chain of the message with the most hops."""
     counts: dict[str, int] = {}
     records = _queue_records(event)
     headers = (
@@ -123,7 +123,7 @@ def _queue_records(event: Any) -> list[dict[str, Any]]:
 
 
 def _put_messages_aside(event: Any) -> None:
-    """Have the queue of a stopped batch move it to its dead-letter queue, or delete it where there is none."""
+    """Move a stopped batch to its queue's dead-letter queue, or delete it if there is none."""
     for record in _queue_records(event):
         queue = sqs._queue_by_arn(record["eventSourceARN"])  # noqa: SLF001
         [message] = [one for one in queue["messages"] if one["id"] == record["messageId"]]

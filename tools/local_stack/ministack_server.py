@@ -49,7 +49,7 @@ _PARENT_POLL_SECONDS = 0.5
 def _bound_sandboxes(ceiling: int) -> None:
     acquire: Callable[..., tuple[Any, str]] = lambda_svc.acquire_worker
     release: Callable[[Any], None] = lambda_svc.release_worker
-    # One for each function: hundreds may wait, and whoever is woken for nothing takes the processor from the others.
+    # One for each function: hundreds of threads may wait, and each needless wake-up costs the others processor time.
     lock = threading.Lock()
     freed: dict[str, threading.Condition] = defaultdict(lambda: threading.Condition(lock))
 
@@ -122,7 +122,7 @@ def _tell_leading_keys() -> None:
 
 
 def _leading_keys(request: Mapping[str, Any]) -> Iterator[str]:
-    """The partitions that a request names; none where a query's expression says it, or no single ones are meant."""
+    """Yield the partitions that a request names; none for a query's expression, or a request without single keys."""
     named = [request[name] for name in ("Key", "Item") if name in request]
     for of_one_table in request.get("RequestItems", {}).values():
         if isinstance(of_one_table, dict):  # else items to be written, which nobody here may do in batches

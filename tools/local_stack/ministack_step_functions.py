@@ -1,4 +1,4 @@
-"""What MiniStack 1.5.33 does otherwise than Step Functions, where states that wait with a task token are concerned, mended.
+"""Patches for states that wait with a task token, where MiniStack 1.5.33 differs from Step Functions.
 
 1. `"x.$": "$$"` passes the whole context object; MiniStack passes null.
 2. A state that waits fails when the function it calls fails; MiniStack waits on, until the state's time is up.
@@ -22,7 +22,7 @@ _CONTEXT = ("Execution", "Map", "State", "StateMachine", "Task")
 
 
 class _CallFailed(Exception):
-    """The function that a waiting state calls has failed; not an error that MiniStack passes over there."""
+    """The function that a waiting state calls has failed; MiniStack ignores its own errors there, but not this one."""
 
     def __init__(self, error: Any) -> None:
         super().__init__(str(error))
@@ -145,7 +145,7 @@ def _give_each_branch_its_context() -> None:
     run: Callable[..., Any] = stepfunctions._run_sub_machine  # noqa: SLF001
 
     def run_with_own_context(states: Any, start_at: str, given: Any, execution: Any, ctx: Any) -> Any:
-        # Not a deep copy: the variables within are the whole execution's.
+        # Not a deep copy: the variables inside belong to the whole execution.
         return run(states, start_at, given, execution, {**ctx})
 
     stepfunctions._run_sub_machine = run_with_own_context  # noqa: SLF001

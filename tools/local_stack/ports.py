@@ -7,10 +7,10 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_port(*preferred: int) -> int:
-    """The first of `preferred` that nobody listens on, else any port the kernel has to spare."""
+    """Return the first free port of `preferred`, otherwise any free port."""
     for port in (*preferred, 0):
         with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-            # Else a port whose last connections linger in TIME_WAIT counts as taken.
+            # Otherwise a port with connections in TIME_WAIT counts as used.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((LOOPBACK, port))

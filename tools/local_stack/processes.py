@@ -14,7 +14,7 @@ _POLL_SECONDS = 0.05
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process is there and not merely the zombie of one."""
+    """Return whether a process exists and is no zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -45,7 +45,7 @@ def start_group(
 
 
 def stop_group(pid: int, *, grace_seconds: float = 5.0) -> None:
-    """Ask the group led by `pid` to end, kill what is left after `grace_seconds`; returns when it is gone."""
+    """Ask the process group of `pid` to end, and kill it after `grace_seconds`; returns when it has ended."""
     for number, patience in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 5.0)):
         try:
             os.killpg(pid, number)
@@ -73,7 +73,7 @@ def _group_exists(pid: int) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """Every process below `pid`, in whatever session, itself not included."""
+    """Return every descendant of `pid`, in any session."""
     children: dict[int, list[int]] = {}
     for child, parent in _parents():
         children.setdefault(parent, []).append(child)
@@ -87,7 +87,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def _parents() -> Iterator[tuple[int, int]]:
-    """(process, its parent) of every process there is."""
+    """Yield (process, parent) for every process."""
     if not _PROC.is_dir():
         answer = subprocess.run([_PS, "-axo", "pid=,ppid="], capture_output=True, text=True, check=True)
         for line in answer.stdout.splitlines():
@@ -105,14 +105,14 @@ def _stat(pid: int) -> list[str]:
 
 
 def kill(pids: Iterable[int]) -> None:
-    """The last resort: end at once whatever is still there."""
+    """Kill all remaining processes at once."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def memory_bytes(pids: Iterable[int]) -> int | None:
-    """What the processes occupy together, shared pages counted once (PSS); None where nobody tells."""
+    """Return the memory of the processes together, shared pages counted once (PSS); None if the system does not say."""
     total, seen = 0, False
     for pid in pids:
         try:

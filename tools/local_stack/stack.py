@@ -56,7 +56,7 @@ class LocalStack:
         self._not_ours = frozenset(descendants(os.getpid()))
 
     def start(self) -> StackState:
-        """Bring everything up. Raises StackError with the reason; call `stop()` in either case."""
+        """Start everything. Raises StackError with the reason; call `stop()` in either case."""
         self._claim_folder()
         self._refuse_busy_port()
         ministack = self._ministack = MiniStack(
@@ -67,7 +67,7 @@ class LocalStack:
         )
         aws = LocalAws(ministack.endpoint_url)
         mwaa = self._mwaa = self._local_mwaa(ministack)
-        # Side by side; MiniStack is up long before Airflow is.
+        # Concurrently; MiniStack is ready long before Airflow.
         for start in [_Task(lambda: self._start_ministack(ministack)), _Task(lambda: self._start_mwaa(mwaa))]:
             start.result()
         with self._timeline.phase("Deploying template.yaml"):
@@ -87,7 +87,7 @@ class LocalStack:
         return state
 
     def stop(self) -> None:
-        """End every process and forget the state. Safe to call twice."""
+        """End every process and delete the state. Safe to call twice."""
         if self._lock is None:
             return  # another process's stack: not ours to touch
         (self._folder / _STATE).unlink(missing_ok=True)
@@ -100,7 +100,7 @@ class LocalStack:
         self._lock = None
 
     def watch(self, *, every_seconds: float = 1.0) -> NoReturn:
-        """Stay until interrupted; raises StackError when AWS has ended by itself."""
+        """Wait until interrupted; raises StackError if MiniStack ends by itself."""
         while True:
             time.sleep(every_seconds)
             if self._ministack is not None:
@@ -124,7 +124,7 @@ class LocalStack:
         self._log_folder.mkdir(parents=True)
 
     def _refuse_busy_port(self) -> None:
-        """Refuse a port that somebody listens on before anything is started."""
+        """Refuse a port that is in use, before anything is started."""
         port = self._options.port
         if port is not None and free_port(port) != port:
             raise StackError(
@@ -201,7 +201,7 @@ class LocalStack:
 
 
 def redeploy(state: StackState, state_folder: Path) -> None:
-    """Bring a running stack up to date with the working tree. Raises StackError."""
+    """Deploy the working tree to a running stack. Raises StackError."""
     deploy_gateway(
         state.aws,
         root=project_root(),
@@ -214,7 +214,7 @@ def redeploy(state: StackState, state_folder: Path) -> None:
 
 
 def _uv(root: Path) -> Path:
-    """The uv of the environment variable UV, else the one that make fetches, else the one on the PATH."""
+    """Return uv: from the environment variable UV, as installed by make, or from the PATH."""
     if named := os.environ.get("UV"):
         return Path(named)
     fetched = root / ".venvs" / "uv" / "bin" / "uv"
@@ -222,7 +222,7 @@ def _uv(root: Path) -> Path:
 
 
 class _Task:
-    """A call on a thread of its own that, unlike an executor's, keeps no interrupted process from ending."""
+    """A call on a daemon thread: unlike an executor's, it does not keep an interrupted process alive."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         self._call = call
@@ -231,7 +231,7 @@ class _Task:
         self._thread.start()
 
     def result(self) -> None:
-        """Wait for the end; raises what the call raised."""
+        """Wait for the end; raise the call's exception."""
         self._thread.join()
         if self._error is not None:
             raise self._error

@@ -1,4 +1,4 @@
-"""What a running local stack is made of, as a client needs it: the contents of `.local/state.json`."""
+"""The endpoints and names of a running local stack: the contents of `.local/state.json`."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from local_stack.aws import LocalAws
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentState:
-    """One MWAA environment: its Airflow, and the gateway's parts that exist for it alone."""
+    """One MWAA environment: its Airflow, and the gateway's resources for it."""
 
     airflow_version: str
     airflow_url: str
@@ -73,14 +73,14 @@ class StackState:
         return asdict(self)
 
     def write(self, path: Path) -> None:
-        """Replace the file in one step: a reader sees a whole state or none."""
+        """Replace the file atomically: a reader sees a whole state or none."""
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps(self.document(), indent=2) + "\n")
         fresh.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """The state last written, or None. It may be of a stack that has died since."""
+        """Return the state that was written last, or None. Its stack may have ended since."""
         try:
             document = json.loads(path.read_text())
         except FileNotFoundError:

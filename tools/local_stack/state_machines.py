@@ -16,7 +16,7 @@ _POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class EndedExecution:
-    """What became of an execution; `status` is RUNNING where it was not waited for any longer."""
+    """The outcome of an execution; `status` is RUNNING if it outlasted the wait."""
 
     arn: str
     status: str
@@ -45,7 +45,7 @@ class StateMachine:
         return arn
 
     def wait(self, execution: str, *, seconds: float) -> EndedExecution:
-        """Wait for the end of an execution, at most so long."""
+        """Wait for the end of an execution, up to a time limit."""
         client = self.stack.aws.client("stepfunctions")
         deadline = time.monotonic() + seconds
         while True:

@@ -1,4 +1,4 @@
-"""`template.yaml` made deployable on MiniStack: the same resources, with a few named substitutions.
+"""Makes `template.yaml` deployable on MiniStack: the same resources, with a few named substitutions.
 
 What CloudFormation does in AWS, MiniStack does here: the transforms (AWS::LanguageExtensions and
 AWS::Serverless) are left to it. What `sam build` and `sam package` do is done here: local folders become
@@ -30,7 +30,7 @@ _TEXTS = "Environment"  # of a function: its variables are text, whatever they r
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A template that can be created, the zips it refers to, and what had to be left out of it."""
+    """A template that MiniStack can create, the zips it refers to, and the resources that are left out."""
 
     template: dict[str, Any]
     artifacts: tuple[Artifact, ...]
@@ -111,7 +111,7 @@ def _numbers_written_out(node: Any, numbers: Mapping[str, int | float]) -> Any:
 def _resources(
     resources: dict[str, Any], loops: Mapping[str, Any] = MappingProxyType({})
 ) -> Iterator[tuple[dict[str, Any], str, Mapping[str, Any]]]:
-    """Every resource, one in a loop once: the mapping it stands in, its key there, the loops around it."""
+    """Yield every resource, one in a loop once: the mapping that contains it, its key there, and the loops around it."""
     for name, body in resources.items():
         if name.startswith(_LOOP):
             identifier, collection, fragment = body
@@ -121,7 +121,7 @@ def _resources(
 
 
 def _folder(uri: str, loops: Mapping[str, Any]) -> str:
-    """The folder a URI means. As for SAM CLI, it may name a loop around it; here, one over a single name."""
+    """Return the folder of a URI. As for SAM CLI, it may name a loop around it; here, one over a single name."""
     for identifier, collection in loops.items():
         if isinstance(collection, list) and len(collection) == 1:
             uri = uri.replace(f"${{{identifier}}}", collection[0])

@@ -1,4 +1,4 @@
-"""Says what is going on while something takes long, and afterwards what it took."""
+"""Prints the current step of a long operation, and afterwards how long each took."""
 
 import threading
 import time
@@ -24,7 +24,7 @@ class Phase:
 
 
 class Timeline:
-    """Lines with the seconds since the start in front, and the phases they tell of. Thread-safe."""
+    """Lines that begin with the seconds since the start, and their phases. Thread-safe."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -37,12 +37,12 @@ class Timeline:
         return time.monotonic() - self._began
 
     def tell(self, text: str) -> None:
-        """One line."""
+        """Print one line."""
         self.console.print(f"[dim]{self.now():6.1f} s[/]  {text}", highlight=False, soft_wrap=True)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Tell that `name` begins and, unless it fails, that it ended and how long it took."""
+        """Print that `name` begins and, unless it fails, how long it took."""
         began = self.now()
         self.tell(f"{name} …")
         yield

@@ -1,4 +1,4 @@
-"""One real Airflow: started, watched and ended."""
+"""Starts, watches and stops one real Airflow."""
 
 import json
 import secrets
@@ -28,11 +28,11 @@ Progress = Callable[[str], None]
 
 
 class AirflowError(Exception):
-    """An Airflow did not come up or went down; the message holds the end of its logs."""
+    """An Airflow did not start, or ended; the message contains the end of its logs."""
 
 
 class Airflow:
-    """Real Airflow in a folder of its own: database, scheduler, user interface, and a warm command line.
+    """Real Airflow in its own folder: database, scheduler, user interface, and a warm command line.
 
     Each start begins with an empty database: what the gateway remembers of earlier runs does not outlive the
     local stack either. The folder keeps the logs of the last start.
@@ -104,12 +104,12 @@ class Airflow:
         return self._host.pid if self._host else None
 
     def stop(self) -> None:
-        """End all processes; returns when none is left. Harmless when nothing runs."""
+        """End all processes; returns when none is left. Safe to call when nothing runs."""
         if self._host is None:
             return
         if self._control is not None:
             with suppress(OSError):
-                # A mere close() would wait for the thread that reads it.
+                # close() alone would wait for the thread that reads it.
                 self._control.shutdown(socket.SHUT_RDWR)
             self._control.close()
         self.command_line.close()
@@ -160,7 +160,7 @@ class Airflow:
         raise AirflowError(self._explained(f"{unhealthy} after {_START_SECONDS:.0f} s"))
 
     def _unhealthy(self) -> str:
-        """Say what cannot be used yet; nothing when all can."""
+        """Return what is not ready yet; empty when everything is."""
         try:
             if self.settings.task_api_url:
                 _answer_of(self.settings.task_api_url)

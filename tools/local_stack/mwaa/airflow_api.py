@@ -1,4 +1,4 @@
-"""Airflow's own REST API behind MWAA: a call handed on, and whether one of Airflow's roles may make it.
+"""Airflow's own REST API behind MWAA: forwards a call, and says whether one of Airflow's roles may make it.
 
 The local Airflow asks nobody who they are. What a role may do is decided here, as coarsely as a gateway needs it: a Viewer
 reads, a User, Op or Admin does everything, and Public nothing.
@@ -39,13 +39,13 @@ class Call:
         return self.method == "GET" or self.path.endswith("/list")
 
     def allowed_to(self, roles: Collection[str]) -> bool:
-        """Whether one of the roles may make it."""
+        """Return whether one of these Airflow roles allows the call."""
         return bool(set(roles) & {"Admin", "Op", "User"}) or ("Viewer" in roles and self.only_reads)
 
     def hand_on(
         self, environment: Environment, *, sleep: Callable[[float], None] = time.sleep
     ) -> requests.Response:
-        """Have Airflow answer it, as slowly as the faults say. Raises requests' exceptions."""
+        """Send the call to Airflow, delayed as the faults say. Raises requests' exceptions."""
         sleep(environment.schedule.faults.latency_milliseconds / 1000)
         version = "v1" if environment.version.is_airflow_2 else "v2"
         one_by_one = nullcontext() if self.only_reads else environment.rest_writes

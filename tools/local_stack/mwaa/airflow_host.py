@@ -45,7 +45,7 @@ _WARM_UP = (
     ["tasks", "states-for-dag-run", "no-such-dag", "warm-up", "--output=json"],
     ["dags", "list", "--output=json"],
 )
-# What the first task of each worker would import for itself; each Airflow has some of them.
+# Modules that the first task of each worker would import; each Airflow has some of them.
 _FOR_TASKS = (
     "airflow.executors.local_executor",
     "airflow.jobs.local_task_job_runner",
@@ -74,7 +74,7 @@ def run_airflow(words: list[str]) -> int:
             return 1
         return int(end.code or 0)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is Airflow's answer
-        # As the interpreter would print it, from `main` on: our own frame is not part of Airflow's answer.
+        # As the interpreter would print it, from `main` on, without our own frame.
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
         traceback.print_exception(error)
         return 1
@@ -110,7 +110,7 @@ def captured(words: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> dict[str
 
 
 def serve_commands(worker: socket.socket, busy: mmap.mmap, number: int) -> None:
-    """Answer one command after the other until the other side closes the socket."""
+    """Answer one command after the other until the peer closes the socket."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         while header := worker.recv(LENGTH.size, socket.MSG_WAITALL):
             words = json.loads(worker.recv(LENGTH.unpack(header)[0], socket.MSG_WAITALL))
@@ -120,7 +120,7 @@ def serve_commands(worker: socket.socket, busy: mmap.mmap, number: int) -> None:
 
 
 def send(worker: socket.socket, answer: dict[str, Any]) -> None:
-    """Send one answer to the other side."""
+    """Send one answer to the peer."""
     text = json.dumps(answer).encode()
     worker.sendall(LENGTH.pack(len(text)) + text)
 
@@ -157,7 +157,7 @@ def serve_airflow_3_web(words: list[str]) -> int:
             await run_in_threadpool(given["session"].commit)
 
         functools.update_wrapper(log_on_a_thread, log_action)
-        # What FastAPI is to hand over; its annotations mean something in Airflow's module alone.
+        # What FastAPI must pass; its annotations have a meaning in Airflow's module alone.
         log_on_a_thread.__signature__ = inspect.signature(log_action, eval_str=True)  # type: ignore[attr-defined]
         return log_on_a_thread
 
@@ -166,7 +166,7 @@ def serve_airflow_3_web(words: list[str]) -> int:
 
 
 class Uncommitted:
-    """A database session whose commit is somebody else's."""
+    """A database session that another part commits."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -180,7 +180,7 @@ class Uncommitted:
 
 @dataclass(frozen=True)
 class Child:
-    """What a child of the host runs; `number` says which worker it is, if it is one."""
+    """The work of a child of the host; `number` is the worker's, if it is one."""
 
     name: str
     run: Callable[[], Any]
@@ -201,12 +201,12 @@ class Host:
         self.children: dict[int, Child] = {}
 
     def report(self, **step: Any) -> None:
-        """Tell the other side, in one line of JSON; if nobody listens the end is near anyway."""
+        """Report to the parent in one line of JSON; if the parent has closed the pipe, this process ends soon."""
         with contextlib.suppress(OSError):
             self.control.sendall(json.dumps(step).encode() + b"\n")
 
     def start(self) -> None:
-        """Bring everything up in the order in which it is needed."""
+        """Start everything in the required order."""
         self.report(step="Importing it")
         import airflow.__main__  # noqa: F401, PLC0415 - here once, so that no child has to
 
@@ -214,7 +214,7 @@ class Host:
         gc.set_threshold(50_000, 20, 50)  # a fifth of the web server's start is looking for garbage
         self.once("Preparing the database", ["db", "migrate"])
         with contextlib.closing(sqlite3.connect(self.specification["database"])) as database:
-            # Readers and the writer do not wait for one another then; the setting stays with the file.
+            # So readers and the writer do not wait for each other; the setting stays with the file.
             database.execute("PRAGMA journal_mode=WAL")
         web = self.specification["web"]
         if web["command"]:
@@ -232,7 +232,7 @@ class Host:
         self.report(step="Waiting for the scheduler", started=True)
 
     def warm_up(self) -> None:
-        """Import here, once, what every child would import for itself."""
+        """Import once what every child would import."""
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             for words in _WARM_UP:
                 captured(words, stdout, stderr)
@@ -246,7 +246,7 @@ class Host:
         gc.freeze()  # else the first collection in each child would copy every page it has in common with us
 
     def once(self, step: str, words: list[str]) -> None:
-        """Run a command that has to succeed, in a child, so that what it configures goes again."""
+        """Run a command that must succeed, in a child, so that its settings end with it."""
         self.report(step=step)
         pid = self.fork(Child("host", partial(run_airflow, words)))
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -255,7 +255,7 @@ class Host:
             raise SystemExit(1)
 
     def serve(self, child: Child) -> None:
-        """Run something in a child for good."""
+        """Run something in a permanent child."""
         self.children[self.fork(child)] = child
 
     def fork(self, child: Child) -> int:
@@ -282,7 +282,7 @@ class Host:
             os._exit(status)  # not sys.exit: nothing of the host's is to be cleaned up by a child
 
     def watch(self) -> None:
-        """Until the other side closes: start again what ended."""
+        """Restart every child that ends, until the peer closes."""
         while not select.select([self.control], [], [], 0.5)[0]:
             pid, status = os.waitpid(-1, os.WNOHANG)
             child = self.children.pop(pid, None)
@@ -297,7 +297,7 @@ class Host:
             self.serve(child)
 
     def stop(self) -> NoReturn:
-        """End every process of the session, politely first, and this one last."""
+        """End every process of the session, with SIGTERM first, and this one last."""
         end_session(os.getpid(), seconds=_STOP_SECONDS)
         bury_children()
         os._exit(0)
@@ -347,7 +347,7 @@ def _session_of(pid: int) -> int | None:
 
 
 def adopt_orphans() -> None:
-    """Let processes whose parent ended become children of this one, so that none stays a zombie (Linux)."""
+    """Adopt processes whose parent ended, so that none stays a zombie (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 

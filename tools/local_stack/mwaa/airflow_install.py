@@ -23,7 +23,7 @@ from typing import Any, Final
 from local_stack.mwaa.versions import AirflowVersion, python_minor
 
 LOCK_FILES: Final = Path(__file__).parent.parent / "airflow"
-# What a version needs and does not say: flask-session 0.6 came three days before 2.8.1, and breaks `airflow db migrate`.
+# Constraints that a version does not declare: flask-session 0.6 came three days before 2.8.1, and breaks `db migrate`.
 _UNSAID: Final = {"2.8.1": ["flask-session<0.6"]}
 _BUILDS: Final = LOCK_FILES / "build.constraints"
 Progress = Callable[[str], None]
@@ -58,13 +58,13 @@ def ensure_airflow(version: AirflowVersion, *, venvs: Path, uv: Path, progress: 
         _run([uv, "venv", "--quiet", "--clear", "--python", base, venv], version)
         install: list[str | Path] = [uv, "pip", "install", "--quiet", "--require-hashes", "--python", python]
         _run([*install, "--build-constraints", _BUILDS, "--requirements", requirements], version)
-        # Last, so that an installation that broke off is not taken for a good one.
+        # Written last, so that an interrupted installation does not count as complete.
         (venv / _INSTALLED).write_text(locked)
     return python
 
 
 def find_python(version: AirflowVersion) -> str:
-    """Return a Python that the version runs on: the one MWAA runs it on if it is there. Raises InstallError."""
+    """Return a Python that the version supports, MWAA's own if it is installed. Raises InstallError."""
     for minor in version.python_minors:
         for candidate in _candidates(minor):
             if _minor_of(candidate) == minor:
@@ -122,7 +122,7 @@ def needed_hashes(pylock: dict[str, Any], version: AirflowVersion) -> set[str]:
 
 
 def with_hashes(requirements: str, needed: set[str]) -> str:
-    """Return the requirements with the hashes in `needed` alone; one that would have none keeps all it has."""
+    """Return the requirements with the hashes in `needed` alone; one that would have none keeps all its hashes."""
     kept = []
     for requirement in re.split(r"(?m)^(?=\S)", requirements)[1:]:
         pin, *hashes = re.split(r" \\\n +", requirement.strip())

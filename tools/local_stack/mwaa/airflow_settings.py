@@ -1,4 +1,4 @@
-"""What one local Airflow is told: its settings, its processes, and why each is as it is.
+"""The settings and processes of one local Airflow, each with its reason.
 
 Everything goes by environment variable; nothing of the machine's own Airflow settings or proxies gets in.
 """
@@ -12,13 +12,13 @@ from typing import Any, Final
 from local_stack.mwaa.versions import AirflowVersion
 
 _ADDRESS: Final = "127.0.0.1"
-# Who looks at the user interface of Airflow 2 is its administrator: it is on this machine's loopback alone.
+# Every visitor of Airflow 2's user interface is administrator: it listens on this machine's loopback alone.
 WEB_SERVER_CONFIG: Final = 'AUTH_ROLE_PUBLIC = "Admin"\nWTF_CSRF_ENABLED = True\n'
 
 
 @dataclass(frozen=True, slots=True)
 class AirflowSettings:
-    """Where one Airflow lives; `secret` signs its tokens, its tasks see `task_environment` as well."""
+    """The folder and ports of one Airflow; `secret` signs its tokens, and its tasks also get `task_environment`."""
 
     version: AirflowVersion
     home: Path
@@ -29,22 +29,22 @@ class AirflowSettings:
 
     @property
     def url(self) -> str:
-        """Where its user interface and REST API are."""
+        """The URL of the user interface and REST API."""
         return f"http://{_ADDRESS}:{self.port}"
 
     @property
     def health_url(self) -> str:
-        """Where it says how its scheduler is."""
+        """The URL of the scheduler's health."""
         return self.url + ("/health" if self.version.is_airflow_2 else "/api/v2/monitor/health")
 
     @property
     def task_api_url(self) -> str | None:
-        """Where tasks report to on Airflow 3. Its first answer takes four seconds, of the first run or before it."""
+        """The URL that tasks report to on Airflow 3. Its first answer takes four seconds."""
         return None if self.version.is_airflow_2 else f"{self.url}/execution/health"
 
     @property
     def health_parts(self) -> tuple[str, ...]:
-        """What has to be healthy, in the words of `health_url`, before the environment can be used."""
+        """The parts that must be healthy, as `health_url` names them, before the environment can be used."""
         parts = ("metadatabase", "scheduler")
         return parts if self.version.is_airflow_2 else (*parts, "dag_processor")
 
@@ -55,7 +55,7 @@ class AirflowSettings:
 
     @property
     def logs(self) -> Path:
-        """Where its processes log; the tasks' logs are in `home / "logs"`."""
+        """The folder of the processes' logs; the tasks' logs are in `home / "logs"`."""
         return self.home / "processes"
 
     def environment(self) -> dict[str, str]:
@@ -81,7 +81,7 @@ class AirflowSettings:
 
     def _airflow_2(self) -> dict[str, str]:
         return {
-            # With the write-ahead log SQLite stands several tasks at once; Airflow 2 would insist on one by
+            # With the write-ahead log SQLite serves several tasks at once; otherwise Airflow 2 runs them one by
             # one, each in a new interpreter that takes five seconds to start.
             "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
             "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
@@ -105,7 +105,7 @@ class AirflowSettings:
         }
 
     def specification(self, *, control: int, workers: list[int]) -> dict[str, Any]:
-        """Return what `airflow_host` is to start; the numbers are file descriptors of its sockets."""
+        """Return what `airflow_host` must start; the numbers are file descriptors of its sockets."""
         scheduler = ["scheduler", "--skip-serve-logs"]  # logs are read from the files
         web: dict[str, Any] = {"host": _ADDRESS, "port": self.port, "command": None}
         servers = [scheduler]

@@ -92,7 +92,7 @@ class MwaaApi:
         return RestApi(self._environments[name]).respond(request, roles)
 
     def _roles(self, request: Request, action: str, name: str) -> list[str] | Answer:
-        """Return which of Airflow's roles the caller's policy grants here, the mightiest first; or a refusal."""
+        """Return the Airflow roles that the caller's policy grants here, the most powerful first; or a refusal."""
         arns = {role: f"{self._arn_prefix.removesuffix('environment/')}role/{name}/{role}" for role in ROLES}
         granted = self._permission.granted(request, action=action, resources=list(arns.values()))
         if isinstance(granted, Answer):
@@ -152,7 +152,7 @@ class MwaaApi:
         return Answer.json(HTTPStatus.OK, {each.name: each.schedule.faults.document() for each in chosen})
 
     def _chosen(self, request: Request) -> list[Environment]:
-        """Return the environment named in the query, all if none is; raises ValueError for an unknown one."""
+        """Return the environment that the query names, or all; raises ValueError for an unknown one."""
         names = parse_qs(urlsplit(request.target).query).get("environment", list(self._environments))
         if unknown := [name for name in names if name not in self._environments]:
             raise ValueError(

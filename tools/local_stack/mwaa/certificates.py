@@ -13,7 +13,7 @@ class LocalAuthority:
         self._authority = trustme.CA(organization_name="Local MWAA")
 
     def write(self, path: Path) -> None:
-        """Write the certificate that clients are to trust, in PEM."""
+        """Write the certificate that clients must trust, in PEM."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._authority.cert_pem.write_to_path(path)
 

@@ -26,7 +26,7 @@ _LONGEST_WORD: Final = 128 * 1024 - 1
 
 
 class UnsupportedCommand(Exception):
-    """MWAA does not run this command, or could not take it as it is."""
+    """MWAA does not run this command, or not in this form."""
 
 
 def words_of(body: bytes, *, airflow_major: int) -> list[str]:

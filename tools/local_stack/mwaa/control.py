@@ -11,12 +11,12 @@ from local_stack.mwaa.faults import Faults
 
 
 class ControlError(Exception):
-    """The local MWAA did not do what it was asked; the message says why."""
+    """The local MWAA refused a request; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlClient:
-    """Speaks to the local MWAA at `endpoint_url` (`mwaa_endpoint_url` in `mwaa-gateway local status`)."""
+    """A client of the local MWAA at `endpoint_url` (`mwaa_endpoint_url` in `mwaa-gateway local status`)."""
 
     endpoint_url: str
 
@@ -33,7 +33,7 @@ class ControlClient:
         return self._ask("GET", "faults", environment)
 
     def set_status(self, status: str, *, environment: str | None = None) -> dict[str, Any]:
-        """Have GetEnvironment say this status for one environment or all."""
+        """Make GetEnvironment report this status for one environment or all."""
         return self._ask("PUT", "status", environment, {"status": status})
 
     def statistics(self, *, environment: str | None = None) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class ControlClient:
         return self._ask("GET", "statistics", environment)
 
     def clear_statistics(self, *, environment: str | None = None) -> dict[str, Any]:
-        """Count anew."""
+        """Reset the counts."""
         return self._ask("DELETE", "statistics", environment)
 
     def _ask(

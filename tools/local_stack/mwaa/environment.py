@@ -1,4 +1,4 @@
-"""One MWAA environment as its clients see it: its Airflow, tokens, slots, faults, and a count of all that."""
+"""One MWAA environment as its clients see it: Airflow, tokens, slots, faults, and counts of their use."""
 
 import threading
 from collections import Counter
@@ -18,11 +18,11 @@ class CommandLine(Protocol):
     """Runs Airflow commands."""
 
     def run(self, words: list[str]) -> CommandAnswer:
-        """Run `airflow <words>`; raises CommandInterrupted when it is unknown what became of it."""
+        """Run `airflow <words>`; raises CommandInterrupted if its outcome is unknown."""
 
 
 class Count:
-    """How often things happened. Thread-safe."""
+    """Counts of what happened. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,14 +38,14 @@ class Count:
             return self._times[name]
 
     def forget(self) -> None:
-        """Begin at zero."""
+        """Reset the counts."""
         with self._lock:
             self._times.clear()
 
 
 @dataclass(slots=True)
 class Environment:
-    """What the API and the web server of one environment share."""
+    """The state that the API and the web server of one environment share."""
 
     name: str
     arn: str
@@ -95,7 +95,7 @@ class Environment:
         }
 
     def forget(self) -> None:
-        """Count anew."""
+        """Reset the counts."""
         self.count.forget()
         self.slots.forget()
         self.throttle.forget()

@@ -24,7 +24,7 @@ APPLIED: Final = frozenset({Fault.LOST_RESPONSE, Fault.RESET_AFTER, Fault.GARBLE
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How often each fault is to happen (probability per request), and how long each command takes longer.
+    """The probability of each fault per request, and the extra seconds of each command.
 
     At most one fault happens to a request, so the probabilities may add up to at most 1; ValueError
     otherwise.
@@ -48,7 +48,7 @@ class Faults:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `document` wrote. Raises ValueError naming what is wrong."""
+        """Read the output of `document`. Raises ValueError, which names the problem."""
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(document) - known):
             raise ValueError(f"Unknown: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
@@ -58,11 +58,11 @@ class Faults:
         return cls(**document)
 
     def document(self) -> dict[str, float]:
-        """The same as a JSON object."""
+        """Return the faults as a JSON object."""
         return asdict(self)
 
     def probability(self, fault: Fault) -> float:
-        """How likely a fault is."""
+        """Return the probability of a fault."""
         probability: float = getattr(self, fault.value)
         return probability
 
@@ -90,7 +90,7 @@ def garble(body: bytes, detail: float) -> bytes:
     """Damage a JSON answer in one of the ways a broken proxy does; `detail` in [0, 1) chooses which."""
     damages = (
         body[: len(body) // 2],  # cut short
-        # base64 that is none; a run of another name
+        # invalid base64; a run with another name
         body.replace(b'"stdout": "', b'"stdout": "*').replace(b'run_id": "', b'run_id": "*'),
         b"<html><body>Bad gateway</body></html>",
         b"",

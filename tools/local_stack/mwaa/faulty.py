@@ -1,4 +1,4 @@
-"""What becomes of a request while faults are switched on, whichever part of MWAA it is for."""
+"""Applies the active faults to a request to any part of MWAA."""
 
 from collections.abc import Callable
 from http import HTTPStatus

@@ -46,7 +46,7 @@ class Answer:
 
 
 class NoAnswer(Exception):
-    """Close the connection instead of answering; `reset` makes the client see a reset, not an orderly end."""
+    """Close the connection instead of answering; with `reset` the client sees a connection reset."""
 
     def __init__(self, *, reset: bool) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on, from the moment it is made."""
+        """The port, known before `start`."""
         port: int = self._server.server_address[1]
         return port
 
@@ -71,7 +71,7 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer no more. Harmless before `start` and when called again."""
+        """Stop answering. Safe before `start`, and to call twice."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -88,7 +88,7 @@ class _Server(ThreadingHTTPServer):
         self.tls = tls
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        # In the connection's own thread: a client that dawdles over its handshake keeps nobody waiting.
+        # In the connection's own thread: a client with a slow handshake delays no other.
         if self.tls is None:
             super().finish_request(request, client_address)
             return
@@ -97,7 +97,7 @@ class _Server(ThreadingHTTPServer):
             super().finish_request(secured, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away, or does not trust our certificate, is the client's matter."""
+        """Ignore a client that disconnected or does not trust our certificate."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -134,10 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.headers.items():
             self.send_header(name, value)
         if self.close_connection:
-            # The client asked for it, and has to be told: it would send its next request on a connection that is closing.
+            # The client asked for it and needs the confirmation: else it sends its next request on a closing connection.
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
-        """Each server logs what its requests mean, not that they came."""
+        """Log no requests here: each server logs what its requests mean."""

@@ -22,7 +22,7 @@ _NAME: Final = re.compile(r"[a-zA-Z][0-9a-zA-Z_-]{0,79}")
 
 
 class LocalMwaa:
-    """MWAA environments on this machine, each with an Airflow of its own; also a context manager.
+    """MWAA environments on this machine, each with its own Airflow; also a context manager.
 
     Servers run as threads of this process, the Airflows as its children: when this process ends, even by
     SIGKILL, they end as well. Everything listens on 127.0.0.1, on free ports.
@@ -80,16 +80,16 @@ class LocalMwaa:
 
     @property
     def endpoint_url(self) -> str:
-        """Where the MWAA API is (AWS_ENDPOINT_URL_MWAA)."""
+        """The URL of the MWAA API (AWS_ENDPOINT_URL_MWAA)."""
         return self._endpoint_url
 
     @property
     def ca_bundle(self) -> Path:
-        """The certificate that clients of the web servers are to trust."""
+        """The certificate that clients of the web servers must trust."""
         return self._state_folder / "ca.pem"
 
     def start(self) -> None:
-        """Install what is missing and start everything; returns when commands are taken.
+        """Install what is missing and start everything; returns when commands are accepted.
 
         Raises InstallError or AirflowError, and leaves nothing running then.
         """
@@ -101,7 +101,7 @@ class LocalMwaa:
             raise
 
     def stop(self) -> None:
-        """End everything; returns when no process is left. Harmless when nothing runs."""
+        """End everything; returns when no process is left. Safe to call when nothing runs."""
         self._running.close()
 
     def __enter__(self) -> Self:
@@ -112,7 +112,7 @@ class LocalMwaa:
         self.stop()
 
     def describe(self) -> dict[str, Any]:
-        """Return where everything is, in the words of `mwaa-gateway local status --json`."""
+        """Return every endpoint, as `mwaa-gateway local status --json` shows it."""
         return {
             "mwaa_endpoint_url": self._endpoint_url,
             "ca_bundle": str(self.ca_bundle),
@@ -144,7 +144,7 @@ class LocalMwaa:
             )
             self._airflows[name] = airflow
             self._running.callback(airflow.stop)
-        # Side by side: half of a start is waiting. The `with` waits for all of them, failed or not.
+        # Concurrently: half of a start is waiting. The `with` waits for all of them, failed or not.
         with ThreadPoolExecutor(max_workers=len(self._airflows) or 1) as starts:
             started = [starts.submit(airflow.start) for airflow in self._airflows.values()]
         for start in started:

@@ -21,7 +21,7 @@ _ASSUMED_ROLE: Final = re.compile(
 
 
 class Permission(Protocol):
-    """Says who may do what."""
+    """Decides which caller may do what."""
 
     def refusal(self, request: Request, *, action: str, resource: str) -> Answer | None:
         """Return the answer to a signed request that is refused; None if it is allowed."""
@@ -69,7 +69,7 @@ class MiniStackPermission:
                 return refusal
 
     def _caller(self, request: Request) -> str | Answer | None:
-        """Return the ARN of a caller who is not allowed everything; None who is; an answer to who is unknown."""
+        """Return the ARN of a caller with restricted permissions; None for an administrator; a refusal if unknown."""
         if "authorization" not in request.headers:  # MiniStack would take it for root's
             return api_error(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
         answer = self._handed_on(request)

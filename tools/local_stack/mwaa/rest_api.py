@@ -52,7 +52,7 @@ class RestApi:
         self._sleep = sleep
 
     def respond(self, request: Request, roles: Collection[str]) -> Answer:
-        """Hand the call on to Airflow, or do what the faults switched on say. Raises NoAnswer."""
+        """Forward the call to Airflow, or apply an active fault. Raises NoAnswer."""
         environment = self._environment
         environment.count.add("rest call")
         if not environment.throttle.admits():
@@ -93,7 +93,7 @@ def _document(answer: requests.Response) -> Any:
 
 
 def _airflow_error(status: int, told: Any) -> Answer:
-    """An error of Airflow's as MWAA passes it on: whoever's fault it is, the status is 400."""
+    """An error of Airflow as MWAA returns it: always with status 400."""
     code = (
         "RestApiServerException" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "RestApiClientException"
     )

@@ -10,7 +10,7 @@ SLOTS: Final = 4  # "Typically a maximum of 4 CLI commands can run simultaneousl
 
 
 class NoFreeSlot(Exception):
-    """As many commands run as may run at once."""
+    """All slots are in use."""
 
 
 class Slots:
@@ -47,18 +47,18 @@ class Slots:
 
     @property
     def most_taken(self) -> int:
-        """How many ran at once at most since the last `forget`."""
+        """The largest number of commands at once since the last `forget`."""
         with self._lock:
             return self._most_taken
 
     @property
     def held_seconds(self) -> float:
-        """How long all commands together, that are over, held their slots since the last `forget`."""
+        """The total time for which ended commands occupied slots since the last `forget`."""
         with self._lock:
             return self._held_seconds
 
     def forget(self) -> None:
-        """Count anew."""
+        """Reset the counts."""
         with self._lock:
             self._most_taken = self._taken
             self._held_seconds = 0.0

@@ -40,11 +40,11 @@ class Throttle:
 
     @property
     def most_in_a_second(self) -> int:
-        """How many calls came within one second at most, admitted or not, since the last `forget`."""
+        """The largest number of calls within one second, admitted or not, since the last `forget`."""
         with self._lock:
             return self._most
 
     def forget(self) -> None:
-        """Count the most anew."""
+        """Reset the count."""
         with self._lock:
             self._most = 0

@@ -46,13 +46,13 @@ class WebSessions:
         return self._kept(self._tokens, role, TOKEN_SECONDS)
 
     def log_in(self, token: str) -> str | None:
-        """Exchange a token for a session; None where it is too old, or was exchanged before."""
+        """Exchange a token for a session; None if it is too old, or was exchanged before."""
         with self._lock:
             role, expiry = self._tokens.pop(token, ("", 0.0))
         return self._kept(self._sessions, role, SESSION_SECONDS) if expiry > self._clock() else None
 
     def role(self, session: str) -> str | None:
-        """Return the role of a session; None where there is none of this name any more."""
+        """Return the role of a session; None if it has ended."""
         with self._lock:
             role, expiry = self._sessions.get(session, ("", 0.0))
         return role if expiry > self._clock() else None

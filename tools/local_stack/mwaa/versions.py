@@ -26,7 +26,7 @@ _AIRFLOW_2: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class AirflowVersion:
-    """One Airflow version that MWAA offers. `parse` is the way to make one."""
+    """One Airflow version that MWAA offers; make it with `parse`."""
 
     text: str
     released: date
@@ -35,19 +35,19 @@ class AirflowVersion:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the version written as `3.3.1`; raises ValueError naming the versions there are."""
+        """Return the version written as `3.3.1`; raises ValueError, which lists the known versions."""
         if text not in _RELEASES:
             raise ValueError(f"MWAA does not offer Airflow {text!r}; choose one of {', '.join(_RELEASES)}")
         return cls(text, *_RELEASES[text])
 
     @property
     def major(self) -> int:
-        """2 or 3: which of the two families of commands, processes and user interfaces it has."""
+        """2 or 3: the major versions differ in commands, processes and user interface."""
         return int(self.text.split(".", 1)[0])
 
     @property
     def is_airflow_2(self) -> bool:
-        """Whether it has the web server, DAG processing and settings that Airflow 3 did away with."""
+        """Whether it has the web server, DAG processing and settings that Airflow 3 removed."""
         return self.major == _AIRFLOW_2
 
     @property
@@ -57,12 +57,12 @@ class AirflowVersion:
 
     @property
     def pythons(self) -> str:
-        """The Python versions it runs on, for a person."""
+        """The Python versions that it supports, as text."""
         return f"3.{_OLDEST_PYTHON} to 3.{self.newest_python}, on MWAA 3.{self.mwaa_python}"
 
     @property
     def python_minors(self) -> list[int]:
-        """The minor versions of the Pythons it runs on: MWAA's own, then the others from the newest on."""
+        """The minor versions of Python that it supports: MWAA's own first, then the others, newest first."""
         others = [
             minor for minor in range(self.newest_python, _OLDEST_PYTHON - 1, -1) if minor != self.mwaa_python
         ]
@@ -70,7 +70,7 @@ class AirflowVersion:
 
 
 def known_versions() -> tuple[str, ...]:
-    """Every version MWAA offers, oldest first within its family."""
+    """Return every version that MWAA offers, oldest first within its major version."""
     return tuple(_RELEASES)
 
 

@@ -1,4 +1,4 @@
-"""Airflow's command line without the five seconds it takes to start: commands run in warm processes."""
+"""Runs Airflow commands in warm processes, without the five seconds of a start."""
 
 import json
 import queue
@@ -9,12 +9,12 @@ from local_stack.mwaa.airflow_host import LENGTH
 
 
 class CommandInterrupted(Exception):
-    """The process that ran the command ended before it answered: perhaps the command took effect."""
+    """The process ended before it answered: the command may have taken effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswer:
-    """What the command line said: the same as if it had been run by itself."""
+    """The output and exit code of a command, as from a process of its own."""
 
     exit_code: int
     stdout: str
@@ -33,7 +33,7 @@ class WarmCli:
         self._workers: list[socket.socket] = []
 
     def open(self, workers: int) -> list[socket.socket]:
-        """Return the workers' ends of that many new sockets; whoever starts the workers closes them then."""
+        """Return the workers' ends of that many new sockets; the caller closes them after starting the workers."""
         pairs = [socket.socketpair() for _ in range(workers)]
         self._workers = [ours for ours, _ in pairs]
         for ours in self._workers:
@@ -56,7 +56,7 @@ class WarmCli:
         return CommandAnswer(**answer)
 
     def close(self) -> None:
-        """Let the workers end."""
+        """End the workers."""
         for worker in self._workers:
             worker.close()
 

@@ -1,4 +1,4 @@
-"""Web logins: `CreateWebLoginToken`'s token exchanged for a session, and Airflow's REST API for whoever has one.
+"""Web logins: `CreateWebLoginToken`'s token exchanged for a session, and Airflow's REST API with such a session.
 
 Documented by AWS: a token lives 60 seconds and a session twelve hours; Airflow 2 takes the token at `/aws_mwaa/login`, in a
 form, and sets the cookie `session`, which goes along to `/api/v1`; Airflow 3 at `/pluginsv2/aws_mwaa/login` sets `_token`,
@@ -27,7 +27,7 @@ _BEARER: Final = "Bearer "
 
 
 class WebLoginApi:
-    """Answers what a browser, or a program in its place, asks of one environment's web server."""
+    """Answers the requests of a browser, or of a program, to one environment's web server."""
 
     def __init__(self, environment: Environment, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._environment = environment

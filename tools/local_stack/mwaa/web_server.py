@@ -34,7 +34,7 @@ class WebServer:
         self._web_login = WebLoginApi(environment, sleep=sleep)
 
     def respond(self, request: Request) -> Answer:
-        """Answer a request, or do what the faults switched on say. Raises NoAnswer."""
+        """Answer a request, or apply an active fault. Raises NoAnswer."""
         if (answer := self._web_login.respond(request)) is not None:
             return answer
         if request.target != _PATH:

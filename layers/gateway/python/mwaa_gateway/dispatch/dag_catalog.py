@@ -52,7 +52,7 @@ class DagCatalog:
         return dag_id in self.runnable or dag_id in self.paused or dag_id in self.stale
 
     def not_runnable(self, dag_id: str) -> NotRunnable | None:
-        """Say why a run of the DAG would stay queued; None where nothing is known against it."""
+        """Return why a run of the DAG would stay queued; None if no reason is known."""
         if dag_id in self.stale:
             return NotRunnable.STALE
         return NotRunnable.PAUSED if dag_id in self.paused else None
@@ -71,7 +71,7 @@ class CatalogStore(Protocol):
     """Where an environment's catalog is kept. Every call raises Unavailable when it cannot answer."""
 
     def take_lease(self, now: float, until: float, older_than: float) -> tuple[bool, CatalogRecord]:
-        """Take the lease `until` then, if nobody has it now and the catalog, if any, was taken before `older_than`.
+        """Take the lease until `until`, if it is free and the catalog, if any, was taken before `older_than`.
 
         Returns (whether it was taken, the record as it is then).
         """
@@ -125,11 +125,11 @@ class LiveCatalog:
 
     @property
     def may_come(self) -> bool:
-        """Whether it is worth a while to wait for a catalog: not if there is to be none, or lists fail time and again."""
+        """Whether a short wait for a catalog makes sense: not without a catalog, or after repeated failures."""
         return bool(self._refresh_seconds) and self._record.failures < HOPELESS_FAILURES
 
     def renew(self, dag_id: str, *, recently: bool = False) -> None:
-        """Ask Airflow for a new list if it is time, and nobody else does: sooner for a DAG that is in no list so far.
+        """Ask Airflow for a new list if one is due and no other dispatcher asks: sooner for a DAG that is in no list so far.
 
         Never raises: it reports a failed list, and tries again after growing pauses.
         """

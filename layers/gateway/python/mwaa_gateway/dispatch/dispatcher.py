@@ -83,7 +83,7 @@ class Dispatched:
 
 @dataclass(frozen=True, slots=True)
 class _Admitted:
-    """The request goes on to its attempt; `waited_too_long` says that it must end with this one."""
+    """An admitted request; with `waited_too_long` this attempt is its last."""
 
     request: TriggerRequest
     admission: Pass | Wait | DagMissing
@@ -92,7 +92,7 @@ class _Admitted:
 
 @dataclass(frozen=True, slots=True)
 class _Attempted:
-    """The outcome of an attempt, and what Airflow answered; None if nobody asked it."""
+    """The outcome of an attempt, and Airflow's answer; None if Airflow was not asked."""
 
     outcome: Outcome
     answer: Outcome | None
