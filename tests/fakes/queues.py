@@ -42,7 +42,7 @@ class FakeIngressDeadLetters:
     failures: Failures = field(default_factory=Failures)
 
     def publish(self, dead: Sequence[DeadEvent]) -> None:
-        self.failures.raise_if_due("bury")
+        self.failures.raise_if_due("publish")
         self.dead.extend(dead)
 
 

@@ -154,10 +154,10 @@ def test_with_the_rule_as_it_is_now(gateway: Gateway) -> None:
         "pattern": {"source": ["aws.s3"]},
         "target": {
             "environment": "legacy",
-            "dag_id": "mended",
+            "dag_id": "repaired",
             "input_transformer": {
                 "input_paths": {"amount": "$.detail.amount"},
-                "input_template": {"mended": "<amount>"},
+                "input_template": {"repaired": "<amount>"},
             },
         },
     }
@@ -165,8 +165,8 @@ def test_with_the_rule_as_it_is_now(gateway: Gateway) -> None:
     store.put(parse_rule(document, environments=None), by="me", now=NOW)
     (run_id,) = rerun("--state", "dead", "--with-current-rule")
     assert [Triggered()] == gateway.deliver_all("legacy")
-    target = gateway.airflow.runs["mended", run_id]
-    assert (4, 1) == (target.conf["mended"], target.conf["mwaa_gateway"]["generation"])
+    target = gateway.airflow.runs["repaired", run_id]
+    assert (4, 1) == (target.conf["repaired"], target.conf["mwaa_gateway"]["generation"])
     document["target"]["id"] = "another"
     store.put(parse_rule(document, environments=None), by="me", now=NOW)
     result = run("--rule", RULE, "--with-current-rule", "-o", "json")

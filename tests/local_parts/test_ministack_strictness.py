@@ -18,10 +18,10 @@ def test_the_17th_invocation_of_a_chain_is_not_run_and_its_event_put_aside(probe
     """A message goes to its queue's dead-letter queue, an event of a topic or bucket to the on-failure destination."""
     chain = uuid.uuid4().hex
     _begin(probe, "Terminate", through, chain)
-    letter = until("the event put aside", lambda: _put_aside(probe, chain), seconds=60)
+    dead_letter = until("the event put aside", lambda: _put_aside(probe, chain), seconds=60)
     assert _hops(probe, chain) == list(range(1, HOPS + 1))
     assert _dropped(probe)
-    assert "17" in letter
+    assert "17" in dead_letter
 
 
 @pytest.mark.guarantee(42)

@@ -232,14 +232,14 @@ def _dead(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
     unreadable: set[str] = set()
     for name in gateway.airflows:
         for message in gateway.queues[f"trigger-dlq-{name}"].messages.values():
-            letter = json.loads(message.body)
-            if "request" in letter:
-                request = letter["request"]
+            dead_letter = json.loads(message.body)
+            if "request" in dead_letter:
+                request = dead_letter["request"]
                 n = event_of(request["conf"])
                 key = expected.stands_for.get(n, n), request["rule_id"], request["target_id"]
-                rung[key] = Reason(letter["reason"])
-            elif "body" in letter:
-                unreadable.add(letter["body"])
+                rung[key] = Reason(dead_letter["reason"])
+            elif "body" in dead_letter:
+                unreadable.add(dead_letter["body"])
             else:
                 verdict.problems.append(f"SQS itself gave up a message of {name}: {message.body[:80]}")
     rows = {
@@ -259,8 +259,10 @@ def _dead(gateway: Gateway, expected: Expected, verdict: Verdict) -> None:
         verdict.problems.append(f"dead in the ledger: {rows ^ reasons}")
     dead_lettered: defaultdict[str, set[str]] = defaultdict(set)
     for message in gateway.queues["ingress-dlq"].messages.values():
-        letter = json.loads(message.body)
-        dead_lettered[letter.get("reason", "given up")].add(json.dumps(letter.get("payload") or letter))
+        dead_letter = json.loads(message.body)
+        dead_lettered[dead_letter.get("reason", "given up")].add(
+            json.dumps(dead_letter.get("payload") or dead_letter)
+        )
     counts = {reason: len(payloads) for reason, payloads in dead_lettered.items()}
     if Counter(counts) != Counter(expected.dead_at_ingress):
         verdict.problems.append(f"in the ingress DLQ: {counts}, not {expected.dead_at_ingress}")

@@ -96,10 +96,12 @@ def dead_and_redriven(scenario: Scenario) -> None:
 
     def redrive() -> None:
         dags.add("ingest_orders")
-        for letter in [*gateway.queues[dead].messages.values()]:
+        for dead_letter in [*gateway.queues[dead].messages.values()]:
             for _ in range(2):
-                gateway.queues[queue].send(json.dumps(json.loads(letter.body)["request"] | {"redrive": 1}))
-            gateway.queues[dead].delete(letter)
+                gateway.queues[queue].send(
+                    json.dumps(json.loads(dead_letter.body)["request"] | {"redrive": 1})
+                )
+            gateway.queues[dead].delete(dead_letter)
 
     scenario.at(60 * MINUTE, redrive)
 

@@ -39,7 +39,7 @@ both_majors = pytest.mark.parametrize("version", [AIRFLOW_2, AIRFLOW_3])
 both_ways = pytest.mark.parametrize("transport", ["cli", "rest"])
 
 
-def letters(scenario: Scenario, queue: str) -> list[dict]:
+def dead_letters(scenario: Scenario, queue: str) -> list[dict]:
     return [json.loads(message.body) for message in scenario.gateway.queues[queue].messages.values()]
 
 
@@ -123,8 +123,8 @@ def test_row_5_a_malformed_record_is_kept_at_once_and_stops_no_other() -> None:
     scenario.expected.dead_at_ingress["malformed_event"] = 1
     scenario.send("s3_events", payload)
     assert [] == scenario.play(NO_TROUBLE).problems
-    [letter] = letters(scenario, "ingress-dlq")
-    assert "key" in letter["reason_text"]
+    [dead_letter] = dead_letters(scenario, "ingress-dlq")
+    assert "key" in dead_letter["reason_text"]
 
 
 def test_row_6_a_partly_failed_batch_is_sent_until_all_of_it_is_there() -> None:
@@ -160,8 +160,8 @@ def test_row_9_one_bad_rule_stops_no_other() -> None:
     scenario.upload()
     scenario.expected.dead_at_ingress["broken_rule"] = 1
     assert [] == scenario.play(NO_TROUBLE).problems
-    [letter] = letters(scenario, "ingress-dlq")
-    assert "sales.bad" == letter["rule_id"]
+    [dead_letter] = dead_letters(scenario, "ingress-dlq")
+    assert "sales.bad" == dead_letter["rule_id"]
 
 
 def test_row_10_a_rule_edited_while_its_requests_wait() -> None:
@@ -272,9 +272,9 @@ def test_row_14_the_role_may_not_have_a_token() -> None:
         scenario.expected.dead[n, "sales.orders", "default"] = Reason.TOO_OLD
     scenario.expected.runs.clear()
     assert [] == scenario.play().problems
-    for letter in letters(scenario, "trigger-dlq-legacy"):
-        assert "AccessDeniedException" in letter["reason_text"]
-        assert "needs airflow:CreateCliToken" in letter["reason_text"]
+    for dead_letter in dead_letters(scenario, "trigger-dlq-legacy"):
+        assert "AccessDeniedException" in dead_letter["reason_text"]
+        assert "needs airflow:CreateCliToken" in dead_letter["reason_text"]
     # What the alarm AirflowNotReached counts, in each quarter of an hour.
     asked = [at for at, outcome in scenario.gateway.counted if outcome == "Retryable"]
     assert {0, 1} <= {int(at - scenario.world.start) // 900 for at in asked}
@@ -391,7 +391,7 @@ def test_row_20_a_missing_dag_has_a_quarter_of_an_hour(transport: str) -> None:
     scenario.expected.runs.clear()
     verdict = scenario.play()
     assert [] == verdict.problems
-    texts = [letter["reason_text"] for letter in letters(scenario, "trigger-dlq-legacy")]
+    texts = [dead_letter["reason_text"] for dead_letter in dead_letters(scenario, "trigger-dlq-legacy")]
     assert all("ingest_orders.py: ModuleNotFoundError: No module named 'orders'" in text for text in texts)
     server = scenario.gateway.servers["legacy"]
     assert server.commands.total() < 100
@@ -554,8 +554,8 @@ def test_row_25_a_message_that_kills_its_process(transport: str) -> None:
         scenario.close(n, at=n * 5)
     verdict = scenario.play(Bounds(1.5, 2.0, 30.0))
     assert [] == verdict.problems
-    [letter] = letters(scenario, "trigger-dlq-analytics")
-    assert 6 == letter["attempt"]
+    [dead_letter] = dead_letters(scenario, "trigger-dlq-analytics")
+    assert 6 == dead_letter["attempt"]
 
 
 def test_row_25_who_is_throttled_is_not_taken_for_killed() -> None:
@@ -580,8 +580,8 @@ def test_row_25_a_message_that_is_no_request(text: str) -> None:
     for n in range(1, 10):
         scenario.upload(n)
     assert [] == scenario.play(NO_TROUBLE).problems
-    [letter] = letters(scenario, "trigger-dlq-legacy")
-    assert text == letter["body"]
+    [dead_letter] = dead_letters(scenario, "trigger-dlq-legacy")
+    assert text == dead_letter["body"]
 
 
 def test_row_26_a_dead_letter_redriven_twice_and_again_days_later() -> None:
@@ -594,10 +594,10 @@ def test_row_26_a_dead_letter_redriven_twice_and_again_days_later() -> None:
     queue, dead = scenario.gateway.queues["trigger-legacy"], scenario.gateway.queues["trigger-dlq-legacy"]
 
     def redrive() -> None:
-        for letter in letters(scenario, "trigger-dlq-legacy") or sent:
-            sent.append(letter)
+        for dead_letter in dead_letters(scenario, "trigger-dlq-legacy") or sent:
+            sent.append(dead_letter)
             for _ in range(2):
-                queue.send(json.dumps(letter["request"] | {"redrive": 1}))
+                queue.send(json.dumps(dead_letter["request"] | {"redrive": 1}))
         for message in list(dead.messages.values()):
             dead.delete(message)
 
@@ -618,11 +618,11 @@ def test_row_26_what_died_of_old_age_is_redriven_with_a_fresh_one() -> None:
         scenario.upload(n, at=n)
 
     def redrive() -> None:
-        for letter in list(dead.messages.values()):
-            assert Reason.TOO_OLD == json.loads(letter.body)["reason"]
-            request = json.loads(letter.body)["request"] | {"redrive": 1}
+        for dead_letter in list(dead.messages.values()):
+            assert Reason.TOO_OLD == json.loads(dead_letter.body)["reason"]
+            request = json.loads(dead_letter.body)["request"] | {"redrive": 1}
             scenario.gateway.queues["trigger-legacy"].send(json.dumps(request))
-            dead.delete(letter)
+            dead.delete(dead_letter)
 
     scenario.at(DAY, redrive)
     scenario.at(DAY + 20 * MINUTE, denied.clear)
@@ -931,8 +931,8 @@ def test_row_41_a_dag_id_of_fifty_characters_and_one_of_fifty_one() -> None:
             del scenario.expected.runs[n, "sales.orders", "default"]
     assert [] == scenario.play().problems
     assert all(
-        "legacy=cli in the stack's parameter Transports" in letter["reason_text"]
-        for letter in letters(scenario, "trigger-dlq-legacy")
+        "legacy=cli in the stack's parameter Transports" in dead_letter["reason_text"]
+        for dead_letter in dead_letters(scenario, "trigger-dlq-legacy")
     )
 
 
@@ -957,7 +957,9 @@ def test_rows_20_and_41_an_environment_that_does_not_allow_our_run_ids(
         scenario.expected.dead[n, "sales.orders", "default"] = reason
     scenario.expected.runs.clear()
     assert [] == scenario.play().problems
-    assert all(said in letter["reason_text"] for letter in letters(scenario, "trigger-dlq-legacy"))
+    assert all(
+        said in dead_letter["reason_text"] for dead_letter in dead_letters(scenario, "trigger-dlq-legacy")
+    )
 
 
 @both_ways

@@ -207,7 +207,7 @@ def test_queues_that_do_not_answer_fail_the_invocation(ingress: Scene) -> None:
     """Nothing is reported as done that is not on a queue."""
     ingress.source.put(rule())
     ingress.queue.failures.coming["enqueue"] = 1
-    ingress.dead_letters.failures.coming["bury"] = 1
+    ingress.dead_letters.failures.coming["publish"] = 1
     for _ in range(2):
         with pytest.raises(Unavailable):
             ingress.ingest(upload(), MalformedEvent("x"))

@@ -44,7 +44,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     RECEIVED_TOO_OFTEN: "SQS gave up after a thousand receives, because the dispatcher could not record anything: check "
     "that the dispatcher and the ledger work, then redrive.",
     # Events that never became a request.
-    DeadEventReason.MALFORMED_EVENT: "The event has not the form that its source documents: fix the sender and purge this, or "
+    DeadEventReason.MALFORMED_EVENT: "The event lacks the form that its source documents: fix the sender and purge this, or "
     "deploy a gateway that reads it, then redrive.",
     DeadEventReason.BROKEN_RULE: "The gateway cannot read the rule in its table: apply the rule's file again, then redrive. "
     "Other rules have already had the event, and get no second run.",

@@ -25,6 +25,7 @@ Nothing deletes rows but DynamoDB's TTL, after 90 days, longer than any source r
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from mwaa_gateway.aws.dynamodb.ledger_items import (
@@ -113,7 +114,7 @@ class LedgerTable:
             ", first_attempt_at = if_not_exists(first_attempt_at, :now)"
             f", expires_at = if_not_exists(expires_at, :expires_at), {_PINNED}",
             condition=_MAY_CLAIM,
-            names={"#state": "state", "#identity": "identity"},
+            names={"#identity": "identity"},
             values={
                 ":open": "open",
                 ":claim_id": claim_id,
@@ -143,7 +144,6 @@ class LedgerTable:
             ", first_attempt_at = if_not_exists(first_attempt_at, :now)"
             " REMOVE stopped_shard, stopped_at, aged, ages_from",
             condition=_MAY_REOPEN,
-            names={"#state": "state"},
             values={
                 ":open": "open",
                 ":dead": "dead",
@@ -180,7 +180,7 @@ class LedgerTable:
             f"{expression}, attempt = if_not_exists(attempt, :zero), unanswered = if_not_exists(unanswered, :zero)"
             f", {_PINNED} REMOVE expires_at",
             condition=_MAY_HOLD,
-            names={"#state": "state", "#identity": "identity"},
+            names={"#identity": "identity"},
             values={**held_values, ":zero": 0, **pinned_values(request)},
         )
         row = old if new is None else new
@@ -195,7 +195,6 @@ class LedgerTable:
             request,
             f"{expression}, redrives = :redrive, attempt = attempt + :one REMOVE expires_at",
             condition=_MAY_REOPEN,
-            names={"#state": "state"},
             values={
                 ":one": 1,
                 **{name: value for name, value in held_values.items() if name != ":open"},
@@ -223,7 +222,6 @@ class LedgerTable:
             "SET #state = :state, outcome = :outcome, reason = :reason, reason_text = :text, unanswered = :zero"
             f", expires_at = if_not_exists(expires_at, :expires_at){where}",
             condition=_MINE_TO_END,
-            names={"#state": "state"},
             values={
                 ":open": "open",
                 ":held": "held",
@@ -252,7 +250,6 @@ class LedgerTable:
             request,
             "SET not_runnable = :why",
             condition="#state = :triggered",
-            names={"#state": "state"},
             values={":why": not_runnable, ":triggered": "triggered"},
         )
 
@@ -266,7 +263,6 @@ class LedgerTable:
             ", unanswered = :zero, doubtful = :doubtful, aged = :aged"
             + (", ages_from = :now" if ageing else " REMOVE ages_from"),
             condition=_STILL_MINE,
-            names={"#state": "state"},
             values={
                 ":open": "open",
                 ":attempt": attempt.number,
@@ -288,7 +284,6 @@ class LedgerTable:
                 request,
                 "SET unanswered = :zero",
                 condition="#state = :open",
-                names={"#state": "state"},
                 values={":open": "open", ":zero": 0},
             )
 
@@ -298,8 +293,8 @@ class LedgerTable:
         expression: str,
         *,
         condition: str,
-        names: dict[str, str],
         values: Mapping[str, Value],
+        names: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[Item | None, Item]:
         """Return (the new item, {}), or (None, the item that refused) if the condition does not hold.
 
@@ -310,7 +305,7 @@ class LedgerTable:
             "Key": ledger_key(*request.ledger_key),
             "UpdateExpression": expression,
             "ConditionExpression": condition,
-            "ExpressionAttributeNames": names,
+            "ExpressionAttributeNames": {"#state": "state", **names},
             "ExpressionAttributeValues": attributes(values),
             "ReturnValues": "ALL_NEW",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
