@@ -77,8 +77,8 @@ def words_of(command: str) -> list[str]:
 class Airflow:
     """One environment's metadata database and command line.
 
-    The same DAG cannot have two runs of one logical date. Airflow 2 gives every run one; Airflow 3 only those for which it
-    is asked. `history` keeps what was purged from `runs`. A DAG of `without_tasks` has runs without a task.
+    The same DAG cannot have two runs of one logical date. Airflow 2 gives every run one; Airflow 3 only those that name
+    one. `history` keeps what was purged from `runs`. A DAG of `without_tasks` has runs without a task.
     Of `paused` and `stale` DAGs runs stay queued: Airflow 2 knows no stale DAG, nor does Airflow 3's REST API.
     `import_errors` are the stack traces of the DAG files that do not import, by path.
     `allowed_run_ids` is its setting `[scheduler] allowed_run_id_pattern`.
