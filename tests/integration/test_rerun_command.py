@@ -13,7 +13,7 @@ from gateway_cli.rules.store import RulesStore
 from integration.operated import NO, Gateway
 from integration.shell import shell
 from integration.test_pause_items import NOW
-from mwaa_gateway.conf.build import ORIGIN_KEY
+from mwaa_gateway.conf.input_transformer import ORIGIN_KEY
 from mwaa_gateway.outcomes import Triggered
 from mwaa_gateway.rules import parse_rule
 

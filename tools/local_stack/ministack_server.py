@@ -5,7 +5,7 @@
    attempt and, from SNS and EventBridge, never repeats. Lambda would let asynchronous events wait. So does
    this: beyond `SANDBOXES_PER_FUNCTION` an invocation waits until another has finished.
 2. The template denies whatever does not come by TLS, and MiniStack obeys. Here everything comes by plain HTTP
-   over the loopback interface, which nobody else can listen to: that counts as secure transport.
+   over the loopback interface, which no other machine can listen to: that counts as secure transport.
 3. In IAM a batch of SQS messages is allowed by the action of a single one; `sqs:SendMessageBatch` is none.
    MiniStack asks for it.
 4. A policy may open single partitions of a DynamoDB table; MiniStack does not tell it which ones a request is about.
@@ -125,7 +125,7 @@ def _leading_keys(request: Mapping[str, Any]) -> Iterator[str]:
     """Yield the partitions that a request names; none for a query's expression, or a request without single keys."""
     named = [request[name] for name in ("Key", "Item") if name in request]
     for of_one_table in request.get("RequestItems", {}).values():
-        if isinstance(of_one_table, dict):  # else items to be written, which nobody here may do in batches
+        if isinstance(of_one_table, dict):  # else items to write, which no role here may do in batches
             named += of_one_table["Keys"]
     for key in named:
         if "partition" in key:  # what the rules table calls it

@@ -61,7 +61,7 @@ def test_faults_survive_their_document() -> None:
 )
 def test_a_document_that_makes_no_sense_is_refused(document: dict[str, object]) -> None:
     """Nothing is switched on by mistake, and the message says what is wrong."""
-    with pytest.raises(ValueError, match=r"is to be a number|at (least|most)|Unknown: no_such_fault"):
+    with pytest.raises(ValueError, match=r"must be a number|at (least|most)|Unknown: no_such_fault"):
         Faults.parse(document)
 
 

@@ -356,7 +356,7 @@ def test_a_ledger_that_cannot_be_read_delays_no_state_whose_run_was_started(scen
     assert [token for token, _ in scene.states.answers] == ["good"]
     assert [(one.watch.run_id, one.step) for one in made.failures] == [
         (stopped, "end the run of an execution that is over"),
-        (new, "read what became of the request"),
+        (new, "read the state of the request"),
     ]
     assert made.failing == 2
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.rules.changes import FieldChange, field_changes
-from mwaa_gateway.conf.build import ORIGIN_KEY
+from mwaa_gateway.conf.input_transformer import ORIGIN_KEY
 from mwaa_gateway.ingress.shadow import ShadowRecord
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final, Literal
 
 from gateway_cli.rules.event_files import NamedEvent
 from gateway_cli.rules.store import document_text
-from mwaa_gateway.conf.build import ORIGIN_KEY
 from mwaa_gateway.conf.claim_check import ClaimCheck
+from mwaa_gateway.conf.input_transformer import ORIGIN_KEY
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import Event
 from mwaa_gateway.feeds.batch import Batch, Decision

@@ -175,11 +175,11 @@ class Airflow:
     def _explained(self, reason: str) -> str:
         """The reason, and the last lines of each log."""
         version, logs = self.settings.version.text, self.settings.logs
-        told = [f"Airflow {version} did not start: {reason}. Logs in {logs}:"]
+        shown = [f"Airflow {version} did not start: {reason}. Logs in {logs}:"]
         for log in sorted(logs.glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-            told += [f"--- {log.name}", *lines]
-        return "\n".join(told)
+            shown += [f"--- {log.name}", *lines]
+        return "\n".join(shown)
 
 
 def _reports(control: socket.socket) -> Iterator[dict[str, Any]]:
@@ -193,5 +193,5 @@ def _answer_of(url: str) -> dict[str, Any]:
     """Return the JSON at a URL of this machine, past any proxy. Raises OSError or ValueError."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(url, timeout=30) as answer:
-        told: dict[str, Any] = json.load(answer)
-        return told
+        shown: dict[str, Any] = json.load(answer)
+        return shown

@@ -1,6 +1,6 @@
 """Airflow's own REST API behind MWAA: forwards a call, and says whether one of Airflow's roles may make it.
 
-The local Airflow asks nobody who they are. What a role may do is decided here, as coarsely as a gateway needs it: a Viewer
+The local Airflow authenticates no caller. What a role may do is decided here, as coarsely as a gateway needs it: a Viewer
 reads, a User, Op or Admin does everything, and Public nothing.
 """
 

@@ -279,7 +279,7 @@ class Host:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(status)  # not sys.exit: nothing of the host's is to be cleaned up by a child
+            os._exit(status)  # not sys.exit: a child must not clean up what is the host's
 
     def watch(self) -> None:
         """Restart every child that ends, until the peer closes."""

@@ -177,5 +177,5 @@ def _statistics(chosen: Sequence[Environment], *, forget: bool) -> Answer:
 def _json_object(body: bytes) -> dict[str, Any]:
     document = json.loads(body or b"{}")
     if not isinstance(document, dict):
-        raise ValueError("The body is to be a JSON object")  # noqa: TRY004 - a bad request, not a bad call
+        raise ValueError("The body must be a JSON object")  # noqa: TRY004 - a bad request, not a bad call
     return document

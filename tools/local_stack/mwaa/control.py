@@ -61,5 +61,5 @@ class ControlClient:
             raise ControlError(answer.json()["message"])
         if not answer.ok:
             raise ControlError(f"The local MWAA answered {answer.status_code}: {answer.text}")
-        told: dict[str, Any] = answer.json()
-        return told
+        answered: dict[str, Any] = answer.json()
+        return answered

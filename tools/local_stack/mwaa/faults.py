@@ -54,7 +54,7 @@ class Faults:
             raise ValueError(f"Unknown: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
         for name, value in document.items():
             if isinstance(value, bool) or not isinstance(value, int if name == "seed" else int | float):
-                raise ValueError(f"{name} is to be a number, not {value!r}")  # noqa: TRY004 - a bad document
+                raise ValueError(f"{name} must be a number, not {value!r}")  # noqa: TRY004 - a bad document
         return cls(**document)
 
     def document(self) -> dict[str, float]:

@@ -120,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             if fault.reset:  # closing a socket that may not linger resets the connection
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        except Exception:  # noqa: BLE001 - a mistake of ours is told to whoever asked, not to nobody
+        except Exception:  # noqa: BLE001 - the caller learns of our bug
             self._send(Answer.text(500, traceback.format_exc()))
         else:
             self._send(answer)

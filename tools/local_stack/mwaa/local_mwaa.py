@@ -36,7 +36,7 @@ class LocalMwaa:
         account_id: AWS account in the environments' ARNs.
         venvs: where the Airflow installations are.
         uv: the uv that installs them; used only when an installation is missing.
-        progress: is told, in a short sentence, what happens.
+        progress: gets a short sentence for each step.
         status_on_error: what the web server answers when a command fails, 200 or 400.
         task_environment: environment variables for the DAGs' tasks (an AWS endpoint, for instance).
         clock: seconds; tokens live by it.

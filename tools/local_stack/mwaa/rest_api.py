@@ -3,7 +3,7 @@
 Documented by AWS: the request, the 64 characters of a path, ten calls a second, ten seconds for an answer, and that
 Airflow's errors arrive as RestApiClientException or RestApiServerException, both with status 400. Confirmed nowhere, so
 our guess: the texts, the status of a throttled call (429), and that a call which takes too long is a server exception
-with 504 while Airflow goes on with it.
+with 504 while Airflow continues it.
 """
 
 import json
@@ -27,7 +27,7 @@ _METHODS: Final = ("GET", "PUT", "POST", "PATCH", "DELETE")
 def parse_call(document: Any) -> Call:
     """Read a request's body. Raises ValueError in the words of AWS's validation."""
     if not isinstance(document, dict):
-        raise ValueError("1 validation error detected: the request is to be a JSON object")  # noqa: TRY004
+        raise ValueError("1 validation error detected: the request must be a JSON object")  # noqa: TRY004
     path, method = document.get("Path"), document.get("Method")
     if not isinstance(path, str) or not path.startswith("/"):
         raise ValueError(f"1 validation error detected: Value {path!r} at 'path' is not a path")
@@ -79,10 +79,12 @@ class RestApi:
             return _airflow_error(HTTPStatus.GATEWAY_TIMEOUT, {"message": "Endpoint request timed out"})
         except requests.RequestException as error:
             return _airflow_error(HTTPStatus.BAD_GATEWAY, {"message": type(error).__name__})
-        told = _document(answer)
+        content = _document(answer)
         if answer.status_code >= HTTPStatus.BAD_REQUEST:
-            return _airflow_error(answer.status_code, told)
-        return Answer.json(HTTPStatus.OK, {"RestApiStatusCode": answer.status_code, "RestApiResponse": told})
+            return _airflow_error(answer.status_code, content)
+        return Answer.json(
+            HTTPStatus.OK, {"RestApiStatusCode": answer.status_code, "RestApiResponse": content}
+        )
 
 
 def _document(answer: requests.Response) -> Any:
@@ -92,13 +94,13 @@ def _document(answer: requests.Response) -> Any:
         return answer.text
 
 
-def _airflow_error(status: int, told: Any) -> Answer:
+def _airflow_error(status: int, content: Any) -> Answer:
     """An error of Airflow as MWAA returns it: always with status 400."""
     code = (
         "RestApiServerException" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "RestApiClientException"
     )
     return Answer.json(
         HTTPStatus.BAD_REQUEST,
-        {"RestApiStatusCode": int(status), "RestApiResponse": told},
+        {"RestApiStatusCode": int(status), "RestApiResponse": content},
         {"x-amzn-errortype": code},
     )

@@ -7,7 +7,7 @@
     ├── InvalidNamespace     the operator: the allow-list of a namespace is invalid
     ├── ConfError            the rule's author: this event does not yield the conf that the rule asks for
     │   └── ConfTooLarge     the rule's author: the conf exceeds the size limit
-    └── Unavailable          nobody: AWS did not answer; the same call works later
+    └── Unavailable          no one: AWS did not answer; the same call works later
 
 The result of an attempt to start a run is not an exception but an outcome: see `mwaa_gateway.outcomes`.
 """

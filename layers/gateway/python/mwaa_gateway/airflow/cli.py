@@ -28,18 +28,6 @@ from mwaa_gateway.outcomes import (
 )
 from mwaa_gateway.trigger_request import ResolvedTarget
 
-__all__ = [
-    "IMPORT_ERRORS_COMMAND",
-    "CommandAnswer",
-    "list_command",
-    "look_up_command",
-    "read_import_errors",
-    "read_list",
-    "read_look_up",
-    "read_trigger",
-    "trigger_command",
-]
-
 _LONGEST_TEXT = 500  # characters of Airflow's output in the text of a reason
 _EXCEPTION_LINE = re.compile(
     r"(?P<name>(?:[A-Za-z_]\w*\.)+[A-Z]\w*|[A-Z]\w*(?:Error|Exception))(?:: ?(?P<text>.*))?$"

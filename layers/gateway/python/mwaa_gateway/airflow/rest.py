@@ -44,19 +44,6 @@ from mwaa_gateway.outcomes import (
 )
 from mwaa_gateway.trigger_request import ResolvedTarget
 
-__all__ = [
-    "RestAnswer",
-    "RestCall",
-    "import_errors_call",
-    "list_call",
-    "look_up_calls",
-    "read_import_errors",
-    "read_list",
-    "read_look_up",
-    "read_trigger",
-    "trigger_call",
-]
-
 DAGS_PER_PAGE = 100  # Airflow's own maximum, unless its [api] maximum_page_limit is lower
 _LONGEST_TEXT = 500  # characters of Airflow's answer in the text of a reason
 _TAGS_AND_SPACES = re.compile(r"(?:<[^<>]*>|\s)+")

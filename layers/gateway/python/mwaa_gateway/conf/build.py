@@ -16,8 +16,6 @@ from mwaa_gateway.conf.paths import MISSING, follow
 from mwaa_gateway.errors import ConfError, ConfTooLarge, kind_of
 from mwaa_gateway.events import Event
 
-__all__ = ["MAXIMUM_CONF_BYTES", "ORIGIN_KEY", "build_conf", "conf_size", "origin_of"]
-
 # The conf is one word of an Airflow command; larger ones become claim checks.
 MAXIMUM_CONF_BYTES: Final = 32 * 1024
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
@@ -43,12 +41,10 @@ class ConfTarget(Protocol):
     @property
     def id(self) -> str:
         """The target's id, for error texts."""
-        ...
 
     @property
     def input_transformer(self) -> InputTransformer | None:
         """The input transformer; None makes the event itself the conf."""
-        ...
 
 
 def build_conf(

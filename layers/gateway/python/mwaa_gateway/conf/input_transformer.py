@@ -29,8 +29,6 @@ from mwaa_gateway.conf.paths import Path, parse_path
 from mwaa_gateway.errors import Problem, nearest
 from mwaa_gateway.json_values import MAXIMUM_DEPTH, is_deeper_than
 
-__all__ = ["ORIGIN_KEY", "InputTransformer", "Node", "Text", "Whole", "validate_transformer"]
-
 ORIGIN_KEY: Final = "mwaa_gateway"  # in every conf: the event and rule of the run
 MAXIMUM_INPUT_PATHS: Final = 100
 MAXIMUM_TEMPLATE_CHARACTERS: Final = 8_192

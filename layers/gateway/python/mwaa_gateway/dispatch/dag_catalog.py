@@ -1,15 +1,14 @@
-"""The catalog of one environment: which of its DAGs would not run although Airflow takes their runs.
+"""The catalog of one environment: the DAGs that would not run although Airflow accepts their runs.
 
-Airflow accepts a run of a paused DAG, and Airflow 3 one of a stale DAG (its file is gone, or broke after it was once
-read): both stay queued, and nothing in the answer tells. So every few minutes in which runs are started, one
-dispatcher asks for the list of all DAGs, in one command inside its own slot, and leaves it for the others:
+Airflow accepts a run of a paused DAG, and Airflow 3 also one of a stale DAG (its file was removed, or broke after Airflow
+had read it). Both runs stay queued, and no answer says so. So while runs start, one dispatcher lists all DAGs every few
+minutes, with one command in its own slot, and stores the list for the others:
 
-    too old ──lease──▶ one dispatcher lists ──▶ kept in the ledger table, good for everybody's next minutes
+    too old ──lease──▶ one dispatcher lists ──▶ stored in the ledger table, valid for the next minutes
                │                     └─failed──▶ the lease stays for a while, twice as long each time
-               └─refused──▶ whoever has it will be done soon: go on with what is known
+               └─refused──▶ another dispatcher is listing: continue with the old list
 
-An environment without events costs nothing. A catalog says what was, so an old one decides nothing; that it cannot be
-had keeps no run from being started.
+An environment without events costs nothing. An old catalog decides nothing, and a missing one delays no run.
 """
 
 from collections.abc import Callable, Iterable

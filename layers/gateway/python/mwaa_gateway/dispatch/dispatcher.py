@@ -4,7 +4,7 @@ Each delivery of a message takes these steps:
 
     read     the message is a trigger request                   else it goes to the dead-letter queue as it is
     admit    its rule and environment are not paused            else the request is held in the ledger
-             no circuit breaker is open                         else the message waits, and nobody asks Airflow
+             no circuit breaker is open                         else the message waits, without a request to Airflow
     begin    the ledger gives it an attempt                     else it ran, is dead or held: the duplicate is done
     attempt  look up the run if it may exist, then trigger it; look it up again if the answer was lost
     judge    a missing DAG has its grace; what is too old, or crashed too often, is rejected
@@ -102,7 +102,7 @@ class _Attempted:
 class _Settled:
     """The outcome that ends this delivery, without an attempt or after it.
 
-    `accepted_at` is when Airflow accepted the run, if nobody knows yet whether it will start.
+    `accepted_at` is when Airflow accepted the run, if it is unknown yet whether it will start.
     """
 
     request: TriggerRequest

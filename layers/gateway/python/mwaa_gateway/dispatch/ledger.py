@@ -1,4 +1,4 @@
-"""The ledger as the dispatcher sees it: what became of each trigger request, and who may attempt it now."""
+"""The ledger as the dispatcher sees it: the state of each trigger request, and whether an attempt may begin."""
 
 from dataclasses import dataclass
 from typing import Protocol

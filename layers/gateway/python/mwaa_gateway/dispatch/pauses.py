@@ -56,7 +56,7 @@ class Pauses:
         """Read whether the pause that a request is held for has ended; False also if that cannot be read.
 
         The dispatcher asks after each hold: the command that ends a pause releases the requests held by then, and a
-        sandbox that learns of the end only now would otherwise hold one more, which nobody releases.
+        sandbox that learns of the end only now would otherwise hold one more, which nothing releases.
         """
         if held.reason not in (Reason.RULE_DISABLED, Reason.ENVIRONMENT_PAUSED):
             return False

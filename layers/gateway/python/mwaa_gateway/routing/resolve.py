@@ -16,9 +16,10 @@ from enum import StrEnum
 from typing import Final
 
 from mwaa_gateway.conf.batch_values import BatchValues
-from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, ORIGIN_KEY, build_conf, conf_size, origin_of
+from mwaa_gateway.conf.build import MAXIMUM_CONF_BYTES, build_conf, conf_size, origin_of
 from mwaa_gateway.conf.captures import captured
 from mwaa_gateway.conf.claim_check import MAXIMUM_CLAIM_CHECK_BYTES, ClaimCheck, claim_check
+from mwaa_gateway.conf.input_transformer import ORIGIN_KEY
 from mwaa_gateway.conf.text_template import TextTemplate
 from mwaa_gateway.errors import ConfError, ConfTooLarge
 from mwaa_gateway.events import Event

@@ -12,8 +12,6 @@ from mwaa_gateway.errors import nearest
 from mwaa_gateway.rules.fields import Reading, names_of
 from mwaa_gateway.rules.rule import Target
 
-__all__ = ["read_targets"]
-
 MAXIMUM_TARGETS: Final = 5
 MAXIMUM_ALLOWED_DAG_IDS: Final = 100
 

@@ -31,7 +31,7 @@ class Step(StrEnum):
     """A step for one watch. The text completes "could not …", and is the log field `reason`."""
 
     HEARTBEAT = "send the heartbeat"
-    LOOK_UP = "read what became of the request"
+    LOOK_UP = "read the state of the request"
     RECORD = "find out and record how the run ended"
     ANSWER = "answer the state"
     STOP = "stop the wait of an execution that is over"

@@ -90,7 +90,7 @@ class Heartbeats:
             refused = self._refused_since.setdefault(watch.token_mark, self.now())
             # With `fail_run` it matters whether the whole execution is over or only the state: wait for the event.
             if watch.wait.on_abort != "fail_run" or self.now() - refused >= EVENT_SECONDS:
-                self.store.close(watch, f"nobody waits any more: {closed}")
+                self.store.close(watch, f"no state waits any more: {closed}")
                 yield RoundReport(abandoned=(watch,))
             return
         self._last_sent_at[watch.token_mark] = self.now()
