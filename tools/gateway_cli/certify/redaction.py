@@ -78,7 +78,7 @@ class Redaction:
 
 
 def _is_plain(run: str) -> bool:
-    """Tell words and paths, which are in one case and have no digit, and run_ids of the command from tokens."""
+    """Return whether a text is no token: a word or path in one case without digits, or a run_id of this command."""
     letters = run.strip("=")
     plain = not any(each.isdigit() for each in letters) and (letters.islower() or letters.isupper())
     return plain or _OWN_RUN.match(run) is not None

@@ -195,7 +195,7 @@ def import_errors_call() -> RestCall:
 
 
 def read_import_errors(answer: RestAnswer) -> BrokenFiles | NotListed:
-    """Say what an answer to `import_errors_call()` holds."""
+    """Return the import errors in an answer to `import_errors_call()`."""
     rows = answer.rows("import_errors")
     if rows is None:
         return NotListed(answer.summary(), answer.status)

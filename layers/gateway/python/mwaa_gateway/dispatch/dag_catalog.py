@@ -47,7 +47,7 @@ class DagCatalog:
         return cls(taken_at, frozenset(dag.dag_id for dag in listed) - stale - paused, paused, stale)
 
     def knows(self, dag_id: str) -> bool:
-        """Tell whether the DAG was listed."""
+        """Return whether the list has the DAG."""
         return dag_id in self.runnable or dag_id in self.paused or dag_id in self.stale
 
     def not_runnable(self, dag_id: str) -> NotRunnable | None:
@@ -108,12 +108,12 @@ class LiveCatalog:
         self._never_listed: set[str] = set()  # by a recent list: it need not hold every DAG
 
     def not_runnable(self, dag_id: str) -> NotRunnable | None:
-        """Say why a run of the DAG would stay queued, as far as is known now; without I/O."""
+        """Return why a run of the DAG would stay queued, by the list at hand; without I/O."""
         catalog = self._usable()
         return None if catalog is None else catalog.not_runnable(dag_id)
 
     def tells_of(self, dag_id: str, *, recently: bool = False) -> bool:
-        """Tell whether that is an answer, or as much of one as there will be; without I/O.
+        """Return whether `not_runnable` has a final answer for this DAG; without I/O.
 
         `recently`: one that is new enough to hold a run back.
         """
