@@ -227,7 +227,7 @@ def read_list(answer: CommandAnswer) -> tuple[ListedDag, ...] | NotListed | Retr
 
 
 def read_import_errors(answer: CommandAnswer) -> BrokenFiles | NotListed | Retryable | OutcomeUnknown:
-    """Return the import errors in an answer to `IMPORT_ERRORS_COMMAND`. From Airflow 2.8 on, exit code 1 says that there are some."""
+    """Return the import errors in an answer to `IMPORT_ERRORS_COMMAND`; from Airflow 2.8 on, exit code 1 means some."""
     if answer.body is not None:
         return _without_output(answer.status)
     rows = answer.rows()
