@@ -174,6 +174,60 @@ def test_with_the_rule_as_it_is_now(gateway: Gateway) -> None:
     assert (1, 3, True) == (result.exit_code, len(left), "no target 'default'" in left[0]["why"])
 
 
+BATCH: dict[str, Any] = {
+    "rule_id": RULE,
+    "id": "3b0c",
+    "number": 1,
+    "key": {"date": "2026-11-04"},
+    "reason": "complete",
+    "complete": True,
+    "late": False,
+    "missing": [],
+    "count": 2,
+    "bytes": 2,
+    "first_at": "2026-11-04T12:00:00.000Z",
+    "last_at": "2026-11-04T12:00:00.000Z",
+    "manifest": "s3://claims/feeds/m.jsonl.gz",
+    "members": [{"uri": "s3://landing/1"}, {"uri": "s3://landing/2"}],
+}
+
+
+@pytest.mark.parametrize("key", ["<date>", "<region>"])
+def test_a_batch_with_the_rule_as_it_is_now(operated: Gateway, key: str) -> None:
+    """The same batch with its manifest and a date of its own; a rule of another key makes no such batch."""
+    request = a_request("batch")
+    event = {"id": "e-2", "source": "mwaa-gateway", "detail-type": "Batch Released", "detail": BATCH}
+    event["time"] = BATCH["last_at"]
+    request = replace(request, event=event)
+    operated.airflow.answers = [NO]
+    operated.dispatch(request.to_json())
+    document: dict[str, Any] = {
+        "id": RULE,
+        "pattern": {"source": ["aws.s3"]},
+        "captures": {"detail.object.key": "{date}/{region}/{file}"},
+        "collect": {"key": [key], "quiet_period": "10m", "max_wait": "1d"},
+        "target": {
+            "environment": "analytics",
+            "dag_id": "load_batch",
+            "logical_date": key,
+            "input_transformer": {
+                "input_template": {"files": "<batch.members>"},
+                "member_template": "<uri>",
+            },
+        },
+    }
+    RulesStore(operated.dynamodb, "rules").put(parse_rule(document, environments=None), by="me", now=NOW)
+    result = json.loads(run("--rule", RULE, "--state", "dead", "--with-current-rule", "-o", "json").stdout)
+    if key == "<region>":
+        assert "the current rule makes other batches of its events, or none" in result["left"][0]["why"]
+        return
+    assert [Triggered()] == operated.deliver_all()
+    target = operated.airflow.runs["load_batch", result["rerun"][0]]
+    assert target.conf["files"] == ["s3://landing/1", "s3://landing/2"]
+    assert target.conf["mwaa_gateway"]["batch"] == BATCH
+    assert target.logical_date == "2026-11-04T00:00:00.001000+00:00"
+
+
 LARGE: dict[str, Any] = {
     "id": RULE,
     "pattern": {"source": ["aws.s3"]},
