@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,9 +23,8 @@ from local_stack.airflow_runs import DagRun
 from local_stack.follow import SentEvent, follow
 from local_stack.ledger import rows_about
 from local_stack.mwaa import ControlClient, Faults
-from local_stack.stack import redeploy
 from local_stack.state import StackState
-from looking import SECRET, messages_in, number_of_runs, runs
+from looking import SECRET, dead_letters, number_of_runs, runs, settle, transport
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 from polling import until
 
@@ -300,17 +298,11 @@ def test_a_queue_that_collects_uploads_is_read_once_it_is_listed(gateway):
 @pytest.fixture
 def over_rest(gateway):
     """The same stack with both environments on InvokeRestApi, and back to CLI tokens afterwards."""
-    environments = {
-        name: replace(environment, transport="rest") for name, environment in gateway.environments.items()
-    }
-    folder = Path(gateway.log_folder).parent
-    redeploy(replace(gateway, environments=environments), folder)
-    control = ControlClient(gateway.mwaa_endpoint_url)
-    control.clear_statistics()
-    yield control
-    control.clear_faults()
-    settle(gateway)
-    redeploy(gateway, folder)
+    with transport(gateway, "rest"):
+        control = ControlClient(gateway.mwaa_endpoint_url)
+        control.clear_statistics()
+        yield control
+        control.clear_faults()
 
 
 @pytest.mark.guarantee(4, 41)
@@ -531,16 +523,6 @@ def wait_for_keys(
     return keys_of(runs(gateway, environment, rule_id), keys)
 
 
-def settle(gateway: StackState, *, seconds: float = 60) -> None:
-    """Wait until nothing is on its way any more: no message waits, is worked on, or is to come back."""
-
-    def empty():
-        queues = [environment.trigger_queue_url for environment in gateway.environments.values()]
-        return not any(messages_in(gateway, queue_url) for queue_url in queues)
-
-    until("empty trigger queues", empty, seconds=seconds, every=0.3)
-
-
 def deliver_again_what_is_put_off(gateway: StackState, keys: list[str]) -> None:
     """Send each request of these keys that was not started yet once more: after many faults it waits for minutes."""
     sqs, pages = gateway.aws.client("sqs"), gateway.aws.client("dynamodb").get_paginator("scan")
@@ -571,17 +553,6 @@ def settle_without_duplicates(gateway: StackState, requests: dict[str, int]) -> 
     for environment in gateway.environments.values():
         gateway.aws.client("sqs").purge_queue(QueueUrl=environment.trigger_queue_url)
     settle(gateway)
-
-
-def dead_letters(gateway: StackState, queue_url: str) -> list[dict]:
-    """Every message of a dead-letter queue, taken out of it."""
-    sqs = gateway.aws.client("sqs")
-    taken: list[dict] = []
-    while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
-        for message in messages:
-            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-            taken.append(json.loads(message["Body"]))
-    return taken
 
 
 def logged(gateway: StackState, function: str, text: str) -> list[str]:

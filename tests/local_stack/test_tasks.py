@@ -21,7 +21,7 @@ from local_stack.mwaa.control import ControlClient
 from local_stack.stack import redeploy
 from local_stack.state import StackState
 from local_stack.state_machines import make_state_machine
-from looking import SECRET
+from looking import SECRET, queue_that_takes
 from polling import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "state_machines"
@@ -508,20 +508,6 @@ def over(gateway: StackState, execution: str, *, seconds: float = 90) -> dict[st
         return found if found["status"] != "RUNNING" else None
 
     return until("the execution's end", described, seconds=seconds, every=0.3)
-
-
-def queue_that_takes(gateway: StackState, name: str, service: str) -> str:
-    """A new queue that a service may send to; its ARN."""
-    arn = f"arn:aws:sqs:{gateway.region}:{gateway.account_id}:{name}"
-    sends = {
-        "Effect": "Allow",
-        "Principal": {"Service": service},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [sends]})
-    gateway.aws.client("sqs").create_queue(QueueName=name, Attributes={"Policy": policy})
-    return arn
 
 
 def taken(gateway: StackState, name: str) -> Iterator[Any]:
