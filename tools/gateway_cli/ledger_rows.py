@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mwaa_gateway.aws.dynamodb.ledger_items import DEAD_SHARDS, HELD_SHARDS, STOPPED_INDEX, expiry
-from mwaa_gateway.aws.dynamodb.values import attributes, ledger_key, text
+from mwaa_gateway.aws.dynamodb.values import Table, attributes, ledger_key, text
 from mwaa_gateway.outcomes import Reason, Rejected
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 LedgerKey = tuple[str, str]
@@ -43,12 +42,8 @@ class LedgerRow:
         return self.run_id
 
 
-class LedgerRows:
+class LedgerRows(Table):
     """Reads the ledger table; it writes only to purge a dead row or cancel a held one."""
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
 
     def dead(self) -> Iterator[LedgerRow]:
         """Return every dead row of every shard, without its request. The index lags a moment behind the table."""

@@ -21,13 +21,12 @@ from gateway_cli.versions import (
     version_values,
 )
 from mwaa_gateway.aws.dynamodb.rules_table import NAMESPACE_PREFIX, RulesTable
-from mwaa_gateway.aws.dynamodb.values import Value, attributes, rules_key, version
+from mwaa_gateway.aws.dynamodb.values import Table, Value, attributes, rules_key, version
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.routing.live_rules import NAMESPACES_PARTITION
 from mwaa_gateway.rules.allow_lists import Namespace, Namespaces
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 
@@ -48,12 +47,8 @@ class StoredNamespace:
     commit: str = ""  # the commit of its file, if known
 
 
-class NamespacesStore:
+class NamespacesStore(Table):
     """Reads and changes allow-lists; a change raises the head, so that the functions read them again."""
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
 
     def namespaces(self) -> Namespaces:
         """Return the allow-lists as the gateway reads them."""

@@ -22,6 +22,7 @@ from gateway_cli.rules.options import (
     commit_of,
     commit_option,
     count,
+    files_option,
     now,
     paths_argument,
     print_mistakes,
@@ -146,13 +147,11 @@ def validate(
 @click.option(
     "--save", metavar="FILE", type=click.Path(path_type=Path), help="Save the plan, for `apply --plan`."
 )
-@click.option(
+@files_option(
     "--event",
     "event_files",
+    "An event for which two rules must not start the same DAG; repeatable.",
     metavar="FILE",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="An event for which two rules must not start the same DAG; repeatable.",
 )
 @output_option
 @connection_options

@@ -1,10 +1,10 @@
 """Arguments and options that several commands of `mwaa-gateway rules` share, and their values."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -13,6 +13,8 @@ from gateway_cli.rules.files import Mistake
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.rules.allow_lists import Namespaces
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 paths_argument = click.argument(
     "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
@@ -24,13 +26,21 @@ commit_option = click.option(
     metavar="SHA",
     help="The commit of the files, for the history; default: git's answer.",
 )
-vars_option = click.option(
+
+
+def files_option(name: str, parameter: str, text: str, **more: Any) -> Callable[[Command], Command]:
+    """Add a repeatable option whose values are paths."""
+    settings: dict[str, Any] = {"metavar": "FILE|DIR", **more}
+    return click.option(
+        name, parameter, multiple=True, type=click.Path(path_type=Path), help=text, **settings
+    )
+
+
+vars_option = files_option(
     "--vars",
     "variable_files",
+    "A file with the values of ${var.name}, as for one stage; repeatable, the last one wins.",
     metavar="FILE",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A file with the values of ${var.name}, as for one stage; repeatable, the last one wins.",
 )
 
 

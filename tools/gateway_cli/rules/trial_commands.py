@@ -14,7 +14,14 @@ from gateway_cli.rules.expectations import Case, Failure, failures, read_cases
 from gateway_cli.rules.explanation import Explanation
 from gateway_cli.rules.explanation import explain_rule as explain_rule_on
 from gateway_cli.rules.files import check_rules
-from gateway_cli.rules.options import count, paths_argument, print_mistakes, rule_id_argument, vars_option
+from gateway_cli.rules.options import (
+    count,
+    files_option,
+    paths_argument,
+    print_mistakes,
+    rule_id_argument,
+    vars_option,
+)
 from gateway_cli.rules.rendering import print_case, print_explanation, print_trial
 from gateway_cli.rules.stored import document_of, why_broken
 from gateway_cli.rules.trial import Trial, try_events
@@ -32,22 +39,8 @@ _unwrap_option = click.option(
 
 @click.command(short_help="Try rule files on events, or run a test suite.")
 @paths_argument
-@click.option(
-    "--event",
-    "event_files",
-    metavar="FILE|DIR",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Event file to try; repeatable.",
-)
-@click.option(
-    "--expect",
-    "expect_files",
-    metavar="FILE|DIR",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Cases, each an event with its expected results; repeatable.",
-)
+@files_option("--event", "event_files", "Event file to try; repeatable.")
+@files_option("--expect", "expect_files", "Cases, each an event with its expected results; repeatable.")
 @vars_option
 @_unwrap_option
 @output_option
@@ -107,23 +100,8 @@ def test(
 
 @click.command("explain", short_help="Show why an event matches a rule or not.")
 @rule_id_argument
-@click.option(
-    "--event",
-    "event_files",
-    metavar="FILE|DIR",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The event; repeatable.",
-)
-@click.option(
-    "--file",
-    "paths",
-    metavar="FILE|DIR",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Rule files with the rule, instead of the table; repeatable.",
-)
+@files_option("--event", "event_files", "The event; repeatable.", required=True)
+@files_option("--file", "paths", "Rule files with the rule, instead of the table; repeatable.")
 @vars_option
 @_unwrap_option
 @output_option

@@ -3,22 +3,17 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
-from mwaa_gateway.aws.dynamodb.values import attributes, text
+from mwaa_gateway.aws.dynamodb.values import Table, attributes, text
 from mwaa_gateway.aws.errors import require, unavailable_unless_answered
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
 _INDEX: Final = "watches"  # its partition key, watched_in, is written by `WatchItems`
 
 
-class WatchesIndex:
+class WatchesIndex(Table):
     """Implements `mwaa_gateway.step_functions.ended_executions.OpenWatches`: the index contains only open watches."""
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
 
     def executions(self, environment: str, among: Collection[str]) -> frozenset[str]:
         """Return which of these executions wait for a run of the environment."""

@@ -91,20 +91,8 @@ def _exactly(operand: Any) -> ValuePattern:
     return Exactly(_string(operand, "exact"))
 
 
-def _prefix(operand: Any) -> ValuePattern:
-    return (
-        _ignoring_case(operand, "prefix")
-        if isinstance(operand, Mapping)
-        else Prefix(_string(operand, "prefix"))
-    )
-
-
-def _suffix(operand: Any) -> ValuePattern:
-    return (
-        _ignoring_case(operand, "suffix")
-        if isinstance(operand, Mapping)
-        else Suffix(_string(operand, "suffix"))
-    )
+def _affix(operand: Any, name: str, pattern: Callable[[str], ValuePattern]) -> ValuePattern:
+    return _ignoring_case(operand, name) if isinstance(operand, Mapping) else pattern(_string(operand, name))
 
 
 def _ignoring_case(operand: Mapping[str, Any], anchor: str) -> ValuePattern:
@@ -350,8 +338,8 @@ def complexity_of(pieces: tuple[str, ...]) -> int:
 
 _READERS: Final[dict[str, Callable[[Any], ValuePattern]]] = {
     "exactly": _exactly,
-    "prefix": _prefix,
-    "suffix": _suffix,
+    "prefix": lambda operand: _affix(operand, "prefix", Prefix),
+    "suffix": lambda operand: _affix(operand, "suffix", Suffix),
     "equals-ignore-case": _equals_ignore_case,
     "wildcard": _wildcard,
     "anything-but": _anything_but,

@@ -1,23 +1,16 @@
 """The circuit breakers in DynamoDB: one item each in the ledger table, written only when one opens, is probed, or closes."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mwaa_gateway.aws.dynamodb.values import attributes, ledger_key
+from mwaa_gateway.aws.dynamodb.values import Table, attributes, ledger_key
 from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
 from mwaa_gateway.dispatch.circuit_breaker import OpenCircuit
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 _SORT = "gate"  # no trigger request's: those hold two "#"
 
 
-class CircuitItems:
+class CircuitItems(Table):
     """Implements `dispatch.circuit_breaker.CircuitStore`. A closed breaker has no item, or one without `probe_at`."""
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
 
     def take_probe(self, name: str, now: float, until: float) -> tuple[bool, OpenCircuit | None]:
         """Take the probe if one is due, and let the others wait until `until`."""

@@ -9,15 +9,12 @@ disabled rules reads as little as one with none, and two rules that change at on
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from mwaa_gateway.aws.dynamodb.values import rules_key, text
+from mwaa_gateway.aws.dynamodb.values import Table, rules_key, text
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import HeldReason, Reason
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 # The first version stored this name, so it stays. No event's partition: those contain a "#" or are "*".
 PAUSE_PARTITION: Final = "brake"
@@ -33,12 +30,8 @@ def environment_sort(name: str) -> str:
     return f"environment#{name}"
 
 
-class PauseItems:
+class PauseItems(Table):
     """Implements `mwaa_gateway.dispatch.pauses.PauseStore`."""
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
 
     def holds(self, environment: str, rule_id: str) -> Mapping[HeldReason, str]:
         """Return why requests must be held; a consistent read, so that an ended pause is seen at once."""

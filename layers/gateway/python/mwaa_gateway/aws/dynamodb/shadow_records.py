@@ -16,14 +16,11 @@ sees it.
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from mwaa_gateway.aws.dynamodb.values import Item, Value, attributes, text
+from mwaa_gateway.aws.dynamodb.values import Item, Table, Value, attributes, text
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.ingress.shadow import ShadowRecord
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 KEPT_SECONDS: Final = 30 * 24 * 3600
 SHARDS: Final = 8
@@ -44,12 +41,8 @@ _TEXTS: Final = (
 )
 
 
-class ShadowRecords:
+class ShadowRecords(Table):
     """Implements `mwaa_gateway.ingress.shadow.ShadowLedger`, and reads a rule's records for its report."""
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
 
     def record(self, records: Sequence[ShadowRecord]) -> None:
         """Write every record; a repeated delivery overwrites its own rows."""

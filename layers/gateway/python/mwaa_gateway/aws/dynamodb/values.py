@@ -4,7 +4,19 @@ A float is a time in seconds, stored with six digits.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class Table:
+    """A table, and the client that reads and writes it."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
 
 Item = dict[str, Any]  # attribute values by name, as DynamoDB has them
 Value = str | int | float | bytes | tuple[str, ...]  # a bool is an int
