@@ -37,7 +37,7 @@ class FakeAirflow:
             action()
         if self.answers:
             return self.answers.pop(0)
-        key = (target.dag_id, target.run_id)  # what Airflow's database holds unique
+        key = (target.dag_id, target.run_id)  # what is unique in Airflow's database
         known = key in self.runs
         if target.logical_date is not None:
             dates = [(each.dag_id, each.logical_date) for each in self.runs.values()]

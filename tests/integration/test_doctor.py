@@ -315,7 +315,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_function_answers_about_its_own_environments_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever else the event holds is not read; the log line has outcomes, and MWAA's host its prefix."""
+    """Nothing else of the event is read; the log line has outcomes, and MWAA's host its prefix."""
     handler = load("doctor").handler
     for event in ({}, {"environment": "x"}, {"environment": ["analytics"]}, {"environment": "analytics "}):
         assert handler(event, Context()) == {"format": 1, "environments": ["analytics", "legacy"]}

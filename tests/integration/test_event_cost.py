@@ -1,4 +1,4 @@
-"""What an event costs: AWS's calls counted, and held against the table in the README."""
+"""What an event costs: AWS's calls counted, and compared with the table in the README."""
 
 import json
 from collections import Counter

@@ -133,7 +133,7 @@ def test_an_overtaken_attempt_counts_as_answered(ledger: Ledger) -> None:
 
 
 def test_an_open_request_of_another_environment_is_left_alone(ledger: Ledger) -> None:
-    """Its own queue holds it; claiming it here would fence the attempt that is under way there."""
+    """Its own queue has it; claiming it here would fence the attempt that is under way there."""
     there = claimed(ledger, a_request(environment="marketing"))
     assert PinnedElsewhere("marketing") == ledger.begin_attempt(a_request(environment="analytics"), 1_001.0)
     assert ledger.finish(there, Triggered(), 1_002.0)
@@ -519,7 +519,7 @@ def test_a_reopened_row_is_remembered_anew(dynamodb) -> None:
 
 @pytest.mark.guarantee(31)
 def test_rows_of_the_version_before_are_read_and_redriven(dynamodb) -> None:
-    """They have no rule, no redrives, no shard, and hold a message without `redrive`."""
+    """They have no rule, no redrives, no shard, and contain a message without `redrive`."""
     table = LedgerTable(dynamodb, "ledger")
     dead(table)
     key = {name: item(dynamodb)[name] for name in ("event", "request")}

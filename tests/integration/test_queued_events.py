@@ -69,7 +69,7 @@ class QueuedEvents:
         return len(messages)
 
     def waiting(self, queue: str) -> int:
-        """How many messages the queue holds, whether they can be received or not."""
+        """How many messages the queue has, whether they can be received or not."""
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.urls[queue], AttributeNames=["All"])[
             "Attributes"
         ]

@@ -72,7 +72,7 @@ def test_a_request_travels_in_the_group_of_its_rule(sqs, url: str, urls: str) ->
 
 
 def test_large_requests_are_sent_in_smaller_batches(sqs, url: str, urls: str, monkeypatch) -> None:
-    """SQS limits the whole batch to what one message may hold."""
+    """SQS limits the whole batch to what one message may contain."""
     calls: list[int] = []
     real = sqs.send_message_batch
 
@@ -173,7 +173,7 @@ def test_a_dead_event_is_kept_with_its_reason(sqs, url: str) -> None:
 
 
 def test_a_dead_event_too_large_for_a_message_is_kept_compressed(sqs, url: str) -> None:
-    """A message holds 1 MiB, and ASCII JSON may be longer than what Lambda was given."""
+    """A message has at most 1 MiB, and ASCII JSON may be longer than what Lambda was given."""
     payload = {"text": "é" * 300_000}
     IngressDeadLetterQueue(sqs, url).publish(
         [DeadEvent(DeadEventReason.MALFORMED_EVENT, "too large", payload)]

@@ -1,4 +1,4 @@
-"""What a run that a state waits for costs: AWS's calls counted, and held against the table in docs/step-functions.md."""
+"""What a run that a state waits for costs: AWS's calls counted, and compared with the table in docs/step-functions.md."""
 
 import json
 from collections.abc import Callable

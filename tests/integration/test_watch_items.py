@@ -1,4 +1,4 @@
-"""The watches in DynamoDB, held against the in-memory fake that the watcher's tests use; the sealed token."""
+"""The watches in DynamoDB, compared with the in-memory fake that the watcher's tests use; the sealed token."""
 
 import io
 from dataclasses import replace

@@ -42,7 +42,7 @@ def test_nothing_of_the_template_is_left_out():
 
 
 def test_the_template_given_is_not_changed():
-    """Who holds the template may use it again."""
+    """A caller may use the template again."""
     template = load_template(TEMPLATE)
     before = copy.deepcopy(template)
 

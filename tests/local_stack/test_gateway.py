@@ -556,7 +556,7 @@ def settle_without_duplicates(gateway: StackState, requests: dict[str, int]) -> 
 
 
 def logged(gateway: StackState, function: str, text: str) -> list[str]:
-    """The lines of a function's log that hold `text`."""
+    """The lines of a function's log that contain `text`."""
     group = f"/aws/lambda/{gateway.stack_name}-{function}"
     return [line for line in log_lines(gateway, group) if text in line]
 

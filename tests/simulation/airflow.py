@@ -1,4 +1,4 @@
-"""Airflow of both majors: which runs it holds, and what its command line says, in Airflow's own recorded words.
+"""Airflow of both majors: which runs it has, and what its command line says, in Airflow's own recorded words.
 
 Its REST API is in `airflow_rest`.
 """

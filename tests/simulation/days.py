@@ -55,7 +55,7 @@ def garbled_answers() -> list[str]:
 
 
 def taken_dates() -> list[str]:
-    """Somebody else's runs hold the logical dates."""
+    """Somebody else's runs have the logical dates."""
     scenario = Scenario()
     scenario.gateway.airflows["legacy"].date_taken = lambda: scenario.world.random.random() < 0.4
     for n in range(1, 51):

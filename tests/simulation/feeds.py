@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Feeds"]
 
-# As in template.yaml; tests/template holds them there.
+# As in template.yaml; tests/template checks them.
 COLLECTOR_TIMEOUT, RELEASER_TIMEOUT, TIMERS_TIMEOUT = 30.0, 60.0, 30.0
 COLLECT_VISIBILITY, LOOK_VISIBILITY = 180.0, 360.0
 COLLECT_BATCH, COLLECT_WINDOW, LOOK_BATCH, CONCURRENCY = 100, 1.0, 10, 5

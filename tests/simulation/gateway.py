@@ -62,7 +62,7 @@ __all__ = ["SOURCES", "Gateway", "MakeDispatcher", "cli_transport", "dispatcher_
 
 FUNCTIONS = Path(mwaa_gateway.__file__).parents[4] / "functions"
 INGRESS = ("s3_events", "sns_events", "eventbridge_events")
-# As in template.yaml; tests/template holds them there.
+# As in template.yaml; tests/template checks them.
 INGRESS_TIMEOUT = 30.0
 DISPATCHER_TIMEOUT = 90.0
 VISIBILITY_TIMEOUT = 540.0

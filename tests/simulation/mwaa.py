@@ -53,7 +53,7 @@ class WebServer:
     """One environment's web server, and Airflow behind it.
 
     Whatever it answers in its own name, and whatever `requests` raises, quotes the Authorization header.
-    A command that was started is carried out whatever becomes of its caller, and holds its slot until then.
+    A command that was started is carried out whatever becomes of its caller, and occupies its slot until then.
     `seconds` is how long a command takes; `killers` are DAGs whose mere command kills the caller.
     """
 

@@ -17,7 +17,7 @@ class S3:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.objects: dict[str, tuple[bytes, float]] = {}  # by URI: what it holds, and since when it is there
+        self.objects: dict[str, tuple[bytes, float]] = {}  # by URI: its content, and since when it is there
 
     def put_object(self, **request: Any) -> dict[str, Any]:
         assert request["Bucket"] == LARGE_CONFS

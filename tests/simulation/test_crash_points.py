@@ -196,7 +196,7 @@ def test_rows_6_and_22_killed_at_every_point_and_at_every_pair(
 
 @pytest.mark.parametrize("story", HELD)
 def test_rows_10_and_22_and_37_killed_around_a_hold(story: str, record_property: Record) -> None:
-    """Held, let go of and released: one run, and nothing left held."""
+    """Held and released: one run, and nothing left held."""
     airflow_calls = {"CreateCliToken", "POST /aws_mwaa/cli"}
     record_property("counts", killed_everywhere(HELD[story], AIRFLOW_3, "cli", airflow_calls))
 

@@ -1,4 +1,4 @@
-"""Who would be woken: the alarms of template.yaml, held against what the functions and their queues have shown."""
+"""Who would be woken: the alarms of template.yaml, compared with what the functions and their queues have shown."""
 
 import json
 from collections import defaultdict

@@ -156,7 +156,7 @@ class Deployed:
 
     @property
     def waiting(self) -> set[str]:
-        """The queues that hold what is not done yet, and who is still to be invoked."""
+        """The queues with work that is not done yet, and the pending invocations."""
         queues = {name for name in self.urls if "dlq" not in name and self.messages(name)}
         return (
             queues | {function for function, *_ in self.invocations} | ({"states"} if self.calls else set())

@@ -216,7 +216,7 @@ def check(function: str, operation: str, faults: list[Fault], *, once: bool = Fa
 
 
 def assert_no_secret(gateway: Deployed) -> None:
-    """Only the calls that a token is for may hold it."""
+    """Only the calls that a token is for may contain it."""
     texts = [text for _, text in gateway.printed] + gateway.refusals
     texts += [body for queue in gateway.urls for body in gateway.messages(queue)]
     texts += [

@@ -35,7 +35,7 @@ class Call:
 class Trouble:
     """One operation of one function fails, as often as `times` says (None: always).
 
-    `about`: only calls that hold one of these texts fail, all of them where it is empty.
+    `about`: only calls that contain one of these texts fail, all of them where it is empty.
     """
 
     function: str

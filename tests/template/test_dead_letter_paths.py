@@ -8,7 +8,7 @@ import pytest
 
 from template.expansion import EVERYTHING, ROOT, Template, statements
 
-# Their properties hold the policy documents that services are checked against.
+# Their properties contain the policy documents that services are checked against.
 RESOURCE_POLICIES = {
     "AWS::KMS::Key": "KeyPolicy",
     "AWS::S3::BucketPolicy": "PolicyDocument",
@@ -35,7 +35,7 @@ def test_no_policy_anywhere_else_names_the_source_account(deployed):
 
 
 def test_the_key_policy_we_recommend_names_no_source_account():
-    """Its reader pastes it; the services it lets in are named by ARNs that hold the account."""
+    """Its reader pastes it; the services it lets in are named by ARNs that contain the account."""
     security = (ROOT / "SECURITY.md").read_text()
     policy = json.loads(security.partition("```json\n")[2].partition("```")[0])
     assert {statement["Sid"] for statement in policy} == {

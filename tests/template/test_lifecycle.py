@@ -18,7 +18,7 @@ from template.lifecycle import (
     sections,
 )
 
-# What holds events, requests, dead letters, rules or keys.
+# What contains events, requests, dead letters, rules or keys.
 STATEFUL = {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::S3::Bucket", "AWS::SQS::Queue"}
 # What waits in these is worked off within minutes: `environments drain` waits for it before they are deleted.
 # What is in EndedExecutionsQueue concerns states that wait: where none does, nothing is lost with it. LookQueue has ids of
@@ -112,7 +112,7 @@ def test_every_change_that_replaces_or_deletes_is_reviewed(written: str) -> None
 
 @pytest.mark.guarantee(46)
 def test_row_46_no_change_of_a_parameter_loses_what_is_kept_for_long(source: dict[str, object]) -> None:
-    """Whatever is replaced or deleted and holds something is retained, or is a queue that `environments drain` waits for."""
+    """What is replaced or deleted and contains something is retained, or is a queue that `environments drain` waits for."""
     expand = expander(source)
     everything = expand({**EVERYTHING, "Environments": ",".join(ENVIRONMENTS)}).resources
     drained = set()

@@ -167,7 +167,7 @@ def test_options_add_these_permissions_and_no_others(expand):
         assert after.pop("*") == before.pop("*") | vpc
         cli = after.pop(f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/acme-prod-analytics", set())
         assert cli == ({"airflow:CreateCliToken"} if role.startswith("Dispatcher") else set())
-        # MwaaEnvironmentName is another here: test_environments.py holds that the ARN follows it.
+        # MwaaEnvironmentName is another here: test_environments.py checks that the ARN follows it.
         assert sorted(map(sorted, after.values())) == sorted(map(sorted, before.values()))
 
 

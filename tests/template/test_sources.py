@@ -108,7 +108,7 @@ SERVICES = "s3.amazonaws.com,cloudwatch.amazonaws.com"
 @pytest.mark.parametrize(
     ("publishers", "service", "sent", "allowed"),
     [
-        # S3 sends the account, as a bucket's ARN holds none; CloudWatch sends both; some services the ARN alone.
+        # S3 sends the account, as a bucket's ARN contains none; CloudWatch sends both; some services the ARN alone.
         (
             SERVICES,
             "s3.amazonaws.com",

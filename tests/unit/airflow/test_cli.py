@@ -112,14 +112,14 @@ EXPECTED: dict[str, type[Outcome] | Reason] = {
 }
 OTHERWISE: dict[str, dict[str, type[Outcome] | Reason]] = {
     "2": {
-        # It prints the run_id that was asked for although another run holds the date: no evidence either way.
+        # It prints the run_id that was asked for although another run has the date: no evidence either way.
         "duplicate_run_id": OutcomeUnknown,
         "same_second_collision": OutcomeUnknown,
         "dag_stale": Reason.DAG_MISSING,
     },
 }
 # What `dags list` prints, by case and major. A column that a version does not know is left out with a warning.
-# Airflow 2 lists what is in the files now; 3 what its database holds.
+# Airflow 2 lists what is in the files now; 3 what its database has.
 UNKNOWN_COLUMNS = "unrecognized arguments: --columns {}, see help above."
 LISTED_ON_2 = [("ingest_orders", "False"), ("paused_orders", "True")]
 LISTED_ON_3 = [
@@ -264,7 +264,7 @@ def test_a_logged_run_id_is_no_evidence() -> None:
     ],
 )
 def test_database_errors_and_unknown_texts_are_unknown(stderr: str) -> None:
-    """A twin may have got there first, or another run may hold the date."""
+    """A twin may have got there first, or another run may have the date."""
     assert isinstance(read_trigger(answer(stderr=stderr, status=400), target()), OutcomeUnknown)
 
 

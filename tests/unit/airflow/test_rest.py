@@ -310,7 +310,7 @@ def conflict(detail: object) -> Outcome:
 
 
 def test_a_conflict_of_dates_is_no_evidence() -> None:
-    """Airflow 2 checks both; another run of the same moment holds the date, and ours is not there."""
+    """Airflow 2 checks both; another run of the same moment has the date, and ours is not there."""
     taken = "DAGRun with DAG ID: 'ingest_orders' and DAGRun logical date: '2026-11-22 12:00:00+00:00' already exists"
     assert isinstance(conflict(taken), OutcomeUnknown)
 

@@ -194,7 +194,7 @@ class TestValidation:
         }
 
     def test_paths_are_optional(self):
-        """A template may hold nothing but constants."""
+        """A template may contain nothing but constants."""
         built, found = validate_transformer({"input_template": {"v": 1}})
         assert (found, built is not None) == ([], True)
 

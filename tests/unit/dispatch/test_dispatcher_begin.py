@@ -43,7 +43,7 @@ def test_the_first_attempt_pins_the_target(gateway: Gateway) -> None:
 
 
 def test_a_request_pinned_to_another_environment_waits_for_it(gateway: Gateway) -> None:
-    """The other environment's queue holds the message; here nothing is started, and it comes again until that is done."""
+    """The other environment's queue has the message; nothing starts here, and SQS redelivers it until then."""
     elsewhere = a_request(environment="marketing")
     attempt = gateway.ledger.begin_attempt(elsewhere, gateway.time)
     assert isinstance(attempt, Attempt)

@@ -88,7 +88,7 @@ def test_an_old_catalog_decides_nothing(listing: Gateway) -> None:
 
 
 def test_a_dag_that_is_new_is_asked_for_soon(listing: Gateway) -> None:
-    """Airflow pauses new DAGs: the list of a minute ago does not hold this one, and its run stays queued."""
+    """Airflow pauses new DAGs: the list of a minute ago lacks this one, and its run stays queued."""
     listing.deliver()
     listing.airflow.listed = listed(PAUSED, ListedDag("new", paused=True, stale=False))
     listing.time += 61

@@ -284,7 +284,7 @@ class TestS3:
         assert first.identity != second.identity
 
     def test_no_key_poses_as_another_event(self):
-        """A key may hold the identity's own separators."""
+        """A key may contain the identity's own separators."""
         payload = sample("s3_put")
         described = payload["Records"][0]["s3"]["object"]
         identities = set()

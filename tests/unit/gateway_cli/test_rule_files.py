@@ -49,7 +49,7 @@ def mistakes_of(*paths: Path, environments: set[str] | None = None) -> list[str]
 
 
 class TestShapes:
-    """One rule, or several, in every way a file may hold them."""
+    """One rule, or several, in every form that a file may have."""
 
     @pytest.mark.parametrize(
         ("name", "text", "expected"),

@@ -141,7 +141,7 @@ class TestEventBridge:
         assert imported(a_rule(), *policies).rules[0]["maximum_event_age"] == "1m"
 
     def test_two_rules_of_one_name(self) -> None:
-        """After what an id may not hold is gone; each gets its own."""
+        """Without the characters that an id may not contain; each gets its own."""
         found = of_eventbridge([(a_rule(), ()), (a_rule(Name="Day-Closed"), ())], ORIGIN)
         assert [rule["id"] for rule in found.rules] == ["finance.day-closed", "finance.day-closed-2"]
 

@@ -225,7 +225,7 @@ def test_a_rule_that_takes_several_of_a_list_s_values_is_found_once():
 
 
 def test_a_way_of_two_hundred_steps():
-    """Longer than an event is deep, but a name may hold it: no harm to the others, and found all the same."""
+    """Longer than an event is deep, but a name may contain it: no harm to the others, and found all the same."""
     way = ".".join("a" * 200)
     patterns = compiled([{way: [number], f"b{number}": ["x"]} for number in range(9)] + [{"a.c": ["x"]}])
     index = RuleIndex(enumerate(patterns))
@@ -348,7 +348,7 @@ def test_wildcards_that_share_heads_and_tails_are_distinguished_by_both():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_found_as_one_by_one(kind: str):
-    """The sets that are counted and timed hold what their patterns say."""
+    """The sets that are counted and timed are what their patterns say."""
     rules = rule_set(kind, 200, events=20)
     patterns = compiled(list(rules.patterns))
     index = RuleIndex(enumerate(patterns))

@@ -171,7 +171,7 @@ def test_long_lists_in_many_fields_are_not_multiplied():
 
 
 def test_rules_below_a_value_that_a_list_repeats_are_asked_once():
-    """A stranger's list may be long, and hold one word."""
+    """A stranger's list may be long, and contain one word."""
     patterns = [{"a": ["vw"[number % 2]], "c": [{"anything-but": number}]} for number in range(12)]
     index = RuleIndex(enumerate(map(compile_pattern, patterns)))
     with counted_calls() as calls:

@@ -148,7 +148,7 @@ class TestValid:
         ],
     )
     def test_maximum_event_age(self, written: str, seconds: int, again: str):
-        """Seconds, minutes, hours or days; written back in the largest unit that holds it."""
+        """Seconds, minutes, hours or days; written back in the largest unit without a remainder."""
         rule = parse_rule(changed("maximum_event_age", written), environments=None)
         assert (rule.maximum_event_age_seconds, rule.document()["maximum_event_age"]) == (seconds, again)
 

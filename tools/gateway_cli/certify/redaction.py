@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 _PATTERNS: Final = (
-    # First what holds other things: an ARN has an account, a URL a host.
+    # First what contains others: an ARN has an account, a URL a host.
     (re.compile(r"arn:aws[a-z-]*:[^\s\"'<>,;)\]}\\]+"), "<arn>"),
     (re.compile(r"(?<=://)[^\s/\"'<>?#\\]+"), "<host>"),
     (

@@ -25,7 +25,7 @@ class Document:
 
 
 def finite(text: str) -> float:
-    """Return the number, or raise ValueError if no float can hold it: JSON has no Infinity."""
+    """Return the number, or raise ValueError if no float can represent it: JSON has no Infinity."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text} is too large a number")

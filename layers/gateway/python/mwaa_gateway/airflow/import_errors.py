@@ -29,7 +29,7 @@ _EXCEPTION: Final = re.compile(
     r"(?:(?:[A-Za-z_]\w*\.)+[A-Z]\w*|[A-Z]\w*(?:Error|Exception|Exit|Timeout))(?::|$)"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-# A stack trace is text of strangers to us: a connection URI or a keyword argument in it may hold a password.
+# A stack trace is text of strangers to us: a connection URI or a keyword argument in it may contain a password.
 _USER_INFO: Final = re.compile(r"://[^/\s@]+@")
 _SECRET: Final = re.compile(
     r"(?i)((?:password|passwd|pwd|secret|token|credential|api_?key|access_?key)\w*[\"']?\s*[=:]\s*)"
@@ -55,7 +55,7 @@ class BrokenFile:
 
 @dataclass(frozen=True, slots=True)
 class BrokenFiles:
-    """The DAG files that do not import, and how many there are in all: `files` may hold one page of them."""
+    """The DAG files that do not import, and how many there are in all: `files` may be one page of them."""
 
     files: tuple[BrokenFile, ...]
     total: int

@@ -6,7 +6,7 @@ from mwaa_gateway.aws.dynamodb.values import Table, attributes, ledger_key
 from mwaa_gateway.aws.errors import refused_item, unavailable_unless_answered
 from mwaa_gateway.dispatch.circuit_breaker import OpenCircuit
 
-_SORT = "gate"  # no trigger request's: those hold two "#"
+_SORT = "gate"  # no trigger request's: those contain two "#"
 
 
 class CircuitItems(Table):

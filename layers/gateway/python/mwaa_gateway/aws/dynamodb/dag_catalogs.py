@@ -12,7 +12,7 @@ from mwaa_gateway.dispatch.dag_catalog import CatalogRecord, DagCatalog
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_SORT = "catalog"  # no trigger request's: those hold two "#"
+_SORT = "catalog"  # no trigger request's: those contain two "#"
 _LARGEST_BYTES = 350_000  # of DynamoDB's 400 KB; about 50,000 DAGs, compressed
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-RULES_PARTITION: Final = "rules"  # no event's partition: those hold a "#" or are "*"
+RULES_PARTITION: Final = "rules"  # no event's partition: those contain a "#" or are "*"
 COPY_PREFIX: Final = "rule#"
 HEAD_SORT: Final = "head"
 NAMESPACE_PREFIX: Final = "namespace#"
