@@ -1,5 +1,6 @@
 """Expansions of template.yaml, each made once."""
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -9,6 +10,9 @@ import pytest
 from template.expansion import EVERYTHING, Template, expand_template, read_source
 
 Expand = Callable[..., Template]
+# SAM's translator counts its use. At the end of the tests it warns, for each translation, that nobody publishes the counts.
+logging.getLogger("samtranslator.metrics").addHandler(logging.NullHandler())
+logging.getLogger("samtranslator.metrics").propagate = False
 
 
 @pytest.fixture(scope="session")
