@@ -2,9 +2,13 @@
 
 import gzip
 import json
+import math
 import random
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +17,11 @@ import pytest
 
 from fakes.batches_table import BATCHES_TABLE, create_batches_table
 from fakes.rules_table import RULES_TABLE, create_rules_table
-from integration.billing import Bill, Meter, units
-from integration.functions import Context, Queues, lines, load
-from integration.test_event_cost import item_bytes
+from gateway_cli.rules.store import RulesStore
+from integration.billing import Bill, Meter, PriceList, log_bytes, units
+from integration.functions import ROOT, Context, Queues, lines, load
+from integration.test_event_cost import EVENT, LAMBDAS_LINES, item_bytes
+from integration.test_event_cost import PRICES as EVENT_PRICES
 from mwaa_gateway.routing.members import Member, MemberMessage, flushed_batch, member_digest
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -93,9 +99,10 @@ class Feeds:
             "Messages"
         ):
             flushes += [message["Body"] for message in found]
+            for message in found:
+                self.sqs.delete_message(QueueUrl=self.collect_url, ReceiptHandle=message["ReceiptHandle"])
         if not flushes:
             return failed
-        self.sqs.purge_queue(QueueUrl=self.collect_url)
         assert self.collect(*flushes) == []
         flushed = [batch_id for batch_id in map(flushed_batch, flushes) if batch_id]
         return self._failed("batch_releaser", delivered(*flushed))
@@ -364,3 +371,158 @@ def test_a_member_that_comes_again_writes_nothing(feeds: Feeds) -> None:
     with Meter(BILLS).on() as billed:
         assert feeds.collect(*(body(f"part-{number:05}") for number in range(100))) == []
     assert billed["write units"] == 0
+
+
+# --- the README's table
+
+PRICES = PriceList(EVENT_PRICES.dollars_per_million)
+OF_A_BATCH = {
+    "S3 requests": 5.0,
+    "events on the bus": 1.0,
+}  # dollars per million: the manifest and the notice
+MEMBERS = 10_000
+# What follows a request, as the table for one event has it: received, dispatched, deleted.
+RUN: Counter[str] = Counter(
+    {
+        "Lambda invocations": 1,
+        "SQS requests": 2,
+        "DynamoDB write units": 3,
+        "DynamoDB read units": 1,
+        "log bytes": 1_600,
+    }
+)
+
+
+def _updated(params: Any, answer: Any) -> tuple[str, float]:
+    """By the item as it is afterwards; an index entry whose key changes is removed and written."""
+    index = (
+        2 if "SET due_at" in params["UpdateExpression"] or ", due_at =" in params["UpdateExpression"] else 0
+    )
+    return "DynamoDB write units", units(item_bytes(answer["Attributes"])) + index
+
+
+def _queried(params: Any, answer: Any) -> tuple[str, float]:
+    size = units(sum(map(item_bytes, answer["Items"])), kilobytes=4) or 1
+    return "DynamoDB read units", size * (1 if params.get("ConsistentRead") else 0.5)
+
+
+def _got(params: Any, _answer: Any) -> tuple[str, float]:
+    tables = params["RequestItems"].values()
+    return "DynamoDB read units", sum(
+        len(each["Keys"]) * (1 if each.get("ConsistentRead") else 0.5) for each in tables
+    )
+
+
+def _sent(params: Any, _answer: Any) -> tuple[str, float]:
+    return "SQS requests", units(sum(len(each["MessageBody"]) for each in params["Entries"]), kilobytes=64)
+
+
+TABLE_BILLS: dict[str, Bill] = {
+    "PutItem": lambda params, answer: ("DynamoDB write units", _written(params, answer)[1]),
+    "UpdateItem": _updated,
+    "GetItem": lambda *_: ("DynamoDB read units", 1),
+    "BatchGetItem": _got,
+    "Query": _queried,
+    "SendMessageBatch": _sent,
+    "ChangeMessageVisibility": lambda *_: ("SQS requests", 1),
+    "PutObject": lambda *_: ("S3 requests", 1),
+    "PutEvents": lambda *_: ("events on the bus", 1),
+    # The test itself asks these.
+    "ReceiveMessage": lambda *_: ("", 0),
+    "DeleteMessage": lambda *_: ("", 0),
+}
+
+
+def test_the_costs_of_members_in_the_readme_are_those_that_are_counted(
+    feeds: Feeds, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Uploads from EventBridge to their batch, alone and a hundred at a time, and a whole batch with its run."""
+    from mwaa_gateway.wiring.ingress import ingress  # noqa: PLC0415  after the settings of conftest
+
+    for name, value in {
+        "LEDGER_TABLE": "ledger",
+        "ENVIRONMENTS": "analytics",
+        "RULES_REFRESH_SECONDS": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    rule = parse_rule(RULE, environments={"analytics"})
+    RulesStore(feeds.dynamodb, RULES_TABLE).put(rule, by="tests", now=datetime.now(UTC))
+    ingress.cache_clear()
+    eventbridge = load("eventbridge_events")
+
+    def metered(call: Callable[[], object], *, invocations: int, polled: int = 0) -> Counter[str]:
+        capsys.readouterr()
+        with Meter(TABLE_BILLS).on() as counted:
+            call()
+        counted["Lambda invocations"] += invocations
+        counted["SQS requests"] += polled  # Lambda's: ten messages are received, or deleted, with one
+        printed = capsys.readouterr().out.splitlines(keepends=True)
+        counted["log bytes"] += log_bytes([*LAMBDAS_LINES * invocations, *printed])
+        return counted
+
+    def taken_in(number: int) -> Counter[str]:
+        upload = EVENT | {"id": f"{number}"}
+        upload["detail"] = upload["detail"] | {
+            "object": {"key": f"orders/2026-11-22/{number}.csv", "size": 1}
+        }
+        return metered(lambda: eventbridge.handler(upload, Context()), invocations=1)
+
+    def collected(first: int, number: int) -> Counter[str]:
+        bodies = [body(f"part-{each:05}") for each in range(first, first + number)]
+        polled = 2 * math.ceil(number / 10)
+        return metered(lambda: feeds.collect(*bodies), invocations=1, polled=polled)
+
+    def released() -> Counter[str]:
+        """A look that flushes the collect queue, the flush, and the look that releases the batch."""
+        (batch_id,) = feeds.batch_ids
+        feeds.clock[0] += 601
+        return metered(lambda: feeds.look(batch_id), invocations=3, polled=6)
+
+    taken_in(0)  # the sandbox's first: it reads the rules
+    one = taken_in(1)
+    collected(0, 100)
+    alone, burst = one + collected(100, 1), collected(101, 100)
+    burst = Counter({name: count / 100 for name, count in burst.items()}) + one
+    few, more = _whole_batch(feeds, collected, released, 200), _whole_batch(feeds, collected, released, 400)
+    # Beyond the first members, each costs the same.
+    whole = Counter(
+        {name: (few[name] + (more[name] - few[name]) * (MEMBERS - 200) / 200) / MEMBERS for name in more}
+    )
+    ingress.cache_clear()
+    columns = {
+        "alone": alone,
+        "of a burst": burst,
+        f"of a batch of {MEMBERS:,}, with its run": whole
+        + one
+        + Counter({name: count / MEMBERS for name, count in RUN.items()}),
+    }
+    for counted in columns.values():
+        counted["log bytes"] = round(counted["log bytes"], -2)
+    readme = (ROOT / "README.md").read_text()
+    expected = PRICES.table("for one member", "a million members", columns, places=2)
+    assert expected in readme, expected
+    batch = columns[f"of a batch of {MEMBERS:,}, with its run"]
+    dollars = PRICES.dollars(batch) + sum(batch[name] * price for name, price in OF_A_BATCH.items())
+    of_events = re.search(r"a million events\*\* \| \*\*\S+ \| \*\*\$([\d.]+)", readme)
+    assert of_events is not None
+    sentence = (
+        f"A batch of {MEMBERS:,} uploads costs ${dollars * MEMBERS / 1e6:.3f}; "
+        f"as {MEMBERS:,} runs they cost ${float(of_events[1]) * MEMBERS / 1e6:.3f}"
+    )
+    assert sentence in " ".join(readme.split()), sentence
+
+
+def _whole_batch(
+    feeds: Feeds,
+    collected: Callable[[int, int], Counter[str]],
+    released: Callable[[], Counter[str]],
+    number: int,
+) -> Counter[str]:
+    """A batch of so many members, a hundred at a time, and its release."""
+    for table in feeds.dynamodb.scan(TableName=BATCHES_TABLE)["Items"]:
+        key = {name: table[name] for name in ("partition", "sort")}
+        feeds.dynamodb.delete_item(TableName=BATCHES_TABLE, Key=key)
+    counted: Counter[str] = Counter()
+    for first in range(0, number, 100):
+        counted += collected(first, 100)
+    return counted + released()

@@ -47,7 +47,7 @@ def upload(key: str) -> dict[str, Any]:
     return event | {"id": f"upload of {key}"}
 
 
-def done(day: str, files: str) -> dict[str, Any]:
+def done(day: str, files: int | str) -> dict[str, Any]:
     event = json.loads((ROOT / "events" / "eventbridge_custom.json").read_text())
     return event | {
         "source": "acme.exporter",
@@ -138,10 +138,11 @@ def test_nightly_files() -> None:
     assert restless.released(6 * HOUR) == ("max_wait", True, 45, False)
 
 
-def test_a_marker_with_a_count_that_overtakes_files() -> None:
+@pytest.mark.parametrize("files", [2, "2"])
+def test_a_marker_with_a_count_that_overtakes_files(files: int | str) -> None:
     story = Story("sales.export")
     story.arrive(upload("export/2026-11-22/1.parquet"), 0)
-    story.arrive(done("2026-11-22", "2"), MINUTE)
+    story.arrive(done("2026-11-22", files), MINUTE)
     assert story.look(HOUR).missing == ("1 of 2 members",)
     story.arrive(upload("export/2026-11-22/2.parquet"), HOUR)
     assert story.released(HOUR + 30) == ("complete", True, 2, False)
