@@ -256,3 +256,10 @@ def test_next_release_is_what_people_see() -> None:
     assert next_release(BOUNDED, batch("a", last_at=math.inf), 1_100) == (4_600, "max_wait")
     assert next_release(DUE_RELEASE, batch("a", due_at=1_500), 1_100) == (1_500, "due")
     assert next_release(QUIET, batch("a"), 9_000) == (9_000, "quiet_period")
+
+
+@pytest.mark.guarantee(48)
+@pytest.mark.parametrize(("rule", "reason"), [(COUNT, "complete"), (BOUNDED, "max_items")])
+def test_what_is_released_at_once_waits_for_no_clock(rule: Collect, reason: str) -> None:
+    """The function's clock is minutes behind that of SQS, which says when members arrived."""
+    assert Release(reason, is_complete=True) == judge(rule, batch("a", "b", "c"), now=700.0)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ period has passed only once what was sent before its end is collected; the other
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Final, assert_never
 
 from mwaa_gateway.feeds.batch import Reason
 from mwaa_gateway.rules.collect import (
@@ -29,6 +29,8 @@ from mwaa_gateway.rules.collect import (
     Values,
 )
 from mwaa_gateway.rules.due import LONGEST_OPEN_SECONDS
+
+_AT_ONCE: Final = -math.inf  # whatever the clock of the function says
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +119,13 @@ def _moments(collect: Collect, batch: Summary, missing: tuple[str, ...]) -> Iter
     is_complete = not missing
     if is_complete and collect.complete_when is not None:
         quiet = _quiet_once_complete(collect)
-        yield _Moment(batch.last_at + quiet, Release("complete", is_complete=True), is_quiet=quiet > 0)
+        at = batch.last_at + quiet if quiet else _AT_ONCE
+        yield _Moment(at, Release("complete", is_complete=True), is_quiet=quiet > 0)
     elif is_complete and collect.quiet_period is not None:
         at = batch.last_at + collect.quiet_period
         yield _Moment(at, Release("quiet_period", is_complete=True), is_quiet=True)
     if collect.max_items is not None and batch.members >= collect.max_items:
-        yield _Moment(batch.last_at, Release("max_items", is_complete, missing))
+        yield _Moment(_AT_ONCE, Release("max_items", is_complete, missing))
     if (
         batch.due_at is not None
         and collect.when_due != "report"
