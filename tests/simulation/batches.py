@@ -84,45 +84,45 @@ def batch_problems(
 
     A batch may be decided `slack` seconds after its rule says so.
     """
-    feeds = gateway.feeds
     yield from _left_over(gateway)
     if not expected.pieces:
         return
     batches = {batch.id: batch for batch in _batches(gateway)}
-    numbers = _numbers(gateway)
-    sent = feeds.first_sent()
-    members: Counter[tuple[str, int]] = Counter()
     by_batch: defaultdict[str, list[RunOfBatch]] = defaultdict(list)
     for run in runs:
         by_batch[run.batch["id"]].append(run)
     for batch_id in by_batch.keys() - batches.keys():
         yield f"runs of batch {batch_id}, about which nothing was decided"
     for batch in batches.values():
-        rule_id = batch.rule["id"]
         yield from _runs_of(gateway, batch, by_batch[batch.id])
-        if batch.reason in ("operator", "cancelled") and batch.id not in feeds.asked:
-            yield f"{batch.id} of {rule_id}: {batch.reason}, and no operator asked for it"
-        if not batch.decision["manifest"]:
-            if batch.decision["count"]:
-                yield f"{batch.id} of {rule_id}: no manifest"
-            continue
-        listed = [*_lines(gateway, batch.decision["manifest"])]
-        found = [_number(line) for line in listed]
-        members.update((rule_id, expected.stands_for.get(n, n)) for n in found)
-
-        def joined(member_id: str, n: int, rule_id: str = rule_id) -> Joined:
-            key = rule_id, member_id
-            return Joined(expected.pieces[n], sent[key], feeds.joined[key])
-
-        contents = Contents(
-            [joined(line["member_id"], n) for line, n in zip(listed, found, strict=True)],
-            [joined(marker, numbers[rule_id, marker]) for marker in batch.decision["markers"]],
-        )
-        for problem in _as_promised(batch, contents, slack):
-            yield f"{batch.id} of {rule_id} {batch.key}: {problem}"
-    yield from _each_in_one(expected, members)
-    yield from _markers(gateway, expected, batches, numbers)
+    yield from _each_in_one(gateway, expected, batches.values())
+    yield from _markers(gateway, expected, batches)
     yield from _late_ones(batches.values())
+    of_keys: defaultdict[tuple[str, str], list[tuple[Batch, Contents]]] = defaultdict(list)
+    for batch, contents in _all_contents(gateway, expected, batches.values()):
+        of_keys[batch.rule["id"], batch.key].append((batch, contents))
+        for problem in _as_promised(batch, contents, slack, gateway.world.clock_skew):
+            yield f"{batch.id} of {batch.rule['id']} {batch.key}: {problem}"
+    if math.isfinite(slack):
+        for some in of_keys.values():
+            yield from _left_for_later(some)
+
+
+def _all_contents(
+    gateway: Gateway, expected: Expected, batches: Iterable[Batch]
+) -> Iterator[tuple[Batch, Contents]]:
+    """What each batch with a manifest has."""
+    sent, joined, numbers = gateway.feeds.first_sent(), gateway.feeds.joined, _numbers(gateway)
+
+    def member(rule_id: str, member_id: str) -> Joined:
+        key = rule_id, member_id
+        return Joined(expected.pieces[numbers[key]], sent[key], joined[key])
+
+    for batch in batches:
+        if uri := batch.decision["manifest"]:
+            rule_id = batch.rule["id"]
+            members = [member(rule_id, line["member_id"]) for line in _lines(gateway, uri)]
+            yield batch, Contents(members, [member(rule_id, marker) for marker in batch.decision["markers"]])
 
 
 def _batches(gateway: Gateway) -> Iterator[Batch]:
@@ -169,6 +169,8 @@ def _lines(gateway: Gateway, uri: str) -> Iterator[dict[str, Any]]:
 def _runs_of(gateway: Gateway, batch: Batch, runs: Sequence[RunOfBatch]) -> Iterator[str]:
     """One run for each target, with the manifest of the decision: stored before the run was created."""
     name = f"{batch.id} of {batch.rule['id']}"
+    if batch.reason in ("operator", "cancelled") and batch.id not in gateway.feeds.asked:
+        yield f"{name}: {batch.reason}, and no operator said so"
     wanted = Counter(target["id"] for target in batch.rule["targets"])
     if batch.reason == "cancelled" or not batch.decision["count"]:
         wanted.clear()
@@ -178,27 +180,37 @@ def _runs_of(gateway: Gateway, batch: Batch, runs: Sequence[RunOfBatch]) -> Iter
     for target in wanted - found:
         yield f"lost: batch {name} has no run of {target}"
     for run in runs:
-        conf = run.batch
-        decision = batch.decision
-        if (conf["manifest"], int(conf["count"]), conf["reason"]) != (
-            decision["manifest"],
-            decision["count"],
-            decision["reason"],
-        ):
-            yield f"{name}: its run has {conf}, and its decision {decision}"
-        _, since = gateway.s3.objects[conf["manifest"]]
-        if since > run.run.created_at:
-            yield f"{name}: its run was started before its manifest was in the bucket"
-        if len([*_lines(gateway, conf["manifest"])]) != int(conf["count"]):
-            yield f"{name}: its manifest does not list {conf['count']} members"
-        if conf.get("members") is not None:
-            lines = [{**line} for line in _lines(gateway, conf["manifest"])]
-            if conf["members"] != [{k: v for k, v in line.items() if k != "member_id"} for line in lines]:
-                yield f"{name}: the members in its conf are not those in its manifest"
+        yield from (f"{name}: {problem}" for problem in _manifest_of(gateway, batch, run))
 
 
-def _each_in_one(expected: Expected, members: Counter[tuple[str, int]]) -> Iterator[str]:
-    """Every event that is no marker is a member of one batch."""
+def _manifest_of(gateway: Gateway, batch: Batch, run: RunOfBatch) -> Iterator[str]:
+    conf, decision = run.batch, batch.decision
+    if (conf["manifest"], int(conf["count"]), conf["reason"]) != (
+        decision["manifest"],
+        decision["count"],
+        decision["reason"],
+    ):
+        yield f"its run has {conf['count']} members, and its decision {decision['count']}"
+    _, since = gateway.s3.objects[conf["manifest"]]
+    if since > run.run.created_at:
+        yield "its run was started before its manifest was in the bucket"
+    lines = [*_lines(gateway, conf["manifest"])]
+    if len(lines) != int(conf["count"]):
+        yield f"its manifest does not list {conf['count']} members"
+    items = [{name: value for name, value in line.items() if name != "member_id"} for line in lines]
+    if conf.get("members") not in (None, items):
+        yield "the members in its conf are not those in its manifest"
+
+
+def _each_in_one(gateway: Gateway, expected: Expected, batches: Iterable[Batch]) -> Iterator[str]:
+    """Every event that is no marker is a member of one batch, as the manifests have it."""
+    members: Counter[tuple[str, int]] = Counter()
+    for batch in batches:
+        if uri := batch.decision["manifest"]:
+            found = (_number(line) for line in _lines(gateway, uri))
+            members.update((batch.rule["id"], expected.stands_for.get(n, n)) for n in found)
+        elif batch.decision["count"]:
+            yield f"{batch.id} of {batch.rule['id']}: no manifest"
     wanted = {
         (piece.rule, expected.stands_for.get(n, n))
         for n, piece in expected.pieces.items()
@@ -213,12 +225,10 @@ def _each_in_one(expected: Expected, members: Counter[tuple[str, int]]) -> Itera
             yield f"doubled: event {n} is in {count} batches of {rule_id}"
 
 
-def _markers(
-    gateway: Gateway, expected: Expected, batches: Mapping[str, Batch], numbers: Mapping[tuple[str, str], int]
-) -> Iterator[str]:
+def _markers(gateway: Gateway, expected: Expected, batches: Mapping[str, Batch]) -> Iterator[str]:
     """Every marker is in the decision about its batch; only one that came after a complete batch may have none."""
     left = {n for n, piece in expected.pieces.items() if piece.is_marker}
-    for (rule_id, member_id), n in numbers.items():
+    for (rule_id, member_id), n in _numbers(gateway).items():
         if n in left:
             left.remove(n)
             pointer = gateway.feeds.table.items[f"member#{rule_id}#{member_id}", "member"]
@@ -256,7 +266,7 @@ def _seconds(text: str | int | None) -> float | None:
     return text if text is None or isinstance(text, int) else float(text[:-1]) * UNITS[text[-1]]
 
 
-def _as_promised(batch: Batch, contents: Contents, slack: float) -> Iterator[str]:
+def _as_promised(batch: Batch, contents: Contents, slack: float, skew: float) -> Iterator[str]:
     """Not too early, not too late, and complete if it is."""
     collect, reason = batch.rule["collect"], batch.reason
     condition = collect.get("complete_when")
@@ -264,13 +274,15 @@ def _as_promised(batch: Batch, contents: Contents, slack: float) -> Iterator[str
     if batch.decision["is_complete"] != is_complete:
         yield f"complete is {batch.decision['is_complete']}, with {len(contents.distinct)} distinct members"
     if reason not in ("operator", "cancelled"):
-        yield from _too_early(batch, contents, slack)
+        # What the rule asks for is never taken as there by a clock; its patience ends by the clock of who looks.
+        by_clock = skew if reason in ("max_wait", "due") else 0.0
+        yield from _too_early(batch, contents, slack, by_clock)
     latest = min(_bounds(batch, contents, contents.last_at).values()) + slack
     if batch.decided_at > latest:
         yield f"released {batch.decided_at - latest + slack:.1f} s after its bound, for the reason {reason}"
 
 
-def _too_early(batch: Batch, contents: Contents, slack: float) -> Iterator[str]:
+def _too_early(batch: Batch, contents: Contents, slack: float, by_clock: float) -> Iterator[str]:
     """What the reason asks for was in the batch when the release began, and no member had arrived for the quiet period.
 
     A member that the look cannot have seen ends no quiet period: one that joined the batch in the same minute. Where there
@@ -282,9 +294,28 @@ def _too_early(batch: Batch, contents: Contents, slack: float) -> Iterator[str]:
         seen = contents.of(lambda each: each.sent_at <= at)
     else:
         seen = contents.of(lambda each: each.joined_at <= at - LONGEST_LOOK)
-    earliest = _bounds(batch, there, seen.last_at).get(reason, math.inf)
+    earliest = _bounds(batch, there, seen.last_at).get(reason, math.inf) - by_clock
     if at < earliest:
         yield f"released {earliest - at:.3f} s early, for the reason {reason}"
+
+
+def _left_for_later(batches: Sequence[tuple[Batch, Contents]]) -> Iterator[str]:
+    """What was sent before a quiet period had passed is in that batch, or in an earlier one."""
+    for batch, contents in batches:
+        collect = batch.rule["collect"]
+        if batch.reason not in ("quiet_period", "complete") or not (
+            batch.is_late or "quiet_period" in collect or "event" in collect["complete_when"]
+        ):
+            continue
+        quiet_at = _bounds(batch, contents, contents.last_at)[batch.reason]
+        later = [
+            member
+            for other, others in batches
+            for member in others.members
+            if other.number > batch.number and member.sent_at <= quiet_at
+        ]
+        if later:
+            yield f"{batch.id} of {batch.rule['id']}: released early, {len(later)} members were on their way"
 
 
 def _bounds(batch: Batch, contents: Contents, last_at: float) -> dict[str, float]:

@@ -218,11 +218,13 @@ class Pages:
 
         def read() -> Item:
             # Whatever is added meanwhile is read later, at the latest by the next query.
-            keys = table.keys_to_read(request)
-            some = keys[position : position + ITEMS_PER_PAGE]
-            page = [table.a_moment_ago(key) if of_index else table.items.get(key) for key in some]
-            found = [item for item in page if item is not None and meant(item, names, values)]
-            return {"Items": found, "ScannedCount": len(some), "Rest": len(keys) - position - len(some)}
+            read_item = table.a_moment_ago if of_index else table.items.get
+            items = [item for key in table.keys_to_read(request) if (item := read_item(key)) is not None]
+            if self._operation == "Query":
+                items = [item for item in items if meant(item, names, values)]
+            page = items[position : position + ITEMS_PER_PAGE]
+            found = [item for item in page if meant(item, names, values)]
+            return {"Items": found, "ScannedCount": len(page), "Rest": len(items) - position - len(page)}
 
         while True:
             page = self._world.aws_call("dynamodb", self._operation, read)

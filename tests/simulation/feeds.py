@@ -102,14 +102,14 @@ class Feeds:
 
     # --- an operator
 
-    def operate(self, *, cancel: bool, chosen: Callable[[str], bool] = lambda _rule: True) -> None:
-        """`batches release` or `batches cancel` of the open batches of the chosen rules."""
+    def operate(self, *, cancel: bool, rule: str) -> None:
+        """`batches release` or `batches cancel` of the open batches of a rule."""
 
         def command() -> None:
             releaser = self._wired("batch_releaser").releaser
             for batch_id, _ in [*releaser.store.due(1e11)]:
                 batch = releaser.store.batch(batch_id)
-                if batch is not None and batch.state == "open" and chosen(batch.rule_id):
+                if batch is not None and batch.state == "open" and batch.rule_id == rule:
                     self.asked.append(batch_id)
                     releaser.release(batch_id, by="somebody", cancel=cancel)
 
@@ -120,7 +120,8 @@ class Feeds:
                 self.world.surprises.append(f"the operator saw {error!r}")
 
         self.given += 1
-        process = Process(command, ended, deadline=self.world.scheduler.now + PATIENCE)
+        deadline = self.world.scheduler.now + PATIENCE
+        process = Process(command, ended, deadline=deadline, chain={"operator": 1})
         process.switch()
 
     # --- the minute's tick

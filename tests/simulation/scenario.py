@@ -11,6 +11,8 @@ from simulation.workload import (
     RULES,
     UNWRAPPED_TOPIC,
     Expected,
+    Piece,
+    Sent,
     an_event,
     an_upload,
     sequencer,
@@ -56,9 +58,9 @@ class Scenario:
         self.expected = Expected()
         self.watch = LedgerWatch()
         airflows = {
-            "legacy": Airflow("legacy", version, {"ingest_orders", "close_b"}),
-            "analytics": Airflow("analytics", version, {"close_a"}),
-            "science": Airflow("science", version, {"close_c"}),
+            "legacy": Airflow("legacy", version, {"ingest_orders", "close_b", "load_batch"}),
+            "analytics": Airflow("analytics", version, {"close_a", "load_batch"}),
+            "science": Airflow("science", version, {"close_c", "load_batch"}),
         }
         self.gateway = Gateway(
             self.world,
@@ -115,6 +117,16 @@ class Scenario:
             self.expected.runs[n, "finance.closed", target] = frozenset({(environment, f"close_{target}")})
         event = an_event(f"f-{n}", "acme.finance", "Business Day Closed", {"n": sequencer(n)})
         self.send("eventbridge_events", event, at=at)
+
+    def collect(
+        self, n: int, made: tuple[Sent, Piece], *, at: float = 0.0, again_at: tuple[float, ...] = ()
+    ) -> None:
+        """An event of a rule that collects, delivered at these times."""
+        sent, self.expected.pieces[n] = made
+        self.expected.came(n, START + at)
+        for time in (at, *again_at):
+            for function, payload in sent:
+                self.send(function, payload, at=time)
 
     def send(self, function: str, payload: dict[str, Any], *, at: float = 0.0) -> None:
         submit = self.gateway.ingress[function].submit

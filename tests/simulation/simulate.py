@@ -76,10 +76,13 @@ def simulate(
     bounds: Bounds = BOUNDS,
     make_dispatcher: MakeDispatcher | None = None,
     rest: frozenset[str] | None = None,
+    clock_skew: float = 0.0,
+    collected: int | None = None,
 ) -> Simulated:
     """Play a seed's day, let the gateway finish, and check every promise.
 
-    Of the environments one or two are reached by InvokeRestApi, unless `rest` names them.
+    Of the environments one or two are reached by InvokeRestApi, unless `rest` names them. `collected` events are of rules
+    that collect; without it, some more beside `events`.
     """
     rates = Rates.of_the_promise() if rates is None else rates
     choice = random.Random(seed)
@@ -88,6 +91,7 @@ def simulate(
         begins = BEGINS + choice.random() * SECONDS
         outages = (Outage(choice.choice(OUTAGES), begins, begins + SECONDS / 20),)
     world = World(seed, rates, outages)
+    world.clock_skew = clock_skew
     gateway = Gateway(
         world,
         airflows(),
@@ -105,7 +109,7 @@ def simulate(
         "reordered": rates.reordered,
     }
     workload = generate(choice, events, poison=poison, **when)
-    add_feeds(workload, choice, events // COLLECTED_SHARE, **when)
+    add_feeds(workload, choice, events // COLLECTED_SHARE if collected is None else collected, **when)
     scheduler = world.scheduler
     for delivery in workload.deliveries:
         submit = gateway.ingress[delivery.function].submit
@@ -118,9 +122,7 @@ def simulate(
     for cancel in (False, True):
         rule_id = choice.choice(sorted(COLLECTED))
         at = BEGINS + choice.random() * SECONDS
-        scheduler.at(
-            at, lambda of=rule_id, cancel=cancel: gateway.feeds.operate(cancel=cancel, chosen=of.__eq__)
-        )
+        scheduler.at(at, lambda of=rule_id, cancel=cancel: gateway.feeds.operate(cancel=cancel, rule=of))
     watch = LedgerWatch()
     gateway.ledger.watches.append(watch)
     scheduler.run(until=START + 10 * DAY)

@@ -7,30 +7,14 @@ from typing import Any
 
 import pytest
 
+from simulation.crash_plans import Plan, PlannedCrashes, described, plans_after
 from simulation.operator_commands import Operator
 from simulation.scenario import AIRFLOW_2, AIRFLOW_3, Scenario
-from simulation.scheduler import Process
 from simulation.speed import texts_read_once
 from simulation.workload import orders_when_paused
-from simulation.world import Crash, Rates
+from simulation.world import Rates
 
-Plan = dict[int, Crash]  # the how-many-th call of all dies, and how
 MINUTE = 60.0
-
-
-class PlannedCrashes:
-    """Kills at the calls of a plan, counted over all processes."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.calls: list[str] = []
-
-    def next(self, process: Process, operation: str) -> Crash | None:  # noqa: ARG002
-        self.calls.append(operation)
-        return self.plan.get(len(self.calls) - 1)
-
-    def written(self, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        pass
 
 
 @pytest.fixture(autouse=True)
@@ -138,21 +122,6 @@ class Story:
         assert verdict.ok, f"killed at {described(plan, crashes.calls)}: {verdict.problems}"
         assert self.runs == verdict.created, f"killed at {described(plan, crashes.calls)}"
         return crashes.calls
-
-
-def described(plan: Plan, calls: list[str]) -> str:
-    return ", ".join(f"call {at} ({calls[at]}), {crash.value} its effect" for at, crash in plan.items())
-
-
-# Without an effect of their own: whoever dies in one leaves the same behind, at whatever point of it.
-READS = {"BatchGetItem", "GetItem", "Query", "Scan"}
-
-
-def plans_after(plan: Plan, calls: list[str], begin: int = 0) -> Iterator[Plan]:
-    """Every plan with one more crash, later than those of this one."""
-    for at in range(max(plan, default=begin - 1) + 1, len(calls)):
-        for crash in (Crash.DURING,) if calls[at] in READS else Crash:
-            yield plan | {at: crash}
 
 
 def killed_everywhere(story: Story, version: str, transport: str, airflow_calls: set[str]) -> dict[str, int]:
