@@ -70,11 +70,13 @@ class Feeds:
     def look(self, batch_id: str | None = None, *, at: float = 1e9) -> Looked:
         """Look at a batch, by default at the first one, long after its members came; what was sent before is collected."""
         batch_id = batch_id or min(self.store.batches)
-        looked = self.releaser(at).look(batch_id)
-        if looked.result != "flushes":
-            return looked
-        self.store.mark_collected(batch_id, at)
-        return self.releaser(at).look(batch_id)
+        releaser = self.releaser(at)
+        looked = releaser.look(batch_id)
+        if looked.result == "flushes":
+            self.store.mark_collected(batch_id, at)
+            looked = releaser.look(batch_id)
+        releaser.mark_reported(looked)
+        return looked
 
     def releaser(self, at: float = 1e9) -> Releaser:
         return Releaser(

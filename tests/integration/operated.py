@@ -11,6 +11,7 @@ from botocore.client import BaseClient
 from moto import mock_aws
 
 from fakes.airflow import FakeAirflow
+from fakes.batches_table import BATCHES_TABLE, create_batches_table
 from fakes.catalog import FakeCatalogStore
 from fakes.circuit_breakers import FakeCircuitStore
 from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
@@ -37,6 +38,7 @@ QUEUES = (
     "trigger-dlq-legacy",
     "ingress-dlq",
     "ingress-retry",
+    "collect",
 )
 
 
@@ -137,6 +139,7 @@ def operated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
         sqs, dynamodb = boto3.client("sqs"), boto3.client("dynamodb")
         create_ledger_table(dynamodb)
         create_rules_table(dynamodb)
+        create_batches_table(dynamodb)
         urls = [
             sqs.create_queue(QueueName=name, Attributes={"MaximumMessageSize": "1048576"})["QueueUrl"]
             for name in QUEUES
@@ -151,6 +154,8 @@ def operated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
             "TriggerDlqUrlTemplate": url + "trigger-dlq-{environment}",
             "IngressDlqUrl": url + "ingress-dlq",
             "IngressRetryQueueUrl": url + "ingress-retry",
+            "CollectQueueUrl": url + "collect",
+            "BatchesTableName": BATCHES_TABLE,
         }
         ask_aws = BaseClient._make_api_call
         monkeypatch.setattr(

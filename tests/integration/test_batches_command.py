@@ -4,22 +4,28 @@ import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 from click.testing import Result
 
-from fakes.batches import LateMembersInMemory, TimersInMemory
-from fakes.batches_table import BATCHES_TABLE, create_batches_table
+from fakes.batches import TimersInMemory
+from fakes.batches_table import BATCHES_TABLE
+from fakes.rules_table import RULES_TABLE
+from gateway_cli.batches.views import Batches
+from gateway_cli.connection import Connection
+from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
 from integration.shell import shell
 from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 from mwaa_gateway.aws.manifests import ManifestBucket
-from mwaa_gateway.feeds.batch import key_digest
+from mwaa_gateway.aws.sqs.feed_queues import LateMemberQueue
+from mwaa_gateway.feeds.batch import Batch, key_digest
 from mwaa_gateway.feeds.collect import Collector
 from mwaa_gateway.outcomes import Triggered
-from mwaa_gateway.routing.members import Key, Member, MemberMessage, member_digest
+from mwaa_gateway.routing.members import Key, Member, MemberMessage, member_digest, redriven_member
 from mwaa_gateway.rules import parse_rule
 
 Run = Callable[..., Result]
@@ -67,20 +73,19 @@ class Feeds:
         at: float = ARRIVED,
     ) -> str:
         """Collect members; return the id of their batch."""
+        text = text or document(rule)
+        return self.deliver(*(MemberMessage(rule, 3, text, key, each, at) for each in members))
+
+    def deliver(self, *messages: MemberMessage) -> str:
+        """Deliver messages of the collect queue; return the id of their batch, "" for late members."""
         collector = Collector(
             store=self.store,
             manifests=ManifestBucket(lambda: boto3.client("s3"), BUCKET),
             timers=TimersInMemory(),
-            late_members=LateMembersInMemory(),
+            late_members=LateMemberQueue(self.gateway.sqs, self.gateway.queue("ingress-dlq")),
             new_id=self.new_id,
         )
-        text = text or document(rule)
-        (batch_id,) = {
-            collected.batch_id
-            for collected in collector.collect(
-                [MemberMessage(rule, 3, text, key, each, at) for each in members]
-            )
-        }
+        (batch_id,) = {collected.batch_id for collected in collector.collect(messages)}
         return batch_id
 
     def new_id(self) -> str:
@@ -105,14 +110,11 @@ class Feeds:
 @pytest.fixture
 def feeds(operated: Gateway) -> Feeds:
     """The gateway that the command is for, with a batches table and a bucket for manifests."""
-    create_batches_table(operated.dynamodb)
     boto3.client("s3").create_bucket(
         Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     operated.outputs |= {
-        "BatchesTableName": BATCHES_TABLE,
         "ClaimCheckBucketName": BUCKET,
-        "CollectQueueUrl": "collect",
         "EventBusName": "default",
     }
     return Feeds(operated, BatchesTable(operated.dynamodb, BATCHES_TABLE, now=lambda: ARRIVED))
@@ -144,8 +146,12 @@ class TestList:
                 "number": 1,
                 "state": "open",
                 "late": False,
+                "expected": False,
                 "members": 2,
                 "first_at": "2026-11-18T11:06:40Z",
+                "due_at": None,
+                "when_due": None,
+                "overdue": False,
                 "next_look_at": "2026-12-08T11:06:40Z",
                 "missing": ["us", "apac"],
             },
@@ -157,8 +163,12 @@ class TestList:
                 "number": 1,
                 "state": "open",
                 "late": False,
+                "expected": False,
                 "members": 1,
                 "first_at": "2026-11-18T11:07:40Z",
+                "due_at": None,
+                "when_due": None,
+                "overdue": False,
                 "next_look_at": "2026-11-18T11:17:40Z",
                 "missing": [],
             },
@@ -202,6 +212,34 @@ class TestList:
             refused = run("list", *words)
             assert (1, True) == (refused.exit_code, hint in refused.stderr), refused.stderr
         assert run("list", "--key", "date").exit_code == 2
+
+    def test_a_due_time_and_what_is_overdue(self, feeds: Feeds) -> None:
+        """Also a day on which nothing has arrived: its batch has no members."""
+        due = {"due": {"after": "1h"}, "when_due": "report"}
+        text = document(complete_when={"values": {"of": "<region>", "all_of": ["eu", "us"]}}, **due)
+        late, on_time = feeds.collect(member("a", "eu"), text=text), feeds.collect(member("b"), key=NEXT)
+        feeds.store.mark_overdue(late)
+        absent = Batch(
+            id="absent", rule_id=RULE, rule_version=3, document=text, key=(("date", "2026-11-20"),), number=1,
+            first_at=ARRIVED, due_at=ARRIVED, is_expected=True,
+        )  # fmt: skip
+        feeds.store.open_batch(absent)
+        feeds.store.mark_overdue(absent.id)
+
+        rows = {row["id"]: row for row in listed("--overdue")}
+
+        assert rows.keys() == {late, "absent"}
+        assert {row["id"] for row in listed()} == {late, on_time, "absent"}
+        row = rows[late]
+        assert (row["due_at"], row["when_due"], row["overdue"]) == ("2026-11-18T12:06:40Z", "report", True)
+        row = rows["absent"]
+        assert (row["members"], row["expected"], row["missing"]) == (0, True, ["eu", "us"])
+        people = run("list", "--overdue", "--key", "date=2026-11-20").stdout
+        assert "2026-11-18 11:06    2026-11-18 12:06" in people
+        assert "open, overdue, expected" in people
+        assert run("list", "--overdue", "--key", "date=2026-11-19").stderr == (
+            "nothing matches: there are no open overdue batches of this key\n"
+        )
 
     def test_the_limit_says_how_many_there_are_more(self, feeds: Feeds) -> None:
         for number in range(3):
@@ -253,6 +291,31 @@ class TestShow:
         assert found["missing"] == ["us", "apac"]
         assert found["releases_because"] == "it has waited for max_wait"
         assert found["releases_at"] == found["releases_at_the_latest"] == "2096-10-22T07:06:40Z"
+
+    def test_each_part_with_its_members_and_what_becomes_of_late_ones(self, feeds: Feeds) -> None:
+        parts = {
+            "orders": {"pattern": {"source": ["aws.s3"]}, "captures": {"detail.object.key": "orders/{date}/{file}"}},
+            "customers": {"pattern": {"source": ["crm"]}, "captures": {"detail.day": "{date}"}, "at_least": 2},
+        }  # fmt: skip
+        rule = {
+            "id": RULE,
+            "collect": {
+                "key": ["<date>"],
+                "max_wait": "1d",
+                "complete_when": {"parts": parts},
+                "late": "ignore",
+            },
+            "target": {"environment": "analytics", "dag_id": "load_orders"},
+        }
+        text = json.dumps(parse_rule(rule, environments=None).document())
+        of_orders = [replace(member(name), part="orders") for name in ("a", "b")]
+        batch = feeds.collect(*of_orders, text=text, at=4e9)
+
+        found = shown(batch)
+
+        assert found["parts"] == {"orders": "2 of 1", "customers": "0 of 2"}
+        assert (found["missing"], found["late_members"]) == (["2 of 2 members of customers"], "ignore")
+        assert "orders=2 of 1, customers=0 of 2\n" in run("show", batch).stdout
 
     def test_a_late_batch_has_its_quiet_period_alone(self, feeds: Feeds) -> None:
         feeds.collect(member("a", "eu"), text=REGIONS)
@@ -381,6 +444,57 @@ class TestRelease:
         assert "released: 1" in result.stdout
         assert f"{batch}: a target starts no run: " in result.stderr
         assert shown(batch)["refused"] != []
+
+
+class TestAfterwards:
+    """What operators do once a batch is released."""
+
+    def test_a_rerun_is_the_next_generation_with_the_same_manifest(self, feeds: Feeds) -> None:
+        """As it was pinned, and as the current rule makes it."""
+        RulesStore(feeds.gateway.dynamodb, RULES_TABLE).put(
+            parse_rule(json.loads(document()), environments=None), by="me", now=datetime.now(UTC)
+        )
+        batch = feeds.collect(member("a"), member("b"))
+        run("release", batch)
+        assert feeds.gateway.deliver_all() == [Triggered()]
+        (released,) = shown(batch)["runs"]
+
+        for words in ((), ("--generation", "2", "--with-current-rule")):
+            result = shell("rerun", "--rule", RULE, *words)
+            assert result.exit_code == 0, result.stderr
+            assert feeds.gateway.deliver_all() == [Triggered()]
+
+        first, *again = (
+            feeds.gateway.airflow.runs["load_orders", f"{released['run_id']}{generation}"].conf
+            for generation in ("", "__r1", "__r2")
+        )
+        for conf, generation in zip(again, (1, 2), strict=True):
+            assert conf["mwaa_gateway"]["generation"] == generation
+            assert conf["mwaa_gateway"]["batch"] == first["mwaa_gateway"]["batch"]
+        assert first["mwaa_gateway"]["batch"]["manifest"] == shown(batch)["manifest"]
+
+    def test_a_late_member_that_is_redriven_opens_a_late_batch(self, feeds: Feeds) -> None:
+        """Its rule sends late members to the ingress dead-letter queue."""
+        text = document(complete_when={"count": 1}, late="dead_letter")
+        first = feeds.collect(member("a"), text=text)
+        feeds.store.mark_collected(first, 4e9)
+        looked = Batches.of(Connection(None, "gateway", None, None, None, False, ())).releaser.look(first)
+        assert looked.decision is not None
+        assert looked.decision.is_complete
+        assert feeds.collect(member("b"), text=text) == ""
+        (dead,) = json.loads(shell("dlq", "list", "-o", "json").stdout)
+        assert (dead["reason"], dead["rule_id"]) == ("late_member", RULE)
+
+        assert shell("dlq", "redrive", "--reason", "late_member").exit_code == 0
+
+        (body,) = feeds.gateway.bodies("ingress-retry")
+        redriven = redriven_member(body)
+        assert redriven is not None
+        late = feeds.deliver(replace(redriven, sent_at=ARRIVED))
+        assert feeds.deliver(replace(redriven, sent_at=ARRIVED)) == late
+        found = shown(late)
+        assert (found["late"], found["members"], found["number"]) == (True, 1, 2)
+        assert json.loads(shell("dlq", "list", "-o", "json").stdout) == []
 
 
 class TestCancel:

@@ -11,6 +11,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from click.testing import Result
 
+from fakes.batches_table import BATCHES_TABLE
 from fakes.ledger_table import LEDGER_TABLE
 from fakes.requests import a_request
 from fakes.states import payload
@@ -19,8 +20,11 @@ from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
 from integration.shell import shell
 from integration.test_pause_items import NOW, RULE, a_rule
+from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
 from mwaa_gateway.aws.task_callbacks import TokenCipher
+from mwaa_gateway.feeds.batch import Batch
+from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.step_functions.task_call import read_task_call
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 
@@ -123,6 +127,53 @@ def test_a_message_that_waits_for_its_delay_counts(gateway: Gateway) -> None:
     )
     assert 0 == gateway.visible("trigger-analytics")
     assert [("analytics", "waiting requests", 1)] == left(drain("analytics", "--timeout", "0s", "-o", "json"))
+
+
+def test_open_batches_and_members_on_their_way_count(gateway: Gateway) -> None:
+    """Of the environment that their run would start in; also a batch whose rule is deleted."""
+    collects = a_rule().document() | {"collect": {"quiet_period": "10m"}, "state": "ENABLED"}
+    rule = parse_rule(collects, environments=None)
+    table = BatchesTable(gateway.dynamodb, BATCHES_TABLE, now=NOW.timestamp)
+    for batch_id, rule_id in (("mine", rule.id), ("of-the-trial", f"{rule.id}~shadow")):
+        table.open_batch(
+            Batch(
+                id=batch_id,
+                rule_id=rule_id,
+                rule_version=1,
+                document=json.dumps(rule.document()),
+                key=(),
+                number=1,
+                first_at=1.0,
+                due_at=2.0,
+            )
+        )
+    gateway.send("collect", "a member")
+
+    assert left(drain("analytics", "--timeout", "0s", "-o", "json")) == [("analytics", "open batches", 1)]
+    assert left(drain("legacy", "--timeout", "0s", "-o", "json")) == []
+
+    RulesStore(gateway.dynamodb, "rules").put(rule, by="them", now=NOW)
+    result = drain("analytics", "--timeout", "0s", "-o", "json")
+    assert left(result) == [
+        ("analytics", "enabled rules", 1),
+        ("analytics", "open batches", 1),
+        ("(ingress)", "members to collect", 1),
+    ]
+    assert result.exit_code == 1
+    assert ("(ingress)", "members to collect", 1) in left(drain("--all", "--timeout", "0s", "-o", "json"))
+    assert left(drain("legacy", "--timeout", "0s", "-o", "json")) == []
+
+
+def test_a_batch_that_cannot_be_read_hides_nothing(gateway: Gateway) -> None:
+    item = {"partition": {"S": "batch#x"}, "sort": {"S": "batch"}, "content": {"S": "no batch"}}
+    gateway.dynamodb.put_item(
+        TableName=BATCHES_TABLE, Item=item | {"due_shard": {"S": "0"}, "due_at": {"N": "1"}}
+    )
+    gateway.send("trigger-analytics", a_request("waiting").to_json())
+    assert left(drain("analytics", "--timeout", "0s", "-o", "json")) == [
+        ("analytics", "waiting requests", 1),
+        ("analytics", "open batches", None),
+    ]
 
 
 def test_a_rule_that_is_disabled_sends_nothing_more(gateway: Gateway) -> None:

@@ -26,6 +26,9 @@ def a_rule(rule_id: str, key: str = "orders/*", dag_id: str = "ingest_orders", *
     return f"---\nid: {rule_id}\ns3: s3://acme-landing/{key}\ntarget: {{environment: analytics, dag_id: {dag_id}}}\n{extra}"
 
 
+COLLECTED = "collect: {quiet_period: 10m, key: [<date>]}\n"
+
+
 def document(result: Result) -> Any:
     return json.loads(result.stdout)
 
@@ -82,6 +85,36 @@ class TestPlan:
             "",
             "1 to add, 1 to change, 1 to delete, 0 unchanged",
         ]
+
+    @pytest.mark.parametrize(
+        ("becomes", "said"),
+        [
+            ("collect: {quiet_period: 10m, key: [<region>]}", "members of before stay in the batches of the old key"),
+            ("collect: {quiet_period: 20m, key: [<date>]}", "they follow the version that opened them, also for members"),
+            ("state: DISABLED\n" + COLLECTED, "take no new members; when they are released, their requests are held"),
+            ("state: SHADOW\n" + COLLECTED, "start their runs; new events collect apart, and start nothing"),
+            ("maximum_event_age: 6h", "they stay open, and start their runs; new events start a run each"),
+            ("maximum_event_age: 6h\n" + COLLECTED, ""),
+            ("", "`mwaa-gateway batches cancel --rule finance.orders` cancels them"),
+        ],
+    )  # fmt: skip
+    def test_what_becomes_of_open_batches(
+        self, gateway: Gateway, rules: Path, becomes: str, said: str
+    ) -> None:
+        """In one line; where nothing changes for them, in none."""
+        collects = "captures: {detail.object.key: 'orders/{date}/{region}'}\n"
+        before = a_rule("finance.orders") + collects
+        rules.write_text(before + COLLECTED)
+        gateway("rules", "apply", "rules")
+        rules.write_text(before + becomes + "\n" if becomes else a_rule("finance.others"))
+        shown = gateway("rules", "plan", "rules", "--prune", exit_code=2).stdout
+        lines = [line for line in shown.splitlines() if "open batches" in line]
+        assert len(lines) == bool(said)
+        assert said in shown
+        changes = document(gateway("rules", "plan", "rules", "--prune", "-o", "json", exit_code=2))["changes"]
+        assert [said in change["open_batches"] for change in changes if "open_batches" in change] == (
+            [True] if said else []
+        )
 
     def test_as_json(self, gateway: Gateway, rules: Path) -> None:
         """The same for a program, with the same exit code."""

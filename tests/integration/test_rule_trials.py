@@ -154,6 +154,23 @@ target:
 """
 
 
+JOIN = """\
+id: sales.join
+collect:
+  key: [<day>]
+  max_wait: 2d
+  due: {at: "06:00", day: 1, date: <day>, timezone: Europe/Zurich}
+  complete_when:
+    parts:
+      orders:
+        s3: "s3://acme-landing/exports/*/*.csv"
+        captures: {detail.object.key: "exports/{day}/{region}.csv"}
+        at_least: 2
+      customers: {pattern: {source: [acme.exports]}, captures: {detail.day: "{day}"}}
+target: {environment: analytics, dag_id: join}
+"""
+
+
 def exported(key: str) -> Any:
     event = json.loads((EVENTS / "eventbridge_s3_put.json").read_text())
     event["detail"] |= {"bucket": {"name": "acme-landing"}, "object": {"key": key, "size": 1}}
@@ -186,6 +203,7 @@ class TestCollected:
                 "outcome": "member",
                 "rule_id": "sales.exports",
                 "batch": {"day": "2026-11-22"},
+                "missing": ["the marker"],
                 "counts_as": "s3://acme-landing/exports/2026-11-22/eu.csv",
                 "released": [
                     {
@@ -206,6 +224,7 @@ class TestCollected:
                 "rule_id": "sales.exports",
                 "batch": {"day": "2026-11-22"},
                 "members_needed": 3,
+                "missing": ["3 of 3 members"],
             }
         ]
 
@@ -219,6 +238,54 @@ class TestCollected:
         assert "released with this member alone: a run of analytics:load_2026-11-22" in lines
         assert "logical_date  2026-11-22T00:00:00+00:00" in lines
         assert "members needed  3" in lines
+
+    def test_the_part_that_an_event_is_in_what_the_batch_lacks_and_when_it_is_due(
+        self, gateway: Gateway, collects: Path
+    ) -> None:
+        """In SHADOW, too: there the rule collects apart."""
+        collects.write_text(JOIN)
+        [orders] = self.tried(gateway, "member.json")
+        [customers] = self.tried(gateway, "marker.json")
+        assert (orders["part"], orders["missing"]) == ("orders", ["1 of 2 members of orders", "customers"])
+        assert (customers["part"], customers["missing"]) == ("customers", ["2 of 2 members of orders"])
+        assert orders["due"] == customers["due"] == "2026-11-23T05:00:00.000Z"
+        for state, line in (
+            ("ENABLED", "✓ sales.join → member of the batch day=2026-11-22; no run by itself"),
+            (
+                "SHADOW",
+                "◌ sales.join → member of the batch day=2026-11-22; in SHADOW: it collects apart, and starts nothing",
+            ),
+        ):
+            collects.write_text(JOIN + f"state: {state}\n")
+            output = gateway("rules", "test", str(collects), "--event", "member.json").stdout
+            lines = [line.strip() for line in output.splitlines()]
+            assert line in lines
+            assert "part  orders" in lines
+            assert "with this event alone, the batch waits for  1 of 2 members of orders, customers" in lines
+            assert "due  2026-11-23T05:00:00.000Z" in lines
+
+    @pytest.mark.parametrize(
+        ("due", "shown"),
+        [
+            ("{after: 3h}", "3h after its first member"),
+            (
+                '{at: "06:00", timezone: Europe/Zurich}',
+                "the first 06:00 Europe/Zurich after its first member",
+            ),
+        ],
+    )
+    def test_a_due_time_without_a_date(self, gateway: Gateway, collects: Path, due: str, shown: str) -> None:
+        collects.write_text(COLLECTS.replace("  max_wait: 6h", f"  max_wait: 6h\n  due: {due}"))
+        [result] = self.tried(gateway, "member.json")
+        assert result["due"] == shown
+
+    def test_explain_names_the_part(self, gateway: Gateway, collects: Path) -> None:
+        collects.write_text(JOIN)
+        words = ("rules", "explain", "sales.join", "--file", "rules.yaml", "--event", "marker.json")
+        [explanation] = document(gateway(*words, "-o", "json"))
+        assert explanation["pattern_field"] == "collect.complete_when.parts.customers.pattern"
+        [result] = explanation["results"]
+        assert (result["part"], result["missing"]) == ("customers", ["2 of 2 members of orders"])
 
     def test_a_target_that_would_refuse_the_batch(self, gateway: Gateway, collects: Path) -> None:
         """It is shown before the first batch is released, and not hours after its first member."""

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from fakes.ledger_table import create_ledger_table
 from fakes.rules_table import create_rules_table
 from integration.functions import Context, CurrentStdout, load, record_of
 from mwaa_gateway.events.event import identity_of
+from mwaa_gateway.rules.partitions import EXPECTED_PARTITION
 from simulation.airflow import Airflow
 from simulation.mwaa import Response
 from sweep.airflow import CANARY, Environment, StepFunctions
@@ -34,7 +36,9 @@ DAGS = {"load"}
 RETRY_QUEUE, OWN_QUEUE = "mwaa-gateway-ingress-retry", "uploads"
 ENDED_QUEUE = "ended-executions"
 COLLECT_QUEUE, LOOK_QUEUE = "collect", "look"
+EVENT_BUS = "mwaa-gateway"
 STEP_SECONDS = 300.0
+STARTS_AT = 5 * 3600.0 + 50 * 60  # a scene's first moment, in seconds after midnight UTC
 
 # What a handler calls to have its sandbox built; an ingress function's is `ingress`.
 _BUILDERS = {
@@ -72,11 +76,15 @@ class Clock:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of everything: runs, dead letters by reason and what is in them, and how waiting states were answered."""
+    """What became of everything: runs, dead letters by reason and what is in them, answers to waiting states, and notices.
+
+    Notices are the events on the gateway's bus, by rule and type.
+    """
 
     runs: Counter[str]
     dead: frozenset[tuple[str, str]]
     reported: frozenset[tuple[str, str]]
+    notices: frozenset[tuple[str, str]] = frozenset()
 
     def without(self, texts: frozenset[str]) -> "Outcome":
         """The part that is not about these."""
@@ -88,6 +96,7 @@ class Outcome:
             Counter({run: count for run, count in self.runs.items() if other(run)}),
             frozenset(each for each in self.dead if other(each[1])),
             frozenset(each for each in self.reported if other(each[0])),
+            frozenset(each for each in self.notices if other(each[0])),
         )
 
 
@@ -112,6 +121,7 @@ class Deployed:
     printed: list[tuple[str, str]] = field(default_factory=list)  # (function, what it wrote)
     refusals: list[str] = field(default_factory=list)  # errors that states got
     ticks: bool = False  # whether batch_timers is invoked; only where there are batches
+    notices: list[dict[str, Any]] = field(default_factory=list)  # entries that the gateway's bus took
 
     # --- what happens -------------------------------------------------------------------------------------------
 
@@ -153,14 +163,24 @@ class Deployed:
         if self.ticks:
             self._invoke("batch_timers", {})
         self._poll(LOOK_QUEUE, "batch_releaser", 10)
+        self._poll(COLLECT_QUEUE, "batch_collector", 10)  # the flushes that the releaser sent
 
     @property
     def waiting(self) -> set[str]:
-        """The queues with work that is not done yet, and the pending invocations."""
+        """The queues with work that is not done yet, the pending invocations, and open batches."""
         queues = {name for name in self.urls if "dlq" not in name and self.messages(name)}
         return (
-            queues | {function for function, *_ in self.invocations} | ({"states"} if self.calls else set())
+            queues
+            | {function for function, *_ in self.invocations}
+            | ({"states"} if self.calls else set())
+            | ({"batches"} if self.ticks and self._has_open_batches() else set())
         )
+
+    def _has_open_batches(self) -> bool:
+        open_ones = self.dynamodb.scan(
+            TableName=BATCHES_TABLE, FilterExpression="attribute_exists(due_at)", Select="COUNT"
+        )
+        return bool(open_ones["Count"])
 
     def messages(self, queue: str) -> list[str]:
         """The bodies of all messages of a queue."""
@@ -170,12 +190,17 @@ class Deployed:
     def outcome(self) -> Outcome:
         runs = Counter(run.run_id for each in self.environments.values() for run in each.airflow.history)
         reported = {(token, word) for token, words in self.states.words.items() for word in words}
-        return Outcome(runs, frozenset(self._dead()), frozenset(reported))
+        details = [(json.loads(entry["Detail"]), entry["DetailType"]) for entry in self.notices]
+        notices = {(detail["rule_id"], detail_type) for detail, detail_type in details}
+        return Outcome(runs, frozenset(self._dead()), frozenset(reported), frozenset(notices))
 
     def _dead(self) -> Iterator[tuple[str, str]]:
         for queue in ("ingress-dlq", "trigger-dlq-analytics", "trigger-dlq-legacy"):
             for body in self.messages(queue):
                 document = json.loads(body)
+                if "member" in document:
+                    yield document["reason"], f"{document['rule_id']} {document['member']['id']}"
+                    continue
                 yield document["reason"], document.get("request", {}).get("run_id") or document["reason_text"]
 
     # --- Lambda ---------------------------------------------------------------------------------------------------
@@ -254,6 +279,7 @@ class Deployed:
             "BATCHES_TABLE": BATCHES_TABLE,
             "COLLECT_QUEUE_URL": self.urls[COLLECT_QUEUE],
             "LOOK_QUEUE_URL": self.urls[LOOK_QUEUE],
+            "EVENT_BUS": EVENT_BUS,
             "INGRESS_RETRY_QUEUE_ARN": arn + RETRY_QUEUE,
             "EVENT_QUEUE_ARNS": arn + OWN_QUEUE,
             "TASK_TOKEN_KEY": self.key,
@@ -303,6 +329,15 @@ class Deployed:
             case _:
                 return environment.invoke(call, self.clock.now)
 
+    def bus(self, operation: str, call: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """EventBridge's PutEvents."""
+        assert operation == "PutEvents"
+        for entry in call["Entries"]:
+            assert entry["EventBusName"] == EVENT_BUS
+            self.notices.append(entry)
+        answers = [{"EventId": f"event-{number}"} for number, _ in enumerate(call["Entries"])]
+        return 200, {"FailedEntryCount": 0, "Entries": answers}
+
 
 _QUEUES = (
     *(f"{kind}-{name}" for kind in ("trigger", "trigger-dlq") for name in ENVIRONMENTS),
@@ -327,18 +362,26 @@ def deployed(rules: list[dict[str, Any]]) -> Iterator[Deployed]:
         create_rules_table(dynamodb)
         create_batches_table(dynamodb)
         s3.create_bucket(Bucket="large-confs", CreateBucketConfiguration={"LocationConstraint": REGION})
+        clock = Clock(_today() + STARTS_AT)
         for rule in rules:
-            copy = {"partition": {"S": "*"}, "sort": {"S": f"rule#{rule['id']}"}, "version": {"N": "1"}}
-            dynamodb.put_item(TableName="rules", Item=copy | {"document": {"S": json.dumps(rule)}})
-        head = {"partition": {"S": "*"}, "sort": {"S": "head"}, "generation": {"N": "1"}}
-        dynamodb.put_item(TableName="rules", Item=head)
+            partitions = ["*"] + ([EXPECTED_PARTITION] if "expected" in rule.get("collect", {}) else [])
+            for partition in partitions:
+                copy = {
+                    "partition": {"S": partition},
+                    "sort": {"S": f"rule#{rule['id']}"},
+                    "version": {"N": "1"},
+                }
+                copy["updated_at"] = {"S": datetime.fromtimestamp(clock.now, UTC).isoformat()}
+                dynamodb.put_item(TableName="rules", Item=copy | {"document": {"S": json.dumps(rule)}})
+        for partition in ("*", EXPECTED_PARTITION):
+            head = {"partition": {"S": partition}, "sort": {"S": "head"}, "generation": {"N": "1"}}
+            dynamodb.put_item(TableName="rules", Item=head)
         attributes = {"MaximumMessageSize": "1048576"}
         urls = {name: sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"] for name in _QUEUES}
         for name in ENVIRONMENTS:
             queue = f"watch-{name}.fifo"
             urls[queue] = sqs.create_queue(QueueName=queue, Attributes={"FifoQueue": "true"})["QueueUrl"]
         key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
-        clock = Clock(_now())
         environments = {
             name: Environment(Airflow(name, version, set(DAGS))) for name, version in ENVIRONMENTS.items()
         }
@@ -346,6 +389,7 @@ def deployed(rules: list[dict[str, Any]]) -> Iterator[Deployed]:
         wire = Wire({"stepfunctions": states.answer})
         gateway = Deployed(patch, clock, wire, environments, states, sqs, dynamodb, urls, key)
         wire.answers["mwaa"] = gateway.mwaa
+        wire.answers["events"] = gateway.bus
         _control_time(patch, clock)
         patch.setattr("mwaa_gateway.feeds.requests.identity_of", _without_the_random_id)
         patch.setattr(
@@ -362,10 +406,11 @@ def _without_the_random_id(*parts: str) -> str:
     return identity_of(*parts[:-1])
 
 
-def _now() -> float:
+def _today() -> float:
+    """Return this day's midnight, UTC, in seconds since the epoch."""
     import time  # noqa: PLC0415  the only clock of the machine that is read here
 
-    return time.time()
+    return time.time() // 86_400 * 86_400
 
 
 def _control_time(patch: pytest.MonkeyPatch, clock: Clock) -> None:

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     SILENT = "read time-out"  # nothing was done
     LOST = "read time-out after it was done"
     GARBLED = "an answer that is no answer"
-    PARTIAL = "partial success"  # `Failed` entries, `UnprocessedKeys`
+    PARTIAL = "partial success"  # `Failed` entries, `UnprocessedKeys`, `FailedEntryCount`
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ _OF_EVERY_SERVICE = (
     Fault(Kind.ERROR, "AnUnknownCode"),
 )
 _WITHOUT_AN_ANSWER = tuple(Fault(kind) for kind in Kind if kind not in (Kind.ERROR, Kind.PARTIAL))
-_PARTIAL = frozenset({"SendMessageBatch", "BatchGetItem"})
+_PARTIAL = frozenset({"SendMessageBatch", "BatchGetItem", "PutEvents"})
 # Answers that say something: a condition that the gateway itself set, and that nobody waits with a task token any more.
 _UNDERSTOOD = frozenset(
     {"ConditionalCheckFailedException", "InvalidToken", "TaskDoesNotExist", "TaskTimedOut"}
@@ -88,6 +88,8 @@ def representatives_of(operation: str, among: tuple[Fault, ...] | None = None) -
     yield from among
     if operation in _PARTIAL:
         yield Fault(Kind.PARTIAL)
+    if operation == "PutEvents":
+        yield Fault(Kind.GARBLED)  # its answer names each event that the bus took
 
 
 def _modelled(service: str, operation: str) -> Iterator[Fault]:

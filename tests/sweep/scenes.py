@@ -44,6 +44,14 @@ _RUN = [
 _WHEN = {
     "feed": {"quiet_period": "1m", "max_items": 100},
     "pair": {"complete_when": {"count": 2}, "max_wait": "3h"},  # no timer repeats a look before that
+    "once": {"complete_when": {"count": 1}, "max_wait": "3h", "late": "dead_letter"},
+    "owed": {"complete_when": {"count": 2}, "due": {"after": "5m"}, "max_wait": "20m"},
+    "absent": {
+        "complete_when": {"count": 2},
+        "due": {"at": "06:00", "date": "<day>"},
+        "expected": "daily",
+        "max_wait": "10m",
+    },
 }
 _COLLECT = [
     {
@@ -248,6 +256,23 @@ def _pairs(gateway: Deployed) -> None:
         _feed_members(gateway, "monday", f"-{number}", source="acme.pair")
 
 
+def _late(gateway: Deployed) -> None:
+    """Members of new batches, and one more member of each of some that are complete and released."""
+    gateway.ticks = True
+    _feed_members(gateway, "monday", source="acme.once")
+    for _ in range(2):
+        gateway.step()
+    _feed_members(gateway, "monday", "-2", source="acme.once")
+    _feed_members(gateway, "monday")
+
+
+def _overdue(gateway: Deployed) -> None:
+    """Batches that are quiet, that are due before they are complete, and of a day on which nothing comes."""
+    gateway.ticks = True
+    _feed_members(gateway, "monday")
+    _feed_members(gateway, "monday", source="acme.owed")
+
+
 def _feed_members(gateway: Deployed, day: str, number: str = "", source: str = "acme.feed") -> None:
     for who in (VICTIM, *OTHERS):
         event = _event(who) | {
@@ -273,8 +298,11 @@ SCENES: dict[str, Callable[[Deployed], None]] = {
     "ended_executions": _ended,
     "batch_collector": _feed,
     "batch_collector ChangeMessageVisibility": _feed_given_back,
+    "batch_collector SendMessageBatch": _late,
     "batch_releaser": _feed,
     "batch_releaser BatchGetItem": _pairs,
     "batch_releaser Query": _pairs,
-    "batch_timers": _feed,
+    "batch_releaser PutEvents": _overdue,
+    "batch_releaser UpdateItem": _overdue,
+    "batch_timers": _overdue,
 }

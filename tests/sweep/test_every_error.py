@@ -74,9 +74,10 @@ CALLS = {
         "dynamodb BatchGetItem",
         "dynamodb GetItem",
         "dynamodb PutItem",
+        "dynamodb UpdateItem",
         "s3 GetObject",
         "sqs ChangeMessageVisibility",
-        "sqs SendMessage",
+        "sqs SendMessageBatch",
     ),
     "batch_releaser": (
         "dynamodb BatchGetItem",
@@ -84,11 +85,18 @@ CALLS = {
         "dynamodb PutItem",
         "dynamodb Query",
         "dynamodb UpdateItem",
+        "events PutEvents",
         "s3 PutObject",
         "sqs ChangeMessageVisibility",
         "sqs SendMessageBatch",
     ),
-    "batch_timers": ("dynamodb Query", "sqs SendMessage"),
+    "batch_timers": (
+        "dynamodb BatchGetItem",
+        "dynamodb GetItem",
+        "dynamodb PutItem",
+        "dynamodb Query",
+        "sqs SendMessageBatch",
+    ),
 }
 # Queues' ages are no substitute: SQS does not count a message that was received three times.
 ALARMS = {
@@ -202,7 +210,7 @@ def check(function: str, operation: str, faults: list[Fault], *, once: bool = Fa
         # reason, and can be redriven.
         given_up = {each for each in finally_.dead - calm.outcome.dead if each[0] == "crashed"}
     names = frozenset(name for _, name in given_up)
-    for what in ("runs", "dead", "reported"):
+    for what in ("runs", "dead", "reported", "notices"):
         wanted, found = (Counter(getattr(each.without(names), what)) for each in (calm.outcome, finally_))
         assert wanted == found, f"{what}: lost {wanted - found}, doubled or new {found - wanted}"
     if not once:

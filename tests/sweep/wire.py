@@ -17,7 +17,7 @@ from sweep.faults import Fault, Kind
 __all__ = ["Call", "Trouble", "Wire"]
 
 # As botocore's events name the services, and as boto3 does.
-_SERVICES = {"sfn": "stepfunctions"}
+_SERVICES = {"sfn": "stepfunctions", "eventbridge": "events"}
 Answers = Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]]]
 
 
@@ -144,6 +144,11 @@ def _partly(operation: str, request: Any, trouble: Trouble, deliver: Callable[[A
     document = json.loads(_text(request))
     if operation == "BatchGetItem":
         return _answer(request, 200, {"Responses": {}, "UnprocessedKeys": document["RequestItems"]})
+    if operation == "PutEvents":
+        refusals = [
+            {"ErrorCode": "InternalFailure", "ErrorMessage": "try again"} for _ in document["Entries"]
+        ]
+        return _answer(request, 200, {"FailedEntryCount": len(refusals), "Entries": refusals})
     refused = [
         entry
         for entry in document["Entries"]

@@ -1,8 +1,10 @@
-"""What remains in an environment before it is removed: waiting, held and dead requests, and rules that send more."""
+"""What remains in an environment before it is removed: waiting, held and dead requests, open batches, and rules."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Final
 
 from gateway_cli.aws_errors import errors_as_refusals
@@ -11,12 +13,15 @@ from gateway_cli.documents.json_documents import json_object
 from gateway_cli.ledger_rows import LedgerRow, LedgerRows
 from gateway_cli.output import Refused
 from gateway_cli.rules.items import StoredRuleItem
+from mwaa_gateway.aws.dynamodb.batches import EVER, BatchesTable
 from mwaa_gateway.aws.dynamodb.values import attributes
 from mwaa_gateway.aws.dynamodb.watch_items import WATCHES_INDEX
+from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.json_values import dig
 
 INGRESS: Final = "(ingress)"
 _PLACE: Final = "{environment}"
+_AT_ONCE: Final = 10  # the limit of a client's connections
 _COUNTS: Final = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -49,6 +54,7 @@ def remainders(connection: Connection, environments: Sequence[str], *, ingress: 
 
     Kinds without items are left out. A kind that AWS does not answer for is in the result, and hides no other.
     """
+    batches = OpenBatches(connection)
     ledger = LedgerRows(connection.dynamodb, connection.stack_output("LedgerTableName"))
     rules, held, dead = (
         cache(connection.store.list),
@@ -59,6 +65,10 @@ def remainders(connection: Connection, environments: Sequence[str], *, ingress: 
     for name in environments:
         found += _of_environment(connection, name, rules, held, dead)
         found.append(waiting_states(connection, name))
+        found.append(batches.remainder(name))
+    # Members of every rule pass the one queue: of interest if they may come to these environments.
+    if ingress or _may_collect(rules, environments):
+        found.append(_members(connection))
     if ingress:
         found += _of_ingress(connection)
     return [one for one in found if one.count != 0]
@@ -96,6 +106,8 @@ def _counted(
             return Remainder(environment, what, count(), remedy, passes, kept)
     except Refused as error:
         why = error.message
+    except (Unavailable, ValueError) as error:  # a batch that another version wrote, or a person
+        why = str(error)
     except KeyError as error:  # botocore reads a body that is not JSON as an empty answer
         why = f"AWS's answer has no {error}"
     return Remainder(environment, what, None, f"could not be read: {why}", passes)
@@ -149,8 +161,59 @@ def _of_environment(
 
 def _environments(rule: StoredRuleItem) -> list[object]:
     """Return the environments of a rule's targets; none for a document that cannot be read, as it starts no run."""
-    targets = (json_object(rule.document) or {}).get("targets")
+    return _environments_of(rule.document)
+
+
+def _environments_of(document: str) -> list[object]:
+    targets = (json_object(document) or {}).get("targets")
     return [dig(target, ("environment",)) for target in targets] if isinstance(targets, list) else []
+
+
+def _may_collect(rules: Callable[[], Sequence[StoredRuleItem]], environments: Sequence[str]) -> bool:
+    """Return whether a rule that collects has a target in these environments; also if the rules cannot be read."""
+    try:
+        with errors_as_refusals():
+            collecting = [rule for rule in rules() if (json_object(rule.document) or {}).get("collect")]
+    except Refused:
+        return True
+    return any(name in environments for rule in collecting for name in _environments(rule))
+
+
+def _members(connection: Connection) -> Remainder:
+    return _counted(
+        INGRESS,
+        "members to collect",
+        lambda: _messages(connection, connection.stack_output("CollectQueueUrl")),
+        "they join their batches within seconds; allow more time with --timeout",
+        passes=True,
+    )
+
+
+class OpenBatches:
+    """The batches that have not become requests yet."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def remainder(self, environment: str) -> Remainder:
+        """Count the open batches of rules with a target in an environment."""
+        return _counted(
+            environment,
+            "open batches",
+            lambda: sum(environment in environments for environments in self._environments),
+            "see `mwaa-gateway batches list`; release or cancel each, or wait until its rule releases it",
+        )
+
+    @cached_property
+    def _environments(self) -> list[list[object]]:
+        """The environments of each open batch's targets."""
+        table = BatchesTable(
+            self._connection.dynamodb, self._connection.stack_output("BatchesTableName"), now=time.time
+        )
+        ids = [batch_id for batch_id, _ in table.due(EVER)]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = [*pool.map(table.batch, ids)]
+        return [_environments_of(batch.document) for batch in found if batch and not batch.is_shadow]
 
 
 def _of_ingress(connection: Connection) -> Iterator[Remainder]:

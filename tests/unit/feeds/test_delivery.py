@@ -148,6 +148,9 @@ class TestLooks:
                     raise error
                 return Looked("waits", until={"soon": 1_030.2, "later": 2_000.0}[batch_id])
 
+            def mark_reported(self, looked: Looked) -> None:
+                assert not looked.is_overdue
+
         failures: list[tuple[str, Exception]] = []
         looked: list[Looked] = []
         queue = Queue()

@@ -9,10 +9,11 @@ import pytest
 
 from fakes.batches import BatchesInMemory
 from fakes.rules import FakeRuleSource
-from feeds_in_memory import RULE, Feeds, member
+from feeds_in_memory import DATE, RULE, Feeds, member
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import Head, key_digest
 from mwaa_gateway.feeds.expected import ExpectedBatches, Opened, due_days
+from mwaa_gateway.routing.members import MemberMessage, feed_of
 from mwaa_gateway.rules import parse_rule
 
 DUE = 1_000.0 + 3_600
@@ -55,6 +56,51 @@ def test_an_overdue_batch_is_reported_once_and_waits() -> None:
         "count": 1,
     }
     assert feeds.queue.requests == []
+
+
+@pytest.mark.guarantee(49)
+def test_a_crash_before_the_report_is_recorded_has_it_made_again() -> None:
+    feeds = Feeds()
+    feeds.rule["collect"] = OF_NINE
+    feeds.collect(member("a"))
+    assert feeds.releaser(DUE).look(feeds.batch_ids[0]).is_overdue
+    assert feeds.look(at=DUE + 1).is_overdue
+    assert not feeds.look(at=DUE + 2).is_overdue
+
+
+@pytest.mark.guarantee(49)
+def test_an_outage_from_before_the_due_time_to_after_max_wait_hides_no_report() -> None:
+    """The first look finds the batch both overdue and at the end of its wait."""
+    feeds = Feeds()
+    feeds.rule["collect"] = OF_NINE
+    feeds.collect(member("a"))
+
+    looked = feeds.look(at=1e9)
+
+    assert looked.decision is not None
+    assert (looked.decision.reason, looked.decision.is_overdue) == ("max_wait", True)
+    assert [kind for kind, _ in notices(feeds)] == ["Batch Overdue", "Batch Released"]
+
+
+@pytest.mark.guarantee(49)
+def test_a_report_that_was_made_is_not_made_again_at_the_release() -> None:
+    feeds = Feeds()
+    feeds.rule["collect"] = OF_NINE
+    feeds.collect(member("a"))
+    feeds.look(at=DUE)
+    looked = feeds.look(at=1e9)
+    assert looked.decision is not None
+    assert not looked.decision.is_overdue
+    assert [kind for kind, _ in notices(feeds)] == ["Batch Overdue", "Batch Released"]
+
+
+@pytest.mark.guarantee(49)
+def test_a_batch_of_a_shadow_rule_alarms_nobody() -> None:
+    feeds = Feeds()
+    rule = parse_rule(RULE | {"collect": OF_NINE, "state": "SHADOW"}, environments=None)
+    feeds.deliver(MemberMessage(feed_of(rule), 3, json.dumps(rule.document()), DATE, member("a"), feeds.now))
+    assert not feeds.look(at=DUE).is_overdue
+    assert notices(feeds) == []
 
 
 @pytest.mark.guarantee(49)
@@ -153,6 +199,15 @@ def test_a_day_on_which_nothing_came_has_a_batch_that_is_overdue_at_once() -> No
     assert not feeds.look(batch_id, at=MONDAY_IS_DUE - 1).is_overdue
     looked = feeds.look(batch_id, at=MONDAY_IS_DUE)
     assert (looked.is_overdue, looked.missing) == (True, ("every member",))
+
+
+@pytest.mark.guarantee(49)
+def test_a_shadow_rule_expects_its_days_apart() -> None:
+    """So an ENABLED rule finds no batch of its trial, and no operator is woken."""
+    gateway = Expected(NIGHTLY | {"state": "SHADOW"})
+    [(batch_id, _)] = gateway.open().batches
+    assert gateway.store.batches[batch_id].rule_id == "sales.nightly~shadow"
+    assert not Feeds(store=gateway.store).look(batch_id, at=MONDAY_IS_DUE).is_overdue
 
 
 @pytest.mark.guarantee(49)

@@ -18,6 +18,18 @@ RULE: dict[str, Any] = {
     "target": {"environment": "analytics", "dag_id": "ingest"},
 }
 
+PARTS: dict[str, Any] = {
+    "orders": {"s3": "s3://acme/orders/*", "captures": {"detail.object.key": "orders/{date}/{file}"}},
+    "customers": {"pattern": {"source": ["crm"]}, "captures": {"detail.day": "{date}"}, "at_least": 3},
+}
+
+
+def join(**parts: Any) -> dict[str, Any]:
+    """A rule of several feeds, which has no pattern of its own."""
+    when = {"parts": PARTS | parts, "require": 1}
+    collect = {"key": ["<date>"], "max_wait": "2d", "complete_when": when}
+    return {"id": "sales.join", "collect": collect, "target": RULE["target"]}
+
 
 def mistakes(value: Any) -> list[str]:
     return [error.message for error in jsonschema.Draft7Validator(document()).iter_errors(value)]
@@ -69,6 +81,8 @@ def test_it_allows_the_examples(file: Path) -> None:
             "targets": [{"id": "a"}],
         },
         {"id": "a", "pattern": "${var.pattern}", "targets": "${var.targets}"},
+        join(),
+        RULE | {"collect": {"quiet_period": "10m", "due": {"at": "06:00", "timezone": "Europe/Zurich"}}},
     ],
 )
 def test_it_allows_what_is_right(value: Any) -> None:
@@ -89,6 +103,9 @@ def test_it_allows_what_is_right(value: Any) -> None:
         RULE | {"maximum_event_age": "6 hours"},
         {"id": "a", "pattern": {"source": "aws.s3"}, "target": {}},
         {"id": "a", "pattern": {"source": [{"prefx": "a"}]}, "target": {}},
+        join(orders={"captures": {}}),
+        join(orders={"pattern": {"source": ["a"]}, "at_last": 3}),
+        join() | {"collect": {"max_wait": "2d", "complete_when": {"count": 3}}},
         {"rules": [RULE], "default": {}},
         {"rules": [RULE], "defaults": {"id": "a"}},
     ],

@@ -1,4 +1,4 @@
-"""Choosing batches: the filters --rule and --key, and the parts of a key as people write them."""
+"""Choosing batches: the filters --rule, --key and --overdue, and the parts of a key as people write them."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -24,10 +24,15 @@ class BatchFilters(AnyFilters):
 
     rule: str | None = None
     key: Key = ()
+    overdue: bool = False
 
     def admit(self, batch: Batch) -> bool:
-        """Return whether the batch passes: it is of the rule, and its key has each part with that value."""
-        return self.rule in (None, batch.rule_id) and set(self.key) <= set(batch.key)
+        """Return whether the batch passes: it is of the rule, its key has each part with that value, and it is overdue."""
+        return (
+            self.rule in (None, batch.rule_id)
+            and set(self.key) <= set(batch.key)
+            and (batch.is_overdue or not self.overdue)
+        )
 
     def explain_nothing(self, connection: Connection, batches: Collection[Batch]) -> None:
         """Print that no open batch passes; `batches` are all open ones.
@@ -44,11 +49,8 @@ class BatchFilters(AnyFilters):
                 raise Refused(f"--key {name}: no open batch has a key with this part; {hint}")
         given = {"rule": self.rule, "key": self.key}
         filters = " and ".join(name for name, value in given.items() if value)
-        print_note(
-            f"nothing matches: there are no open batches of this {filters}"
-            if filters
-            else "there are no open batches"
-        )
+        which = f"{'overdue ' if self.overdue else ''}batches{filters and f' of this {filters}'}"
+        print_note(f"{'nothing matches: ' if self.any_given else ''}there are no open {which}")
 
 
 class _KeyPart(click.ParamType):
@@ -69,11 +71,12 @@ class _KeyPart(click.ParamType):
 def batch_filters(command: _Command) -> _Command:
     """Add the filters to a command, as its argument `filters`."""
 
-    def filtered(*, rule: str | None, key: Sequence[tuple[str, str]], **others: Any) -> None:
-        command(filters=BatchFilters(rule, tuple(key)), **others)
+    def filtered(*, rule: str | None, key: Sequence[tuple[str, str]], overdue: bool, **others: Any) -> None:
+        command(filters=BatchFilters(rule, tuple(key), overdue), **others)
 
     decorated = update_wrapper(filtered, command)
     for option in (
+        click.option("--overdue", is_flag=True, help="Only those that were reported as overdue."),
         click.option(
             "--key",
             metavar="NAME=VALUE",

@@ -20,7 +20,7 @@ from mwaa_gateway.feeds.release import Looked
 _AT_ONCE: Final = 10  # the limit of a client's connections
 _FEW: Final = 5  # missing values that the table shows
 _COLUMNS: Final = (
-    "ID", "FIRST MEMBER (UTC)", "NEXT LOOK (UTC)", "RULE", "KEY", "NUMBER", "STATE", "MEMBERS", "MISSING",
+    "ID", "FIRST MEMBER (UTC)", "DUE (UTC)", "RULE", "KEY", "NUMBER", "STATE", "MEMBERS", "MISSING",
 )  # fmt: skip
 
 Of = TypeVar("Of")
@@ -44,11 +44,12 @@ def batches() -> None:
 def list_batches(connection: Connection, filters: BatchFilters, limit: int, output: str) -> None:
     """List the open batches, oldest first: what each has, and what it lacks.
 
-    NEXT LOOK is when the gateway examines the batch next; an event that completes it brings that forward.
+    DUE is the due time of its rule. A batch of an expected day on which nothing has arrived has no members. `batches show`
+    says when a batch is released, and why.
 
     \b
     Examples:
-      mwaa-gateway batches list
+      mwaa-gateway batches list --overdue
       mwaa-gateway batches list --rule sales.nightly --key date=2026-11-22 -o json
     """
     of, left = Batches.of(connection), list[Left]()
@@ -277,19 +278,18 @@ def _print_dry_run(views: Sequence[View], left: Sequence[Left], output: str, don
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    first_at, next_look_at = (
-        str(row[name] or "-")[:19].replace("T", " ") for name in ("first_at", "next_look_at")
-    )
+    first_at, due_at = (str(row[name] or "-")[:16].replace("T", " ") for name in ("first_at", "due_at"))
+    state = [row["state"], *(name for name in ("late", "overdue", "expected") if row[name])]
     missing = row["missing"]
     more = f" and {len(missing) - _FEW:,} more" if len(missing) > _FEW else ""
     return [
         row["id"],
         first_at,
-        next_look_at,
+        due_at,
         row["rule_id"],
         key_text(tuple(row["key"].items())) or "-",
         str(row["number"]),
-        f"{row['state']}, late" if row["late"] else row["state"],
+        ", ".join(state),
         f"{row['members']:,}",
         ", ".join(missing[:_FEW]) + more or "-",
     ]

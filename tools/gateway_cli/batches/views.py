@@ -17,7 +17,7 @@ from gateway_cli.choice import timestamp
 from gateway_cli.connection import Connection
 from gateway_cli.output import Refused
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
-from mwaa_gateway.aws.dynamodb.batches import BatchesTable
+from mwaa_gateway.aws.dynamodb.batches import EVER, BatchesTable
 from mwaa_gateway.aws.event_bus import GatewayBus
 from mwaa_gateway.aws.manifests import ManifestBucket
 from mwaa_gateway.aws.sqs.feed_queues import CollectQueue
@@ -25,10 +25,9 @@ from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.feeds.batch import Batch, Decision, collect_of
 from mwaa_gateway.feeds.condition import Summary, missing_of, next_release
 from mwaa_gateway.feeds.release import Releaser, summary_of
-from mwaa_gateway.rules.collect import Collect
+from mwaa_gateway.rules.collect import Collect, Parts
 from mwaa_gateway.trigger_request import TriggerRequest
 
-_EVER: Final = 1e11  # seconds since the epoch; DynamoDB has no infinite number
 _WHY: Final = {
     "complete": "the batch is complete",
     "quiet_period": "no member arrives for the quiet period",
@@ -65,8 +64,12 @@ class View:
             "number": batch.number,
             "state": batch.state,
             "late": batch.is_late,
+            "expected": batch.is_expected,
             "members": decision.count if decision else self.summary.members,
             "first_at": timestamp(batch.first_at),
+            "due_at": None if self.summary.due_at is None else timestamp(self.summary.due_at),
+            "when_due": self.collect.when_due if self.summary.due_at is not None else None,
+            "overdue": batch.is_overdue or (decision is not None and decision.is_overdue),
             "next_look_at": None if batch.due_at is None else timestamp(batch.due_at),
             "missing": list(self.missing),
         }
@@ -86,14 +89,19 @@ class View:
         at, reason = next_release(self.collect, self.summary, self.now)
         # If members never stop arriving, only a due time or the longest wait releases the batch.
         latest, _ = next_release(self.collect, replace(self.summary, last_at=math.inf), self.now)
-        due_at = self.summary.due_at
         return expected | {
-            "due_at": None if due_at is None else timestamp(due_at),
-            "overdue": self.batch.is_overdue,
+            "parts": self._parts(),
+            "late_members": self.collect.late,
             "releases_at": timestamp(at),
             "releases_because": _WHY.get(reason, reason),
             "releases_at_the_latest": None if math.isinf(latest) else timestamp(latest),
         }
+
+    def _parts(self) -> dict[str, str]:
+        """Return how many different members each part has, of how many."""
+        condition = self.collect.complete_when
+        parts = condition.parts if isinstance(condition, Parts) else {}
+        return {name: f"{self.summary.parts.get(name, 0)} of {part.at_least}" for name, part in parts.items()}
 
     def _decided(self, decision: Decision) -> dict[str, Any]:
         targets = [TriggerRequest.from_json(request).target for request in decision.requests]
@@ -140,7 +148,7 @@ class Batches:
 
     def open_ids(self) -> list[str]:
         """Return the ids of the batches whose requests are not sent yet; eventually consistent."""
-        return [batch_id for batch_id, _ in self.table.due(_EVER)]
+        return [batch_id for batch_id, _ in self.table.due(EVER)]
 
     def batch(self, batch_id: str) -> Batch:
         """Return a batch.

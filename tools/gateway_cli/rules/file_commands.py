@@ -342,6 +342,7 @@ def _plan_document(made: Plan) -> dict[str, Any]:
                 "version": made.versions[change.rule_id],
                 "fields": [field.document() for field in change.fields],
                 "document": change.document,
+                **({"open_batches": change.open_batches} if change.open_batches else {}),
             }
             for change in made.changes
         ],

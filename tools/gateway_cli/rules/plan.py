@@ -44,6 +44,34 @@ class PlannedChange:
             return []
         return field_changes(self.before, self.document)
 
+    @property
+    def open_batches(self) -> str:
+        """What becomes of batches that the rule has open, if it collects and the change concerns them; else ""."""
+        before = (self.before or {}).get("collect")
+        if not before or (self.before or {}).get("state") == "SHADOW":
+            return ""  # what a rule in SHADOW collects starts nothing
+        if self.document is None:
+            return (
+                f"they stay open, and start their runs; `mwaa-gateway batches cancel --rule {self.rule_id}` "
+                "cancels them"
+            )
+        after = self.document.get("collect")
+        changed = {field.field for field in self.fields}
+        if after is None:
+            return "they stay open, and start their runs; new events start a run each"
+        match self.document.get("state"):
+            case "DISABLED" if "state" in changed:
+                return (
+                    "they stay open and take no new members; when they are released, their requests are held"
+                )
+            case "SHADOW":
+                return "they stay open, and start their runs; new events collect apart, and start nothing"
+        if after.get("key") != before.get("key"):
+            return "they follow the version that opened them; members of before stay in the batches of the old key"
+        if any(field.startswith("collect") for field in changed):
+            return "they follow the version that opened them, also for members that still come"
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -31,6 +31,8 @@ def print_plan(plan: Plan, stored: Mapping[str, StoredRuleItem]) -> None:
             for line in _routes(change.document):
                 print_text(f"    {line}")
         print_field_changes(change.fields, indent="    ")
+        if change.open_batches:
+            print_text(("    open batches  ", "dim"), change.open_batches)
     if plan.changes:
         print_text("")
     counts = [f"{len(plan.of(action))} to {action}" for action in _SIGNS if plan.of(action)]
@@ -138,9 +140,23 @@ def _print_dates(indent: str, logical_date: str | None, partition_key: str | Non
 def _print_collected(result: Result, indent: str) -> None:
     key = ", ".join(f"{name}={value}" for name, value in (result.batch or {}).items())
     batch = f"the batch {key}" if key else "its open batch"
-    print_text(
-        (f"{indent}✓ {result.rule_id}", "bold green"), f" → {result.outcome} of {batch}; no run by itself"
+    sign, colour, aside = (
+        ("◌", "cyan", "in SHADOW: it collects apart, and starts nothing")
+        if result.shadow
+        else ("✓", "green", "no run by itself")
     )
+    print_text(
+        (f"{indent}{sign} {result.rule_id}", f"bold {colour}"), f" → {result.outcome} of {batch}; {aside}"
+    )
+    missing = result.missing
+    lacks = None if missing is None else ", ".join(missing) or "nothing: it is complete"
+    for name, value in (
+        ("part", result.part),
+        ("with this event alone, the batch waits for", lacks),
+        ("due", result.due),
+    ):
+        if value is not None:
+            print_text((f"{indent}    {name}  ", "dim"), value)
     if result.outcome == "member":
         print_text((f"{indent}    counts as  ", "dim"), str(result.counts_as))
     elif result.members_needed is not None:

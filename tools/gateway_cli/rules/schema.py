@@ -213,7 +213,8 @@ _OWN_FORMS[Collect, "complete_when"] = [
                             "at_least": _any("So many different members.", {"type": "integer", "minimum": 1}),
                         },
                         [],
-                    ),
+                    )
+                    | {"oneOf": [{"required": ["s3"]}, {"required": ["pattern"]}]},
                 },
             ),
             "require": _any("How many of the parts must be complete.", {"type": "integer", "minimum": 1}),

@@ -11,15 +11,17 @@ from mwaa_gateway.conf.claim_check import ClaimCheck
 from mwaa_gateway.conf.input_transformer import ORIGIN_KEY
 from mwaa_gateway.errors import MalformedEvent
 from mwaa_gateway.events import Event
-from mwaa_gateway.feeds.batch import Batch, Decision
-from mwaa_gateway.feeds.condition import Summary
-from mwaa_gateway.feeds.requests import requests_of
+from mwaa_gateway.feeds.batch import Batch, Decision, collect_of
+from mwaa_gateway.feeds.condition import Summary, missing_of
+from mwaa_gateway.feeds.requests import iso, requests_of
 from mwaa_gateway.ingress.ingest import DeadEvent, Ingress, IngressReport
 from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.routing.live_rules import LiveRules, StoredRule
-from mwaa_gateway.routing.members import MemberMessage
+from mwaa_gateway.routing.members import SHADOW_SUFFIX, Member, MemberMessage
 from mwaa_gateway.routing.resolve import Refused, Resolved
 from mwaa_gateway.rules import Rule
+from mwaa_gateway.rules.due import Due
+from mwaa_gateway.rules.fields import document_of
 from mwaa_gateway.rules.partitions import rule_partitions
 from mwaa_gateway.trigger_request import TriggerRequest
 
@@ -32,9 +34,11 @@ class Result:
 
     A `run`, and the `shadow` of a rule in SHADOW that would only be recorded, have every field but a reason. A `refused`
     event (malformed, no conf, broken rule) has a reason, and a rule if it concerns one. A `member` or `marker` of a rule
-    that collects has the key of its `batch` and no run: `counts_as` is what completeness counts of a member, and
-    `members_needed` the number that a marker names. `released` is what a batch of this member alone would become: for each
-    target its environment, dag_id and conf, or the reason why it starts no run.
+    that collects has the key of its `batch` and no run; with `shadow`, the rule is in SHADOW and collects apart. `part` is
+    the part that it is in, `counts_as` what completeness counts of a member, and `members_needed` the number that a marker
+    names. A batch that has only this event is `due` then, and lacks `missing` of what `complete_when` asks for. `released`
+    is what a batch of this member alone would become: for each target its environment, dag_id and conf, or the reason why
+    it starts no run.
     """
 
     outcome: Literal["run", "shadow", "refused", "member", "marker"]
@@ -48,6 +52,10 @@ class Result:
     conf: Mapping[str, Any] | None = None
     reason: str | None = None
     batch: Mapping[str, str] | None = None
+    shadow: bool | None = None
+    part: str | None = None
+    due: str | None = None
+    missing: tuple[str, ...] | None = None
     counts_as: str | None = None
     members_needed: int | None = None
     released: tuple[Mapping[str, Any], ...] | None = None
@@ -157,10 +165,15 @@ def _results(report: IngressReport) -> Iterator[Result]:
         )
     for message in report.members:
         member = message.member
+        collect = collect_of(message.document)
         yield Result(
             outcome=member.kind,
-            rule_id=message.rule_id,
+            rule_id=message.rule_id.removesuffix(SHADOW_SUFFIX),
             batch=dict(message.key),
+            shadow=message.rule_id.endswith(SHADOW_SUFFIX) or None,
+            part=member.part or None,
+            due=_due(collect.due, dict(message.key)) if collect.due else None,
+            missing=missing_of(collect, _summary(member)) if collect.complete_when else None,
             counts_as=member.distinct or None,
             members_needed=member.count,
             released=tuple(_released(message)) if member.kind == "member" else None,
@@ -180,6 +193,22 @@ def _results(report: IngressReport) -> Iterator[Result]:
         yield Result("refused", rule_id=dead.rule_id, reason=dead.text)
 
 
+def _summary(member: Member) -> Summary:
+    """Return the summary of a batch that has only this member or marker."""
+    if member.kind == "marker":
+        return Summary(0, frozenset(), 0.0, 0.0, has_marker=True, expected=member.count)
+    return Summary(1, frozenset({member.distinct}), 0.0, 0.0, parts={member.part: 1})
+
+
+def _due(due: Due, key: Mapping[str, str]) -> str:
+    """Return when a batch with this key is due, for people."""
+    if due.date is not None:
+        return iso(due.time_on(due.date_of(key)))
+    when = document_of(due)
+    first = when.get("after") or f"the first {due.at} {due.timezone}"
+    return f"{first} after its first member"
+
+
 def _released(message: MemberMessage) -> Iterator[dict[str, Any]]:
     """Yield what each target of the rule would get if the batch were released with this member alone."""
     member = message.member
@@ -195,8 +224,7 @@ def _released(message: MemberMessage) -> Iterator[dict[str, Any]]:
     )
     manifest = f"s3://{_BUCKET}/feeds/{message.rule_id}/batch/members.jsonl.gz"
     decision = Decision(batch.id, "complete", is_complete=True, count=1, manifest=manifest)
-    summary = Summary(1, frozenset({member.distinct}), first_at=0.0, last_at=0.0)
-    for found in requests_of(batch, summary, decision, [member], bucket=_BUCKET):
+    for found in requests_of(batch, _summary(member), decision, [member], bucket=_BUCKET):
         match found:
             case Resolved(request=request):
                 target = request.target

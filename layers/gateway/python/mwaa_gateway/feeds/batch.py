@@ -119,7 +119,8 @@ class Decision:
     """What became of a batch, for good. `requests` are trigger requests as JSON text, ready for their queues.
 
     `manifest` is the URI of the list of its members, "" for a batch without any; `superseded` of the versions of S3 objects
-    that it leaves out. `notices` are events for the gateway's bus, as JSON texts of detail-type and detail.
+    that it leaves out. `notices` are events for the gateway's bus, as JSON texts of detail-type and detail. `is_overdue`:
+    the batch was due before, and not complete, and that has not been reported yet.
     """
 
     batch_id: str
@@ -133,6 +134,7 @@ class Decision:
     refused: tuple[str, ...] = ()  # why a target has no request, in plain words
     superseded: str = ""
     notices: tuple[str, ...] = field(default=(), repr=False)
+    is_overdue: bool = False
 
 
 class BatchStore(Protocol):

@@ -137,6 +137,15 @@ def _moments(collect: Collect, batch: Summary, missing: tuple[str, ...]) -> Iter
     yield _Moment(batch.first_at + longest, Release("max_wait", is_complete, missing))
 
 
+def was_overdue(collect: Collect, batch: Summary, reason: Reason) -> bool:
+    """Return whether a batch that its rule releases for this reason was due before, and not complete."""
+    return reason != "complete" and any(
+        batch.due_at is not None and batch.due_at <= moment.at
+        for moment in _moments(collect, batch, missing_of(collect, batch))
+        if moment.release.reason == reason
+    )
+
+
 def next_release(collect: Collect, batch: Summary, now: float) -> tuple[float, Reason]:
     """Return when and why the batch is released if nothing else arrives, for people: every quiet period is sure."""
     missing = () if batch.is_late else missing_of(collect, batch)

@@ -103,13 +103,14 @@ class LookDeliveries:
     def _deliver(self, message: QueueMessage) -> bool:
         try:
             looked = self.releaser.look(message.body)
+            self.report(looked)
+            self.releaser.mark_reported(looked)
         except Exception as error:  # noqa: BLE001  trouble with one batch, bugs too, stops no other
             self.report_failed(message.body, error)
             if message.group != CHECKS:
                 return True  # the batch is due: the tick sends the next look within a minute
             _give_back(self.queue, message, backoff_seconds(message.receive_count, self.jitter()), self.warn)
             return False
-        self.report(looked)
         if looked.result == "flushes":
             # The flush marks the batch in about a second; each further flush waits longer.
             seconds = min(_FLUSH_SECONDS * message.receive_count, _RESTS_SECONDS)

@@ -14,6 +14,7 @@ from mwaa_gateway.errors import InvalidRule, Unavailable
 from mwaa_gateway.feeds.batch import Batch, BatchStore, Head, key_digest
 from mwaa_gateway.feeds.collect import TICK_AHEAD_SECONDS
 from mwaa_gateway.routing.live_rules import UNREADABLE_HEAD, RuleSource, StoredRule
+from mwaa_gateway.routing.members import feed_of
 from mwaa_gateway.rules import Rule, parse_rule
 from mwaa_gateway.rules.collect import Collect
 from mwaa_gateway.rules.due import days_of
@@ -78,19 +79,19 @@ class ExpectedBatches:
 
     def _open(self, rule: Rule, day: str, due_at: float) -> Iterator[tuple[str, float]]:
         """Yield the batch's id and due time if it has just been opened."""
-        collect = rule.collect
-        if collect is None or (rule.id, day) in self._settled:
+        collect, feed = rule.collect, feed_of(rule)
+        if collect is None or (feed, day) in self._settled:
             return
         key = ((collect.key_names[0], day),)
         digest = key_digest(key)
-        head = self.store.head(rule.id, digest)
+        head = self.store.head(feed, digest)
         if head is None:
-            self.store.create_head(Head(rule.id, digest, self.new_id()))
-            head = self.store.head(rule.id, digest)
+            self.store.create_head(Head(feed, digest, self.new_id()))
+            head = self.store.head(feed, digest)
         if head is not None and head.number == 1:
             batch = Batch(
                 id=head.batch_id,
-                rule_id=rule.id,
+                rule_id=feed,
                 rule_version=rule.version,
                 document=json.dumps(rule.document()),
                 key=key,
@@ -103,7 +104,7 @@ class ExpectedBatches:
                 yield batch.id, due_at
         if len(self._settled) >= _MAXIMUM_REMEMBERED:
             self._settled.clear()
-        self._settled.add((rule.id, day))
+        self._settled.add((feed, day))
 
 
 def due_days(collect: Collect | None, now: float) -> Iterator[tuple[str, float]]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mwaa_gateway.feeds.batch import WHEN_DUE, Batch, Decision, collect_of
+from mwaa_gateway.feeds.batch import Batch, Decision, collect_of
 from mwaa_gateway.feeds.condition import Summary
 from mwaa_gateway.feeds.requests import batch_event, iso
 from mwaa_gateway.routing.members import Member
@@ -40,7 +40,7 @@ def notices_of(
     if batch.is_shadow:
         return ()
     notices = []
-    if decision.reason == "due" or batch.by == WHEN_DUE:
+    if decision.is_overdue:
         notices.append(overdue_notice(batch, summary, decision.missing))
     if members and decision.reason != "cancelled":
         released = dict(batch_event(batch, summary, decision, members).envelope["detail"])

@@ -32,7 +32,7 @@ from mwaa_gateway.feeds.batch import (
     collect_of,
     key_digest,
 )
-from mwaa_gateway.feeds.condition import Flush, Release, Summary, Wait, judge, missing_of
+from mwaa_gateway.feeds.condition import Flush, Release, Summary, Wait, judge, missing_of, was_overdue
 from mwaa_gateway.feeds.notices import notices_of, overdue_notice
 from mwaa_gateway.feeds.requests import requests_of
 from mwaa_gateway.routing.members import Member
@@ -93,14 +93,18 @@ class Releaser:
                     self.flushes.flush(batch_id, batch.rule_id)
                     return Looked("flushes", batch)
                 case Wait(until=until, missing=missing, is_overdue=is_overdue):
-                    if is_overdue := is_overdue and not batch.is_overdue:
+                    if is_overdue := is_overdue and not batch.is_overdue and not batch.is_shadow:
                         self.bus.publish([overdue_notice(batch, summary, missing)])
-                        self.store.mark_overdue(batch_id)
                     if self.store.look_again(batch, until):
                         return Looked("waits", batch, None, until, missing, is_overdue)
         else:
             raise Unavailable(f"batch {batch_id} changes too fast to be looked at")
         return self._release(batch)
+
+    def mark_reported(self, looked: Looked) -> None:
+        """Record that a batch was reported as overdue; only afterwards: a crash before has it reported again."""
+        if looked.is_overdue and looked.batch is not None:
+            self.store.mark_overdue(looked.batch.id)
 
     def release(self, batch_id: str, *, by: str, cancel: bool = False) -> Looked:
         """Release or cancel an open batch now; `by` is recorded. A batch that is being released keeps its reason."""
@@ -146,6 +150,10 @@ class Releaser:
             superseded=self.manifests.put(batch, superseded) if superseded else "",
             markers=tuple(sorted(member.id for member in counted.members if member.kind == "marker")),
             missing=missing,
+            is_overdue=not batch.is_overdue
+            and not batch.is_shadow
+            and batch.by in {"", WHEN_DUE}
+            and was_overdue(collect, summary, reason),
         )
         decision = replace(decision, notices=notices_of(batch, summary, decision, members))
         if not members or reason == "cancelled" or batch.is_shadow:

@@ -85,7 +85,7 @@ def _report_decided(batch: Batch, decision: Decision) -> None:
         "BatchesReleased": bool(decision.requests),
         "BatchesIncomplete": is_incomplete and decision.reason != "cancelled",
         "BatchesLate": batch.is_late,
-        "BatchesOverdue": _was_overdue(batch, decision),
+        "BatchesOverdue": decision.is_overdue,
         "BatchesCancelled": decision.reason == "cancelled",
         "BatchTargetsRefused": len(decision.refused),
     }
@@ -103,15 +103,11 @@ def _line(batch: Batch, decision: Decision) -> tuple[Callable[..., None], str]:
         return logger.warning, f"batch cancelled by {batch.by}"
     if not decision.count:
         return logger.warning, "batch released without members: it starts no run"
-    if _was_overdue(batch, decision):
+    if decision.is_overdue:
         return logger.error, "batch was due and not complete: released with what is there, as its rule says"
     if not decision.is_complete and not batch.is_late:
         return logger.warning, "batch released incomplete"
     return logger.info, "batch released"
-
-
-def _was_overdue(batch: Batch, decision: Decision) -> bool:
-    return not batch.is_shadow and (decision.reason == "due" or batch.by == WHEN_DUE)
 
 
 def _batch_fields(batch: Batch) -> dict[str, object]:

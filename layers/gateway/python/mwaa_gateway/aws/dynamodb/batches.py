@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 DUE_INDEX: Final = "due"
 DUE_SHARDS: Final = 8
+EVER: Final = 1e11  # seconds since the epoch; DynamoDB has no infinite number
 HEAD_KEPT_SECONDS: Final = 400 * 86_400
 KEPT_SECONDS: Final = 120 * 86_400
 DECISION_KEPT_SECONDS: Final = 150 * 86_400
