@@ -524,7 +524,7 @@ def test_who_only_looks_writes_nothing(expand):
         ),
         "CountWhatWaits": (
             {"sqs:GetQueueAttributes"},
-            {"<IngressRetryQueue.Arn>", INGRESS_DLQS, TRIGGER_QUEUES},
+            {"<IngressRetryQueue.Arn>", "<CollectQueue.Arn>", INGRESS_DLQS, TRIGGER_QUEUES},
             None,
         ),
         "FindRetainedQueues": ({"sqs:ListQueues"}, {"*"}, None),
@@ -576,7 +576,7 @@ def test_what_an_operator_may_do(expand):
         ),
         "CountWhatWaits": (
             {"sqs:GetQueueAttributes"},
-            {"<IngressRetryQueue.Arn>", INGRESS_DLQS, TRIGGER_QUEUES},
+            {"<IngressRetryQueue.Arn>", "<CollectQueue.Arn>", INGRESS_DLQS, TRIGGER_QUEUES},
             None,
         ),
         "FindRetainedQueues": ({"sqs:ListQueues"}, {"*"}, None),
