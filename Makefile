@@ -22,7 +22,7 @@ FULL ?=
 SCENES := $(if $(FULL),-m "full or not full" --hypothesis-profile full)
 export AIRFLOW_VERSION ?= 3.3.1
 
-.PHONY: help run down setup test test-full check test-fast test-simulation simulate guarantees baselines benchmark test-template test-3.13 test-in-process test-local-stack test-local-parts test-airflow-all format lock clean
+.PHONY: help run down setup test test-full check test-fast test-simulation simulate guarantees baselines benchmark benchmark-feeds test-template test-3.13 test-in-process test-local-stack test-local-parts test-airflow-all format lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ benchmark: .venv/.ready .venvs/lambda/.ready  ## Measure how fast events find th
 	$(BIN)/python -m benchmarks.routing
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.cold_start
+
+benchmark-feeds: .venv/.ready .venvs/lambda/.ready  ## Measure feeds on the local stack: 12,000 uploads to one run, 1,000 open batches; half an hour
+	$(BIN)/python -m benchmarks.feeds
 
 TESTS ?= tests/unit tests/integration tests/simulation tests/sweep tests/template tests/local_parts tests/local_stack
 guarantees: .venv/.ready .venvs/sam/.ready .venvs/lambda/.ready  ## Run the tests that docs/guarantees.md names, and rewrite it; TESTS=tests/simulation runs a part

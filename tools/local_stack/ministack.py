@@ -35,6 +35,8 @@ class MiniStack:
         port: the port wanted; None takes 4566 if it is free, else any.
     """
 
+    SERVER = "local_stack.ministack_server"  # the module that is run
+
     def __init__(self, *, root: Path, state_folder: Path, log_folder: Path, port: int | None = None) -> None:
         self._root = root
         self._state_folder = state_folder
@@ -55,7 +57,7 @@ class MiniStack:
         temporary = self._state_folder / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
         self._process = start_group(
-            [sys.executable, "-m", "local_stack.ministack_server"],
+            [sys.executable, "-m", self.SERVER],
             environment=self._environment(temporary),
             log_file=self._log_file,
             folder=self._root,

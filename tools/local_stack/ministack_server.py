@@ -139,7 +139,8 @@ def _end_with(parent: int) -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-if __name__ == "__main__":
+def serve() -> None:
+    """Serve until the process that started this one has ended."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _bound_sandboxes(SANDBOXES_PER_FUNCTION)
     _trust_loopback()
@@ -152,3 +153,7 @@ if __name__ == "__main__":
     ministack_limits.extend()
     ministack_conditions.extend()
     app.main()
+
+
+if __name__ == "__main__":
+    serve()
