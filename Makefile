@@ -70,7 +70,7 @@ benchmark: .venv/.ready .venvs/lambda/.ready  ## Measure how fast events find th
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.cold_start
 
-benchmark-feeds: .venv/.ready .venvs/lambda/.ready  ## Measure feeds on the local stack: 12,000 uploads to one run, 1,000 open batches; half an hour
+benchmark-feeds: .venv/.ready .venvs/lambda/.ready  ## Measure feeds on the local stack: 12,000 uploads to one run, 1,000 open batches; a quarter of an hour
 	$(BIN)/python -m benchmarks.feeds
 
 TESTS ?= tests/unit tests/integration tests/simulation tests/sweep tests/template tests/local_parts tests/local_stack

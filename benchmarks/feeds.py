@@ -1,6 +1,6 @@
 """Feeds on the local stack: a burst of uploads that becomes one run, and how exactly a thousand open batches are released.
 
-    make benchmark-feeds                                     # starts a local stack of its own; some twenty minutes
+    make benchmark-feeds                                     # starts a local stack of its own; some fifteen minutes
     .venv/bin/python -m benchmarks.feeds --uploads 1000 --batches 100
 
 The stack's AWS counts what the functions ask of it, in the units that AWS bills (`metered_ministack`). Dollars are list
@@ -181,12 +181,14 @@ def print_moments(state: StackState, number: int) -> None:
     aws, queue = state.aws, state.environments[ENVIRONMENT].trigger_queue_url
     _stop_dispatcher(state)
     run = uuid.uuid4().hex
+    metered(state, "DELETE")
     began = time.time()
     for each in range(number):
         time.sleep(max(0.0, began + each * SPREAD_SECONDS / number - time.time()))
         put_event(state, "Moment", {"key": f"{run}-{each}"})
     print(f"\n{number:,} batches opened in {time.time() - began:.0f} s", flush=True)
     delays: dict[str, float] = {}
+    copies = 0
     sqs = aws.client("sqs")
     time.sleep(max(0.0, began + MAX_WAIT_SECONDS - 5 - time.time()))  # nobody asks meanwhile
     while len(delays) < number:
@@ -196,7 +198,9 @@ def print_moments(state: StackState, number: int) -> None:
         for message in found:
             detail = json.loads(message["Body"])["conf"]["mwaa_gateway"]["batch"]
             moment = datetime.fromisoformat(detail["first_at"]).timestamp() + MAX_WAIT_SECONDS
-            delays[detail["id"]] = int(message["Attributes"]["SentTimestamp"]) / 1000 - moment
+            delay = int(message["Attributes"]["SentTimestamp"]) / 1000 - moment
+            delays[detail["id"]] = min(delay, delays.get(detail["id"], delay))
+            copies += 1
             sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
     seconds = sorted(delays.values())
     print(
@@ -206,6 +210,8 @@ def print_moments(state: StackState, number: int) -> None:
         f"| {number:,} open batches, due within {SPREAD_SECONDS:.0f} s "
         f"| {percentile(seconds, 50):.1f} | {percentile(seconds, 99):.1f} | {seconds[-1]:.1f} | {seconds[0]:.1f} |"
     )
+    print(f"\n{copies - number:,} requests were sent twice, which the ledger recognises")
+    _print_counted(metered(state), number)
 
 
 def _stop_dispatcher(state: StackState) -> None:
