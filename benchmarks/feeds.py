@@ -39,7 +39,7 @@ from mwaa_gateway.rules import parse_rule
 
 ENVIRONMENT: Final = "analytics"
 BUCKET: Final = "benchmark-feeds"
-MAX_WAIT_SECONDS: Final = 300  # more than a tick looks ahead: the minute's tick sends the timers
+MAX_WAIT_SECONDS: Final = 190  # more than a tick looks ahead: the minute's tick sends the timers
 SPREAD_SECONDS: Final = 60.0
 DOLLARS_PER_MILLION: Final = {
     "invocations": 0.20,
