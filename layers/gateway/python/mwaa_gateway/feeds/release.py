@@ -95,7 +95,7 @@ class Releaser:
                 case Wait(until=until, missing=missing, is_overdue=is_overdue):
                     if is_overdue := is_overdue and not batch.is_overdue and not batch.is_shadow:
                         self.bus.publish([overdue_notice(batch, summary, missing)])
-                    if self.store.look_again(batch, until):
+                    if until == batch.due_at or self.store.look_again(batch, until):
                         return Looked("waits", batch, None, until, missing, is_overdue)
         else:
             raise Unavailable(f"batch {batch_id} changes too fast to be looked at")
