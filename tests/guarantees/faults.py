@@ -238,6 +238,18 @@ FAULTS = (
         "Completeness counts what is there; a second marker opens no batch",
     ),
     Fault(
+        49,
+        FEEDS,
+        "A due time passes in an outage, in a redeploy, on the two odd days of a year, or on a day on which nothing arrives",
+        "The batch is reported as overdue, with what is missing, and released or cancelled as its rule says",
+    ),
+    Fault(
+        50,
+        FEEDS,
+        "200 members a second into one batch; 10,000 open batches; a batch of 100,000",
+        "No item is written more than five times a second, no member is lost, the batch is released within its bound",
+    ),
+    Fault(
         26,
         PEOPLE,
         "A dead letter is redriven twice, days later, or while the original is in flight",

@@ -169,7 +169,8 @@ def _lines(gateway: Gateway, uri: str) -> Iterator[dict[str, Any]]:
 def _runs_of(gateway: Gateway, batch: Batch, runs: Sequence[RunOfBatch]) -> Iterator[str]:
     """One run for each target, with the manifest of the decision: stored before the run was created."""
     name = f"{batch.id} of {batch.rule['id']}"
-    if batch.reason in ("operator", "cancelled") and batch.id not in gateway.feeds.asked:
+    is_asked = batch.id in gateway.feeds.asked
+    if batch.reason in ("operator", "cancelled") and not is_asked and "cancelled" not in _when_due(batch):
         yield f"{name}: {batch.reason}, and no operator said so"
     wanted = Counter(target["id"] for target in batch.rule["targets"])
     if batch.reason == "cancelled" or not batch.decision["count"]:
@@ -254,7 +255,7 @@ def _late_ones(batches: Iterable[Batch]) -> Iterator[str]:
     for batch in sorted(batches, key=lambda batch: batch.number):
         last = before.get((batch.rule["id"], batch.key))
         before[batch.rule["id"], batch.key] = batch
-        late = bool(batch.key) and last is not None and (last.is_late or last.reason == "complete")
+        late = bool(batch.key) and last is not None and (last.is_late or last.reason in ("complete", "due"))
         if batch.is_late != late:
             yield f"{batch.id} of {batch.rule['id']} {batch.key}: late is {batch.is_late}, after {last}"
 
@@ -331,9 +332,19 @@ def _bounds(batch: Batch, contents: Contents, last_at: float) -> dict[str, float
     elif (complete_at := _complete_at(condition, contents)) is not None:
         quiet = quiet if quiet is not None else MARKER_QUIET if "event" in condition else 0
         bounds["complete"] = last_at + quiet if quiet else complete_at
+    if "complete" not in bounds:
+        bounds |= _when_due(batch)
     if (items := collect.get("max_items")) is not None and len(contents.members) >= items:
         bounds["max_items"] = sorted(member.sent_at for member in contents.members)[items - 1]
     return bounds
+
+
+def _when_due(batch: Batch) -> dict[str, float]:
+    """When a batch that is not complete is released or cancelled because it is due."""
+    collect = batch.rule["collect"]
+    reason = {"release": "due", "cancel": "cancelled"}.get(collect.get("when_due", "report"))
+    after = _seconds(collect.get("due", {}).get("after"))
+    return {} if reason is None or after is None or batch.is_late else {reason: batch.first_at + after}
 
 
 def _complete_at(condition: dict[str, Any], contents: Contents) -> float | None:

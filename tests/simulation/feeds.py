@@ -126,6 +126,15 @@ class Feeds:
 
     # --- the minute's tick
 
+    def tick(self, begins: float, ends: float) -> None:
+        """Tick each minute of this time, in seconds since the start, though nothing is due: days are expected."""
+        at = begins
+        while at < ends:
+            self.world.scheduler.at(
+                self.world.start + at, lambda: self.timers.invoke({}, "", lambda _result, _error: None)
+            )
+            at += TICK_SECONDS
+
     def _written(self, key: Key, old: Item | None, new: Item) -> None:
         if key[1] == "member" and (old is None or old["batch_id"] != new["batch_id"]):
             _, rule_id, member_id = key[0].split("#")
