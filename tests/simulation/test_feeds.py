@@ -7,7 +7,7 @@ import pytest
 
 from simulation import feeds_days
 from simulation.collecting import COLLECTED, a_marker, a_member
-from simulation.safeguards import switch_off
+from simulation.safeguards import Off, switch_off
 from simulation.scenario import Scenario
 from simulation.simulate import simulate
 from simulation.test_safeguards import Safeguard
@@ -28,8 +28,16 @@ DECISION_ITEM = """self._expires(DECISION_KEPT_SECONDS))
 """
 
 
-def _without(where: str, piece: str, instead: str, day: Callable[[], list[str]], red: str) -> Safeguard:
-    return Safeguard(((where, piece, instead),), day, red)
+LEASES: tuple[Off, ...] = (
+    (RELEASE, "if batch.due_at == lease else", "if True else"),
+    (RELEASE, "and self.now() < batch.due_at", "and False"),
+)
+
+
+def _without(
+    where: str, piece: str, instead: str, day: Callable[[], list[str]], red: str, *more: Off
+) -> Safeguard:
+    return Safeguard(((where, piece, instead), *more), day, red)
 
 
 SAFEGUARDS = {
@@ -39,6 +47,7 @@ SAFEGUARDS = {
         "if True:",
         feeds_days.a_stream_of_trouble,
         "lost",
+        *LEASES,
     ),
     "a segment is written before its pointers": _without(
         COLLECT, ADD_SEGMENT, POINT + ADD_SEGMENT, feeds_days.killed_collectors, "lost"
@@ -59,6 +68,7 @@ SAFEGUARDS = {
         f"{DECISION_ITEM} OR attribute_exists(#partition)",
         feeds_days.slow_writes,
         "members, and its decision",
+        *LEASES,
     ),
     "a batch's id is random, and pinned in the head": _without(
         COLLECT,

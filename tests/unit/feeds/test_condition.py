@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from mwaa_gateway.feeds.condition import Flush, Release, Summary, Wait, first_look, judge, next_release
+from mwaa_gateway.feeds.condition import (
+    Flush,
+    Release,
+    Summary,
+    Wait,
+    first_look,
+    judge,
+    next_release,
+    was_overdue,
+)
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.collect import Collect
 
@@ -263,3 +272,11 @@ def test_next_release_is_what_people_see() -> None:
 def test_what_is_released_at_once_waits_for_no_clock(rule: Collect, reason: str) -> None:
     """The function's clock is minutes behind that of SQS, which says when members arrived."""
     assert Release(reason, is_complete=True) == judge(rule, batch("a", "b", "c"), now=700.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.guarantee(49)
+def test_a_batch_that_max_items_ends_after_its_due_time_was_overdue() -> None:
+    rule = collect(**TWO | {"complete_when": {"count": 9}}, max_items=3)
+    late, early = (batch("a", "b", "c", last_at=at, due_at=4_600.0) for at in (5_000.0, 2_000.0))
+    assert was_overdue(rule, late, "max_items")
+    assert not was_overdue(rule, early, "max_items")

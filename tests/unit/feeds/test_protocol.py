@@ -47,6 +47,7 @@ EXPECTING = {
     "target": {"id": "default", "environment": "analytics", "dag_id": "load"},
 }
 LONG_AFTER = 1e9  # every batch has waited for max_wait by then
+MINUTES = 1_000.0
 
 
 DROPPING = DOCUMENT.replace('"max_wait"', '"complete_when": {"count": 1}, "late": "ignore", "max_wait"')
@@ -115,7 +116,11 @@ def collect(*messages: MemberMessage, collector: type[Collector] = Collector, **
     return process
 
 
-def release(batch_id: str, releaser: type[Releaser] = Releaser, **_: Any) -> Process[World]:
+def release(
+    batch_id: str, releaser: type[Releaser] = Releaser, *, later: float = 0.0, **_: Any
+) -> Process[World]:
+    """A look when every batch is quiet; `later` than another's, it takes that for crashed."""
+
     def process(ports: Ports) -> Callable[[World], None]:
         releaser(
             store=ports.port("store"),
@@ -125,7 +130,7 @@ def release(batch_id: str, releaser: type[Releaser] = Releaser, **_: Any) -> Pro
             claim_checks=FakeClaimChecks(),
             queue=ports.port("runs"),
             new_id=ports.new_id,
-            now=lambda: LONG_AFTER,
+            now=lambda: LONG_AFTER + later,
             claim_check_bucket="",
         ).look(batch_id)
         return lambda _: None
@@ -166,7 +171,8 @@ def at_rest(world: World, messages: Sequence[MemberMessage]) -> World:
         for each in waiting:
             world = run(collect(each), world, f"again{number}{each.member.id}{each.key}")
         for batch_id in due:
-            world = run(release(batch_id), world, f"tick{number}{batch_id}")
+            look = release(batch_id, later=MINUTES * (number + 2))
+            world = run(look, world, f"tick{number}{batch_id}")
     raise AssertionError(f"no rest: {waiting} {due}")
 
 
@@ -250,7 +256,11 @@ def a_late_member_is_dropped(**flows: Any) -> None:
 def two_releasers_meet(**flows: Any) -> None:
     """Two releasers have one batch, and a member arrives."""
     world, batch = collected(A, **flows)
-    processes = {"c": collect(B, **flows), "r1": release(batch, **flows), "r2": release(batch, **flows)}
+    processes = {
+        "c": collect(B, **flows),
+        "r1": release(batch, **flows),
+        "r2": release(batch, later=MINUTES, **flows),
+    }
     explore(processes, world, [A, B], crashes=0)
 
 
@@ -279,7 +289,12 @@ def test_row_47_each_event_is_in_one_batch_and_each_batch_is_one_run(scene: Call
 @pytest.mark.guarantee(47)
 def test_row_47_also_with_two_collectors_two_releasers_and_a_crash() -> None:
     world, batch = collected(A)
-    processes = {"c1": collect(B), "c2": collect(OTHER_DAY), "r1": release(batch), "r2": release(batch)}
+    processes = {
+        "c1": collect(B),
+        "c2": collect(OTHER_DAY),
+        "r1": release(batch),
+        "r2": release(batch, later=MINUTES),
+    }
     explore(processes, world, [A, B, OTHER_DAY], crashes=1)
 
 
@@ -352,4 +367,9 @@ def test_the_first_decision_must_stand() -> None:
     world, batch = collected(A)
     world.store = LastDecisionStands(**vars(world.store))
     with pytest.raises(AssertionError):
-        explore({"c": collect(B), "r1": release(batch), "r2": release(batch)}, world, [A, B], crashes=0)
+        explore(
+            {"c": collect(B), "r1": release(batch), "r2": release(batch, later=MINUTES)},
+            world,
+            [A, B],
+            crashes=0,
+        )

@@ -140,7 +140,7 @@ def _moments(collect: Collect, batch: Summary, missing: tuple[str, ...]) -> Iter
 def was_overdue(collect: Collect, batch: Summary, reason: Reason) -> bool:
     """Return whether a batch that its rule releases for this reason was due before, and not complete."""
     return reason != "complete" and any(
-        batch.due_at is not None and batch.due_at <= moment.at
+        batch.due_at is not None and batch.due_at <= max(moment.at, batch.last_at)
         for moment in _moments(collect, batch, missing_of(collect, batch))
         if moment.release.reason == reason
     )

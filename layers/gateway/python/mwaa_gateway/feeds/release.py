@@ -41,6 +41,7 @@ from mwaa_gateway.rules.collect import MAXIMUM_ITEMS, Collect
 from mwaa_gateway.trigger_request import TriggerQueue, TriggerRequest
 
 MAXIMUM_KNOWN: Final = MAXIMUM_ITEMS  # members that a sandbox remembers, about 1 KB each
+LEASE_SECONDS: Final = 60.0  # one look acts; if it crashes, the tick's next look acts after so long
 _LOOKS: Final = 10  # at a batch that somebody changes while it is judged
 
 
@@ -78,28 +79,47 @@ class Releaser:
     known: dict[str, dict[str, Pointer]] = field(default_factory=dict, init=False, repr=False)
 
     def look(self, batch_id: str) -> Looked:
-        """Release the batch if it is time. Anybody may look, at any time and any number of times."""
+        """Release the batch if it is time. Anybody may look, at any time and any number of times.
+
+        Of looks at the same moment one acts: it first makes the batch due again LEASE_SECONDS from now. If it crashes, the
+        look at that time takes over.
+        """
         for _ in range(_LOOKS):
             batch = self.store.batch(batch_id)
             if batch is None or batch.state != "open":
-                break
+                return Looked("nothing", batch) if self._is_leased(batch) else self._release(batch)
             summary = summary_of(batch, self.counted(batch))
             match judge(collect_of(batch.document), summary, self.now()):
                 case Release(reason=reason):
-                    by = WHEN_DUE if reason == "cancelled" else ""
-                    batch = self.store.begin_release(batch_id, reason, by=by, due_at=self.now())
-                    break
+                    by, lease = WHEN_DUE if reason == "cancelled" else "", self._lease()
+                    batch = self.store.begin_release(batch_id, reason, by=by, due_at=lease)
+                    return self._release(batch) if batch.due_at == lease else Looked("nothing", batch)
                 case Flush():
                     self.flushes.flush(batch_id, batch.rule_id)
                     return Looked("flushes", batch)
-                case Wait(until=until, missing=missing, is_overdue=is_overdue):
-                    if is_overdue := is_overdue and not batch.is_overdue and not batch.is_shadow:
-                        self.bus.publish([overdue_notice(batch, summary, missing)])
-                    if until == batch.due_at or self.store.look_again(batch, until):
-                        return Looked("waits", batch, None, until, missing, is_overdue)
-        else:
-            raise Unavailable(f"batch {batch_id} changes too fast to be looked at")
-        return self._release(batch)
+                case Wait() as wait:
+                    if looked := self._wait(batch, summary, wait):
+                        return looked
+        raise Unavailable(f"batch {batch_id} changes too fast to be looked at")
+
+    def _wait(self, batch: Batch, summary: Summary, wait: Wait) -> Looked | None:
+        """Set the next look, or report the batch once if it is overdue; None if somebody else changed the batch."""
+        until, reports = wait.until, wait.is_overdue and not batch.is_overdue and not batch.is_shadow
+        if reports:  # once that is marked, the look at the end of the lease sets the next one
+            until = batch.due_at if batch.due_at is not None and self._is_leased(batch) else self._lease()
+            reports = until != batch.due_at
+        if until != batch.due_at and not self.store.look_again(batch, until):
+            return None
+        if reports:
+            self.bus.publish([overdue_notice(batch, summary, wait.missing)])
+        return Looked("waits", batch, None, until, wait.missing, reports)
+
+    def _lease(self) -> float:
+        # The table keeps six digits, and a lease must read as it was written.
+        return round(self.now() + LEASE_SECONDS, 3)
+
+    def _is_leased(self, batch: Batch | None) -> bool:
+        return batch is not None and batch.due_at is not None and self.now() < batch.due_at
 
     def mark_reported(self, looked: Looked) -> None:
         """Record that a batch was reported as overdue; only afterwards: a crash before has it reported again."""
@@ -109,7 +129,7 @@ class Releaser:
     def release(self, batch_id: str, *, by: str, cancel: bool = False) -> Looked:
         """Release or cancel an open batch now; `by` is recorded. A batch that is being released keeps its reason."""
         batch = self.store.begin_release(
-            batch_id, "cancelled" if cancel else "operator", by=by, due_at=self.now()
+            batch_id, "cancelled" if cancel else "operator", by=by, due_at=self._lease()
         )
         return self._release(batch)
 
