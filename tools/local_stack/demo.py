@@ -1,5 +1,6 @@
 """What `make run` shows: one event of each source, and a state machine, with the DAG runs that they start."""
 
+import gzip
 import json
 import os
 import time
@@ -43,6 +44,7 @@ def run_demo(state: StackState, timeline: Timeline, *, root: Path) -> list[str]:
         events.append(SentEvent(f"state machine {machine.name}", execution.rpartition(":")[2], sent_at))
         followed = follow(state, events, seconds=_RUN_SECONDS)
     print_runs(followed, timeline)
+    _print_members(state, timeline)
     _print_execution(machine, ended, timeline)
     _print_commands(state, machine, timeline)
     _print_places(state, timeline)
@@ -192,6 +194,22 @@ def print_runs(followed: Sequence[Followed], timeline: Timeline) -> None:
         ):
             tell(line, highlight=False, soft_wrap=True)
     tell("")
+
+
+def _print_members(state: StackState, timeline: Timeline) -> None:
+    """Print what the manifests of the batches list."""
+    s3, bucket = state.aws.client("s3"), state.claim_check_bucket
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="feeds/"):
+        for each in page.get("Contents", []):
+            manifest = gzip.decompress(s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read())
+            timeline.console.print(
+                f"Members of the batch, from s3://{bucket}/{each['Key']}", soft_wrap=True, highlight=False
+            )
+            for line in manifest.splitlines():
+                timeline.console.print(
+                    f"      {json.loads(line)['uri']}", soft_wrap=True, highlight=False, markup=False
+                )
+    timeline.console.print("")
 
 
 def _aws(state: StackState) -> str:

@@ -27,6 +27,7 @@ class GatewayNames:
     """The outputs of the gateway's stack."""
 
     bucket: str
+    claim_check_bucket: str
     topic_arn: str
     event_bus_name: str
     rules_table: str
@@ -42,6 +43,7 @@ class GatewayNames:
         try:
             return cls(
                 bucket=outputs["LandingBucketName"],
+                claim_check_bucket=outputs["ClaimCheckBucketName"],
                 topic_arn=outputs["TopicArn"],
                 event_bus_name=outputs["EventBusName"],
                 rules_table=outputs["RulesTableName"],

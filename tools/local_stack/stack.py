@@ -177,6 +177,7 @@ class LocalStack:
             credentials={"access_key_id": CREDENTIALS[0], "secret_access_key": CREDENTIALS[1]},
             stack_name=STACK_NAME,
             bucket=names.bucket,
+            claim_check_bucket=names.claim_check_bucket,
             topic_arn=names.topic_arn,
             event_bus_name=names.event_bus_name,
             rules_table=names.rules_table,

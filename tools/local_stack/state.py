@@ -34,6 +34,7 @@ class StackState:
     credentials: Mapping[str, str]
     stack_name: str
     bucket: str
+    claim_check_bucket: str
     topic_arn: str
     event_bus_name: str
     rules_table: str
