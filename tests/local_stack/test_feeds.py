@@ -211,6 +211,7 @@ def test_a_late_member_is_a_dead_letter_if_the_rule_says_so(stack):
         assert {line["key"] for line in manifest(stack, detail)} == {f"late/{day}/0", f"late/{day}/1"}
 
 
+@pytest.mark.full
 @pytest.mark.guarantee(47)
 @over("cli")
 def test_a_rule_in_shadow_collects_and_starts_nothing(stack):
@@ -237,6 +238,7 @@ def test_a_rule_in_shadow_collects_and_starts_nothing(stack):
     assert runs_with(stack, "test.join-in-shadow*", "") == {"analytics": 0, "legacy": 0}
 
 
+@pytest.mark.full
 @pytest.mark.guarantee(47)
 @over("cli")
 def test_events_until_it_is_quiet_are_one_run(stack):
