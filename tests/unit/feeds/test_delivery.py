@@ -14,7 +14,7 @@ from mwaa_gateway.feeds.collect import Collected, Collector
 from mwaa_gateway.feeds.delivery import LookDeliveries, MemberDeliveries, Started, start_timers
 from mwaa_gateway.feeds.release import Looked
 from mwaa_gateway.queue_message import QueueMessage
-from mwaa_gateway.routing.members import CHECKS, Member, MemberMessage
+from mwaa_gateway.routing.members import CHECKS, Member, MemberMessage, flush_message
 from mwaa_gateway.rules import parse_rule
 
 RULE = {
@@ -128,6 +128,27 @@ class TestMembers:
         assert failed == [*queue.back] == ["m1"]
         ((_, unreadable),) = reported
         assert [text.partition(":")[0] for text in unreadable] == ["message m1"]
+
+    def test_a_flush_waits_for_failed_members_of_its_own_rule_only(self, deliver: Any) -> None:
+        """A flush that fails delays no other, either."""
+        store = Broken(Unavailable("throttled"))
+        store.broken.add(key_digest((("date", "2"),)))
+        marked: list[str] = []
+
+        def mark_collected(batch_id: str, until: float) -> None:
+            if batch_id == "fails":
+                raise Unavailable(f"throttled at {until}")
+            marked.append(batch_id)
+
+        store.mark_collected = mark_collected  # type: ignore[method-assign]
+        failed, _ = deliver(
+            store,
+            replace(message("m1", of_a_member("b", "2")), group="a"),
+            replace(message("m2", flush_message("of a")), group="a"),
+            replace(message("m3", flush_message("fails")), group="c"),
+            replace(message("m4", flush_message("of c")), group="c"),
+        )
+        assert (failed, marked) == (["m1", "m2", "m3"], ["of c"])
 
     @pytest.mark.parametrize(("receives", "seconds"), [(1, 2.5), (2, 5), (5, 40), (100, 450)])
     def test_the_wait_grows_so_that_a_thousand_receives_outlast_four_days(

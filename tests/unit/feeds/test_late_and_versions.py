@@ -70,17 +70,17 @@ def written(name: str, sequencer: str) -> Any:
 
 @pytest.mark.parametrize("versions", ["all", "latest"])
 def test_of_an_object_that_was_written_twice_the_manifest_lists_what_the_rule_says(versions: str) -> None:
-    """S3 compares sequencers as hex that zeros fill up on the right, so 0A is later than 09FF."""
+    """S3 fills up sequencers with zeros on the right, and a route may add zeros on the left: 00A0 is later than 9FFF."""
     feeds = Feeds()
     feeds.rule["collect"] = {"key": ["<date>"], "quiet_period": "10m", "versions": versions}
-    feeds.collect(written("x", "0A"), written("x", "09FF"), written("y", "01"))
+    feeds.collect(written("x", "00A0"), written("x", "9FFF"), written("y", "01"))
 
     feeds.look()
 
     [request] = feeds.queue.requests
     listed = sorted(feeds.manifests.members(request.target.conf["detail"]["manifest"]))
-    assert listed == (["x-09FF", "x-0A", "y-01"] if versions == "all" else ["x-0A", "y-01"])
-    assert feeds.collect(written("x", "09FF"), written("x", "0A")) == ["duplicate", "duplicate"]
+    assert listed == (["x-00A0", "x-9FFF", "y-01"] if versions == "all" else ["x-00A0", "y-01"])
+    assert feeds.collect(written("x", "9FFF"), written("x", "00A0")) == ["duplicate", "duplicate"]
 
 
 def test_a_shadow_rule_collects_apart_and_starts_nothing() -> None:

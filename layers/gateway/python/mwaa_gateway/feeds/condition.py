@@ -9,8 +9,8 @@
     max_wait                     so long after its first member, 30 days at most, with what is there and `missing`
     a late batch                 once no member has arrived for the late quiet period, whatever the rule says
 
-The first that is true, from above, is the reason. Times come from one clock: when SQS took the members' messages. A quiet
-period has passed only once what was sent before its end is collected; the others do not wait for that.
+The first that is true, from above, is the reason. A member arrives when SQS takes its message. A quiet period has passed
+only once what was sent before its end is collected, by SQS's clock; `due` and `max_wait` pass by the function's clock.
 """
 
 import math

@@ -53,12 +53,13 @@ class MemberDeliveries:
             for each in messages
             if each.id not in flushes and (each.id not in members or members[each.id] in again)
         ]
+        troubled = {message.group for message in failed}
         for message in messages:
             if message.id in flushes:
-                # A flush overtakes no member that was sent before it: it waits for those that failed beside it.
+                # A flush overtakes no member of its rule, its message group: it waits for those that failed beside it.
                 problem = (
                     "members beside it failed"
-                    if failed
+                    if message.group in troubled
                     else self._flush(flushes[message.id], message.sent_at)
                 )
                 if problem:

@@ -8,14 +8,12 @@ Each comes at least once: the batch's `id` tells repeats. No rule of the gateway
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from mwaa_gateway.feeds.batch import Batch, Decision, collect_of
 from mwaa_gateway.feeds.condition import Summary
-from mwaa_gateway.feeds.requests import batch_event, iso
+from mwaa_gateway.feeds.requests import batch_event, iso, named_missing
 from mwaa_gateway.routing.members import Member
-
-MAXIMUM_NAMED: Final = 100  # of what is missing; EventBridge takes 1 MB
 
 
 def overdue_notice(batch: Batch, summary: Summary, missing: Sequence[str]) -> str:
@@ -27,7 +25,7 @@ def overdue_notice(batch: Batch, summary: Summary, missing: Sequence[str]) -> st
         "key": dict(batch.key),
         "due_at": iso(summary.due_at or 0.0),
         "when_due": collect_of(batch.document).when_due,
-        "missing": list(missing[:MAXIMUM_NAMED]),
+        "missing": named_missing(missing),
         "count": summary.members,
     }
     return _notice("Batch Overdue", detail)
@@ -44,7 +42,6 @@ def notices_of(
         notices.append(overdue_notice(batch, summary, decision.missing))
     if members and decision.reason != "cancelled":
         released = dict(batch_event(batch, summary, decision, members).envelope["detail"])
-        released["missing"] = released["missing"][:MAXIMUM_NAMED]
         del released["members"]
         notices.append(_notice("Batch Released", released))
     return tuple(notices)

@@ -222,19 +222,20 @@ def listed_members(counted: Counted, collect: Collect) -> tuple[list[Member], li
     )
     if collect.versions == "all":
         return members, []
-    latest = {member.item.get("uri", member.id): member for member in members}
-    for member in members:
-        uri = member.item.get("uri", member.id)
-        latest[uri] = max(latest[uri], member, key=version_order)
-    kept = {member.id for member in latest.values()}
+    latest = {member.item.get("uri", member.id): member.id for member in sorted(members, key=version_order)}
+    kept = set(latest.values())
     return [member for member in members if member.id in kept], [
         member for member in members if member.id not in kept
     ]
 
 
 def version_order(member: Member) -> tuple[str, str]:
-    """Return what orders the versions of one S3 object: S3 compares sequencers as hex that zeros fill up on the right."""
-    return str(member.item.get("sequencer", "")).upper().ljust(64, "0"), str(member.item.get("time", ""))
+    """Return what orders the versions of one S3 object: S3 compares sequencers as hex that zeros fill up on the right.
+
+    The two routes of one upload may differ in leading zeros, as in `events.s3`.
+    """
+    sequencer = str(member.item.get("sequencer", "")).upper().lstrip("0")
+    return sequencer.ljust(64, "0"), str(member.item.get("time", ""))
 
 
 def summary_of(batch: Batch, counted: Counted) -> Summary:

@@ -72,7 +72,7 @@ def batch_event(batch: Batch, summary: Summary, decision: Decision, members: Seq
         "reason": decision.reason,
         "complete": decision.is_complete,
         "late": batch.is_late,
-        "missing": _named(decision.missing),
+        "missing": named_missing(decision.missing),
         "count": len(members),
         "bytes": sum(size for member in members if isinstance(size := member.item.get("size"), int)),
         "first_at": iso(summary.first_at),
@@ -103,7 +103,7 @@ def _pieces(key: Mapping[str, str]) -> dict[str, str]:
     return {**key, **dict(zip(key_placeholders(key), key.values(), strict=True))}
 
 
-def _named(missing: Sequence[str]) -> list[str]:
+def named_missing(missing: Sequence[str]) -> list[str]:
     """Return the names of what is missing, as many as a conf has room for, and how many more there are."""
     named: list[str] = []
     left = MAXIMUM_MISSING_BYTES
