@@ -5,11 +5,13 @@ import json
 import math
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mwaa_gateway.routing.members import LATE_MEMBER, SHADOW_SUFFIX
 from simulation.airflow import Run
+from simulation.feeds import SentMember
 from simulation.gateway import Gateway
 from simulation.workload import Expected, Piece, number
 
@@ -32,9 +34,13 @@ class RunOfBatch:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One batch, and the rule that it follows. `released_at` and `decided_at`: when its release began, and was decided."""
+    """One batch, and the rule that it follows; `feed` is the id under which that collects.
+
+    `released_at` and `decided_at`: when its release began, and was decided.
+    """
 
     id: str
+    feed: str
     rule: dict[str, Any]
     key: str
     number: int
@@ -95,14 +101,16 @@ def batch_problems(
         yield f"runs of batch {batch_id}, about which nothing was decided"
     for batch in batches.values():
         yield from _runs_of(gateway, batch, by_batch[batch.id])
-    yield from _each_in_one(gateway, expected, batches.values())
+        yield from _versions(gateway, batch)
+    yield from _notices(gateway, batches.values())
+    yield from _each_in_one(gateway, expected, batches.values(), slack)
     yield from _markers(gateway, expected, batches)
     yield from _late_ones(batches.values())
     of_keys: defaultdict[tuple[str, str], list[tuple[Batch, Contents]]] = defaultdict(list)
     for batch, contents in _all_contents(gateway, expected, batches.values()):
-        of_keys[batch.rule["id"], batch.key].append((batch, contents))
+        of_keys[batch.feed, batch.key].append((batch, contents))
         for problem in _as_promised(batch, contents, slack, gateway.world.clock_skew):
-            yield f"{batch.id} of {batch.rule['id']} {batch.key}: {problem}"
+            yield f"{batch.id} of {batch.feed} {batch.key}: {problem}"
     if math.isfinite(slack):
         for some in of_keys.values():
             yield from _left_for_later(some)
@@ -112,17 +120,19 @@ def _all_contents(
     gateway: Gateway, expected: Expected, batches: Iterable[Batch]
 ) -> Iterator[tuple[Batch, Contents]]:
     """What each batch with a manifest has."""
-    sent, joined, numbers = gateway.feeds.first_sent(), gateway.feeds.joined, _numbers(gateway)
+    sent, joined, numbers = gateway.feeds.sent(), gateway.feeds.joined, _numbers(gateway)
 
     def member(rule_id: str, member_id: str) -> Joined:
         key = rule_id, member_id
-        return Joined(expected.pieces[numbers[key]], sent[key], joined[key])
+        return Joined(expected.pieces[numbers[key]], sent[key].sent_at, joined[key])
 
     for batch in batches:
-        if uri := batch.decision["manifest"]:
-            rule_id = batch.rule["id"]
-            members = [member(rule_id, line["member_id"]) for line in _lines(gateway, uri)]
-            yield batch, Contents(members, [member(rule_id, marker) for marker in batch.decision["markers"]])
+        if batch.decision["manifest"]:
+            members = [member(batch.feed, line["member_id"]) for line in _members(gateway, batch)]
+            yield (
+                batch,
+                Contents(members, [member(batch.feed, marker) for marker in batch.decision["markers"]]),
+            )
 
 
 def _batches(gateway: Gateway) -> Iterator[Batch]:
@@ -136,6 +146,7 @@ def _batches(gateway: Gateway) -> Iterator[Batch]:
                 continue  # _left_over names it
             yield Batch(
                 batch_id,
+                content["rule_id"],
                 json.loads(content["document"]),
                 "/".join(value for _, value in content["key"]),
                 content["number"],
@@ -166,14 +177,20 @@ def _lines(gateway: Gateway, uri: str) -> Iterator[dict[str, Any]]:
     yield from map(json.loads, gzip.decompress(body).splitlines())
 
 
+def _members(gateway: Gateway, batch: Batch) -> Iterator[dict[str, Any]]:
+    """The members of a batch: those in its manifest, and those that a later version of their object replaces."""
+    for uri in filter(None, (batch.decision["manifest"], batch.decision["superseded"])):
+        yield from _lines(gateway, uri)
+
+
 def _runs_of(gateway: Gateway, batch: Batch, runs: Sequence[RunOfBatch]) -> Iterator[str]:
     """One run for each target, with the manifest of the decision: stored before the run was created."""
-    name = f"{batch.id} of {batch.rule['id']}"
+    name = f"{batch.id} of {batch.feed}"
     is_asked = batch.id in gateway.feeds.asked
     if batch.reason in ("operator", "cancelled") and not is_asked and "cancelled" not in _when_due(batch):
         yield f"{name}: {batch.reason}, and no operator said so"
     wanted = Counter(target["id"] for target in batch.rule["targets"])
-    if batch.reason == "cancelled" or not batch.decision["count"]:
+    if batch.reason == "cancelled" or not batch.decision["count"] or batch.rule.get("state") == "SHADOW":
         wanted.clear()
     found = Counter(run.target for run in runs)
     for target in found - wanted:
@@ -203,27 +220,123 @@ def _manifest_of(gateway: Gateway, batch: Batch, run: RunOfBatch) -> Iterator[st
         yield "the members in its conf are not those in its manifest"
 
 
-def _each_in_one(gateway: Gateway, expected: Expected, batches: Iterable[Batch]) -> Iterator[str]:
-    """Every event that is no marker is a member of one batch, as the manifests have it."""
+def _notices(gateway: Gateway, batches: Iterable[Batch]) -> Iterator[str]:
+    """The bus has an event about each batch that became runs, and none about the others."""
+    found = {
+        json.loads(entry["Detail"])["id"]
+        for entry in gateway.feeds.bus
+        if entry["DetailType"] == "Batch Released"
+    }
+    wanted = {
+        batch.id
+        for batch in batches
+        if batch.decision["count"] and batch.reason != "cancelled" and batch.rule.get("state") != "SHADOW"
+    }
+    if found != wanted:
+        yield f"Batch Released is wrong, or missing, about {sorted(found ^ wanted)[:3]}"
+
+
+def _versions(gateway: Gateway, batch: Batch) -> Iterator[str]:
+    """Of an object that was written twice, the manifest lists the latest version in the batch, if the rule says so."""
+    manifest, superseded = batch.decision["manifest"], batch.decision["superseded"]
+    if batch.rule["collect"].get("versions") != "latest":
+        if superseded:
+            yield f"{batch.id} of {batch.feed}: leaves out versions, and its rule does not say so"
+        return
+    listed: defaultdict[str, list[int]] = defaultdict(list)
+    for line in _lines(gateway, manifest) if manifest else ():
+        listed[line["uri"]].append(_number(line))
+    older = [(line["uri"], _number(line)) for line in (_lines(gateway, superseded) if superseded else ())]
+    if any(len(versions) > 1 for versions in listed.values()):
+        yield f"{batch.id} of {batch.feed}: its manifest lists an object twice"
+    if not all(n < max(listed[uri], default=0) for uri, n in older):
+        yield f"{batch.id} of {batch.feed}: leaves out the latest version"
+
+
+def _each_in_one(
+    gateway: Gateway, expected: Expected, batches: Collection[Batch], slack: float
+) -> Iterator[str]:
+    """Every event that is no marker is a member of one batch, as the manifests have it, or is late and dropped."""
     members: Counter[tuple[str, int]] = Counter()
     for batch in batches:
-        if uri := batch.decision["manifest"]:
-            found = (_number(line) for line in _lines(gateway, uri))
-            members.update((batch.rule["id"], expected.stands_for.get(n, n)) for n in found)
-        elif batch.decision["count"]:
-            yield f"{batch.id} of {batch.rule['id']}: no manifest"
+        found = (_number(line) for line in _members(gateway, batch))
+        members.update((batch.feed, expected.stands_for.get(n, n)) for n in found)
+        if batch.decision["count"] and not batch.decision["manifest"]:
+            yield f"{batch.id} of {batch.feed}: no manifest"
     wanted = {
-        (piece.rule, expected.stands_for.get(n, n))
+        (piece.rule, expected.stands_for.get(n, n)): piece
         for n, piece in expected.pieces.items()
         if not piece.is_marker
     }
-    for rule_id, n in sorted(wanted - members.keys()):
-        yield f"lost: event {n} is in no batch of {rule_id}"
-    for (rule_id, n), count in sorted(members.items()):
-        if (rule_id, n) not in wanted:
-            yield f"event {n} is no member of {rule_id}, and in a batch"
+    late = _Late(gateway, expected, batches, slack)
+    for feed, n in sorted(wanted.keys() - members.keys()):
+        yield from late.problems(feed, n, wanted[feed, n].key)
+    for (feed, n), count in sorted(members.items()):
+        if (feed, n) not in wanted:
+            yield f"event {n} is no member of {feed}, and in a batch"
         elif count > 1:
-            yield f"doubled: event {n} is in {count} batches of {rule_id}"
+            yield f"doubled: event {n} is in {count} batches of {feed}"
+    # Of two deliveries in the moment of a release one may be counted, and the other be late.
+    for feed, n in sorted(late.dead):
+        if (feed, n) not in wanted or not late.may_be(feed, n, wanted[feed, n].key):
+            yield f"event {n} of {feed} is a dead letter, and not late"
+
+
+class _Late:
+    """Members that are in no batch, because they came after the release of a batch that was complete or due.
+
+    `dead` are those on the ingress dead-letter queue.
+    """
+
+    def __init__(self, gateway: Gateway, expected: Expected, batches: Iterable[Batch], slack: float) -> None:
+        self._slack = slack
+        self._sent: defaultdict[tuple[str, int], list[SentMember]] = defaultdict(list)
+        self._reported: set[tuple[str, int]] = set()
+        for (feed, member_id), sent in gateway.feeds.sent().items():
+            n = _number(sent.item)
+            self._sent[feed, expected.stands_for.get(n, n)].append(sent)
+            if (feed, member_id) in gateway.feeds.late:
+                self._reported.add((feed, expected.stands_for.get(n, n)))
+        self.dead: set[tuple[str, int]] = set()
+        for message in gateway.queues["ingress-dlq"].messages.values():
+            letter = json.loads(message.body)
+            if letter.get("reason") == LATE_MEMBER:
+                n = _number(letter["member"]["item"])
+                self.dead.add((letter["rule_id"], expected.stands_for.get(n, n)))
+        documents = [
+            json.loads(item["document"]["S"]) for item in gateway.rules.items.values() if "document" in item
+        ]
+        self._policies = {
+            rule["id"] + SHADOW_SUFFIX * (rule.get("state") == "SHADOW"): rule["collect"].get(
+                "late", "new_batch"
+            )
+            for rule in documents
+            if "collect" in rule
+        }
+        self._released: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        for batch in batches:
+            if batch.is_late or batch.reason in ("complete", "due"):
+                self._released[batch.feed, batch.key].append(batch.released_at)
+
+    def problems(self, feed: str, n: int, key: str) -> Iterator[str]:
+        """What is wrong about a member in no batch."""
+        policy = self._policies[feed]
+        if policy == "new_batch":
+            yield f"lost: event {n} is in no batch of {feed}"
+        elif not self.may_be(feed, n, key):
+            yield f"lost: event {n} is in no batch of {feed}, and not late"
+        elif (feed, n) not in self._reported:
+            yield f"lost: nobody reports event {n} as late in {feed}"
+        elif policy == "dead_letter" and (feed, n) not in self.dead:
+            yield f"lost: event {n} of {feed} is late, and no dead letter"
+
+    def may_be(self, feed: str, n: int, key: str) -> bool:
+        """Whether a delivery of the member was still on its queue when a batch of its key was released."""
+        first_at = min((released_at for released_at in self._released[feed, key]), default=math.inf)
+        return any(
+            sent.deleted_at > first_at and sent.sent_at > first_at - self._slack
+            for sent in self._sent[feed, n]
+        )
 
 
 def _markers(gateway: Gateway, expected: Expected, batches: Mapping[str, Batch]) -> Iterator[str]:
@@ -253,11 +366,13 @@ def _late_ones(batches: Iterable[Batch]) -> Iterator[str]:
     """A batch is late if the one before it, of its key, was complete or itself late."""
     before: dict[tuple[str, str], Batch] = {}
     for batch in sorted(batches, key=lambda batch: batch.number):
-        last = before.get((batch.rule["id"], batch.key))
-        before[batch.rule["id"], batch.key] = batch
+        last = before.get((batch.feed, batch.key))
+        before[batch.feed, batch.key] = batch
         late = bool(batch.key) and last is not None and (last.is_late or last.reason in ("complete", "due"))
+        if batch.is_late and batch.rule["collect"].get("late", "new_batch") != "new_batch":
+            yield f"{batch.id} of {batch.feed} {batch.key}: a late batch, and its rule drops late members"
         if batch.is_late != late:
-            yield f"{batch.id} of {batch.rule['id']} {batch.key}: late is {batch.is_late}, after {last}"
+            yield f"{batch.id} of {batch.feed} {batch.key}: late is {batch.is_late}, after {last}"
 
 
 # --- what a rule promises ----------------------------------------------------------------------------------------------
@@ -316,7 +431,7 @@ def _left_for_later(batches: Sequence[tuple[Batch, Contents]]) -> Iterator[str]:
             if other.number > batch.number and member.sent_at <= quiet_at
         ]
         if later:
-            yield f"{batch.id} of {batch.rule['id']}: released early, {len(later)} members were on their way"
+            yield f"{batch.id} of {batch.feed}: released early, {len(later)} members were on their way"
 
 
 def _bounds(batch: Batch, contents: Contents, last_at: float) -> dict[str, float]:
@@ -350,9 +465,20 @@ def _when_due(batch: Batch) -> dict[str, float]:
 def _complete_at(condition: dict[str, Any], contents: Contents) -> float | None:
     """When all was sent that the condition asks for; None if that is not in the batch."""
     first: dict[str, float] = {}
+    of_parts: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for member in sorted(contents.members, key=lambda member: member.sent_at):
         first.setdefault(member.piece.distinct, member.sent_at)
+        of_parts[member.piece.part].setdefault(member.piece.distinct, member.sent_at)
     arrived = sorted(first.values())
+    if "parts" in condition:
+        asked = ((name, part.get("at_least", 1)) for name, part in condition["parts"].items())
+        there = sorted(
+            sorted(of_parts[name].values())[count - 1]
+            for name, count in asked
+            if len(of_parts[name]) >= count
+        )
+        require = condition.get("require", len(condition["parts"]))
+        return there[require - 1] if len(there) >= require else None
     if "values" in condition:
         wanted = condition["values"]["all_of"]
         return max(first[value] for value in wanted) if wanted and set(wanted) <= first.keys() else None

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mwaa_gateway.routing.members import SHADOW_SUFFIX
 from simulation.workload import (
     BUCKET,
     UNWRAPPED_TOPIC,
@@ -88,6 +89,62 @@ COLLECTED: dict[str, dict[str, Any]] = {
         _files("moved", "{date}/{region}/{file}", {"key": ["<date>"], "quiet_period": "15m"}),
         _files("any", "{date}/{file}", {"quiet_period": "5m", "max_wait": "1h"}),
         {
+            "id": "feed.join",
+            "collect": {
+                "key": ["<date>"],
+                "max_wait": "2h",
+                "complete_when": {
+                    "parts": {
+                        "orders": {
+                            "pattern": uploads("join/orders/"),
+                            "captures": {"detail.object.key": "join/orders/{date}/{file}"},
+                            "at_least": 3,
+                        },
+                        "stock": {
+                            "pattern": uploads("join/stock/"),
+                            "captures": {"detail.object.key": "join/stock/{date}/{file}"},
+                        },
+                        "customers": {
+                            "pattern": {"source": ["acme.crm"], "detail-type": ["Customers Loaded"]},
+                            "captures": {"detail.day": "{date}"},
+                        },
+                    },
+                    "require": 2,
+                },
+            },
+            "targets": [target("default", "analytics", "load_batch", _COUNT)],
+        },
+        _files(
+            "latest",
+            "{date}/{file}",
+            {"key": ["<date>"], "quiet_period": "5m", "max_wait": "2h", "versions": "latest"},
+        ),
+        _files(
+            "strict",
+            "{date}/{file}",
+            {"key": ["<date>"], "max_wait": "2h", "complete_when": {"count": 3}, "late": "ignore"},
+        ),
+        {
+            "id": "feed.closing",
+            "pattern": {"source": ["acme.books"], "detail-type": ["Entry"]},
+            "collect": {
+                "key": ["<$.detail.book>"],
+                "max_wait": "2h",
+                "complete_when": {"count": 4},
+                "due": {"after": "20m"},
+                "when_due": "release",
+                "late": "dead_letter",
+            },
+            "dedupe_key": {"key": ["<$.detail.entry>"]},
+            "targets": [target("default", "science", "load_batch", _COUNT)],
+        },
+        {
+            **_files(
+                "trial", "{date}/{file}", {"key": ["<date>"], "max_wait": "1h", "complete_when": {"count": 2}}
+            ),
+            "state": "SHADOW",
+        },
+        {
             "id": "feed.shop",
             "pattern": _SALES,
             "collect": {
@@ -142,7 +199,24 @@ def a_member(n: int, rule: str, date: str, name: str, rng: random.Random | None 
     """Return an upload for one of the rules of files. `name` is the rest of its key."""
     key = f"{rule.removeprefix('feed.')}/{date}/{name}"
     distinct = name.partition("-")[0] if rule in ("feed.hourly", "feed.regions") else f"s3://{BUCKET}/{key}"
-    return a_file(n, key, rng), Piece(rule, "" if rule == "feed.any" else date, distinct)
+    feed = f"{rule}{SHADOW_SUFFIX}" if rule == "feed.trial" else rule
+    return a_file(n, key, rng), Piece(feed, "" if rule == "feed.any" else date, distinct)
+
+
+def a_part(n: int, date: str, part: str, rng: random.Random | None = None) -> tuple[Sent, Piece]:
+    """Return a member of one part of the join: a file, or an event."""
+    if part == "customers":
+        event = an_event(f"l-{n}", "acme.crm", "Customers Loaded", {"n": sequencer(n), "day": date})
+        return [("eventbridge_events", event)], Piece("feed.join", date, f"l-{n}", part)
+    key = f"join/{part}/{date}/{n}"
+    return a_file(n, key, rng), Piece("feed.join", date, f"s3://{BUCKET}/{key}", part)
+
+
+def an_entry(n: int, book: str, entry: int | None = None) -> tuple[Sent, Piece]:
+    """Return an event about an entry, which is the member: of several about one entry the first counts."""
+    entry = entry or n
+    event = an_event(f"e-{n}", "acme.books", "Entry", {"n": sequencer(n), "book": book, "entry": entry})
+    return [("eventbridge_events", event)], Piece("feed.closing", book, str(entry))
 
 
 def a_marker(n: int, date: str, count: int) -> tuple[Sent, Piece]:
@@ -165,6 +239,7 @@ class _Feeds:
         self.random = rng
         self.next = first
         self.dates = 0
+        self.kinds: list[Callable[[], Iterator[tuple[int, Made]]]] = []
 
     def number(self) -> int:
         self.next += 1
@@ -175,11 +250,12 @@ class _Feeds:
         return f"d{self.dates}"
 
     def a_key(self) -> Iterator[tuple[int, Made]]:
-        make: Callable[[], Iterator[tuple[int, Made]]]
-        make = self.random.choice(
-            (self.files, self.export, self.export, self.shop, self.slow, self.named, self.named)
-        )
-        return make()
+        """Return the events of a key; every kind of rule has its turn."""
+        if not self.kinds:
+            self.kinds = [self.files, self.files, self.export, self.shop, self.slow, self.named]
+            self.kinds += [self.join, self.latest, self.strict, self.closing, self.trial]
+            self.random.shuffle(self.kinds)
+        return self.kinds.pop()()
 
     def _file(self, at: float, rule: str, date: str, name: str) -> tuple[int, Made]:
         n = self.number()
@@ -228,6 +304,48 @@ class _Feeds:
         if self.random.random() < 0.4:
             yield self._file(span + 2000, "feed.export", date, "late")
 
+    def join(self) -> Iterator[tuple[int, Made]]:
+        """Two or three parts of a join, mostly with all that the rule asks of them."""
+        date, span = self.date(), self.random.choice((1.0, 600.0))
+        parts = self.random.sample(("orders", "stock", "customers"), self.random.choice((2, 2, 3)))
+        for part in parts:
+            for _ in range(self.random.choice((2, 3, 3, 4)) if part == "orders" else 1):
+                n = self.number()
+                yield n, (self.random.random() * span, *a_part(n, date, part, self.random))
+
+    def latest(self) -> Iterator[tuple[int, Made]]:
+        """Files of which a later version counts; any of them may arrive first, or after the batch is released."""
+        date, span = self.date(), self.random.choice((1.0, 200.0, 1500.0))
+        for _ in range(self.random.randrange(3, 9)):
+            yield self._file(self.random.random() * span, "feed.latest", date, str(self.random.randrange(3)))
+
+    def strict(self) -> Iterator[tuple[int, Made]]:
+        """A complete batch, mostly, and files that come too late for it."""
+        date, span = self.date(), self.random.choice((1.0, 300.0))
+        for file in range(self.random.choice((2, 3, 4))):
+            yield self._file(self.random.random() * span, "feed.strict", date, f"{file}")
+        for file in range(self.random.randrange(1, 3)):
+            yield self._file(span + 1500 * self.random.random(), "feed.strict", date, f"late-{file}")
+
+    def closing(self) -> Iterator[tuple[int, Made]]:
+        """Entries of a book, which is complete or due; some come too late, and some in two events."""
+        book, entry = self.date(), 0
+        for at in (
+            *(self.random.random() * 600 for _ in range(self.random.choice((2, 3, 4)))),
+            900,
+            1800,
+            3000,
+        ):
+            n = self.number()
+            entry = entry if entry and self.random.random() < 0.3 else n
+            yield n, (at, *an_entry(n, book, entry))
+
+    def trial(self) -> Iterator[tuple[int, Made]]:
+        """Files of a rule that only shows what it would do."""
+        date = self.date()
+        for file in range(self.random.randrange(1, 4)):
+            yield self._file(self.random.random() * 300, "feed.trial", date, f"{file}")
+
     def shop(self) -> Iterator[tuple[int, Made]]:
         shop, span = self.date(), self.random.choice((1.0, 600.0))
         for _ in range(self.random.randrange(1, 10)):
@@ -270,7 +388,7 @@ def add_feeds(
         opens = begins + rng.random() * seconds * 0.7
         for n, (at, sent, piece) in feeds.a_key():
             expected.pieces[n] = piece
-            if piece.rule == "feed.slow" and int(piece.distinct) != n:
+            if piece.rule in ("feed.slow", "feed.closing") and int(piece.distinct) != n:
                 expected.stands_for[n] = int(piece.distinct)
             sent_at = max(begins, opens + at)
             expected.came(n, sent_at)

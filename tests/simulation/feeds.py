@@ -5,6 +5,7 @@ import math
 import random
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import Pointer
+from mwaa_gateway.routing.members import SHADOW_SUFFIX
 from mwaa_gateway.wiring import feeds as wiring
 from simulation.dynamodb import Item, Key, Table
 from simulation.lambdas import EventSourceMapping, Sandbox, Sandboxes
 from simulation.s3 import LARGE_CONFS
 from simulation.scheduler import Process
-from simulation.sqs import Queue
+from simulation.sqs import Message, Queue
 from simulation.world import World
 
 if TYPE_CHECKING:
@@ -38,22 +40,36 @@ _WIRING = compile(Path(str(wiring.__file__)).read_text(), str(wiring.__file__), 
 
 
 class CollectQueue(Queue):
-    """Notes when each message is sent."""
+    """Notes when each message is sent, and when the last message with such a body is deleted."""
 
     def __init__(self, world: World, name: str, **settings: Any) -> None:
         super().__init__(world, name, **settings)
         self.sent_at: list[tuple[float, str]] = []
+        self.deleted_at: dict[str, float] = {}
 
     def send(self, body: str, **message: Any) -> None:
         self.sent_at.append((self._world.scheduler.now, body))
         super().send(body, **message)
+
+    def delete(self, message: Message) -> None:
+        super().delete(message)
+        self.deleted_at[message.body] = self._world.scheduler.now
+
+
+@dataclass
+class SentMember:
+    """A member on the collect queue: when it was first sent, its line, and when the last of its messages was deleted."""
+
+    sent_at: float
+    item: dict[str, Any]
+    deleted_at: float = 0.0
 
 
 class Feeds:
     """Their table, queues and functions.
 
     `joined` says when each member came into its batch, by rule and member id; `released` and `decided`, when each batch's
-    release began, and was decided.
+    release began, and was decided; `late`, which members a collector reported as late.
 
     Ticks that would find nothing due are left out.
     """
@@ -80,6 +96,7 @@ class Feeds:
         self.joined: dict[tuple[str, str], float] = {}
         self.released: dict[str, float] = {}
         self.decided: dict[str, float] = {}
+        self.late: set[tuple[str, str]] = set()
         self.stalled: list[str] = []
         self.refused: list[str] = []
         self.asked: list[str] = []  # batches that an operator wants released or cancelled
@@ -87,14 +104,16 @@ class Feeds:
         self._ticking = False
         self._wiring: dict[str, Any] = {}
 
-    def first_sent(self) -> dict[tuple[str, str], float]:
-        """Return when each member was first sent to the collect queue, by rule and member id."""
-        first: dict[tuple[str, str], float] = {}
+    def sent(self) -> "dict[tuple[str, str], SentMember]":
+        """Return what was sent to the collect queue, by rule and member id."""
+        sent: dict[tuple[str, str], SentMember] = {}
         for at, body in self.collect_queue.sent_at:
             message = json.loads(body)
             if "member" in message:
-                first.setdefault((message["rule_id"], message["member"]["id"]), at)
-        return first
+                key = message["rule_id"], message["member"]["id"]
+                member = sent.setdefault(key, SentMember(at, message["member"]["item"]))
+                member.deleted_at = max(member.deleted_at, self.collect_queue.deleted_at.get(body, math.inf))
+        return sent
 
     @property
     def mappings(self) -> tuple[EventSourceMapping, ...]:
@@ -104,12 +123,13 @@ class Feeds:
 
     def operate(self, *, cancel: bool, rule: str) -> None:
         """`batches release` or `batches cancel` of the open batches of a rule."""
+        rules = {rule, f"{rule}{SHADOW_SUFFIX}"}
 
         def command() -> None:
             releaser = self._wired("batch_releaser").releaser
             for batch_id, _ in [*releaser.store.due(1e11)]:
                 batch = releaser.store.batch(batch_id)
-                if batch is not None and batch.state == "open" and batch.rule_id == rule:
+                if batch is not None and batch.state == "open" and batch.rule_id in rules:
                     self.asked.append(batch_id)
                     releaser.release(batch_id, by="somebody", cancel=cancel)
 
@@ -249,6 +269,8 @@ class Feeds:
     def _collected(self, results: Sequence[Any], problems: Sequence[str] = ()) -> None:
         self.world.surprises += [text for text in problems if "is not flushed" not in text]
         for each in results:
+            if each.result == "late":
+                self.late.add((each.message.rule_id, each.message.member.id))
             if each.error is not None and not isinstance(each.error, Unavailable):
                 self.world.surprises.append(f"the collector raised {each.error!r}")
 

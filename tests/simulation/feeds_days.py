@@ -3,19 +3,23 @@
 from typing import Any
 
 from simulation.checker import Bounds
-from simulation.collecting import COLLECTED, MOVED_KEY, a_member
+from simulation.collecting import COLLECTED, MOVED_KEY, a_member, a_part, an_entry
 from simulation.scenario import ANY, Scenario
 from simulation.world import Rates
 
 __all__ = [
     "a_blocked_queue",
     "a_head_expires",
+    "a_join",
     "a_key_changes",
     "a_stream",
     "a_stream_of_trouble",
+    "a_trial",
     "killed_collectors",
     "killed_releasers",
     "slow_writes",
+    "too_late",
+    "written_twice",
 ]
 
 DAY, HOUR = 86_400.0, 3600.0
@@ -122,6 +126,47 @@ def a_blocked_queue() -> list[str]:
     scenario.at(60, lambda: setattr(collector, "maximum_concurrency", 0))
     scenario.at(660, lambda: setattr(collector, "maximum_concurrency", 5))
     scenario.at(661, collector.queue.arrived)
+    return scenario.play(ON_TIME).problems
+
+
+def a_join() -> list[str]:
+    """Of three parts two are enough, and one of them needs three files; the third one opens a late batch."""
+    scenario = Scenario()
+    scenario.gateway.put_rule(COLLECTED["feed.join"])
+    for n, (part, at) in enumerate(
+        (("orders", 0), ("orders", 10), ("customers", 20), ("orders", 600), ("stock", 1800)), 1
+    ):
+        scenario.collect(n, a_part(n, "d1", part), at=at, again_at=(at + HOUR,))
+    return scenario.play(ON_TIME).problems
+
+
+def written_twice() -> list[str]:
+    """Versions of two objects in any order, each delivered again long after the batch is released."""
+    scenario = Scenario()
+    scenario.gateway.put_rule(COLLECTED["feed.latest"])
+    for n, at in ((1, 20), (3, 0), (2, 10), (4, 5)):
+        made = a_member(n, "feed.latest", "d1", "x" if n < 4 else "y")
+        scenario.collect(n, made, at=at, again_at=(at + HOUR,))
+    return scenario.play(ON_TIME).problems
+
+
+def too_late(rule: str) -> list[str]:
+    """Members of a rule that drops late ones: in time, then too late; each comes twice, and collectors die."""
+    scenario = Scenario(Rates(killed=0.1))
+    scenario.gateway.put_rule(COLLECTED[rule])
+    for n in range(1, 61):
+        key, place = f"d{n % 6}", n // 6  # ten members of a key, a minute apart
+        made = a_member(n, rule, key, f"{n}") if rule == "feed.strict" else an_entry(n, key)
+        scenario.collect(n, made, at=HOUR * (n % 6) + 60 * place, again_at=(HOUR * (n % 6) + 61 * place,))
+    return scenario.play(ANY).problems
+
+
+def a_trial() -> list[str]:
+    """A SHADOW rule collects, and starts nothing."""
+    scenario = Scenario()
+    scenario.gateway.put_rule(COLLECTED["feed.trial"])
+    for n in range(1, 7):
+        scenario.collect(n, a_member(n, "feed.trial", f"d{n % 3}", f"{n}"), at=n, again_at=(2 * HOUR + n,))
     return scenario.play(ON_TIME).problems
 
 

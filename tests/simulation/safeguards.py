@@ -1,18 +1,46 @@
-"""Switches a safeguard off in the production code as it runs: a piece of its source is replaced by another."""
+"""Switches a safeguard off in the production code as it runs, and looks whether the suite goes red.
+
+A piece of the production code's source is replaced by another.
+"""
 
 import importlib
 import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import FunctionType, ModuleType
 
 import pytest
 
 from simulation import gateway
 
-__all__ = ["Off", "switch_off"]
+__all__ = ["Off", "Safeguard", "goes_red_without", "switch_off"]
 
 Off = tuple[
     str, str, str
 ]  # module of the gateway, or function; a piece of its source; what stands there instead
+
+
+@dataclass(frozen=True, slots=True)
+class Safeguard:
+    """What is switched off, the day on which it is needed, and what the checker says when it is gone."""
+
+    off: tuple[Off, ...]
+    day: Callable[[], list[str]]
+    red: str
+
+
+def goes_red_without(
+    name: str,
+    safeguard: Safeguard,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, dict[str, str]], None],
+) -> None:
+    """Play the safeguard's day with it: no problem; and without it: the checker names the one that it is there for."""
+    assert [] == safeguard.day()
+    switch_off(monkeypatch, *safeguard.off)
+    problems = safeguard.day()
+    assert any(safeguard.red in problem for problem in problems), problems
+    record_property("red", {name: safeguard.red})
 
 
 def switch_off(monkeypatch: pytest.MonkeyPatch, *replacements: Off) -> None:

@@ -1,22 +1,11 @@
 """The suite can fail: each safeguard switched off turns its own observable red, and nothing else does."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 
 from simulation import days
-from simulation.safeguards import Off, switch_off
-
-
-@dataclass(frozen=True, slots=True)
-class Safeguard:
-    """What is switched off, the day on which it is needed, and what the checker says when it is gone."""
-
-    off: tuple[Off, ...]
-    day: Callable[[], list[str]]
-    red: str
-
+from simulation.safeguards import Off, Safeguard, goes_red_without
 
 DERIVED_RUN_ID: Off = (
     "airflow.cli",
@@ -278,9 +267,4 @@ def test_without_it_the_suite_is_red(
     name: str, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, dict[str, str]], None]
 ) -> None:
     """With the safeguard its day is without a problem; without it, the observable named here goes red."""
-    safeguard = SAFEGUARDS[name]
-    assert [] == safeguard.day()
-    switch_off(monkeypatch, *safeguard.off)
-    problems = safeguard.day()
-    assert any(safeguard.red in problem for problem in problems), problems
-    record_property("red", {name: safeguard.red})
+    goes_red_without(name, SAFEGUARDS[name], monkeypatch, record_property)

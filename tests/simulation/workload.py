@@ -184,11 +184,15 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What an event is to a rule that collects: a member, with what completeness counts of it; or a marker."""
+    """What an event is to a rule that collects: a member, with what completeness counts of it; or a marker.
+
+    `rule` is the id under which the rule collects: that of a SHADOW rule ends with ~shadow.
+    """
 
     rule: str
     key: str
     distinct: str = ""
+    part: str = ""
     is_marker: bool = False
     count: int | None = None  # what a marker says
 

@@ -17,7 +17,6 @@ __all__ = ["RULES", "SCENES", "TOKEN", "VICTIM"]
 
 VICTIM = "victim"
 OTHERS = ("one", "two")
-FEEDS = (VICTIM, "one")  # a batch is many calls: one other is enough
 TOKEN = "canary-task-token"
 _LONG = "x" * 990  # forty times this is too large for a conf
 
@@ -62,7 +61,7 @@ _COLLECT = [
         "target": {"environment": "legacy" if who == VICTIM else "analytics", "dag_id": "load"},
     }
     for way, when in _WHEN.items()
-    for who in FEEDS
+    for who in (VICTIM, *OTHERS)
 ]
 RULES = [
     *_RUN,
@@ -275,7 +274,7 @@ def _overdue(gateway: Deployed) -> None:
 
 
 def _feed_members(gateway: Deployed, day: str, number: str = "", source: str = "acme.feed") -> None:
-    for who in FEEDS:
+    for who in (VICTIM, *OTHERS):
         event = _event(who) | {
             "id": f"{who}-{day}{number}",
             "source": source,

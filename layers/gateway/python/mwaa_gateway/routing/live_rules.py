@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -58,21 +58,12 @@ class BrokenRule:
 class Matches:
     """The rules that match an event, and the broken ones that may match it.
 
-    `tried` rules are in the event's partitions, whose `generations` say which change of the rules the event met. In
-    `unreadable_heads`, the generation is no number: these partitions are read at every refresh.
+    `unreadable_heads` are partitions whose rules are read at every refresh, because their head is no number.
     """
 
     rules: tuple[Rule, ...]
     broken: tuple[BrokenRule, ...]
-    tried: int = field(default=0, compare=False)
-    generations: Mapping[str, int] = field(default_factory=dict, compare=False)
-
-    @property
-    def unreadable_heads(self) -> frozenset[str]:
-        """The partitions whose head is no number."""
-        return frozenset(
-            name for name, generation in self.generations.items() if generation == UNREADABLE_HEAD
-        )
+    unreadable_heads: frozenset[str] = frozenset()
 
 
 class _Copy:
@@ -183,8 +174,7 @@ class LiveRules:
         partitions = event_partitions(envelope)
         # A rule that is moving between partitions may be in both: the newer version counts, once.
         matched: dict[str, Rule | BrokenRule] = {}
-        known = {name: self._partitions[name] for name in partitions}
-        for partition in known.values():
+        for partition in (self._partitions[name] for name in partitions):
             found = (
                 copy.rule(self._environments, self._claim_check_bucket, self._namespaces)
                 for copy in partition.index.match(envelope)
@@ -197,8 +187,9 @@ class LiveRules:
         return Matches(
             rules=tuple(rule for rule in matched.values() if isinstance(rule, Rule) and not own),
             broken=tuple(rule for rule in matched.values() if isinstance(rule, BrokenRule)),
-            tried=sum(len(partition.copies) + len(partition.unreadable) for partition in known.values()),
-            generations={name: partition.generation for name, partition in known.items()},
+            unreadable_heads=frozenset(
+                name for name in partitions if self._partitions[name].generation == UNREADABLE_HEAD
+            ),
         )
 
     def _refresh_namespaces(self, generation: int) -> None:
