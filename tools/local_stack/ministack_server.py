@@ -15,7 +15,8 @@
 8. Which payloads, settings and outputs are too large: `ministack_limits`.
 9. Conditions with an `Fn::Join`: `ministack_conditions`.
 10. A change of an EventBridge rule's targets needs a permission on the rule; MiniStack asks for one on its bus.
-11. It ends, with every function it runs, when the process that started it has ended, however that came about.
+11. Logs Insights, and JSON patterns of FilterLogEvents: `ministack_insights`.
+12. It ends, with every function it runs, when the process that started it has ended, however that came about.
 
 Everything else is MiniStack as published.
 """
@@ -36,6 +37,7 @@ from ministack.services import lambda_svc  # type: ignore[import-untyped]
 from local_stack import (
     ministack_conditions,
     ministack_deliveries,
+    ministack_insights,
     ministack_limits,
     ministack_recursion,
     ministack_step_functions,
@@ -152,6 +154,7 @@ def serve() -> None:
     ministack_recursion.extend()
     ministack_limits.extend()
     ministack_conditions.extend()
+    ministack_insights.extend()
     app.main()
 
 

@@ -16,4 +16,4 @@ def handler(event, _context):
     sqs.send_message_batch(
         QueueUrl=os.environ["SEEN_QUEUE_URL"], Entries=[{"Id": "0", "MessageBody": json.dumps(reported)}]
     )
-    print("seen")
+    print(json.dumps({"seen": json.dumps(event)}))
