@@ -14,11 +14,12 @@ from mwaa_gateway.wiring.step_functions_task import step_functions_task
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001  Lambda passes both
     """Return the run's ids; the state's Retry and Catch match an exception by its class name."""
+    call = None
     try:
         call = read_task_call(event)
         request = step_functions_task().start(call)
     except GatewayError as error:
-        report_refused_task(error)
+        report_refused_task(error, call)
         raise
     report_task(call, request)
     return {

@@ -25,6 +25,7 @@ from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
 from mwaa_gateway.dispatch.pauses import Pauses
+from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.ingest import DeadEvent
 from mwaa_gateway.outcomes import Outcome, Reason, Rejected
 from mwaa_gateway.routing.resolve import DeadEventReason
@@ -95,7 +96,8 @@ class Gateway:
 
     def publish(self, reason: DeadEventReason = DeadEventReason.BROKEN_RULE, **changes: Any) -> DeadEvent:
         """Put an event aside, as the ingress functions do."""
-        dead = DeadEvent(reason, "the reason", {"id": "e-1", "detail-type": "x"}, "e-1", "finance.orders", 3)
+        payload = {"id": "e-1", "detail-type": "x"}
+        dead = DeadEvent(reason, "the reason", payload, Event(payload, "i"), "finance.orders", 3)
         IngressDeadLetterQueue(self.sqs, self.queue("ingress-dlq")).publish([replace(dead, **changes)])
         return replace(dead, **changes)
 

@@ -115,7 +115,9 @@ class Account:
         entry = params["Entries"][0]
         assert (entry["EventBusName"], entry["Source"], entry["DetailType"]) == (BUS, SOURCE, DETAIL_TYPE)
         if "unusable" in detail and not self.deaf:
-            self.gateway.publish(DeadEventReason.DEDUPE_KEY_REFUSED, event_id=event_id)
+            self.gateway.publish(
+                DeadEventReason.DEDUPE_KEY_REFUSED, event=Event(an_event(event_id, detail), "i")
+            )
         if "undelivered" in detail and self.target is not None:
             body = json.dumps(
                 {"id": event_id, "detail-type": DETAIL_TYPE, "source": SOURCE, "detail": detail}

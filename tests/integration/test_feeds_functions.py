@@ -208,6 +208,7 @@ def test_members_become_a_batch_and_a_batch_one_request(
         "members collected",
         "members collected",
         "batch released",
+        "run requested for a batch",
     ]
     assert [line["BatchesReleased"] for line in printed if "BatchesReleased" in line] == [[1.0]]
 
@@ -226,7 +227,7 @@ def test_members_of_a_batch_that_is_being_released_wait_and_ring_nobody(
     assert feeds.collect(body("a")) == ["m0"]
 
     line, refused = lines(capsys)
-    assert (line["level"], line["outcome"]) == ("INFO", "again")
+    assert (line["level"], line["outcome"]) == ("INFO", "GivenBack")
     assert "visibility timeout" in refused["message"]  # moto knows no such receipt handle
     feeds.clock[0] += 601
     assert feeds.look(*feeds.batch_ids) == []

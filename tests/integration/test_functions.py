@@ -77,21 +77,26 @@ EVENT = {
 
 
 @pytest.mark.parametrize(
-    ("function", "event", "source"),
+    ("function", "event", "about"),
     [
-        ("s3_events", {"Records": [S3_RECORD]}, "aws.s3"),
-        ("sns_events", SNS, "aws.sns"),
-        ("eventbridge_events", EVENT, "acme.billing"),
+        ("s3_events", {"Records": [S3_RECORD]}, ("aws.s3", "s3://acme-landing/orders/a b+.csv")),
+        ("sns_events", SNS, ("aws.sns", "sns:topic/95df01b4-ee98-5cb9-9903-4c221d41eb5e")),
+        ("eventbridge_events", EVENT, ("acme.billing", None)),
     ],
 )
 @pytest.mark.usefixtures("deployed")
 def test_an_event_of_each_source_becomes_a_request(
-    function: str, event: dict, source: str, queues: Queues, capsys: pytest.CaptureFixture[str]
+    function: str,
+    event: dict,
+    about: tuple[str, str | None],
+    queues: Queues,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """On the environment's queue, with one log line and the metrics that the alarms watch."""
     load(function).handler(event, Context())
     (body,) = queues.read(queues.trigger)
     request = TriggerRequest.from_json(body)
+    source, resource = about
     assert source == request.event["source"]
     assert "123456789012" == request.event["account"]
     log, metric = lines(capsys)
@@ -109,9 +114,7 @@ def test_an_event_of_each_source_becomes_a_request(
         log["event_id"],
     )
     assert (source, request.event["detail-type"]) == (log["source"], log["detail_type"])
-    detail = request.event["detail"]
-    uri = f"s3://{detail['bucket']['name']}/{detail['object']['key']}" if source == "aws.s3" else None
-    assert uri == log.get("s3_uri")
+    assert (1, resource, request.ledger_key[0]) == (log["trail"], log.get("resource"), log["identity"])
     assert ([1.0], [1.0]) == (metric["EventsMatched"], metric["RequestsEnqueued"])
 
 

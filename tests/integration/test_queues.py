@@ -18,6 +18,7 @@ from mwaa_gateway.aws.sqs.queues import (
     WatchQueues,
 )
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.ingest import DeadEvent
 from mwaa_gateway.outcomes import Reason, Rejected
 from mwaa_gateway.queue_message import read_message
@@ -158,7 +159,9 @@ def test_a_missing_queue_is_unavailable(sqs, urls: str) -> None:
 
 def test_a_dead_event_is_kept_with_its_reason(sqs, url: str) -> None:
     """Everything a person needs to repair it and send it again."""
-    dead = DeadEvent(DeadEventReason.BROKEN_RULE, "it is broken", {"id": "e-1"}, "e-1", "a.b", 3)
+    dead = DeadEvent(
+        DeadEventReason.BROKEN_RULE, "it is broken", {"id": "e-1"}, Event({"id": "e-1"}, "i"), "a.b", 3
+    )
     IngressDeadLetterQueue(sqs, url).publish([dead])
     (body,) = bodies(sqs, url)
     assert {

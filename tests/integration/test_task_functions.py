@@ -196,7 +196,7 @@ def test_a_run_that_could_not_be_ended_with_its_execution_is_told(
 
     written = lines(capsys)
     [reported] = [line for line in written if line.get("outcome") == "RunNotMarkedFailed"]
-    assert (reported["level"], reported["run_id"], reported["execution_arn"]) == (
+    assert (reported["level"], reported["run_id"], reported["resource"]) == (
         "WARNING",
         run_id,
         EXECUTION,

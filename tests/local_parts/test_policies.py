@@ -32,6 +32,7 @@ from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 from mwaa_gateway.aws.manifests import ManifestBucket
 from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue
 from mwaa_gateway.dispatch.ledger import Attempt
+from mwaa_gateway.events import Event
 from mwaa_gateway.feeds.collect import Collector
 from mwaa_gateway.ingress.ingest import DeadEvent
 from mwaa_gateway.ingress.shadow import ShadowRecord
@@ -174,7 +175,9 @@ class Deployed:
 
     def put_aside(self) -> None:
         """An event that nobody could use."""
-        dead = DeadEvent(DeadEventReason.BROKEN_RULE, "the reason", {"id": "e-1"}, "e-1", RULE, 3)
+        dead = DeadEvent(
+            DeadEventReason.BROKEN_RULE, "the reason", {"id": "e-1"}, Event({"id": "e-1"}, "i"), RULE, 3
+        )
         IngressDeadLetterQueue(self.aws.client("sqs"), self.outputs["IngressDlqUrl"]).publish([dead])
 
     def collect(self) -> str:

@@ -17,8 +17,8 @@ from mwaa_gateway.events import Event
 from mwaa_gateway.feeds.requests import resolve_batch
 from mwaa_gateway.json_values import dig
 from mwaa_gateway.routing.resolve import Refused, Resolved, of_generation, resolve
-from mwaa_gateway.rules import OWN_SOURCE, Rule
-from mwaa_gateway.trigger_request import TriggerRequest
+from mwaa_gateway.rules import Rule
+from mwaa_gateway.trigger_request import OWN_SOURCE, TriggerRequest
 
 _AT_ONCE: Final = 10  # the limit of one SendMessageBatch
 

@@ -178,7 +178,7 @@ def _results(report: IngressReport) -> Iterator[Result]:
             members_needed=member.count,
             released=tuple(_released(message)) if member.kind == "member" else None,
         )
-    for shadow in report.shadows:  # what a rule in SHADOW would have run
+    for _, shadow in report.shadowed:  # what a rule in SHADOW would have run
         yield Result(
             outcome="refused" if shadow.reason else "shadow",
             rule_id=shadow.rule_id,

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from mwaa_gateway.errors import GatewayError
 
@@ -13,6 +13,9 @@ FORMAT = 1
 # Format 2 has a logical_date or a partition_key, which a reader of format 1 would drop; other requests keep format 1.
 FORMAT_OF_DATES = 2
 READABLE_FORMATS = (FORMAT, FORMAT_OF_DATES)
+
+# The source of the gateway's own events; a rule that matches them could trigger itself.
+OWN_SOURCE: Final = "mwaa-gateway"
 
 
 class UnreadableRequest(GatewayError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.rules import OWN_SOURCE
+from mwaa_gateway.trigger_request import OWN_SOURCE
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

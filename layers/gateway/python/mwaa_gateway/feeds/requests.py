@@ -20,7 +20,8 @@ from mwaa_gateway.feeds.batch import Batch, Decision
 from mwaa_gateway.feeds.condition import Summary
 from mwaa_gateway.routing.members import Member
 from mwaa_gateway.routing.resolve import Refused, Resolved, resolve_targets
-from mwaa_gateway.rules import OWN_SOURCE, Rule, parse_rule
+from mwaa_gateway.rules import Rule, parse_rule
+from mwaa_gateway.trigger_request import OWN_SOURCE
 
 DETAIL_TYPE: Final = "Batch Released"
 MAXIMUM_INLINE_BYTES: Final = 16 * 1024  # of the members, as JSON; a conf has at most 32 KB

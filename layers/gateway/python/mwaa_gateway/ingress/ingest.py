@@ -8,7 +8,7 @@ from mwaa_gateway.conf.claim_check import ClaimCheck, ClaimChecks
 from mwaa_gateway.errors import MalformedEvent, Unavailable
 from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.shadow import ShadowLedger, ShadowRecord, shadow_of
-from mwaa_gateway.routing.live_rules import BrokenRule, LiveRules
+from mwaa_gateway.routing.live_rules import BrokenRule, LiveRules, Matches
 from mwaa_gateway.routing.members import CollectQueue, MemberMessage, member_of
 from mwaa_gateway.routing.resolve import DeadEventReason, Refused, Resolved, resolve
 from mwaa_gateway.rules import Rule
@@ -26,9 +26,14 @@ class DeadEvent:
     reason: DeadEventReason
     text: str
     payload: Mapping[str, Any]
-    event_id: str | None = None
+    event: Event | None = None
     rule_id: str | None = None
     rule_version: int | None = None
+
+    @property
+    def event_id(self) -> str | None:
+        """The event's id; None if the payload is malformed."""
+        return None if self.event is None else self.event.id
 
 
 class IngressDeadLetters(Protocol):
@@ -46,11 +51,11 @@ class IngressReport:
     """
 
     matched: int = 0
-    unmatched: list[Event] = field(default_factory=list)
+    missed: list[tuple[Event, Matches]] = field(default_factory=list)
     resolved: list[tuple[TriggerRequest, ClaimCheck | None]] = field(default_factory=list)
     dead: list[DeadEvent] = field(default_factory=list)
-    members: list[MemberMessage] = field(default_factory=list)
-    shadows: list[ShadowRecord] = field(default_factory=list)
+    collected: list[tuple[Event, MemberMessage]] = field(default_factory=list)
+    shadowed: list[tuple[Event, ShadowRecord]] = field(default_factory=list)
     shadow_error: str = ""  # if the shadow records could not be written
     unreadable_heads: set[str] = field(default_factory=set)  # partitions of the rules table
 
@@ -64,14 +69,24 @@ class IngressReport:
         """The claim checks of large confs."""
         return [check for _, check in self.resolved if check is not None]
 
+    @property
+    def unmatched(self) -> list[Event]:
+        """The events that start no run and are members of no batch, because no rule matches."""
+        return [event for event, _ in self.missed]
+
+    @property
+    def members(self) -> list[MemberMessage]:
+        """The members, without their events."""
+        return [member for _, member in self.collected]
+
     def add(self, other: "IngressReport") -> None:
         """Add the report of another event."""
         self.matched += other.matched
-        self.unmatched += other.unmatched
+        self.missed += other.missed
         self.resolved += other.resolved
-        self.members += other.members
+        self.collected += other.collected
         self.dead += other.dead
-        self.shadows += other.shadows
+        self.shadowed += other.shadowed
         self.unreadable_heads |= other.unreadable_heads
 
 
@@ -124,9 +139,9 @@ class Ingress:
             raise _combined_error(failures)
         if report.dead:
             self.dead_letters.publish(report.dead)
-        if report.shadows:
+        if report.shadowed:
             try:
-                self.shadows.record(report.shadows)
+                self.shadows.record([record for _, record in report.shadowed])
             except Unavailable as error:
                 # A rule on trial must not cause redelivery of real events. The gap is logged and counted instead.
                 report.shadow_error = str(error)
@@ -186,13 +201,13 @@ def _route(
         if rule.state == "SHADOW":
             for found in _found(event, rule, now, bucket):
                 if isinstance(found, MemberMessage):
-                    report.members.append(found)  # of a batch that starts no run
+                    report.collected.append((event, found))  # of a batch that starts no run
                 else:
-                    report.shadows.append(shadow_of(event, rule, found, now))
+                    report.shadowed.append((event, shadow_of(event, rule, found, now)))
     if live:
         report.matched += 1
     elif not matches.broken:
-        report.unmatched.append(event)
+        report.missed.append((event, matches))
     return report
 
 
@@ -209,7 +224,7 @@ def _add(
             case Resolved(request=request, claim_check=check):
                 report.resolved.append((request, check))
             case MemberMessage():
-                report.members.append(each)
+                report.collected.append((event, each))
             case Refused():
                 report.dead.append(_refused(event, rule, each, payload))
 
@@ -226,9 +241,8 @@ def _malformed(error: MalformedEvent, payload: Mapping[str, Any]) -> DeadEvent:
 
 
 def _refused(event: Event, rule: Rule, refused: Refused, payload: Mapping[str, Any]) -> DeadEvent:
-    return DeadEvent(
-        refused.reason, f"rule {rule.id!r}: {refused.text}", payload, event.id, rule.id, rule.version
-    )
+    text = f"rule {rule.id!r}: {refused.text}"
+    return DeadEvent(refused.reason, text, payload, event, rule.id, rule.version)
 
 
 def _broken(event: Event, rule: BrokenRule, payload: Mapping[str, Any]) -> DeadEvent:
@@ -237,7 +251,7 @@ def _broken(event: Event, rule: BrokenRule, payload: Mapping[str, Any]) -> DeadE
         f"rule {rule.id!r} version {rule.version} is broken, and this event may match it: {rule.reason}. "
         "Correct the rule, then redrive the event",
         payload,
-        event.id,
+        event,
         rule.id,
         rule.version,
     )

@@ -1,20 +1,29 @@
 """Logs and metrics of every function: Powertools, set up once, and one log line for each change of state.
 
-The log keys are the same everywhere: event_id, rule_id, dag_id, run_id, attempt, outcome. The gateway logs nothing else
-of an event, because keys, subjects and messages are other people's text. One exception: a reason may quote a DAG id that
-is not on the allow-list.
+The lines about events are the trail: `observability.trail` builds their fields, docs/trail.md documents them. The gateway
+logs nothing else of an event, because subjects and messages are other people's text. One exception: a reason may quote a
+DAG id that is not on the allow-list.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-__all__ = ["logger", "metrics", "publish"]
+from mwaa_gateway.observability.trail import Fields, bounded_message, line
+
+__all__ = ["log_trail", "logger", "metrics", "publish"]
 
 # Both read only their own POWERTOOLS_* variables; neither makes a call.
 logger = Logger()
 metrics = Metrics()
+
+
+def log_trail(log: Callable[..., None], message: str, *fields: Fields, **more: Any) -> None:
+    """Log one line of the trail with these fields; `more` are arguments of the logger's method `log`."""
+    # stacklevel: the field `location` names the caller; 2 is the default of Powertools.
+    log(bounded_message(message), extra=line(*fields), stacklevel=3, **more)
 
 
 def publish(counts: Mapping[str, int]) -> None:

@@ -5,7 +5,8 @@ from typing import Final
 from aws_lambda_powertools.metrics import MetricUnit
 
 from mwaa_gateway.dispatch.dispatcher import Dispatched
-from mwaa_gateway.observability import logger, metrics, publish
+from mwaa_gateway.observability import log_trail, logger, metrics, publish
+from mwaa_gateway.observability.trail import request_fields
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
 
 # Not failed attempts: the request waits, or another attempt has it. An upload that arrives by both routes is overtaken
@@ -29,20 +30,21 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
     not_runnable = getattr(outcome, "not_runnable", None)
     as_expected = isinstance(outcome, Triggered | AlreadyTriggered | Held) and not_runnable is None
     log = logger.info if as_expected else logger.warning
-    log(
+    message = (
         (not_runnable and f"accepted, not runnable: {not_runnable.text}")
         or getattr(outcome, "text", "")
-        or "run started",
-        extra={
-            "event_id": request and request.event["id"],
-            "rule_id": request and request.rule_id,
+        or "run started"
+    )
+    log_trail(
+        log,
+        message,
+        request_fields(request) if request else {},
+        {
             "environment": environment,
-            "dag_id": request and request.target.dag_id,
-            "run_id": request and request.target.run_id,
             "attempt": dispatched.attempt,
             "outcome": type(outcome).__name__,
             "reason": getattr(outcome, "reason", None) or not_runnable,
-            "redeliver_after": dispatched.redeliver_after,
+            "redeliver_after": dispatched.redeliver_after and round(dispatched.redeliver_after, 1),
         },
     )
     counts = {type(outcome).__name__: 1} | ({} if not_runnable is None else {"AcceptedNotRunnable": 1})

@@ -1,47 +1,65 @@
 """Logs and metrics of the feeds: members that are collected, and batches that are released."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import WHEN_DUE, Batch, Decision
-from mwaa_gateway.feeds.collect import Collected
+from mwaa_gateway.feeds.collect import Collected, Result
 from mwaa_gateway.feeds.delivery import Started
 from mwaa_gateway.feeds.release import Looked
-from mwaa_gateway.observability import logger, publish
+from mwaa_gateway.observability import log_trail, logger, publish
+from mwaa_gateway.observability.trail import Fields, batch_fields, key_text, member_fields, request_fields
+from mwaa_gateway.trigger_request import TriggerRequest
 
-_NAMED = 20  # batches in one log line
+_NAMED: Final = 20  # batches in one log line
+_OUTCOMES: Final[Mapping[Result, str]] = {
+    "collected": "Collected",
+    "duplicate": "Duplicate",
+    "cancelled": "Cancelled",
+    "late": "Late",
+    "again": "GivenBack",
+}
+# A line for each of these members: no run gets them.
+_DROPPED: Final[Mapping[Result, str]] = {
+    "cancelled": "member of a batch that was cancelled; no run gets it",
+    "late": "member came after its batch was released, and its rule drops late members; no run gets it",
+}
 
 
 def report_collected(results: Sequence[Collected], unreadable: Sequence[str] = ()) -> None:
     """Log and count one invocation's members: a line for each batch and cause, and for each unreadable message."""
     members = Counter(
-        (each.message.rule_id, each.batch_id, each.result, str(each.error or "")) for each in results
+        (each.message.rule_id, each.message.key, each.batch_id, each.result, str(each.error or ""))
+        for each in results
+        if each.result not in _DROPPED
     )
     errors = {str(each.error): each.error for each in results if each.error is not None}
-    for (rule_id, batch_id, result, text), count in members.items():
-        fields = {"rule_id": rule_id, "batch_id": batch_id, "members": count, "outcome": result}
+    for (rule_id, key, batch_id, result, text), count in members.items():
+        about: list[Fields] = [
+            {"rule_id": rule_id, "batch_id": batch_id, "batch_key": key_text(key)},
+            {"members": count, "outcome": _OUTCOMES[result]},
+        ]
         if text:
             error = errors[text]
             bug = None if isinstance(error, Unavailable) else error
-            logger.warning(
-                "members not stored yet, SQS redelivers them: %s", text, extra=fields, exc_info=bug
-            )
+            message = f"members not stored yet, SQS redelivers them: {text}"
+            log_trail(logger.warning, message, *about, exc_info=bug)
         elif result == "again":
-            logger.info("SQS redelivers the members: their batch is being released", extra=fields)
-        elif result == "cancelled":
-            logger.warning("members of a batch that was cancelled; no run gets them", extra=fields)
-        elif result == "late":
-            logger.warning(
-                "members came after their batch was released, and their rule drops them", extra=fields
-            )
+            message = "SQS redelivers the members: their batch is being released"
+            log_trail(logger.info, message, *about)
         else:
-            logger.info("members collected", extra=fields)
+            log_trail(logger.info, "members collected", *about)
+    for each in results:
+        if message := _DROPPED.get(each.result, ""):
+            outcome = {"batch_id": each.batch_id, "outcome": _OUTCOMES[each.result]}
+            log_trail(logger.warning, message, member_fields(each.message), outcome)
     for text in unreadable:
         logger.error(
             "message of the collect queue not handled, SQS redelivers it: %s",
             text,
-            extra={"outcome": "again"},
+            extra={"outcome": "GivenBack"},
         )
     results_of = Counter(each.result for each in results)
     counts = {
@@ -60,8 +78,9 @@ def report_looked(looked: Looked) -> None:
     if looked.batch is None:
         return
     if looked.is_overdue:
-        fields = _batch_fields(looked.batch) | {"missing": list(looked.missing), "outcome": "Overdue"}
-        logger.error("batch is due and not complete; it waits for what is missing", extra=fields)
+        missing = {**_missing_fields(looked.missing), "outcome": "Overdue"}
+        message = "batch is due and not complete; it waits for what is missing"
+        log_trail(logger.error, message, batch_fields(looked.batch), missing)
         publish({"BatchesOverdue": 1})
     if looked.decision is not None:
         _report_decided(looked.batch, looked.decision)
@@ -69,17 +88,22 @@ def report_looked(looked: Looked) -> None:
 
 def _report_decided(batch: Batch, decision: Decision) -> None:
     """Log and count what became of a batch."""
-    fields = _batch_fields(batch) | {
+    fields = {
+        **batch_fields(batch),
         "members": decision.count,
         "complete": decision.is_complete,
         "reason": decision.reason,
-        "missing": list(decision.missing),
-        "outcome": "Released",
+        **_missing_fields(decision.missing),
     }
     for text in decision.refused:
-        logger.error("a released batch starts no run: %s", text, extra=fields)
-    log, text = _line(batch, decision)
-    log(text, extra=fields)
+        message = f"a released batch starts no run: {text}"
+        log_trail(logger.error, message, fields, {"outcome": "Refused"})
+    log, message = _line(batch, decision)
+    outcome = "Cancelled" if decision.reason == "cancelled" else "Released"
+    log_trail(log, message, fields, {"outcome": outcome})
+    for text in decision.requests:
+        request = request_fields(TriggerRequest.from_json(text))
+        log_trail(logger.info, "run requested for a batch", request, {"outcome": "Requested"})
     is_incomplete = bool(decision.count) and not decision.is_complete and not batch.is_late
     counts = {
         "BatchesReleased": bool(decision.requests),
@@ -110,16 +134,16 @@ def _line(batch: Batch, decision: Decision) -> tuple[Callable[..., None], str]:
     return logger.info, "batch released"
 
 
-def _batch_fields(batch: Batch) -> dict[str, object]:
-    return {"rule_id": batch.rule_id, "batch_id": batch.id, "key": dict(batch.key)}
+def _missing_fields(missing: Sequence[str]) -> Fields:
+    return {"missing": ", ".join(missing), "missing_count": len(missing) or None}
 
 
 def report_failed(batch_id: str, error: Exception) -> None:
     """Log and count a look that failed; the next one repeats it."""
-    logger.warning(
-        "batch not released yet, the gateway tries again within a minute: %s",
-        error,
-        extra={"batch_id": batch_id, "outcome": "NotReleased"},
+    log_trail(
+        logger.warning,
+        f"batch not released yet, the gateway tries again within a minute: {error}",
+        {"batch_id": batch_id, "outcome": "NotReleased"},
         exc_info=not isinstance(error, Unavailable),
     )
     publish({"BatchesNotReleased": 1})

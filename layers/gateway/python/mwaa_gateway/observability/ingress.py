@@ -1,49 +1,36 @@
 """Log lines and metrics of the ingress functions."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.ingest import IngressReport
-from mwaa_gateway.json_values import dig
-from mwaa_gateway.observability import logger, publish
+from mwaa_gateway.ingress.shadow import ShadowRecord
+from mwaa_gateway.observability import log_trail, logger, publish
+from mwaa_gateway.observability.trail import event_fields, feed_fields, request_fields, unmatched_fields
 from mwaa_gateway.routing.resolve import DeadEventReason
 
 
 def report_ingress(report: IngressReport) -> None:
     """Log and count the outcome of each event of one invocation."""
     for request in report.requests:
-        logger.info(
-            "run requested",
-            extra={
-                **_about(request.event),
-                "rule_id": request.rule_id,
-                "environment": request.target.environment,
-                "dag_id": request.target.dag_id,
-                "run_id": request.target.run_id,
-                "outcome": "Requested",
-            },
+        log_trail(logger.info, "run requested", request_fields(request), {"outcome": "Requested"})
+    for event, member in report.collected:
+        log_trail(
+            logger.info,
+            "event collected for a batch",
+            event_fields(event.envelope, event.identity),
+            feed_fields(member),
+            {"outcome": "Member"},
         )
-    for event in report.unmatched:
-        logger.info(
+    for event, matches in report.missed:
+        log_trail(
+            logger.info,
             "no rule matches",
-            extra={**_about(event.envelope), "outcome": "Unmatched"},
+            event_fields(event.envelope, event.identity),
+            unmatched_fields(matches),
+            {"outcome": "Unmatched"},
         )
-    for shadow in report.shadows:
-        logger.info(
-            "a SHADOW rule matched, ENABLED it would request a run"
-            if shadow.run_id
-            else "a SHADOW rule matched, ENABLED its request would be dead",
-            extra={
-                "event_id": shadow.event_id,
-                "rule_id": shadow.rule_id,
-                "environment": shadow.environment,
-                "dag_id": shadow.dag_id,
-                "run_id": shadow.run_id,
-                "outcome": "Shadow",
-                "reason": shadow.reason,
-            },
-        )
+    for event, shadow in report.shadowed:
+        _log_shadow(event, shadow)
     if report.shadow_error:
         logger.warning(
             "matches of SHADOW rules were not recorded, their report is incomplete; runs are not affected: %s",
@@ -58,20 +45,17 @@ def report_ingress(report: IngressReport) -> None:
             extra={"outcome": "UnreadableHead"},
         )
     for dead in report.dead:
-        logger.error(
-            "the event starts no run and is in the ingress dead-letter queue: %s",
-            dead.text,
-            extra={
-                "event_id": dead.event_id,
-                "rule_id": dead.rule_id,
-                "outcome": "Dead",
-                "reason": dead.reason,
-            },
+        log_trail(
+            logger.error,
+            f"the event starts no run and is in the ingress dead-letter queue: {dead.text}",
+            event_fields(dead.event.envelope, dead.event.identity) if dead.event else {},
+            {"rule_id": dead.rule_id, "rule_version": dead.rule_version},
+            {"outcome": "Dead", "reason": dead.reason},
         )
     reasons = [dead.reason for dead in report.dead]
     counts = {
         "EventsMatched": report.matched,
-        "EventsUnmatched": len(report.unmatched),
+        "EventsUnmatched": len(report.missed),
         "RequestsEnqueued": len(report.requests),
         "ClaimChecks": len(report.claim_checks),
         "EventsMalformed": reasons.count(DeadEventReason.MALFORMED_EVENT),
@@ -82,8 +66,8 @@ def report_ingress(report: IngressReport) -> None:
         "ConfRefused": sum(
             reasons.count(each) for each in (DeadEventReason.CONF_NOT_MADE, DeadEventReason.CONF_TOO_LARGE)
         ),
-        "ShadowMatches": len(report.shadows),
-        "ShadowsLost": len(report.shadows) if report.shadow_error else 0,
+        "ShadowMatches": len(report.shadowed),
+        "ShadowsLost": len(report.shadowed) if report.shadow_error else 0,
     }
     if any(counts.values()):
         publish({name: count for name, count in counts.items() if count})
@@ -92,13 +76,24 @@ def report_ingress(report: IngressReport) -> None:
         logger.info("nothing to do for this invocation", extra={"outcome": "Ignored"})
 
 
-def _about(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that identify the event; an upload also by its URI, which people search for."""
-    about = {"event_id": event["id"], "source": event["source"], "detail_type": event["detail-type"]}
-    if event["source"] != "aws.s3":
-        return about
-    bucket, key = dig(event, ("detail", "bucket", "name")), dig(event, ("detail", "object", "key"))
-    return about | ({"s3_uri": f"s3://{bucket}/{key}"} if bucket and key else {})
+def _log_shadow(event: Event, shadow: ShadowRecord) -> None:
+    log_trail(
+        logger.info,
+        "a SHADOW rule matched, ENABLED it would request a run"
+        if shadow.run_id
+        else "a SHADOW rule matched, ENABLED its request would be dead",
+        event_fields(event.envelope, event.identity),
+        {
+            "rule_id": shadow.rule_id,
+            "rule_version": shadow.rule_version,
+            "target_id": shadow.target_id,
+            "environment": shadow.environment,
+            "dag_id": shadow.dag_id,
+            "run_id": shadow.run_id,
+            "outcome": "Shadow",
+            "reason": shadow.reason,
+        },
+    )
 
 
 def report_given_back(error: Exception, attempt: int, seconds: float) -> None:

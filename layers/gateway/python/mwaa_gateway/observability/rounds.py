@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from mwaa_gateway.observability import logger, metrics, publish
+from mwaa_gateway.observability import log_trail, logger, metrics, publish
+from mwaa_gateway.observability.trail import watch_fields
 from mwaa_gateway.step_functions.failed_steps import GIVEN_UP_SECONDS
 from mwaa_gateway.step_functions.notices import Notices
 from mwaa_gateway.step_functions.round_report import RoundReport, Stopped
-from mwaa_gateway.step_functions.watches import Watch
+from mwaa_gateway.step_functions.watches import TaskResult, Watch
 
 
 def report_unreadable(notices: Notices, environment: str) -> None:
@@ -22,7 +23,7 @@ def report_unreadable(notices: Notices, environment: str) -> None:
 def report_round(report: RoundReport, environment: str) -> None:
     """Log and count the results of one round."""
     for watch, result in report.answered:
-        _log_watch("the state got its answer", watch, type(result).__name__, getattr(result, "error", None))
+        _log_ended(watch, result)
     for watch in report.abandoned:
         message, log = "the state no longer waits for this run", logger.info
         if watch.wait.on_abort == "fail_run":
@@ -85,6 +86,15 @@ def _log_failures(report: RoundReport, environment: str) -> None:
         logger.error(message, extra={"environment": environment, "key": item.key})
 
 
+def _log_ended(watch: Watch, result: TaskResult) -> None:
+    log_trail(
+        logger.info,
+        "the run ended, the state got its answer",
+        watch_fields(watch),
+        {"outcome": "Ended", "state": type(result).__name__, "reason": getattr(result, "error", None)},
+    )
+
+
 def _log_stopped(stopped: Stopped) -> None:
     if stopped.not_marked:
         message = f"the execution is over and its run could not be marked failed, end it in Airflow: {stopped.not_marked}"
@@ -103,14 +113,4 @@ def _log_watch(
     *,
     log: Callable[..., None] = logger.info,
 ) -> None:
-    log(
-        message,
-        extra={
-            "environment": watch.environment,
-            "dag_id": watch.dag_id,
-            "run_id": watch.run_id,
-            "execution_arn": watch.execution_arn,
-            "outcome": outcome,
-            "reason": reason,
-        },
-    )
+    log_trail(log, message, watch_fields(watch), {"outcome": outcome, "reason": reason})

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -58,12 +58,21 @@ class BrokenRule:
 class Matches:
     """The rules that match an event, and the broken ones that may match it.
 
-    `unreadable_heads` are partitions whose rules are read at every refresh, because their head is no number.
+    `tried` rules are in the event's partitions, whose `generations` say which change of the rules the event met. In
+    `unreadable_heads`, the generation is no number: these partitions are read at every refresh.
     """
 
     rules: tuple[Rule, ...]
     broken: tuple[BrokenRule, ...]
-    unreadable_heads: frozenset[str] = frozenset()
+    tried: int = field(default=0, compare=False)
+    generations: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    @property
+    def unreadable_heads(self) -> frozenset[str]:
+        """The partitions whose head is no number."""
+        return frozenset(
+            name for name, generation in self.generations.items() if generation == UNREADABLE_HEAD
+        )
 
 
 class _Copy:
@@ -174,7 +183,8 @@ class LiveRules:
         partitions = event_partitions(envelope)
         # A rule that is moving between partitions may be in both: the newer version counts, once.
         matched: dict[str, Rule | BrokenRule] = {}
-        for partition in (self._partitions[name] for name in partitions):
+        known = {name: self._partitions[name] for name in partitions}
+        for partition in known.values():
             found = (
                 copy.rule(self._environments, self._claim_check_bucket, self._namespaces)
                 for copy in partition.index.match(envelope)
@@ -187,9 +197,8 @@ class LiveRules:
         return Matches(
             rules=tuple(rule for rule in matched.values() if isinstance(rule, Rule) and not own),
             broken=tuple(rule for rule in matched.values() if isinstance(rule, BrokenRule)),
-            unreadable_heads=frozenset(
-                name for name in partitions if self._partitions[name].generation == UNREADABLE_HEAD
-            ),
+            tried=sum(len(partition.copies) + len(partition.unreadable) for partition in known.values()),
+            generations={name: partition.generation for name, partition in known.items()},
         )
 
     def _refresh_namespaces(self, generation: int) -> None:

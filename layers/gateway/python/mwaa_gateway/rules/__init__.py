@@ -3,7 +3,7 @@
 May import `patterns`, `conf`, `airflow` and the root.
 """
 
-from mwaa_gateway.rules.parsing import OWN_SOURCE, RULE_FORMAT, is_own_event, parse_rule
+from mwaa_gateway.rules.parsing import RULE_FORMAT, is_own_event, parse_rule
 from mwaa_gateway.rules.rule import DedupeKey, Rule, State, Target
 
-__all__ = ["OWN_SOURCE", "RULE_FORMAT", "DedupeKey", "Rule", "State", "Target", "is_own_event", "parse_rule"]
+__all__ = ["RULE_FORMAT", "DedupeKey", "Rule", "State", "Target", "is_own_event", "parse_rule"]

@@ -15,9 +15,8 @@ from mwaa_gateway.rules.pattern_hints import with_hint
 from mwaa_gateway.rules.rule import DedupeKey, Rule
 from mwaa_gateway.rules.s3_uris import pattern_of_uploads
 from mwaa_gateway.rules.targets import read_targets
+from mwaa_gateway.trigger_request import OWN_SOURCE
 
-# The source of the gateway's own events; a rule that matches them could trigger itself
-OWN_SOURCE: Final = "mwaa-gateway"
 # The format of a stored rule. A release that changes the meaning of a field raises it and writes `format` into the document;
 # an older version then reports the rule instead of applying the old meaning. A document without `format` has format 1.
 RULE_FORMAT: Final = 1
