@@ -55,7 +55,7 @@ check: .venv/.ready  ## Style, types, the layers of imports, and plain English
 test-fast: .venv/.ready  ## Unit and integration tests, with branch coverage
 	$(BIN)/pytest tests/unit tests/integration -n 2 $(SCENES) --cov --cov-report=term --cov-fail-under=90
 
-test-simulation: .venv/.ready  ## Test the promises under every fault: twenty seeds (FULL=1: a hundred), every crash point, each safeguard off, every AWS error
+test-simulation: .venv/.ready  ## Test the promises under every fault: twelve seeds (FULL=1: a hundred), every crash point, each safeguard off, every AWS error
 	$(BIN)/pytest tests/simulation tests/sweep -n 2 --maxschedchunk 1 -q $(SCENES)
 
 SEEDS ?= 1000

@@ -4,6 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -326,9 +327,10 @@ def test_a_row_that_was_changed_by_hand_stops_its_own_request_only(
 
 
 def test_a_message_that_cannot_be_sent_to_the_end_of_its_queue_is_dispatched_at_once(
-    dispatching: Dispatching, capsys: pytest.CaptureFixture[str]
+    dispatching: Dispatching, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the log says what that costs."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _seconds: None))
     dispatching.sqs.send_message(
         QueueUrl=dispatching.queues.trigger,
         MessageBody=a_request().to_json(),

@@ -279,5 +279,5 @@ def test_every_history_is_the_same_in_dynamodb_and_in_the_fake(dynamodb: Any) ->
     """Equal answers, equal rows, and the promises: what ran is never claimed again, a redrive reopens once."""
     run_state_machine_as_test(
         type("HistoriesInMoto", (Histories,), {"dynamodb": dynamodb}),
-        settings=settings(max_examples=40, stateful_step_count=25),
+        settings=settings(max_examples=15, stateful_step_count=25),
     )

@@ -138,10 +138,8 @@ def test_row_47_killed_at_every_point(story: str, record_property: Record) -> No
     record_property("counts", killed_everywhere(STORIES[story], pairs=False))
 
 
+@pytest.mark.full
 @pytest.mark.guarantee(47)
-@pytest.mark.parametrize(
-    "story",
-    ["complete", *(pytest.param(name, marks=pytest.mark.full) for name in STORIES if name != "complete")],
-)
+@pytest.mark.parametrize("story", STORIES)
 def test_row_47_killed_at_every_pair_of_points(story: str, record_property: Record) -> None:
     record_property("counts", killed_everywhere(STORIES[story], pairs=True))
