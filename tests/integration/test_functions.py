@@ -4,10 +4,10 @@ import itertools
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
