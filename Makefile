@@ -52,8 +52,9 @@ check: .venv/.ready  ## Style, types, the layers of imports, and plain English
 	$(BIN)/lint-imports
 	$(BIN)/python tools/plain_english.py
 
-test-fast: .venv/.ready  ## Unit and integration tests, with branch coverage
-	$(BIN)/pytest tests/unit tests/integration -n 2 $(SCENES) --cov --cov-report=term --cov-fail-under=90
+COVERAGE := $(if $(FULL),--cov --cov-report=term --cov-fail-under=90)
+test-fast: .venv/.ready  ## Unit and integration tests; FULL=1 with branch coverage, which takes half as long again
+	$(BIN)/pytest tests/unit tests/integration -n 2 $(SCENES) $(COVERAGE)
 
 test-simulation: .venv/.ready  ## Test the promises under every fault: twelve seeds (FULL=1: a hundred), every crash point, each safeguard off, every AWS error
 	$(BIN)/pytest tests/simulation tests/sweep -n 2 --maxschedchunk 1 -q $(SCENES)
