@@ -40,7 +40,9 @@ def subject_of(pasted: str) -> Subject:
     """
     text = pasted.strip()
     if not text:
-        raise ValueError("is empty: name an s3:// URI, an event id, a run_id, a batch id, or paste a log line")
+        raise ValueError(
+            "is empty: name an s3:// URI, an event id, a run_id, a batch id, or paste a log line"
+        )
     if text.startswith("{"):
         return _of_line(text)
     if found := _CONSOLE_URL.match(text):
@@ -62,7 +64,9 @@ def _of_line(text: str) -> Subject:
     try:
         line = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"looks like a log line and is not valid JSON ({error}): paste the whole line") from None
+        raise ValueError(
+            f"looks like a log line and is not valid JSON ({error}): paste the whole line"
+        ) from None
     for field in _IN_LINES:
         if isinstance(value := line.get(field), str) and value:
             return Subject(field, value)

@@ -61,7 +61,10 @@ class TrailLine:
     def document(self) -> dict[str, Any]:
         """Return it as JSON: the time, and the fields that it has."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__ if name != "at"}
-        return {"at": iso(self.at), **{name: value for name, value in fields.items() if value not in ("", None)}}
+        return {
+            "at": iso(self.at),
+            **{name: value for name, value in fields.items() if value not in ("", None)},
+        }
 
 
 def read_line(message: str, logged_at: float | None = None) -> TrailLine | None:
