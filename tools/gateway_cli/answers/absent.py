@@ -1,0 +1,121 @@
+"""The case of a subject that neither the log nor the tables have: never received, or not known."""
+
+import shlex
+from typing import Final
+
+from gateway_cli.answers.case import Case
+from gateway_cli.answers.events import send_upload
+from gateway_cli.answers.evidence import Evidence
+from gateway_cli.answers.states import Remedy, State
+from gateway_cli.answers.words import count, when
+
+_ARRIVING_SECONDS: Final = 60.0  # an upload as new as this may still be on its way
+
+
+def nothing_found_case(evidence: Evidence) -> Case:
+    subject, now = evidence.subject, evidence.now
+    since = f"since {when(evidence.searched_since, now)}"
+    if any("log" in text for text in evidence.unread):
+        return Case(
+            state=State.NOT_KNOWN,
+            sentence=f"Not known: the log could not be searched for {subject.value}.",
+            remedy=Remedy("See what could not be read, and ask again."),
+        )
+    if subject.field in ("run_id", "batch_id", "identity"):
+        return _search_longer(
+            f"Not known: neither the log {since} nor the tables have {subject.value}.", subject.value
+        )
+    upload = evidence.upload
+    if upload is not None and upload.uploaded_at is not None and upload.uploaded_at < evidence.searched_since:
+        return _search_longer(
+            f"Not known: the object was uploaded {when(upload.uploaded_at, now)}, before the search began.",
+            subject.value,
+        )
+    if evidence.log_unmatched != "all":
+        sentence = (
+            f"Not known: the log {since} has no event {subject.value}, and events that no rule matches leave "
+            f"{'no line' if evidence.log_unmatched == 'none' else 'a line only sometimes'} (LogUnmatched is "
+            f"{evidence.log_unmatched})."
+        )
+        remedy = Remedy(
+            "Set the parameter LogUnmatched to all for the next time; try the event on the rules now."
+            if subject.is_upload
+            else "Set the parameter LogUnmatched to all for the next time.",
+            f"{send_upload(subject.value)} --dry-run" if subject.is_upload else "",
+        )
+        return Case(state=State.NOT_KNOWN, sentence=sentence, remedy=remedy)
+    sentence = f"Never received: the log {since} has no event {subject.value}."
+    if not subject.is_upload:
+        advice = (
+            "Check that the sender sends to this gateway's bus, topic or queue, in this region and account, and that the id "
+            "is the sender's: ids are case-sensitive. The status shows whether the gateway receives anything."
+        )
+        return Case(
+            state=State.NEVER_RECEIVED, sentence=sentence, remedy=Remedy(advice, "mwaa-gateway status")
+        )
+    found, advice, may_send = _upload_checks(evidence)
+    return Case(
+        state=State.NEVER_RECEIVED,
+        sentence=f"{sentence}{found}",
+        remedy=Remedy(advice, send_upload(subject.value) if may_send else "mwaa-gateway status"),
+    )
+
+
+def _search_longer(sentence: str, value: str) -> Case:
+    remedy = Remedy(
+        "Search a longer time. The log keeps lines for the parameter LogRetentionDays.",
+        f"mwaa-gateway why {shlex.quote(value)} --since 30d",
+    )
+    return Case(state=State.NOT_KNOWN, sentence=sentence, remedy=remedy)
+
+
+def _upload_checks(evidence: Evidence) -> tuple[str, str, bool]:
+    """Return what S3 says, what to check, and whether the object can be sent by hand."""
+    upload, bucket = evidence.upload, evidence.subject.value.removeprefix("s3://").partition("/")[0]
+    sends_now = "To start its run now, send its event by hand."
+    if upload is None:
+        checks = (
+            f"Check that the key is exact (keys are case-sensitive), that bucket {bucket} sends to EventBridge or has a "
+            "notification to this gateway, that the notification's prefix and suffix admit the key, and that the bucket is "
+            "in this region."
+        )
+        return "", f"{checks} {sends_now}", True
+    if upload.region:
+        return (
+            f" Bucket {bucket} is in {upload.region}, and the gateway in {evidence.region}.",
+            f"S3 notifies only within its region: forward the bucket's events with an EventBridge rule. {sends_now}",
+            True,
+        )
+    if upload.exists is False:
+        return (
+            " S3 has no such object either.",
+            "Check the key: keys are case-sensitive. If the object was deleted since, its upload was never received.",
+            False,
+        )
+    if upload.uploaded_at is not None and evidence.now - upload.uploaded_at < _ARRIVING_SECONDS:
+        return f" It was uploaded {when(upload.uploaded_at, evidence.now)}.", "Ask again in a minute.", False
+    if upload.sends_to_eventbridge is False and not upload.notifies:
+        return (
+            f" Bucket {bucket} sends no events: neither to EventBridge nor by notification.",
+            f"Switch EventBridge on for the bucket, or add a notification (docs/sources.md). {sends_now}",
+            True,
+        )
+    if upload.sends_to_eventbridge is False:
+        return (
+            f" Bucket {bucket} does not send to EventBridge; it has {count(upload.notifies or 0, 'notification')}.",
+            "Check that one of them goes to this gateway, and that its prefix, suffix and event types admit the object. "
+            f"{sends_now}",
+            True,
+        )
+    if upload.sends_to_eventbridge:
+        return (
+            f" Bucket {bucket} sends to EventBridge.",
+            "Check the bus rule that forwards to the gateway: it must be enabled and its pattern admit the object; and that "
+            f"EventBridge was on before the upload. {sends_now}",
+            True,
+        )
+    return (
+        "",
+        f"Check that bucket {bucket} sends to EventBridge or has a notification to this gateway that admits the key. {sends_now}",
+        True,
+    )

@@ -1,0 +1,92 @@
+"""The cases of an event that a rule matched and that became no request: dead, late, or of a SHADOW rule."""
+
+import shlex
+
+from gateway_cli.answers.case import Case
+from gateway_cli.answers.evidence import Evidence
+from gateway_cli.answers.states import Remedy, State
+from gateway_cli.answers.trail import TrailLine
+from gateway_cli.answers.words import cut, when
+from gateway_cli.dlq.remedies import remedy as advice_for_reason
+from mwaa_gateway.routing.resolve import DeadEventReason
+
+
+def dead_event_case(line: TrailLine, evidence: Evidence) -> Case:
+    is_outside = line.reason == DeadEventReason.BROKEN_RULE and "namespace '" in line.message
+    is_broken = line.reason == DeadEventReason.BROKEN_RULE and not is_outside
+    state = State.OUTSIDE_NAMESPACE if is_outside else State.RULE_BROKEN if is_broken else State.DEAD
+    of_rule = f"rule {line.rule_id}" if line.rule_id else "the event"
+    what = {
+        State.OUTSIDE_NAMESPACE: f"{of_rule} is outside its namespace, so it starts nothing",
+        State.RULE_BROKEN: f"the gateway cannot use {of_rule}",
+        State.DEAD: f"{of_rule} starts no run ({line.reason})",
+    }[state]
+    text = cut(line.message.partition("dead-letter queue: ")[2] or line.message)
+    sentence = f"Dead since {when(line.at, evidence.now)}: {what}: {text}."
+    of = f" --rule {line.rule_id}" if line.rule_id else ""
+    redrive = f"mwaa-gateway dlq redrive{of} --reason {line.reason}"
+    advice, command, then = advice_for_reason(line.reason), redrive, ""
+    if state is State.OUTSIDE_NAMESPACE:
+        namespace = line.rule_id.partition(".")[0]
+        advice = (
+            "Correct the rule, or let the namespace allow it: this shows what it allows; `namespaces apply` changes it. Then "
+            "redrive the event."
+        )
+        command, then = f"mwaa-gateway namespaces show {namespace}", redrive
+    return Case(
+        state=state,
+        sentence=sentence,
+        remedy=Remedy(advice, command, then),
+        rule_id=line.rule_id,
+        environment=line.environment,
+        dag_id=line.dag_id,
+        reason=line.reason,
+    )
+
+
+def late_case(line: TrailLine, evidence: Evidence) -> Case:
+    sentence = (
+        f"Dead since {when(line.at, evidence.now)}: it came after batch {line.batch_id} ({line.batch_key}) of rule "
+        f"{line.rule_id} was released."
+    )
+    remedy = Remedy(
+        advice_for_reason("late_member"),
+        f"mwaa-gateway dlq redrive --rule {line.rule_id} --reason late_member",
+    )
+    return Case(
+        state=State.DEAD,
+        sentence=sentence,
+        remedy=remedy,
+        rule_id=line.rule_id,
+        batch_id=line.batch_id,
+        reason="late_member",
+    )
+
+
+def shadow_case(line: TrailLine, evidence: Evidence) -> Case:
+    rule_id = line.rule_id.partition("~")[0]
+    would = f" Enabled, it would start DAG {line.dag_id} in {line.environment}." if line.dag_id else ""
+    sentence = (
+        f"Rule {rule_id} matched {when(line.at, evidence.now)}; it is in SHADOW and starts no run.{would}"
+    )
+    return Case(
+        state=State.RULE_SHADOW,
+        sentence=sentence,
+        remedy=enable(rule_id, send(line, rule_id)),
+        rule_id=rule_id,
+    )
+
+
+def enable(rule_id: str, then: str = "") -> Remedy:
+    advice = "If the rule is ready, enable it for the events to come"
+    advice += "; then send this one." if then else "."
+    return Remedy(advice, f"mwaa-gateway rules enable {rule_id}", then)
+
+
+def send(line: TrailLine, rule_id: str = "") -> str:
+    """Return the command that sends an upload's event by hand; "" for an event that only its source can send again."""
+    return send_upload(line.resource, rule_id) if line.resource.startswith("s3://") else ""
+
+
+def send_upload(uri: str, rule_id: str = "") -> str:
+    return f"mwaa-gateway events send {shlex.quote(uri)}" + (f" --rule {rule_id}" if rule_id else "")

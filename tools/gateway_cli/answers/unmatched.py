@@ -1,0 +1,98 @@
+"""The cases of an event that no rule matched: the rule that is disabled or near, and the field that differs."""
+
+from gateway_cli.answers.case import Case
+from gateway_cli.answers.events import enable, send
+from gateway_cli.answers.evidence import Evidence
+from gateway_cli.answers.nearest import RuleFit
+from gateway_cli.answers.states import Remedy, State
+from gateway_cli.answers.trail import TrailLine
+from gateway_cli.answers.words import count, listed, shown, when
+
+
+def unmatched_case(line: TrailLine, evidence: Evidence) -> Case:
+    received = f"The gateway received it {when(line.at, evidence.now)}, and"
+    matching = [fit for fit in evidence.fits if fit.matches]
+    for fit in matching:
+        if fit.state == "DISABLED" and not _changed_since(fit, line):
+            return _disabled(fit, received, line, evidence.now)
+    changed = [fit for fit in matching if _changed_since(fit, line)]
+    if changed:
+        return _matches_now(changed[0], received, line, evidence)
+    tried = "" if line.rules_tried is None else f" of {count(line.rules_tried, 'rule')}"
+    near = next((fit for fit in evidence.fits if fit.wrong), None)
+    if matching:
+        fit = matching[0]
+        fields = listed(fit.unknown) or "another field"
+        sentence = f"{received} no rule matched. Rule {fit.name} fits as far as the log knows the event: {fields} must have differed."
+        remedy = Remedy(
+            "Hold the whole event against the rule: `rules explain --event FILE` shows each field. To start it all the same, "
+            "send it to the rule.",
+            send(line, fit.rule_id) or f"mwaa-gateway rules show {fit.rule_id}",
+        )
+        return _no_match(sentence, remedy, fit.rule_id)
+    if near is None:
+        sentence = f"{received} none{tried} of its partitions matches; no rule of the gateway is near."
+        remedy = Remedy("Write a rule for it, or find the rule that should match.", "mwaa-gateway rules list")
+        return _no_match(sentence, remedy)
+    first = near.wrong[0]
+    seen = " or ".join(map(shown, first.seen)) or "absent"
+    hint = f": {first.hint}" if first.hint else ""
+    and_more = f" ({count(len(near.wrong), 'field')} differ)" if len(near.wrong) > 1 else ""
+    sentence = (
+        f"{received} no rule matched. The nearest is {near.name}: {first.field} is {seen}, and the rule wants "
+        f"{listed(map(shown, first.wanted))}{hint}{and_more}."
+    )
+    advice = (
+        f"If the event is right, correct {first.field} in the rule's file and apply it. To start rule {near.rule_id} for this "
+        "event now, send it to the rule."
+    )
+    command = send(line, near.rule_id) or f"mwaa-gateway rules show {near.rule_id}"
+    return _no_match(sentence, Remedy(advice, command), near.rule_id)
+
+
+def _changed_since(fit: RuleFit, line: TrailLine) -> bool:
+    return fit.changed_at is not None and fit.changed_at > line.at
+
+
+def _no_match(sentence: str, remedy: Remedy, rule_id: str = "") -> Case:
+    return Case(state=State.NO_RULE_MATCHES, sentence=sentence, remedy=remedy, rule_id=rule_id)
+
+
+def _disabled(fit: RuleFit, received: str, line: TrailLine, now: float) -> Case:
+    by = f" by {fit.changed_by}" if fit.changed_by else ""
+    possibly = f" (as far as the log knows: {listed(fit.unknown)} is not in it)" if fit.unknown else ""
+    sentence = (
+        f"{received} rule {fit.rule_id} (v{fit.version}) fits{possibly}, but was disabled "
+        f"{when(fit.changed_at, now)}{by}; a disabled rule misses events."
+    )
+    remedy = Remedy(
+        "Enable the rule; then send this event again."
+        if send(line)
+        else "Enable the rule, and let the source send the event again.",
+        f"mwaa-gateway rules enable {fit.rule_id}",
+        send(line, fit.rule_id),
+    )
+    return Case(state=State.RULE_DISABLED, sentence=sentence, remedy=remedy, rule_id=fit.rule_id)
+
+
+def _matches_now(fit: RuleFit, received: str, line: TrailLine, evidence: Evidence) -> Case:
+    by = f" by {fit.changed_by}" if fit.changed_by else ""
+    then = evidence.fit_then
+    if then is None or then.rule_id != fit.rule_id:
+        before = "it did not exist then"
+    elif then.wrong:
+        first = then.wrong[0]
+        before = f"as v{then.version} it wanted {first.field} {listed(map(shown, first.wanted))}"
+    elif then.state != "ENABLED":
+        before = f"as v{then.version} it was {then.state}"
+    else:
+        before = f"v{then.version} was in force then"
+    sentence = (
+        f"{received} no rule matched then. Rule {fit.name} fits now: it changed after the event, "
+        f"{when(fit.changed_at, evidence.now)}{by}; {before}."
+    )
+    if fit.state == "ENABLED":
+        send = send(line, fit.rule_id)
+        advice = "Send the event again." if send else "Let the source send the event again."
+        return _no_match(sentence, Remedy(advice, send), fit.rule_id)
+    return _no_match(sentence, enable(fit.rule_id, send(line, fit.rule_id)), fit.rule_id)
