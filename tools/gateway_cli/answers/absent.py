@@ -13,6 +13,7 @@ _ARRIVING_SECONDS: Final = 60.0  # an upload as new as this may still be on its 
 
 
 def nothing_found_case(evidence: Evidence) -> Case:
+    """Return why there is no answer, with what S3 says of an upload."""
     subject, now = evidence.subject, evidence.now
     since = f"since {when(evidence.searched_since, now)}"
     if any("log" in text for text in evidence.unread):
@@ -103,19 +104,17 @@ def _upload_checks(evidence: Evidence) -> tuple[str, str, bool]:
     if upload.sends_to_eventbridge is False:
         return (
             f" Bucket {bucket} does not send to EventBridge; it has {count(upload.notifies or 0, 'notification')}.",
-            "Check that one of them goes to this gateway, and that its prefix, suffix and event types admit the object. "
-            f"{sends_now}",
+            f"Check that one of them goes to this gateway and admits the key and the event type. {sends_now}",
             True,
         )
     if upload.sends_to_eventbridge:
         return (
             f" Bucket {bucket} sends to EventBridge.",
-            "Check the bus rule that forwards to the gateway: it must be enabled and its pattern admit the object; and that "
-            f"EventBridge was on before the upload. {sends_now}",
+            f"Check that the bus rule that forwards to the gateway is enabled and admits the object. {sends_now}",
             True,
         )
     return (
         "",
-        f"Check that bucket {bucket} sends to EventBridge or has a notification to this gateway that admits the key. {sends_now}",
+        f"Check that bucket {bucket} sends to EventBridge, or notifies this gateway of the key. {sends_now}",
         True,
     )

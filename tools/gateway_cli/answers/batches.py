@@ -9,7 +9,8 @@ from gateway_cli.answers.words import count, listed, when
 
 
 def member_case(line: TrailLine) -> Case:
-    sentence = f"Rule {line.rule_id} collects it into the batch of {line.batch_key or 'its key'}; which batch has it is not known."
+    """Return the case of a member whose batch was not found."""
+    sentence = f"Rule {line.rule_id} collects it into the batch of {line.batch_key or 'its key'}; which one is not known."
     remedy = Remedy(
         "List the open batches of the rule.", f"mwaa-gateway batches list --rule {line.rule_id.split('~')[0]}"
     )
@@ -17,6 +18,7 @@ def member_case(line: TrailLine) -> Case:
 
 
 def batch_case(evidence: Evidence, batch: BatchNow) -> Case:
+    """Return the case of a batch, or of an event that is its member."""
     name = f"batch {batch.id} of rule {batch.rule_id}" + (f" ({batch.key})" if batch.key else "")
     if batch.state == "cancelled" or batch.reason == "cancelled":
         by = {"": "", "when_due": ": it was due and not complete"}.get(batch.by, f" by {batch.by}")

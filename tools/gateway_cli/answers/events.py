@@ -12,6 +12,7 @@ from mwaa_gateway.routing.resolve import DeadEventReason
 
 
 def dead_event_case(line: TrailLine, evidence: Evidence) -> Case:
+    """Return the case of an event in the ingress dead-letter queue."""
     is_outside = line.reason == DeadEventReason.BROKEN_RULE and "namespace '" in line.message
     is_broken = line.reason == DeadEventReason.BROKEN_RULE and not is_outside
     state = State.OUTSIDE_NAMESPACE if is_outside else State.RULE_BROKEN if is_broken else State.DEAD
@@ -29,8 +30,8 @@ def dead_event_case(line: TrailLine, evidence: Evidence) -> Case:
     if state is State.OUTSIDE_NAMESPACE:
         namespace = line.rule_id.partition(".")[0]
         advice = (
-            "Correct the rule, or let the namespace allow it: this shows what it allows; `namespaces apply` changes it. Then "
-            "redrive the event."
+            "Correct the rule, or let the namespace allow it: this shows what it allows; `namespaces apply` changes it. "
+            "Then redrive the event."
         )
         command, then = f"mwaa-gateway namespaces show {namespace}", redrive
     return Case(
@@ -45,6 +46,7 @@ def dead_event_case(line: TrailLine, evidence: Evidence) -> Case:
 
 
 def late_case(line: TrailLine, evidence: Evidence) -> Case:
+    """Return the case of a member that came after its batch was released."""
     sentence = (
         f"Dead since {when(line.at, evidence.now)}: it came after batch {line.batch_id} ({line.batch_key}) of rule "
         f"{line.rule_id} was released."
@@ -64,6 +66,7 @@ def late_case(line: TrailLine, evidence: Evidence) -> Case:
 
 
 def shadow_case(line: TrailLine, evidence: Evidence) -> Case:
+    """Return the case of a match of a SHADOW rule."""
     rule_id = line.rule_id.partition("~")[0]
     would = f" Enabled, it would start DAG {line.dag_id} in {line.environment}." if line.dag_id else ""
     sentence = (
@@ -78,6 +81,7 @@ def shadow_case(line: TrailLine, evidence: Evidence) -> Case:
 
 
 def enable(rule_id: str, then: str = "") -> Remedy:
+    """Return how to enable a rule, and what to do then."""
     advice = "If the rule is ready, enable it for the events to come"
     advice += "; then send this one." if then else "."
     return Remedy(advice, f"mwaa-gateway rules enable {rule_id}", then)
@@ -89,4 +93,5 @@ def send(line: TrailLine, rule_id: str = "") -> str:
 
 
 def send_upload(uri: str, rule_id: str = "") -> str:
+    """Return the command that sends an upload's event by hand."""
     return f"mwaa-gateway events send {shlex.quote(uri)}" + (f" --rule {rule_id}" if rule_id else "")

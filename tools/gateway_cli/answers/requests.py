@@ -40,6 +40,7 @@ def row_of(lines: Sequence[TrailLine]) -> RequestRow | None:
 
 
 def request_case(evidence: Evidence, row: RequestRow, lines: Sequence[TrailLine]) -> Case:
+    """Return the case of a trigger request that the ledger has."""
     match row.state:
         case "dead":
             return _dead_request(row, evidence.now)
@@ -183,13 +184,14 @@ def _under_way(row: RequestRow, lines: Sequence[TrailLine], evidence: Evidence) 
         next_try = f"the next try is due since {when(again, evidence.now)}"
     else:
         next_try = f"the next try is at {when(again, evidence.now)}"
-    sentence = f"It has not started yet, and waits in back-off: {tried}, for {_where(row)} ({last.reason}: {why}); {next_try}."
+    sentence = f"It waits in back-off: {tried}, for {_where(row)} ({last.reason}: {why}); {next_try}."
     return _case(row, State.BACKING_OFF, sentence, _patience(row))
 
 
 def _patience(row: RequestRow) -> Remedy:
     return Remedy(
-        "Nothing to do if it passes: the gateway tries again until the event is too old. If it lasts, check the environment.",
+        "Nothing to do if it passes: the gateway tries again until the event is too old. If it lasts, check "
+        "the environment.",
         f"mwaa-gateway environments check {row.environment}",
     )
 
@@ -205,15 +207,15 @@ def _circuit(evidence: Evidence, environment: str, dag_id: str) -> Circuit | Non
 def _behind_circuit(row: RequestRow, circuit: Circuit, why: str, evidence: Evidence) -> Case:
     because = f" ({why})" if why else ""
     if circuit.dag_id:
-        what, advice = (
-            f"Airflow in {row.environment} has not known DAG {row.dag_id} since",
-            f"Deploy DAG {row.dag_id}, or correct its file: the requests then start by themselves. The check shows "
-            "Airflow's import errors.",
+        what = f"Airflow in {row.environment} has not known DAG {row.dag_id} since"
+        advice = (
+            f"Deploy DAG {row.dag_id}, or correct its file: the requests then start by themselves. The check shows Airflow's "
+            "import errors."
         )
     else:
-        what, advice = (
-            f"{row.environment} has been unavailable since",
-            "Restore the environment: the requests then start by themselves. The check shows what is wrong.",
+        what = f"{row.environment} has been unavailable since"
+        advice = (
+            "Restore the environment: the requests then start by themselves. The check shows what is wrong."
         )
     sentence = (
         f"It waits behind an open circuit breaker: {what} {when(circuit.open_since, evidence.now)}{because}; the next probe "

@@ -10,6 +10,7 @@ from gateway_cli.answers.words import count, listed, shown, when
 
 
 def unmatched_case(line: TrailLine, evidence: Evidence) -> Case:
+    """Return why no rule matched: a disabled rule, one that changed since, or the nearest and its field."""
     received = f"The gateway received it {when(line.at, evidence.now)}, and"
     matching = [fit for fit in evidence.fits if fit.matches]
     for fit in matching:
@@ -23,9 +24,10 @@ def unmatched_case(line: TrailLine, evidence: Evidence) -> Case:
     if matching:
         fit = matching[0]
         fields = listed(fit.unknown) or "another field"
-        sentence = f"{received} no rule matched. Rule {fit.name} fits as far as the log knows the event: {fields} must have differed."
+        sentence = f"{received} no rule matched. Rule {fit.name} fits as far as the log knows the event: {fields} must have "
+            "differed."
         remedy = Remedy(
-            "Hold the whole event against the rule: `rules explain --event FILE` shows each field. To start it all the same, "
+            "Hold the whole event against the rule: `rules explain --event FILE` shows each field. To start it, "
             "send it to the rule.",
             send(line, fit.rule_id) or f"mwaa-gateway rules show {fit.rule_id}",
         )
@@ -43,8 +45,8 @@ def unmatched_case(line: TrailLine, evidence: Evidence) -> Case:
         f"{listed(map(shown, first.wanted))}{hint}{and_more}."
     )
     advice = (
-        f"If the event is right, correct {first.field} in the rule's file and apply it. To start rule {near.rule_id} for this "
-        "event now, send it to the rule."
+        f"If the event is right, correct {first.field} in the rule's file and apply it. To start rule "
+        f"{near.rule_id} for this event now, send it to the rule."
     )
     command = send(line, near.rule_id) or f"mwaa-gateway rules show {near.rule_id}"
     return _no_match(sentence, Remedy(advice, command), near.rule_id)
@@ -92,7 +94,7 @@ def _matches_now(fit: RuleFit, received: str, line: TrailLine, evidence: Evidenc
         f"{when(fit.changed_at, evidence.now)}{by}; {before}."
     )
     if fit.state == "ENABLED":
-        send = send(line, fit.rule_id)
-        advice = "Send the event again." if send else "Let the source send the event again."
-        return _no_match(sentence, Remedy(advice, send), fit.rule_id)
+        command = send(line, fit.rule_id)
+        advice = "Send the event again." if command else "Let the source send the event again."
+        return _no_match(sentence, Remedy(advice, command), fit.rule_id)
     return _no_match(sentence, enable(fit.rule_id, send(line, fit.rule_id)), fit.rule_id)
