@@ -209,8 +209,8 @@ def _behind_circuit(row: RequestRow, circuit: Circuit, why: str, evidence: Evide
     if circuit.dag_id:
         what = f"Airflow in {row.environment} has not known DAG {row.dag_id} since"
         advice = (
-            f"Deploy DAG {row.dag_id}, or correct its file: the requests then start by themselves. The check shows Airflow's "
-            "import errors."
+            f"Deploy DAG {row.dag_id}, or correct its file: the requests then start by themselves. The check shows "
+            "Airflow's import errors."
         )
     else:
         what = f"{row.environment} has been unavailable since"

@@ -19,34 +19,40 @@ def unmatched_case(line: TrailLine, evidence: Evidence) -> Case:
     changed = [fit for fit in matching if _changed_since(fit, line)]
     if changed:
         return _matches_now(changed[0], received, line, evidence)
-    tried = "" if line.rules_tried is None else f" of {count(line.rules_tried, 'rule')}"
-    near = next((fit for fit in evidence.fits if fit.wrong), None)
     if matching:
-        fit = matching[0]
-        fields = listed(fit.unknown) or "another field"
-        sentence = f"{received} no rule matched. Rule {fit.name} fits as far as the log knows the event: {fields} must have "
-            "differed."
-        remedy = Remedy(
-            "Hold the whole event against the rule: `rules explain --event FILE` shows each field. To start it, "
-            "send it to the rule.",
-            send(line, fit.rule_id) or f"mwaa-gateway rules show {fit.rule_id}",
-        )
-        return _no_match(sentence, remedy, fit.rule_id)
-    if near is None:
-        sentence = f"{received} none{tried} of its partitions matches; no rule of the gateway is near."
-        remedy = Remedy("Write a rule for it, or find the rule that should match.", "mwaa-gateway rules list")
-        return _no_match(sentence, remedy)
+        return _fits_so_far(matching[0], received, line)
+    near = next((fit for fit in evidence.fits if fit.wrong), None)
+    if near is not None:
+        return _nearest(near, received, line)
+    tried = "" if line.rules_tried is None else f" of {count(line.rules_tried, 'rule')}"
+    sentence = f"{received} none{tried} of its partitions matches; no rule of the gateway is near."
+    remedy = Remedy("Write a rule for it, or find the rule that should match.", "mwaa-gateway rules list")
+    return _no_match(sentence, remedy)
+
+
+def _fits_so_far(fit: RuleFit, received: str, line: TrailLine) -> Case:
+    fields = listed(fit.unknown) or "another field"
+    sentence = f"{received} no rule matched. Rule {fit.name} fits as far as the log knows the event: {fields} must have differed."
+    remedy = Remedy(
+        "Hold the whole event against the rule: `rules explain --event FILE` shows each field. To start the rule for it all "
+        "the same, send it to the rule.",
+        send(line, fit.rule_id) or f"mwaa-gateway rules show {fit.rule_id}",
+    )
+    return _no_match(sentence, remedy, fit.rule_id)
+
+
+def _nearest(near: RuleFit, received: str, line: TrailLine) -> Case:
     first = near.wrong[0]
     seen = " or ".join(map(shown, first.seen)) or "absent"
     hint = f": {first.hint}" if first.hint else ""
-    and_more = f" ({count(len(near.wrong), 'field')} differ)" if len(near.wrong) > 1 else ""
+    and_more = f" ({len(near.wrong)} fields differ)" if len(near.wrong) > 1 else ""
     sentence = (
         f"{received} no rule matched. The nearest is {near.name}: {first.field} is {seen}, and the rule wants "
         f"{listed(map(shown, first.wanted))}{hint}{and_more}."
     )
     advice = (
-        f"If the event is right, correct {first.field} in the rule's file and apply it. To start rule "
-        f"{near.rule_id} for this event now, send it to the rule."
+        f"If the event is right, correct {first.field} in the rule's file and apply it. To start rule {near.rule_id} for "
+        "this event now, send it to the rule."
     )
     command = send(line, near.rule_id) or f"mwaa-gateway rules show {near.rule_id}"
     return _no_match(sentence, Remedy(advice, command), near.rule_id)
