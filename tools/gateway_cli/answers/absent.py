@@ -16,7 +16,7 @@ def nothing_found_case(evidence: Evidence) -> Case:
     """Return why there is no answer, with what S3 says of an upload."""
     subject, now = evidence.subject, evidence.now
     since = f"since {when(evidence.searched_since, now)}"
-    if any("log" in text for text in evidence.unread):
+    if not evidence.log_searched:
         return Case(
             state=State.NOT_KNOWN,
             sentence=f"Not known: the log could not be searched for {subject.value}.",

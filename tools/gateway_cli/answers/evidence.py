@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway_cli.answers.nearest import RuleFit
 from gateway_cli.answers.subject import Subject
@@ -47,6 +48,7 @@ class BatchNow:
     by: str = ""
     is_complete: bool | None = None
     run_ids: tuple[str, ...] = ()
+    request_keys: tuple[Mapping[str, Any], ...] = ()  # of the ledger, in the order of `run_ids`
     refused: tuple[str, ...] = ()
 
 
@@ -113,6 +115,7 @@ class Evidence:
     lines: tuple[TrailLine, ...] = ()
     earlier: tuple[str, ...] = ()
     log_unmatched: str = "all"
+    log_searched: bool = True
     rows: tuple[RequestRow, ...] = ()
     fits: tuple[RuleFit, ...] = ()
     fit_then: RuleFit | None = None

@@ -113,6 +113,24 @@ class BatchesTable:
         item = self._get(_batch_key(batch_id))
         return _batch(item) if item else None
 
+    def contents(self, batch_id: str) -> tuple[Batch | None, list[Segment], Decision | None]:
+        """Return a batch, its segments and its decision with one query, for people."""
+        batch, segments, decision = None, [], None
+        for item in self._query(
+            KeyConditionExpression="#partition = :partition",
+            ExpressionAttributeNames={"#partition": "partition"},
+            ExpressionAttributeValues=attributes({":partition": f"batch#{batch_id}"}),
+            ConsistentRead=True,
+        ):
+            match text(item, "sort"):
+                case "batch":
+                    batch = _batch(item)
+                case "decision":
+                    decision = _decision(item)
+                case _:
+                    segments.append(_segment(item))
+        return batch, segments, decision
+
     def look_again(self, batch: Batch, due_at: float) -> bool:
         """Set when the batch is looked at next, if it is open and its `due_at` is the one of `batch`."""
         return self._update(
@@ -174,19 +192,13 @@ class BatchesTable:
 
     def segments(self, batch_id: str) -> list[Segment]:
         """Return every segment of a batch."""
-        found = []
-        for item in self._query(
+        found = self._query(
             KeyConditionExpression="#partition = :partition AND begins_with(#sort, :segment)",
             ExpressionAttributeNames={"#partition": "partition", "#sort": "sort"},
             ExpressionAttributeValues=attributes({":partition": f"batch#{batch_id}", ":segment": "segment#"}),
             ConsistentRead=True,
-        ):
-            digits = bytes(item["members"]["B"]).hex()
-            members = tuple(digits[start : start + 32] for start in range(0, len(digits), 32))
-            found.append(
-                Segment(text(item, "sort").removeprefix("segment#"), members, float(item["last_at"]["N"]))
-            )
-        return found
+        )
+        return [_segment(item) for item in found]
 
     def point(self, pointers: Sequence[Pointer]) -> list[Pointer]:
         """Write each pointer unless its member has one; return the pointer that each member has, in the same order."""
@@ -329,6 +341,12 @@ def _batch(item: Item) -> Batch:
         collected_until=float(item["collected_until"]["N"]) if "collected_until" in item else 0.0,
         is_overdue="is_overdue" in item,
     )
+
+
+def _segment(item: Item) -> Segment:
+    digits = bytes(item["members"]["B"]).hex()
+    members = tuple(digits[start : start + 32] for start in range(0, len(digits), 32))
+    return Segment(text(item, "sort").removeprefix("segment#"), members, float(item["last_at"]["N"]))
 
 
 def _pointer(item: Item) -> Pointer:
