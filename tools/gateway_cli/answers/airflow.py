@@ -1,14 +1,21 @@
 """Asks Airflow for the state of runs, with the operator's own permissions: InvokeRestApi, nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from gateway_cli.answers.evidence import RunNow
 from gateway_cli.connection import Connection
 from mwaa_gateway.airflow.run_states import RunsUnknown
-from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
 from mwaa_gateway.aws.mwaa.runs import RestRuns
 
-_MARGIN_SECONDS = 300.0  # a run's date is Airflow's time, and the acceptance is ours
+# As the dispatcher asks: MWAA itself waits ten seconds for Airflow
+_SETTINGS: Final[Mapping[str, Any]] = {
+    "connect_timeout": 3,
+    "read_timeout": 12,
+    "retries": {"mode": "standard", "total_max_attempts": 1},
+}
+_MARGIN_SECONDS: Final = 300.0  # a run's date is Airflow's time, and the acceptance is ours
 
 
 def mwaa_name(connection: Connection, environment: str) -> str:
@@ -33,13 +40,8 @@ def runs_now(
     if not over_rest(connection, environment):
         text = f"Airflow was not asked: {environment} uses CLI tokens, and `why` asks over InvokeRestApi only"
         return {run_id: RunNow(why_not=text) for run_id in run_ids}
-    settings = {
-        "connect_timeout": REST_CLIENT_CONFIG.connect_timeout,
-        "read_timeout": REST_CLIENT_CONFIG.read_timeout,
-        "retries": {"mode": "standard", "total_max_attempts": 1},
-    }
     transport = RestTransport(
-        connection.client("mwaa", **settings),
+        connection.client("mwaa", **_SETTINGS),
         mwaa_name(connection, environment),
         Pace(1, sleep=lambda _: None),
     )

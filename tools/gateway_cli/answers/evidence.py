@@ -48,7 +48,7 @@ class BatchNow:
     by: str = ""
     is_complete: bool | None = None
     run_ids: tuple[str, ...] = ()
-    request_keys: tuple[Mapping[str, Any], ...] = ()  # of the ledger, in the order of `run_ids`
+    request_keys: tuple[dict[str, Any], ...] = ()  # of the ledger, in the order of `run_ids`
     refused: tuple[str, ...] = ()
 
 

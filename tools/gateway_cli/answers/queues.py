@@ -7,7 +7,7 @@ from typing import Any, Final
 from gateway_cli.answers.evidence import QueueNow
 from gateway_cli.connection import Connection
 
-NAMESPACE: Final = "MWAATriggerGateway"
+NAMESPACE: Final = "MwaaTriggerGateway"
 _COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 _MINUTES: Final = 10  # over which the pace is averaged
 _LAST: Final = 600.0  # seconds: an older data point says nothing about now
