@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gateway_cli.answers.airflow import mwaa_name, runs_now
-from gateway_cli.answers.evidence import BatchNow, Circuit, Evidence, QueueNow, RequestRow, RunNow, Upload
+from gateway_cli.answers.evidence import BatchNow, Circuit, Evidence, QueueNow, RequestRow, RunNow
 from gateway_cli.answers.insights import Insights, TrailSource, about
 from gateway_cli.answers.nearest import RuleFit, fit_of, fits_of, known_event, version_at
 from gateway_cli.answers.queues import queue_now
@@ -78,7 +78,14 @@ def gather(
     """Read everything about a subject; what cannot be read is in the evidence's `unread`, and stops nothing."""
     reads = Reads()
     asked_at = now()
-    searched, lines = _search(trail or Insights.of(connection), subject, since, asked_at, reads, sleep)
+    try:
+        with errors_as_refusals():
+            lines = _search(trail or Insights.of(connection), subject, since, asked_at, sleep)
+    except Refused as error:
+        searched, lines = False, []
+        reads.unread.append(f"the log could not be searched: {error.message}")
+    else:
+        searched = True
     event, earlier = newest_event(lines, subject)
     gathering = _Gathering(connection, subject, event, reads, asked_at)
     gathering.everything()
@@ -119,20 +126,14 @@ def _search(
     subject: Subject,
     since: float,
     now: float,
-    reads: Reads,
     sleep: Callable[[float], None],
-) -> tuple[bool, list[TrailLine]]:
+) -> list[TrailLine]:
     """Search the log, and once more for recent lines if it has none: Logs Insights lags some seconds."""
-    try:
-        with errors_as_refusals():
-            lines = trail.find(about(subject), since, now)
-            if not lines:
-                sleep(_AGAIN_SECONDS)
-                lines = trail.find(about(subject), max(since, now - _RECENT_SECONDS), now + _AGAIN_SECONDS)
-    except Refused as error:
-        reads.unread.append(f"the log could not be searched: {error.message}")
-        return False, []
-    return True, lines
+    lines = trail.find(about(subject), since, now)
+    if lines:
+        return lines
+    sleep(_AGAIN_SECONDS)
+    return trail.find(about(subject), max(since, now - _RECENT_SECONDS), now + _AGAIN_SECONDS)
 
 
 @dataclass
@@ -166,9 +167,7 @@ class _Gathering:
         if self.lines and all(line.outcome == "Unmatched" for line in self.lines):
             self._rules(self.lines[-1])
         if not self.lines and not rows and self.subject.is_upload:
-            ask = self._upload
-            if (upload := ask()) is not None:
-                self.found["upload"] = upload
+            self.found["upload"] = look_at_upload(self.connection, self.subject.value, self.reads.read)
 
     # --- the ledger
 
@@ -303,11 +302,6 @@ class _Gathering:
         then = version_at(versions or (), line.at)
         if then is not None and then.exists:
             self.found["fit_then"] = fit_of(then, known_event(line), environments, namespaces)
-
-    # --- an object that the gateway never saw
-
-    def _upload(self) -> Upload | None:
-        return look_at_upload(self.connection, self.subject.value, self.reads.read)
 
 
 def _names_a_row(line: TrailLine) -> bool:

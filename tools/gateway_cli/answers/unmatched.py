@@ -32,7 +32,9 @@ def unmatched_case(line: TrailLine, evidence: Evidence) -> Case:
 
 def _fits_so_far(fit: RuleFit, received: str, line: TrailLine) -> Case:
     fields = listed(fit.unknown) or "another field"
-    sentence = f"{received} no rule matched. Rule {fit.name} fits as far as the log knows the event: {fields} must have differed."
+    sentence = (
+        f"{received} no rule matched. Rule {fit.name} fits by what the log knows; {fields} must differ."
+    )
     remedy = Remedy(
         "Hold the whole event against the rule: `rules explain --event FILE` shows each field. To start the rule for it all "
         "the same, send it to the rule.",
