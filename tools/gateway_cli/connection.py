@@ -1,6 +1,7 @@
 """The gateway that a command works on: a stack in an AWS account, a table by name, or the local stack."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, update_wrapper
@@ -132,6 +133,18 @@ class Connection:
             hint = nearest(unknown[0], known) or f"it has {', '.join(sorted(known))}"
             raise Refused(f"--environment {unknown[0]}: stack {self.stack!r} has no such environment; {hint}")
         return named or known
+
+    @property
+    def as_options(self) -> str:
+        """The options of the command line that name the same gateway, for a command to copy; "" for the default one."""
+        if self.local:
+            return "--local"
+        given = {
+            "--stack-name": self.stack_name,
+            "--profile": self.profile,
+            "--region": self.region,
+        }
+        return " ".join(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)
 
     @cached_property
     def transports(self) -> Transports | None:

@@ -55,6 +55,9 @@ _GROUPS: Final[Mapping[str, _Lazy]] = {
     "rules": _Lazy(
         "gateway_cli.rules.commands", "rules", "Write, test, apply, explain and roll back routing rules."
     ),
+    "why": _Lazy(
+        "gateway_cli.answers.why_command", "why", "Say what became of an event, and what puts it right."
+    ),
 }
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -89,6 +92,7 @@ def cli() -> None:
 
     \b
     Examples:
+      mwaa-gateway why s3://acme-landing/orders/2026-11-22.csv
       mwaa-gateway rules apply rules/ --stack-name mwaa-gateway
       mwaa-gateway rules list --local
       mwaa-gateway dlq list --newer-than 2h

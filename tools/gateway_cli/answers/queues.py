@@ -35,6 +35,7 @@ def queue_now(connection: Connection, environment: str, now: float, read: Read) 
 def _pace(
     connection: Connection, url: str, environment: str, now: float
 ) -> tuple[float | None, float | None]:
+    service = f"{connection.stack}-dispatcher-{environment}"  # Powertools' own dimension
     answer = connection.client("cloudwatch").get_metric_data(
         MetricDataQueries=[
             metric(
@@ -44,7 +45,7 @@ def _pace(
                 "Maximum",
                 QueueName=url.rsplit("/", 1)[-1],
             ),
-            metric("starts", NAMESPACE, "Triggered", "Sum", environment=environment),
+            metric("starts", NAMESPACE, "Triggered", "Sum", environment=environment, service=service),
         ],
         StartTime=datetime.fromtimestamp(now - _LAST, UTC),
         EndTime=datetime.fromtimestamp(now, UTC),
