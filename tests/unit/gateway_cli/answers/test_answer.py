@@ -5,12 +5,11 @@ import shlex
 import click
 import pytest
 
+from fakes.answers import CASES, NOW, REQUESTED, RUN, UPLOAD, Expected, accepted, attempt, line, row
 from gateway_cli.answers.answer import judge
+from gateway_cli.answers.evidence import Evidence, RunNow
 from gateway_cli.answers.states import Ran, State
 from gateway_cli.main import cli
-
-from cases import CASES, NOW, REQUESTED, RUN, UPLOAD, Expected, accepted, attempt, line, row
-from gateway_cli.answers.evidence import Evidence, RunNow
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -50,7 +49,8 @@ def parse(command: str) -> None:
     context = click.Context(cli)
     while isinstance(group, click.Group):
         name, found, words = group.resolve_command(context, words)
-        assert name is not None and found is not None
+        assert name is not None
+        assert found is not None
         group = found
     group.make_context(name, words)
 
@@ -73,9 +73,19 @@ def test_the_worst_case_of_several_rules_is_the_headline() -> None:
 
 def test_a_second_route_of_the_same_event_is_no_duplicate() -> None:
     """The first request came before the run: the event itself started it."""
-    lines = (REQUESTED, attempt("Triggered"), line("Requested", 30.0, run_id=RUN), attempt("AlreadyTriggered", 20.0))
+    lines = (
+        REQUESTED,
+        attempt("Triggered"),
+        line("Requested", 30.0, run_id=RUN),
+        attempt("AlreadyTriggered", 20.0),
+    )
     evidence = Evidence(
-        subject=UPLOAD, now=NOW, searched_since=0.0, lines=lines, rows=(accepted(),), runs={RUN: RunNow("success")}
+        subject=UPLOAD,
+        now=NOW,
+        searched_since=0.0,
+        lines=lines,
+        rows=(accepted(),),
+        runs={RUN: RunNow("success")},
     )
     assert judge(evidence).headline.state is State.ENDED_SUCCESS
 

@@ -80,7 +80,7 @@ CASE = FieldVerdict(
     "detail.object.key",
     [{"prefix": "orders/"}],
     ["Orders/a.csv"],
-    False,  # noqa: FBT003  a record of the explanation
+    False,
     "only upper and lower case differ: use equals-ignore-case if that is meant",
 )
 
@@ -342,7 +342,9 @@ CASES = [
         State.DEAD,
         "the event starts no run (malformed_event): Records is a list.",
         "mwaa-gateway dlq redrive --reason malformed_event",
-        lines=(line("Dead", reason="malformed_event", message="in the dead-letter queue: Records is a list"),),
+        lines=(
+            line("Dead", reason="malformed_event", message="in the dead-letter queue: Records is a list"),
+        ),
     ),
     # --- a request
     _case(
