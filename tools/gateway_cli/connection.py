@@ -116,6 +116,12 @@ class Connection:
         return client.get_caller_identity()["Arn"]
 
     @cached_property
+    def account(self) -> str:
+        """The id of the caller's account."""
+        client: STSClient = self._session.client("sts", **self._endpoint)
+        return client.get_caller_identity()["Account"]
+
+    @cached_property
     def environments(self) -> frozenset[str] | None:
         """The environment names that rules may use; None if only a table is named, without environments.
 

@@ -41,6 +41,7 @@ _GROUPS: Final[Mapping[str, _Lazy]] = {
     "environments": _Lazy(
         "gateway_cli.environments", "environments", "List environments; pause and resume one."
     ),
+    "events": _Lazy("gateway_cli.events.commands", "events", "Send an event by hand; follow all decisions."),
     "held": _Lazy("gateway_cli.held.commands", "held", "List held requests; release or cancel them."),
     "local": _Lazy(
         "local_stack.command",

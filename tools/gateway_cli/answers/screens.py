@@ -87,6 +87,17 @@ def print_time_line(lines: Sequence[TrailLine]) -> None:
             print_text(each)
 
 
+def line_text(line: TrailLine) -> tuple[str | tuple[str, str], ...]:
+    """Return a line of the trail as the parts of one printed line, with the event's resource."""
+    moment = datetime.fromtimestamp(line.at, UTC)
+    subject = line.resource or line.event_id or line.batch_id
+    return (
+        (f"{moment:%H:%M:%S}  ", "dim"),
+        (f"{line.outcome:13.13}  ", "bold"),
+        " · ".join(filter(None, (subject, _what(line)))),
+    )
+
+
 def _what(line: TrailLine) -> str:
     """Return what a line says, beyond its outcome."""
     target = f"→ {line.environment}:{line.dag_id}" if line.dag_id else ""

@@ -1,0 +1,1 @@
+"""`mwaa-gateway events`: send an event by hand, and follow the trail."""

@@ -1,0 +1,1 @@
+"""`mwaa-gateway runs`: the runs that the trail has."""
