@@ -55,12 +55,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415  a tenth of a second, which -o json and errors do not pay
     from rich.table import Table  # noqa: PLC0415
 
-    console, rows = _console(), list(rows)
+    shown, rows = console(), list(rows)
     if not rows:
         return  # the command itself says that there is nothing
     whole = {number for number, name in enumerate(columns) if number == 0 or name.endswith("(UTC)")}
     widths = _least_widths(columns, rows, whole)
-    if sum(widths) + 2 * (len(widths) - 1) > console.width:
+    if sum(widths) + 2 * (len(widths) - 1) > shown.width:
         _print_blocks(columns, rows)
         return
     table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
@@ -70,7 +70,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         column.min_width = least
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    shown.print(table)
 
 
 def _least_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], whole: Collection[int]) -> list[int]:
@@ -101,7 +101,7 @@ def print_text(*parts: str | tuple[str, str], style: str = "") -> None:
     """Print one line to stdout from parts with a style each; colour only on a terminal, never cut or folded."""
     from rich.text import Text  # noqa: PLC0415
 
-    _console().print(Text.assemble(*parts, style=style), soft_wrap=True)
+    console().print(Text.assemble(*parts, style=style), soft_wrap=True)
 
 
 # The statuses of `environments check` and the verdicts of `environments certify`.
@@ -127,12 +127,13 @@ def who(arn: str) -> str:
     return arn.split(":", 5)[5] if arn.startswith("arn:") and arn.count(":") >= 5 else arn  # noqa: PLR2004
 
 
-def _console() -> "Console":
+def console() -> "Console":
+    """Return the console of stdout: the width of a terminal, and unfolded for a pipe."""
     from rich.console import Console  # noqa: PLC0415
 
-    console = Console(markup=False, highlight=False, emoji=False)
-    if console.is_terminal:
-        return console
+    found = Console(markup=False, highlight=False, emoji=False)
+    if found.is_terminal:
+        return found
     return Console(markup=False, highlight=False, emoji=False, width=_WIDE)
 
 

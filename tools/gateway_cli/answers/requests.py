@@ -252,7 +252,8 @@ def not_attempted_case(evidence: Evidence, line: TrailLine) -> Case:
 def _queue(queue: QueueNow) -> str:
     if queue.waiting is None:
         return "how many wait with it is not known"
-    parts = [f"about {count(queue.waiting, 'request')} in its queue (SQS knows no place)"]
+    tried = f" and {queue.in_flight:,} tried or in back-off" if queue.in_flight else ""
+    parts = [f"about {count(queue.waiting, 'request')} in its queue{tried} (SQS knows no place)"]
     if queue.oldest_seconds is not None:
         parts.append(f"the oldest for {duration(queue.oldest_seconds)}")
     if queue.drained_in is not None:

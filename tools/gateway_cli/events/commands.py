@@ -69,8 +69,8 @@ def send(
     its own: sent twice it starts one run, but if the upload's own event also arrives, that one starts another. So the
     command refuses an object whose key has started a run in the last 2 days.
 
-    With --rule the event goes to this rule alone, even if its pattern does not match. If the rule is disabled, the request is
-    held until you enable the rule.
+    With --rule the event goes to this rule alone, even if its pattern does not match. If the rule is disabled, the
+    request is held until you enable the rule.
 
     \b
     Examples:

@@ -1,0 +1,315 @@
+"""Reads what goes on in a gateway; a source that does not answer leaves its figures unknown and stops no other."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from gateway_cli.answers.evidence import Circuit, QueueNow
+from gateway_cli.answers.insights import Insights
+from gateway_cli.answers.now import EnvironmentNow, Now, Trouble, newest
+from gateway_cli.answers.queues import NAMESPACE, metric
+from gateway_cli.answers.tables import circuit_keys, circuit_of, rows_by_key
+from gateway_cli.answers.trail import TrailLine
+from gateway_cli.answers.words import cut
+from gateway_cli.aws_errors import describe_error, errors_as_refusals
+from gateway_cli.connection import Connection
+from gateway_cli.ledger_rows import LedgerRow, LedgerRows
+from gateway_cli.output import Refused
+from mwaa_gateway.aws.dynamodb.batch_get import batch_get
+from mwaa_gateway.aws.dynamodb.batches import EVER, BatchesTable
+from mwaa_gateway.aws.dynamodb.pauses import PauseItems
+from mwaa_gateway.aws.dynamodb.values import attributes
+from mwaa_gateway.errors import GatewayError
+from mwaa_gateway.outcomes import Reason
+
+_AT_ONCE: Final = 8
+_MINUTES: Final = 10
+_MOST_BATCHES: Final = 100  # one BatchGetItem: of more open batches it is not counted which are overdue
+_MOST_TROUBLES: Final = 5
+_TROUBLE_SECONDS: Final = 3_600.0
+_TROUBLES: Final = ("Dead", "Rejected", "Late", "Overdue", "Cancelled")
+
+Found = TypeVar("Found")
+_WAITING = "ApproximateNumberOfMessages"
+_HIDDEN = "ApproximateNumberOfMessagesNotVisible"
+
+
+@dataclass
+class Look:
+    """One look at a gateway. `unread` collects what could not be read."""
+
+    connection: Connection
+    environments: Sequence[str]
+    now: float = field(default_factory=time.time)
+    unread: list[str] = field(default_factory=list)
+
+    def all(self, *, troubles: tuple[Trouble, ...] | None = None) -> Now:
+        """Ask every source at once; `troubles` are those of an earlier look, to save the search of the log."""
+        self._connect()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            queues = {name: pool.submit(self._queue, name) for name in self.environments}
+            others = {
+                name: pool.submit(self._depth, name) for name in ("Collect", "IngressRetry", "IngressDlq")
+            }
+            series = pool.submit(self._series)
+            circuits = pool.submit(self._circuits)
+            pauses = {name: pool.submit(self._pause, name) for name in self.environments}
+            held, dead = pool.submit(self._stopped, "held"), pool.submit(self._stopped, "dead")
+            batches = pool.submit(self._batches)
+            found = pool.submit(self._troubles) if troubles is None else None
+        opened, overdue = batches.result()
+        figures, rows = series.result() or {}, {"held": held.result(), "dead": dead.result()}
+        counts = {
+            state: None if some is None else Counter(row.environment for row in some)
+            for state, some in rows.items()
+        }
+        open_circuits = circuits.result()
+        return Now(
+            at=self.now,
+            environments=tuple(
+                self._environment(
+                    name, queues[name].result(), figures, counts, open_circuits, pauses[name].result()
+                )
+                for name in self.environments
+            ),
+            open_batches=opened,
+            overdue_batches=overdue,
+            members=others["Collect"].result(),
+            retries=others["IngressRetry"].result(),
+            dead_events=others["IngressDlq"].result(),
+            matched=_whole(figures.get("matched")),
+            unmatched=_whole(figures.get("unmatched")),
+            troubles=troubles if found is None else self._newest(found.result(), rows["dead"]),
+            unread=tuple(dict.fromkeys(self.unread)),
+        )
+
+    def _connect(self) -> None:
+        """Build what the threads share; boto3 sessions are not safe to use from several threads."""
+        connection = self.connection
+        _ = (connection.stack_outputs, connection.dynamodb, connection.sqs)
+        self._cloudwatch = connection.client("cloudwatch")
+        self._insights = Insights.of(connection)
+        self._ledger = connection.stack_output("LedgerTableName")
+
+    def _read(self, what: str, ask: Callable[[], Found]) -> Found | None:
+        try:
+            with errors_as_refusals():
+                return ask()
+        except (Refused, GatewayError) as error:
+            why = error.message if isinstance(error, Refused) else str(error)
+        except (BotoCoreError, ClientError) as error:
+            why = describe_error(error)
+        except (KeyError, TypeError, ValueError) as error:
+            why = f"the answer cannot be read: {error!r}"
+        self.unread.append(f"{what}: not known: {why}")
+        return None
+
+    # --- environments
+
+    def _environment(  # noqa: PLR0917  what each source found
+        self,
+        name: str,
+        depths: tuple[int, int] | None,
+        figures: dict[str, float],
+        counts: dict[str, Counter[str] | None],
+        circuits: dict[str, Circuit] | None,
+        paused: str | None,
+    ) -> EnvironmentNow:
+        starts = figures.get(_id("starts", name, self.environments))
+        slots = self.connection.stack_parameters.get("SlotsPerEnvironment", "")
+
+        def counted(state: str) -> int | None:
+            of = counts[state]
+            return None if of is None else of[name]
+
+        return EnvironmentNow(
+            name=name,
+            queue=QueueNow(
+                waiting=None if depths is None else depths[0],
+                in_flight=None if depths is None else depths[1],
+                oldest_seconds=figures.get(_id("oldest", name, self.environments)),
+                starts_per_minute=None if starts is None else starts / _MINUTES,
+            ),
+            busy=_whole(figures.get(_id("busy", name, self.environments))),
+            slots=int(slots) if slots.isdecimal() else None,
+            held=counted("held"),
+            dead=counted("dead"),
+            watched=_whole(figures.get(_id("watched", name, self.environments))),
+            circuit=None if circuits is None else circuits.get(name),
+            paused=paused or "",
+            is_read=circuits is not None and paused is not None,
+        )
+
+    def _queue(self, name: str) -> tuple[int, int] | None:
+        url = self.connection.stack_output("TriggerQueueUrlTemplate").replace("{environment}", name)
+        return self._read(f"the queue of {name}", lambda: self._attributes(url))
+
+    def _depth(self, name: str) -> int | None:
+        depths = self._read(
+            f"the queue {name}",
+            lambda: self._attributes(
+                self.connection.stack_output(f"{name}{'Queue' * (name != 'IngressDlq')}Url")
+            ),
+        )
+        return None if depths is None else sum(depths)
+
+    def _attributes(self, url: str) -> tuple[int, int]:
+        answer = self.connection.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[_WAITING, _HIDDEN])
+        return int(answer["Attributes"][_WAITING]), int(answer["Attributes"][_HIDDEN])
+
+    def _circuits(self) -> dict[str, Circuit] | None:
+        keys = circuit_keys((name, "") for name in self.environments)
+        items = self._read("circuit breakers", lambda: rows_by_key(self.connection, self._ledger, keys))
+        if items is None:
+            return None
+        return {one.environment: one for one in map(circuit_of, items) if one is not None}
+
+    def _pause(self, name: str) -> str | None:
+        """Return why the environment is paused, "" if it is not."""
+        items = PauseItems(self.connection.dynamodb, self.connection.stack_output("RulesTableName"))
+        holds = self._read(f"the pause of {name}", lambda: items.holds(name, ""))
+        return None if holds is None else holds.get(Reason.ENVIRONMENT_PAUSED, "")
+
+    def _stopped(self, state: str) -> list[LedgerRow] | None:
+        rows = LedgerRows(self.connection.dynamodb, self._ledger)
+        return self._read(f"{state} requests", lambda: [*(rows.held() if state == "held" else rows.dead())])
+
+    # --- batches
+
+    def _batches(self) -> tuple[int | None, int | None]:
+        """Return how many batches are open, and how many of them are overdue."""
+        client, name = self.connection.dynamodb, self.connection.stack_output("BatchesTableName")
+        table = BatchesTable(client, name, now=time.time)
+        ids = self._read("open batches", lambda: [batch_id for batch_id, _ in table.due(EVER)])
+        if ids is None or len(ids) > _MOST_BATCHES:
+            return (None if ids is None else len(ids)), None
+        keys = [attributes({"partition": f"batch#{batch_id}", "sort": "batch"}) for batch_id in ids]
+        items = self._read(
+            "overdue batches",
+            lambda: [*batch_get(client, name, keys, "cannot read the batches table", time.sleep)],
+        )
+        return len(ids), None if items is None else sum("is_overdue" in item for item in items)
+
+    # --- CloudWatch
+
+    def _series(self) -> dict[str, float] | None:
+        """Return the newest figures that CloudWatch has; a series without a recent point is missing."""
+        answer = self._read(
+            "the figures of CloudWatch",
+            lambda: self._cloudwatch.get_metric_data(
+                MetricDataQueries=[*self._queries()],
+                StartTime=datetime.fromtimestamp(self.now - _MINUTES * 60, UTC),
+                EndTime=datetime.fromtimestamp(self.now, UTC),
+                ScanBy="TimestampDescending",
+            )["MetricDataResults"],
+        )
+        if answer is None:
+            return None
+        figures: dict[str, float] = {}
+        for one in answer:
+            if one["Values"]:
+                is_sum = one["Id"].startswith(("starts", "matched", "unmatched"))
+                name = (
+                    one["Id"].partition("_of_")[0]
+                    if one["Id"].startswith(("matched", "unmatched"))
+                    else one["Id"]
+                )
+                figures[name] = figures.get(name, 0.0) + (sum(one["Values"]) if is_sum else one["Values"][0])
+        return figures
+
+    def _queries(self) -> Iterator[Any]:
+        stack, names = self.connection.stack, self.environments
+        template = self.connection.stack_output("TriggerQueueUrlTemplate").rsplit("/", 1)[-1]
+        for name in names:
+            queue = template.replace("{environment}", name)
+            dispatcher, watcher = f"{stack}-dispatcher-{name}", f"{stack}-run-watcher-{name}"
+            yield metric(
+                _id("oldest", name, names),
+                "AWS/SQS",
+                "ApproximateAgeOfOldestMessage",
+                "Maximum",
+                QueueName=queue,
+            )
+            yield metric(
+                _id("busy", name, names),
+                "AWS/Lambda",
+                "ConcurrentExecutions",
+                "Maximum",
+                FunctionName=dispatcher,
+            )
+            yield metric(
+                _id("starts", name, names),
+                NAMESPACE,
+                "Triggered",
+                "Sum",
+                environment=name,
+                service=dispatcher,
+            )
+            yield metric(
+                _id("watched", name, names),
+                NAMESPACE,
+                "RunsWatched",
+                "Maximum",
+                environment=name,
+                service=watcher,
+            )
+        for function in ("s3-events", "sns-events", "eventbridge-events", "queued-events"):
+            service = f"{stack}-{function}"
+            suffix = function.replace("-", "_")
+            yield metric(f"matched_of_{suffix}", NAMESPACE, "EventsMatched", "Sum", service=service)
+            yield metric(f"unmatched_of_{suffix}", NAMESPACE, "EventsUnmatched", "Sum", service=service)
+
+    # --- troubles
+
+    def _troubles(self) -> list[TrailLine] | None:
+        listed = ", ".join(f'"{outcome}"' for outcome in _TROUBLES)
+        condition = f"ispresent(trail) and outcome in [{listed}]"
+        since = self.now - _TROUBLE_SECONDS
+        return self._read("the newest troubles", lambda: self._insights.find(condition, since, self.now, 50))
+
+    def _newest(
+        self, lines: Iterable[TrailLine] | None, dead: Sequence[LedgerRow] | None
+    ) -> tuple[Trouble, ...] | None:
+        """Return the newest troubles of the log and of the ledger; None if neither answered."""
+        if lines is None and dead is None:
+            return None
+        found = [
+            Trouble(
+                row.stopped_at,
+                f"{row.rule_id} → {row.environment}:{row.dag_id} is dead ({row.reason})",
+                row.run_id,
+            )
+            for row in dead or ()
+            if row.reason != Reason.CANCELLED
+        ]
+        found += [
+            Trouble(line.at, _said(line), subject) for line in lines or () if (subject := _subject(line))
+        ]
+        return newest(found, _MOST_TROUBLES)
+
+
+def _subject(line: TrailLine) -> str:
+    if line.outcome in ("Overdue", "Cancelled") and line.batch_id:
+        return line.batch_id
+    return line.run_id or line.event_id or line.batch_id
+
+
+def _said(line: TrailLine) -> str:
+    return " ".join(
+        filter(None, (line.rule_id, f"{line.outcome.lower()}:", line.reason, cut(line.message)[:120]))
+    )
+
+
+def _id(kind: str, name: str, names: Sequence[str]) -> str:
+    """Return the id of a series: GetMetricData allows letters, digits and underscores."""
+    return f"{kind}_{names.index(name)}"
+
+
+def _whole(figure: float | None) -> int | None:
+    return None if figure is None else int(figure)

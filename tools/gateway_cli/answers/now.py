@@ -1,0 +1,182 @@
+"""What goes on in a gateway at one moment: pure figures, for a terminal, JSON or a web page. Unknown is None, never 0."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gateway_cli.answers.evidence import Circuit, QueueNow
+from gateway_cli.answers.trail import iso
+from gateway_cli.answers.words import duration, when
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentNow:
+    """One environment. `circuit` is None for a closed breaker, `paused` "" if it is not paused; both only if `is_read`."""
+
+    name: str
+    queue: QueueNow = field(default_factory=QueueNow)
+    busy: int | None = None
+    slots: int | None = None
+    held: int | None = None
+    dead: int | None = None
+    watched: int | None = None
+    circuit: Circuit | None = None
+    paused: str = ""
+    is_read: bool = True
+
+    @property
+    def state(self) -> str:
+        """Its state in a word."""
+        if not self.is_read:
+            return "?"
+        return "PAUSED" if self.paused else "CIRCUIT OPEN" if self.circuit else "RUNNING"
+
+    def row(self) -> list[str]:
+        """Return the cells of its line, in the order of `COLUMNS`."""
+        queue = self.queue
+        return [
+            self.name,
+            self.state,
+            f"{_shown(self.busy)} of {_shown(self.slots)}",
+            _shown(queue.waiting),
+            _shown(queue.in_flight),
+            "-" if queue.waiting == 0 and not queue.oldest_seconds else _duration(queue.oldest_seconds),
+            "?" if queue.starts_per_minute is None else f"{queue.starts_per_minute:.1f}",
+            "-" if queue.waiting == 0 and not queue.in_flight else _duration(queue.drained_in),
+            _shown(self.held),
+            _shown(self.dead),
+            _shown(self.watched),
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON; null is not known."""
+        circuit = self.circuit
+        return {
+            "name": self.name,
+            "state": None if not self.is_read else self.state.lower().replace(" ", "_"),
+            "paused": self.paused or None,
+            "circuit_open_since": iso(circuit.open_since) if circuit else None,
+            "slots_busy": self.busy,
+            "slots": self.slots,
+            **asdict(self.queue),
+            "drained_in_seconds": self.queue.drained_in,
+            "held": self.held,
+            "dead": self.dead,
+            "watched_runs": self.watched,
+        }
+
+
+COLUMNS = (
+    "ENVIRONMENT",
+    "STATE",
+    "SLOTS",
+    "WAITING",
+    "TRIED",
+    "OLDEST",
+    "STARTS/MIN",
+    "DRAINED",
+    "HELD",
+    "DEAD",
+    "WATCHED",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that needs a person, and the subject that `why` explains."""
+
+    at: float
+    what: str
+    subject: str
+
+    @property
+    def command(self) -> str:
+        """The command that explains it."""
+        return f"mwaa-gateway why {self.subject}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Now:
+    """A gateway at the time `at`. `ages` says how old the figures of each source are, `unread` what is not known and why."""
+
+    at: float
+    environments: tuple[EnvironmentNow, ...]
+    open_batches: int | None = None
+    overdue_batches: int | None = None
+    members: int | None = None
+    retries: int | None = None
+    dead_events: int | None = None
+    matched: int | None = None
+    unmatched: int | None = None
+    troubles: tuple[Trouble, ...] | None = None
+    unread: tuple[str, ...] = ()
+
+    @property
+    def has_trouble(self) -> bool | None:
+        """Whether something needs a person; None if that is not known."""
+        figures = [self.dead_events, self.overdue_batches]
+        figures += [one.dead for one in self.environments]
+        if any(figures) or any(one.state in ("CIRCUIT OPEN",) for one in self.environments):
+            return True
+        return None if None in figures else False
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return the lines below the environments: a heading, and what is known."""
+        found = [
+            (
+                "feeds",
+                f"{_shown(self.open_batches)} open batches, {_shown(self.overdue_batches)} overdue, "
+                f"{_shown(self.members)} members to collect",
+            ),
+            (
+                "events",
+                f"{_shown(self.matched)} matched and {_shown(self.unmatched)} unmatched in the last 10 min, "
+                f"{_shown(self.retries)} to retry, {_shown(self.dead_events)} dead",
+            ),
+        ]
+        for one in self.environments:
+            if one.circuit is not None:
+                since, probe = when(one.circuit.open_since, self.at), when(one.circuit.probe_at, self.at)
+                found.append((one.name, f"unavailable since {since}; the next probe is due {probe}"))
+            if one.paused:
+                found.append((one.name, one.paused))
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON; null is not known."""
+        names = (
+            "open_batches",
+            "overdue_batches",
+            "members",
+            "retries",
+            "dead_events",
+            "matched",
+            "unmatched",
+        )
+        return {
+            "at": iso(self.at),
+            "environments": [one.document() for one in self.environments],
+            **{name: getattr(self, name) for name in names},
+            "troubles": None if self.troubles is None else [_trouble(one) for one in self.troubles],
+            "unread": list(self.unread),
+        }
+
+
+def newest(troubles: Sequence[Trouble], most: int) -> tuple[Trouble, ...]:
+    """Return the newest troubles, one for each subject."""
+    found: dict[str, Trouble] = {}
+    for one in sorted(troubles, key=lambda trouble: -trouble.at):
+        found.setdefault(one.subject, one)
+    return tuple(found.values())[:most]
+
+
+def _trouble(one: Trouble) -> dict[str, Any]:
+    return {"at": iso(one.at), "what": one.what, "subject": one.subject, "command": one.command}
+
+
+def _shown(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"
+
+
+def _duration(seconds: float | None) -> str:
+    return "?" if seconds is None else duration(seconds)
