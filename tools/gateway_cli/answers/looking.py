@@ -36,8 +36,8 @@ _TROUBLE_SECONDS: Final = 3_600.0
 _TROUBLES: Final = ("Dead", "Rejected", "Late", "Overdue", "Cancelled")
 
 Found = TypeVar("Found")
-_WAITING = "ApproximateNumberOfMessages"
-_HIDDEN = "ApproximateNumberOfMessagesNotVisible"
+_WAITING: Final = "ApproximateNumberOfMessages"
+_HIDDEN: Final = "ApproximateNumberOfMessagesNotVisible"
 
 
 @dataclass

@@ -116,24 +116,21 @@ class Now:
         """Whether something needs a person; None if that is not known."""
         figures = [self.dead_events, self.overdue_batches]
         figures += [one.dead for one in self.environments]
-        if any(figures) or any(one.state in ("CIRCUIT OPEN",) for one in self.environments):
+        if any(figures) or any(one.circuit for one in self.environments):
             return True
         return None if None in figures else False
 
     def lines(self) -> list[tuple[str, str]]:
         """Return the lines below the environments: a heading, and what is known."""
-        found = [
-            (
-                "feeds",
-                f"{_shown(self.open_batches)} open batches, {_shown(self.overdue_batches)} overdue, "
-                f"{_shown(self.members)} members to collect",
-            ),
-            (
-                "events",
-                f"{_shown(self.matched)} matched and {_shown(self.unmatched)} unmatched in the last 10 min, "
-                f"{_shown(self.retries)} to retry, {_shown(self.dead_events)} dead",
-            ),
-        ]
+        feeds = (
+            f"{_shown(self.open_batches)} open batches, {_shown(self.overdue_batches)} overdue, "
+            f"{_shown(self.members)} members to collect"
+        )
+        events = (
+            f"{_shown(self.matched)} matched and {_shown(self.unmatched)} unmatched in the last 10 min, "
+            f"{_shown(self.retries)} to retry, {_shown(self.dead_events)} dead"
+        )
+        found = [("feeds", feeds), ("events", events)]
         for one in self.environments:
             if one.circuit is not None:
                 since, probe = when(one.circuit.open_since, self.at), when(one.circuit.probe_at, self.at)

@@ -51,9 +51,10 @@ def read_files(files: Sequence[Path]) -> Iterator[Sendable]:
     """
     for file in files:
         try:
-            documents, flaws = read_json(file.read_text(encoding="utf-8-sig"))
+            text = file.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise Refused(f"cannot read {file}: {error}") from error
+        documents, flaws = read_json(text)
         if flaws:
             raise Refused(f"{file}:{flaws[0].line}: {flaws[0].message}")
         value = documents[0].value
@@ -88,12 +89,12 @@ def rule_to_send_to(connection: Connection, rule_id: str) -> Rule:
             version=item.version,
             claim_check_bucket=connection.claim_check_bucket,
         )
-        if problems := connection.allow_lists.permits(rule):
-            raise InvalidRule(rule_id, tuple(problems))
     except InvalidRule as error:
         raise Refused(
             f"rule {rule_id} starts nothing: {error}: correct its file and apply it again"
         ) from error
+    if problems := connection.allow_lists.permits(rule):
+        raise Refused(f"rule {rule_id} starts nothing: {'; '.join(map(str, problems))}")
     return rule
 
 
