@@ -1,6 +1,7 @@
 """The gateway that a command works on: a stack in an AWS account, a table by name, or the local stack."""
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -145,10 +146,12 @@ class Connection:
         """The options of the command line that name the same gateway, for a command to copy; "" for the default one."""
         if self.local:
             return "--local"
+        in_shell = self.region in (os.environ.get("AWS_REGION"), os.environ.get("AWS_DEFAULT_REGION"))
         given = {
             "--stack-name": self.stack_name,
             "--profile": self.profile,
-            "--region": self.region,
+            "--region": None if in_shell else self.region,
+            "--endpoint-url": self.endpoint_url,
         }
         return " ".join(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)
 
