@@ -165,11 +165,11 @@ def _row(item: "Mapping[str, AttributeValueTypeDef]", state: str) -> LedgerRow:
         redrives=int(number("redrives")),
         first_attempt_at=number("first_attempt_at") or None,  # None: held before its first attempt
         stopped_at=number("stopped_at"),
-        request=_request(item),
+        request=request_of(item),
     )
 
 
-def _request(item: "Mapping[str, AttributeValueTypeDef]") -> TriggerRequest | None:
+def request_of(item: "Mapping[str, AttributeValueTypeDef]") -> TriggerRequest | None:
     """Return the row's request; None if it is missing or was changed by hand: the other rows stay readable."""
     try:
         return TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))

@@ -56,6 +56,7 @@ _GROUPS: Final[Mapping[str, _Lazy]] = {
     "rules": _Lazy(
         "gateway_cli.rules.commands", "rules", "Write, test, apply, explain and roll back routing rules."
     ),
+    "runs": _Lazy("gateway_cli.runs.commands", "runs", "List the runs of a time; show one with its conf."),
     "status": _Lazy("gateway_cli.answers.status_command", "status", "Show the whole gateway on one screen."),
     "why": _Lazy(
         "gateway_cli.answers.why_command", "why", "Say what became of an event, and what puts it right."
