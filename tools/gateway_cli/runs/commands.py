@@ -55,8 +55,8 @@ def list_runs(
 ) -> None:
     """List the runs that the gateway requested or started, the newest first.
 
-    `started` means that Airflow accepted the run; `ended` is known of runs that a state machine waits for. `why` asks Airflow
-    about any other.
+    `started` means that Airflow accepted the run; `ended` is known of runs that a state machine waits for. `why` asks
+    Airflow about any other.
 
     \b
     Examples:
@@ -81,7 +81,7 @@ def list_runs(
         print_note(f"{len(found) - limit:,} more: use filters, or a higher --limit")
     if len(lines) == _MOST_LINES:
         print_note(
-            f"the log has more than {_MOST_LINES:,} lines of this time: older runs are missing; use a shorter --since"
+            f"the log has more than {_MOST_LINES:,} lines of this time; use a shorter --since for the older runs"
         )
 
 
