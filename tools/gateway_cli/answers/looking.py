@@ -1,4 +1,4 @@
-"""Reads what goes on in a gateway; a source that does not answer leaves its figures unknown and stops no other."""
+"""Reads the state of a gateway; a source that does not answer leaves its figures unknown and stops no other."""
 
 import time
 from collections import Counter

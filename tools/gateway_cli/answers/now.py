@@ -1,4 +1,4 @@
-"""What goes on in a gateway at one moment: pure figures, for a terminal, JSON or a web page. Unknown is None, never 0."""
+"""The state of a gateway at one moment: pure figures, for a terminal, JSON or a web page. Unknown is None, never 0."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field

@@ -155,7 +155,7 @@ def _refuse_what_ran(connection: Connection, messages: Sequence[Sendable]) -> No
     "--since", type=Age(), default="5m", show_default=True, help="How far back to begin: 90s, 15m, 2h."
 )
 @click.option(
-    "--follow/--no-follow", default=True, show_default=True, help="Go on until Ctrl-C, or stop at now."
+    "--follow/--no-follow", default=True, show_default=True, help="Continue until Ctrl-C, or stop at now."
 )
 @click.option(
     "-o",
