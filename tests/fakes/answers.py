@@ -219,7 +219,7 @@ CASES = [
     _case(
         "a run_id that nothing has",
         State.NOT_KNOWN,
-        "neither the log",
+        "has no line of evt__",
         f"mwaa-gateway why {RUN} --since 30d",
         subject=Subject("run_id", RUN),
     ),

@@ -108,11 +108,11 @@ LISTS = [
 # Read with the read-only policy alone. `runs` and `events` need no rows: the log has no line here.
 SEARCHES = [
     ("status", "no trouble|is dead"),
-    ("why <dead>", "not known"),
+    ("why <dead>", "NOT KNOWN"),
     ("why e-1", "did not run|ran"),
     ("events tail --no-follow", ""),
     ("runs list", ""),
-    ("runs show <dead>", "not known|conf"),
+    ("runs show <dead>", "NOT KNOWN"),
 ]
 OPERATES = [
     (f"batches release --rule {RULE}", "released: [1-9]"),

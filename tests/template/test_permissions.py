@@ -528,6 +528,22 @@ def test_who_only_looks_writes_nothing(expand):
             None,
         ),
         "FindRetainedQueues": ({"sqs:ListQueues"}, {"*"}, None),
+        "SearchLogs": (
+            {"logs:StartQuery"},
+            {f"arn:aws:logs:eu-central-1:{ACCOUNT}:log-group:/aws/lambda/mwaa-gateway-*"},
+            None,
+        ),
+        "ReadWhatWasFound": (
+            {"logs:GetQueryResults", "logs:StopQuery", "cloudwatch:GetMetricData"},
+            {"*"},
+            None,
+        ),
+        # Airflow's role Viewer changes nothing
+        "AskHowRunsEnded": (
+            {"airflow:InvokeRestApi"},
+            {f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/*/Viewer"},
+            None,
+        ),
         "ReadStackOutputs": ({"cloudformation:DescribeStacks"}, {STACK_BY_NAME}, None),
         "ReadWithKeyOfTablesAndQueues": ({"kms:Decrypt"}, {EVERYTHING["KmsKeyArn"]}, through),
     }

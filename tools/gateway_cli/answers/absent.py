@@ -23,9 +23,7 @@ def nothing_found_case(evidence: Evidence) -> Case:
             remedy=Remedy("See what could not be read, and ask again."),
         )
     if subject.field in ("run_id", "batch_id", "identity"):
-        return _search_longer(
-            f"Not known: neither the log {since} nor the tables have {subject.value}.", subject.value
-        )
+        return _search_longer(f"Not known: the log {since} has no line of {subject.value}.", subject.value)
     upload = evidence.upload
     if upload is not None and upload.uploaded_at is not None and upload.uploaded_at < evidence.searched_since:
         return _search_longer(
@@ -64,7 +62,8 @@ def nothing_found_case(evidence: Evidence) -> Case:
 
 def _search_longer(sentence: str, value: str) -> Case:
     remedy = Remedy(
-        "Search a longer time. The log keeps lines for the parameter LogRetentionDays.",
+        "Search a longer time; the log keeps lines for the parameter LogRetentionDays. What is dead or held is also in "
+        "`dlq list` and `held list`.",
         f"mwaa-gateway why {shlex.quote(value)} --since 30d",
     )
     return Case(state=State.NOT_KNOWN, sentence=sentence, remedy=remedy)
