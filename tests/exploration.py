@@ -4,11 +4,16 @@ A process is a plain function of its ports. To take its next step, the explorer 
 that it made before as they were answered then, and lets the first new call reach the world. Production code runs as it is,
 and the state of a process between two steps is the list of its answers. Orders that lead to equal worlds and answers are
 explored once.
+
+`commutes` makes it fewer. It says whether a process's next step has the same answer and effect before and after whatever
+the others may still do, and they theirs. Then no end is lost if the process goes first, with its step or its crash:
+every way to an end has one of the two, and it can be moved to the front, past the steps and crashes of the others. No
+step leads back, so none is put off for ever.
 """
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 
 class World(Protocol):
@@ -24,23 +29,27 @@ class World(Protocol):
 
 
 W = TypeVar("W", bound=World)
+READS: Final = frozenset({"head", "batch", "segments", "pointers", "decision", "members"})  # change no world
 
 
 class _NextStep(BaseException):
     """A call that has no answer yet; no `except Exception` may swallow it."""
 
-    def __init__(self, call: "_Call") -> None:
+    def __init__(self, call: "Call") -> None:
         self.call = call
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
+    """A call of a port."""
+
     port: str
     method: str
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
 
     def reach(self, world: World) -> Any:
+        """Let the call reach the world; return its answer."""
         return getattr(getattr(world, self.port), self.method)(*self.arguments, **self.keywords)
 
 
@@ -62,7 +71,7 @@ class Ports:
         self.ids += 1
         return f"{self.name}-{self.ids}"
 
-    def answer(self, call: _Call) -> Any:
+    def answer(self, call: Call) -> Any:
         """Return the answer to a call that was made before, or stop the process at a new one."""
         if self.asked == len(self.answers):
             raise _NextStep(call)
@@ -79,11 +88,11 @@ class _Port:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         def call(*arguments: Any, **keywords: Any) -> Any:
             if method != self.one_by_one:
-                return self.ports.answer(_Call(self.name, method, arguments, keywords))
+                return self.ports.answer(Call(self.name, method, arguments, keywords))
             return [
                 found
                 for element in arguments[0]
-                for found in self.ports.answer(_Call(self.name, method, ([element],), keywords))
+                for found in self.ports.answer(Call(self.name, method, ([element],), keywords))
             ]
 
         return call
@@ -94,12 +103,19 @@ Process = Callable[[Ports], Callable[[W], None]]
 
 
 @dataclass(frozen=True)
-class _Progress:
-    """How far a process is; `seen` names its answers."""
+class Progress:
+    """How far a process is: the methods that it has called, their answers, and `seen`, which names the answers."""
 
     answers: tuple[Any, ...] = ()
     seen: int = 0
     status: str = "runs"
+    called: tuple[str, ...] = ()
+
+
+Progresses = dict[str, Progress]
+Step = Call | Callable[[W], None]  # a process's next call, or its last act
+# Whether the next step of the process with this name commutes with all that the others may still do.
+Commutes = Callable[[W, str, Step[W], Progresses], bool]
 
 
 @dataclass
@@ -108,38 +124,56 @@ class Exploration(Generic[W]):
 
     processes: dict[str, Process[W]]
     crashes: int = 0
+    commutes: Commutes[W] | None = None
     states: int = 0
     _known: set[Hashable] = field(default_factory=set)
-    _steps: dict[tuple[str, int], _Call | Callable[[W], None]] = field(default_factory=dict)
+    _steps: dict[tuple[str, int], Step[W]] = field(default_factory=dict)
 
     def ends(self, world: W) -> Iterator[W]:
         """Yield each end: every process is done or has crashed."""
-        stack = [(world, dict.fromkeys(self.processes, _Progress()), self.crashes)]
+        stack = [(world, hash(world.key()), dict.fromkeys(self.processes, Progress()), self.crashes)]
         while stack:
-            world, processes, crashes = stack.pop()
-            key = hash((world.key(), *((each.seen, each.status) for each in processes.values()), crashes))
+            world, named, processes, crashes = stack.pop()
+            key = hash((named, *((each.seen, each.status) for each in processes.values()), crashes))
             if key in self._known:
                 continue
             self._known.add(key)
             self.states += 1
-            running = [name for name, each in processes.items() if each.status == "runs"]
-            if not running:
+            steps = {
+                name: self._next(name, each) for name, each in processes.items() if each.status == "runs"
+            }
+            if not steps:
                 yield world
-            for name in running:
-                progress = processes[name]
-                after = world.copy()
-                match self._next(name, progress):
-                    case _Call() as call:
-                        answer = call.reach(after)
-                        step = _Progress((*progress.answers, answer), hash((progress.seen, repr(answer))))
-                    case last_act:
-                        last_act(after)
-                        step = _Progress(status="done")
-                stack.append((after, processes | {name: step}, crashes))
+            for name in self._first(world, processes, steps):
+                after, progress = self._after(world, processes[name], steps[name])
+                known = named if after is world else hash(after.key())
+                stack.append((after, known, processes | {name: progress}, crashes))
                 if crashes:
-                    stack.append((world, processes | {name: _Progress(status="crashed")}, crashes - 1))
+                    stack.append((world, named, processes | {name: Progress(status="crashed")}, crashes - 1))
 
-    def _next(self, name: str, progress: _Progress) -> _Call | Callable[[W], None]:
+    def _first(self, world: W, processes: Progresses, steps: dict[str, Step[W]]) -> list[str]:
+        """Return the processes to go on with: one whose step commutes with all others', or all."""
+        if self.commutes is not None:
+            for name, step in steps.items():
+                if self.commutes(world, name, step, processes):
+                    return [name]
+        return [*steps]
+
+    @staticmethod
+    def _after(world: W, progress: Progress, step: Step[W]) -> tuple[W, Progress]:
+        if not isinstance(step, Call):
+            after = world.copy()
+            step(after)
+            return after, Progress(status="done")
+        after = world if step.method in READS else world.copy()
+        answer = step.reach(after)
+        return after, Progress(
+            (*progress.answers, answer),
+            hash((progress.seen, repr(answer))),
+            called=(*progress.called, step.method),
+        )
+
+    def _next(self, name: str, progress: Progress) -> Step[W]:
         """Return the process's next call, or its last act; it depends on the answers so far, and on nothing else."""
         key = name, progress.seen
         if key not in self._steps:
