@@ -21,6 +21,7 @@ from gateway_cli.events.sending import (
     send_to_all,
     send_to_rule,
     sendable,
+    try_on,
 )
 from gateway_cli.events.uploads import upload_event
 from gateway_cli.groups import EXIT_CODES, Group
@@ -111,12 +112,13 @@ def _read(connection: Connection, what: Sequence[str]) -> Iterator[Sendable]:
 
 
 def _show(connection: Connection, messages: Sequence[Sendable], rule: Rule | None) -> None:
-    rules = [rule] if rule is not None else _usable_rules(connection)
     named = [one for message in messages for one in message.events]
-    for trial in try_events(rules, named, environments=connection.environments):
+    if rule is None:
+        trials = try_events(_usable_rules(connection), named, environments=connection.environments)
+    else:
+        trials = [try_on(rule, one, connection.environments) for one in named]
+    for trial in trials:
         print_trial(trial)
-    if rule is not None:
-        print_note("without --dry-run it goes to this rule even where its pattern does not match")
     print_note("nothing was sent")
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from gateway_cli.documents.json_documents import read_json
 from gateway_cli.output import Refused
 from gateway_cli.rules.event_files import NamedEvent, events_of
 from gateway_cli.rules.stored import document_of
+from gateway_cli.rules.trial import Trial, try_events
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.errors import InvalidRule, MalformedEvent
 from mwaa_gateway.events import Event
+from mwaa_gateway.patterns.pattern import compile_pattern
 from mwaa_gateway.routing.members import member_of
 from mwaa_gateway.routing.resolve import Refused as RuleRefuses
 from mwaa_gateway.routing.resolve import resolve
@@ -96,6 +98,14 @@ def rule_to_send_to(connection: Connection, rule_id: str) -> Rule:
     if problems := connection.allow_lists.permits(rule):
         raise Refused(f"rule {rule_id} starts nothing: {'; '.join(map(str, problems))}")
     return rule
+
+
+def try_on(rule: Rule, named: NamedEvent, environments: frozenset[str] | None) -> Trial:
+    """Try an event on one rule as `send_to_rule` sends it: any event of its source matches, and the rule is enabled."""
+    enabled = replace(rule, state="ENABLED")
+    if rule.pattern is not None and isinstance(named.event, Event):
+        enabled = replace(enabled, pattern=compile_pattern({"source": [named.event.envelope["source"]]}))
+    return try_events([enabled], [named], environments=environments)[0]
 
 
 def send_to_rule(connection: Connection, named: NamedEvent, rule: Rule) -> Sent:
