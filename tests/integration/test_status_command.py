@@ -123,7 +123,6 @@ def test_the_screen_names_the_command_that_explains_each_trouble(operated: Gatew
 
 
 def test_watch_refreshes_until_ctrl_c_and_searches_the_log_once_a_minute(
-    operated: Gateway
     log: AnyTrail,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
