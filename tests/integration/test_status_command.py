@@ -26,7 +26,7 @@ STACK = ("--stack-name", "mwaa-gateway")
 class AnyTrail(FakeTrail):
     """Every condition finds every line."""
 
-    def find(self, condition: str, since: float, until: float, most: int = 500) -> list[Any]:
+    def find(self, condition: str, since: float, until: float, most: int = 500) -> list[Any]:  # noqa: ARG002
         self.searches += 1
         return [line for line in sorted(self.lines, key=lambda one: one.at) if since <= line.at <= until]
 
