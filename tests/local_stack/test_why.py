@@ -1,4 +1,4 @@
-"""`mwaa-gateway why` on a gateway that runs: mishaps are staged, explained in one call, and put right by the command it names.
+"""`mwaa-gateway why` on a gateway that runs: staged mishaps, each explained in one call, put right by the command it names.
 
 The counts of runs are Airflow's database's, before and after.
 """
