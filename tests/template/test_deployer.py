@@ -85,8 +85,6 @@ UNUSED = {
         *(
             "logs:PutDataProtectionPolicy",
             "logs:DeleteDataProtectionPolicy",
-            "logs:PutIndexPolicy",
-            "logs:DeleteIndexPolicy",
         ),
         *("logs:PutResourcePolicy", "logs:DeleteResourcePolicy", "logs:PutLogGroupDeletionProtection"),
     ],

@@ -32,6 +32,7 @@ OF_INGRESS = {
     "TRIGGER_QUEUE_URL",
     "ENVIRONMENTS",
     "RULES_REFRESH_SECONDS",
+    "LOG_UNMATCHED",
 }
 OF_FEEDS = {"BATCHES_TABLE", "LOOK_QUEUE_URL"}
 OF_TIMERS = OF_FEEDS | {"RULES_TABLE"}
@@ -67,7 +68,7 @@ OF_DOCTOR = {
     "WEB_SERVER_CA_BUNDLE",
     "TRANSPORTS",
 }
-OF_TASK = OF_INGRESS | {"WATCH_QUEUE_URL", "TASK_TOKEN_KEY", "TASK_DAGS"}
+OF_TASK = OF_INGRESS - {"LOG_UNMATCHED"} | {"WATCH_QUEUE_URL", "TASK_TOKEN_KEY", "TASK_DAGS"}
 OF_ENDED_EXECUTIONS = {"ENVIRONMENTS", "LEDGER_TABLE", "WATCH_QUEUE_URL"}
 OF_WATCHER = {
     "ENVIRONMENT",
@@ -140,7 +141,7 @@ def test_the_doctor_looks_for_the_endpoints_that_the_stack_uses(expand, tasks):
 
 def test_what_waits_for_runs_can_read_every_setting_it_has(deployed):
     """As for dispatchers; the queue and the key are the ones whose use the roles allow."""
-    assert set(TaskSettings.variables()) == OF_TASK | {"UNWRAP_TOPIC_ARNS"}
+    assert set(TaskSettings.variables()) == OF_TASK | {"UNWRAP_TOPIC_ARNS", "LOG_UNMATCHED"}
     assert set(RunWatcherSettings.variables()) == OF_WATCHER
     task = TaskSettings.from_environ(_variables(deployed, "StepFunctionsTaskFunction"))
     assert task.watch_queue_url.endswith("/mwaa-gateway-watch-{environment}.fifo")
@@ -421,6 +422,23 @@ def test_each_function_has_a_log_group_of_its_own_that_forgets(expand):
         function = template.resources[name]["Properties"]["FunctionName"]
         assert groups[group]["LogGroupName"] == f"/aws/lambda/{function}"
         assert groups[group]["RetentionInDays"] == 30
+
+
+def test_each_log_group_indexes_the_fields_that_name_an_event(deployed):
+    """A search by one of them reads the lines that have it, instead of every line of the day. CloudWatch allows 20."""
+    wanted = [{"Fields": ["resource", "event_id", "run_id", "batch_id", "identity"]}]
+    for name, group in deployed.of_type("AWS::Logs::LogGroup").items():
+        assert (name, group["FieldIndexPolicies"]) == (name, wanted)
+        assert "LogGroupClass" not in group  # Standard, the only class with indexes
+
+
+@pytest.mark.parametrize("given", ["all", "sampled", "none"])
+def test_every_function_that_matches_events_knows_which_unmatched_ones_to_log(expand, source, given):
+    """Every value that CloudFormation accepts is one that the functions can read."""
+    assert source["Parameters"]["LogUnmatched"]["AllowedValues"] == ["all", "sampled", "none"]
+    template = expand("analytics", LogUnmatched=given)
+    for function in INGRESS:
+        assert IngressSettings.from_environ(_variables(template, function)).log_unmatched == given
 
 
 def test_what_lambda_gives_up_is_tried_again(deployed):

@@ -41,7 +41,11 @@ def test_a_missing_setting_is_named(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("RULES_REFRESH_SECONDS", "soon"), ("TRIGGER_QUEUE_URL", "https://sqs/1/gateway-trigger")],
+    [
+        ("RULES_REFRESH_SECONDS", "soon"),
+        ("TRIGGER_QUEUE_URL", "https://sqs/1/gateway-trigger"),
+        ("LOG_UNMATCHED", "some"),
+    ],
 )
 def test_a_setting_of_the_wrong_form_is_named(name: str, value: str) -> None:
     """A queue URL without the environment in it would send everything to one queue."""

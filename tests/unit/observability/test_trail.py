@@ -19,6 +19,7 @@ from mwaa_gateway.observability.trail import (
     member_fields,
     request_fields,
     resource_of,
+    sampled_fields,
     unmatched_fields,
     watch_fields,
 )
@@ -113,6 +114,17 @@ def test_an_unmatched_event_names_its_partitions_and_their_generations() -> None
         "partitions": "aws.s3#landing | aws.s3#* | *",
         "rules_generation": "7 | 0 | 3",
     } == line(unmatched_fields(matches))
+
+
+def test_one_unmatched_event_in_a_hundred_has_a_line_that_says_so() -> None:
+    found = [sampled_fields("sampled", f"s3|landing|{number}") for number in range(2_000)]
+    assert {"None", "{'sampled': 100}"} == {str(fields) for fields in found}
+    assert 10 <= len([fields for fields in found if fields]) <= 30
+
+
+def test_all_or_none_of_the_unmatched_events_have_a_line() -> None:
+    assert {"{}"} == {str(sampled_fields("all", str(number))) for number in range(200)}
+    assert {"None"} == {str(sampled_fields("none", str(number))) for number in range(200)}
 
 
 FEED = {"rule_id": "a.b", "rule_version": 3, "batch_key": "date=2026-11-22"}

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Self
+from typing import Any, Literal, Self, cast, get_args
 
 from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.transports import InvalidTransports, Transports
+
+LogUnmatched = Literal["all", "sampled", "none"]
 
 
 class InvalidSetting(GatewayError):
@@ -21,6 +23,12 @@ def _setting(
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+def _log_unmatched(text: str) -> LogUnmatched:
+    if text not in get_args(LogUnmatched):
+        raise ValueError(f"it is {text!r}; expected one of {', '.join(get_args(LogUnmatched))}")
+    return cast("LogUnmatched", text)
 
 
 def _queues(kind: str) -> Any:
@@ -81,6 +89,11 @@ class IngressSettings(_Settings):
         "comma-separated ARNs of the topics whose messages may be S3 or EventBridge events",
         _names,
         default=frozenset(),
+    )
+    log_unmatched: LogUnmatched = _setting(  # noqa: RUF009  it returns a dataclass field
+        "which events that no rule matches get a log line: all, sampled (one in a hundred) or none",
+        _log_unmatched,
+        default="all",
     )
 
 

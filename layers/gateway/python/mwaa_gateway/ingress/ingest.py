@@ -12,6 +12,7 @@ from mwaa_gateway.routing.live_rules import BrokenRule, LiveRules, Matches
 from mwaa_gateway.routing.members import CollectQueue, MemberMessage, member_of
 from mwaa_gateway.routing.resolve import DeadEventReason, Refused, Resolved, resolve
 from mwaa_gateway.rules import Rule
+from mwaa_gateway.settings import LogUnmatched
 from mwaa_gateway.trigger_request import TriggerQueue, TriggerRequest
 
 
@@ -58,6 +59,7 @@ class IngressReport:
     shadowed: list[tuple[Event, ShadowRecord]] = field(default_factory=list)
     shadow_error: str = ""  # if the shadow records could not be written
     unreadable_heads: set[str] = field(default_factory=set)  # partitions of the rules table
+    log_unmatched: LogUnmatched = "all"
 
     @property
     def requests(self) -> list[TriggerRequest]:
@@ -94,7 +96,8 @@ class IngressReport:
 class Ingress:
     """An ingress with its collaborators.
 
-    `now` returns seconds since the epoch. `claim_check_bucket` is the bucket for large confs.
+    `now` returns seconds since the epoch. `claim_check_bucket` is the bucket for large confs. `log_unmatched` says which
+    events that no rule matches get a log line.
     """
 
     rules: LiveRules
@@ -105,6 +108,7 @@ class Ingress:
     claim_checks: ClaimChecks
     now: Callable[[], float]
     claim_check_bucket: str = ""
+    log_unmatched: LogUnmatched = "all"
 
     def ingest(self, parsed: Iterable[Event | MalformedEvent], payload: Mapping[str, Any]) -> IngressReport:
         """Turn one invocation's events into trigger requests on the queues.
@@ -119,7 +123,7 @@ class Ingress:
             Unavailable: the rules table, a queue or the bucket did not answer; repeat the whole invocation.
             Exception: an event met a bug of the gateway; repeat likewise.
         """
-        report = IngressReport()
+        report = IngressReport(log_unmatched=self.log_unmatched)
         failures: list[Exception] = []
         for event in parsed:
             if isinstance(event, MalformedEvent):

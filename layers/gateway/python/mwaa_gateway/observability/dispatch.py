@@ -1,12 +1,12 @@
 """Log lines and metrics of the dispatchers."""
 
-from typing import Final
+from typing import Final, cast
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.observability import log_trail, logger, metrics, publish
-from mwaa_gateway.observability.trail import request_fields
+from mwaa_gateway.observability.trail import TrailOutcome, request_fields
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
 
 # Not failed attempts: the request waits, or another attempt has it. An upload that arrives by both routes is overtaken
@@ -42,7 +42,7 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
         {
             "environment": environment,
             "attempt": dispatched.attempt,
-            "outcome": type(outcome).__name__,
+            "outcome": cast("TrailOutcome", type(outcome).__name__),
             "reason": getattr(outcome, "reason", None) or not_runnable,
             "redeliver_after": dispatched.redeliver_after and round(dispatched.redeliver_after, 1),
         },

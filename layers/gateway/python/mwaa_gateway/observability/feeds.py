@@ -10,11 +10,18 @@ from mwaa_gateway.feeds.collect import Collected, Result
 from mwaa_gateway.feeds.delivery import Started
 from mwaa_gateway.feeds.release import Looked
 from mwaa_gateway.observability import log_trail, logger, publish
-from mwaa_gateway.observability.trail import Fields, batch_fields, key_text, member_fields, request_fields
+from mwaa_gateway.observability.trail import (
+    Fields,
+    TrailOutcome,
+    batch_fields,
+    key_text,
+    member_fields,
+    request_fields,
+)
 from mwaa_gateway.trigger_request import TriggerRequest
 
 _NAMED: Final = 20  # batches in one log line
-_OUTCOMES: Final[Mapping[Result, str]] = {
+_OUTCOMES: Final[Mapping[Result, TrailOutcome]] = {
     "collected": "Collected",
     "duplicate": "Duplicate",
     "cancelled": "Cancelled",
@@ -53,8 +60,8 @@ def report_collected(results: Sequence[Collected], unreadable: Sequence[str] = (
             log_trail(logger.info, "members collected", *about)
     for each in results:
         if message := _DROPPED.get(each.result, ""):
-            outcome = {"batch_id": each.batch_id, "outcome": _OUTCOMES[each.result]}
-            log_trail(logger.warning, message, member_fields(each.message), outcome)
+            batch: Fields = {"batch_id": each.batch_id, "outcome": _OUTCOMES[each.result]}
+            log_trail(logger.warning, message, member_fields(each.message), batch)
     for text in unreadable:
         logger.error(
             "message of the collect queue not handled, SQS redelivers it: %s",
@@ -78,7 +85,7 @@ def report_looked(looked: Looked) -> None:
     if looked.batch is None:
         return
     if looked.is_overdue:
-        missing = {**_missing_fields(looked.missing), "outcome": "Overdue"}
+        missing: Fields = {**_missing_fields(looked.missing), "outcome": "Overdue"}
         message = "batch is due and not complete; it waits for what is missing"
         log_trail(logger.error, message, batch_fields(looked.batch), missing)
         publish({"BatchesOverdue": 1})
@@ -88,7 +95,7 @@ def report_looked(looked: Looked) -> None:
 
 def _report_decided(batch: Batch, decision: Decision) -> None:
     """Log and count what became of a batch."""
-    fields = {
+    fields: Fields = {
         **batch_fields(batch),
         "members": decision.count,
         "complete": decision.is_complete,
@@ -99,8 +106,8 @@ def _report_decided(batch: Batch, decision: Decision) -> None:
         message = f"a released batch starts no run: {text}"
         log_trail(logger.error, message, fields, {"outcome": "Refused"})
     log, message = _line(batch, decision)
-    outcome = "Cancelled" if decision.reason == "cancelled" else "Released"
-    log_trail(log, message, fields, {"outcome": outcome})
+    is_cancelled = decision.reason == "cancelled"
+    log_trail(log, message, fields, {"outcome": "Cancelled" if is_cancelled else "Released"})
     for text in decision.requests:
         request = request_fields(TriggerRequest.from_json(text))
         log_trail(logger.info, "run requested for a batch", request, {"outcome": "Requested"})

@@ -5,7 +5,13 @@ from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.ingest import IngressReport
 from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.observability import log_trail, logger, publish
-from mwaa_gateway.observability.trail import event_fields, feed_fields, request_fields, unmatched_fields
+from mwaa_gateway.observability.trail import (
+    event_fields,
+    feed_fields,
+    request_fields,
+    sampled_fields,
+    unmatched_fields,
+)
 from mwaa_gateway.routing.resolve import DeadEventReason
 
 
@@ -22,11 +28,14 @@ def report_ingress(report: IngressReport) -> None:
             {"outcome": "Member"},
         )
     for event, matches in report.missed:
+        if (sampled := sampled_fields(report.log_unmatched, event.identity)) is None:
+            continue
         log_trail(
             logger.info,
             "no rule matches",
             event_fields(event.envelope, event.identity),
             unmatched_fields(matches),
+            sampled,
             {"outcome": "Unmatched"},
         )
     for event, shadow in report.shadowed:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from mwaa_gateway.observability import log_trail, logger, metrics, publish
-from mwaa_gateway.observability.trail import watch_fields
+from mwaa_gateway.observability.trail import TrailOutcome, watch_fields
 from mwaa_gateway.step_functions.failed_steps import GIVEN_UP_SECONDS
 from mwaa_gateway.step_functions.notices import Notices
 from mwaa_gateway.step_functions.round_report import RoundReport, Stopped
@@ -108,7 +108,7 @@ def _log_stopped(stopped: Stopped) -> None:
 def _log_watch(
     message: str,
     watch: Watch,
-    outcome: str,
+    outcome: TrailOutcome,
     reason: str | None,
     *,
     log: Callable[..., None] = logger.info,

@@ -6,7 +6,7 @@ texts of bounded length, and numbers. A field without a value is left out. Of an
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, assert_never
 
 from mwaa_gateway.trigger_request import OWN_SOURCE, TriggerRequest, event_hash
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # each function imports its own flow only
     from mwaa_gateway.feeds.batch import Batch
     from mwaa_gateway.routing.live_rules import Matches
     from mwaa_gateway.routing.members import Key, MemberMessage
+    from mwaa_gateway.settings import LogUnmatched
     from mwaa_gateway.step_functions.watches import Watch
 
 VERSION: Final = 1
@@ -22,7 +23,74 @@ VERSION: Final = 1
 LIMITS: Final = {"resource": 1_200, "partitions": 1_200, "message": 600, "missing": 600}
 LIMIT: Final = 256
 
-Fields = Mapping[str, Any]
+SAMPLED: Final = 100  # with LogUnmatched=sampled, one in so many events that no rule matches has a line
+
+TrailOutcome = Literal[
+    # ingress, step_functions_task and batch_releaser
+    "Requested",
+    "Member",
+    "Unmatched",
+    "Shadow",
+    "Dead",
+    "Refused",
+    # dispatchers
+    "Triggered",
+    "AlreadyTriggered",
+    "Retryable",
+    "OutcomeUnknown",
+    "Held",
+    "Rejected",
+    # batch_collector and batch_releaser
+    "Collected",
+    "Duplicate",
+    "GivenBack",
+    "Late",
+    "Released",
+    "Cancelled",
+    "Overdue",
+    "NotReleased",
+    # run watchers
+    "Ended",
+    "Abandoned",
+    "Stopped",
+    "RunMarkedFailed",
+    "RunNotMarkedFailed",
+    "StepFailed",
+    "GivenUp",
+]
+
+
+class Fields(TypedDict, total=False):
+    """Every field of the trail but `trail` itself and those of the logger; docs/trail.md explains them."""
+
+    outcome: TrailOutcome
+    reason: str | None
+    event_id: str | None
+    identity: str
+    source: str | None
+    detail_type: str | None
+    event_time: str | None
+    resource: str
+    rule_id: str | None
+    rule_version: int | None
+    target_id: str
+    environment: str
+    dag_id: str
+    run_id: str
+    attempt: int
+    redeliver_after: float | None
+    batch_id: str
+    batch_key: str
+    member_id: str
+    members: int
+    complete: bool
+    missing: str
+    missing_count: int | None
+    state: str
+    rules_tried: int
+    partitions: str
+    rules_generation: str
+    sampled: int
 
 
 def bounded(text: str, limit: int) -> str:
@@ -112,6 +180,22 @@ def unmatched_fields(matches: "Matches") -> Fields:
     }
 
 
+def sampled_fields(log_unmatched: "LogUnmatched", identity: str) -> Fields | None:
+    """Return what the line of an unmatched event says of the sample, None if the event gets no line.
+
+    The event's identity decides: every delivery of it, on each route, has a line, or none has.
+    """
+    match log_unmatched:
+        case "all":
+            return {}
+        case "none":
+            return None
+        case "sampled":
+            return None if int(event_hash(identity)[:8], 16) % SAMPLED else {"sampled": SAMPLED}
+        case _:
+            assert_never(log_unmatched)
+
+
 def key_text(key: "Key") -> str:
     """Return a batch's key as the operator's command shows it."""
     return ", ".join(f"{name}={value}" for name, value in key)
@@ -130,10 +214,10 @@ def feed_fields(message: "MemberMessage") -> Fields:
 def member_fields(message: "MemberMessage") -> Fields:
     """Return what a collected member's message says of its event: an S3 object's place, or the envelope."""
     item = message.member.item
-    about = (
-        {"source": "aws.s3", "resource": item["uri"], "event_time": item.get("time")} if "uri" in item else {}
-    )
-    return {**(about or _envelope_fields(item)), **feed_fields(message)}
+    if "uri" not in item:
+        return {**_envelope_fields(item), **feed_fields(message)}
+    place: Fields = {"source": "aws.s3", "resource": item["uri"], "event_time": item.get("time")}
+    return {**place, **feed_fields(message)}
 
 
 def batch_fields(batch: "Batch") -> Fields:

@@ -74,4 +74,5 @@ def build_ingress(settings: IngressSettings, sqs: "SQSClient") -> Ingress:
         claim_checks=ClaimCheckBucket(lambda: boto3.client("s3", config=CLIENT_CONFIG)),
         now=time.time,
         claim_check_bucket=settings.claim_check_bucket,
+        log_unmatched=settings.log_unmatched,
     )
