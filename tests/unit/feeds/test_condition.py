@@ -278,5 +278,5 @@ def test_what_is_released_at_once_waits_for_no_clock(rule: Collect, reason: str)
 def test_a_batch_that_max_items_ends_after_its_due_time_was_overdue() -> None:
     rule = collect(**TWO | {"complete_when": {"count": 9}}, max_items=3)
     late, early = (batch("a", "b", "c", last_at=at, due_at=4_600.0) for at in (5_000.0, 2_000.0))
-    assert was_overdue(rule, late, "max_items")
-    assert not was_overdue(rule, early, "max_items")
+    assert was_overdue(rule, late, "max_items", when_due=late)
+    assert not was_overdue(rule, early, "max_items", when_due=early)

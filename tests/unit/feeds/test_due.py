@@ -83,6 +83,27 @@ def test_an_outage_from_before_the_due_time_to_after_max_wait_hides_no_report() 
 
 
 @pytest.mark.guarantee(49)
+@pytest.mark.parametrize(
+    ("sent_at", "missing"), [((DUE - 1, DUE + 2), ["1 of 3 members"]), ((DUE - 2, DUE - 1), None)]
+)
+def test_a_batch_that_is_complete_after_its_due_time_before_anybody_looks_was_overdue(
+    sent_at: tuple[float, float], missing: list[str] | None
+) -> None:
+    """An outage ends after the last member; one more than the rule asks for comes when it is due."""
+    feeds = Feeds()
+    feeds.rule["collect"] = OF_NINE | {"complete_when": {"count": 3}}
+    for name, feeds.now in (("a", 1_000.0), ("b", sent_at[0]), ("c", sent_at[1]), ("d", DUE + 1)):
+        feeds.collect(member(name))
+
+    looked = feeds.look(at=DUE + 600)
+
+    assert looked.decision is not None
+    assert (looked.decision.reason, looked.decision.is_overdue) == ("complete", missing is not None)
+    overdue = [detail["missing"] for kind, detail in notices(feeds) if kind == "Batch Overdue"]
+    assert overdue == ([missing] if missing else [])
+
+
+@pytest.mark.guarantee(49)
 def test_a_report_that_was_made_is_not_made_again_at_the_release() -> None:
     feeds = Feeds()
     feeds.rule["collect"] = OF_NINE

@@ -137,9 +137,14 @@ def _moments(collect: Collect, batch: Summary, missing: tuple[str, ...]) -> Iter
     yield _Moment(batch.first_at + longest, Release("max_wait", is_complete, missing))
 
 
-def was_overdue(collect: Collect, batch: Summary, reason: Reason) -> bool:
-    """Return whether a batch that its rule releases for this reason was due before, and not complete."""
-    return reason != "complete" and any(
+def was_overdue(collect: Collect, batch: Summary, reason: Reason, *, when_due: Summary) -> bool:
+    """Return whether a batch that its rule releases for this reason was due before, and not complete.
+
+    `when_due` is what it had when it was due.
+    """
+    if reason == "complete":
+        return batch.due_at is not None and bool(missing_of(collect, when_due))
+    return any(
         batch.due_at is not None and batch.due_at <= max(moment.at, batch.last_at)
         for moment in _moments(collect, batch, missing_of(collect, batch))
         if moment.release.reason == reason

@@ -17,7 +17,7 @@ from mwaa_gateway.routing.members import Member
 
 
 def overdue_notice(batch: Batch, summary: Summary, missing: Sequence[str]) -> str:
-    """Return the event about a batch that is not released though it is due."""
+    """Return the event about a batch that was due and not complete. `summary` and `missing` are as of then, or of now."""
     detail = {
         "rule_id": batch.rule_id,
         "id": batch.id,
@@ -31,20 +31,15 @@ def overdue_notice(batch: Batch, summary: Summary, missing: Sequence[str]) -> st
     return _notice("Batch Overdue", detail)
 
 
-def notices_of(
+def released_notices(
     batch: Batch, summary: Summary, decision: Decision, members: Sequence[Member]
-) -> tuple[str, ...]:
-    """Return the events about a batch's decision; none about a shadow, or a batch that an operator cancelled."""
-    if batch.is_shadow:
-        return ()
-    notices = []
-    if decision.is_overdue:
-        notices.append(overdue_notice(batch, summary, decision.missing))
-    if members and decision.reason != "cancelled":
-        released = dict(batch_event(batch, summary, decision, members).envelope["detail"])
-        del released["members"]
-        notices.append(_notice("Batch Released", released))
-    return tuple(notices)
+) -> list[str]:
+    """Return the event about a batch that became runs; none about a shadow, or one that is cancelled or empty."""
+    if batch.is_shadow or not members or decision.reason == "cancelled":
+        return []
+    released = dict(batch_event(batch, summary, decision, members).envelope["detail"])
+    del released["members"]
+    return [_notice("Batch Released", released)]
 
 
 def _notice(detail_type: str, detail: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ from mwaa_gateway.feeds.batch import (
     key_digest,
 )
 from mwaa_gateway.feeds.condition import Flush, Release, Summary, Wait, judge, missing_of, was_overdue
-from mwaa_gateway.feeds.notices import notices_of, overdue_notice
+from mwaa_gateway.feeds.notices import overdue_notice, released_notices
 from mwaa_gateway.feeds.requests import requests_of
 from mwaa_gateway.routing.members import Member
 from mwaa_gateway.routing.resolve import Refused
@@ -161,6 +161,9 @@ class Releaser:
         summary = summary_of(batch, counted)
         members, superseded = listed_members(counted, collect)
         missing = missing_of(collect, summary)
+        when_due = summary
+        if reason == "complete" and summary.due_at is not None:
+            when_due = summary_of(batch, counted.until(summary.due_at))
         decision = Decision(
             batch.id,
             reason,
@@ -173,9 +176,12 @@ class Releaser:
             is_overdue=not batch.is_overdue
             and not batch.is_shadow
             and batch.by in {"", WHEN_DUE}
-            and was_overdue(collect, summary, reason),
+            and was_overdue(collect, summary, reason, when_due=when_due),
         )
-        decision = replace(decision, notices=notices_of(batch, summary, decision, members))
+        overdue = (
+            [overdue_notice(batch, when_due, missing_of(collect, when_due))] if decision.is_overdue else []
+        )
+        decision = replace(decision, notices=(*overdue, *released_notices(batch, summary, decision, members)))
         if not members or reason == "cancelled" or batch.is_shadow:
             return decision
         requests: list[str] = []
@@ -203,15 +209,26 @@ class Releaser:
             if pointer.batch_id == batch.id and (pointer.segment, member) in listed
         }
         members = tuple(pointer.member for pointer in known.values())
-        return Counted(members, max((segment.last_at for segment in segments), default=batch.first_at))
+        arrivals = {segment.id: segment.last_at for segment in segments}
+        arrived = tuple(arrivals[pointer.segment] for pointer in known.values())
+        return Counted(members, max(arrivals.values(), default=batch.first_at), arrived)
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a batch has: members and markers, and when the last one's message was sent."""
+    """What a batch has: members and markers, and when the last one's message was sent.
+
+    `arrived` says of each member when the last message was sent that was stored together with it.
+    """
 
     members: tuple[Member, ...]
     last_at: float
+    arrived: tuple[float, ...] = ()
+
+    def until(self, time: float) -> "Counted":
+        """Return what the batch had at a time."""
+        there = zip(self.members, self.arrived, strict=True)
+        return replace(self, members=tuple(member for member, arrived in there if arrived <= time))
 
 
 def listed_members(counted: Counted, collect: Collect) -> tuple[list[Member], list[Member]]:

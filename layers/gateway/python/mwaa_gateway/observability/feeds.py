@@ -134,6 +134,8 @@ def _line(batch: Batch, decision: Decision) -> tuple[Callable[..., None], str]:
         return logger.warning, f"batch cancelled by {batch.by}"
     if not decision.count:
         return logger.warning, "batch released without members: it starts no run"
+    if decision.is_overdue and decision.is_complete:
+        return logger.error, "batch was due and not complete: released once it was complete"
     if decision.is_overdue:
         return logger.error, "batch was due and not complete: released with what is there, as its rule says"
     if not decision.is_complete and not batch.is_late:
