@@ -409,3 +409,11 @@ def test_the_log_groups_of_tasks_exist_only_with_them() -> None:
     assert "/aws/lambda/g-run-watcher-analytics" in log_groups(
         "g", {"StepFunctionsTasks": "true"}, ["analytics"]
     )
+
+
+def test_a_run_that_the_watcher_saw_succeed_costs_no_question_to_airflow(asked: Asked) -> None:
+    request = upload()
+    asked.start(request)
+    asked.trail.log("Ended", trail.request_fields(request), state="Succeeded", ago=1)
+    assert asked.why(request.target.run_id).headline.state is State.ENDED_SUCCESS
+    assert asked.calls == {"BatchGetItem": 1}

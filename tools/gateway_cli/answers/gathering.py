@@ -23,7 +23,7 @@ from gateway_cli.answers.tables import (
     rows_by_key,
     rows_of_event,
 )
-from gateway_cli.answers.trail import TrailLine
+from gateway_cli.answers.trail import TrailLine, iso
 from gateway_cli.answers.uploads import look_at_upload
 from gateway_cli.aws_errors import describe_error, errors_as_refusals
 from gateway_cli.connection import Connection
@@ -262,7 +262,7 @@ class _Gathering:
 
     def _runs(self, rows: Sequence[RequestRow]) -> None:
         """Ask Airflow about the runs of the first DAG; others have their own answers."""
-        runs = {line.run_id: RunNow(line.state, "", line.event_time) for line in self.lines if _is_end(line)}
+        runs = {line.run_id: RunNow("success", end_date=iso(line.at)) for line in self.lines if _is_end(line)}
         first = rows[0]
         same = [row for row in rows if (row.environment, row.dag_id) == (first.environment, first.dag_id)]
         ask = [row.run_id for row in same if row.run_id not in runs]
@@ -311,4 +311,5 @@ def _names_a_row(line: TrailLine) -> bool:
 
 
 def _is_end(line: TrailLine) -> bool:
-    return line.outcome == "Ended" and line.state in ("success", "failed")
+    """Return whether the run watcher saw the run succeed. It calls Failed also what it could not tell: ask Airflow then."""
+    return line.outcome == "Ended" and line.state == "Succeeded"

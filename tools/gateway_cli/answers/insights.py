@@ -87,18 +87,25 @@ class Insights:
         return sorted((line for line in lines if line is not None), key=lambda line: line.at)
 
     def rows(self, query: str, since: float, until: float) -> list[dict[str, str]]:
-        """Run a query and return its rows, each by field.
+        """Run a query and return its rows, each by field; beyond 50 log groups, which are 21 environments, two queries.
 
         Raises:
             Refused: it failed, or took too long.
         """
-        started = self.client.start_query(
-            logGroupNames=[*self.groups[:_MOST_GROUPS]],
-            startTime=int(since),
-            endTime=int(until) + 1,
-            queryString=query,
-        )
-        query_id, wait, end = started["queryId"], _FIRST_WAIT, self.monotonic() + _PATIENCE_SECONDS
+        started = [
+            self.client.start_query(
+                logGroupNames=[*self.groups[first : first + _MOST_GROUPS]],
+                startTime=int(since),
+                endTime=int(until) + 1,
+                queryString=query,
+            )["queryId"]
+            for first in range(0, len(self.groups), _MOST_GROUPS)
+        ]
+        end = self.monotonic() + _PATIENCE_SECONDS
+        return [row for query_id in started for row in self._results(query_id, end)]
+
+    def _results(self, query_id: str, end: float) -> list[dict[str, str]]:
+        wait = _FIRST_WAIT
         while True:
             answer: Any = self.client.get_query_results(queryId=query_id)
             match answer["status"]:
