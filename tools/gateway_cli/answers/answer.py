@@ -65,7 +65,9 @@ def _cases(evidence: Evidence) -> Iterator[Case]:
     if evidence.batch is not None and not set(evidence.batch.run_ids) & set(run_ids):
         yield batch_case(evidence, evidence.batch)
     elif evidence.batch is None:
-        for rule_id in dict.fromkeys(line.rule_id for line in lines if line.outcome == "Member"):
+        late = {line.rule_id for line in lines if line.outcome == "Late"}
+        members = dict.fromkeys(line.rule_id for line in lines if line.outcome == "Member")
+        for rule_id in (rule_id for rule_id in members if rule_id not in late):
             yield member_case(next(line for line in reversed(lines) if line.rule_id == rule_id))
     for line in {(line.rule_id, line.target_id): line for line in lines if line.outcome == "Dead"}.values():
         yield dead_event_case(line, evidence)

@@ -26,7 +26,8 @@ class Case:
         remedy = self.remedy
         return {
             "state": str(self.state),
-            "ran": self.state.ran.name.lower(),
+            "ran": "failed" if self.state is State.ENDED_FAILED else self.state.ran.name.lower(),
+            "exit_code": int(self.state.ran),
             "sentence": self.sentence,
             "advice": remedy.advice if remedy else None,
             "command": (remedy.command or None) if remedy else None,

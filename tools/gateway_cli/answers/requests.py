@@ -7,7 +7,7 @@ from typing import Final
 from gateway_cli.answers.case import Case
 from gateway_cli.answers.evidence import Circuit, Evidence, QueueNow, RequestRow, RunNow
 from gateway_cli.answers.states import Remedy, State
-from gateway_cli.answers.trail import TrailLine
+from gateway_cli.answers.trail import TrailLine, seconds
 from gateway_cli.answers.words import count, cut, duration, when
 from gateway_cli.dlq.remedies import remedy as advice_for_reason
 from mwaa_gateway.outcomes import Reason
@@ -125,18 +125,18 @@ def _accepted(row: RequestRow, lines: Sequence[TrailLine], evidence: Evidence) -
         )
         return _case(row, State.DUPLICATE, sentence, remedy)
     since = f"Airflow accepted the run of {_where(row)} {when(accepted, evidence.now)}"
+    ended_at = seconds(run.end_date)
+    ended = "" if ended_at is None else f"; it ended {when(ended_at, evidence.now)}"
     match run.state:
         case "success":
-            return _case(
-                row, State.ENDED_SUCCESS, f"It ran and succeeded: {since}; it ended at {run.end_date}."
-            )
+            return _case(row, State.ENDED_SUCCESS, f"It ran and succeeded: {since}{ended}.")
         case "failed":
             advice = (
                 "The gateway did its part: read the failed task's log in Airflow, and clear the run there after the fix. "
                 "Or start a new run of the same event."
             )
             remedy = Remedy(advice, f"mwaa-gateway rerun --event {row.run_id}")
-            sentence = f"It ran and failed: {since}; it ended at {run.end_date} as failed."
+            sentence = f"It ran and failed: {since}{ended}."
             return _case(row, State.ENDED_FAILED, sentence, remedy)
         case "missing":
             remedy = Remedy(
@@ -145,7 +145,11 @@ def _accepted(row: RequestRow, lines: Sequence[TrailLine], evidence: Evidence) -
             )
             return _case(row, State.RUN_MISSING, f"{since}, and Airflow has no such run now.", remedy)
         case "running":
-            return _case(row, State.RUNNING, f"It is running: {since}; it started at {run.start_date}.")
+            return _case(
+                row,
+                State.RUNNING,
+                f"It is running: {since}; it started {when(seconds(run.start_date), evidence.now)}.",
+            )
     if row.not_runnable:
         return _not_runnable(row, since, evidence)
     if run.state == "queued":
@@ -177,6 +181,7 @@ def _under_way(row: RequestRow, lines: Sequence[TrailLine], evidence: Evidence) 
     if last is None or last.outcome not in ("Retryable", "OutcomeUnknown"):
         sentence = f"It has not started yet: {tried}, for {_where(row)}; no outcome is logged yet."
         return _case(row, State.BACKING_OFF, sentence, _patience(row))
+    outcome = ": ".join(filter(None, (last.reason, why)))
     again = None if last.redeliver_after is None else last.at + last.redeliver_after
     if again is None:
         next_try = "the next try follows by itself"
@@ -184,7 +189,7 @@ def _under_way(row: RequestRow, lines: Sequence[TrailLine], evidence: Evidence) 
         next_try = f"the next try is due since {when(again, evidence.now)}"
     else:
         next_try = f"the next try is at {when(again, evidence.now)}"
-    sentence = f"It waits in back-off: {tried}, for {_where(row)} ({last.reason}: {why}); {next_try}."
+    sentence = f"It waits in back-off: {tried}, for {_where(row)} ({outcome}); {next_try}."
     return _case(row, State.BACKING_OFF, sentence, _patience(row))
 
 
@@ -205,7 +210,7 @@ def _circuit(evidence: Evidence, environment: str, dag_id: str) -> Circuit | Non
 
 
 def _behind_circuit(row: RequestRow, circuit: Circuit, why: str, evidence: Evidence) -> Case:
-    because = f" ({why})" if why else ""
+    because = f": {why}" if why else ""
     if circuit.dag_id:
         what = f"Airflow in {row.environment} has not known DAG {row.dag_id} since"
         advice = (

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from gateway_cli.answers.case import Answer, Case
-from gateway_cli.answers.states import Ran
+from gateway_cli.answers.states import Ran, State
 from gateway_cli.answers.trail import TrailLine
 from gateway_cli.answers.words import cut
 from gateway_cli.output import print_text
 
 _WORDS: Final = {Ran.YES: "ran", Ran.NO: "did not run", Ran.NOT_YET: "not yet", Ran.NOT_KNOWN: "not known"}
+_FAILED: Final = {State.ENDED_FAILED: "ran and failed", State.RUN_MISSING: "has no run now"}
 _COLOURS: Final = {
     Ran.YES: "bold green",
     Ran.NO: "bold red",
@@ -45,8 +46,8 @@ def print_answer(answer: Answer) -> None:
 
 def _print_case(case: Case) -> None:
     ran = case.state.ran
-    name = case.state.replace("_", " ").upper()
-    print_text((name, _COLOURS[ran]), ("" if name.lower() == _WORDS[ran] else f"  {_WORDS[ran]}", "dim"))
+    name, word = case.state.replace("_", " ").upper(), _FAILED.get(case.state, _WORDS[ran])
+    print_text((name, _COLOURS[ran]), ("" if name.lower() == word else f"  {word}", "dim"))
     for line in wrapped(case.sentence, 2):
         print_text(line)
     if case.remedy is None:
@@ -76,10 +77,10 @@ def print_time_line(lines: Sequence[TrailLine]) -> None:
         if (date := f"{moment:%Y-%m-%d}") != day:
             print_text((f"  {date} (UTC)", "dim"))
             day = date
-        first, *more = wrapped(_what(line), 29) or [""]
+        first, *more = wrapped(_what(line), 32) or [""]
         print_text(
             f"  {moment:%H:%M:%S}.{moment.microsecond // 1000:03}  ",
-            (f"{line.outcome:13.13}", "bold"),
+            (f"{line.outcome:16.16}", "bold"),
             "  ",
             first.strip(),
         )
@@ -93,7 +94,7 @@ def line_text(line: TrailLine) -> tuple[str | tuple[str, str], ...]:
     subject = line.resource or line.event_id or line.batch_id
     return (
         (f"{moment:%H:%M:%S}  ", "dim"),
-        (f"{line.outcome:13.13}  ", "bold"),
+        (f"{line.outcome:16.16}  ", "bold"),
         " · ".join(filter(None, (subject, _what(line)))),
     )
 

@@ -7,6 +7,7 @@ from gateway_cli.answers.nearest import RuleFit
 from gateway_cli.answers.states import Remedy, State
 from gateway_cli.answers.trail import TrailLine
 from gateway_cli.answers.words import count, listed, shown, when
+from gateway_cli.output import who
 
 
 def unmatched_case(line: TrailLine, evidence: Evidence) -> Case:
@@ -46,7 +47,7 @@ def _fits_so_far(fit: RuleFit, received: str, line: TrailLine) -> Case:
 def _nearest(near: RuleFit, received: str, line: TrailLine) -> Case:
     first = near.wrong[0]
     seen = " or ".join(map(shown, first.seen)) or "absent"
-    hint = f": {first.hint}" if first.hint else ""
+    hint = f"; {first.hint}" if first.hint else ""
     and_more = f" ({len(near.wrong)} fields differ)" if len(near.wrong) > 1 else ""
     sentence = (
         f"{received} no rule matched. The nearest is {near.name}: {first.field} is {seen}, and the rule wants "
@@ -69,10 +70,10 @@ def _no_match(sentence: str, remedy: Remedy, rule_id: str = "") -> Case:
 
 
 def _disabled(fit: RuleFit, received: str, line: TrailLine, now: float) -> Case:
-    by = f" by {fit.changed_by}" if fit.changed_by else ""
+    by = f" by {who(fit.changed_by)}" if fit.changed_by else ""
     possibly = f" (as far as the log knows: {listed(fit.unknown)} is not in it)" if fit.unknown else ""
     sentence = (
-        f"{received} rule {fit.rule_id} (v{fit.version}) fits{possibly}, but was disabled "
+        f"{received} rule {fit.rule_id} (v{fit.version}) fits{possibly}, but was DISABLED, last changed "
         f"{when(fit.changed_at, now)}{by}; a disabled rule misses events."
     )
     remedy = Remedy(
@@ -86,7 +87,7 @@ def _disabled(fit: RuleFit, received: str, line: TrailLine, now: float) -> Case:
 
 
 def _matches_now(fit: RuleFit, received: str, line: TrailLine, evidence: Evidence) -> Case:
-    by = f" by {fit.changed_by}" if fit.changed_by else ""
+    by = f" by {who(fit.changed_by)}" if fit.changed_by else ""
     then = evidence.fit_then
     if then is None or then.rule_id != fit.rule_id:
         before = "it did not exist then"
