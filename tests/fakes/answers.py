@@ -178,7 +178,7 @@ CASES = [
         "no line, uploaded this moment",
         State.NEVER_RECEIVED,
         "It was uploaded 09:59:50 UTC (10 s ago)",
-        "mwaa-gateway status",
+        f"mwaa-gateway why {URI}",
         upload=Upload(exists=True, uploaded_at=NOW - 10, sends_to_eventbridge=True, notifies=0),
     ),
     _case(
@@ -227,6 +227,7 @@ CASES = [
         "the log could not be searched",
         State.NOT_KNOWN,
         "the log could not be searched",
+        f"mwaa-gateway why {URI}",
         log_searched=False,
         unread=("the log could not be searched: StartQuery was denied",),
     ),
@@ -294,7 +295,10 @@ CASES = [
     _case(
         "a disabled rule",
         State.RULE_DISABLED,
-        ("rule finance.orders (v3) fits", "disabled 2026-11-28 10:00:00 UTC (24 h ago) by alice"),
+        (
+            "rule finance.orders (v3) fits",
+            "DISABLED, last changed 2026-11-28 10:00:00 UTC (24 h ago) by alice",
+        ),
         ENABLE,
         f"{SEND} --rule finance.orders",
         lines=(UNMATCHED,),
@@ -377,7 +381,11 @@ CASES = [
     _case(
         "it waits behind its DAG's breaker",
         State.CIRCUIT_OPEN,
-        ("has not known DAG ingest since", "(no such DAG)", "the next probe is due 10:00:30 UTC (in 30 s)"),
+        (
+            "has not known DAG ingest since",
+            "(10 min ago): no such DAG; ",
+            "the next probe is due 10:00:30 UTC (in 30 s)",
+        ),
         CHECK,
         lines=(REQUESTED, attempt("Retryable", reason="dag_missing", message="no such DAG")),
         rows=(row("open"),),
@@ -501,10 +509,10 @@ CASES = [
     _case(
         "running",
         State.RUNNING,
-        "it started at 09:59",
+        "it started 09:59:00 UTC (60 s ago)",
         lines=(REQUESTED,),
         rows=(accepted(),),
-        runs={RUN: RunNow("running", "09:59")},
+        runs={RUN: RunNow("running", "2026-11-29T09:59:00Z")},
     ),
     _case(
         "ended well, though its DAG was paused",
@@ -517,11 +525,11 @@ CASES = [
     _case(
         "ended as failed",
         State.ENDED_FAILED,
-        "it ended at 10:00 as failed",
+        "It ran and failed: Airflow accepted the run of DAG ingest in analytics 09:59:00 UTC (60 s ago); it ended 09:59:30",
         RERUN,
         lines=(REQUESTED,),
         rows=(accepted(),),
-        runs={RUN: RunNow("failed", "09:59", "10:00")},
+        runs={RUN: RunNow("failed", "2026-11-29T09:59:00Z", "2026-11-29T09:59:30Z")},
     ),
     _case(
         "deleted in Airflow",
@@ -585,6 +593,7 @@ CASES = [
         "released, its targets refused",
         State.DEAD,
         "starts no run: the conf is too large",
+        f"mwaa-gateway batches show {BATCH}",
         lines=(MEMBER,),
         batch=batch(state="released", is_complete=True, refused=("the conf is too large",)),
     ),

@@ -20,7 +20,7 @@ def nothing_found_case(evidence: Evidence) -> Case:
         return Case(
             state=State.NOT_KNOWN,
             sentence=f"Not known: the log could not be searched for {subject.value}.",
-            remedy=Remedy("See what could not be read, and ask again."),
+            remedy=Remedy("See below what could not be read, and ask again.", _ask(subject.value)),
         )
     if subject.field in ("run_id", "batch_id", "identity"):
         return _search_longer(f"Not known: the log {since} has no line of {subject.value}.", subject.value)
@@ -52,26 +52,31 @@ def nothing_found_case(evidence: Evidence) -> Case:
         return Case(
             state=State.NEVER_RECEIVED, sentence=sentence, remedy=Remedy(advice, "mwaa-gateway status")
         )
-    found, advice, may_send = _upload_checks(evidence)
+    found, advice, command = _upload_checks(evidence)
     return Case(
         state=State.NEVER_RECEIVED,
         sentence=f"{sentence}{found}",
-        remedy=Remedy(advice, send_upload(subject.value) if may_send else "mwaa-gateway status"),
+        remedy=Remedy(advice, command),
     )
+
+
+def _ask(value: str) -> str:
+    return f"mwaa-gateway why {shlex.quote(value)}"
 
 
 def _search_longer(sentence: str, value: str) -> Case:
     remedy = Remedy(
         "Search a longer time; the log keeps lines for the parameter LogRetentionDays. What is dead or held is also in "
         "`dlq list` and `held list`.",
-        f"mwaa-gateway why {shlex.quote(value)} --since 30d",
+        f"{_ask(value)} --since 30d",
     )
     return Case(state=State.NOT_KNOWN, sentence=sentence, remedy=remedy)
 
 
-def _upload_checks(evidence: Evidence) -> tuple[str, str, bool]:
-    """Return what S3 says, what to check, and whether the object can be sent by hand."""
+def _upload_checks(evidence: Evidence) -> tuple[str, str, str]:
+    """Return what S3 says, what to check, and the command for it."""
     upload, bucket = evidence.upload, evidence.subject.value.removeprefix("s3://").partition("/")[0]
+    send, ask = send_upload(evidence.subject.value), _ask(evidence.subject.value)
     sends_now = "To start its run now, send its event by hand."
     if upload is None:
         checks = (
@@ -79,41 +84,41 @@ def _upload_checks(evidence: Evidence) -> tuple[str, str, bool]:
             "notification to this gateway, that the notification's prefix and suffix admit the key, and that the bucket is "
             "in this region."
         )
-        return "", f"{checks} {sends_now}", True
+        return "", f"{checks} {sends_now}", send
     if upload.region:
         return (
             f" Bucket {bucket} is in {upload.region}, and the gateway in {evidence.region}.",
             f"S3 notifies only within its region: forward the bucket's events with an EventBridge rule. {sends_now}",
-            True,
+            send,
         )
     if upload.exists is False:
         return (
             " S3 has no such object either.",
             "Check the key: keys are case-sensitive. If the object was deleted since, its upload was never received.",
-            False,
+            "mwaa-gateway status",
         )
     if upload.uploaded_at is not None and evidence.now - upload.uploaded_at < _ARRIVING_SECONDS:
-        return f" It was uploaded {when(upload.uploaded_at, evidence.now)}.", "Ask again in a minute.", False
+        return f" It was uploaded {when(upload.uploaded_at, evidence.now)}.", "Ask again in a minute.", ask
     if upload.sends_to_eventbridge is False and not upload.notifies:
         return (
             f" Bucket {bucket} sends no events: neither to EventBridge nor by notification.",
             f"Switch EventBridge on for the bucket, or add a notification (docs/sources.md). {sends_now}",
-            True,
+            send,
         )
     if upload.sends_to_eventbridge is False:
         return (
             f" Bucket {bucket} does not send to EventBridge; it has {count(upload.notifies or 0, 'notification')}.",
             f"Check that one of them goes to this gateway and admits the key and the event type. {sends_now}",
-            True,
+            send,
         )
     if upload.sends_to_eventbridge:
         return (
             f" Bucket {bucket} sends to EventBridge.",
             f"Check that the bus rule that forwards to the gateway is enabled and admits the object. {sends_now}",
-            True,
+            send,
         )
     return (
         "",
         f"Check that bucket {bucket} sends to EventBridge, or notifies this gateway of the key. {sends_now}",
-        True,
+        send,
     )

@@ -39,9 +39,9 @@ def batch_case(evidence: Evidence, batch: BatchNow) -> Case:
         if not batch.run_ids:
             why = listed(batch.refused) or "its requests are not written yet"
             state = State.DEAD if batch.refused else State.COLLECTING
-            return _of_batch(
-                batch, state, f"Collected in {name}, which is {batch.state} and starts no run: {why}."
-            )
+            sentence = f"Collected in {name}, which is {batch.state} and starts no run: {why}."
+            show = Remedy("The batch shows its targets.", f"mwaa-gateway batches show {batch.id}")
+            return _of_batch(batch, state, sentence, show)
         sentence = f"Collected in {name}, which was released ({batch.reason}, {complete}) as {listed(batch.run_ids)}."
         remedy = Remedy("The run has its own answer.", f"mwaa-gateway why {batch.run_ids[0]}")
         return _of_batch(batch, State.ACCEPTED, sentence, remedy)

@@ -37,7 +37,9 @@ def dead_event_case(line: TrailLine, evidence: Evidence) -> Case:
     return Case(
         state=state,
         sentence=sentence,
-        remedy=Remedy(advice, command, then),
+        remedy=Remedy(
+            f"{advice} That redrives every dead letter of this reason{of and ' and rule'}.", command, then
+        ),
         rule_id=line.rule_id,
         environment=line.environment,
         dag_id=line.dag_id,
@@ -52,7 +54,7 @@ def late_case(line: TrailLine, evidence: Evidence) -> Case:
         f"{line.rule_id} was released."
     )
     remedy = Remedy(
-        advice_for_reason("late_member"),
+        f"{advice_for_reason('late_member')} That redrives every late member of the rule.",
         f"mwaa-gateway dlq redrive --rule {line.rule_id} --reason late_member",
     )
     return Case(
