@@ -320,7 +320,7 @@ class _Late:
 
     def problems(self, feed: str, n: int, key: str) -> Iterator[str]:
         """What is wrong about a member in no batch."""
-        policy = self._policies[feed]
+        policy = self._policies.get(feed, "new_batch")
         if policy == "new_batch":
             yield f"lost: event {n} is in no batch of {feed}"
         elif not self.may_be(feed, n, key):
@@ -372,7 +372,7 @@ def _late_ones(batches: Iterable[Batch]) -> Iterator[str]:
         if batch.is_late and batch.rule["collect"].get("late", "new_batch") != "new_batch":
             yield f"{batch.id} of {batch.feed} {batch.key}: a late batch, and its rule drops late members"
         if batch.is_late != late:
-            yield f"{batch.id} of {batch.feed} {batch.key}: late is {batch.is_late}, after {last}"
+            yield f"{batch.id} of {batch.feed} {batch.key}: late is {batch.is_late}, after {last and last.reason}"
 
 
 # --- what a rule promises ----------------------------------------------------------------------------------------------

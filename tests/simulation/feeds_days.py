@@ -1,5 +1,6 @@
 """Small days of rules that collect, each with the fault of one safeguard; each returns what the checker found."""
 
+from dataclasses import replace
 from typing import Any
 
 from simulation.checker import Bounds
@@ -162,11 +163,16 @@ def too_late(rule: str) -> list[str]:
 
 
 def a_trial() -> list[str]:
-    """A SHADOW rule collects, and starts nothing."""
+    """A SHADOW rule collects, and starts nothing; once it is enabled, it collects the same keys again."""
     scenario = Scenario()
     scenario.gateway.put_rule(COLLECTED["feed.trial"])
     for n in range(1, 7):
-        scenario.collect(n, a_member(n, "feed.trial", f"d{n % 3}", f"{n}"), at=n, again_at=(2 * HOUR + n,))
+        scenario.collect(n, a_member(n, "feed.trial", f"d{n % 3}", f"{n}"), at=n, again_at=(60 + n,))
+    enabled = COLLECTED["feed.trial"] | {"state": "ENABLED"}
+    scenario.at(HOUR, lambda: scenario.gateway.put_rule(enabled, version=2))
+    for n in range(7, 13):
+        sent, piece = a_member(n, "feed.trial", f"d{n % 3}", f"{n}")
+        scenario.collect(n, (sent, replace(piece, rule="feed.trial")), at=2 * HOUR + n)
     return scenario.play(ON_TIME).problems
 
 

@@ -127,6 +127,13 @@ SAFEGUARDS = {
         feeds_days.written_twice,
         "is in no batch",
     ),
+    "a version that a later one replaces stays in its batch": _without(
+        COLLECT,
+        "filter(None, (decision.manifest, decision.superseded))",
+        "filter(None, (decision.manifest,))",
+        feeds_days.written_twice,
+        "doubled",
+    ),
     "a late member that its rule drops opens no batch": _without(
         COLLECT,
         'and collect_of(message.document).late != "new_batch"',
@@ -147,6 +154,13 @@ SAFEGUARDS = {
         "            pass",
         partial(feeds_days.too_late, "feed.closing"),
         "is late, and no dead letter",
+    ),
+    "a SHADOW rule collects apart": _without(
+        "routing.members",
+        'return rule.id + SHADOW_SUFFIX if rule.state == "SHADOW" else rule.id',
+        "return rule.id",
+        feeds_days.a_trial,
+        "doubled",
     ),
     "a SHADOW rule starts no run": _without(
         RELEASE,
