@@ -81,8 +81,8 @@ def test_one_look_has_queues_breakers_pauses_held_dead_and_troubles(operated: Ga
     assert (analytics["waiting"], legacy["waiting"]) == (4, 0)
     assert (analytics["starts_per_minute"], analytics["drained_in_seconds"]) == (2.0, 120.0)
     assert (analytics["dead"], legacy["dead"]) == (0, 1)
-    assert (analytics["slots_busy"], analytics["slots"]) == (None, 3)
-    assert (found["matched"], found["unmatched"]) == (7, None)
+    assert (analytics["slots_busy"], analytics["slots"]) == (0, 3)
+    assert (found["matched"], found["unmatched"]) == (7, 0)
     assert (found["dead_events"], found["open_batches"], found["overdue_batches"]) == (1, 0, 0)
     assert {one["subject"] for one in found["troubles"]} == {request.target.run_id, "b" * 32}
 
@@ -112,6 +112,16 @@ def test_what_does_not_answer_is_a_question_mark_and_never_zero(
     assert screen.splitlines()[2].split() == ["analytics", *["?"], "?", "of", "3", *["?"] * 8]
     assert "newest troubles: ?" in screen
     assert "0" not in screen.splitlines()[2]
+
+
+def test_figures_of_cloudwatch_are_not_known_while_it_has_none_at_all(operated: Gateway) -> None:
+    """Such as right after the deployment, or on a local stack without metrics; the queues are known."""
+    operated.send("trigger-legacy", "x")
+    analytics, legacy = status()["environments"]
+    for one in (analytics, legacy):
+        assert (one["slots_busy"], one["starts_per_minute"], one["watched_runs"]) == (None, None, None)
+    assert (analytics["waiting"], legacy["waiting"]) == (0, 1)
+    assert status()["matched"] is None
 
 
 def test_the_screen_names_the_command_that_explains_each_trouble(operated: Gateway, log: AnyTrail) -> None:

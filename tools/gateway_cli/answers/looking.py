@@ -31,8 +31,12 @@ from mwaa_gateway.outcomes import Reason
 _AT_ONCE: Final = 8
 _MINUTES: Final = 10
 _MOST_BATCHES: Final = 100  # one BatchGetItem: of more open batches it is not counted which are overdue
-_MOST_TROUBLES: Final = 5
+_MOST_EVENTS: Final = ("matched", "unmatched")
+_COUNTED: Final = ("starts", "busy", "watched")
+_TROUBLES: Final = 5
 _TROUBLE_SECONDS: Final = 3_600.0
+_EVENTS: Final = ("matched", "unmatched")
+_COUNTED: Final = ("starts", "busy", "watched")
 _TROUBLES: Final = ("Dead", "Rejected", "Late", "Overdue", "Cancelled")
 
 Found = TypeVar("Found")
@@ -213,14 +217,16 @@ class Look:
             return None
         figures: dict[str, float] = {}
         for one in answer:
-            if one["Values"]:
-                is_sum = one["Id"].startswith(("starts", "matched", "unmatched"))
-                name = (
-                    one["Id"].partition("_of_")[0]
-                    if one["Id"].startswith(("matched", "unmatched"))
-                    else one["Id"]
-                )
-                figures[name] = figures.get(name, 0.0) + (sum(one["Values"]) if is_sum else one["Values"][0])
+            if not one["Values"]:
+                continue
+            kind, _, of = one["Id"].partition("_")
+            name = kind if kind in _EVENTS else f"{kind}_{of}"
+            figure = sum(one["Values"]) if kind in (*_EVENTS, "starts") else one["Values"][0]
+            figures[name] = figures.get(name, 0.0) + figure
+        if figures:
+            # The gateway counts only what happens, so no point is none; without any point at all nothing is known.
+            counted = [_id(kind, name, self.environments) for kind in _COUNTED for name in self.environments]
+            figures = dict.fromkeys((*_EVENTS, *counted), 0.0) | figures
         return figures
 
     def _queries(self) -> Iterator[Any]:
@@ -262,8 +268,8 @@ class Look:
         for function in ("s3-events", "sns-events", "eventbridge-events", "queued-events"):
             service = f"{stack}-{function}"
             suffix = function.replace("-", "_")
-            yield metric(f"matched_of_{suffix}", NAMESPACE, "EventsMatched", "Sum", service=service)
-            yield metric(f"unmatched_of_{suffix}", NAMESPACE, "EventsUnmatched", "Sum", service=service)
+            yield metric(f"matched_{suffix}", NAMESPACE, "EventsMatched", "Sum", service=service)
+            yield metric(f"unmatched_{suffix}", NAMESPACE, "EventsUnmatched", "Sum", service=service)
 
     # --- troubles
 

@@ -34,15 +34,16 @@ class EnvironmentNow:
     def row(self) -> list[str]:
         """Return the cells of its line, in the order of `COLUMNS`."""
         queue = self.queue
+        is_empty = queue.waiting == 0 and queue.in_flight == 0
         return [
             self.name,
             self.state,
             f"{_shown(self.busy)} of {_shown(self.slots)}",
             _shown(queue.waiting),
             _shown(queue.in_flight),
-            "-" if queue.waiting == 0 and not queue.oldest_seconds else _duration(queue.oldest_seconds),
+            "-" if is_empty else _duration(queue.oldest_seconds),
             "?" if queue.starts_per_minute is None else f"{queue.starts_per_minute:.1f}",
-            "-" if queue.waiting == 0 and not queue.in_flight else _duration(queue.drained_in),
+            "-" if is_empty else _duration(queue.drained_in),
             _shown(self.held),
             _shown(self.dead),
             _shown(self.watched),
