@@ -31,12 +31,10 @@ from mwaa_gateway.outcomes import Reason
 _AT_ONCE: Final = 8
 _MINUTES: Final = 10
 _MOST_BATCHES: Final = 100  # one BatchGetItem: of more open batches it is not counted which are overdue
-_MOST_EVENTS: Final = ("matched", "unmatched")
-_COUNTED: Final = ("starts", "busy", "watched")
-_TROUBLES: Final = 5
-_TROUBLE_SECONDS: Final = 3_600.0
+_MOST_TROUBLES: Final = 5
 _EVENTS: Final = ("matched", "unmatched")
 _COUNTED: Final = ("starts", "busy", "watched")
+_TROUBLE_SECONDS: Final = 3_600.0
 _TROUBLES: Final = ("Dead", "Rejected", "Late", "Overdue", "Cancelled")
 
 Found = TypeVar("Found")
