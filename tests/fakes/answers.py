@@ -305,6 +305,16 @@ CASES = [
         fits=(fit(state="DISABLED"),),
     ),
     _case(
+        "a rule that somebody disabled since",
+        State.NO_RULE_MATCHES,
+        ("fits now: it changed after the event", 'as v2 it wanted detail.object.key {"prefix": "orders/"}'),
+        ENABLE,
+        f"{SEND} --rule finance.orders",
+        lines=(UNMATCHED,),
+        fits=(fit(state="DISABLED", changed_at=NOW - 30),),
+        fit_then=fit(version=2, wrong=(CASE,)),
+    ),
+    _case(
         "a SHADOW rule",
         State.RULE_SHADOW,
         "it is in SHADOW and starts no run. Enabled, it would start DAG ingest in analytics",

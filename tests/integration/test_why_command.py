@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -228,6 +229,30 @@ def test_the_bucket_of_another_stage_is_near_too(asked: Asked) -> None:
     assert 'detail.bucket.name is "acme-test"' in asked.why("s3://acme-test/orders/1.csv").headline.sentence
 
 
+def test_the_rule_with_the_fewest_differences_is_the_nearest(asked: Asked) -> None:
+    store = RulesStore(asked.gateway.dynamodb, "rules")
+    near = a_rule(key="orders/2").document()
+    far = near | {"id": "a.far", "pattern": {**near["pattern"], "detail-type": ["Object Deleted"]}}
+    for document in (far, near):
+        rule = parse_rule(document, environments=None)
+        store.put(rule, by="alice", now=datetime(2026, 1, 1, tzinfo=UTC))
+    unmatched(asked, URI)
+    headline = asked.why(URI).headline
+    assert headline.rule_id == "finance.orders"
+    assert "fields differ" not in headline.sentence
+
+
+def test_the_newest_event_of_a_key_is_the_answer_and_the_others_are_named(asked: Asked) -> None:
+    asked.trail.requested(replace(asked.gateway.die(), event=EVENT), ago=600)
+    later = replace(a_request("later"), event={**EVENT, "id": "e-2"})
+    asked.start(later)
+    answer = asked.why(URI)
+    assert answer.headline.state is State.ACCEPTED
+    assert answer.headline.run_id == later.target.run_id
+    assert answer.earlier == ("e-1",)
+    assert asked.why("e-1").headline.state is State.DEAD
+
+
 def test_a_disabled_rule_is_the_reason_if_it_was_disabled_before_the_event(asked: Asked) -> None:
     store = RulesStore(asked.gateway.dynamodb, "rules")
     store.put(a_rule("DISABLED"), by="alice", now=datetime(2026, 1, 1, tzinfo=UTC))
@@ -351,6 +376,16 @@ def test_exit_codes_tell_ran_not_yet_and_not_known_apart(
     refused = shown(URI)
     assert refused.exit_code == 4
     assert "StartQuery was denied" in refused.stdout
+
+
+def test_a_gateway_that_cannot_be_read_leaves_the_answer_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1 would say that the event did not run."""
+    monkeypatch.chdir(tmp_path)
+    shown = shell("why", URI, "--local")
+    assert shown.exit_code == 4
+    assert "no local stack runs here" in shown.stderr
 
 
 @dataclass

@@ -23,7 +23,6 @@ class RequestRow:
     attempt: int = 0
     redrives: int = 0
     not_runnable: str = ""
-    first_attempt_at: float | None = None
     last_attempt_at: float | None = None
     finished_at: float | None = None
     stopped_at: float | None = None

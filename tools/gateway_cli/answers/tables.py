@@ -60,7 +60,6 @@ def request_row(item: Mapping[str, Any]) -> RequestRow | None:
     """Read a request's row; None for an item of another kind."""
     if text(item, "request").count("#") < 2 or not text(item, "run_id"):  # noqa: PLR2004  rule#target#generation
         return None
-    first = "reopened_at" if "reopened_at" in item else "first_attempt_at"
     return RequestRow(
         run_id=text(item, "run_id"),
         state=text(item, "state"),
@@ -72,7 +71,6 @@ def request_row(item: Mapping[str, Any]) -> RequestRow | None:
         attempt=int(number(item, "attempt") or 0),
         redrives=int(number(item, "redrives") or 0),
         not_runnable=text(item, "not_runnable"),
-        first_attempt_at=number(item, first),
         last_attempt_at=number(item, "last_attempt_at"),
         finished_at=number(item, "finished_at"),
         stopped_at=number(item, "stopped_at"),
@@ -83,7 +81,7 @@ def circuit_of(item: Mapping[str, Any]) -> Circuit | None:
     """Read an open circuit breaker; None for a closed one, and for an item of another kind."""
     kind, _, rest = text(item, "event").removeprefix("gate|").partition("|")
     open_since, probe_at = number(item, "shut_since"), number(item, "probe_at")
-    if text(item, "request") != _GATE or open_since is None or probe_at is None:
+    if open_since is None or probe_at is None:
         return None
     environment, _, dag_id = rest.partition("|") if kind == "dag" else (rest, "", "")
     return Circuit(environment, dag_id, open_since, probe_at, int(number(item, "failures") or 0))
