@@ -35,7 +35,7 @@ rules:
       input_transformer: {input_paths: {amount: $.detail.amount}, input_template: {amount: <amount>}}
   - id: why.once
     pattern: {source: [acme.why-once]}
-    dedupe_key: $.detail.order
+    dedupe_key: <$.detail.order>
     target: {environment: analytics, dag_id: waiting}
   - id: why.batch
     s3: s3://mwaa-gateway-landing/why-batch/*
