@@ -4,8 +4,14 @@ import json
 
 import pytest
 
-from mwaa_gateway.aws.dynamodb.batches import DUE_INDEX
+from mwaa_gateway.aws.dynamodb.batches import (
+    DECISION_KEPT_SECONDS,
+    DUE_INDEX,
+    HEAD_KEPT_SECONDS,
+    KEPT_SECONDS,
+)
 from mwaa_gateway.aws.sqs.trigger_messages import LAST_RECEIVE, LONGEST_STAY_SECONDS
+from mwaa_gateway.rules.due import LONGEST_OPEN_SECONDS
 from mwaa_gateway.step_functions.task_call import DEFAULT_HEARTBEAT_SECONDS
 from template.expansion import EVERYTHING, statements
 
@@ -200,6 +206,17 @@ def test_members_and_looks_outlast_an_outage(deployed):
     assert collect["RedrivePolicy"] == {"deadLetterTargetArn": "<IngressDlq.Arn>", "maxReceiveCount": 1000}
     assert look["MessageRetentionPeriod"] == 4 * DAYS
     assert "RedrivePolicy" not in look
+
+
+@pytest.mark.guarantee(47)
+def test_a_membership_outlasts_its_batch_and_the_last_redelivery(deployed):
+    """A pointer that expires sooner makes a new member of a redelivery: twice in the queues, and redriven between.
+
+    A pointer without a decision belongs to an open batch, and the head says what is late: they outlast the pointer.
+    """
+    collect, dlq = (deployed.resources[name]["Properties"] for name in ("CollectQueue", "IngressDlq"))
+    once = collect["MessageRetentionPeriod"] + dlq["MessageRetentionPeriod"]
+    assert LONGEST_OPEN_SECONDS + 2 * once <= KEPT_SECONDS < DECISION_KEPT_SECONDS < HEAD_KEPT_SECONDS
 
 
 def _settings(template, environment):
