@@ -107,6 +107,65 @@ def test_a_condition_may_join_a_list_to_see_whether_it_is_empty(probe, given, ex
     assert sorted(one["LogicalResourceId"] for one in made) == sorted(["Always", *expected])
 
 
+def test_a_stack_has_composite_alarms(probe):
+    """One follows the state of its alarms; its stack deletes it before them, as CloudWatch demands."""
+    cloudwatch = probe.aws.client("cloudwatch")
+    name = f"pages-{uuid.uuid4().hex[:8]}"
+    assert _deploy_pages(probe, name, 2) == "CREATE_COMPLETE"
+
+    def state():
+        [page] = cloudwatch.describe_alarms(AlarmTypes=["CompositeAlarm"], AlarmNamePrefix=name)[
+            "CompositeAlarms"
+        ]
+        return page["StateValue"]
+
+    assert state() == "OK"
+    children = cloudwatch.describe_alarms(AlarmNamePrefix=name)["MetricAlarms"]
+    assert len(children) == 2
+    cloudwatch.set_alarm_state(AlarmName=children[1]["AlarmName"], StateValue="ALARM", StateReason="a test")
+    assert state() == "ALARM"
+    with pytest.raises(ClientError, match="composite alarm"):
+        cloudwatch.delete_alarms(AlarmNames=[children[0]["AlarmName"]])
+    cloudformation = probe.aws.client("cloudformation")
+    cloudformation.delete_stack(StackName=name)
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    found = cloudwatch.describe_alarms(AlarmTypes=["CompositeAlarm", "MetricAlarm"], AlarmNamePrefix=name)
+    assert (found["CompositeAlarms"], found["MetricAlarms"]) == ([], [])
+
+
+def test_a_rule_of_more_than_a_hundred_alarms_is_refused(probe):
+    """CloudWatch's limit of a composite alarm."""
+    assert _deploy_pages(probe, f"pages-{uuid.uuid4().hex[:8]}", 101).startswith("ROLLBACK")
+
+
+def _deploy_pages(probe, name, count):
+    alarm = {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "Namespace": "Test",
+            "MetricName": "Failures",
+            "ComparisonOperator": "GreaterThanThreshold",
+            "Threshold": 0,
+            "EvaluationPeriods": 1,
+            "TreatMissingData": "notBreaching",
+        },
+    }
+    alarms = {f"Alarm{number}": alarm for number in range(count)}
+    names = {"Fn::Join": ['") OR ALARM("', [{"Ref": one} for one in alarms]]}
+    rule = {"Fn::Sub": ['ALARM("${Names}")', {"Names": names}]}
+    page = {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": {"AlarmRule": rule}}
+    cloudformation = probe.aws.client("cloudformation")
+    body = json.dumps({"Resources": {**alarms, "Page": page}})
+    cloudformation.create_stack(StackName=name, TemplateBody=body)
+    ended = ("CREATE_COMPLETE", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
+
+    def status():
+        [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        return stack["StackStatus"] if stack["StackStatus"] in ended else None
+
+    return until("the stack", status, seconds=60)
+
+
 def _code(call):
     with pytest.raises(ClientError) as refused:
         call()

@@ -41,6 +41,7 @@ PSEUDO_PARAMETERS = {
 EVERYTHING = {
     "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:on-call",
     "IngressConcurrency": "50",
+    "PagingTopicArn": "arn:aws:sns:eu-central-1:123456789012:pager",
     "PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
     "RolePath": "/teams/data/",
     "S3Events": "acme-landing,acme-uploads",

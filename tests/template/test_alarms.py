@@ -251,6 +251,58 @@ def test_alarms_go_to_the_topic_one_names(expand, topic):
         assert alarm.get("OKActions") == ([topic] if topic else None)
 
 
+# What can wait until the morning: the gateway keeps the events and requests, and a person decides about them.
+TICKETS = {
+    "TriggerDlqAlarm{}",
+    "TriggerQueueAgeAlarm{}",
+    "AcceptedNotRunnableAlarm{}",
+    "OutcomeUnknownAlarm{}",
+    "IngressDlqAlarm",
+    "BatchesOverdueAlarm",
+    "BatchTargetsRefusedAlarm",
+    *(f"EndedExecutions{what}Alarm" for what in ("Failed", "Errors", "Throttles", "GivenBack")),
+    *(f"{ingress}BrokenRulesAlarm" for ingress in (*INVOKED_BY_A_SOURCE, "QueuedEvents")),
+}
+
+
+def _pages(template):
+    """The alarms behind each paging alarm: its rule is of the form ALARM("<one>") OR ALARM("<another>")."""
+    pages = {}
+    for name, composite in template.of_type("AWS::CloudWatch::CompositeAlarm").items():
+        terms = composite["AlarmRule"].split(" OR ")
+        pages[name] = [term.removeprefix('ALARM("<').removesuffix('>")') for term in terms]
+        assert terms == [f'ALARM("<{alarm}>")' for alarm in pages[name]]
+    return pages
+
+
+@pytest.mark.parametrize("parameters", [EVERYTHING, {"StepFunctionsTasks": "false", "S3Events": "none"}])
+def test_every_alarm_pages_somebody_or_is_a_ticket(expand, parameters):
+    """Each is behind exactly one paging alarm or on the list above: a new alarm needs a decision."""
+    names = ("analytics", "legacy")
+    template = expand(*names, **parameters)
+    pages = _pages(template)
+    assert set(pages) == {"SharedPagingAlarm", *(f"PagingAlarm{name}" for name in names)}
+    behind = [alarm for alarms in pages.values() for alarm in alarms]
+    tickets = {ticket.format(name) for ticket in TICKETS for name in names}
+    alarms = set(template.of_type("AWS::CloudWatch::Alarm"))
+    assert sorted([*behind, *(tickets & alarms)]) == sorted(alarms)
+    assert tickets <= alarms or parameters is not EVERYTHING
+    for name in names:
+        assert all(alarm.endswith(name) for alarm in pages[f"PagingAlarm{name}"])
+
+
+def test_a_paging_alarm_goes_to_its_own_topic_and_fits_into_a_rule(expand):
+    """CloudWatch takes 10,240 characters and 100 alarms; each alarm's own name has at most 255."""
+    for topic in ("", EVERYTHING["PagingTopicArn"]):
+        template = expand("a" * 32, PagingTopicArn=topic, AlarmTopicArn=EVERYTHING["AlarmTopicArn"])
+        for name, composite in template.of_type("AWS::CloudWatch::CompositeAlarm").items():
+            assert composite.get("AlarmActions") == composite.get("OKActions") == ([topic] if topic else None)
+            alarms = _pages(template)[name]
+            assert len(alarms) <= 100
+            assert len(alarms) * (len('ALARM("") OR ') + 255) <= 10_240
+            assert 40 <= len(composite["AlarmDescription"]) <= 1024
+
+
 def test_the_readme_says_what_an_idle_gateway_is_made_of(expand):
     """What costs something every month, used or not: alarms and keys, and queues that Lambda keeps asking."""
     readme = (Path(__file__).parents[2] / "README.md").read_text()
@@ -259,8 +311,10 @@ def test_the_readme_says_what_an_idle_gateway_is_made_of(expand):
         len(expand(*names).of_type("AWS::Lambda::EventSourceMapping")) for names in (("a",), ("a", "b"))
     ]
     keys = len(expand("a").of_type("AWS::KMS::Key"))
+    pages = len(expand("a").of_type("AWS::CloudWatch::CompositeAlarm"))
     said = (
-        f"{one} alarms for one environment and {two - one} more for each further one, {keys} KMS key, and {queues[0]} "
+        f"{one} alarms for one environment and {two - one} more for each further one, {pages} paging alarms and 1 more "
+        f"for each further environment, {keys} KMS key, and {queues[0]} "
         f"queues that Lambda polls, {queues[1] - queues[0]} more for each further environment"
     )
     assert said in " ".join(readme.split()), said

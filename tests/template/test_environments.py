@@ -21,6 +21,7 @@ PARTS = {
     "AcceptedNotRunnableAlarm",
     "CallbacksRule",
     "OutcomeUnknownAlarm",
+    "PagingAlarm",
     "RunWatcherErrorsAlarm",
     "RunWatcherThrottlesAlarm",
     "RunWatcherEventSource",
@@ -63,11 +64,22 @@ def test_no_loop_is_left_unfinished(expand, count):
     text = json.dumps(expand(*NAMES[:count]).cloudformation)
     known = "|".join(re.escape(name) for name in PSEUDO_PARAMETERS)
     variables = set(re.findall(r"[$&]\{(?!" + known + r")([^}]*)\}", text))
-    names = {"After", "Before", "Name"}  # of Fn::Sub's own
+    names = {
+        "After",
+        "Before",
+        "Name",
+        "Names",
+        "Always",
+        "DefaultBus",
+        "Dispatcher",
+        "Watcher",
+    }  # of Fn::Sub's own
     assert variables - names == {
         "BatchesTable.Arn",
         "ClaimCheckBucket.Arn",
         "DeadLetterQueueSuffix",
+        "DefaultBusFailedAlarm",
+        "DefaultBusLostAlarm",
         "LandingBucket.Arn",
         "LandingBucketName",
         "LedgerTable.Arn",

@@ -34,7 +34,8 @@ DRAINED = (
 # Each type was looked up: right after a creation that failed, CloudFormation can delete it again. A type that is not here
 # makes the test fail, so that somebody looks it up.
 DELETABLE = {
-    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Alarm",  # a composite alarm refers to its alarms, and so is deleted before them
+    "AWS::CloudWatch::CompositeAlarm",
     "AWS::DynamoDB::Table",  # unless it is protected
     "AWS::Events::EventBus",  # its rules refer to it, and so are deleted before it
     "AWS::Events::Rule",

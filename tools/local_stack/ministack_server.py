@@ -16,7 +16,8 @@
 9. Conditions with an `Fn::Join`: `ministack_conditions`.
 10. A change of an EventBridge rule's targets needs a permission on the rule; MiniStack asks for one on its bus.
 11. Logs Insights, and JSON patterns of FilterLogEvents: `ministack_insights`.
-12. It ends, with every function it runs, when the process that started it has ended, however that came about.
+12. Composite alarms in a stack: `ministack_alarms`.
+13. It ends, with every function it runs, when the process that started it has ended, however that came about.
 
 Everything else is MiniStack as published.
 """
@@ -35,6 +36,7 @@ from ministack.core import iam_actions  # type: ignore[import-untyped]
 from ministack.services import lambda_svc  # type: ignore[import-untyped]
 
 from local_stack import (
+    ministack_alarms,
     ministack_conditions,
     ministack_deliveries,
     ministack_insights,
@@ -155,6 +157,7 @@ def serve() -> None:
     ministack_limits.extend()
     ministack_conditions.extend()
     ministack_insights.extend()
+    ministack_alarms.extend()
     app.main()
 
 

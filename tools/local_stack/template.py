@@ -19,7 +19,6 @@ from local_stack.artifacts import Artifact
 # Resource types MiniStack 1.5.33 refuses, and why their absence is harmless here.
 LEFT_OUT: Mapping[str, str] = {
     "AWS::Events::Archive": "unknown to its CloudFormation; nothing on one machine replays an archive",
-    "AWS::CloudWatch::CompositeAlarm": "unknown to its CloudFormation; the local stack wakes no one",
     "AWS::Logs::QueryDefinition": "unknown to its CloudFormation; a saved query, not a part of the path",
 }
 # Python runtimes run on MiniStack's own interpreter and packages; `provided` runs our bootstrap.
