@@ -14,6 +14,7 @@ from gateway_cli import ledger_rows
 from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
 from integration.shell import shell
+from integration.test_drain_command import refuse
 from integration.test_pause_items import NOW, RULE, a_rule
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Rejected, Triggered
 from mwaa_gateway.trigger_request import TriggerRequest
@@ -346,6 +347,47 @@ def test_nothing_matches(run: Run) -> None:
         result.stderr,
     )
     assert "there are no held requests\n" == run("held", "list").stderr
+
+
+def test_all_environments_are_paused_and_resumed_together(
+    run: Run,
+    gateway: Gateway,
+    waiting: list[TriggerRequest],
+) -> None:
+    """The command says what a pause does not stop; each environment then runs what it held."""
+    gateway.send("trigger-legacy", a_request("elsewhere", environment="legacy").to_json())
+    paused = run("environments", "pause", "--all", "--reason", "wrong files", "--by", "me")
+    assert (0, 2) == (paused.exit_code, paused.stdout.count("paused;"))
+    assert "Not stopped: batches" in paused.stderr
+    assert {Held} == {type(outcome) for outcome in gateway.deliver_all()}
+    assert len(waiting) + 1 == len(listed(run, "--reason", "environment_paused"))
+    assert 0 == run("environments", "resume", "--all").exit_code
+    assert [Triggered()] * (len(waiting) + 1) == gateway.deliver_all()
+
+
+@pytest.mark.parametrize(("verb", "operation"), [("pause", "PutItem"), ("resume", "DeleteItem")])
+def test_an_environment_that_fails_stops_no_other(
+    run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, verb: str, operation: str
+) -> None:
+    """The command pauses or resumes the others, names the one that failed, and fails."""
+    if verb == "resume":
+        assert 0 == run("environments", "pause", "--all", "--by", "me").exit_code
+    refuse(
+        monkeypatch,
+        lambda called, params: called == operation and "analytics" in str(params),
+    )
+    result = run("environments", verb, "--all", *(["--by", "me"] if verb == "pause" else []))
+    assert 1 == result.exit_code
+    assert f"analytics was not {verb}d: " in result.stderr
+    states = {one["name"]: one["paused"] for one in json.loads(run("environments", "list", "-o", "json").stdout)}
+    assert {"analytics": verb == "resume", "legacy": verb == "pause"} == states
+
+
+def test_a_name_or_all(run: Run) -> None:
+    """Neither and both are refused."""
+    for verb in ("pause", "resume"):
+        for words in ([], ["analytics", "--all"]):
+            assert 2 == run("environments", verb, *words).exit_code
 
 
 def test_unknown_environments_are_refused(run: Run) -> None:

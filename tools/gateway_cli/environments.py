@@ -1,5 +1,6 @@
 """`mwaa-gateway environments`: pause an environment, and drain it before you remove it."""
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -9,10 +10,10 @@ from typing import Any, Final
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gateway_cli.aws_errors import describe_error
+from gateway_cli.aws_errors import describe_error, errors_as_refusals
 from gateway_cli.certify.commands import certify
 from gateway_cli.check.commands import check
-from gateway_cli.choice import Age, Filters
+from gateway_cli.choice import Age, Filters, ask
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.filter_names import refuse_unknown_environment
 from gateway_cli.groups import EXIT_CODES, Group
@@ -29,13 +30,13 @@ LOOK_SECONDS = 10.0
 # SQS counts approximately: a queue is taken for empty once a minute's looks in a row have found nothing in it.
 _EMPTY_LOOKS: Final = 7
 
-_name = click.argument("name", metavar="NAME")
+_name = click.argument("name", metavar="[NAME]", required=False)
 _by = click.option("--by", metavar="NAME", help="Who pauses it; by default the caller's ARN.")
 
 
 @click.group(cls=Group, epilog=EXIT_CODES)
 def environments() -> None:
-    """List the environments, pause and resume one, or drain it before you remove it.
+    """List the environments, pause and resume one or all, or drain it before you remove it.
 
     While an environment is paused, its trigger requests are held: they leave the queue within seconds, and wait in the
     ledger. The gateway still accepts its events, and other environments run as usual.
@@ -82,45 +83,98 @@ def list_environments(connection: Connection, output: str) -> None:
         )
 
 
+_all = click.option("--all", "everything", is_flag=True, help="All environments.")
+
+
 @environments.command()
 @_name
+@_all
 @click.option("--reason", metavar="TEXT", help="Why; shown with every held request.")
 @_by
+@click.option("--yes", is_flag=True, help="With --all: do not ask.")
 @gateway_options
-def pause(connection: Connection, name: str, reason: str | None, by: str | None) -> None:
-    """Hold an environment's trigger requests; start none of them.
+def pause(
+    connection: Connection,
+    name: str | None,
+    *,
+    everything: bool,
+    reason: str | None,
+    by: str | None,
+    yes: bool,
+) -> None:
+    """Hold the trigger requests of an environment, or of all; start none of them.
 
-    A run that Airflow is starting at this moment still starts.
+    A run that Airflow is starting at this moment still starts. Events are still accepted, batches still collect their
+    members, and Step Functions states whose runs have started still get their answers.
 
     \b
-    Example:
+    Examples:
       mwaa-gateway environments pause analytics --reason "the warehouse is being moved"
+      mwaa-gateway environments pause --all --reason "wrong files from the partner"
     """
-    refuse_unknown_environment(connection, name)
+    names = _named(connection, name, everything=everything)
+    if everything and not yes and sys.stdin.isatty():
+        ask(f"Pause {', '.join(names)}?", "nothing was paused; use --yes to pause without a question")
     facts = {"updated_at": changed_at(datetime.now(UTC)), "updated_by": by or connection.caller}
     facts |= {"reason": reason} if reason else {}
-    item = {**_key(name), **attributes(facts)}
-    connection.dynamodb.put_item(TableName=connection.stack_output("RulesTableName"), Item=item)
-    click.echo(f"{name}: paused; its requests are held within seconds")
+    table = connection.stack_output("RulesTableName")
+
+    def pause_one(each: str) -> None:
+        connection.dynamodb.put_item(TableName=table, Item={**_key(each), **attributes(facts)})
+        click.echo(f"{each}: paused; its requests are held within seconds")
+
+    _each_of(names, pause_one, "paused")
+    if everything:
+        print_note("Not stopped: batches collect members, and states whose runs have started wait for their end.")
+        print_note("To end it: mwaa-gateway environments resume --all")
 
 
 @environments.command()
 @_name
+@_all
 @gateway_options
-def resume(connection: Connection, name: str) -> None:
-    """End an environment's pause, and release the requests it held.
+def resume(connection: Connection, name: str | None, *, everything: bool) -> None:
+    """End the pause of an environment, or of all, and release the requests that it held.
 
     If the command was interrupted, run it again: it releases the rest.
 
     \b
-    Example:
+    Examples:
       mwaa-gateway environments resume analytics
+      mwaa-gateway environments resume --all
     """
+    table = connection.stack_output("RulesTableName")
+
+    def resume_one(each: str) -> None:
+        connection.dynamodb.delete_item(TableName=table, Key=_key(each))
+        click.echo(f"{each}: running")
+        summary = release_all(connection, [Filters(environment=each, reason=Reason.ENVIRONMENT_PAUSED)])
+        print_note(f"released: {len(summary.done):,}")
+
+    _each_of(_named(connection, name, everything=everything), resume_one, "resumed")
+
+
+def _named(connection: Connection, name: str | None, *, everything: bool) -> list[str]:
+    """Return the environment that is named, or all; refuses an unknown name, and neither or both."""
+    if (name is None) != everything:
+        raise click.UsageError("say which: the name of an environment, or --all")
+    if name is None:
+        return sorted(connection.environments or ())
     refuse_unknown_environment(connection, name)
-    connection.dynamodb.delete_item(TableName=connection.stack_output("RulesTableName"), Key=_key(name))
-    click.echo(f"{name}: running")
-    summary = release_all(connection, [Filters(environment=name, reason=Reason.ENVIRONMENT_PAUSED)])
-    print_note(f"released: {len(summary.done):,}")
+    return [name]
+
+
+def _each_of(names: Sequence[str], step: Callable[[str], None], done: str) -> None:
+    """Run a step for each environment; one that fails stops no other, and is named at the end."""
+    failed: list[str] = []
+    for name in names:
+        try:
+            with errors_as_refusals():
+                step(name)
+        except Refused as error:
+            failed.append(f"{name} was not {done}: {error.message}" if len(names) > 1 else error.message)
+    if failed:
+        raise Refused("\n".join(failed))
 
 
 environments.add_command(certify)
