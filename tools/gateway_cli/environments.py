@@ -125,7 +125,9 @@ def pause(
 
     _each_of(names, pause_one, "paused")
     if everything:
-        print_note("Not stopped: batches collect members, and states whose runs have started wait for their end.")
+        print_note(
+            "Not stopped: batches collect members, and states whose runs have started wait for their end."
+        )
         print_note("To end it: mwaa-gateway environments resume --all")
 
 
