@@ -368,7 +368,7 @@ def test_all_environments_are_paused_and_resumed_together(
 
 @pytest.mark.parametrize(("verb", "operation"), [("pause", "PutItem"), ("resume", "DeleteItem")])
 def test_an_environment_that_fails_stops_no_other(
-    run: Run, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, verb: str, operation: str
+    run: Run, monkeypatch: pytest.MonkeyPatch, verb: str, operation: str
 ) -> None:
     """The command pauses or resumes the others, names the one that failed, and fails."""
     if verb == "resume":
