@@ -626,11 +626,46 @@ CASES = [
     _case(
         "a late member",
         State.DEAD,
-        f"it came after batch {BATCH} (date=2026-11-29) of rule finance.day was released",
+        "after the batch of date=2026-11-29 of rule finance.day was released, and no run has it",
         "mwaa-gateway dlq redrive --rule finance.day --reason late_member",
+        f"{SEND} --rule finance.day",
         lines=(
             MEMBER,
             line("Late", 10.0, rule_id="finance.day", batch_id=BATCH, batch_key="date=2026-11-29"),
         ),
+    ),
+    _case(
+        "a member of a cancelled batch",
+        State.BATCH_CANCELLED,
+        f"after batch {BATCH} of rule finance.day was cancelled",
+        f"{SEND} --rule finance.day",
+        lines=(MEMBER, line("Cancelled", 10.0, rule_id="finance.day", batch_id=BATCH)),
+    ),
+    # --- the rest
+    _case(
+        "the call of a state that was refused",
+        State.DEAD,
+        "The gateway refused the state's call 09:57:00 UTC (3 min ago): dag_id is missing.",
+        lines=(
+            line(
+                "Refused",
+                message="a state's call is refused, no run is requested: dag_id is missing",
+                reason="InvalidCall",
+            ),
+        ),
+    ),
+    _case(
+        "lines that say nothing of its end",
+        State.NOT_KNOWN,
+        "the last line about it is StepFailed, 09:57:00 UTC (3 min ago): no answer.",
+        f"mwaa-gateway why {URI}",
+        lines=(line("StepFailed", message="no answer"),),
+    ),
+    _case(
+        "no line, and the log leaves out the trail",
+        State.NOT_KNOWN,
+        "LogLevel ERROR leaves out most of the trail",
+        "mwaa-gateway status",
+        log_level="ERROR",
     ),
 ]

@@ -7,7 +7,7 @@ from gateway_cli.answers.case import Case
 from gateway_cli.answers.events import send_upload
 from gateway_cli.answers.evidence import Evidence
 from gateway_cli.answers.states import Remedy, State
-from gateway_cli.answers.words import count, when
+from gateway_cli.answers.words import count, cut, when
 
 _ARRIVING_SECONDS: Final = 60.0  # an upload as new as this may still be on its way
 
@@ -16,6 +16,13 @@ def nothing_found_case(evidence: Evidence) -> Case:
     """Return why there is no answer, with what S3 says of an upload."""
     subject, now = evidence.subject, evidence.now
     since = f"since {when(evidence.searched_since, now)}"
+    if evidence.lines:
+        last = evidence.lines[-1]
+        return Case(
+            state=State.NOT_KNOWN,
+            sentence=f"Not known: the last line about it is {last.outcome}, {when(last.at, now)}: {cut(last.message)}.",
+            remedy=Remedy("See the time line, and ask again.", _ask(subject.value)),
+        )
     if not evidence.log_searched:
         return Case(
             state=State.NOT_KNOWN,
@@ -29,6 +36,15 @@ def nothing_found_case(evidence: Evidence) -> Case:
         return _search_longer(
             f"Not known: the object was uploaded {when(upload.uploaded_at, now)}, before the search began.",
             subject.value,
+        )
+    if evidence.log_level not in ("DEBUG", "INFO"):
+        return Case(
+            state=State.NOT_KNOWN,
+            sentence=(
+                f"Not known: the log {since} has no event {subject.value}, and LogLevel {evidence.log_level} leaves out most "
+                "of the trail."
+            ),
+            remedy=Remedy("Set the parameter LogLevel to INFO for the next time.", "mwaa-gateway status"),
         )
     if evidence.log_unmatched != "all":
         sentence = (

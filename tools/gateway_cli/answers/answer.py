@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gateway_cli.answers.absent import nothing_found_case
-from gateway_cli.answers.batches import batch_case, member_case
+from gateway_cli.answers.batches import batch_case, cancelled_member_case, member_case
 from gateway_cli.answers.case import Answer, Case
-from gateway_cli.answers.events import dead_event_case, late_case, shadow_case
+from gateway_cli.answers.events import dead_event_case, late_case, refused_case, shadow_case
 from gateway_cli.answers.evidence import Evidence
 from gateway_cli.answers.requests import ATTEMPTS, not_attempted_case, request_case, row_of
 from gateway_cli.answers.trail import TrailLine
@@ -65,7 +65,7 @@ def _cases(evidence: Evidence) -> Iterator[Case]:
     if evidence.batch is not None and not set(evidence.batch.run_ids) & set(run_ids):
         yield batch_case(evidence, evidence.batch)
     elif evidence.batch is None:
-        late = {line.rule_id for line in lines if line.outcome == "Late"}
+        late = {line.rule_id for line in lines if line.outcome in ("Late", "Cancelled")}
         members = dict.fromkeys(line.rule_id for line in lines if line.outcome == "Member")
         for rule_id in (rule_id for rule_id in members if rule_id not in late):
             yield member_case(next(line for line in reversed(lines) if line.rule_id == rule_id))
@@ -73,6 +73,11 @@ def _cases(evidence: Evidence) -> Iterator[Case]:
         yield dead_event_case(line, evidence)
     for line in {line.rule_id: line for line in lines if line.outcome == "Late"}.values():
         yield late_case(line, evidence)
+    if evidence.batch is None:
+        for line in {line.rule_id: line for line in lines if line.outcome == "Cancelled"}.values():
+            yield cancelled_member_case(line)
+    for line in [line for line in lines if line.outcome == "Refused" and not line.batch_id][-1:]:
+        yield refused_case(line, evidence)
     for line in {line.rule_id: line for line in lines if line.outcome == "Shadow"}.values():
         yield shadow_case(line, evidence)
     if all(line.outcome == "Unmatched" for line in lines) and lines:

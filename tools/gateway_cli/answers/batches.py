@@ -1,7 +1,7 @@
 """The cases of an event that a rule collects into a batch."""
 
 from gateway_cli.answers.case import Case
-from gateway_cli.answers.events import enable
+from gateway_cli.answers.events import enable, send
 from gateway_cli.answers.evidence import BatchNow, Evidence
 from gateway_cli.answers.states import Remedy, State
 from gateway_cli.answers.trail import TrailLine
@@ -15,6 +15,24 @@ def member_case(line: TrailLine) -> Case:
         "List the open batches of the rule.", f"mwaa-gateway batches list --rule {line.rule_id.split('~')[0]}"
     )
     return Case(state=State.COLLECTING, sentence=sentence, remedy=remedy, rule_id=line.rule_id)
+
+
+def cancelled_member_case(line: TrailLine) -> Case:
+    """Return the case of a member that came after its batch was cancelled."""
+    sentence = f"It came after batch {line.batch_id} of rule {line.rule_id} was cancelled, and no run has it."
+    remedy = Remedy(
+        "To run it all the same, send the event to the rule by hand: it opens another batch."
+        if send(line)
+        else "The batch shows who cancelled it.",
+        send(line, line.rule_id) or f"mwaa-gateway batches show {line.batch_id}",
+    )
+    return Case(
+        state=State.BATCH_CANCELLED,
+        sentence=sentence,
+        remedy=remedy,
+        rule_id=line.rule_id,
+        batch_id=line.batch_id,
+    )
 
 
 def batch_case(evidence: Evidence, batch: BatchNow) -> Case:

@@ -48,14 +48,16 @@ def dead_event_case(line: TrailLine, evidence: Evidence) -> Case:
 
 
 def late_case(line: TrailLine, evidence: Evidence) -> Case:
-    """Return the case of a member that came after its batch was released."""
+    """Return the case of a member that came after its batch was released; only its rule says whether it is a dead letter."""
     sentence = (
-        f"Dead since {when(line.at, evidence.now)}: it came after batch {line.batch_id} ({line.batch_key}) of rule "
-        f"{line.rule_id} was released."
+        f"It came {when(line.at, evidence.now)}, after the batch of {line.batch_key or 'its key'} of rule {line.rule_id} was "
+        "released, and no run has it."
     )
     remedy = Remedy(
-        f"{advice_for_reason('late_member')} That redrives every late member of the rule.",
+        "With late: dead_letter, redrive the rule's late members: they open a late batch. With late: ignore, send the event to "
+        "the rule by hand: it opens one, too.",
         f"mwaa-gateway dlq redrive --rule {line.rule_id} --reason late_member",
+        send(line, line.rule_id),
     )
     return Case(
         state=State.DEAD,
@@ -65,6 +67,14 @@ def late_case(line: TrailLine, evidence: Evidence) -> Case:
         batch_id=line.batch_id,
         reason="late_member",
     )
+
+
+def refused_case(line: TrailLine, evidence: Evidence) -> Case:
+    """Return the case of a state machine's call that the gateway refused; the state has the same error."""
+    text = cut(line.message.partition("no run is requested: ")[2] or line.message)
+    sentence = f"The gateway refused the state's call {when(line.at, evidence.now)}: {text}."
+    remedy = Remedy("Correct the state's input or the rule it names, then start the execution again.")
+    return Case(state=State.DEAD, sentence=sentence, remedy=remedy, reason=line.reason)
 
 
 def shadow_case(line: TrailLine, evidence: Evidence) -> Case:

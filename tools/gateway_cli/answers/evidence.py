@@ -114,6 +114,7 @@ class Evidence:
     lines: tuple[TrailLine, ...] = ()
     earlier: tuple[str, ...] = ()
     log_unmatched: str = "all"
+    log_level: str = "INFO"
     log_searched: bool = True
     rows: tuple[RequestRow, ...] = ()
     fits: tuple[RuleFit, ...] = ()

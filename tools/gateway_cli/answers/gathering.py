@@ -97,6 +97,7 @@ def gather(
         earlier=tuple(earlier),
         log_searched=searched,
         log_unmatched=connection.stack_parameters.get("LogUnmatched") or "all",
+        log_level=connection.stack_parameters.get("LogLevel") or "INFO",
         region=connection.client("sqs").meta.region_name,
         unread=tuple(reads.unread),
         **gathering.found,
