@@ -41,8 +41,8 @@ def nothing_found_case(evidence: Evidence) -> Case:
         return Case(
             state=State.NOT_KNOWN,
             sentence=(
-                f"Not known: the log {since} has no event {subject.value}, and LogLevel {evidence.log_level} leaves out most "
-                "of the trail."
+                f"Not known: the log {since} has no event {subject.value}, and LogLevel {evidence.log_level} leaves out "
+                "most of the trail."
             ),
             remedy=Remedy("Set the parameter LogLevel to INFO for the next time.", "mwaa-gateway status"),
         )

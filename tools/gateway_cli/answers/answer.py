@@ -53,35 +53,50 @@ def _notes(evidence: Evidence) -> Iterator[str]:
 
 
 def _cases(evidence: Evidence) -> Iterator[Case]:
-    lines = evidence.lines
+    """Yield what became of the event: as requests, as a member of a batch, and otherwise."""
     rows = {row.run_id: row for row in evidence.rows}
-    run_ids = dict.fromkeys([*rows, *(line.run_id for line in lines if _is_about_a_run(line))])
+    run_ids = dict.fromkeys([*rows, *(line.run_id for line in evidence.lines if _is_about_a_run(line))])
     for run_id in run_ids:
-        its_lines = [line for line in lines if line.run_id == run_id]
-        if (row := rows.get(run_id) or row_of(its_lines)) is not None:
-            yield request_case(evidence, row, its_lines)
+        lines = [line for line in evidence.lines if line.run_id == run_id]
+        if (row := rows.get(run_id) or row_of(lines)) is not None:
+            yield request_case(evidence, row, lines)
         else:
-            yield not_attempted_case(evidence, its_lines[-1])
-    if evidence.batch is not None and not set(evidence.batch.run_ids) & set(run_ids):
+            yield not_attempted_case(evidence, lines[-1])
+    if evidence.batch is None:
+        yield from _members(evidence.lines)
+    elif not set(evidence.batch.run_ids) & set(run_ids):
         yield batch_case(evidence, evidence.batch)
-    elif evidence.batch is None:
-        late = {line.rule_id for line in lines if line.outcome in ("Late", "Cancelled")}
-        members = dict.fromkeys(line.rule_id for line in lines if line.outcome == "Member")
-        for rule_id in (rule_id for rule_id in members if rule_id not in late):
-            yield member_case(next(line for line in reversed(lines) if line.rule_id == rule_id))
+    yield from _without_request(evidence)
+
+
+def _members(lines: Sequence[TrailLine]) -> Iterator[Case]:
+    """Yield the cases of a member whose batch was not found."""
+    dropped = _last_of_each_rule(lines, "Cancelled")
+    for line in dropped:
+        yield cancelled_member_case(line)
+    others = {line.rule_id for line in (*dropped, *_last_of_each_rule(lines, "Late"))}
+    for line in _last_of_each_rule(lines, "Member"):
+        if line.rule_id not in others:
+            yield member_case(line)
+
+
+def _without_request(evidence: Evidence) -> Iterator[Case]:
+    lines = evidence.lines
     for line in {(line.rule_id, line.target_id): line for line in lines if line.outcome == "Dead"}.values():
         yield dead_event_case(line, evidence)
-    for line in {line.rule_id: line for line in lines if line.outcome == "Late"}.values():
+    for line in _last_of_each_rule(lines, "Late"):
         yield late_case(line, evidence)
-    if evidence.batch is None:
-        for line in {line.rule_id: line for line in lines if line.outcome == "Cancelled"}.values():
-            yield cancelled_member_case(line)
-    for line in [line for line in lines if line.outcome == "Refused" and not line.batch_id][-1:]:
-        yield refused_case(line, evidence)
-    for line in {line.rule_id: line for line in lines if line.outcome == "Shadow"}.values():
+    for line in _last_of_each_rule(lines, "Refused"):
+        if not line.batch_id:  # a refused target of a batch is in the batch's own case
+            yield refused_case(line, evidence)
+    for line in _last_of_each_rule(lines, "Shadow"):
         yield shadow_case(line, evidence)
-    if all(line.outcome == "Unmatched" for line in lines) and lines:
+    if lines and all(line.outcome == "Unmatched" for line in lines):
         yield unmatched_case(lines[-1], evidence)
+
+
+def _last_of_each_rule(lines: Sequence[TrailLine], outcome: str) -> list[TrailLine]:
+    return [*{line.rule_id: line for line in lines if line.outcome == outcome}.values()]
 
 
 def _is_about_a_run(line: TrailLine) -> bool:

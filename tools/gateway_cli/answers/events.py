@@ -50,12 +50,12 @@ def dead_event_case(line: TrailLine, evidence: Evidence) -> Case:
 def late_case(line: TrailLine, evidence: Evidence) -> Case:
     """Return the case of a member that came after its batch was released; only its rule says whether it is a dead letter."""
     sentence = (
-        f"It came {when(line.at, evidence.now)}, after the batch of {line.batch_key or 'its key'} of rule {line.rule_id} was "
-        "released, and no run has it."
+        f"It came {when(line.at, evidence.now)}, after the batch of {line.batch_key or 'its key'} of rule {line.rule_id} "
+        "was released, and no run has it."
     )
     remedy = Remedy(
-        "With late: dead_letter, redrive the rule's late members: they open a late batch. With late: ignore, send the event to "
-        "the rule by hand: it opens one, too.",
+        "With late: dead_letter, redrive the rule's late members: they open a late batch. With late: ignore, send the event "
+        "to the rule by hand: it opens one, too.",
         f"mwaa-gateway dlq redrive --rule {line.rule_id} --reason late_member",
         send(line, line.rule_id),
     )
