@@ -253,6 +253,17 @@ def test_the_newest_event_of_a_key_is_the_answer_and_the_others_are_named(asked:
     assert asked.why("e-1").headline.state is State.DEAD
 
 
+def test_both_routes_of_an_upload_are_one_event(asked: Asked) -> None:
+    """EventBridge gives it an id of its own; the identity is the same."""
+    request = upload()
+    asked.start(request)
+    asked.trail.requested(replace(request, event={**EVENT, "id": "of EventBridge"}), ago=20)
+    answer = asked.why(URI)
+    assert answer.headline.state is State.ACCEPTED
+    assert answer.earlier == ()
+    assert len(answer.lines) == 2
+
+
 def test_a_disabled_rule_is_the_reason_if_it_was_disabled_before_the_event(asked: Asked) -> None:
     store = RulesStore(asked.gateway.dynamodb, "rules")
     store.put(a_rule("DISABLED"), by="alice", now=datetime(2026, 1, 1, tzinfo=UTC))

@@ -205,7 +205,7 @@ def test_five_more_mishaps_are_each_explained_and_put_right(operator: Operator) 
     assert operator.runs("why.batch") == 0
     operator.follow(seen["command"])
     operator.runs_come("why.batch", 1)
-    operator.sees(member, "accepted", "waiting")
+    operator.sees(member, "accepted_not_runnable", "DAG waiting in analytics", "the DAG is paused")
 
 
 @pytest.mark.full

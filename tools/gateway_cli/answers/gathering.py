@@ -111,15 +111,25 @@ def newest_event(lines: Sequence[TrailLine], subject: Subject) -> tuple[list[Tra
     """
     if subject.field in ("run_id", "batch_id"):
         return [*lines], []
-    first = {line.event_id: line.at for line in reversed(lines) if line.event_id}
-    order = sorted(first, key=lambda event_id: -first[event_id])
-    if not order:
+    stories: list[list[TrailLine]] = []
+    unnamed = [line for line in lines if not line.event_id and not line.identity]
+    for line in (line for line in lines if line not in unnamed):
+        same = [story for story in stories if any(_is_same_event(line, other) for other in story)]
+        stories = [story for story in stories if story not in same]
+        stories.append([*(other for story in same for other in story), line])
+    if not stories:
         return [*lines], []
-    newest = order[0]
-    chosen = [
-        line for line in lines if line.event_id == newest or (not line.event_id and line.at >= first[newest])
-    ]
-    return chosen, order[1:]
+    *others, newest = sorted(stories, key=lambda story: min(line.at for line in story))
+    begun = min(line.at for line in newest)
+    chosen = [line for line in lines if line in newest or (line in unnamed and line.at >= begun)]
+    return chosen, [name for story in reversed(others) if (name := story[0].event_id or story[0].identity)]
+
+
+def _is_same_event(line: TrailLine, other: TrailLine) -> bool:
+    """Return whether two lines are about one event: S3's notification and EventBridge's event differ in their ids only."""
+    return (line.identity != "" and line.identity == other.identity) or (
+        line.event_id != "" and line.event_id == other.event_id
+    )
 
 
 def _search(
