@@ -472,11 +472,26 @@ CASES = [
     _case(
         "a duplicate",
         State.DUPLICATE,
-        (f"its run {RUN} of DAG ingest in analytics had started", "One event starts one run."),
+        (f"an earlier one started its run {RUN} of DAG ingest in analytics", "One event starts one run."),
         RERUN,
         lines=(REQUESTED, attempt("AlreadyTriggered")),
         rows=(accepted(finished_at=NOW - 3600),),
         runs={RUN: RunNow("success")},
+    ),
+    _case(
+        "a duplicate that came while the first was on its way",
+        State.DUPLICATE,
+        "an earlier one started its run",
+        RERUN,
+        lines=(REQUESTED,),
+        rows=(accepted(event_id="e-0", resource="s3://acme/Orders/b.csv", event_at=NOW - 190),),
+    ),
+    _case(
+        "an upload whose run started from its other route",
+        State.ACCEPTED,
+        "Airflow accepted the run",
+        lines=(line("Requested", **_OF_RUN, event_time="2026-11-29T09:56:50.751Z"),),
+        rows=(accepted(event_id="of S3", resource=URI, event_at=NOW - 190),),
     ),
     _case(
         "accepted, Airflow was not asked",

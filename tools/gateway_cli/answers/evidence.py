@@ -26,6 +26,9 @@ class RequestRow:
     last_attempt_at: float | None = None
     finished_at: float | None = None
     stopped_at: float | None = None
+    event_id: str = ""  # of the event that the request was made of
+    resource: str = ""
+    event_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -305,9 +305,10 @@ def _subject(line: TrailLine) -> str:
 
 
 def _said(line: TrailLine) -> str:
-    return " ".join(
-        filter(None, (line.rule_id, f"{line.outcome.lower()}:", line.reason, cut(line.message)[:120]))
-    )
+    about = line.rule_id or line.resource or line.event_id
+    if line.outcome in ("Dead", "Rejected"):
+        return f"{about} is dead ({line.reason})"
+    return f"{about} {line.outcome.lower()}: {cut(line.message)[:60]}"
 
 
 def _id(kind: str, name: str, names: Sequence[str]) -> str:

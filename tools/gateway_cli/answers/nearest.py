@@ -20,6 +20,7 @@ from mwaa_gateway.rules.allow_lists import Namespaces
 from mwaa_gateway.rules.collect import compiled_patterns
 
 _MANY: Final = 300  # rules: beyond that only those that mention the event are compared
+_ALIKE: Final = 0.8  # of difflib's ratio: a slip in a name
 _FARTHEST: Final = 2  # fields that differ: beyond that a rule is not near
 
 
@@ -68,8 +69,15 @@ def fits_of(
     if len(rules) > _MANY:
         rules = [rule for rule in rules if _mentions(rule.document, envelope)]
     fits = [fit_of(rule, envelope, environments, namespaces) for rule in rules]
-    near = [fit for fit in fits if fit.matches or 0 < len(fit.wrong) <= _FARTHEST]
+    near = [fit for fit in fits if fit.matches or _is_near(fit)]
     return tuple(sorted(near, key=_distance))
+
+
+def _is_near(fit: RuleFit) -> bool:
+    """Return whether few fields differ, and the source no more than by a slip: rules of another source explain nothing."""
+    return 0 < len(fit.wrong) <= _FARTHEST and all(
+        one.field != "source" or _likeness(one) >= _ALIKE for one in fit.wrong
+    )
 
 
 def fit_of(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from gateway_cli.answers.addressing import with_options
 from gateway_cli.answers.evidence import Circuit, QueueNow
 from gateway_cli.answers.trail import iso
 from gateway_cli.answers.words import duration, when
@@ -124,12 +125,12 @@ class Now:
     def lines(self) -> list[tuple[str, str]]:
         """Return the lines below the environments: a heading, and what is known."""
         feeds = (
-            f"{_shown(self.open_batches)} open batches, {_shown(self.overdue_batches)} overdue, "
-            f"{_shown(self.members)} members to collect"
+            f"batches: {_shown(self.open_batches)} open, {_shown(self.overdue_batches)} overdue; members to collect: "
+            f"{_shown(self.members)}"
         )
         events = (
-            f"{_shown(self.matched)} matched and {_shown(self.unmatched)} unmatched in the last 10 min, "
-            f"{_shown(self.retries)} to retry, {_shown(self.dead_events)} dead"
+            f"in the last 10 min {_shown(self.matched)} matched, {_shown(self.unmatched)} unmatched; to retry: "
+            f"{_shown(self.retries)}; dead: {_shown(self.dead_events)}"
         )
         found = [("feeds", feeds), ("events", events)]
         for one in self.environments:
@@ -140,8 +141,8 @@ class Now:
                 found.append((one.name, one.paused))
         return found
 
-    def document(self) -> dict[str, Any]:
-        """Return it as JSON; null is not known."""
+    def document(self, options: str = "") -> dict[str, Any]:
+        """Return it as JSON; null is not known. `options` name the gateway in the commands."""
         names = (
             "open_batches",
             "overdue_batches",
@@ -155,7 +156,7 @@ class Now:
             "at": iso(self.at),
             "environments": [one.document() for one in self.environments],
             **{name: getattr(self, name) for name in names},
-            "troubles": None if self.troubles is None else [_trouble(one) for one in self.troubles],
+            "troubles": None if self.troubles is None else [_trouble(one, options) for one in self.troubles],
             "unread": list(self.unread),
         }
 
@@ -168,8 +169,9 @@ def newest(troubles: Sequence[Trouble], most: int) -> tuple[Trouble, ...]:
     return tuple(found.values())[:most]
 
 
-def _trouble(one: Trouble) -> dict[str, Any]:
-    return {"at": iso(one.at), "what": one.what, "subject": one.subject, "command": one.command}
+def _trouble(one: Trouble, options: str) -> dict[str, Any]:
+    command = with_options(one.command, options)
+    return {"at": iso(one.at), "what": one.what, "subject": one.subject, "command": command}
 
 
 def _shown(number: int | None) -> str:

@@ -107,17 +107,12 @@ def _unpause(row: RequestRow, evidence: Evidence, effect: str) -> Remedy:
 
 def _accepted(row: RequestRow, lines: Sequence[TrailLine], evidence: Evidence) -> Case:
     accepted = row.finished_at
-    requested = next((line.at for line in lines if line.outcome == "Requested"), None)
     run = evidence.runs.get(row.run_id, RunNow())
-    if (
-        accepted is not None
-        and requested is not None
-        and accepted < requested
-        and evidence.subject.field != "run_id"
-    ):
+    requested = next((line for line in lines if line.outcome == "Requested"), None)
+    if requested is not None and evidence.subject.field != "run_id" and _is_duplicate(row, lines):
         sentence = (
-            f"A duplicate: the gateway received it {when(requested, evidence.now)}, and its run {row.run_id} of "
-            f"{_where(row)} had started {when(accepted, evidence.now)}. One event starts one run."
+            f"A duplicate: the gateway received it {when(requested.at, evidence.now)}, and an earlier one started its run "
+            f"{row.run_id} of {_where(row)} {when(accepted, evidence.now)}. One event starts one run."
         )
         remedy = Remedy(
             "Nothing to do. To run it once more on purpose, rerun it.",
@@ -156,6 +151,21 @@ def _accepted(row: RequestRow, lines: Sequence[TrailLine], evidence: Evidence) -
         return _case(row, State.QUEUED, f"{since}; it is queued there and has not started yet.")
     why_not = f" Its state is not known: {cut(run.why_not)}." if run.why_not else ""
     return _case(row, State.ACCEPTED, f"{since}.{why_not}")
+
+
+def _is_duplicate(row: RequestRow, lines: Sequence[TrailLine]) -> bool:
+    """Return whether the run is of another event than the lines: it was accepted before, or its row has another event.
+
+    An upload's two routes are one event with two ids, and times that differ by less than a second.
+    """
+    requests = [line for line in lines if line.outcome == "Requested"]
+    if row.finished_at is not None and row.finished_at < requests[0].at:
+        return True
+    if not row.event_id or any(line.event_id == row.event_id for line in requests):
+        return False
+    times = [at for line in requests if (at := seconds(line.event_time)) is not None]
+    same_time = row.event_at is not None and any(abs(at - row.event_at) <= 1 for at in times)
+    return not (same_time and any(line.resource == row.resource != "" for line in requests))
 
 
 def _not_runnable(row: RequestRow, since: str, evidence: Evidence) -> Case:

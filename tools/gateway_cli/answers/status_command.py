@@ -54,7 +54,7 @@ def status(connection: Connection, *, names: Sequence[str], watch: bool, output:
         return
     now = Look(connection, shown).all()
     if output == "json":
-        print_json(now.document())
+        print_json(now.document(connection.as_options))
     else:
         console().print(screen(now, connection.as_options))
 

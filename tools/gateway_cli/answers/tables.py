@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway_cli.answers.evidence import BatchNow, Circuit, RequestRow
-from gateway_cli.answers.trail import TrailLine
+from gateway_cli.answers.trail import TrailLine, seconds
 from gateway_cli.connection import Connection
+from gateway_cli.ledger_rows import request_of
 from mwaa_gateway.aws.dynamodb.batch_get import batch_get
 from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 from mwaa_gateway.aws.dynamodb.values import Item, attributes, ledger_key, text
 from mwaa_gateway.feeds.batch import Batch, Segment, collect_of
 from mwaa_gateway.feeds.condition import missing_of, next_release
 from mwaa_gateway.feeds.release import Counted, summary_of
+from mwaa_gateway.observability.trail import resource_of
 from mwaa_gateway.trigger_request import TriggerRequest
 
 _GATE: Final = "gate"
@@ -60,6 +62,8 @@ def request_row(item: Mapping[str, Any]) -> RequestRow | None:
     """Read a request's row; None for an item of another kind."""
     if text(item, "request").count("#") < 2 or not text(item, "run_id"):  # noqa: PLR2004  rule#target#generation
         return None
+    request = request_of(item)
+    event = {} if request is None else request.event
     return RequestRow(
         run_id=text(item, "run_id"),
         state=text(item, "state"),
@@ -74,6 +78,9 @@ def request_row(item: Mapping[str, Any]) -> RequestRow | None:
         last_attempt_at=number(item, "last_attempt_at"),
         finished_at=number(item, "finished_at"),
         stopped_at=number(item, "stopped_at"),
+        event_id=str(event.get("id", "")),
+        resource=resource_of(event),
+        event_at=seconds(event.get("time")),
     )
 
 

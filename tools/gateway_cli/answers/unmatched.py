@@ -53,11 +53,14 @@ def _nearest(near: RuleFit, received: str, line: TrailLine) -> Case:
         f"{received} no rule matched. The nearest is {near.name}: {first.field} is {seen}, and the rule wants "
         f"{listed(map(shown, first.wanted))}{hint}{and_more}."
     )
-    advice = (
-        f"If the event is right, correct {first.field} in the rule's file and apply it. To start rule {near.rule_id} for "
-        "this event now, send it to the rule."
+    by_hand = send(line, near.rule_id)
+    again = (
+        f"To start rule {near.rule_id} for this event now, send it to the rule."
+        if by_hand
+        else "Then let the source send the event again."
     )
-    command = send(line, near.rule_id) or f"mwaa-gateway rules show {near.rule_id}"
+    advice = f"If the event is right, correct {first.field} in the rule's file and apply it. {again}"
+    command = by_hand or f"mwaa-gateway rules show {near.rule_id}"
     return _no_match(sentence, Remedy(advice, command), near.rule_id)
 
 
