@@ -79,6 +79,24 @@ class Ports:
         return self.answers[self.asked - 1]
 
 
+@dataclass
+class _Undisturbed(Ports, Generic[W]):
+    """What a process sees that goes on alone: each call reaches the world at once."""
+
+    world: W | None = None
+
+    def answer(self, call: Call) -> Any:
+        assert self.world is not None
+        return call.reach(self.world)
+
+
+def run(process: "Process[W]", world: W, name: str) -> W:
+    """Return the world after a process that nobody disturbs."""
+    after = world.copy()
+    process(_Undisturbed(name, (), world=after))(after)
+    return after
+
+
 @dataclass(frozen=True)
 class _Port:
     ports: Ports

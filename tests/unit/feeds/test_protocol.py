@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exploration import Call, Exploration, Ports, Process, Progress, Step
+from exploration import Call, Exploration, Ports, Process, Progress, Step, run
 from fakes.batches import (
     BatchesInMemory,
     BusInMemory,
@@ -217,12 +217,6 @@ def _identity(sent: MemberMessage) -> tuple[str, str]:
     return sent.member.id, sent.key[0][1]
 
 
-def run(process: Process[World], world: World, name: str) -> World:
-    """Return the world after a process that nobody disturbs."""
-    [after] = Exploration({name: process}).ends(world)
-    return after
-
-
 def at_rest(world: World, messages: Sequence[MemberMessage]) -> World:
     """What SQS and the tick do in the end: redeliver what is not done, look at what is due, until nothing is left."""
     for number in range(10):
@@ -419,7 +413,7 @@ def a_day_is_opened_as_its_first_member_comes(**flows: Any) -> None:
     explore(processes, world, [message("z"), first], crashes=1)
 
 
-SCENES = [a_redelivery_meets_a_release, a_key_changes_during_a_release, a_head_expires]
+SCENES = [a_redelivery_meets_a_release, a_head_expires, a_key_changes_during_a_release]
 
 
 @pytest.mark.guarantee(47)
