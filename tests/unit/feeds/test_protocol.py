@@ -428,9 +428,21 @@ def test_row_47_each_event_is_in_one_batch_and_each_batch_is_one_run(scene: Call
 
 @pytest.mark.full
 @pytest.mark.guarantee(47)
-def test_row_47_also_with_two_collectors_two_releasers_three_members_and_a_crash() -> None:
-    """Of the three, `a` is delivered again, `b` comes under two keys, and `c` is new."""
+@pytest.mark.parametrize("has_expired", [False, True], ids=["", "an expired head"])
+def test_row_47_also_with_two_collectors_two_releasers_three_members_and_a_crash(
+    *, has_expired: bool
+) -> None:
+    """Of the three, `a` is delivered again, `b` comes under two keys, and `c` is new.
+
+    Or `a` is in a batch that was released, whose head expired, and `c` is in the open one.
+    """
     world, batch = collected(A)
+    if has_expired:
+        world = run(release(batch), world, "release")
+        world.store.heads.clear()
+        world = run(collect(C), world, "second")
+        [batch] = world.store.batches.keys() - {batch}
+        world.done = frozenset()
     processes = {
         "c1": collect(A, B),
         "c2": collect(OTHER_DAY, C),
