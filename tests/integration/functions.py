@@ -114,7 +114,7 @@ def deliveries(
             jitter=lambda: 0.0,
         ),
         messages=SqsTriggerMessages(sqs, queues.trigger, time.time),
-        report=lambda dispatched: report_dispatch(dispatched, "analytics"),
+        report=lambda dispatched: report_dispatch(dispatched, "analytics", now()),
         report_bug=report_bug,
         warn=logger.warning,
     )

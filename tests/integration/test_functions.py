@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,15 @@ from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
 from mwaa_gateway.dispatch.delivery import TriggerDeliveries
 from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.observability.dispatch import report_dispatch
-from mwaa_gateway.outcomes import NotRunnable, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import (
+    AlreadyTriggered,
+    NotRunnable,
+    Outcome,
+    Reason,
+    Rejected,
+    Retryable,
+    Triggered,
+)
 from mwaa_gateway.trigger_request import TriggerRequest
 from mwaa_gateway.wiring.dispatcher import dispatcher
 
@@ -210,7 +218,7 @@ def test_a_message_becomes_a_run(dispatching: Dispatching, capsys: pytest.Captur
 def test_a_run_that_will_not_start_is_reported_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     """Accepted, and yet a warning; its metric has the alarm's dimensions."""
     outcome = Triggered(NotRunnable.PAUSED)
-    report_dispatch(Dispatched(a_request(), outcome, 1, None), "analytics")
+    report_dispatch(Dispatched(a_request(), outcome, 1, None), "analytics", 1_000.0)
     log, metric = lines(capsys)
     assert ("WARNING", "Triggered", "paused") == (log["level"], log["outcome"], log["reason"])
     assert log["message"].startswith("accepted, not runnable")
@@ -273,7 +281,7 @@ def test_who_was_overtaken_or_waits_has_not_failed(
     capsys: pytest.CaptureFixture[str], reason: Reason
 ) -> None:
     """Every other message of an upload that comes by both routes: the alarm must not take it for a failure."""
-    report_dispatch(Dispatched(a_request(), Retryable(reason, "another's"), 1, 5.0), "analytics")
+    report_dispatch(Dispatched(a_request(), Retryable(reason, "another's"), 1, 5.0), "analytics", 1_000.0)
     metric = lines(capsys)[-1]
     assert [1.0] == metric["Retryable"]
     assert "AttemptFailed" not in metric
@@ -501,3 +509,21 @@ def test_a_cold_start_loads_what_its_function_works_with(function: str) -> None:
     for name in names:  # a name that is gone would pass for a module that is not loaded
         assert (root / f"{name.replace('.', '/')}.py").exists() or (root / name.replace(".", "/")).is_dir()
     assert set() == {"requests", *names} & modules
+
+
+@pytest.mark.parametrize(
+    ("outcome", "seconds"),
+    [
+        (Triggered(), [90.5]),
+        (AlreadyTriggered("it is there"), None),
+        (Rejected(Reason.CONF_REFUSED, "no"), None),
+    ],
+)
+def test_the_time_from_an_event_to_its_accepted_run_is_published_once(
+    outcome: Outcome, seconds: list[float] | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the attempt that Airflow accepted: a duplicate comes later, and says nothing about the first."""
+    event = a_request().event | {"time": "1970-01-01T00:15:00Z"}
+    report_dispatch(Dispatched(replace(a_request(), event=event), outcome, 1, None), "analytics", 990.5)
+    _, metric = lines(capsys)
+    assert seconds == metric.get("EventToAcceptedSeconds")

@@ -248,7 +248,8 @@ class Gateway:
     def dispatched(self, dispatched: Any) -> None:
         """In the place of `report_dispatch`: what was logged, and when which outcome was counted."""
         if self.logged:
-            report_dispatch(dispatched, dispatched.request and dispatched.request.target.environment)
+            environment = dispatched.request and dispatched.request.target.environment
+            report_dispatch(dispatched, environment, self.world.scheduler.now)
             return
         outcome = dispatched.outcome
         self.texts.append(getattr(outcome, "text", ""))

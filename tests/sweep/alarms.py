@@ -67,7 +67,10 @@ def ringing(gateway: Deployed) -> set[str]:
     for name, alarm in template().of_type("AWS::CloudWatch::Alarm").items():
         dimensions = frozenset((each["Name"], each["Value"]) for each in alarm["Dimensions"])
         values = shown.get((alarm["Namespace"], alarm["MetricName"], dimensions))
-        if values and _statistic(alarm["Statistic"], values) > alarm["Threshold"]:
+        if (
+            values
+            and _statistic(alarm.get("Statistic") or alarm["ExtendedStatistic"], values) > alarm["Threshold"]
+        ):
             found.add(name)
     return found
 
@@ -76,7 +79,7 @@ def _statistic(name: str, values: list[float]) -> float:
     match name:
         case "Sum":
             return sum(values)
-        case "Maximum":
+        case "Maximum" | "p99":  # of fewer than a hundred values
             return max(values)
         case "Minimum":
             return min(values)

@@ -28,7 +28,7 @@ from simulation.mwaa import Response
 from sweep.airflow import CANARY, Environment, StepFunctions
 from sweep.wire import Wire
 
-__all__ = ["ENDED_QUEUE", "ENVIRONMENTS", "Deployed", "Outcome"]
+__all__ = ["ENDED_QUEUE", "ENVIRONMENTS", "STARTS_AT", "Deployed", "Outcome", "today"]
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 ENVIRONMENTS = {"analytics": "3.3.1", "legacy": "2.11.2"}  # over CLI tokens, and over InvokeRestApi
@@ -362,7 +362,7 @@ def deployed(rules: list[dict[str, Any]]) -> Iterator[Deployed]:
         create_rules_table(dynamodb)
         create_batches_table(dynamodb)
         s3.create_bucket(Bucket="large-confs", CreateBucketConfiguration={"LocationConstraint": REGION})
-        clock = Clock(_today() + STARTS_AT)
+        clock = Clock(today() + STARTS_AT)
         for rule in rules:
             partitions = ["*"] + ([EXPECTED_PARTITION] if "expected" in rule.get("collect", {}) else [])
             for partition in partitions:
@@ -406,7 +406,7 @@ def _without_the_random_id(*parts: str) -> str:
     return identity_of(*parts[:-1])
 
 
-def _today() -> float:
+def today() -> float:
     """Return this day's midnight, UTC, in seconds since the epoch."""
     import time  # noqa: PLC0415  the only clock of the machine that is read here
 

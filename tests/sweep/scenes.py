@@ -4,12 +4,13 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from fakes.requests import a_request
 from fakes.states import EXECUTION, payload
 from mwaa_gateway.trigger_request import ResolvedTarget
-from sweep.deployed import ENDED_QUEUE, OWN_QUEUE, Deployed
+from sweep.deployed import ENDED_QUEUE, OWN_QUEUE, STARTS_AT, Deployed, today
 from sweep.faults import Fault, Kind
 from sweep.wire import Trouble
 
@@ -19,6 +20,7 @@ VICTIM = "victim"
 OTHERS = ("one", "two")
 FEEDS = (VICTIM, "one")  # a batch is many calls: one other is enough
 TOKEN = "canary-task-token"
+_AT = datetime.fromtimestamp(today() + STARTS_AT, UTC).isoformat()  # when the events of every scene happen
 _LONG = "x" * 990  # forty times this is too large for a conf
 
 _WAYS = {
@@ -76,7 +78,7 @@ def _upload(who: str) -> dict[str, Any]:
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
         "awsRegion": "eu-west-1",
-        "eventTime": "2026-11-22T10:00:00.000Z",
+        "eventTime": _AT,
         "eventName": "ObjectCreated:Put",
         "userIdentity": {"principalId": "AWS:X"},
         "requestParameters": {"sourceIPAddress": "10.0.0.1"},
@@ -100,7 +102,7 @@ def _notification(who: str) -> dict[str, Any]:
             "TopicArn": "arn:aws:sns:eu-west-1:123456789012:topic",
             "Subject": None,
             "Message": json.dumps({"who": who, "long": _LONG}),
-            "Timestamp": "2026-11-22T10:00:00.000Z",
+            "Timestamp": _AT,
             "MessageAttributes": {},
         },
     }
@@ -113,7 +115,7 @@ def _event(who: str) -> dict[str, Any]:
         "detail-type": "Invoice Period Closed",
         "source": "acme.billing",
         "account": "123456789012",
-        "time": "2026-11-22T10:00:00Z",
+        "time": _AT,
         "region": "eu-west-1",
         "resources": [],
         "detail": {"who": who, "long": _LONG},

@@ -11,6 +11,7 @@ NAMES = ("analytics", "legacy", "risk", "Sales2", "x")
 PARTS = {
     "AirflowNotReachedAlarm",
     "EnvironmentAwayAlarm",
+    "EventToAcceptedAlarm",
     "DispatcherErrorsAlarm",
     "DispatcherEventSource",
     "DispatcherLogGroup",

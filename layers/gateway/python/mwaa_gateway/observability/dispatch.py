@@ -1,5 +1,6 @@
 """Log lines and metrics of the dispatchers."""
 
+from datetime import datetime
 from typing import Final, cast
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -8,14 +9,15 @@ from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.observability import log_trail, logger, metrics, publish
 from mwaa_gateway.observability.trail import TrailOutcome, request_fields
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
+from mwaa_gateway.trigger_request import OWN_SOURCE, TriggerRequest
 
 # Not failed attempts: the request waits, or another attempt has it. An upload that arrives by both routes is overtaken
 # every other time.
 _NO_FAILURE: Final = frozenset({Reason.DAG_CATALOG_AWAITED, Reason.OVERTAKEN, Reason.PINNED_ELSEWHERE})
 
 
-def report_dispatch(dispatched: Dispatched, environment: str) -> None:
-    """Log and count the outcome of one delivery of a trigger request."""
+def report_dispatch(dispatched: Dispatched, environment: str, now: float) -> None:
+    """Log and count the outcome of one delivery of a trigger request, `now` in seconds since the epoch."""
     outcome = dispatched.outcome
     request = dispatched.request
     if isinstance(outcome, Retryable) and outcome.reason is Reason.CIRCUIT_OPEN:
@@ -53,10 +55,30 @@ def report_dispatch(dispatched: Dispatched, environment: str) -> None:
     elif isinstance(outcome, Retryable) and outcome.reason not in _NO_FAILURE:
         counts["AttemptFailed"] = 1
     metrics.add_dimension(name="environment", value=environment)
+    if isinstance(outcome, Triggered) and request and (seconds := latency(request, now)) is not None:
+        metrics.add_metric(name="EventToAcceptedSeconds", unit=MetricUnit.Seconds, value=round(seconds, 3))
     if dispatched.away_for is not None:
         # One data point per probe: about every 30 seconds while messages wait.
         metrics.add_metric(name="EnvironmentAwaySeconds", unit=MetricUnit.Seconds, value=dispatched.away_for)
     publish(counts)
+
+
+def latency(request: TriggerRequest, now: float) -> float | None:
+    """Return the seconds from an event to now, when Airflow has accepted its run; for a batch, those from its release.
+
+    None if the event's time says nothing about the gateway: it is no time, EventBridge replays the event, or somebody
+    released, redrove or repeated the request.
+    """
+    if request.redrive or request.generation or "replay-name" in request.event:
+        return None
+    if request.event["source"] == OWN_SOURCE:
+        return max(0.0, now - request.requested_at)
+    try:
+        happened = datetime.fromisoformat(str(request.event.get("time")))
+    except ValueError:
+        return None
+    # The sender's clock may be ahead; a time without an offset may be of any zone.
+    return None if happened.tzinfo is None else max(0.0, now - happened.timestamp())
 
 
 def report_bug(error: Exception) -> None:

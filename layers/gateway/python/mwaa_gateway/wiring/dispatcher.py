@@ -65,7 +65,7 @@ def dispatcher() -> TriggerDeliveries:
             jitter=random.random,
         ),
         messages=SqsTriggerMessages(sqs, settings.trigger_queue_url, time.time),
-        report=lambda dispatched: report_dispatch(dispatched, settings.environment),
+        report=lambda dispatched: report_dispatch(dispatched, settings.environment, time.time()),
         report_bug=report_bug,
         warn=logger.warning,
     )
