@@ -110,6 +110,13 @@ class Connection:
         client: Any = self._session.client(service, **options)
         return client
 
+    def on_call(self, notice: Callable[[str], None]) -> None:
+        """Call `notice` with the operation's name before each call to AWS; what it raises prevents the call.
+
+        It holds for the clients that are made afterwards.
+        """
+        self._session.events.register("before-call", lambda model, **_: notice(model.name))
+
     @cached_property
     def caller(self) -> str:
         """The caller's ARN; each changed rule records it."""

@@ -64,6 +64,15 @@ class LedgerRows(Table):
             ):
                 yield from (_row(item, state) for item in page["Items"])
 
+    def stopped(self) -> tuple[list[LedgerRow], bool]:
+        """Return dead and held rows with one call, as far as it goes, and whether those are all; without their requests.
+
+        The index has stopped requests only: a scan of it reads what the queries of its shards would.
+        """
+        answer = self._client.scan(TableName=self._table, IndexName=STOPPED_INDEX)
+        rows = [_row(item, text(item, "stopped_shard").partition("#")[0]) for item in answer["Items"]]
+        return rows, "LastEvaluatedKey" not in answer
+
     def requests(self, rule_id: str | None, progress: Callable[[int], None]) -> Iterator[LedgerRow]:
         """Return every row with its request, of one rule or of all; `progress` gets the number of rows read so far."""
         read = 0

@@ -35,6 +35,7 @@ _GROUPS: Final[Mapping[str, _Lazy]] = {
         "claim_check",
         "Let DAGs read confs that are too large to pass.",
     ),
+    "console": _Lazy("gateway_cli.console.command", "console", "Open the gateway in your browser."),
     "dlq": _Lazy(
         "gateway_cli.dlq.commands", "dlq", "List dead letters with their reasons; redrive or purge them."
     ),

@@ -1,0 +1,1 @@
+"""The console's views: each reads what it shows, and returns the values of its template."""

@@ -1,0 +1,204 @@
+"""Now: the state of the gateway and its figures of three hours, in at most five calls to AWS."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway_cli.answers.evidence import Circuit, QueueNow
+from gateway_cli.answers.now import EnvironmentNow
+from gateway_cli.answers.tables import circuit_keys, circuit_of
+from gateway_cli.connection import Connection
+from gateway_cli.console.figures import PRICE, Figures, Series, events_in, matched, read_figures, unmatched
+from gateway_cli.console.gateway import Gateway, Reading
+from gateway_cli.console.stopped import Stopped, read_open_batches, read_stopped
+from mwaa_gateway.aws.dynamodb.pauses import PAUSE_PARTITION, environment_sort
+from mwaa_gateway.aws.dynamodb.values import rules_key, text
+from mwaa_gateway.errors import Unavailable
+
+EVERY_SECONDS: Final = 60  # CloudWatch has a data point a minute
+_NEWEST: Final = 5
+_MOST_LINES: Final = 4  # environments in one chart
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """What stops environments: their open circuit breakers, and why each is paused, by name."""
+
+    circuits: dict[str, Circuit]
+    pauses: dict[str, str]
+
+
+def table(gateway: Gateway) -> dict[str, Any]:
+    """Return the environments, the other figures and the newest troubles."""
+    stack = gateway.stack()
+    names = stack.value.environments if stack.value else ()
+    slots = stack.value.parameters.get("SlotsPerEnvironment", "") if stack.value else ""
+    figures = _figures(gateway, names)
+    switches = gateway.read("switches", lambda of: _switches(of, names))
+    stopped = gateway.read("stopped", read_stopped)
+    batches = gateway.read("batches", read_open_batches)
+    dead = _counts(stopped, "dead")
+    held = _counts(stopped, "held")
+    return {
+        "environments": [
+            _environment(name, gateway.now(), slots, figures.value, switches.value, held, dead)
+            for name in names
+        ],
+        "others": _others(gateway.now(), figures.value),
+        "batches": batches,
+        "stopped": stopped,
+        "newest": stopped.value.dead[:_NEWEST] if stopped.value else (),
+        "age": _age(figures.value, names, gateway.now()),
+        "read_at": min(reading.at for reading in (figures, switches, stopped, batches)),
+        "unread": _unread(stack, figures, switches, stopped, batches),
+        "every": EVERY_SECONDS,
+        "price": _price(figures.value),
+        "asked": figures.value.asked if figures.value else None,
+    }
+
+
+def charts(gateway: Gateway) -> dict[str, Any]:
+    """Return the charts: events in, runs started, waiting, and latency."""
+    stack = gateway.stack()
+    names = stack.value.environments if stack.value else ()
+    figures, now = _figures(gateway, names), gateway.now()
+    found = figures.value or Figures({}, 0)
+    shown = names[:_MOST_LINES]
+    every = {
+        "Events in": ("a minute", {"all sources": events_in(found)}),
+        "Runs started": ("a minute", {name: found.of(f"started {name}") for name in shown}),
+        "Waiting requests": ("", {name: found.of(f"waiting {name}") for name in shown}),
+        "Event to accepted": (
+            "s",
+            {f"{name} {stat}": found.of(f"{stat} {name}") for name in shown[:2] for stat in ("p50", "p99")},
+        ),
+    }
+    return {
+        "charts": [_chart(title, unit, lines, now) for title, (unit, lines) in every.items()],
+        "left_out": names[_MOST_LINES:],
+        "unread": _unread(stack, figures),
+        "read_at": figures.at,
+    }
+
+
+def _figures(gateway: Gateway, names: Sequence[str]) -> Reading[Figures]:
+    return gateway.read("figures", lambda of: read_figures(of, names, gateway.now()), fresh=30)
+
+
+def _switches(connection: Connection, names: Sequence[str]) -> Switches:
+    """Read the breakers in the ledger and the pauses in the rules table, with one call."""
+    ledger, rules = connection.stack_output("LedgerTableName"), connection.stack_output("RulesTableName")
+    sorts = {environment_sort(name): name for name in names}
+    answer: Any = connection.dynamodb.batch_get_item(
+        RequestItems={
+            ledger: {"Keys": circuit_keys((name, "") for name in names), "ConsistentRead": True},
+            rules: {"Keys": [rules_key(PAUSE_PARTITION, sort) for sort in sorts], "ConsistentRead": True},
+        }
+    )
+    if answer.get("UnprocessedKeys"):
+        raise Unavailable("cannot read breakers and pauses: DynamoDB leaves keys unprocessed")
+    circuits = [one for item in answer["Responses"].get(ledger, []) if (one := circuit_of(item)) is not None]
+    pauses = {sorts[text(item, "sort")]: _why(item) for item in answer["Responses"].get(rules, [])}
+    return Switches({one.environment: one for one in circuits}, pauses)
+
+
+def _why(item: Any) -> str:
+    by, at, why = (text(item, name) for name in ("updated_by", "updated_at", "reason"))
+    return f"paused by {by or 'somebody'} at {at or 'an unknown time'}{': ' if why else ''}{why}"
+
+
+def _counts(stopped: Reading[Stopped], state: str) -> Counter[str] | None:
+    if stopped.value is None or not stopped.value.is_whole:
+        return None
+    return Counter(row.environment for row in getattr(stopped.value, state))
+
+
+def _environment(  # noqa: PLR0917  what each source found
+    name: str,
+    now: float,
+    slots: str,
+    figures: Figures | None,
+    switches: Switches | None,
+    held: Counter[str] | None,
+    dead: Counter[str] | None,
+) -> EnvironmentNow:
+    found = figures or Figures({}, 0)
+    starts = found.of(f"started {name}").recently(now)
+    return EnvironmentNow(
+        name=name,
+        queue=QueueNow(
+            waiting=_whole(_latest(found.of(f"waiting {name}"), now)),
+            in_flight=_whole(_latest(found.of(f"tried {name}"), now)),
+            oldest_seconds=_latest(found.of(f"oldest {name}"), now),
+            starts_per_minute=None if starts is None else starts / 10,
+        ),
+        busy=_whole(_latest(found.of(f"busy {name}"), now)),
+        slots=int(slots) if slots.isdecimal() else None,
+        held=None if held is None else held[name],
+        dead=None if dead is None else dead[name],
+        watched=_whole(_latest(found.of(f"watched {name}"), now)),
+        circuit=switches.circuits.get(name) if switches else None,
+        paused=switches.pauses.get(name, "") if switches else "",
+        is_read=switches is not None,
+    )
+
+
+def _others(now: float, figures: Figures | None) -> dict[str, int | None]:
+    """Return the figures that belong to no environment."""
+    found = figures or Figures({}, 0)
+    recent = {"matched": matched(found), "unmatched": unmatched(found)}
+    return {
+        **{name: _whole(series.recently(now)) for name, series in recent.items()},
+        **{
+            name.replace(" ", "_"): _whole(_latest(found.of(name), now))
+            for name in ("retries", "dead events", "members")
+        },
+    }
+
+
+def _age(figures: Figures | None, names: Iterable[str], now: float) -> float | None:
+    """Return the age of CloudWatch's newest data point about the queues."""
+    found = figures or Figures({}, 0)
+    ages = [latest[1] for name in names if (latest := found.of(f"waiting {name}").latest(now)) is not None]
+    return min(ages, default=None)
+
+
+def _price(figures: Figures | None) -> float | None:
+    """Return the dollars of an hour of polling."""
+    return None if figures is None else figures.asked * PRICE * 3_600 / EVERY_SECONDS
+
+
+def _chart(title: str, unit: str, lines: dict[str, Series], now: float) -> dict[str, Any]:
+    known = {
+        name: series for name, series in lines.items() if any(value is not None for value in series.values)
+    }
+    start = next(iter(known.values())).start if known else 0.0
+    minutes = max((len(series.values) for series in known.values()), default=0)
+    return {
+        "title": title,
+        "unit": unit,
+        "latest": {name: series.latest(now) for name, series in lines.items()},
+        "data": {
+            "times": [start + 60 * number for number in range(minutes)],
+            "lines": [
+                {"name": name, "values": series.values, "colour": number}
+                for number, (name, series) in enumerate(lines.items())
+                if name in known
+            ],
+            "unit": unit,
+        },
+    }
+
+
+def _latest(series: Series, now: float) -> float | None:
+    found = series.latest(now)
+    return None if found is None else found[0]
+
+
+def _whole(figure: float | None) -> int | None:
+    return None if figure is None else int(figure)
+
+
+def _unread(*readings: Reading[Any]) -> list[str]:
+    return list(dict.fromkeys(reading.why for reading in readings if reading.why))
