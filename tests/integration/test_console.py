@@ -128,7 +128,18 @@ def test_every_answer_has_the_strict_headers(scene: Scene) -> None:
 # --- what a page costs
 
 
-VIEWS = ["/find?q=e-lost", "/find?q=s3://acme/orders/1.csv", "/now"]
+VIEWS = [
+    "/find?q=e-lost",
+    "/find?q=s3://acme/orders/1.csv",
+    "/now",
+    "/trouble",
+    "/trouble/events",
+    "/rules",
+    "/rules?lately",
+    "/rules/finance.orders?lately",
+    "/feeds",
+    "/state-machines",
+]
 
 
 @pytest.mark.parametrize("path", VIEWS)

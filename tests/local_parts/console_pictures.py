@@ -16,6 +16,10 @@ FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 LIGHT = {
     "find": "/find?q=s3://acme/Orders/1.csv",
     "now": "/now",
+    "trouble": "/trouble",
+    "rules": "/rules?lately",
+    "feeds": "/feeds",
+    "state-machines": "/state-machines",
 }
 DARK = {"now-dark": "/now"}
 

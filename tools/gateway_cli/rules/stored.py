@@ -1,5 +1,6 @@
 """Shows rules of the table; broken ones too, so that somebody can find and repair them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from gateway_cli.connection import Connection
@@ -8,6 +9,7 @@ from gateway_cli.output import Refused
 from gateway_cli.rules.items import StoredRuleItem
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.rules import parse_rule
+from mwaa_gateway.rules.allow_lists import Namespaces
 
 
 def document_of(item: StoredRuleItem) -> dict[str, Any]:
@@ -25,6 +27,11 @@ def why_broken(connection: Connection, item: StoredRuleItem) -> str:
 
     The check is that of the functions: since the rule was applied, an environment may be gone, or an allow-list narrower.
     """
+    return broken_under(connection, item, lambda: connection.allow_lists)
+
+
+def broken_under(connection: Connection, item: StoredRuleItem, namespaces: Callable[[], Namespaces]) -> str:
+    """Like `why_broken`, under these allow-lists."""
     try:
         rule = parse_rule(
             document_of(item),
@@ -35,7 +42,7 @@ def why_broken(connection: Connection, item: StoredRuleItem) -> str:
         return "its document is not a JSON object"
     except InvalidRule as error:
         return "; ".join(map(str, error.problems))
-    return "; ".join(map(str, connection.allow_lists.permits(rule)))
+    return "; ".join(map(str, namespaces().permits(rule)))
 
 
 def _targets(item: StoredRuleItem) -> list[dict[str, Any]]:

@@ -124,7 +124,7 @@ def _environment(  # noqa: PLR0917  what each source found
     dead: Counter[str] | None,
 ) -> EnvironmentNow:
     found = figures or Figures({}, 0)
-    starts = found.of(f"started {name}").recently(now)
+    starts = found.counted(found.of(f"started {name}"), now)
     return EnvironmentNow(
         name=name,
         queue=QueueNow(
@@ -149,7 +149,7 @@ def _others(now: float, figures: Figures | None) -> dict[str, int | None]:
     found = figures or Figures({}, 0)
     recent = {"matched": matched(found), "unmatched": unmatched(found)}
     return {
-        **{name: _whole(series.recently(now)) for name, series in recent.items()},
+        **{name: _whole(found.counted(series, now)) for name, series in recent.items()},
         **{
             name.replace(" ", "_"): _whole(_latest(found.of(name), now))
             for name in ("retries", "dead events", "members")
