@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from gateway_cli.answers import gathering
 from gateway_cli.main import cli
 from local_stack.state import StackState
 from looking import number_of_runs, transport
@@ -127,6 +128,7 @@ def operator(gateway: StackState, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / ".local").symlink_to(Path(gateway.log_folder).parent)
     (tmp_path / "rules.yaml").write_text(RULES)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gathering, "_AGAIN_SECONDS", 0.1)  # the local log does not lag, and `sees` asks again
     operator = Operator(gateway)
     operator.run("rules", "apply", "rules.yaml", "--by", "tests")
     return operator
