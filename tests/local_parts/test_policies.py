@@ -102,6 +102,7 @@ LISTS = [
     ("dlq show <dead>", "conf_refused"),
     (f"rerun --rule {RULE} --state dead --dry-run", "would be rerun"),
     ("environments list", "analytics"),
+    ("operations", ""),
     ("environments drain analytics --timeout 0s", "enabled rules"),
     ("claim-check policy analytics", "s3:GetObject"),
 ]
@@ -126,6 +127,9 @@ OPERATES = [
     (f"events send event.json --rule {RULE}", "sent as evt__"),
     ("environments pause analytics", "paused"),
     ("environments resume analytics", "running"),
+    ("environments pause --all --reason moving", "analytics: paused"),
+    ("environments resume --all", "running"),
+    ("operations analytics", "environments pause[^|]*moving"),
 ]
 CHECKS = [("environments check", "analytics")]  # there is no MWAA here: it finds that
 CERTIFY = "environments certify analytics --disruptive"  # prints its policy itself

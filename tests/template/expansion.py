@@ -192,7 +192,12 @@ class _Resolver:
     def _substitute(self, given: Any) -> str:
         text, own = given if isinstance(given, list) else (given, {})
         own = {name: self._value(value) for name, value in own.items()}
-        return re.sub(r"\$\{([^}]+)\}", lambda found: str(own.get(found[1], self._named(found[1]))), text)
+
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            return f"${{{name[1:]}}}" if name.startswith("!") else str(own.get(name, self._named(name)))
+
+        return re.sub(r"\$\{([^}]+)\}", value, text)
 
     def _named(self, name: str) -> Any:
         return _NOTHING if name == "AWS::NoValue" else self._values.get(name, f"<{name}>")

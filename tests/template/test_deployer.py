@@ -22,6 +22,7 @@ LAYER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:GatewayLayer"
 ARNS = {
     "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:mwaa-gateway-IngressDlqAlarm-1A",
     "AWS::CloudWatch::CompositeAlarm": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:mwaa-gateway-SharedPagingAlarm-1A",
+    "AWS::CloudWatch::Dashboard": f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/mwaa-gateway",
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/mwaa-gateway-RulesTable-1A",
     "AWS::Events::EventBus": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/mwaa-gateway-events",
     "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/mwaa-gateway-events/mwaa-gateway-EventBusRule-1A",

@@ -36,6 +36,7 @@ DRAINED = (
 DELETABLE = {
     "AWS::CloudWatch::Alarm",  # a composite alarm refers to its alarms, and so is deleted before them
     "AWS::CloudWatch::CompositeAlarm",
+    "AWS::CloudWatch::Dashboard",
     "AWS::DynamoDB::Table",  # unless it is protected
     "AWS::Events::EventBus",  # its rules refer to it, and so are deleted before it
     "AWS::Events::Rule",

@@ -18,6 +18,7 @@ from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.filter_names import refuse_unknown_environment
 from gateway_cli.groups import EXIT_CODES, Group
 from gateway_cli.held.requests import release_all
+from gateway_cli.operations import record
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.remainders import Remainder, remainders, waiting_states
 from gateway_cli.versions import changed_at
@@ -120,6 +121,7 @@ def pause(
     table = connection.stack_output("RulesTableName")
 
     def pause_one(each: str) -> None:
+        record(connection, "environments pause", [each], why=reason or "", by=by)
         connection.dynamodb.put_item(TableName=table, Item={**_key(each), **attributes(facts)})
         click.echo(f"{each}: paused; its requests are held within seconds")
 
@@ -134,8 +136,9 @@ def pause(
 @environments.command()
 @_name
 @_all
+@click.option("--reason", metavar="TEXT", help="Why; recorded with your ARN.")
 @gateway_options
-def resume(connection: Connection, name: str | None, *, everything: bool) -> None:
+def resume(connection: Connection, name: str | None, *, everything: bool, reason: str | None) -> None:
     """End the pause of an environment, or of all, and release the requests that it held.
 
     If the command was interrupted, run it again: it releases the rest.
@@ -148,6 +151,7 @@ def resume(connection: Connection, name: str | None, *, everything: bool) -> Non
     table = connection.stack_output("RulesTableName")
 
     def resume_one(each: str) -> None:
+        record(connection, "environments resume", [each], why=reason or "")
         connection.dynamodb.delete_item(TableName=table, Key=_key(each))
         click.echo(f"{each}: running")
         summary = release_all(connection, [Filters(environment=each, reason=Reason.ENVIRONMENT_PAUSED)])

@@ -40,7 +40,7 @@ _GROUPS: Final[Mapping[str, _Lazy]] = {
         "gateway_cli.dlq.commands", "dlq", "List dead letters with their reasons; redrive or purge them."
     ),
     "environments": _Lazy(
-        "gateway_cli.environments", "environments", "List environments; pause and resume one."
+        "gateway_cli.environments", "environments", "List environments; pause and resume them."
     ),
     "events": _Lazy("gateway_cli.events.commands", "events", "Send an event by hand; follow all decisions."),
     "held": _Lazy("gateway_cli.held.commands", "held", "List held requests; release or cancel them."),
@@ -52,6 +52,9 @@ _GROUPS: Final[Mapping[str, _Lazy]] = {
     ),
     "namespaces": _Lazy(
         "gateway_cli.namespaces.commands", "namespaces", "Set what each team's rules may name."
+    ),
+    "operations": _Lazy(
+        "gateway_cli.operations", "operations", "List what operators did: who, when and why."
     ),
     "rerun": _Lazy("gateway_cli.rerun.commands", "rerun", "Start another run for a rule's events."),
     "rules": _Lazy(

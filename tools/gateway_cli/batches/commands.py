@@ -13,6 +13,7 @@ from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.groups import EXIT_CODES, Group
 from gateway_cli.listing import limit_option
 from gateway_cli.one_by_one import OneByOne, Unanswered
+from gateway_cli.operations import record, why_option
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, who
 from mwaa_gateway.feeds.batch import Batch
 from mwaa_gateway.feeds.release import Looked
@@ -91,9 +92,12 @@ def show(connection: Connection, batch_id: str, output: str) -> None:
 @batches.command(short_help="Release open batches.")
 @choice_options(batch_filters)
 @click.option("--by", metavar="NAME", help="Who releases them; default: the caller's ARN.")
+@why_option
 @output_option
 @gateway_options
-def release(connection: Connection, choice: ChoiceBy[BatchFilters], *, by: str | None, output: str) -> None:
+def release(
+    connection: Connection, choice: ChoiceBy[BatchFilters], *, by: str | None, why: str, output: str
+) -> None:
     """Release open batches now, with what they have: those named, those that pass all filters, or --all.
 
     Each becomes one run of each target, as if its rule had released it; the reason is `operator`. Events of its key that
@@ -109,6 +113,7 @@ def release(connection: Connection, choice: ChoiceBy[BatchFilters], *, by: str |
     if choice.dry_run:
         _print_dry_run(views, left, output, "released")
         return
+    record(connection, "batches release", [view.batch.id for view in views], why=why, by=by)
     with reported("released", output) as summary, progress("Releasing", len(views)) as advance:
         summary.left += left
         name = by or (connection.caller if views else "")
@@ -128,10 +133,17 @@ def release(connection: Connection, choice: ChoiceBy[BatchFilters], *, by: str |
 @choice_options(batch_filters)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--by", metavar="NAME", help="Who cancels them; default: the caller's ARN.")
+@why_option
 @output_option
 @gateway_options
 def cancel(
-    connection: Connection, choice: ChoiceBy[BatchFilters], *, yes: bool, by: str | None, output: str
+    connection: Connection,
+    choice: ChoiceBy[BatchFilters],
+    *,
+    yes: bool,
+    by: str | None,
+    why: str,
+    output: str,
 ) -> None:
     """Cancel open batches, after a confirmation: their events start no run.
 
@@ -154,6 +166,7 @@ def cancel(
             f"Cancel {_count(views)} with {members:,} member{'' if members == 1 else 's'}?",
             "nothing was cancelled; use --yes to cancel without a question",
         )
+    record(connection, "batches cancel", [view.batch.id for view in views], why=why, by=by)
     with reported("cancelled", output) as summary, progress("Cancelling", len(views)) as advance:
         summary.left += left
         name = by or (connection.caller if views else "")

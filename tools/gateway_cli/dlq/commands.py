@@ -26,6 +26,7 @@ from gateway_cli.dlq.remedies import REMEDIES
 from gateway_cli.groups import EXIT_CODES, Group
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.listing import Listing, limit_option
+from gateway_cli.operations import record, why_option
 from gateway_cli.output import Refused, output_option, print_json, print_note
 
 _filters = filter_options("died", "dag_missing")
@@ -106,9 +107,10 @@ def show(connection: Connection, dead_letter_id: str, output: str) -> None:
 
 @dlq.command(short_help="Redrive dead letters.")
 @choice_options(_filters)
+@why_option
 @output_option
 @gateway_options
-def redrive(connection: Connection, choice: Choice, *, output: str) -> None:
+def redrive(connection: Connection, choice: Choice, *, why: str, output: str) -> None:
     """Redrive dead letters: those named, those that pass all filters, or --all.
 
     A redriven trigger request is tried again with the same DAG and conf, and its age starts at zero. A redriven event is
@@ -129,6 +131,7 @@ def redrive(connection: Connection, choice: Choice, *, output: str) -> None:
             _LISTING.print_dry_run(dead_letters, output, "redriven")
             _refuse_unread(found)
             return
+        record(connection, "dlq redrive", [one.id for one in dead_letters], why=why)
         with reported("redriven", output) as summary, progress("Redriving", len(dead_letters)) as advance:
             summary.left += found.unread
             redrive_dead_letters(connection, found, dead_letters, summary, advance)
@@ -137,9 +140,10 @@ def redrive(connection: Connection, choice: Choice, *, output: str) -> None:
 @dlq.command(short_help="Purge dead letters, after a confirmation.")
 @choice_options(_filters)
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@why_option
 @output_option
 @gateway_options
-def purge(connection: Connection, choice: Choice, *, yes: bool, output: str) -> None:
+def purge(connection: Connection, choice: Choice, *, yes: bool, why: str, output: str) -> None:
     """Purge dead letters, after a confirmation: they are no longer listed, and cannot be redriven.
 
     Their messages are deleted from the dead-letter queues, which ends the alarm. The ledger's rows stay: they record
@@ -161,6 +165,7 @@ def purge(connection: Connection, choice: Choice, *, yes: bool, output: str) -> 
                 f"Purge {_LISTING.count(dead_letters)}?",
                 "nothing was purged; use --yes to purge without a question",
             )
+        record(connection, "dlq purge", [one.id for one in dead_letters], why=why)
         with reported("purged", output) as summary, progress("Purging", len(dead_letters)) as advance:
             summary.left += found.unread
             purge_dead_letters(found, dead_letters, summary, advance)

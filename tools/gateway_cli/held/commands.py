@@ -21,6 +21,7 @@ from gateway_cli.held.requests import held_rows, ledger_rows
 from gateway_cli.held.requests import release as release_requests
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.listing import Listing, limit_option
+from gateway_cli.operations import record, why_option
 from gateway_cli.output import output_option
 from mwaa_gateway.outcomes import HeldReason
 
@@ -83,9 +84,10 @@ def list_held(connection: Connection, filters: Filters, limit: int, output: str)
 
 @held.command(short_help="Release held requests.")
 @choice_options(_filters)
+@why_option
 @output_option
 @gateway_options
-def release(connection: Connection, choice: Choice, *, output: str) -> None:
+def release(connection: Connection, choice: Choice, *, why: str, output: str) -> None:
     """Release held requests: those named, those that pass all filters, or --all.
 
     Each goes back to its queue unchanged, and its age starts anew; if its run may exist already, the gateway looks it
@@ -101,6 +103,7 @@ def release(connection: Connection, choice: Choice, *, output: str) -> None:
     if choice.dry_run:
         _LISTING.print_dry_run(found, output, "released")
         return
+    record(connection, "held release", [row.id for row in found], why=why)
     with reported("released", output) as summary, progress("Releasing", len(found)) as advance:
         release_requests(connection, rows, found, summary, advance)
 
@@ -109,9 +112,12 @@ def release(connection: Connection, choice: Choice, *, output: str) -> None:
 @choice_options(_filters)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--by", metavar="NAME", help="Who cancels them; default: the caller's ARN.")
+@why_option
 @output_option
 @gateway_options
-def cancel(connection: Connection, choice: Choice, *, yes: bool, by: str | None, output: str) -> None:
+def cancel(
+    connection: Connection, choice: Choice, *, yes: bool, by: str | None, why: str, output: str
+) -> None:
     """Cancel held requests, after a confirmation: they will not run.
 
     They become dead with the reason `cancelled`, without an alarm. `mwaa-gateway dlq list --reason cancelled` lists
@@ -132,5 +138,6 @@ def cancel(connection: Connection, choice: Choice, *, yes: bool, by: str | None,
             f"Cancel {_LISTING.count(found)}?",
             "nothing was cancelled; use --yes to cancel without a question",
         )
+    record(connection, "held cancel", [row.id for row in found], why=why, by=by)
     with reported("cancelled", output) as summary, progress("Cancelling", len(found)) as advance:
         cancel_requests(rows, found, by or (connection.caller if found else ""), summary, advance)

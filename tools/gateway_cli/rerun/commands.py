@@ -11,6 +11,7 @@ from gateway_cli.choice import dry_run_option, progress, reported, timestamp
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.filter_names import refuse_unknown_environment, refuse_unknown_rule
 from gateway_cli.held.requests import ledger_rows
+from gateway_cli.operations import record, why_option
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
 from gateway_cli.rerun.requests import Found, Wanted, event_time, find
 from gateway_cli.rerun.requests import rerun as rerun_requests
@@ -67,6 +68,7 @@ _STATES = {
     is_flag=True,
     help="Use the DAG and conf that the rule gives the event now; default: those it ran with.",
 )
+@why_option
 @dry_run_option
 @output_option
 @gateway_options
@@ -76,6 +78,7 @@ def rerun(
     state: str,
     with_current_rule: bool,
     dry_run: bool,
+    why: str,
     output: str,
     **selection: Any,
 ) -> None:
@@ -118,6 +121,7 @@ def rerun(
         _print(found, output)
         print_note(f"{len(found.rows):,} would be rerun")
         return
+    record(connection, "rerun", [row.run_id for row in found.rows], why=why)
     with reported("rerun", output) as summary, progress("Rerunning", len(found.rows)) as advance:
         rerun_requests(
             connection,

@@ -1,0 +1,75 @@
+"""Who did what, when and why: recorded before each command acts, and listed by `mwaa-gateway operations`."""
+
+import json
+from typing import Any
+
+import pytest
+
+from integration.operated import Gateway
+from integration.shell import shell
+from integration.test_drain_command import refuse
+from mwaa_gateway.outcomes import Held
+
+ME = "arn:aws:sts::123456789012:user/moto"
+
+
+def operations(*words: str) -> list[dict[str, Any]]:
+    return json.loads(shell("operations", *words, "-o", "json").stdout)
+
+
+def test_each_command_of_an_operator_is_recorded(operated: Gateway) -> None:
+    """With the caller's ARN, the reason and the ids; newest first, and by id."""
+    dead, purged = operated.die("one"), operated.die("two")
+    shell("dlq", "redrive", dead.target.run_id, "--why", "the DAG is deployed")
+    shell("dlq", "purge", purged.target.run_id, "--yes")
+    shell("environments", "pause", "analytics", "--reason", "moving")
+    assert [Held] == [type(outcome) for outcome in operated.deliver_all()]
+    shell("held", "cancel", "--all", "--yes", "--why", "no longer needed", "--by", "alice")
+    shell("environments", "resume", "--all", "--reason", "moved")
+    shell("rerun", "--rule", dead.rule_id, "--state", "dead", "--why", "once more")
+    expected = [
+        ("rerun", ME, "once more"),
+        ("environments resume", ME, "moved"),
+        ("environments resume", ME, "moved"),
+        ("held cancel", "alice", "no longer needed"),
+        ("environments pause", ME, "moving"),
+        ("dlq purge", ME, ""),
+        ("dlq redrive", ME, "the DAG is deployed"),
+    ]
+    assert expected == [(one["command"], one["by"], one["why"]) for one in operations()]
+    of_one = operations(dead.target.run_id)
+    assert ["rerun", "held cancel", "dlq redrive"] == [one["command"] for one in of_one]
+    assert 1 == len(operations("--limit", "1"))
+    assert "user/moto" in shell("operations").stdout
+
+
+@pytest.mark.usefixtures("operated")
+def test_nothing_is_recorded_where_nothing_is_done(operated: Gateway) -> None:
+    """A dry run, and a command that finds nothing."""
+    operated.die("one")
+    shell("dlq", "redrive", "--all", "--dry-run")
+    shell("held", "release", "--all")
+    assert [] == operations()
+    assert "nothing is recorded about x" in shell("operations", "x").stderr
+
+
+def test_what_cannot_be_recorded_is_not_done(operated: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command says which permission is missing; the dead letter is still there."""
+    operated.die("one")
+    refuse(monkeypatch, lambda operation, params: operation == "PutItem" and "operation" in str(params))
+    result = shell("dlq", "redrive", "--all")
+    assert (1, True) == (result.exit_code, "PutItem was denied" in result.stderr)
+    assert [] == operated.deliver_all()
+
+
+def test_more_ids_than_fit_into_one_item(operated: Gateway) -> None:
+    """Each item has 500; a search by id finds the one that has it."""
+    from gateway_cli.connection import Connection  # noqa: PLC0415
+    from gateway_cli.operations import record  # noqa: PLC0415
+
+    connection = Connection(None, None, None, None, None, local=False, environment_names=())
+    ids = [f"evt__finance.orders__{number:032}" for number in range(1_001)]
+    record(connection, "dlq redrive", ids, why="")
+    assert [1, 500, 500] == sorted(len(one["ids"]) for one in operations())
+    assert [1] == [len(one["ids"]) for one in operations(ids[-1])]
+    assert operated

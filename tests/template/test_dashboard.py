@@ -1,0 +1,99 @@
+"""The dashboard: each graph searches for metrics that the gateway or AWS publishes, and says what it shows."""
+
+import ast
+import json
+import re
+
+import pytest
+
+from mwaa_gateway.outcomes import AlreadyTriggered, Held, OutcomeUnknown, Rejected, Retryable, Triggered
+from template.expansion import EVERYTHING, ROOT, expand_template
+
+PACKAGE = ROOT / "layers" / "gateway" / "python" / "mwaa_gateway"
+OUTCOMES = {
+    kind.__name__ for kind in (AlreadyTriggered, Held, OutcomeUnknown, Rejected, Retryable, Triggered)
+}
+# Metrics of AWS, with the dimension by which the graph finds them.
+OF_AWS = {
+    ("AWS/SQS", "QueueName", "ApproximateAgeOfOldestMessage"),
+    ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesVisible"),
+    ("AWS/Lambda", "FunctionName", "Errors"),
+    ("AWS/Lambda", "FunctionName", "Throttles"),
+}
+SEARCH = re.compile(
+    r"""SEARCH\('\{([\w/]+),([\w,]+)\} MetricName="(\w+)" ([\w() ]+)', '(Sum|Maximum|Average)', \d+\)"""
+)
+
+
+@pytest.fixture(scope="module")
+def dashboard(source):
+    [body] = expand_template(source, EVERYTHING).of_type("AWS::CloudWatch::Dashboard").values()
+    return json.loads(body["DashboardBody"])
+
+
+@pytest.fixture(scope="module")
+def graphs(dashboard):
+    return [widget for widget in dashboard["widgets"] if widget["type"] == "metric"]
+
+
+def published() -> set[str]:
+    """Every text that the code of observability has as a key or a name of a metric, and the outcomes."""
+    texts = set(OUTCOMES)
+    for file in [*PACKAGE.glob("observability/*.py"), *PACKAGE.glob("wiring/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Dict(keys=keys):
+                    texts |= {key.value for key in keys if isinstance(key, ast.Constant)}
+                case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=str(name)))]):
+                    texts.add(name)
+                case ast.keyword(arg="name", value=ast.Constant(value=str(name))):
+                    texts.add(name)
+    return texts
+
+
+def searches(graph):
+    return [metric[0]["expression"] for metric in graph["properties"]["metrics"]]
+
+
+def test_each_graph_has_a_title_and_a_unit(graphs):
+    """In words, on its axis."""
+    assert len(graphs) == 9
+    for graph in graphs:
+        shown = graph["properties"]
+        assert shown["title"]
+        assert shown["yAxis"]["left"]["label"]
+    titles = [graph["properties"]["title"] for graph in graphs]
+    assert len(set(titles)) == len(titles)
+
+
+def test_each_graph_searches_for_metrics_that_somebody_publishes(graphs):
+    """The gateway's own by names from its code and with the dimensions it gives them; those of AWS from a list."""
+    ours = published()
+    for graph in graphs:
+        for expression in searches(graph):
+            [(namespace, dimensions, metric, terms, _)] = SEARCH.findall(expression)
+            if namespace == "MwaaTriggerGateway":
+                assert metric in ours, metric
+                assert dimensions in {"service", "environment,service"}
+            else:
+                assert (namespace, dimensions, metric) in OF_AWS
+            assert terms.startswith("mwaa gateway"), "the words of the stack's name"
+
+
+def test_the_graphs_stay_within_the_limits_of_cloudwatch(dashboard, graphs):
+    """A search has 1,024 characters, also with the longest stack name; ids differ; the grid has 24 columns."""
+    for graph in graphs:
+        assert all(len(expression) + 128 <= 1024 for expression in searches(graph))
+        ids = [metric[0]["id"] for metric in graph["properties"]["metrics"]]
+        assert len(set(ids)) == len(ids)
+        assert all(re.fullmatch(r"[a-z]\w*", one) for one in ids)
+    taken = set()
+    for widget in dashboard["widgets"]:
+        cells = {
+            (x, y)
+            for x in range(widget["x"], widget["x"] + widget["width"])
+            for y in range(widget["y"], widget["y"] + widget["height"])
+        }
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
