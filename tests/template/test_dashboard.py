@@ -3,10 +3,12 @@
 import ast
 import json
 import re
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, OutcomeUnknown, Rejected, Retryable, Triggered
+from template.dashboard import PICTURE, draw
 from template.expansion import EVERYTHING, ROOT, expand_template
 
 PACKAGE = ROOT / "layers" / "gateway" / "python" / "mwaa_gateway"
@@ -97,3 +99,23 @@ def test_the_graphs_stay_within_the_limits_of_cloudwatch(dashboard, graphs):
         assert not cells & taken
         assert max(x for x, _ in cells) < 24
         taken |= cells
+
+
+def test_the_picture_shows_each_graph(dashboard, graphs):
+    """Drawn from the template's own JSON: with figures where there are some, and with none where there are not."""
+    series = {
+        ("MwaaTriggerGateway", "Triggered", "analytics"): [(0.0, 1.0), (5.0, 1.0), (60.0, 1.0)],
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "mwaa-gateway-trigger-analytics"): [(0.0, 3.0)],
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "mwaa-gateway-trigger-dlq-analytics"): [(0.0, 2.0)],
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "another-trigger-analytics"): [(0.0, 9.0)],
+    }
+    picture = draw(dashboard, series)
+    assert ET.fromstring(picture).tag.endswith("svg")  # noqa: S314  our own text
+    assert all(graph["properties"]["title"] in picture for graph in graphs)
+    assert picture.count("no data") == len(graphs) - 3
+    assert ">12</text>" in picture, "two runs in ten seconds are twelve a minute"
+    assert ("another" in picture, picture.count(">mwaa-gateway-trigger")) == (False, 2)
+    committed = PICTURE.read_text(encoding="utf-8")
+    assert all(graph["properties"]["title"] in committed for graph in graphs), (
+        "python tests/template/dashboard.py"
+    )
