@@ -584,6 +584,11 @@ def test_what_an_operator_may_do(expand):
             {"<RulesTable.Arn>"},
             {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PAUSE_PARTITION]}},
         ),
+        "RecordOperations": (
+            {"dynamodb:PutItem"},
+            {"<RulesTable.Arn>"},
+            {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["operation"]}},
+        ),
         "ReadRules": ({"dynamodb:GetItem", "dynamodb:Query"}, {"<RulesTable.Arn>"}, None),
         "LookIntoDeadLetterQueues": (
             {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"},
