@@ -110,8 +110,8 @@ def pause(
 
     \b
     Examples:
-      mwaa-gateway environments pause analytics --reason "the warehouse is being moved"
-      mwaa-gateway environments pause --all --reason "wrong files from the partner"
+      mwaa-gateway environments pause analytics --reason "moving the warehouse"
+      mwaa-gateway environments pause --all --reason "wrong files"
     """
     names = _named(connection, name, everything=everything)
     if everything and not yes and sys.stdin.isatty():

@@ -89,7 +89,7 @@ def operations(connection: Connection, about: str | None, limit: int, output: st
     \b
     Examples:
       mwaa-gateway operations
-      mwaa-gateway operations evt__finance.orders__0f3c2a41b7d94e6f8a5b3c2d1e0f9a8b
+      mwaa-gateway operations analytics --limit 5
     """
     found = [one for _, one in zip(range(limit), recorded(connection, about), strict=False)]
     if output == "json":
