@@ -21,6 +21,7 @@ from gateway_cli.held.requests import cancel as cancel_requests
 from gateway_cli.held.requests import held_rows, ledger_rows
 from gateway_cli.held.requests import release as release_requests
 from gateway_cli.one_by_one import OneByOne
+from gateway_cli.operations import record
 from mwaa_gateway.feeds.batch import Batch
 from mwaa_gateway.feeds.release import Looked
 
@@ -156,6 +157,7 @@ def perform(connection: Connection, action: Action, ticked: Sequence[str]) -> Su
     """Do it to the ticked items that are as they were; the summary has every other one, with the reason."""
     summary = Summary()
     wanted = dict.fromkeys(ticked)
+    record(connection, action.command, [one.rpartition("|")[0] for one in wanted], why="ticked in the console")
     match action.kind:
         case "dead" | "events":
             _dead(connection, action, wanted, summary)
