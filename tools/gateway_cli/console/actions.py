@@ -157,7 +157,9 @@ def perform(connection: Connection, action: Action, ticked: Sequence[str]) -> Su
     """Do it to the ticked items that are as they were; the summary has every other one, with the reason."""
     summary = Summary()
     wanted = dict.fromkeys(ticked)
-    record(connection, action.command, [one.rpartition("|")[0] for one in wanted], why="ticked in the console")
+    record(
+        connection, action.command, [one.rpartition("|")[0] for one in wanted], why="ticked in the console"
+    )
     match action.kind:
         case "dead" | "events":
             _dead(connection, action, wanted, summary)
