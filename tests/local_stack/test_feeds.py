@@ -224,7 +224,7 @@ def test_a_rule_in_shadow_collects_and_starts_nothing(stack):
         lambda: [
             line
             for line in log_lines(stack, "batch-releaser")
-            if line.get("key") == {"day": day} and line.get("outcome") == "Released"
+            if line.get("batch_key") == f"day={day}" and line.get("outcome") == "Released"
         ],
         seconds=60,
         every=0.5,
@@ -260,6 +260,34 @@ def test_events_until_it_is_quiet_are_one_run(stack):
     assert sorted(conf["count"] for conf in ours) == [5, 20]
     members = Counter(member["id"] for conf in ours for member in conf["members"])
     assert members == Counter(sent)
+
+
+@pytest.mark.full
+@pytest.mark.guarantee(47)
+@over("cli")
+def test_a_batch_stays_open_across_a_redeployment_and_an_outage(stack):
+    """Half a join is there when the stack is deployed anew; the other half comes while Airflow refuses everything."""
+    day = uuid.uuid4().hex
+    control = ControlClient(stack.mwaa_endpoint_url)
+    control.clear_statistics()
+    upload(stack, [f"join/{day}/a.csv", f"join/{day}/b.csv"])
+    with transport(stack, "rest"):
+        control.set_faults(Faults(error_503=1.0, seed=1))
+        try:
+            put_event(stack, "acme.crm", {"day": day})
+            for name in stack.environments:
+                until("a refusal", lambda name=name: refusals(control, name), seconds=60, every=0.5)
+        finally:
+            control.clear_faults()
+        wait_for_runs(stack, "test.join", day, seconds=180)
+
+    for name in stack.environments:
+        [detail] = details_of(stack, name, "test.join", day)
+        assert (detail["reason"], detail["complete"], detail["count"]) == ("complete", True, 3)
+
+
+def refusals(control: ControlClient, environment: str) -> int:
+    return control.statistics(environment=environment)[environment]["faults"].get("error_503", 0)
 
 
 @pytest.mark.guarantee(49)
