@@ -266,7 +266,7 @@ def test_events_until_it_is_quiet_are_one_run(stack):
 @pytest.mark.guarantee(47)
 @over("cli")
 def test_a_batch_stays_open_across_a_redeployment_and_an_outage(stack):
-    """Half a join is there when the stack is deployed anew; the other half comes while Airflow refuses everything."""
+    """Half a join is there when the stack is deployed again; the other half comes while Airflow refuses everything."""
     day = uuid.uuid4().hex
     control = ControlClient(stack.mwaa_endpoint_url)
     control.clear_statistics()
