@@ -1,5 +1,6 @@
 """A gateway with a bit of everything, for the tests and pictures of the console."""
 
+import hashlib
 import json
 import math
 import time
@@ -27,6 +28,21 @@ from mwaa_gateway.aws.dynamodb.values import attributes, rules_key
 from mwaa_gateway.dispatch.circuit_breaker import OpenCircuit
 from mwaa_gateway.observability import trail as trail_lines
 from mwaa_gateway.outcomes import Reason, Rejected
+
+
+PAUSE = {
+    "updated_by": "user/alice",
+    "updated_at": "2026-11-29T19:02:11Z",
+    "reason": "the warehouse is being moved",
+}
+
+
+class SceneFeeds(Feeds):
+    """Batches with ids as the gateway makes them."""
+
+    def new_id(self) -> str:
+        self.ids += 1
+        return hashlib.sha256(str(self.ids).encode()).hexdigest()[:32]
 
 
 class SceneTrail(FakeTrail):
@@ -126,14 +142,9 @@ def fill(scene: Scene, *, minutes: int = 12) -> None:
     store.open(
         "gate|environment|legacy", OpenCircuit(time.time() - 840, time.time() - 20, 3, time.time() + 12)
     )
-    pause = {
-        "updated_by": "user/alice",
-        "updated_at": "2026-11-29T19:02:11Z",
-        "reason": "the warehouse is being moved",
-    }
     gateway.dynamodb.put_item(
         TableName=gateway.outputs["RulesTableName"],
-        Item={**rules_key(PAUSE_PARTITION, environment_sort("analytics")), **attributes(pause)},
+        Item={**rules_key(PAUSE_PARTITION, environment_sort("analytics")), **attributes(PAUSE)},
     )
     _figures(scene, minutes)
 
@@ -172,7 +183,7 @@ def _requests(scene: Scene) -> None:
             TableName=gateway.outputs["RulesTableName"],
             Item={
                 **rules_key(PAUSE_PARTITION, environment_sort("analytics")),
-                **attributes({"updated_by": "user/alice"}),
+                **attributes(PAUSE),
             },
         )
         gateway.dispatch(held.to_json())
@@ -198,7 +209,7 @@ def _feeds(scene: Scene) -> None:
     )
     now = time.time()
     table = BatchesTable(scene.gateway.dynamodb, scene.gateway.outputs["BatchesTableName"], now=time.time)
-    feeds = Feeds(scene.gateway, table)
+    feeds = SceneFeeds(scene.gateway, table)
     day, next_day = (("date", "2026-11-28"),), (("date", "2026-11-29"),)
     late = feeds.collect(
         member("28/eu.csv", "eu"), member("28/us.csv", "us"), key=day, text=REGIONS, at=now - 90_000

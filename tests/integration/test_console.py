@@ -1,19 +1,28 @@
 """`mwaa-gateway console`: every view, every action, and everything that is refused, on a gateway in moto."""
 
+import html
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from botocore.client import BaseClient
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 from httpx2 import Response
 from starlette.testclient import TestClient
 
+from gateway_cli.console.actions import ACTIONS
 from gateway_cli.console.app import build
 from gateway_cli.console.guard import Guard
+from gateway_cli.output import Refused
 from integration.console_scene import Scene, busy, scene
+from integration.operated import NO
+from integration.shell import shell
+from mwaa_gateway.aws.dynamodb.pauses import PAUSE_PARTITION, environment_sort
+from mwaa_gateway.aws.dynamodb.values import rules_key
 
 __all__ = ["busy", "scene"]
 
@@ -32,6 +41,14 @@ class Browser:
 
     def get(self, path: str, **headers: str) -> Response:
         return self.client.get(path, headers=headers, follow_redirects=False)
+
+    def post(self, path: str, **fields: str | list[str]) -> Response:
+        """Send a form of the console's own pages."""
+        return self.client.post(path, data={**fields, "csrf": self.csrf}, headers={"Origin": ORIGIN})
+
+    @property
+    def csrf(self) -> str:
+        return re.findall(r'name="csrf" value="([^"]+)"', self.get("/rules").text)[0]
 
     def page(self, path: str) -> str:
         """Load a page and all of its parts, as htmx does; return everything as one text."""
@@ -234,3 +251,237 @@ def test_now_shows_every_environment_with_figures_and_ages(visitor: Browser) -> 
     assert "an hour" in shown
     assert 'data-chart="{&#34;times' in shown
     assert "Overdue batches" in shown
+
+
+def test_trouble_lists_what_is_dead_held_broken_and_overdue(visitor: Browser) -> None:
+    shown = visitor.page("/trouble")
+    counts = re.findall(r'<h2 id="(\w+)">[^<]*<span class="count [^"]*">(\d+)<', shown)
+    assert counts == [("dead", "3"), ("held", "2"), ("broken", "1"), ("overdue", "1")]
+    assert "&#39;retired&#39; is not an environment" in shown
+    assert "correct the rule" in shown  # the remedy of a missing DAG
+    assert "the warehouse is being moved" in shown
+    assert "checkbox" not in shown
+    assert "/review/" not in shown
+
+
+def test_trouble_queries_the_shards_where_scan_is_denied(
+    busy: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = browser(busy)
+    refusing(monkeypatch, "AccessDeniedException", "Scan")
+    shown = opened.page("/trouble")
+    assert "Not everything could be read" not in shown
+    counts = re.findall(r'<h2 id="(\w+)">[^<]*<span class="count [^"]*">(\d+)<', shown)
+    assert counts == [("dead", "3"), ("held", "2"), ("broken", "1"), ("overdue", "1")]
+
+
+def test_rules_have_their_state_and_what_they_matched(visitor: Browser) -> None:
+    shown = visitor.page("/rules?lately")
+    assert "finance.refunds" in shown
+    assert 'state shadow">shadow' in shown
+    assert "5 requests" in shown
+    assert "Matched in 24 h" not in visitor.page("/rules")
+    rule = visitor.page("/rules/finance.orders?lately")
+    assert "created" in rule
+    assert "Rejected" in rule
+    assert "there is no rule" in visitor.page("/rules/no.such")
+
+
+EVENT = '{"source": "aws.s3", "detail-type": "Object Created", "detail": {"bucket": {"name": "acme"}, "object": {"key": "%s"}}}'
+
+
+@pytest.mark.parametrize(
+    ("key", "rule", "expected"),
+    [
+        ("orders/1.csv", "", "analytics:ingest_orders"),
+        ("refunds/1.csv", "", "is disabled: it starts nothing"),
+        ("clicks/1.csv", "", "marketing.clicks"),
+        ("Orders/1.csv", "", "only upper and lower case differ"),
+        ("orders/1.csv", "finance.refunds", "refunds/"),
+    ],
+)
+def test_an_event_is_tried_on_the_rules_and_nothing_is_sent(
+    visitor: Browser, key: str, rule: str, expected: str
+) -> None:
+    visitor.scene.calls.clear()
+    answer = visitor.post("/rules/try", event=full_event(key), rule=rule)
+    assert expected in answer.text
+    assert set(visitor.scene.calls) <= {"Query"}
+
+
+def full_event(key: str) -> str:
+    event = {
+        "id": "e-9",
+        "account": "123456789012",
+        "region": "eu-west-1",
+        "time": "2026-11-29T10:00:00Z",
+        "resources": [],
+    }
+    return json.dumps(event | json.loads(EVENT % key))
+
+
+def test_what_is_no_event_is_refused(visitor: Browser) -> None:
+    assert "This is not JSON" in visitor.post("/rules/try", event="{").text
+    assert "malformed" in visitor.post("/rules/try", event="{}").text
+
+
+def test_feeds_show_progress_and_what_is_missing(visitor: Browser) -> None:
+    shown = visitor.page("/feeds")
+    assert "overdue" in shown
+    assert 'max="3" value="2"' in shown
+    assert "missing: apac" in shown
+    hourly = re.findall(r'hx-get="(/feeds/\w+/count)" hx-target', shown)
+    counted = "".join(visitor.get(path).text for path in hourly)
+    assert 'max="24" value="17"' in counted
+    assert 'max="3" value="1"' in counted
+    assert "no such batch" in visitor.get("/feeds/nothing/count").text
+
+
+def test_state_machines_show_who_waits_the_longest_first(visitor: Browser) -> None:
+    shown = visitor.page("/state-machines")
+    assert re.findall(r'<th scope="row">([\w-]+)</th>', shown) == [
+        "month-end",
+        "nightly-load",
+        "nightly-load",
+    ]
+    assert "No state waits" in visitor.page("/state-machines?environment=legacy")
+
+
+# --- actions
+
+
+def ticked(text: str) -> list[str]:
+    """What the boxes or hidden fields of a page send."""
+    return [html.unescape(value) for value in re.findall(r'name="id" value="([^"]+)"', text)]
+
+
+def section(text: str, name: str) -> str:
+    return text.partition(f'<h2 id="{name}">')[2].partition("</section>")[0]
+
+
+@pytest.fixture
+def operator(busy: Scene) -> Browser:
+    """A console that may act."""
+    return browser(busy, operate=True)
+
+
+ACTS = [
+    ("dead", "redrive", "3 redriven", 0),
+    ("dead", "purge", "3 purged", 0),
+    ("held", "release", "2 released", 0),
+    ("held", "cancel", "2 cancelled", 0),
+    ("overdue", "release-batches", "1 released", 0),
+    ("overdue", "cancel-batches", "1 cancelled", 0),
+]
+
+
+@pytest.mark.parametrize(("kind", "action", "done", "left"), ACTS)
+def test_an_action_says_what_will_happen_and_does_it(
+    operator: Browser, kind: str, action: str, done: str, left: int
+) -> None:
+    those = ticked(section(operator.page("/trouble"), kind))
+    reviewed = operator.page(f"/review/{action}?{urlencode({'id': those}, doseq=True)}")
+    assert those == ticked(reviewed)
+    assert ACTIONS[action].effect.split(".")[0] in html.unescape(reviewed)
+    answer = operator.post(f"/do/{action}", id=those)
+    assert done in answer.text
+    assert "left as they are" not in answer.text
+    assert len(ticked(section(operator.page("/trouble"), kind))) == left
+
+
+def test_an_action_leaves_what_was_not_ticked(operator: Browser) -> None:
+    those = ticked(section(operator.page("/trouble"), "dead"))
+    assert "1 redriven" in operator.post("/do/redrive", id=those[1:2]).text
+    requests = [
+        json.loads(body)["target"]["run_id"] for body in operator.scene.gateway.bodies("trigger-analytics")
+    ]
+    assert requests == [those[1].partition("|")[0]]
+
+
+def test_an_action_leaves_what_has_changed_since_it_was_ticked(operator: Browser) -> None:
+    """Redriven by somebody else, and dead again: what the operator saw is not how it stands."""
+    scene = operator.scene
+    those = ticked(section(operator.page("/trouble"), "dead"))
+    run_id, _, _ = those[0].partition("|")
+    assert shell("dlq", "redrive", run_id, "--stack-name", "mwaa-gateway").exit_code == 0
+    scene.gateway.dynamodb.delete_item(
+        TableName=scene.gateway.outputs["RulesTableName"],
+        Key=rules_key(PAUSE_PARTITION, environment_sort("analytics")),
+    )
+    scene.gateway.airflow.answers = [NO]
+    scene.gateway.deliver_all()
+    reviewed = operator.page(f"/review/purge?{urlencode({'id': those}, doseq=True)}")
+    assert those[1:] == ticked(reviewed)
+    assert "Left as they are" in reviewed
+    done = operator.post("/do/purge", id=those).text
+    assert "2 purged, 1 left as they are" in done
+    assert "it has changed since you ticked it" in done
+    assert [one.partition("|")[0] for one in ticked(section(operator.page("/trouble"), "dead"))] == [run_id]
+
+
+def test_dead_events_are_redriven_and_purged(operator: Browser) -> None:
+    gateway = operator.scene.gateway
+    for name in ("one", "two"):
+        gateway.publish(payload={"id": name, "detail-type": "x"})
+    shown = operator.page("/trouble/events")
+    first, second = ticked(shown)
+    assert "apply the rule" in shown
+    assert gateway.visible("ingress-dlq") == 2
+    assert "1 redriven" in operator.post("/do/redrive-events", id=[first]).text
+    assert gateway.visible("ingress-retry") == 1
+    assert "1 purged" in operator.post("/do/purge-events", id=[second]).text
+    assert "None." in operator.page("/trouble/events")
+
+
+def test_a_console_that_only_looks_has_no_actions(visitor: Browser) -> None:
+    for kind, action, *_ in ACTS:
+        assert visitor.get(f"/review/{action}?id=x|1").status_code == 403, kind
+        assert visitor.post(f"/do/{action}", id=["x|1"]).status_code == 403, kind
+
+
+def test_a_console_that_only_looks_refuses_every_call_that_changes_something(busy: Scene) -> None:
+    """Whatever the pages do: below them, no call but a read leaves the process."""
+    connection = busy.console().connected()
+    for change in (
+        lambda: connection.sqs.send_message(QueueUrl=busy.gateway.queue("collect"), MessageBody="x"),
+        lambda: connection.dynamodb.delete_item(TableName="ledger", Key={}),
+        lambda: connection.s3.put_object(Bucket="b", Key="k"),
+    ):
+        with pytest.raises((Refused, ParamValidationError), match="only looks|Missing|Parameter"):
+            change()
+    assert busy.gateway.visible("collect") == 0
+
+
+@pytest.mark.parametrize("csrf", ["", "wrong"])
+def test_every_form_is_refused_without_its_token(operator: Browser, csrf: str) -> None:
+    """The cookie alone is not enough."""
+    those = ticked(section(operator.page("/trouble"), "dead"))
+    for path in ("/rules/try", *(f"/do/{action}" for action in ACTIONS)):
+        answer = operator.client.post(path, data={"id": those, "csrf": csrf}, headers={"Origin": ORIGIN})
+        assert answer.status_code == 403, path
+    assert len(ticked(section(operator.page("/trouble"), "dead"))) == 3
+
+
+def test_a_form_without_origin_or_of_another_is_refused(operator: Browser) -> None:
+    data = {"id": ["x|1"], "csrf": operator.csrf}
+    assert operator.client.post("/do/redrive", data=data).status_code == 403
+    for origin in ("https://evil.example", f"http://127.0.0.1:{PORT + 1}", "null"):
+        answer = operator.client.post("/do/redrive", data=data, headers={"Origin": origin})
+        assert answer.status_code == 403, origin
+    assert operator.client.put("/do/redrive", headers={"Origin": ORIGIN}).status_code == 405
+
+
+def test_an_action_does_nothing_without_a_get(operator: Browser) -> None:
+    assert operator.get("/do/redrive?id=x|1").status_code == 405
+
+
+def test_an_action_that_fails_says_that_it_is_not_known(
+    operator: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing(monkeypatch, "InternalServerError", "Query")
+    answer = operator.post("/do/release", id=["x|1"])
+    assert "not known whether it was done" in answer.text
+
+
+def test_a_form_that_is_too_large_is_refused(visitor: Browser) -> None:
+    assert visitor.post("/rules/try", event="x" * 1_000_001).status_code == 413

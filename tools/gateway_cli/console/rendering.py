@@ -26,6 +26,7 @@ def templates() -> Environment:
     )
     found.filters |= {
         "age": _age,
+        "breakable": _breakable,
         "clock": _clock,
         "day": _day,
         "duration": lambda seconds: "?" if seconds is None else duration(seconds),
@@ -57,6 +58,15 @@ def _figure(found: tuple[float, float] | None, unit: str = "") -> Markup | str:
     shown = f"{value:,.1f}".removesuffix(".0")
     return Markup('<span class="figure">{}</span> <span class="age">{} old</span>').format(
         f"{shown} {unit}".strip(), duration(age)
+    )
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name such as environment:dag_id, which a narrow column may break after the colon only."""
+    return (
+        Markup("<wbr>").join(f"{part}:" for part in name.split(":")[:-1])
+        + Markup("<wbr>")
+        + name.rpartition(":")[2]
     )
 
 
