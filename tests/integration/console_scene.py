@@ -29,7 +29,6 @@ from mwaa_gateway.dispatch.circuit_breaker import OpenCircuit
 from mwaa_gateway.observability import trail as trail_lines
 from mwaa_gateway.outcomes import Reason, Rejected
 
-
 PAUSE = {
     "updated_by": "user/alice",
     "updated_at": "2026-11-29T19:02:11Z",
