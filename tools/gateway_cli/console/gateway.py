@@ -105,8 +105,9 @@ class Gateway:
             return reading
 
     def forget(self) -> None:
-        """Read everything again: an action has changed it."""
-        self._readings = {}
+        """Read everything again that an action may have changed."""
+        kept = ("identity", "stack")
+        self._readings = {name: self._readings[name] for name in kept if name in self._readings}
 
     def connected(self) -> Connection:
         """Return the connection, with the clients that threads share; building one is not safe to do in two at once."""
