@@ -19,7 +19,7 @@ from gateway_cli.connection import Connection
 from gateway_cli.console.gateway import Gateway as ConsoleGateway
 from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
-from integration.test_batches_command import BUCKET, REGIONS, Feeds, document, member
+from integration.test_batches_command import BUCKET, Feeds, document, member
 from integration.test_why_command import EVENT, FakeTrail, a_rule, upload
 from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
@@ -34,6 +34,11 @@ PAUSE = {
     "updated_at": "2026-11-29T19:02:11Z",
     "reason": "the warehouse is being moved",
 }
+
+
+REGIONS = document(
+    complete_when={"values": {"of": "<region>", "all_of": ["eu", "us", "apac"]}}, due={"after": "6h"}
+)
 
 
 class SceneFeeds(Feeds):
@@ -52,7 +57,8 @@ class SceneTrail(FakeTrail):
             return super().find(condition, since, until, most)
         self.searches += 1
         rule = condition.partition('rule_id = "')[2].partition('"')[0]
-        return [line for line in self.lines if not rule or line.rule_id == rule][-most:]
+        found = [line for line in self.lines if not rule or line.rule_id == rule]
+        return sorted(found, key=lambda line: line.at)[-most:]
 
     def rows(self, query: str, since: float, until: float) -> list[dict[str, str]]:  # noqa: ARG002
         """What `stats count(*) by rule_id, outcome` returns."""
@@ -118,7 +124,7 @@ def _with_percentiles(answer: Any) -> Any:
         if not stat.startswith("p"):
             return answer(of, stat)
         values = sorted(one.value for one in of.metric_data)
-        return values[min(len(values) - 1, int(len(values) * float(stat[1:]) / 100))] if values else None
+        return values[math.ceil(len(values) * float(stat[1:]) / 100) - 1] if values else None
 
     return statistic
 

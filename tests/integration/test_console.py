@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from httpx2 import Response
 from starlette.testclient import TestClient
 
+from console_pages import ORIGIN, PORT, whole_page
 from gateway_cli.console.actions import ACTIONS
 from gateway_cli.console.app import build
 from gateway_cli.console.gateway import Gateway
@@ -26,9 +27,6 @@ from mwaa_gateway.aws.dynamodb.values import rules_key
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["busy", "scene"]
-
-PORT = 8099
-ORIGIN = f"http://127.0.0.1:{PORT}"
 
 
 @dataclass
@@ -51,16 +49,8 @@ class Browser:
         return re.findall(r'name="csrf" value="([^"]+)"', self.get("/rules").text)[0]
 
     def page(self, path: str) -> str:
-        """Load a page and all of its parts, as htmx does; return everything as one text."""
-        shell = self.get(path)
-        assert shell.status_code == 200, shell.text
-        texts = [shell.text]
-        for text in texts:  # a part may load parts of its own
-            for part in re.findall(r'hx-get="([^"]+)" hx-trigger="load', text):
-                answer = self.get(html.unescape(part))
-                assert answer.status_code == 200, answer.text
-                texts.append(answer.text)
-        return "\n".join(texts)
+        """Load a page and all of its parts; return everything as one text."""
+        return whole_page(self.client, path)
 
     def calls(self, path: str) -> list[str]:
         """Load a page; return the calls to AWS that it costs."""

@@ -17,9 +17,9 @@ LIGHT = {
     "find": "/find?q=s3://acme/Orders/1.csv",
     "now": "/now",
     "trouble": "/trouble",
+    "review": "/trouble",
     "rules": "/rules?lately",
     "feeds": "/feeds",
-    "state-machines": "/state-machines",
 }
 DARK = {"now-dark": "/now"}
 
@@ -34,6 +34,15 @@ def test_pictures(scene: Scene) -> None:
             for name, path in views.items():
                 page.goto(url.partition("/?")[0] + path)
                 expect(page.locator("[aria-busy=true]")).to_have_count(0)
+                if name == "review":
+                    boxes = page.get_by_role("region", name="Dead requests").get_by_role("checkbox")
+                    boxes.nth(1).check()
+                    boxes.nth(2).check()
+                    page.get_by_role("button", name="Redrive").click()
+                    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+                if name == "feeds":
+                    page.get_by_role("button", name="Count all").click()
+                    expect(page.get_by_role("progressbar")).to_have_count(3)
                 file = FOLDER / f"console-{name}.png"
                 page.screenshot(path=file, full_page=True)
                 if quantise := shutil.which("pngquant"):

@@ -16,8 +16,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 from commands import commands_with
+from console_pages import assert_every_page_is_read
 from fakes.batches import LateMembersInMemory, TimersInMemory
 from fakes.requests import a_request
+from gateway_cli.connection import Connection
 from gateway_cli.dlq import received_messages
 from gateway_cli.main import cli
 from gateway_cli.namespaces.store import NamespacesStore, StoredNamespace
@@ -326,6 +328,16 @@ def test_every_command_runs_with_the_policy_its_page_names_and_nothing_else(depl
         assert re.search(said, shown.partition("\n")[2]), shown
 
 
+def test_the_console_looks_with_the_read_only_policy_and_nothing_else(deployed, run_as):
+    """It scans the indexes where it may, and queries their shards where it may not."""
+    deployed.something_of_everything()
+    deployed.collect()
+    assert (
+        run_as(deployed.a_user_with(READER), "environments list").exit_code == 0
+    )  # whose user it is from here
+    assert_every_page_is_read(Connection(None, STACK, None, None, None, local=False, environment_names=()))
+
+
 def test_certify_runs_with_the_policy_it_prints_and_nothing_else(deployed, run_as):
     """There is no MWAA here, and no dispatcher at work: what it may ask, it asks, and finds that."""
     printed = run_as(deployed.a_user_with(READER), f"{CERTIFY} --print-policy").stdout
@@ -357,7 +369,7 @@ def test_who_may_only_look_changes_nothing(deployed, run_as, words):
 def test_every_command_that_asks_a_stack_is_tried_with_some_policy():
     """A new command is added above, with the policy its page names."""
     tried = [words for commands in COMMANDS.values() for words, _ in commands]
-    tried.append(CERTIFY)
+    tried += [CERTIFY, "console"]
     untried = [
         name
         for name in commands_with("--stack-name", cli, click.Context(cli))

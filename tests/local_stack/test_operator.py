@@ -227,7 +227,7 @@ def test_every_command_speaks_to_the_local_stack(operate, tmp_path):
         for name in commands_with("--local", cli, click.Context(cli))
         if not any(words.startswith(name) for words, _ in COMMANDS)
     ]
-    assert untried == []
+    assert untried == ["console"]  # it serves until Ctrl-C: test_console.py
 
 
 def an_event(source: str) -> dict[str, Any]:

@@ -246,6 +246,7 @@ def _print_places(state: StackState, timeline: Timeline) -> None:
     } | {
         "AWS (MiniStack)": state.aws_endpoint_url,
         "logs": state.log_folder,
+        "the gateway in a browser": ".venv/bin/mwaa-gateway console --local",
         "every endpoint and name": ".venv/bin/mwaa-gateway local status --json",
     }
     for name, place in places.items():

@@ -50,12 +50,11 @@ class Figures:
         """Return a series; one that CloudWatch does not have is empty."""
         return self.series.get(name) or Series(0.0, ())
 
-    def counted(self, series: Series, now: float) -> float | None:
-        """Return what a counter counted in the last ten minutes; None if CloudWatch has no data point of anything.
+    def counted(self, found: float | None, now: float) -> float | None:
+        """Return what was found of a counter; without a data point 0, or None if CloudWatch has none of anything.
 
-        The gateway counts only what happens, so a counter without a data point has counted nothing.
+        The gateway and Lambda count only what happens, so a counter without a data point has counted nothing.
         """
-        found = series.recently(now)
         if found is None and any(one.latest(now) is not None for one in self.series.values()):
             return 0.0
         return found

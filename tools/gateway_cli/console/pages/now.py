@@ -124,7 +124,7 @@ def _environment(  # noqa: PLR0917  what each source found
     dead: Counter[str] | None,
 ) -> EnvironmentNow:
     found = figures or Figures({}, 0)
-    starts = found.counted(found.of(f"started {name}"), now)
+    starts = found.counted(found.of(f"started {name}").recently(now), now)
     return EnvironmentNow(
         name=name,
         queue=QueueNow(
@@ -133,11 +133,11 @@ def _environment(  # noqa: PLR0917  what each source found
             oldest_seconds=_latest(found.of(f"oldest {name}"), now),
             starts_per_minute=None if starts is None else starts / 10,
         ),
-        busy=_whole(_latest(found.of(f"busy {name}"), now)),
+        busy=_whole(found.counted(_latest(found.of(f"busy {name}"), now), now)),
         slots=int(slots) if slots.isdecimal() else None,
         held=None if held is None else held[name],
         dead=None if dead is None else dead[name],
-        watched=_whole(_latest(found.of(f"watched {name}"), now)),
+        watched=_whole(found.counted(_latest(found.of(f"watched {name}"), now), now)),
         circuit=switches.circuits.get(name) if switches else None,
         paused=switches.pauses.get(name, "") if switches else "",
         is_read=switches is not None,
@@ -149,7 +149,7 @@ def _others(now: float, figures: Figures | None) -> dict[str, int | None]:
     found = figures or Figures({}, 0)
     recent = {"matched": matched(found), "unmatched": unmatched(found)}
     return {
-        **{name: _whole(found.counted(series, now)) for name, series in recent.items()},
+        **{name: _whole(found.counted(series.recently(now), now)) for name, series in recent.items()},
         **{
             name.replace(" ", "_"): _whole(_latest(found.of(name), now))
             for name in ("retries", "dead events", "members")
