@@ -80,7 +80,7 @@ def read_figures(connection: Connection, environments: Sequence[str], now: float
         f"m{number}": (name, query) for number, (name, query) in enumerate(_queries(connection, environments))
     }
     names = dict([*names.items()][:_MOST])
-    end = int(now // 60) * 60 + 60
+    end = int(now // 60) * 60  # the present minute is not over: its sum would look like a slump
     start = end - MINUTES * 60
     answer: Any = connection.client("cloudwatch").get_metric_data(
         MetricDataQueries=[{**query, "Id": number} for number, (_, query) in names.items()],
