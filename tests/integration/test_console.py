@@ -182,6 +182,7 @@ def test_expired_credentials_say_so_and_new_ones_are_taken_up(
     busy: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = browser(busy)
+    before = opened.gateway.connected()
     with monkeypatch.context() as patch:
         refusing(patch, "ExpiredToken")
         shown = opened.page("/now")
@@ -191,6 +192,7 @@ def test_expired_credentials_say_so_and_new_ones_are_taken_up(
     shown = opened.page("/now")
     assert "AWS does not accept your credentials" not in shown
     assert "circuit open" in shown
+    assert opened.gateway.connected() is not before  # a session keeps the credentials that it has found
 
 
 def test_what_cannot_be_read_is_a_question_mark(busy: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
