@@ -367,8 +367,11 @@ def test_an_action_says_what_will_happen_and_does_it(
     reviewed = operator.page(f"/review/{action}?{urlencode({'id': those}, doseq=True)}")
     assert those == ticked(reviewed)
     assert ACTIONS[action].effect.split(".")[0] in html.unescape(reviewed)
-    answer = operator.post(f"/do/{action}", id=those)
+    answer = operator.post(f"/do/{action}", id=those, why="the DAG is there")
     assert done in answer.text
+    (recorded,) = json.loads(shell("operations", "--stack-name", "mwaa-gateway", "-o", "json").stdout)
+    assert (recorded["command"], recorded["why"]) == (ACTIONS[action].command, "the DAG is there")
+    assert {one.partition("|")[0] for one in those} == set(recorded["ids"])
     assert "left as they are" not in answer.text
     assert len(ticked(section(operator.page("/trouble"), kind))) == left
 

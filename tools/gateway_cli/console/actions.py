@@ -153,46 +153,52 @@ def review(gateway: Gateway, action: Action, ticked: Sequence[str]) -> dict[str,
     }
 
 
-def perform(connection: Connection, action: Action, ticked: Sequence[str]) -> Summary:
-    """Do it to the ticked items that are as they were; the summary has every other one, with the reason."""
+def perform(connection: Connection, action: Action, ticked: Sequence[str], why: str) -> Summary:
+    """Record the action, and do it to the ticked items that are as they were; the summary has the others, with reasons."""
     summary = Summary()
     wanted = dict.fromkeys(ticked)
-    record(
-        connection, action.command, [one.rpartition("|")[0] for one in wanted], why="ticked in the console"
-    )
+    why = why.strip() or "ticked in the console"
     match action.kind:
         case "dead" | "events":
-            _dead(connection, action, wanted, summary)
+            _dead(connection, action, wanted, why, summary)
         case "held":
-            _held(connection, action, wanted, summary)
+            _held(connection, action, wanted, why, summary)
         case "batches":
-            _batches(connection, action, wanted, summary)
+            _batches(connection, action, wanted, why, summary)
     named = {*summary.done, *(left.id for left in summary.left)}
     summary.left += [Left(one, _CHANGED) for each in wanted if (one := each.rpartition("|")[0]) not in named]
     return summary
 
 
-def _dead(connection: Connection, action: Action, wanted: Collection[str], summary: Summary) -> None:
+def _dead(
+    connection: Connection, action: Action, wanted: Collection[str], why: str, summary: Summary
+) -> None:
     with find_dead_letters(connection, None) as found:
         chosen = [one for one in found.dead_letters if f"{one.id}|{one.died_at!r}" in wanted]
         if not chosen:
             return
+        record(connection, action.command, [one.id for one in chosen], why=why)
         if action.verb == "Redrive":
             redrive_dead_letters(connection, found, chosen, summary, lambda _: None)
         else:
             purge_dead_letters(found, chosen, summary, lambda _: None)
 
 
-def _held(connection: Connection, action: Action, wanted: Collection[str], summary: Summary) -> None:
+def _held(
+    connection: Connection, action: Action, wanted: Collection[str], why: str, summary: Summary
+) -> None:
     rows = ledger_rows(connection)
     chosen = [row for row in held_rows(rows) if f"{row.run_id}|{row.stopped_at!r}" in wanted]
+    record(connection, action.command, [row.run_id for row in chosen], why=why)
     if action.verb == "Release":
         release_requests(connection, rows, chosen, summary, lambda _: None)
     elif chosen:
         cancel_requests(rows, chosen, connection.caller, summary, lambda _: None)
 
 
-def _batches(connection: Connection, action: Action, wanted: Collection[str], summary: Summary) -> None:
+def _batches(
+    connection: Connection, action: Action, wanted: Collection[str], why: str, summary: Summary
+) -> None:
     of, one_by_one, by = Batches.of(connection), OneByOne(summary), connection.caller
     is_cancel = action.verb == "Cancel"
     for ticked in wanted:
@@ -200,6 +206,7 @@ def _batches(connection: Connection, action: Action, wanted: Collection[str], su
         batch = one_by_one.read_of("batches", batch_id, partial(of.batch, batch_id))
         if not isinstance(batch, Batch) or not seen == batch.state == "open":
             continue  # `perform` notes it as changed, unless the summary has another reason
+        record(connection, action.command, [batch_id], why=why, by=by)
         release = partial(of.releaser.release, batch_id, by=by, cancel=is_cancel)
         looked = one_by_one.read_of(batch.rule_id, batch_id, release)
         decision = looked.decision if isinstance(looked, Looked) else None

@@ -154,9 +154,9 @@ class Console:
 
     def _do(self, request: Request, fields: Fields) -> Response:
         action = self._action(request)
-        ticked = fields.get("id", [])[: trouble.MOST]
+        ticked, why = fields.get("id", [])[: trouble.MOST], fields.get("why", [""])[0]
         started = self.gateway.now()
-        reading = self.gateway.read("action", lambda of: actions.perform(of, action, ticked), fresh=0)
+        reading = self.gateway.read("action", lambda of: actions.perform(of, action, ticked, why), fresh=0)
         self.gateway.forget()
         return self.show(
             "done.html",
