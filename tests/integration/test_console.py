@@ -3,6 +3,9 @@
 import html
 import json
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +18,7 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from console_pages import ORIGIN, PORT, whole_page
+from gateway_cli.console import command
 from gateway_cli.console.actions import ACTIONS
 from gateway_cli.console.app import build
 from gateway_cli.console.gateway import Gateway
@@ -473,3 +477,39 @@ def test_an_action_that_fails_says_that_it_is_not_known(
 
 def test_a_form_that_is_too_large_is_refused(visitor: Browser) -> None:
     assert visitor.post("/rules/try", event="x" * 1_000_001).status_code == 413
+
+
+# --- the command
+
+
+@pytest.mark.parametrize("operate", [False, True])
+def test_the_command_prints_the_address_that_works_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, *, operate: bool
+) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr(
+        command, "serve", lambda guard, listener: served.append((guard, listener.getsockname()))
+    )
+    result = shell("console", "--no-browser", *(["--operate"] if operate else []))
+    ((guard, (host, port)),) = served
+    assert host == "127.0.0.1"
+    assert guard.url.startswith(f"http://127.0.0.1:{port}/?token=")
+    assert guard.url in result.stderr
+    assert ("Actions are allowed" in result.stderr) is operate
+    assert scene.calls == []
+
+
+def test_a_port_that_is_taken_is_refused(scene: Scene) -> None:  # noqa: ARG001
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = shell("console", "--no-browser", "--port", str(taken.getsockname()[1]))
+    assert result.exit_code == 1
+    assert "is not free" in result.stderr
+
+
+def test_other_commands_do_not_pay_for_the_console() -> None:
+    loads = "import sys; from gateway_cli.main import cli; cli(['rules', '--help'], standalone_mode=False)"
+    asks = f"{loads}; print([name for name in ('starlette', 'uvicorn', 'jinja2') if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", asks], check=True, capture_output=True, text=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
