@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import takewhile
 from pathlib import Path
+from statistics import median, quantiles
 from typing import Any
 
 import boto3
@@ -88,22 +89,29 @@ def _binned(points: Sequence[Point], statistic: str, began: float) -> list[Point
     bins: defaultdict[int, list[float]] = defaultdict(list)
     for moment, value in points:
         bins[int((moment - began) // BIN)].append(value)
-    figure = {"Sum": lambda of: sum(of) * 60 / BIN, "Maximum": max, "Average": lambda of: sum(of) / len(of)}
+    figure = {
+        "Sum": lambda of: sum(of) * 60 / BIN,
+        "Maximum": max,
+        "Average": lambda of: sum(of) / len(of),
+        "p50": median,
+        "p99": lambda of: quantiles(of, n=100, method="inclusive")[-1] if len(of) > 1 else of[0],
+    }
     return [(number * BIN, figure[statistic](of)) for number, of in sorted(bins.items())]
 
 
 def _lines(metric: Mapping[str, str], series: Series, began: float) -> Iterator[tuple[str, list[Point]]]:
     """Yield the lines of one search, each with its label."""
-    [(namespace, _, name, terms, statistic, _)] = SEARCH.findall(metric["expression"])
+    [(namespace, _, of, terms, statistic, _)] = SEARCH.findall(metric["expression"])
     matching = {
         key[2]: points
         for key, points in series.items()
-        if key[:2] == (namespace, name) and (namespace != "AWS/SQS" or _matches(terms, key[2]))
+        if key[:2] == (namespace, of) and (namespace != "AWS/SQS" or _matches(terms, key[2]))
     }
     if metric["expression"].startswith("SUM("):
         together = [point for points in matching.values() for point in points]
         matching = {metric["label"]: together} if together else {}
-    for label, points in sorted(matching.items()):
+    for name, points in sorted(matching.items()):
+        label = re.sub(r"\$\{PROP\([^)]*\)\}", name, metric["label"])
         yield label, _binned(points, statistic, began)
 
 
@@ -178,7 +186,7 @@ def _graph(
         )
         yield f'<rect x="{at:.0f}" y="{y0 + 24}" width="10" height="10" fill="{colour}"/>'
         yield f'<text x="{at + 14:.0f}" y="{y0 + 33}" font-size="10">{escape(label)}</text>'
-        at += 30 + 5.6 * len(label)
+        at += 24 + 5.2 * len(label)
 
 
 def _main(seconds: float) -> None:

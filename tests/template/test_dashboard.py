@@ -23,7 +23,7 @@ OF_AWS = {
     ("AWS/Lambda", "FunctionName", "Throttles"),
 }
 SEARCH = re.compile(
-    r"""SEARCH\('\{([\w/]+),([\w,]+)\} MetricName="(\w+)" ([\w() ]+)', '(Sum|Maximum|Average)', \d+\)"""
+    r"""SEARCH\('\{([\w/]+),([\w,]+)\} MetricName="(\w+)" ([\w() ]+)', '(Sum|Maximum|Average|p50|p99)', \d+\)"""
 )
 
 
@@ -59,7 +59,7 @@ def searches(graph):
 
 def test_each_graph_has_a_title_and_a_unit(graphs):
     """In words, on its axis."""
-    assert len(graphs) == 9
+    assert len(graphs) == 10
     for graph in graphs:
         shown = graph["properties"]
         assert shown["title"]
