@@ -31,7 +31,7 @@ _OUTCOMES: Final[Mapping[Result, TrailOutcome]] = {
 # A line for each of these members: no run gets them.
 _DROPPED: Final[Mapping[Result, str]] = {
     "cancelled": "member of a batch that was cancelled; no run gets it",
-    "late": "member came after its batch was released, and its rule drops late members; no run gets it",
+    "late": "member came after its batch was released; no run gets it. As its rule says, it is a dead letter or dropped",
 }
 
 
