@@ -515,8 +515,14 @@ def test_who_only_looks_writes_nothing(expand):
             {"<LedgerTable.Arn>"},
             None,
         ),
-        "ListRequests": ({"dynamodb:Query"}, {"<LedgerTable.Arn>/index/*"}, None),
+        "ListRequests": ({"dynamodb:Query", "dynamodb:Scan"}, {"<LedgerTable.Arn>/index/*"}, None),
         **READ_BATCHES,
+        # The console counts what each index holds with one call.
+        "ListOpenBatches": (
+            {"dynamodb:Query", "dynamodb:Scan"},
+            {"<BatchesTable.Arn>/index/due"},
+            None,
+        ),
         "LookIntoDeadLetterQueues": (
             {"sqs:ChangeMessageVisibility", "sqs:ReceiveMessage"},
             {INGRESS_DLQS, TRIGGER_DLQS},
