@@ -196,6 +196,7 @@ COMMANDS = [
     ("environments list", 0),
     ("environments pause legacy", 0),
     ("environments resume legacy", 0),
+    ("operations", 0),
     (
         "environments check legacy",
         (0, 1, 3),

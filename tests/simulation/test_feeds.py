@@ -61,6 +61,7 @@ SAFEGUARDS = {
         "if True",
         feeds_days.a_key_changes,
         "doubled",
+        (RELEASE, "arrivals[pointer.segment]", "arrivals.get(pointer.segment, 0.0)"),
     ),
     "the first decision stands": _without(
         "aws.dynamodb.batches",

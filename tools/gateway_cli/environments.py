@@ -103,7 +103,7 @@ def pause(
     by: str | None,
     yes: bool,
 ) -> None:
-    """Hold the trigger requests of an environment, or of all; start none of them.
+    """Hold the trigger requests of an environment, or of all.
 
     A run that Airflow is starting at this moment still starts. Events are still accepted, batches still collect their
     members, and Step Functions states whose runs have started still get their answers.
@@ -139,7 +139,7 @@ def pause(
 @click.option("--reason", metavar="TEXT", help="Why; recorded with your ARN.")
 @gateway_options
 def resume(connection: Connection, name: str | None, *, everything: bool, reason: str | None) -> None:
-    """End the pause of an environment, or of all, and release the requests that it held.
+    """End the pause of an environment, or of all; release its requests.
 
     If the command was interrupted, run it again: it releases the rest.
 

@@ -53,7 +53,7 @@ def list_runs(
     limit: int,
     output: str,
 ) -> None:
-    """List the runs that the gateway requested or started, the newest first.
+    """List the runs that the gateway started, the newest first.
 
     `started` means that Airflow accepted the run; `ended` is known of runs that a state machine waits for. `why` asks
     Airflow about any other.
@@ -98,7 +98,7 @@ def _cells(run: SeenRun) -> list[str]:
 @output_option
 @gateway_options
 def show(connection: Connection, run_id: str, *, since: float, output: str) -> None:
-    """Show everything about one run: what became of it, its event and its conf.
+    """Show one run: what became of it, its event and its conf.
 
     \b
     Example:
