@@ -31,7 +31,7 @@ rules:
   - id: why.strict
     pattern: {source: [acme.why-strict]}
     target:
-      environment: legacy  # test_dead_letters.py mends that of analytics
+      environment: legacy  # test_dead_letters.py corrects that of analytics
       dag_id: strict
       input_transformer: {input_paths: {amount: $.detail.amount}, input_template: {amount: <amount>}}
   - id: why.once
