@@ -69,7 +69,7 @@ def test_died_mended_redriven_is_one_run(gateway):
 
     file = Path(gateway.environments["analytics"].dags_folder) / "strict.py"
     file.write_text(
-        file.read_text().replace('TAKES = "integer"', 'TAKES = "string"').replace("Param(1", 'Param("1"')
+        file.read_text().replace('TAKES, DEFAULT = "integer", 1', 'TAKES, DEFAULT = "string", "1"')
     )
 
     def redriven() -> bool:  # until Airflow has read the file again

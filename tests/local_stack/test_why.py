@@ -31,8 +31,8 @@ rules:
   - id: why.strict
     pattern: {source: [acme.why-strict]}
     target:
-      environment: legacy  # test_dead_letters.py corrects that of analytics
-      dag_id: strict
+      environment: analytics
+      dag_id: always_strict
       input_transformer: {input_paths: {amount: $.detail.amount}, input_template: {amount: <amount>}}
   - id: why.once
     pattern: {source: [acme.why-once]}
@@ -156,8 +156,8 @@ def test_four_mishaps_are_each_explained_and_put_right(operator: Operator) -> No
     operator.follow(seen["then"])
     operator.runs_come("why.disabled", 1)
 
-    seen = operator.sees(dead, "dead", "conf_refused", "DAG strict in legacy")
-    assert operator.runs("why.strict", "legacy") == 0
+    seen = operator.sees(dead, "dead", "conf_refused", "DAG always_strict in analytics")
+    assert operator.runs("why.strict") == 0
     assert seen["command"] == f"mwaa-gateway dlq redrive {seen['run_id']} --local"
 
     seen = operator.sees(f"s3://{silent}/why-case/never.csv", "never_received", "S3 has no such object")

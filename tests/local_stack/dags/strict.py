@@ -1,4 +1,4 @@
-"""Takes a number only: a conf without one is refused by Airflow. A test loosens it, as its author would."""
+"""Two DAGs that take a number only: Airflow refuses a conf without one. A test loosens the first, as its author would."""
 
 from datetime import datetime, timezone
 
@@ -13,14 +13,15 @@ try:
 except ImportError:  # Airflow 2
     from airflow.operators.empty import EmptyOperator
 
-TAKES = "integer"
+TAKES, DEFAULT = "integer", 1
 
-with DAG(
-    "strict",
-    schedule=None,
-    start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),  # noqa: UP017 - an Airflow may run on an older Python
-    catchup=False,
-    is_paused_upon_creation=True,
-    params={"amount": Param(1, type=TAKES)},  # noqa: AIR311 - where Airflow 2 has it
-):
-    EmptyOperator(task_id="nothing")
+for dag_id, takes, default in (("strict", TAKES, DEFAULT), ("always_strict", "integer", 1)):
+    with DAG(
+        dag_id,
+        schedule=None,
+        start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),  # noqa: UP017 - an Airflow may run on an older Python
+        catchup=False,
+        is_paused_upon_creation=True,
+        params={"amount": Param(default, type=takes)},  # noqa: AIR311 - where Airflow 2 has it
+    ):
+        EmptyOperator(task_id="nothing")
