@@ -81,7 +81,7 @@ class Ports:
 
 @dataclass
 class _Undisturbed(Ports, Generic[W]):
-    """What a process sees that goes on alone: each call reaches the world at once."""
+    """What a process sees that runs alone: each call reaches the world at once."""
 
     world: W | None = None
 

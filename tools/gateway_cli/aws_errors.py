@@ -1,7 +1,8 @@
 """Turns botocore's errors into sentences for the person at the command line: what happened, and what to do next."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -21,6 +22,8 @@ from botocore.exceptions import (
 from gateway_cli.output import Refused
 from mwaa_gateway.errors import GatewayError
 
+Found = TypeVar("Found")
+
 
 @contextmanager
 def errors_as_refusals() -> Iterator[None]:
@@ -37,6 +40,17 @@ def errors_as_refusals() -> Iterator[None]:
                 f"{error}: write --endpoint-url (or AWS_ENDPOINT_URL) as http://host:port"
             ) from error
         raise
+
+
+def found_or_why(ask: Callable[[], Found]) -> tuple[Found | None, str]:
+    """Ask one question of several; return what was found and "", or None and why it could not be read."""
+    try:
+        with errors_as_refusals():
+            return ask(), ""
+    except Refused as error:
+        return None, error.message
+    except (KeyError, TypeError, ValueError) as error:
+        return None, f"the answer cannot be read: {error!r}"
 
 
 def describe_error(error: ClientError | BotoCoreError) -> str:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from gateway_cli.answers.airflow import mwaa_name, runs_now
 from gateway_cli.answers.evidence import BatchNow, Circuit, Evidence, QueueNow, RequestRow, RunNow
 from gateway_cli.answers.insights import Insights, TrailSource, about
@@ -25,11 +23,10 @@ from gateway_cli.answers.tables import (
 )
 from gateway_cli.answers.trail import TrailLine, iso
 from gateway_cli.answers.uploads import look_at_upload
-from gateway_cli.aws_errors import describe_error, errors_as_refusals
+from gateway_cli.aws_errors import errors_as_refusals, found_or_why
 from gateway_cli.connection import Connection
 from gateway_cli.output import Refused
 from mwaa_gateway.aws.dynamodb.batches import BatchesTable
-from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.events.event import identity_of
 from mwaa_gateway.trigger_request import event_hash
 
@@ -53,17 +50,10 @@ class Reads:
             self.unread.append(f"{what} was not read, to keep the answer at {MOST_READS} queries")
             return None
         self.left -= 1
-        try:
-            with errors_as_refusals():
-                return ask()
-        except (Refused, GatewayError) as error:
-            why = error.message if isinstance(error, Refused) else str(error)
-        except (BotoCoreError, ClientError) as error:
-            why = describe_error(error)
-        except (KeyError, TypeError, ValueError) as error:
-            why = f"the answer cannot be read: {error!r}"
-        self.unread.append(f"{what} could not be read: {why}")
-        return None
+        found, why = found_or_why(ask)
+        if why:
+            self.unread.append(f"{what} could not be read: {why}")
+        return found
 
 
 def gather(

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from gateway_cli.answers.evidence import Circuit, QueueNow
 from gateway_cli.answers.insights import Insights
 from gateway_cli.answers.now import EnvironmentNow, Now, Trouble, newest
@@ -17,15 +15,13 @@ from gateway_cli.answers.queues import NAMESPACE, metric
 from gateway_cli.answers.tables import circuit_keys, circuit_of, rows_by_key
 from gateway_cli.answers.trail import TrailLine
 from gateway_cli.answers.words import cut
-from gateway_cli.aws_errors import describe_error, errors_as_refusals
+from gateway_cli.aws_errors import found_or_why
 from gateway_cli.connection import Connection
 from gateway_cli.ledger_rows import LedgerRow, LedgerRows
-from gateway_cli.output import Refused
 from mwaa_gateway.aws.dynamodb.batch_get import batch_get
 from mwaa_gateway.aws.dynamodb.batches import EVER, BatchesTable
 from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.dynamodb.values import attributes
-from mwaa_gateway.errors import GatewayError
 from mwaa_gateway.outcomes import Reason
 
 _AT_ONCE: Final = 8
@@ -100,17 +96,10 @@ class Look:
         self._ledger = connection.stack_output("LedgerTableName")
 
     def _read(self, what: str, ask: Callable[[], Found]) -> Found | None:
-        try:
-            with errors_as_refusals():
-                return ask()
-        except (Refused, GatewayError) as error:
-            why = error.message if isinstance(error, Refused) else str(error)
-        except (BotoCoreError, ClientError) as error:
-            why = describe_error(error)
-        except (KeyError, TypeError, ValueError) as error:
-            why = f"the answer cannot be read: {error!r}"
-        self.unread.append(f"{what}: not known: {why}")
-        return None
+        found, why = found_or_why(ask)
+        if why:
+            self.unread.append(f"{what}: not known: {why}")
+        return found
 
     # --- environments
 
