@@ -1,5 +1,6 @@
 """A gateway with a bit of everything, for the tests and pictures of the console."""
 
+import copy
 import hashlib
 import json
 import math
@@ -11,7 +12,9 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.backends import get_backend
 from moto.cloudwatch.models import Statistics
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 
 from gateway_cli.answers import gathering
 from gateway_cli.answers.insights import Insights
@@ -131,9 +134,63 @@ def _with_percentiles(answer: Any) -> Any:
 
 @pytest.fixture
 def busy(scene: Scene) -> Scene:
-    """A gateway in trouble: dead and held requests, rules in every state, open batches, an open breaker, waiting states."""
-    fill(scene)
+    """A gateway in trouble: dead and held requests, rules in every state, open batches, an open breaker, waiting states.
+
+    It takes moto a second, and many tests want it: each gets a copy. Its times are relative to now, so a copy is fresh.
+    """
+    if not _built or time.monotonic() - _built[-1].at > _FRESH_SECONDS:
+        fill(scene)
+        _built[:] = [_Built.of(scene)]
+    else:
+        copy_into(scene)
+        _create_bucket()
     return scene
+
+
+def copy_into(scene: Scene) -> None:
+    """Replace what the tables, queues, figures and fakes of a scene have by a copy of what was built."""
+    built = copy.deepcopy(_built[-1])
+    _backend("dynamodb").tables = built.tables
+    _backend("cloudwatch").metric_data = built.figures
+    for name, messages in built.messages.items():
+        _backend("sqs").queues[name]._messages = messages
+    scene.trail.lines[:] = built.lines
+    scene.gateway.airflow = built.airflow
+
+
+@dataclass(frozen=True)
+class _Built:
+    """What `fill` put into moto, and into the scene's fakes."""
+
+    at: float
+    tables: Any
+    figures: Any
+    messages: dict[str, Any]
+    lines: list[Any]
+    airflow: Any
+
+    @classmethod
+    def of(cls, scene: Scene) -> "_Built":
+        return cls(
+            time.monotonic(),
+            *copy.deepcopy(
+                (
+                    _backend("dynamodb").tables,
+                    _backend("cloudwatch").metric_data,
+                    {name: queue._messages for name, queue in _backend("sqs").queues.items()},
+                    scene.trail.lines,
+                    scene.gateway.airflow,
+                )
+            ),
+        )
+
+
+_FRESH_SECONDS = 15.0
+_built: list[_Built] = []
+
+
+def _backend(service: Any) -> Any:
+    return get_backend(service)[ACCOUNT]["eu-west-1"]
 
 
 def fill(scene: Scene, *, minutes: int = 12) -> None:
@@ -209,9 +266,7 @@ def _requests(scene: Scene) -> None:
 
 
 def _feeds(scene: Scene) -> None:
-    boto3.client("s3").create_bucket(
-        Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-    )
+    _create_bucket()
     now = time.time()
     table = BatchesTable(scene.gateway.dynamodb, scene.gateway.outputs["BatchesTableName"], now=time.time)
     feeds = SceneFeeds(scene.gateway, table)
@@ -224,6 +279,12 @@ def _feeds(scene: Scene) -> None:
     counted = document("sales.hourly", complete_when={"count": 24})
     hours = [member(f"hour-{hour}.csv") for hour in range(17)]
     feeds.collect(*hours, key=next_day, rule="sales.hourly", text=counted, at=now - 9_000)
+
+
+def _create_bucket() -> None:
+    boto3.client("s3").create_bucket(
+        Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
 
 
 def _waiting_states(scene: Scene) -> None:

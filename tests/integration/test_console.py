@@ -18,16 +18,17 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from console_pages import ORIGIN, PORT, whole_page
+from fakes.rules_table import rules_table_items
 from gateway_cli.console import command
 from gateway_cli.console.actions import ACTIONS
 from gateway_cli.console.app import build
 from gateway_cli.console.gateway import Gateway
 from gateway_cli.output import Refused
-from integration.console_scene import Scene, busy, scene
+from integration.console_scene import Scene, busy, copy_into, scene
 from integration.operated import NO
 from integration.shell import shell
 from mwaa_gateway.aws.dynamodb.pauses import PAUSE_PARTITION, environment_sort
-from mwaa_gateway.aws.dynamodb.values import rules_key
+from mwaa_gateway.aws.dynamodb.values import attributes, rules_key
 from mwaa_gateway.trigger_request import TriggerRequest
 
 __all__ = ["busy", "scene"]
@@ -77,6 +78,20 @@ def browser(scene: Scene, *, operate: bool = False) -> Browser:
 def visitor(busy: Scene) -> Iterator[Browser]:
     """A console that only looks."""
     return browser(busy)
+
+
+def test_a_scene_has_nothing_of_the_test_before_it(busy: Scene) -> None:
+    """Tests get copies of one scene."""
+    before = rules_table_items(busy.gateway.dynamodb)
+    item = {**rules_key("operation", "of this test"), **attributes({"action": "x"})}
+    busy.gateway.dynamodb.put_item(TableName="rules", Item=item)
+    busy.trail.lines.clear()
+    dead = busy.gateway.visible("trigger-dlq-analytics")
+    busy.gateway.bodies("trigger-dlq-analytics")
+    copy_into(busy)
+    assert before == rules_table_items(busy.gateway.dynamodb)
+    assert busy.trail.lines
+    assert busy.gateway.visible("trigger-dlq-analytics") == dead > 0
 
 
 # --- who may come in

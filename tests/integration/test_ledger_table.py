@@ -660,7 +660,8 @@ def test_no_answer_for_ten_seconds_is_unavailable(
 @pytest.mark.parametrize("broken", ["request_body", "attempt", "state", "run_id"])
 def test_a_row_that_was_changed_by_hand_is_named(dynamodb, state: str, broken: str) -> None:
     """One request's trouble: its message is put aside with the row to repair, and no other is touched."""
-    table = LedgerTable(dynamodb, "ledger", pause=lambda _seconds: None)
+    waited: list[float] = []
+    table = LedgerTable(dynamodb, "ledger", monotonic=lambda: sum(waited), pause=waited.append)
     attempt = claimed(table)
     if state != "open":
         table.finish(attempt, NO if state == "dead" else Triggered(), 1_001.0)
