@@ -71,7 +71,7 @@ class Environment:
 
     def reached_by(self, web_server: WebServer) -> WebSession:
         """Another session with the same environment."""
-        return WebSession(self.mwaa.client, "analytics", web_server, "Viewer")
+        return WebSession(self.mwaa.client, "analytics", web_server, "WebLoginRole")
 
     def runs(self) -> CliRuns:
         """The watcher's queries over CLI tokens and this session."""
@@ -89,7 +89,7 @@ class Environment:
 @pytest.fixture
 def environment(server: WebServerScript, control_plane: Stubber) -> Environment:
     server.answers, server.received = [OK], []
-    session = WebSession(control_plane.client, "analytics", way_to(server), "Viewer")
+    session = WebSession(control_plane.client, "analytics", way_to(server), "WebLoginRole")
     return Environment(server, control_plane, session)
 
 
@@ -180,7 +180,7 @@ def test_what_the_role_may_not_do_is_said_with_its_parameter(environment: Enviro
     )
     answer = environment.session.ask(LOOK)
     assert answer == NotAvailable(
-        "the Airflow role of WebLoginRole, Viewer, does not allow this call: Airflow said HTTP 403: Forbidden"
+        "the Airflow role of WebLoginRole does not allow this call: Airflow said HTTP 403: Forbidden"
     )
     assert len(environment.sent) == 4
 
@@ -188,7 +188,10 @@ def test_what_the_role_may_not_do_is_said_with_its_parameter(environment: Enviro
 @pytest.mark.parametrize(
     ("code", "remedy"),
     [
-        ("AccessDeniedException", "needs airflow:CreateWebLoginToken on the Airflow role Viewer"),
+        (
+            "AccessDeniedException",
+            "needs airflow:CreateWebLoginToken on the Airflow role that the stack's parameter WebLoginRole names",
+        ),
         ("ResourceNotFoundException", "ResourceNotFoundException"),
         ("InternalServerException", "InternalServerException"),
     ],

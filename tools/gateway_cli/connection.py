@@ -18,7 +18,7 @@ from gateway_cli.output import Refused
 from gateway_cli.rules.store import RulesStore
 from mwaa_gateway.errors import nearest
 from mwaa_gateway.rules.allow_lists import Namespaces
-from mwaa_gateway.transports import Transports
+from mwaa_gateway.transports import CLI, REST, Transports
 
 if TYPE_CHECKING:
     import boto3
@@ -174,14 +174,17 @@ class Connection:
         return self.environments if self.names_a_table else frozenset(self.environment_names) or None
 
     @cached_property
-    def rest_environments(self) -> frozenset[str] | None:
-        """The environments that use InvokeRestApi; None if only a table is named."""
+    def transports_by_name(self) -> Mapping[str, tuple[str, ...]] | None:
+        """The transport of each environment, with its fallback; None if only a table is named."""
         if self.names_a_table_alone:
             return None
+        environments = self.environments or ()
         if self.transports is None:
-            # The parameter of v0.1.0
-            return frozenset(_names(self.stack_parameters.get("RestEnvironments", "")))
-        return self.transports.over_rest(self.environments or ())
+            rest = frozenset(
+                _names(self.stack_parameters.get("RestEnvironments", ""))
+            )  # the parameter of v0.1.0
+            return {name: (REST,) if name in rest else (CLI,) for name in environments}
+        return self.transports.by_name(environments)
 
     @property
     def names_a_table(self) -> bool:

@@ -18,12 +18,12 @@ from mwaa_gateway.airflow.rest import (
     import_errors_call,
     list_call,
     look_up_by_date_call,
-    look_up_calls,
     read_import_errors,
     read_list,
     read_look_up,
     read_look_up_by_date,
     read_trigger,
+    short_look_up_calls,
     trigger_call,
 )
 from mwaa_gateway.outcomes import (
@@ -101,7 +101,7 @@ def test_an_older_airflow_knows_no_partition_key(answer: RestAnswer) -> None:
     assert isinstance(outcome, Rejected)
     assert outcome.reason == Reason.AIRFLOW_REFUSED
     assert outcome.text == (
-        f"partition_key needs Airflow 3.2 or later and the transport rest, and this Airflow is older; it said HTTP "
+        f"partition_key needs Airflow 3.2 or later and the transport rest or web, and this Airflow is older; it said HTTP "
         f"{answer.status}: correct that, or remove partition_key from the rule's target"
     )
 
@@ -155,7 +155,7 @@ def test_no_path_is_too_long(dag_id: str, run_id: str) -> None:
     """Whatever the ids are, what is sent fits; a run can be looked up for every DAG."""
     calls = [
         trigger_call(target(dag_id, run_id), logical_date=True),
-        *look_up_calls(target(dag_id, run_id)),
+        *short_look_up_calls(target(dag_id, run_id)),
     ]
     paths = [call.path for call in calls if isinstance(call, RestCall)]
     assert max(map(len, paths)) <= LONGEST_REST_PATH
@@ -168,7 +168,9 @@ def test_no_path_is_too_long(dag_id: str, run_id: str) -> None:
 def test_a_dag_id_that_is_no_plain_piece_of_a_path_is_never_sent(dag_id: str) -> None:
     """It would be another path of Airflow's API."""
     assert isinstance(trigger_call(target(dag_id), logical_date=False), Rejected)
-    assert all(call.path == "/dags/~/dagRuns/~/taskInstances/list" for call in look_up_calls(target(dag_id)))
+    assert all(
+        call.path == "/dags/~/dagRuns/~/taskInstances/list" for call in short_look_up_calls(target(dag_id))
+    )
 
 
 @pytest.mark.parametrize("run_id", ["", "-r", "a b", "é", "a/b", "a" * 251])
@@ -290,7 +292,7 @@ def test_the_calls_are_those_that_were_recorded(version: str) -> None:
         sent = document["sent"]
         run_id = sent.get("dag_run_id") or sent.get("run_id_pattern") or sent["dag_run_ids"][0]
         asked = ResolvedTarget("analytics", "ingest_orders", run_id, sent.get("conf", {}))
-        calls = [trigger_call(asked, logical_date=version.startswith("3.")), *look_up_calls(asked)]
+        calls = [trigger_call(asked, logical_date=version.startswith("3.")), *short_look_up_calls(asked)]
         assert (document["method"], document["path"], sent) in [
             (call.method, call.path, call.body or call.query) for call in calls if isinstance(call, RestCall)
         ]

@@ -325,22 +325,30 @@ class TestInvalid:
             ("a_<$.b>", ["*" + "d" * 51], "allowed_dag_ids"),
         ],
     )
-    def test_a_dag_id_too_long_for_invoke_rest_api(self, dag_id: str, allowed: Any, field: str):
-        """Refused for an environment that is reached by it, and for no other."""
+    @pytest.mark.parametrize("used", [("rest",), ("web", "rest")])
+    def test_a_dag_id_too_long_for_invoke_rest_api(
+        self, dag_id: str, allowed: Any, field: str, used: tuple[str, ...]
+    ):
+        """Refused for an environment that is reached by it, if only as a fallback, and for no other."""
         target = {"id": "a", "environment": "analytics", "dag_id": dag_id}
         document = changed("targets", [target | ({} if allowed is ... else {"allowed_dag_ids": allowed})])
         with pytest.raises(InvalidRule) as refusal:
-            parse_rule(document, environments=None, rest_environments={"analytics"})
+            parse_rule(document, environments=None, transports={"analytics": used})
         ((found, text),) = [(problem.field, problem.message) for problem in refusal.value.problems]
         assert (found, True) == (f"targets[0].{field}", "51 characters" in text and "allows 50" in text)
-        assert parse_rule(document, environments=None, rest_environments={"legacy"})
+        for others in ({"analytics": ("cli",)}, {"analytics": ("web", "cli")}, {"legacy": ("rest",)}):
+            assert parse_rule(document, environments=None, transports=others)
 
     def test_fifty_characters_fit(self):
         """As many as MWAA's path has room for; a `*` stands for none."""
         target = {"id": "a", "environment": "analytics", "dag_id": "d" * 50}
-        assert parse_rule(changed("targets", [target]), environments=None, rest_environments={"analytics"})
+        assert parse_rule(
+            changed("targets", [target]), environments=None, transports={"analytics": ("rest",)}
+        )
         target |= {"dag_id": "a_<$.b>", "allowed_dag_ids": ["d" * 50 + "*"]}
-        assert parse_rule(changed("targets", [target]), environments=None, rest_environments={"analytics"})
+        assert parse_rule(
+            changed("targets", [target]), environments=None, transports={"analytics": ("rest",)}
+        )
 
     @pytest.mark.parametrize(
         ("field", "value", "message"),
@@ -369,16 +377,18 @@ class TestInvalid:
         written = rule.document()["targets"][0]
         assert (written["logical_date"], written["partition_key"]) == ("<date>", "daily")
 
-    def test_a_partition_key_needs_the_rest_api(self):
-        """Refused where the environment uses CLI tokens; where nobody knows, the dispatcher decides."""
+    @pytest.mark.parametrize("used", [("cli",), ("web", "cli")])
+    def test_a_partition_key_needs_the_rest_api(self, used: tuple[str, ...]):
+        """Refused where the environment uses CLI tokens, or falls back to them; unknown, the dispatcher decides."""
         target = {"id": "a", "environment": "analytics", "dag_id": "d", "partition_key": "<$.detail.day>"}
         document = changed("targets", [target])
         with pytest.raises(
             InvalidRule, match=r"environment 'analytics' uses CLI tokens: remove it, or set"
         ) as refusal:
-            parse_rule(document, environments=None, rest_environments={"legacy"})
+            parse_rule(document, environments=None, transports={"analytics": used})
         assert [problem.field for problem in refusal.value.problems] == ["targets[0].partition_key"]
-        assert parse_rule(document, environments=None, rest_environments={"analytics"})
+        for others in (("rest",), ("web",), ("web", "rest")):
+            assert parse_rule(document, environments=None, transports={"analytics": others})
         assert parse_rule(document, environments=None)
 
     @pytest.mark.parametrize("dag_id", ["<$.region>-daily", "<$.region>.daily", "_<$.region>"])

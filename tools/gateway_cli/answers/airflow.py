@@ -8,6 +8,7 @@ from gateway_cli.connection import Connection
 from mwaa_gateway.airflow.run_states import RunsUnknown
 from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
 from mwaa_gateway.aws.mwaa.runs import RestRuns
+from mwaa_gateway.transports import CLI
 
 # As the dispatcher asks: MWAA itself waits ten seconds for Airflow
 _SETTINGS: Final[Mapping[str, Any]] = {
@@ -25,8 +26,9 @@ def mwaa_name(connection: Connection, environment: str) -> str:
 
 
 def over_rest(connection: Connection, environment: str) -> bool:
-    """Return whether the environment's requests to Airflow go through InvokeRestApi."""
-    return environment in (connection.rest_environments or ())
+    """Return whether the environment's requests to Airflow are calls of its REST API."""
+    first, *_ = (connection.transports_by_name or {}).get(environment, (CLI,))
+    return first != CLI
 
 
 def runs_now(

@@ -19,7 +19,7 @@ from mwaa_gateway.airflow.cli import (
     trigger_command,
 )
 from mwaa_gateway.airflow.dialect import LOGICAL_DATE_FIELD, Dialect
-from mwaa_gateway.airflow.rest import RestAnswer, RestCall, look_up_calls, trigger_call
+from mwaa_gateway.airflow.rest import RestAnswer, RestCall, short_look_up_calls, trigger_call
 from mwaa_gateway.airflow.rest import read_look_up as read_rest_look_up
 from mwaa_gateway.airflow.rest import read_trigger as read_rest_trigger
 from mwaa_gateway.aws.mwaa.cli import CliTransport
@@ -103,7 +103,7 @@ class RestProbe:
     def look_up(self, target: ResolvedTarget) -> Exchange:
         """Look a run up by each call that may find it, until one does."""
         exchange = Exchange("", OutcomeUnknown(Reason.UNCLEAR_ANSWER, "no call was made"))
-        for call in look_up_calls(target):
+        for call in short_look_up_calls(target):
             exchange = _exchange(
                 call, self._transport.ask(call), lambda found: read_rest_look_up(found, target)
             )

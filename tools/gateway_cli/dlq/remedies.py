@@ -26,8 +26,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "crashed, or the ledger did not take the outcome. Check the dispatcher's log for memory, timeouts and DynamoDB errors, "
     "fix that, then redrive.",
     Reason.DAG_BROKEN: "Airflow cannot import the DAG's file: fix it, check that Airflow lists the DAG again, then redrive.",
-    Reason.DAG_ID_TOO_LONG: "InvokeRestApi takes no DAG id of this length: give the environment CLI tokens "
-    "(<environment>=cli in the stack's parameter Transports), then redrive.",
+    Reason.DAG_ID_TOO_LONG: "InvokeRestApi takes no DAG id of this length: give the environment a web login or "
+    "CLI tokens (<environment>=web or <environment>=cli in the stack's parameter Transports), then redrive.",
     Reason.DAG_MISSING: "Airflow has no such DAG. The text quotes Airflow's import errors: fix the DAG's file if it is "
     "among them, else deploy it, then redrive. If the rule names the wrong DAG, a redrive does not help: correct the rule, "
     "purge this, and let the source send a new event.",

@@ -122,7 +122,7 @@ def enable(connection: Connection, rule_id: str, by: str | None, output: str) ->
             document,
             environments=connection.environments,
             claim_check_bucket=connection.claim_check_bucket,
-            rest_environments=connection.rest_environments,
+            transports=connection.transports_by_name,
         )
         refuse_unless_allowed(rule, connection.allow_lists)
     except InvalidRule as error:

@@ -113,7 +113,7 @@ def validate(
         environments=environments,
         namespaces=allow_lists,
         claim_check_bucket=connection.claim_check_bucket if connection.names_a_table else "",
-        rest_environments=connection.rest_environments if connection.names_a_table else None,
+        transports=connection.transports_by_name if connection.names_a_table else None,
         variable_files=variable_files,
     )
     rules = [checked_rule.rule for checked_rule in checked]
@@ -269,7 +269,7 @@ def apply(
             made,
             environments=connection.environments,
             namespaces=connection.allow_lists,
-            rest_environments=connection.rest_environments,
+            transports=connection.transports_by_name,
             by=by or connection.caller,
             now=now(),
         ):
@@ -296,7 +296,7 @@ def _planned(
         environments=connection.environments,
         namespaces=connection.allow_lists,
         claim_check_bucket=connection.claim_check_bucket,
-        rest_environments=connection.rest_environments,
+        transports=connection.transports_by_name,
         variable_files=files.variable_files,
     )
     if mistakes:

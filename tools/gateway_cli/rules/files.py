@@ -136,14 +136,14 @@ def check_rules(
     environments: Collection[str] | None,
     namespaces: Namespaces | None = None,
     claim_check_bucket: str = "",
-    rest_environments: Collection[str] | None = None,
+    transports: Mapping[str, Collection[str]] | None = None,
     variable_files: Sequence[Path] = (),
 ) -> tuple[list[CheckedRule], list[Mistake]]:
     """Read and validate rules; if there is any mistake, none of the rules may be applied.
 
     `environments` are the names the gateway knows, `namespaces` the allow-lists; None skips the check.
-    `claim_check_bucket` is the gateway's own bucket, which no rule may match; `rest_environments` are those that use
-    InvokeRestApi, which takes only short DAG ids, and alone takes partition keys; None skips both checks.
+    `claim_check_bucket` is the gateway's own bucket, which no rule may match; `transports` are those of each environment:
+    InvokeRestApi takes only short DAG ids, and CLI tokens no partition keys; None skips both checks.
     """
     written, mistakes = read_rules(paths, variable_files=variable_files)
     checked: list[CheckedRule] = []
@@ -154,7 +154,7 @@ def check_rules(
                 rule.document,
                 environments=environments,
                 claim_check_bucket=claim_check_bucket,
-                rest_environments=rest_environments,
+                transports=transports,
             )
             document_text(parsed)
             problems = namespaces.permits(parsed) if namespaces else []

@@ -157,7 +157,7 @@ def apply_plan(
     by: str,
     now: datetime,
     namespaces: Namespaces | None = None,
-    rest_environments: Collection[str] | None = None,
+    transports: Mapping[str, Collection[str]] | None = None,
 ) -> Iterator[Applied]:
     """Apply the plan rule by rule, each atomically; a rule that cannot be written does not stop the others.
 
@@ -169,9 +169,7 @@ def apply_plan(
         InvalidRule: A rule of a saved plan is no longer valid or allowed; nothing was written.
     """
     rules = {
-        change.rule_id: parse_rule(
-            change.document, environments=environments, rest_environments=rest_environments
-        )
+        change.rule_id: parse_rule(change.document, environments=environments, transports=transports)
         for change in plan.changes
         if change.document is not None
     }

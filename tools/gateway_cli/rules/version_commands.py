@@ -142,7 +142,7 @@ def rollback(connection: Connection, rule_id: str, version: int, by: str | None,
             {**document, "state": state},
             environments=connection.environments,
             claim_check_bucket=connection.claim_check_bucket,
-            rest_environments=connection.rest_environments,
+            transports=connection.transports_by_name,
         )
         refuse_unless_allowed(rule, connection.allow_lists)
     except InvalidRule as error:

@@ -187,7 +187,7 @@ class _WaySettings(_Settings):
         "path of the CA certificates that verify the web server; empty: the public ones", default=""
     )
     transports: Transports = _setting(  # noqa: RUF009  it returns a dataclass field
-        "rest (InvokeRestApi) or cli (CLI tokens) for every environment, or for each by name: analytics=rest,legacy=cli",
+        "rest, cli, web, web/rest or web/cli for every environment, or for each by name: analytics=rest,legacy=cli",
         Transports.parse,
     )
 
@@ -214,7 +214,7 @@ class AirflowSettings(_WaySettings):
 
     @property
     def transport(self) -> str:
-        """How functions reach this environment: `rest` or `cli`."""
+        """How functions reach this environment, such as `rest`, or `web/rest` with a fallback."""
         return self.transports.of(self.environment)
 
 

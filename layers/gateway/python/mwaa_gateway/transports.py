@@ -1,7 +1,8 @@
 """The transport that reaches each environment: the template's parameter `Transports`.
 
-`rest` is MWAA's InvokeRestApi, `cli` an Airflow command with a CLI token. The parameter names one transport for all
-environments (`rest`), or one for each by name (`analytics=rest,legacy=cli`).
+`rest` is MWAA's InvokeRestApi, `cli` an Airflow command with a CLI token, `web` a web login and Airflow's REST API itself.
+`web/rest` and `web/cli` are `web` with a fallback for the time in which MWAA refuses the login. The parameter names one
+of them for all environments (`rest`), or one for each by name (`analytics=web/rest,legacy=cli`).
 """
 
 import re
@@ -13,15 +14,22 @@ from mwaa_gateway.errors import GatewayError
 
 REST: Final = "rest"
 CLI: Final = "cli"
-_KNOWN: Final = (REST, CLI)
+WEB: Final = "web"
+_KNOWN: Final = (REST, CLI, WEB, f"{WEB}/{REST}", f"{WEB}/{CLI}")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,31}")
 _EXAMPLES: Final = (
-    "write rest or cli for every environment, or one for each by name: analytics=rest,legacy=cli"
+    "write rest, cli, web, web/rest or web/cli for every environment, or one for each by name: "
+    "analytics=rest,legacy=cli"
 )
 
 
 class InvalidTransports(GatewayError, ValueError):
     """`Transports` is invalid, or names no transport for an environment; the text says what to write."""
+
+
+def parts(transport: str) -> tuple[str, ...]:
+    """Return the transports that `transport` names: the one in use, then the fallback if there is one."""
+    return tuple(transport.split("/"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,11 @@ class Transports:
         return cls(None, chosen)
 
     def of(self, environment: str) -> str:
-        """Return `rest` or `cli`. Raises InvalidTransports if the parameter does not name `environment`."""
+        """Return the environment's transport, such as `rest` or `web/rest`.
+
+        Raises:
+            InvalidTransports: the parameter does not name `environment`.
+        """
         if self.everywhere is not None:
             return self.everywhere
         try:
@@ -62,14 +74,13 @@ class Transports:
             named = ", ".join(sorted(self.by_environment))
             raise InvalidTransports(
                 f"environment {environment!r} has no transport; the stack's parameter Transports names only {named}: set it "
-                f"to rest or cli for all environments, or add {environment}=rest or {environment}=cli"
+                f"to one transport for all environments, or add {environment}=rest or {environment}=cli"
             ) from None
 
-    def over_rest(self, environments: Iterable[str]) -> frozenset[str]:
-        """Return the names in `environments` that InvokeRestApi reaches."""
-        return frozenset(
-            name for name in environments if REST in (self.everywhere, self.by_environment.get(name))
-        )
+    def by_name(self, environments: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return the parts of each environment's transport, without the environments that have none."""
+        chosen = {name: self.everywhere or self.by_environment.get(name) for name in environments}
+        return {name: parts(transport) for name, transport in chosen.items() if transport}
 
     def unknown(self, environments: Iterable[str]) -> list[str]:
         """Return the names in the parameter that are not in `environments`."""

@@ -1,4 +1,4 @@
-"""The form of Airflow's ids: one definition for rules, Step Functions tasks and both transports.
+"""The form of Airflow's ids: one definition for rules, Step Functions tasks and all transports.
 
 It is stricter than Airflow, which allows letters of any alphabet and a leading `-` or `.`: so no id can act as an option of
 a command or shorten a path.
@@ -35,8 +35,8 @@ def no_partition_keys(why: str) -> Rejected:
     """Return the outcome for a partition key that Airflow cannot get."""
     return Rejected(
         Reason.AIRFLOW_REFUSED,
-        f"partition_key needs Airflow 3.2 or later and the transport rest, and {why}: correct that, or remove partition_key "
-        "from the rule's target",
+        f"partition_key needs Airflow 3.2 or later and the transport rest or web, and {why}: correct that, or remove "
+        "partition_key from the rule's target",
     )
 
 

@@ -1,19 +1,19 @@
-"""Airflow's REST API through MWAA's InvokeRestApi: the only calls that the gateway makes, and the meaning of the answers.
+"""Airflow's REST API: the only calls that the gateway makes to start and find runs, and the meaning of the answers.
 
-The same calls serve Airflow 2 (`/api/v1`) and 3 (`/api/v2`): InvokeRestApi adds the version to the path, which may have 64
-characters. To start a run they differ in the key `logical_date`: Airflow 3 requires it, and Airflow 2 refuses null. Each
-says so without starting a run: see `mwaa_gateway.airflow.dialect`.
+The same calls serve Airflow 2 (`/api/v1`) and 3 (`/api/v2`): the transport adds the version to the path. InvokeRestApi takes
+64 characters of path. To start a run the versions differ in the key `logical_date`: Airflow 3 requires it, and Airflow 2
+refuses null. Each says so without starting a run: see `mwaa_gateway.airflow.dialect`.
 
-    start      POST /dags/<dag_id>/dagRuns                          fits while a dag_id has at most 50 characters
+    start      POST /dags/<dag_id>/dagRuns                          within 64 characters: a dag_id of at most 50
     list       GET  /dags?limit=100&offset=…                        paused and stale DAGs, a hundred at a time
     explain    GET  /importErrors?limit=100&order_by=-timestamp     DAG files that do not import, the newest error first
-    look up    POST /dags/~/dagRuns/~/taskInstances/list            Airflow creates a run's tasks together with the run
-               GET  /dags/<dag_id>/dagRuns?run_id_pattern=…         for a DAG without tasks; Airflow 3.1 and later
+    look up    GET  /dags/<dag_id>/dagRuns/<run_id>                 nearly always longer than 64 characters
                POST /dags/~/dagRuns/list                            for a run with a logical date
+    within 64  POST /dags/~/dagRuns/~/taskInstances/list            Airflow creates a run's tasks together with the run
+    characters GET  /dags/<dag_id>/dagRuns?run_id_pattern=…         for a DAG without tasks; Airflow 3.1 and later
 
-Without a logical date, no lookup finds a run of a DAG without tasks on Airflow 2 and 3.0; another start does, as they
-answer that the run_id is taken. The obvious lookup, `GET /dags/<dag_id>/dagRuns/<run_id>`, is nearly always too long: a
-run_id alone has almost 64 characters.
+Within 64 characters and without a logical date, no lookup finds a run of a DAG without tasks on Airflow 2 and 3.0; another
+start does, as they answer that the run_id is taken.
 """
 
 import html
@@ -22,11 +22,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
 from mwaa_gateway.airflow.dialect import Answer
 from mwaa_gateway.airflow.ids import (
     LONGEST_REST_DAG_ID,
+    LONGEST_REST_PATH,
     InvalidId,
     check_ids,
     no_partition_keys,
@@ -119,9 +121,6 @@ def trigger_call(target: ResolvedTarget, *, logical_date: bool) -> RestCall | Re
     `logical_date`: whether to send the key as null if the target has no date. Two runs of one DAG may not share a date, and
     Airflow 3's answer does not say whether the date or the run_id is taken.
     """
-    path = _runs_path(target)
-    if isinstance(path, Rejected):
-        return path
     try:
         check_ids(target.dag_id, target.run_id)
     except InvalidId as error:
@@ -135,21 +134,53 @@ def trigger_call(target: ResolvedTarget, *, logical_date: bool) -> RestCall | Re
         body["logical_date"] = target.logical_date
     if target.partition_key is not None:
         body["partition_key"] = target.partition_key
-    return RestCall("POST", path, body=body)
+    return RestCall("POST", f"/dags/{target.dag_id}/dagRuns", body=body)
 
 
-def look_up_calls(target: ResolvedTarget) -> tuple[RestCall, ...]:
-    """Return the calls that find a run by its run_id; make them in order until one finds it.
+def fits_invoke_rest_api(call: RestCall) -> bool:
+    """Return whether the call's path is short enough for InvokeRestApi."""
+    return len(call.path) <= LONGEST_REST_PATH
+
+
+def too_long_for_invoke_rest_api(target: ResolvedTarget) -> Rejected:
+    """Return the outcome if the path of `trigger_call(target)` is too long."""
+    environment = target.environment
+    return Rejected(
+        Reason.DAG_ID_TOO_LONG,
+        f"dag_id {target.dag_id!r} has {len(target.dag_id)} characters, and InvokeRestApi allows {LONGEST_REST_DAG_ID}: "
+        "shorten the DAG's id, or use a web login or CLI tokens for its environment "
+        f"({environment}=web or {environment}=cli in the stack's parameter Transports)",
+    )
+
+
+def look_up_call(target: ResolvedTarget) -> RestCall | Rejected:
+    """Return the call that reads the run by its run_id, whose path is too long for InvokeRestApi."""
+    try:
+        return RestCall("GET", run_path(target.dag_id, target.run_id))
+    except InvalidId as error:
+        return rejected_id(error)
+
+
+def run_path(dag_id: str, run_id: str) -> str:
+    """Return the path of a run. Raises InvalidId."""
+    check_ids(dag_id, run_id)
+    return f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+
+
+def short_look_up_calls(target: ResolvedTarget) -> tuple[RestCall, ...]:
+    """Return the calls within 64 characters that find a run by its run_id; make them in order until one finds it.
 
     The second one's filter is a pattern (`_` matches any character), so `read_look_up` compares the run_id again.
     """
     run = {"dag_ids": [target.dag_id], "dag_run_ids": [target.run_id], "page_limit": 1}
     by_its_tasks = RestCall("POST", "/dags/~/dagRuns/~/taskInstances/list", body=run)
-    path = _runs_path(target)
-    if isinstance(path, Rejected):
+    try:
+        check_ids(target.dag_id)
+    except InvalidId:
         return (by_its_tasks,)
     newest_first = {"run_id_pattern": target.run_id, "order_by": "-id", "limit": 10}
-    return by_its_tasks, RestCall("GET", path, query=newest_first)
+    by_pattern = RestCall("GET", f"/dags/{target.dag_id}/dagRuns", query=newest_first)
+    return (by_its_tasks, by_pattern) if fits_invoke_rest_api(by_pattern) else (by_its_tasks,)
 
 
 def look_up_by_date_call(target: ResolvedTarget, *, newer: bool) -> RestCall:
@@ -206,21 +237,6 @@ def read_import_errors(answer: RestAnswer) -> BrokenFiles | NotListed:
     return BrokenFiles(files, total if isinstance(total, int) else len(files))
 
 
-def _runs_path(target: ResolvedTarget) -> str | Rejected:
-    try:
-        check_ids(target.dag_id)
-    except InvalidId as error:
-        return rejected_id(error)
-    if len(target.dag_id) > LONGEST_REST_DAG_ID:
-        return Rejected(
-            Reason.DAG_ID_TOO_LONG,
-            f"dag_id {target.dag_id!r} has {len(target.dag_id)} characters, and InvokeRestApi allows {LONGEST_REST_DAG_ID}: "
-            "shorten the DAG's id, or use CLI tokens for its environment "
-            f"({target.environment}=cli in the stack's parameter Transports)",
-        )
-    return f"/dags/{target.dag_id}/dagRuns"
-
-
 def read_trigger(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
     """Return the outcome of an answer to `trigger_call(target)`.
 
@@ -244,10 +260,11 @@ def read_trigger(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
 
 
 def read_look_up(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
-    """Return the outcome of one of `look_up_calls(target)`: the run exists, does not (`Retryable`), or is still unknown."""
+    """Return the outcome of a look-up of the run: it exists, does not (`Retryable`), or is still unknown."""
     not_there = Retryable(Reason.RUN_NOT_THERE, f"run {target.run_id} is not in Airflow")
     tasks, runs = answer.rows("task_instances"), answer.rows("dag_runs")
-    if any(_is_our_run(row, target) for row in (*(tasks or ()), *(runs or ()))):
+    found = answer.document if answer.status == 200 else None  # noqa: PLR2004  HTTP's OK
+    if any(_is_our_run(row, target) for row in (found, *(tasks or ()), *(runs or ()))):
         return AlreadyTriggered(f"the look-up found run {target.run_id}")
     if tasks == [] or runs is not None:
         return not_there
@@ -256,6 +273,8 @@ def read_look_up(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
             return not_there  # Airflow 2 has no such filter; its 409 to another start says whose run it is
         case 404 if f"`{target.dag_id}` was not found" in answer.detail():
             return not_there
+        case 404 if isinstance(answer.document, Mapping) and _names_ids(answer.detail(), target):
+            return not_there  # not the page of a proxy, which may quote the path
         case _:
             unclear = OutcomeUnknown(
                 Reason.UNCLEAR_ANSWER, f"the look-up gave no clear answer: {answer.summary()}"
@@ -282,6 +301,14 @@ def _knows_no_partition_key(answer: RestAnswer) -> bool:
 def _is_our_run(row: Any, target: ResolvedTarget) -> bool:
     ours = (target.dag_id, target.run_id)
     return isinstance(row, Mapping) and (row.get("dag_id"), row.get("dag_run_id")) == ours
+
+
+def _names_ids(detail: str, target: ResolvedTarget) -> bool:
+    """Airflow 3: "The DagRun with dag_id: `d` and run_id: `r` was not found", Airflow 2: "… 'd' and DagRun ID: 'r' …"."""
+    return detail.lower().endswith("not found") and all(
+        re.search(rf"ID: ['`]{re.escape(name)}['`]", detail, re.IGNORECASE)
+        for name in (target.dag_id, target.run_id)
+    )
 
 
 def _names_our_run_id(answer: RestAnswer, target: ResolvedTarget) -> bool:
@@ -333,7 +360,7 @@ def _refused(answer: RestAnswer) -> Retryable | None:
     match answer.status:
         case 401:
             return Retryable(
-                Reason.TOKEN_REFUSED, f"MWAA's session with Airflow is not valid: {answer.summary()}"
+                Reason.TOKEN_REFUSED, f"the session with Airflow is not valid: {answer.summary()}"
             )
         case 403:
             return Retryable(

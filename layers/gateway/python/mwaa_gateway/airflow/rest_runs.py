@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
-from mwaa_gateway.airflow.ids import LONGEST_REST_PATH, check_ids
-from mwaa_gateway.airflow.rest import RestAnswer, RestCall
+from mwaa_gateway.airflow.rest import RestAnswer, RestCall, run_path
 from mwaa_gateway.airflow.run_states import (
     TASK_ID,
     Marking,
@@ -94,7 +93,7 @@ def return_value_call(dag_id: str, run_id: str, task_id: str, *, as_json: bool) 
     """
     if not TASK_ID.fullmatch(task_id):
         raise ValueError(f"task_id {task_id!r} cannot be sent: it must match {TASK_ID.pattern}")
-    path = f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}/xcomEntries/return_value"
+    path = f"{run_path(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}/xcomEntries/return_value"
     return RestCall("GET", path, query={"stringify": "false"} if as_json else None)
 
 
@@ -114,7 +113,7 @@ def read_return_value(answer: RestAnswer) -> ReturnValue | NotAvailable | RunsUn
 
 def run_call(dag_id: str, run_id: str) -> RestCall:
     """Return the call that reads one run. Raises ValueError as `return_value_call` does."""
-    return RestCall("GET", _run_path(dag_id, run_id))
+    return RestCall("GET", run_path(dag_id, run_id))
 
 
 def read_run(answer: RestAnswer) -> RunState | RunNotThere | NotAvailable | RunsUnknown:
@@ -130,7 +129,7 @@ def read_run(answer: RestAnswer) -> RunState | RunNotThere | NotAvailable | Runs
 
 def fail_run_call(dag_id: str, run_id: str) -> RestCall:
     """Return the call that marks a run failed in any state, even success. Raises ValueError as `return_value_call` does."""
-    return RestCall("PATCH", _run_path(dag_id, run_id), body={"state": str(RunEnd.FAILED)})
+    return RestCall("PATCH", run_path(dag_id, run_id), body={"state": str(RunEnd.FAILED)})
 
 
 def read_failed_run(answer: RestAnswer) -> Marking:
@@ -142,16 +141,6 @@ def read_failed_run(answer: RestAnswer) -> Marking:
         return RunMarkedFailed()
     # Airflow 2 answers OK and does nothing if it does not find the DAG's file.
     return NotAvailable("Airflow accepted the call and did not change the run: is the DAG's file gone?")
-
-
-def fits_invoke_rest_api(call: RestCall) -> bool:
-    """Return whether the call's path is short enough for InvokeRestApi."""
-    return len(call.path) <= LONGEST_REST_PATH
-
-
-def _run_path(dag_id: str, run_id: str) -> str:
-    check_ids(dag_id, run_id)
-    return f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
 
 def _is_about_a_run(answer: RestAnswer) -> bool:

@@ -29,20 +29,20 @@ def parse_rule(
     environments: Collection[str] | None,
     version: int = 0,
     claim_check_bucket: str = "",
-    rest_environments: Collection[str] | None = None,
+    transports: Mapping[str, Collection[str]] | None = None,
     compiled: Pattern | None = None,
 ) -> Rule:
     """Check a rule as its author wrote it, and expand its shorthands.
 
     `environments` are the names that the gateway knows; None skips this check. `claim_check_bucket` is the gateway's own
-    bucket, whose events no rule may match; empty if unknown. `rest_environments` are those that InvokeRestApi reaches: it
-    limits the length of DAG ids, and it takes partition keys; if None, the dispatcher decides. `compiled` is the document's
-    pattern, if the caller has compiled it.
+    bucket, whose events no rule may match; empty if unknown. `transports` are each environment's, with its fallback:
+    `rest` limits the length of DAG ids, and `cli` takes no partition keys; if None, the dispatcher decides. `compiled` is
+    the document's pattern, if the caller has compiled it.
 
     Raises:
         InvalidRule: The rule has problems; the error lists all of them, each with its field and what to write instead.
     """
-    reading = _RuleReading(environments, claim_check_bucket, rest_environments, compiled)
+    reading = _RuleReading(environments, claim_check_bucket, transports, compiled)
     rule = reading.rule(document, version)
     if reading.problems or rule is None:
         rule_id = document.get("id") if isinstance(document, Mapping) else None
@@ -71,12 +71,12 @@ class _RuleReading(Reading):
         self,
         environments: Collection[str] | None,
         claim_check_bucket: str,
-        rest_environments: Collection[str] | None,
+        transports: Mapping[str, Collection[str]] | None,
         compiled: Pattern | None,
     ) -> None:
         super().__init__()
         self._compiled = compiled
-        self._rest_environments = rest_environments
+        self._transports = transports
         self._environments = environments
         self._claim_check_bucket = claim_check_bucket
 
@@ -111,7 +111,7 @@ class _RuleReading(Reading):
         names = collect.key_names if collect else captured
         key_names = names if "collect" in document else None
         targets = read_targets(
-            self, document, self._environments, names, self._rest_environments, key_names=key_names
+            self, document, self._environments, names, self._transports, key_names=key_names
         )
         if self.problems:
             return None

@@ -11,6 +11,7 @@ from mwaa_gateway.conf.text_template import TextTemplate, parse_text_template
 from mwaa_gateway.errors import nearest
 from mwaa_gateway.rules.fields import Reading, names_of
 from mwaa_gateway.rules.rule import Target
+from mwaa_gateway.transports import CLI, REST
 
 MAXIMUM_TARGETS: Final = 5
 MAXIMUM_ALLOWED_DAG_IDS: Final = 100
@@ -23,7 +24,7 @@ def read_targets(
     document: Mapping[str, Any],
     environments: Collection[str] | None,
     captured: Collection[str],
-    rest_environments: Collection[str] | None = None,
+    transports: Mapping[str, Collection[str]] | None = None,
     *,
     key_names: Collection[str] | None = None,
 ) -> tuple[Target, ...]:
@@ -34,7 +35,7 @@ def read_targets(
     if ("targets" in document) == ("target" in document):
         reading.refuse("targets", "write either `targets` (a list) or `target` (one, with the id `default`)")
         return ()
-    of = _TargetReading(reading, environments, captured, rest_environments, key_names)
+    of = _TargetReading(reading, environments, captured, transports, key_names)
     if "target" in document:
         return (of.target(document["target"], "target", default_id="default"),)
     written = document["targets"]
@@ -62,13 +63,13 @@ class _TargetReading:
         reading: Reading,
         environments: Collection[str] | None,
         captured: Collection[str],
-        rest_environments: Collection[str] | None,
+        transports: Mapping[str, Collection[str]] | None,
         key_names: Collection[str] | None,
     ) -> None:
         self._reading = reading
         self._environments = environments
         self._captured = captured
-        self._rest_environments = rest_environments
+        self._transports = transports
         self._key_names = key_names
 
     def target(self, written: object, field: str, default_id: str | None) -> Target:
@@ -84,16 +85,15 @@ class _TargetReading:
         dag_id, template = self._dag_id(written, field)
         allowed = self._allowed(written, field)
         partition_key = self._run_template(written, field, "partition_key")
-        if self._rest_environments is None:
-            pass
-        elif values["environment"] in self._rest_environments:
+        used = (self._transports or {}).get(values["environment"], ())
+        if REST in used:
             self._refuse_long(f"{field}.dag_id", [] if template else [dag_id])
             self._refuse_long(f"{field}.allowed_dag_ids", allowed)
-        elif partition_key is not None:
+        if CLI in used and partition_key is not None:
             self._reading.refuse(
                 f"{field}.partition_key",
                 f"needs Airflow's REST API, and environment {values['environment']!r} uses CLI tokens: remove it, or set "
-                "the environment's transport to rest in the stack's parameter Transports",
+                "the environment's transport to rest or web in the stack's parameter Transports",
             )
         return Target(
             **values,
@@ -207,8 +207,8 @@ class _TargetReading:
                 self._reading.refuse(
                     where,
                     f"{dag_id!r} has {length} characters; InvokeRestApi, the environment's transport, allows "
-                    f"{LONGEST_REST_DAG_ID}: shorten the DAG's id, or set the environment's transport to cli in the stack's "
-                    "parameter Transports",
+                    f"{LONGEST_REST_DAG_ID}: shorten the DAG's id, or set the environment's transport to web or cli in the "
+                    "stack's parameter Transports",
                 )
 
 

@@ -13,7 +13,7 @@ from mwaa_gateway.aws.mwaa.doctor_queries import DoctorQueries
 from mwaa_gateway.aws.network import SubnetNetwork
 from mwaa_gateway.doctor.doctor import FORMAT, NEEDED_ENDPOINTS, Doctor, Endpoint, NeededEndpoint
 from mwaa_gateway.settings import DoctorSettings, InvalidSetting
-from mwaa_gateway.wiring.transport import airflow_of
+from mwaa_gateway.wiring.transport import transport_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class DoctorFunction:
         if not isinstance(environment, str) or environment not in self.settings.environments:
             return {"format": FORMAT, "environments": sorted(self.settings.environments)}
         try:
-            transport = airflow_of(self.settings.of(environment))
+            transport = transport_of(self.settings.of(environment))
         except InvalidSetting as error:
             return {"format": FORMAT, "environment": environment, "problem": str(error)}
         return Doctor(

@@ -1,4 +1,4 @@
-"""Builds the transports to an environment's Airflow: CLI tokens or InvokeRestApi, and web logins."""
+"""Builds the transports to an environment's Airflow: CLI tokens, InvokeRestApi and web logins."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -8,52 +8,109 @@ import boto3
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.aws.mwaa.runs import CliRuns, RestRuns
+from mwaa_gateway.observability.transport import report_fallback
 from mwaa_gateway.settings import AirflowSettings, RunWatcherSettings
-from mwaa_gateway.transports import REST
+from mwaa_gateway.transports import REST, WEB, parts
 
 if TYPE_CHECKING:
+    from mwaa_gateway.airflow.port import Airflow, AirflowRuns
     from mwaa_gateway.aws.mwaa.cli import CliTransport
+    from mwaa_gateway.aws.mwaa.fallback import Choice, Way
+    from mwaa_gateway.aws.mwaa.web import WebTransport
     from mwaa_gateway.aws.mwaa.web_server import WebServer
     from mwaa_gateway.aws.mwaa.web_session import WebSession
 
+# The modules of `cli` and `web` are imported where they are used: requests adds some 90 ms to a cold start, and only a
+# direct connection to the web server needs it.
 
-def airflow_of(settings: AirflowSettings) -> "CliTransport | RestTransport":
-    """Build the transport to the function's environment."""
-    if settings.transport == REST:
+
+def airflow_of(settings: AirflowSettings) -> "Airflow":
+    """Build the transport to the function's environment, with its fallback if it has one."""
+    name, *fallback = parts(settings.transport)
+    if name != WEB:
+        return _direct(settings, name)
+    web = _web(settings)
+    if not fallback:
+        return web
+    from mwaa_gateway.aws.mwaa.fallback import FallbackTransport  # noqa: PLC0415
+
+    return FallbackTransport(_choice(settings, web.session, web, _direct(settings, *fallback), *fallback))
+
+
+def transport_of(settings: AirflowSettings) -> "CliTransport | RestTransport | WebTransport":
+    """Build the transport to the function's environment, without a fallback."""
+    name, *_ = parts(settings.transport)
+    return _web(settings) if name == WEB else _direct(settings, name)
+
+
+def runs_of(settings: RunWatcherSettings) -> "AirflowRuns":
+    """Build the run watcher's view of the environment's runs."""
+    name, *fallback = parts(settings.transport)
+    if name != WEB:
+        return _direct_runs(settings, name)
+    web = _web(settings)
+    runs = RestRuns(web, web.session)
+    if not fallback:
+        return runs
+    from mwaa_gateway.aws.mwaa.fallback import FallbackRuns  # noqa: PLC0415
+
+    return FallbackRuns(_choice(settings, web.session, runs, _direct_runs(settings, *fallback), *fallback))
+
+
+def _direct(settings: AirflowSettings, name: str) -> "CliTransport | RestTransport":
+    if name == REST:
         return RestTransport(
             boto3.client("mwaa", config=REST_CLIENT_CONFIG),
             settings.mwaa_environment_name,
             Pace(settings.slots_per_environment),
         )
-    # requests adds some 90 ms to a cold start, and only a direct connection to the web server needs it.
     from mwaa_gateway.aws.mwaa.cli import CliTransport  # noqa: PLC0415
 
     mwaa = boto3.client("mwaa", config=CLIENT_CONFIG)
     return CliTransport(mwaa, settings.mwaa_environment_name, _web_server(settings))
 
 
-def runs_of(settings: RunWatcherSettings) -> CliRuns | RestRuns:
-    """Build the run watcher's view of the environment's runs."""
-    transport, session = airflow_of(settings), _web_session(settings)
+def _direct_runs(settings: RunWatcherSettings, name: str) -> CliRuns | RestRuns:
+    """Build the view over `cli` or `rest`, with a web login for the calls that neither can make, if it is enabled."""
+    transport = _direct(settings, name)
+    session = None
+    if settings.web_login_role:
+        from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS  # noqa: PLC0415
+
+        session = _session(settings, "WebLoginRole", ANSWER_SECONDS)
     if isinstance(transport, RestTransport):
         return RestRuns(transport, session)
     return CliRuns(transport, session)
 
 
-def _web_session(settings: RunWatcherSettings) -> "WebSession | None":
-    """Build the web login for calls that neither transport can make; None if it is not enabled."""
-    if not settings.web_login_role:
-        return None
-    from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS, WebSession  # noqa: PLC0415  as above
+def _web(settings: AirflowSettings) -> "WebTransport":
+    from mwaa_gateway.aws.mwaa.web import START_SECONDS, WebTransport  # noqa: PLC0415
 
-    # One try for a token: a later round tries again.
+    return WebTransport(_session(settings, "RestApiRole", START_SECONDS))
+
+
+def _choice(
+    settings: AirflowSettings, session: "WebSession", web: "Way", fallback: "Way", name: str
+) -> "Choice[Way]":
+    from mwaa_gateway.aws.mwaa.fallback import Choice  # noqa: PLC0415
+
+    return Choice(
+        session, web, fallback, report=lambda text: report_fallback(text, settings.environment, name)
+    )
+
+
+def _session(settings: AirflowSettings, parameter: str, read_timeout_seconds: float) -> "WebSession":
+    """Build a web login as the Airflow role that `parameter` names."""
+    from mwaa_gateway.aws.mwaa.web_session import WebSession  # noqa: PLC0415
+
+    # One try for a token: a later attempt or round tries again.
     mwaa = boto3.client("mwaa", config=REST_CLIENT_CONFIG)
-    web_server = replace(_web_server(settings), read_timeout_seconds=ANSWER_SECONDS)
-    return WebSession(mwaa, settings.mwaa_environment_name, web_server, settings.web_login_role)
+    web_server = replace(_web_server(settings), read_timeout_seconds=read_timeout_seconds)
+    return WebSession(mwaa, settings.mwaa_environment_name, web_server, parameter)
 
 
 def _web_server(settings: AirflowSettings) -> "WebServer":
-    from mwaa_gateway.aws.mwaa.web_server import WebServer  # noqa: PLC0415  as above
+    from mwaa_gateway.aws.mwaa.web_server import WebServer  # noqa: PLC0415
 
     return WebServer(
         host=settings.web_server_host,

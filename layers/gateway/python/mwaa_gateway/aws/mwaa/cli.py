@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from mwaa_gateway.airflow.cli import (
     IMPORT_ERRORS_COMMAND,
     CommandAnswer,
@@ -31,7 +29,7 @@ from mwaa_gateway.airflow.dialect import COLUMNS_OPTION, LOGICAL_DATE_OPTION, Di
 from mwaa_gateway.airflow.ids import InvalidId, no_partition_keys, rejected_id
 from mwaa_gateway.airflow.import_errors import BrokenFiles, ImportErrors
 from mwaa_gateway.aws.errors import unavailable_unless_answered
-from mwaa_gateway.aws.mwaa.web_server import HttpAnswer, WebServer, WebServerWay
+from mwaa_gateway.aws.mwaa.web_server import HttpAnswer, WebServer, WebServerWay, no_token
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.transports import CLI
@@ -40,6 +38,7 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 if TYPE_CHECKING:
     from mypy_boto3_mwaa import MWAAClient
 
+_NEEDS = "The dispatcher's role needs airflow:CreateCliToken on this environment: find out who removed it"
 _Answered = CommandAnswer | Retryable | OutcomeUnknown
 TOKEN_SECONDS = 45  # of the 60 s that a CLI token lives: the rest allows for clocks and the network
 # For the import errors, which only explain: a dispatcher has 90 s, and may have waited twice for the answer to a command.
@@ -129,7 +128,7 @@ class CliTransport:
         try:
             token = self._fresh_token()
         except Unavailable as error:
-            return _no_token(error)
+            return no_token(error, _NEEDS)
         return self._way.refuse(token.host) or token.host
 
     def ask(self, command: str, *, within_seconds: float | None = None) -> _Answered:
@@ -153,7 +152,7 @@ class CliTransport:
         try:
             token = self._fresh_token()
         except Unavailable as error:
-            return _no_token(error)
+            return no_token(error, _NEEDS)
         if (refusal := self._way.refuse(token.host)) is not None:
             self._token = None
             return refusal
@@ -183,17 +182,3 @@ class CliTransport:
                 answer = self._client.create_cli_token(Name=self._environment)
             self._token = _Token(answer["CliToken"], answer["WebServerHostname"], now + TOKEN_SECONDS)
         return self._token
-
-
-def _no_token(error: Unavailable) -> Retryable:
-    """Return why there is no CLI token, and the remedy if only a person can help."""
-    cause = error.__cause__
-    match cause.response["Error"].get("Code") if isinstance(cause, ClientError) else "":
-        case "AccessDeniedException":
-            needs = "The dispatcher's role needs airflow:CreateCliToken on this environment: find out who removed it"
-            return Retryable(Reason.ACCESS_DENIED, f"{error}. {needs}")
-        case "ResourceNotFoundException":
-            see = "MWAA has no environment of this name in this account and region: check MwaaEnvironmentName"
-            return Retryable(Reason.TOKEN_UNAVAILABLE, f"{error}. {see}")
-        case _:
-            return Retryable(Reason.TOKEN_UNAVAILABLE, str(error))

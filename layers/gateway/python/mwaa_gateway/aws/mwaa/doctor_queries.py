@@ -10,15 +10,15 @@ from mwaa_gateway.doctor.doctor import Refusal
 from mwaa_gateway.outcomes import OutcomeUnknown, Retryable
 
 if TYPE_CHECKING:
+    from mwaa_gateway.aws.mwaa.api import ApiTransport
     from mwaa_gateway.aws.mwaa.cli import CliTransport
-    from mwaa_gateway.aws.mwaa.rest import RestTransport
 
 
 class DoctorQueries:
     """Implements `mwaa_gateway.doctor.doctor.DoctorAirflow` with the dispatcher's transport."""
 
     def __init__(
-        self, airflow: "CliTransport | RestTransport", *, now: Callable[[], float] = time.time
+        self, airflow: "CliTransport | ApiTransport", *, now: Callable[[], float] = time.time
     ) -> None:
         self._airflow = airflow
         self._now = now
@@ -26,7 +26,7 @@ class DoctorQueries:
         self.server_time_offset: float | None = None
 
     def sign_in(self) -> str | Refusal:
-        """Get a CLI token, which stays inside the transport; return the web server's URL. InvokeRestApi needs neither."""
+        """Get a CLI token or log in; return the web server's URL. InvokeRestApi needs neither."""
         host = self._airflow.sign_in()
         if isinstance(host, Retryable):
             return Refusal(str(host.reason), host.text)

@@ -21,24 +21,15 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
-from mwaa_gateway.airflow.dialect import EXCLUDE_STALE, LOGICAL_DATE_FIELD, LOGICAL_DATE_FILTER, Dialect
-from mwaa_gateway.airflow.import_errors import BrokenFiles, ImportErrors
+from mwaa_gateway.airflow.ids import LONGEST_REST_DAG_ID
 from mwaa_gateway.airflow.rest import (
     RestAnswer,
     RestCall,
-    import_errors_call,
-    list_call,
-    look_up_by_date_call,
-    look_up_calls,
-    read_import_errors,
-    read_list,
-    read_look_up,
-    read_look_up_by_date,
-    read_trigger,
-    trigger_call,
+    short_look_up_calls,
+    too_long_for_invoke_rest_api,
 )
-from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
+from mwaa_gateway.aws.mwaa.api import ApiTransport
+from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Retryable
 from mwaa_gateway.transports import REST
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -62,9 +53,6 @@ _UNSENT = (  # no connection, or no request to send over it
     NoCredentialsError,
     ParamValidationError,
 )
-
-
-LISTED_WITHIN_SECONDS = 25.0  # about 7,000 DAGs at three calls a second; a dispatcher has 90 s for everything
 
 
 class Pace:
@@ -93,7 +81,7 @@ class Pace:
         self._next = max(now, self._next) + self.seconds
 
 
-class RestTransport:
+class RestTransport(ApiTransport):
     """Implements `airflow.port.Airflow` with Airflow's REST API through MWAA.
 
     `client` must use `REST_CLIENT_CONFIG`.
@@ -109,83 +97,19 @@ class RestTransport:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(monotonic)
         self._client = client
         self._environment = environment
         self._pace = pace
-        self._monotonic = monotonic
-        self._dialect = Dialect()
-        self._import_errors = ImportErrors(self._list_import_errors, monotonic=monotonic)
-        self.server_date = ""  # the Date header of MWAA's last response
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
         """Start the run."""
+        if len(target.dag_id) > LONGEST_REST_DAG_ID:
+            return too_long_for_invoke_rest_api(target)
+        return super().trigger(target)
 
-        def start(dated: bool) -> RestAnswer | Rejected | Retryable | OutcomeUnknown:  # noqa: FBT001  as the dialect asks
-            call = trigger_call(target, logical_date=dated)
-            return self.ask(call) if isinstance(call, RestCall) else call
-
-        answer = self._dialect.send(LOGICAL_DATE_FIELD, start)
-        outcome = read_trigger(answer, target) if isinstance(answer, RestAnswer) else answer
-        return (
-            self._import_errors.explain(outcome, target.dag_id) if isinstance(outcome, Rejected) else outcome
-        )
-
-    def look_up(self, target: ResolvedTarget) -> Outcome:
-        """Look up the run by its run_id. A call without a clear answer is made once more: it changes nothing."""
-        outcome: Outcome = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "no call was made")
-        for call in look_up_calls(target):
-            outcome = self._look(call, target)
-            if isinstance(outcome, OutcomeUnknown):
-                outcome = self._look(call, target)
-            if not _is_not_there(outcome):
-                return outcome
-        if target.logical_date is None:
-            return outcome
-        by_date = self._look_by_date(target)
-        return self._look_by_date(target) if isinstance(by_date, OutcomeUnknown) else by_date
-
-    def _look_by_date(self, target: ResolvedTarget) -> Outcome:
-        answer = self._dialect.send(
-            LOGICAL_DATE_FILTER, lambda newer: self.ask(look_up_by_date_call(target, newer=newer))
-        )
-        return read_look_up_by_date(answer, target) if isinstance(answer, RestAnswer) else answer
-
-    def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
-        """List the DAGs page by page; `NotListed` if a page is missing, or if it takes too long."""
-        listed = self.ask_for_list()
-        return NotListed(listed.text) if isinstance(listed, Retryable | OutcomeUnknown) else listed
-
-    def ask_for_list(self) -> tuple[ListedDag, ...] | NotListed | Retryable | OutcomeUnknown:
-        """List the DAGs; on failure return the reason too."""
-        until = self._monotonic() + LISTED_WITHIN_SECONDS
-        dags: list[ListedDag] = []
-        while self._monotonic() < until:
-            page = self._list_page(len(dags))
-            if not isinstance(page, tuple):
-                page = self._list_page(len(dags))  # it changes nothing
-            if not isinstance(page, tuple):
-                return page
-            listed, total = page
-            dags += listed
-            if not listed or len(dags) >= total:
-                return tuple(dags)
-        return NotListed(f"only {len(dags)} DAGs were listed in {LISTED_WITHIN_SECONDS:.0f} s")
-
-    def _list_page(
-        self, offset: int
-    ) -> tuple[tuple[ListedDag, ...], int] | NotListed | Retryable | OutcomeUnknown:
-        answer = self._dialect.send(
-            EXCLUDE_STALE, lambda newer: self.ask(list_call(offset, exclude_stale=newer))
-        )
-        return read_list(answer) if isinstance(answer, RestAnswer) else answer
-
-    def _list_import_errors(self) -> BrokenFiles | NotListed | Retryable | OutcomeUnknown:
-        answer = self.ask(import_errors_call())
-        return read_import_errors(answer) if isinstance(answer, RestAnswer) else answer
-
-    def _look(self, call: RestCall, target: ResolvedTarget) -> Outcome:
-        answer = self.ask(call)
-        return read_look_up(answer, target) if isinstance(answer, RestAnswer) else answer
+    def _look_up_calls(self, target: ResolvedTarget) -> tuple[RestCall, ...]:
+        return short_look_up_calls(target)
 
     def sign_in(self) -> str:
         """Do nothing: InvokeRestApi needs no sign-in, and no request goes to the web server directly."""
@@ -213,10 +137,6 @@ class RestTransport:
 
     def _keep_date(self, response: Any) -> None:
         self.server_date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-
-
-def _is_not_there(outcome: Outcome) -> bool:
-    return isinstance(outcome, Retryable) and outcome.reason is Reason.RUN_NOT_THERE
 
 
 def _error_answer(error: ClientError) -> RestAnswer | Retryable | OutcomeUnknown:

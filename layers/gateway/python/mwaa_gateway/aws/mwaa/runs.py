@@ -1,20 +1,21 @@
-"""The run watcher's queries over either transport: implements `mwaa_gateway.airflow.port.AirflowRuns`.
+"""The run watcher's queries over each transport: implements `mwaa_gateway.airflow.port.AirflowRuns`.
 
 Two requests have the run_id in their path: a task's return value, and marking a run failed. InvokeRestApi accepts 64
 characters, and no Airflow command does either:
 
 path within 64 characters, over InvokeRestApi ──▶ InvokeRestApi
-anything else, so nearly always               ──▶ a web login, if the parameter WebLoginRole allows one
+anything else, so nearly always               ──▶ a web login: of the transport `web`, else if WebLoginRole allows one
 """
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mwaa_gateway.airflow import cli_runs as by_command
 from mwaa_gateway.airflow import rest_runs as by_call
 from mwaa_gateway.airflow.cli import CommandAnswer, look_up_command
 from mwaa_gateway.airflow.dialect import DAG_ARGUMENT, RUN_AFTER_FIELD, STRINGIFY, Dialect
-from mwaa_gateway.airflow.rest import RestAnswer, RestCall
+from mwaa_gateway.airflow.rest import RestAnswer, RestCall, fits_invoke_rest_api
 from mwaa_gateway.airflow.run_states import (
     Marking,
     NotAvailable,
@@ -23,11 +24,12 @@ from mwaa_gateway.airflow.run_states import (
     RunsUnknown,
     run_exists,
 )
+from mwaa_gateway.outcomes import OutcomeUnknown, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 if TYPE_CHECKING:  # `cli` imports requests, which only a direct connection to the web server needs
+    from mwaa_gateway.aws.mwaa.api import ApiTransport
     from mwaa_gateway.aws.mwaa.cli import CliTransport
-    from mwaa_gateway.aws.mwaa.rest import RestTransport
 
 _READ: Final = (
     "only a web login can read a task's return value: set the parameter WebLoginRole (Viewer is enough)"
@@ -40,14 +42,16 @@ _Answered = RestAnswer | NotAvailable | RunsUnknown
 class Session(Protocol):
     """A logged-in session with Airflow; see `web_session`, which is imported only if it is used."""
 
-    def ask(self, call: RestCall) -> _Answered:
+    parameter: str
+
+    def ask(self, call: RestCall) -> RestAnswer | Rejected | Retryable | OutcomeUnknown:
         """Make a call with a path of any length."""
 
 
 class _Runs:
     """What both transports have in common."""
 
-    def __init__(self, transport: "CliTransport | RestTransport", session: Session | None) -> None:
+    def __init__(self, transport: "CliTransport | ApiTransport", session: Session | None) -> None:
         self._look_up = transport.look_up
         self._session = session
         self._dialect = Dialect()
@@ -88,7 +92,18 @@ class _Runs:
         return by_call.read_failed_run(answer) if isinstance(answer, RestAnswer) else answer
 
     def _call(self, call: RestCall, without_session: str) -> _Answered:
-        return NotAvailable(without_session) if self._session is None else self._session.ask(call)
+        if self._session is None:
+            return NotAvailable(without_session)
+        match answer := self._session.ask(call):
+            case RestAnswer(HTTPStatus.FORBIDDEN):
+                role = f"the Airflow role of {self._session.parameter}"
+                return NotAvailable(f"{role} does not allow this call: {answer.summary()}")
+            case RestAnswer():
+                return answer
+            case Rejected(text=text):
+                return NotAvailable(text)
+            case Retryable(text=text) | OutcomeUnknown(text=text):
+                return RunsUnknown(text)
 
 
 class CliRuns(_Runs):
@@ -119,9 +134,9 @@ class CliRuns(_Runs):
 
 
 class RestRuns(_Runs):
-    """Queries by InvokeRestApi, a hundred runs of a DAG in one call."""
+    """Queries by calls of Airflow's REST API, a hundred runs of a DAG in one call."""
 
-    def __init__(self, transport: "RestTransport", session: Session | None = None) -> None:
+    def __init__(self, transport: "ApiTransport", session: Session | None = None) -> None:
         super().__init__(transport, session)
         self._transport = transport
 
@@ -159,7 +174,7 @@ class RestRuns(_Runs):
         return answer if isinstance(answer, RestAnswer) else RunsUnknown(answer.text)
 
     def _call(self, call: RestCall, without_session: str) -> _Answered:
-        if by_call.fits_invoke_rest_api(call):
+        if fits_invoke_rest_api(call):
             return self._ask(call)
         return super()._call(call, without_session)
 

@@ -12,8 +12,10 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
+from botocore.exceptions import ClientError
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
+from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import OutcomeUnknown, Reason, Retryable
 
 LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
@@ -63,11 +65,15 @@ class WebServerWay:
     def __init__(self, web_server: WebServer, region: str) -> None:
         self.web_server = web_server
         self._region = region
-        self._session = requests.Session()
+
+    def _connections(self) -> requests.Session:
+        """Return a pool of connections for one request, so that no thread closes the connection of another."""
+        session = requests.Session()
         # No proxy, netrc or CA bundle from the environment variables: netrc would replace the Authorization header.
-        self._session.trust_env = False
-        self._session.verify = web_server.ca_bundle or True
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.trust_env = False
+        session.verify = self.web_server.ca_bundle or True
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return session
 
     def refuse(self, host: str) -> Retryable | None:
         """Return why nothing may be sent to this host; None if it may."""
@@ -99,23 +105,38 @@ class WebServerWay:
         if (refusal := self.refuse(host)) is not None:
             return refusal
         try:
-            with self._session.request(
-                method,
-                f"https://{host}{path}",
-                params=query,
-                data=body,
-                headers={**headers, "Connection": "close"},
-                timeout=(self.web_server.connect_timeout_seconds, read_timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            # Closed, so that a server that ignores "close" keeps no connection open for the next request
+            with (
+                self._connections() as connections,
+                connections.request(
+                    method,
+                    f"https://{host}{path}",
+                    params=query,
+                    data=body,
+                    headers={**headers, "Connection": "close"},
+                    timeout=(self.web_server.connect_timeout_seconds, read_timeout),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
                 read = response.raw.read(largest, decode_content=True)
                 cookies = {cookie.name: cookie.value or "" for cookie in response.cookies}
         except Exception as error:  # noqa: BLE001  a streamed read raises urllib3's own errors
             return _failed_request(error)
-        finally:
-            self._session.close()  # otherwise a server that ignores "close" keeps the connection open for the next request
         return HttpAnswer(response.status_code, read, cookies, response.headers.get("Date", ""))
+
+
+def no_token(error: Unavailable, needs: str) -> Retryable:
+    """Return why MWAA issued no token, and the remedy if only a person can help; `needs` names the permission."""
+    cause = error.__cause__
+    match cause.response["Error"].get("Code") if isinstance(cause, ClientError) else "":
+        case "AccessDeniedException":
+            return Retryable(Reason.ACCESS_DENIED, f"{error}. {needs}")
+        case "ResourceNotFoundException":
+            see = "MWAA has no environment of this name in this account and region: check MwaaEnvironmentName"
+            return Retryable(Reason.TOKEN_UNAVAILABLE, f"{error}. {see}")
+        case _:
+            return Retryable(Reason.TOKEN_UNAVAILABLE, str(error))
 
 
 # In the text of a failed handshake: no request was sent yet.
