@@ -1,9 +1,13 @@
 """A web login and the calls it opens: what is sent where, what a session's end means, and that no secret is shown."""
 
+import base64
 import json
 import logging
 import threading
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs
 
 import pytest
@@ -25,7 +29,9 @@ from mwaa_gateway.aws.mwaa.cli import CliTransport
 from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
 from mwaa_gateway.aws.mwaa.runs import CliRuns, RestRuns
 from mwaa_gateway.aws.mwaa.web_server import WebServer
-from mwaa_gateway.aws.mwaa.web_session import LARGEST_ANSWER_BYTES, WebSession
+from mwaa_gateway.aws.mwaa.web_session import LARGEST_ANSWER_BYTES, SESSION_SECONDS, WebSession
+from mwaa_gateway.outcomes import OutcomeUnknown, Reason, Retryable
+from polling import until
 
 TOKEN, COOKIE = "canary-web-token", "canary.session-cookie"
 RUN_ID = "evt__finance.orders-landing__00000000000000000000000000000001"
@@ -69,9 +75,11 @@ class Environment:
             if "Set-Cookie" in answer.headers or answer is NO_SUCH_PATH:
                 self.issue_token()
 
-    def reached_by(self, web_server: WebServer) -> WebSession:
+    def reached_by(
+        self, web_server: WebServer, monotonic: Callable[[], float] = time.monotonic
+    ) -> WebSession:
         """Another session with the same environment."""
-        return WebSession(self.mwaa.client, "analytics", web_server, "WebLoginRole")
+        return WebSession(self.mwaa.client, "analytics", web_server, "WebLoginRole", monotonic=monotonic)
 
     def runs(self) -> CliRuns:
         """The watcher's queries over CLI tokens and this session."""
@@ -163,6 +171,98 @@ def test_a_session_that_is_over_is_opened_once_more(environment: Environment, re
     assert environment.last.headers["Authorization"] == "Bearer new"
 
 
+def jwt(**claims: object) -> str:
+    """A cookie as Airflow 3 issues it, signed by somebody."""
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJIUzUxMiJ9.{payload}.c2lnbmF0dXJl"
+
+
+@pytest.mark.guarantee(51)
+@pytest.mark.parametrize(
+    ("cookie", "lives"),
+    [
+        (jwt(iat=1_000, exp=4_600), 3_540),
+        (jwt(iat=1_000, exp=1_000 + 86_400), SESSION_SECONDS),
+        (jwt(iat=1_000, exp=1_030), SESSION_SECONDS),
+        (jwt(exp=4_600), SESSION_SECONDS),
+        (jwt(iat="x", exp=[]), SESSION_SECONDS),
+        ("e30.W10.x", SESSION_SECONDS),
+        ("not-a-jwt", SESSION_SECONDS),
+    ],
+    ids=[
+        "an hour",
+        "longer than MWAA says",
+        "less than the margin",
+        "no iat",
+        "no numbers",
+        "a list",
+        "none",
+    ],
+)
+def test_a_session_is_renewed_before_it_ends(environment: Environment, cookie: str, lives: float) -> None:
+    """As Airflow 3's token says, which decides nothing else; the clocks of the two need not agree."""
+    clock = [50_000.0]
+    environment.answers(logged_in(cookie=cookie), OK, OK, logged_in(), OK)
+    session = environment.reached_by(way_to(environment.server), lambda: clock[0])
+    for after in (0, lives - 1, 2):
+        clock[0] += after
+        assert isinstance(session.ask(LOOK), RestAnswer)
+    assert [method for method, _ in environment.sent] == ["POST", "GET", "GET", "POST", "GET"]
+
+
+class CountingLock:
+    """A lock that counts who wants it."""
+
+    def __init__(self) -> None:
+        self.wanted = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.wanted += 1
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@pytest.mark.guarantee(51)
+@pytest.mark.parametrize("login", [logged_in(), Answer(403)], ids=["opened", "refused"])
+def test_threads_that_need_a_session_at_once_log_in_once(environment: Environment, login: Answer) -> None:
+    """The others wait for the first one's login and share its result, also where it is refused."""
+    waiting = threading.Event()
+    environment.issue_token()
+    environment.server.answers = [replace(login, wait=waiting), OK]
+    lock = environment.session._lock = CountingLock()  # type: ignore[assignment]
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(environment.session.ask, LOOK) for _ in range(4)]
+        until("four threads need the session", lambda: lock.wanted == 4 or None, seconds=10)
+        waiting.set()
+        answers = {type(each.result()) for each in asked}
+    assert answers == {RestAnswer if login.status == 200 else Retryable}
+    assert [path for _, path in environment.sent].count("/pluginsv2/aws_mwaa/login") == 1
+
+
+@pytest.mark.guarantee(51)
+def test_threads_whose_session_is_refused_renew_it_once(environment: Environment) -> None:
+    """The second finds the session that the first has opened."""
+    environment.answers(logged_in(), OK)
+    session = environment.session
+    session.ask(LOOK)
+    old = session._login
+    environment.answers(logged_in(cookie="new"), OK)
+    assert session._session(instead_of=old) == session._session(instead_of=old)
+    assert [method for method, _ in environment.sent] == ["POST", "GET", "POST"]
+
+
+@pytest.mark.guarantee(51)
+def test_a_page_in_answer_to_a_post_is_no_end_of_the_session(environment: Environment) -> None:
+    """A garbled success may hide what was done: it is looked up, not done once more."""
+    page = Answer(200, b"<html>")
+    environment.answers(logged_in(), page)
+    assert environment.session.ask(RestCall("POST", "/dags/a/dagRuns", body={})) == RestAnswer(200, "<html>")
+    assert [method for method, _ in environment.sent] == ["POST", "POST"]
+
+
 def test_an_upgraded_airflow_is_found_by_its_login(environment: Environment) -> None:
     """2 today and 3 tomorrow, in one sandbox."""
     environment.answers(
@@ -178,7 +278,7 @@ def test_what_the_role_may_not_do_is_said_with_its_parameter(environment: Enviro
     environment.answers(
         logged_in(), document(403, detail="Forbidden"), logged_in(), document(403, detail="Forbidden")
     )
-    answer = environment.session.ask(LOOK)
+    answer = environment.runs().return_value("nightly_orders", RUN_ID, "count")
     assert answer == NotAvailable(
         "the Airflow role of WebLoginRole does not allow this call: Airflow said HTTP 403: Forbidden"
     )
@@ -186,44 +286,62 @@ def test_what_the_role_may_not_do_is_said_with_its_parameter(environment: Enviro
 
 
 @pytest.mark.parametrize(
-    ("code", "remedy"),
+    ("code", "reason", "remedy"),
     [
         (
             "AccessDeniedException",
+            Reason.ACCESS_DENIED,
             "needs airflow:CreateWebLoginToken on the Airflow role that the stack's parameter WebLoginRole names",
         ),
-        ("ResourceNotFoundException", "ResourceNotFoundException"),
-        ("InternalServerException", "InternalServerException"),
+        ("ResourceNotFoundException", Reason.TOKEN_UNAVAILABLE, "check MwaaEnvironmentName"),
+        ("ThrottlingException", Reason.TOKEN_UNAVAILABLE, "ThrottlingException"),
+        ("InternalServerException", Reason.TOKEN_UNAVAILABLE, "InternalServerException"),
     ],
 )
-def test_no_token_no_call(environment: Environment, code: str, remedy: str) -> None:
+def test_no_token_no_call(environment: Environment, code: str, reason: Reason, remedy: str) -> None:
     """The outcome says why, and nothing was sent."""
     environment.mwaa.add_client_error("create_web_login_token", code, "not now")
     answer = environment.session.ask(LOOK)
-    assert isinstance(answer, RunsUnknown)
+    assert isinstance(answer, Retryable)
+    assert answer.reason is reason
     assert remedy in answer.text
     assert environment.sent == []
 
 
 @pytest.mark.parametrize(
-    ("login", "said"),
+    ("login", "reason", "said"),
     [
-        (Answer(403), "HTTP 403 without a session"),
-        (Answer(200), "HTTP 200 without a session"),
-        (Answer(302, headers={"Location": "/login"}), "HTTP 302 without a session"),
-        (Answer(500, headers={"Set-Cookie": "_token=x"}), "HTTP 500 without a session"),
-        (Answer(200, headers={"Set-Cookie": "session=x"}), "HTTP 200 without a session"),
-        (Answer(silent=True), "no web login"),
+        (Answer(403), Reason.TOKEN_REFUSED, "HTTP 403 without a session"),
+        (Answer(200), Reason.TOKEN_REFUSED, "HTTP 200 without a session"),
+        (
+            Answer(302, headers={"Location": "/login"}),
+            Reason.TOKEN_REFUSED,
+            "HTTP 302 without a session",
+        ),
+        (
+            Answer(200, headers={"Set-Cookie": "session=x"}),
+            Reason.TOKEN_REFUSED,
+            "HTTP 200 without a session",
+        ),
+        (
+            Answer(500, headers={"Set-Cookie": "_token=x"}),
+            Reason.ENVIRONMENT_UNREACHABLE,
+            "HTTP 500 without a session",
+        ),
+        (Answer(429), Reason.WEB_SERVER_BUSY, "HTTP 429 without a session"),
+        (Answer(503), Reason.WEB_SERVER_BUSY, "HTTP 503 without a session"),
+        (Answer(silent=True), Reason.ENVIRONMENT_UNREACHABLE, "no web login"),
     ],
 )
 def test_a_refused_login_is_reported_and_retried_the_next_time(
-    environment: Environment, login: Answer, said: str
+    environment: Environment, login: Answer, reason: Reason, said: str
 ) -> None:
     """Nothing is called without a session."""
     environment.issue_token()
     environment.server.answers = [login]
     answer = environment.session.ask(LOOK)
-    assert isinstance(answer, RunsUnknown)
+    assert isinstance(answer, Retryable)
+    assert answer.reason is reason
     assert said in answer.text
     assert [path for _, path in environment.sent] == ["/pluginsv2/aws_mwaa/login"]
     environment.answers(logged_in(), OK)
@@ -241,7 +359,7 @@ def test_a_token_is_sent_to_no_other_host(environment: Environment) -> None:
     """The name that came with the token is checked before the token goes there."""
     environment.issue_token(host="evil.example.com")
     answer = environment.session.ask(LOOK)
-    assert isinstance(answer, RunsUnknown)
+    assert isinstance(answer, Retryable)
     assert "evil.example.com" in answer.text
     assert environment.sent == []
 
@@ -251,7 +369,7 @@ def test_an_untrusted_certificate_gets_no_token(environment: Environment) -> Non
     stranger = environment.reached_by(WebServer("localhost", "", 2, 2))
     environment.issue_token()
     answer = stranger.ask(LOOK)
-    assert isinstance(answer, RunsUnknown)
+    assert isinstance(answer, Retryable)
     assert "certificate" in answer.text
     assert environment.sent == []
 
@@ -284,7 +402,7 @@ def test_a_slow_answer_is_not_waited_for_long(environment: Environment) -> None:
     environment.answers(logged_in(), Answer(body=OK.body, wait=waiting))
     session = environment.reached_by(WebServer("localhost", environment.server.ca_bundle, 2, 0.2))
     try:
-        assert isinstance(session.ask(LOOK), RunsUnknown)
+        assert isinstance(session.ask(LOOK), OutcomeUnknown)
     finally:
         waiting.set()
 

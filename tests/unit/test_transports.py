@@ -3,7 +3,7 @@
 import pytest
 
 from mwaa_gateway.settings import InvalidSetting, RunWatcherSettings
-from mwaa_gateway.transports import InvalidTransports, Transports
+from mwaa_gateway.transports import InvalidTransports, Transports, parts
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,8 @@ from mwaa_gateway.transports import InvalidTransports, Transports
         (" cli ", {"analytics": "cli", "legacy": "cli"}),
         ("analytics=rest,legacy=cli", {"analytics": "rest", "legacy": "cli"}),
         (" legacy = rest , analytics=cli ", {"analytics": "cli", "legacy": "rest"}),
+        ("web/rest", {"analytics": "web/rest", "legacy": "web/rest"}),
+        ("analytics=web,legacy=web/cli", {"analytics": "web", "legacy": "web/cli"}),
     ],
 )
 def test_each_environment_has_the_transport_that_is_named_for_it(text, expected):
@@ -20,20 +22,28 @@ def test_each_environment_has_the_transport_that_is_named_for_it(text, expected)
     transports = Transports.parse(text)
     assert {name: transports.of(name) for name in expected} == expected
     assert transports.unknown(expected) == []
-    assert transports.over_rest([*expected, "other"]) - {"other"} == {
-        name for name, each in expected.items() if each == "rest"
-    }
+    assert transports.by_name(expected) == {name: parts(each) for name, each in expected.items()}
+    assert ("other" in transports.by_name(["other"])) == ("=" not in text)
+
+
+def test_a_transport_has_a_fallback_or_none():
+    """The transport in use comes first."""
+    assert parts("rest") == ("rest",)
+    assert parts("web/cli") == ("web", "cli")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "'' is not name=transport"),
-        ("web", "'web' is not name=transport"),
+        ("web/web", "'web/web' is not name=transport"),
+        ("rest/web", "'rest/web' is not name=transport"),
+        ("web/", "'web/' is not name=transport"),
         ("rest,legacy=cli", "'rest' is not name=transport"),
         ("analytics=rest,", "'' is not name=transport"),
         ("my-env=rest", "'my-env=rest' is not name=transport"),
-        ("analytics=web", "environment 'analytics' has no transport 'web'"),
+        ("analytics=mail", "environment 'analytics' has no transport 'mail'"),
+        ("analytics=cli/web", "environment 'analytics' has no transport 'cli/web'"),
         ("analytics=web|rest", "environment 'analytics' has no transport 'web|rest'"),
         ("analytics=rest=cli", "environment 'analytics' has no transport 'rest=cli'"),
         ("analytics=rest,analytics=rest", "environment 'analytics' is named twice"),
@@ -64,5 +74,5 @@ def test_a_misspelt_environment_is_found_from_both_sides():
         match=r"variable TRANSPORTS .* 'legacy' .* names only analytics, legcay: .* add legacy=rest or legacy=cli",
     ):
         RunWatcherSettings.from_environ({**environ, "ENVIRONMENT": "legacy"})
-    with pytest.raises(InvalidSetting, match=r"variable TRANSPORTS is invalid: .* no transport 'web'"):
-        RunWatcherSettings.from_environ({**environ, "ENVIRONMENT": "legacy", "TRANSPORTS": "legacy=web"})
+    with pytest.raises(InvalidSetting, match=r"variable TRANSPORTS is invalid: .* no transport 'soap'"):
+        RunWatcherSettings.from_environ({**environ, "ENVIRONMENT": "legacy", "TRANSPORTS": "legacy=soap"})

@@ -15,15 +15,18 @@ from mwaa_gateway.airflow.import_errors import BrokenFile, BrokenFiles
 from mwaa_gateway.airflow.rest import (
     RestAnswer,
     RestCall,
+    fits_invoke_rest_api,
     import_errors_call,
     list_call,
     look_up_by_date_call,
+    look_up_call,
     read_import_errors,
     read_list,
     read_look_up,
     read_look_up_by_date,
     read_trigger,
     short_look_up_calls,
+    too_long_for_invoke_rest_api,
     trigger_call,
 )
 from mwaa_gateway.outcomes import (
@@ -142,24 +145,22 @@ def test_a_dag_id_of_fifty_characters_fits() -> None:
 @pytest.mark.guarantee(41)
 def test_a_dag_id_of_fifty_one_is_refused_with_the_remedy() -> None:
     """Before anything is sent: the reason says what to do."""
-    refused = trigger_call(target("d" * 51), logical_date=False)
-    assert isinstance(refused, Rejected)
+    call = trigger_call(target("d" * 51), logical_date=False)
+    assert isinstance(call, RestCall)
+    assert not fits_invoke_rest_api(call)
+    refused = too_long_for_invoke_rest_api(target("d" * 51))
     assert refused.reason == Reason.DAG_ID_TOO_LONG
     assert "51 characters" in refused.text
     assert "InvokeRestApi allows 50" in refused.text
-    assert "analytics=cli in the stack's parameter Transports" in refused.text
+    assert "analytics=web or analytics=cli in the stack's parameter Transports" in refused.text
 
 
 @given(st.text(alphabet="abcdefXYZ019_.-", min_size=1, max_size=250), st.text(max_size=250))
-def test_no_path_is_too_long(dag_id: str, run_id: str) -> None:
+def test_no_path_of_a_look_up_is_too_long(dag_id: str, run_id: str) -> None:
     """Whatever the ids are, what is sent fits; a run can be looked up for every DAG."""
-    calls = [
-        trigger_call(target(dag_id, run_id), logical_date=True),
-        *short_look_up_calls(target(dag_id, run_id)),
-    ]
-    paths = [call.path for call in calls if isinstance(call, RestCall)]
-    assert max(map(len, paths)) <= LONGEST_REST_PATH
-    assert paths
+    calls = short_look_up_calls(target(dag_id, run_id))
+    assert all(map(fits_invoke_rest_api, calls))
+    assert calls
 
 
 @pytest.mark.parametrize(
@@ -296,6 +297,58 @@ def test_the_calls_are_those_that_were_recorded(version: str) -> None:
         assert (document["method"], document["path"], sent) in [
             (call.method, call.path, call.body or call.query) for call in calls if isinstance(call, RestCall)
         ]
+
+
+OUR_IDS = "dag_id: `ingest_orders` and run_id: `evt__a__1`"
+
+
+@pytest.mark.guarantee(51)
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (RestAnswer(200, {"dag_id": "ingest_orders", "dag_run_id": "evt__a__1"}), AlreadyTriggered),
+        (RestAnswer(200, {"dag_id": "ingest_orders", "dag_run_id": "evt__a__2"}), Reason.UNCLEAR_ANSWER),
+        (RestAnswer(201, {"dag_id": "ingest_orders", "dag_run_id": "evt__a__1"}), Reason.UNCLEAR_ANSWER),
+        (RestAnswer(404, {"detail": f"The DagRun with {OUR_IDS} was not found"}), Reason.RUN_NOT_THERE),
+        (
+            RestAnswer(
+                404,
+                {"detail": "DAGRun with DAG ID: 'ingest_orders' and DagRun ID: 'evt__a__1' not found"},
+            ),
+            Reason.RUN_NOT_THERE,
+        ),
+        (
+            RestAnswer(404, {"detail": OUR_IDS.replace("__1", "__2") + " was not found"}),
+            Reason.UNCLEAR_ANSWER,
+        ),
+        (RestAnswer(404, {"detail": "Not Found"}), Reason.UNCLEAR_ANSWER),
+        (RestAnswer(404, f"<p>{OUR_IDS} was not found</p>"), Reason.UNCLEAR_ANSWER),
+        (RestAnswer(404, {"detail": f"{OUR_IDS}: access denied"}), Reason.UNCLEAR_ANSWER),
+        (RestAnswer(401, {"detail": "Unauthorized"}), Reason.TOKEN_REFUSED),
+        (RestAnswer(403, {"detail": "Forbidden"}), Reason.AIRFLOW_REFUSED),
+        (RestAnswer(429, "slow down"), Reason.WEB_SERVER_BUSY),
+        (RestAnswer(500, "<html>"), Reason.UNCLEAR_ANSWER),
+    ],
+)
+def test_a_run_read_by_its_run_id_is_there_or_certainly_not(
+    answer: RestAnswer, expected: type[Outcome] | Reason
+) -> None:
+    """Nothing but Airflow's own words about this run say that it is missing."""
+    call = look_up_call(target())
+    assert call == RestCall("GET", "/dags/ingest_orders/dagRuns/evt__a__1")
+    outcome = read_look_up(answer, target())
+    assert expected == (outcome.reason if isinstance(expected, Reason) else type(outcome)), outcome
+
+
+@pytest.mark.parametrize(
+    ("ids", "reason"),
+    [(("../x", "evt__a__1"), Reason.AIRFLOW_REFUSED), (("a", "../b"), Reason.RUN_ID_REFUSED)],
+)
+def test_a_run_is_read_by_ids_that_are_plain_pieces_of_a_path(ids: tuple[str, str], reason: Reason) -> None:
+    """Another path of Airflow's API would be read with the session's rights."""
+    refused = look_up_call(target(*ids))
+    assert isinstance(refused, Rejected)
+    assert refused.reason is reason
 
 
 # --- what is evidence ---------------------------------------------------------------------------------------

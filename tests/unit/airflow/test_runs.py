@@ -9,7 +9,7 @@ from mwaa_gateway.airflow import cli_runs as by_command
 from mwaa_gateway.airflow import rest_runs as by_call
 from mwaa_gateway.airflow.cli import CommandAnswer, look_up_command
 from mwaa_gateway.airflow.ids import LONGEST_REST_PATH
-from mwaa_gateway.airflow.rest import RestAnswer, RestCall
+from mwaa_gateway.airflow.rest import RestAnswer, RestCall, fits_invoke_rest_api
 from mwaa_gateway.airflow.run_states import (
     NotAvailable,
     ReturnValue,
@@ -146,7 +146,7 @@ def test_only_short_paths_fit_invoke_rest_api(fits):
     run_id = "evt__" + "a" * (LONGEST_REST_PATH - len("/dags/tiny/dagRuns/evt__") + (not fits))
     call = by_call.run_call("tiny", run_id)
     assert len(call.path) == LONGEST_REST_PATH + (not fits)
-    assert by_call.fits_invoke_rest_api(call) is fits
+    assert fits_invoke_rest_api(call) is fits
 
 
 @pytest.mark.parametrize(
