@@ -178,6 +178,12 @@ FAULTS = (
         "The first attempt's target stays: one run, not one in each",
     ),
     Fault(
+        51,
+        DISPATCH,
+        "Over a web login: the session is refused or ends, the login's form changed, Airflow itself answers 429 or 5xx",
+        "A new login, once; otherwise the fallback transport, or the request waits: one run",
+    ),
+    Fault(
         41,
         DISPATCH,
         "InvokeRestApi: 409 by run_id or by date, ten seconds of silence, throttling, 500 for a bad run_id, a path that is "

@@ -18,7 +18,10 @@ from fakes.airflow import BUSY, FakeAirflow
 from fakes.requests import a_request
 from integration.functions import Context, Queues, deliveries, lines, load, record_of
 from mwaa_gateway.aws.mwaa.cli import CliTransport
+from mwaa_gateway.aws.mwaa.fallback import FallbackTransport
 from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
+from mwaa_gateway.aws.mwaa.web import WebTransport
+from mwaa_gateway.aws.mwaa.web_session import WebSession
 from mwaa_gateway.dispatch.delivery import TriggerDeliveries
 from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.observability.dispatch import report_dispatch
@@ -31,7 +34,7 @@ from mwaa_gateway.outcomes import (
     Retryable,
     Triggered,
 )
-from mwaa_gateway.trigger_request import TriggerRequest
+from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest
 from mwaa_gateway.wiring.dispatcher import dispatcher
 
 S3_RECORD = {
@@ -430,6 +433,7 @@ def test_wiring_builds_a_dispatcher_from_its_settings(wired: Callable[..., Trigg
         ("legacy=rest,analytics=cli", CliTransport),
         ("rest", RestTransport),
         ("legacy=cli,analytics=rest", RestTransport),
+        ("legacy=rest,analytics=web", WebTransport),
     ],
 )
 def test_wiring_chooses_the_transport_of_its_environment(
@@ -447,6 +451,33 @@ def test_wiring_chooses_the_transport_of_its_environment(
     airflow = wired(TRANSPORTS=transports, SLOTS_PER_ENVIRONMENT="4").dispatcher.airflow
     assert isinstance(airflow, expected)
     assert built == ([(1, 0.5)] if expected is RestTransport else [])
+
+
+@pytest.mark.guarantee(51)
+@pytest.mark.parametrize(
+    ("transports", "fallback"), [("web/rest", RestTransport), ("analytics=web/cli", CliTransport)]
+)
+def test_wiring_builds_a_web_login_with_its_fallback(
+    wired: Callable[..., TriggerDeliveries],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    transports: str,
+    fallback: type,
+) -> None:
+    """A refused login is reported with the environment and the fallback in use, and counted for the alarm."""
+    airflow = wired(TRANSPORTS=transports).dispatcher.airflow
+    assert isinstance(airflow, FallbackTransport)
+    denied = Retryable(Reason.ACCESS_DENIED, "no web login token")
+    monkeypatch.setattr(WebSession, "sign_in", lambda _: denied)
+    tried: list[object] = []
+    monkeypatch.setattr(fallback, "look_up", lambda self, _: tried.append(self))
+    airflow.look_up(ResolvedTarget("analytics", "d", "evt__a__1", {}))
+    assert [type(each) for each in tried] == [fallback]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (warning,) = [line for line in lines if line.get("level") == "WARNING"]
+    assert warning["environment"] == "analytics"
+    assert f"fallback {fallback.name}," in warning["message"]  # type: ignore[attr-defined]
+    assert [line["WebLoginRefused"] for line in lines if "WebLoginRefused" in line] == [[1.0]]
 
 
 def test_importing_the_functions_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

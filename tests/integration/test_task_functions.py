@@ -12,11 +12,12 @@ from botocore.stub import Stubber
 from fakes.ledger_table import LEDGER_TABLE
 from fakes.states import EXECUTION, payload
 from integration.functions import Context, lines, load
+from mwaa_gateway.airflow.run_states import RunsUnknown
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.mwaa import web_session
 from mwaa_gateway.aws.mwaa.runs import CliRuns, RestRuns
 from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS, WebSession
-from mwaa_gateway.outcomes import Reason, Rejected, Triggered
+from mwaa_gateway.outcomes import Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.step_functions.task_call import InvalidTask
 from mwaa_gateway.trigger_request import TriggerRequest
 
@@ -218,13 +219,28 @@ def test_a_watcher_logs_in_over_either_transport_where_it_may(tasks, monkeypatch
     built = []
 
     class Recorded(WebSession):
-        def __init__(self, client, environment, web_server, role):
-            built.append((environment, web_server.read_timeout_seconds, role))
-            super().__init__(client, environment, web_server, role)
+        def __init__(self, client, environment, web_server, parameter):
+            built.append((environment, web_server.read_timeout_seconds, parameter))
+            super().__init__(client, environment, web_server, parameter)
 
     monkeypatch.setattr(web_session, "WebSession", Recorded)
     assert isinstance(run_watcher().watcher.airflow, over)
-    assert built == ([("acme-analytics", ANSWER_SECONDS, role)] if role else [])
+    assert built == ([("acme-analytics", ANSWER_SECONDS, "WebLoginRole")] if role else [])
+
+
+@pytest.mark.parametrize("transports", ["web", "web/cli", "web/rest"])
+def test_a_watcher_over_a_web_login_needs_no_other_session(tasks, monkeypatch, transports):
+    """The transport's own session reads return values and ends runs, which wait while the login is refused."""
+    from mwaa_gateway.wiring.run_watcher import run_watcher  # noqa: PLC0415  as above
+
+    del tasks
+    monkeypatch.setenv("TRANSPORTS", transports)
+    denied, asked = Retryable(Reason.ACCESS_DENIED, "no web login token"), []
+    monkeypatch.setattr(WebSession, "ask", lambda self, _: asked.append(self.parameter) or denied)
+    airflow = run_watcher().watcher.airflow
+    assert airflow.return_value("d", "evt__a__1", "count") == RunsUnknown(denied.text)
+    assert airflow.fail_run("d", "evt__a__1" * 9) == RunsUnknown(denied.text)
+    assert asked == ["RestApiRole"] * 2
 
 
 @pytest.mark.guarantee(43)

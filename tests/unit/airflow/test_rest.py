@@ -156,7 +156,7 @@ def test_a_dag_id_of_fifty_one_is_refused_with_the_remedy() -> None:
 
 
 @given(st.text(alphabet="abcdefXYZ019_.-", min_size=1, max_size=250), st.text(max_size=250))
-def test_no_path_of_a_look_up_is_too_long(dag_id: str, run_id: str) -> None:
+def test_no_path_of_a_lookup_is_too_long(dag_id: str, run_id: str) -> None:
     """Whatever the ids are, what is sent fits; a run can be looked up for every DAG."""
     calls = short_look_up_calls(target(dag_id, run_id))
     assert all(map(fits_invoke_rest_api, calls))

@@ -260,7 +260,7 @@ def read_trigger(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
 
 
 def read_look_up(answer: RestAnswer, target: ResolvedTarget) -> Outcome:
-    """Return the outcome of a look-up of the run: it exists, does not (`Retryable`), or is still unknown."""
+    """Return the outcome of a lookup of the run: it exists, does not (`Retryable`), or is still unknown."""
     not_there = Retryable(Reason.RUN_NOT_THERE, f"run {target.run_id} is not in Airflow")
     tasks, runs = answer.rows("task_instances"), answer.rows("dag_runs")
     found = answer.document if answer.status == 200 else None  # noqa: PLR2004  HTTP's OK

@@ -38,7 +38,7 @@ class Choice(Generic[Way]):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
-        self._web = web
+        self.web = web
         self._fallback = fallback
         self._report = report
         self._monotonic = monotonic
@@ -50,7 +50,7 @@ class Choice(Generic[Way]):
             return self._fallback
         login = self._session.sign_in()
         if not (isinstance(login, Retryable) and login.reason in _REFUSED):
-            return self._web
+            return self.web
         self._refused_until = self._monotonic() + LOGIN_AGAIN_SECONDS
         self._report(login.text)
         return self._fallback
@@ -98,9 +98,9 @@ class FallbackRuns:
     def return_value(
         self, dag_id: str, run_id: str, task_id: str
     ) -> ReturnValue | NotAvailable | RunsUnknown:
-        """Return the Airflow task's return value."""
-        return self._choice.now().return_value(dag_id, run_id, task_id)
+        """Return the Airflow task's return value. Only a session can read it: the question waits for one."""
+        return self._choice.web.return_value(dag_id, run_id, task_id)
 
     def fail_run(self, dag_id: str, run_id: str) -> Marking:
-        """Mark the run failed if it is running."""
-        return self._choice.now().fail_run(dag_id, run_id)
+        """Mark the run failed if it is running. Only a session can do it: the request waits for one."""
+        return self._choice.web.fail_run(dag_id, run_id)
