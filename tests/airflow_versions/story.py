@@ -79,6 +79,7 @@ class Story:
             maximum_event_age_seconds=86_400,
             now=self.now,
             jitter=lambda: 0.5,
+            sleep=time.sleep,
         )
         while (message := self._received()) is not None:
             _, number, body, receive_count = message

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
+from mwaa_gateway.dispatch.dispatcher import LOOK_UPS
 from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, OutcomeUnknown, Reason, Retryable, Triggered
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 LOST = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "the answer was lost")
 DATE_EXISTS = OutcomeUnknown(Reason.LOGICAL_DATE_TAKEN, "a run of this date exists")
 BUSY = Retryable(Reason.WEB_SERVER_BUSY, "busy")
+ALL_LOST = [LOST] * LOOK_UPS  # the answers to all look-ups of an attempt
 
 
 @dataclass

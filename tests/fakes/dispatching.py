@@ -1,5 +1,6 @@
 """A dispatcher on fakes, with a clock that the test moves."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from fakes.pauses import FakePauseStore
 from fakes.queues import FakeTriggerDeadLetters
 from fakes.requests import a_request
 from mwaa_gateway.airflow.dag_list import ListedDag
-from mwaa_gateway.dispatch.circuit_breaker import FAILURES_TOLERATED, CircuitBreakers
+from mwaa_gateway.dispatch.circuit_breaker import REFUSALS_TOLERATED, CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.dispatcher import Dispatched, Dispatcher
 from mwaa_gateway.dispatch.pauses import Pauses
@@ -27,6 +28,7 @@ GRACE = 900
 RULE = a_request().rule_id
 UNREACHABLE = Retryable(Reason.ENVIRONMENT_UNREACHABLE, "no connection")
 MISSING = Rejected(Reason.DAG_MISSING, "no such DAG")
+NO_PERMISSION = Retryable(Reason.AIRFLOW_REFUSED, "no permission")
 NO = Rejected(Reason.CONF_REFUSED, "Airflow said no")
 PAUSED = ListedDag("paused", paused=True, stale=False)
 STALE = ListedDag("stale", paused=True, stale=True)
@@ -47,6 +49,8 @@ class Gateway:
     unlisted: list[str] = field(default_factory=list)
     time: float = 1_000.0
     jitter: float = 0.5
+    slept: list[float] = field(default_factory=list)
+    while_asleep: Callable[[], object] = list
     sandbox: CircuitBreakers | None = (
         None  # a new one for each delivery, whose circuits are closed, unless a test names one
     )
@@ -79,9 +83,15 @@ class Gateway:
             maximum_event_age_seconds=DAY,
             now=lambda: self.time,
             jitter=lambda: self.jitter,
+            sleep=self.sleep,
         )
         body = request if isinstance(request, str) else request.to_json()
         return dispatcher.dispatch(body, receive_count, waiting_since)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+        self.while_asleep()
 
     @property
     def states(self) -> list[str]:
@@ -120,7 +130,7 @@ def dies(gateway: Gateway, request: TriggerRequest, outcome: Rejected = NO) -> N
 
 def open_circuit(gateway: Gateway, failure: Retryable) -> None:
     """Fail as often as it takes to open the environment's circuit."""
-    for number in range(FAILURES_TOLERATED + 1):
+    for number in range(REFUSALS_TOLERATED + 1):
         gateway.airflow.answers = [failure]
         gateway.deliver(a_request(f"failed-{number}"))
 

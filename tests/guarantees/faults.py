@@ -197,6 +197,13 @@ FAULTS = (
         "No request dies. One request probes it; the first run starts within a minute of its return, full rate within two. "
         "Other environments are not affected",
     ),
+    Fault(
+        52,
+        QUEUES,
+        "Up to 60 % of all answers lost, garbled or an error, for any time; then, or after any outage, all is well again",
+        "At least 80 % of the slots' time goes to commands while anything waits; full speed 15 seconds after the end of the "
+        "trouble, the last run within a minute of what an oracle needs that knows the faults",
+    ),
     Fault(24, QUEUES, "A message is not deleted, or the batch's response is lost", "A duplicate: one run"),
     Fault(
         25,

@@ -112,6 +112,7 @@ def deliveries(
             maximum_event_age_seconds=86_400,
             now=now,
             jitter=lambda: 0.0,
+            sleep=time.sleep,
         ),
         messages=SqsTriggerMessages(sqs, queues.trigger, time.time),
         report=lambda dispatched: report_dispatch(dispatched, "analytics", now()),

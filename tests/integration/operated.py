@@ -76,6 +76,7 @@ class Gateway:
             maximum_event_age_seconds=86_400,
             now=lambda: self.time,
             jitter=lambda: 0.0,
+            sleep=time.sleep,
         )
         return dispatcher.dispatch(body, 1).outcome
 

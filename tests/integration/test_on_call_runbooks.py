@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.airflow import LOST, FakeAirflow
+from fakes.airflow import ALL_LOST, FakeAirflow
 from fakes.ledger_table import LEDGER_TABLE, create_ledger_table
 from fakes.requests import a_request
 from integration.operated import Gateway
@@ -64,7 +64,7 @@ def test_an_environment_that_was_built_anew(operated: Gateway) -> None:
     started, unknown, done = (a_request(name) for name in ("started", "unknown", "done"))
     assert Triggered() == operated.dispatch(started.to_json())
     for request in (unknown, done):
-        operated.airflow.lost_after, operated.airflow.findings = 1, [LOST]
+        operated.airflow.lost_after, operated.airflow.findings = 1, list(ALL_LOST)
         assert isinstance(operated.dispatch(request.to_json()), OutcomeUnknown)
     assert 3 == len(operated.airflow.runs)
     assert 0 == shell("environments", "pause", "analytics", "--by", "me").exit_code

@@ -116,9 +116,7 @@ def one_environment_away() -> list[str]:
     problems = scenario.play(Bounds(3.0, 500.0, HOUR + 1200)).problems
     asked = scenario.gateway.servers["legacy"].refused_away
     return (
-        problems
-        if asked <= HOUR / 20
-        else [*problems, f"{asked} commands sent to a web server that was away"]
+        problems if asked <= HOUR / 3 else [*problems, f"{asked} commands sent to a web server that was away"]
     )
 
 

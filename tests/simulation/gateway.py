@@ -314,6 +314,7 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
             maximum_event_age_seconds=settings.maximum_event_age_seconds,
             now=now,
             jitter=world.random.random,
+            sleep=scheduler.wait,
         ),
         messages=SqsTriggerMessages(gateway.sqs, settings.trigger_queue_url, world.clock()),
         report=gateway.dispatched,

@@ -68,6 +68,7 @@ class WebServer:
     list_seconds: float = 0.0  # a `dags list` takes longer than another command
     lists: int = 0  # for the catalog: not of any one run
     import_error_reads: int = 0
+    asked_seconds: float = 0.0  # that callers spent on commands
     refused_busy: int = 0
     refused_away: int = 0
     refused_tokens: int = 0
@@ -84,6 +85,13 @@ class WebServer:
 
     def post(self, command: str, token: str, timeout: tuple[float, float]) -> Response:
         """Answer `POST /aws_mwaa/cli` as the calling process sees it."""
+        began = self.world.scheduler.now
+        try:
+            return self._post(command, token, timeout)
+        finally:
+            self.asked_seconds += self.world.scheduler.now - began
+
+    def _post(self, command: str, token: str, timeout: tuple[float, float]) -> Response:
         world, scheduler = self.world, self.world.scheduler
         crash = world.next_crash("POST /aws_mwaa/cli")
         getcurrent().asked = True

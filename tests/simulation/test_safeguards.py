@@ -113,7 +113,13 @@ SAFEGUARDS = {
         "a CLI token",
     ),
     "the gate of an environment": Safeguard(
-        (("dispatch.circuit_breaker", "if at_environment is not None:", "if False:"),),
+        (
+            (
+                "dispatch.circuit_breaker",
+                "return wait\n        if (dag := self",
+                "pass\n        if (dag := self",
+            ),
+        ),
         days.one_environment_away,
         "commands sent to a web server that was away",
     ),

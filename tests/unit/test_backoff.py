@@ -15,11 +15,11 @@ def test_backoff_is_between_nothing_and_fifteen_minutes(attempt: int, jitter: fl
 
 
 @pytest.mark.parametrize(
-    ("until_probe", "open_for", "jitter", "expected"),
-    [(1, 0, 0.0, 1), (1, 0, 0.5, 2.5), (30, 119, 0.5, 55), (30, 120, 0.0, 45), (30, 120, 0.5, 50)],
+    ("until_probe", "receives", "jitter", "expected"),
+    [(1, 1, 0.0, 1), (1, 1, 0.5, 1.5), (6, 149, 0.5, 9), (6, 150, 0.0, 45), (6, 150, 0.5, 50)],
 )
 def test_a_wait_before_an_open_circuit_follows_the_next_probe(
-    until_probe: float, open_for: float, jitter: float, expected: float
+    until_probe: float, receives: int, jitter: float, expected: float
 ) -> None:
-    """After a hiccup of a second nobody waits for a minute; in an outage nobody waits for longer than 55 s."""
-    assert expected == probe_wait_seconds(until_probe, open_for, jitter)
+    """At first seconds after the probe; then nobody waits for longer than 55 s."""
+    assert expected == probe_wait_seconds(until_probe, receives, jitter)

@@ -4,14 +4,26 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.airflow import BUSY, LOST
+from fakes.airflow import ALL_LOST, BUSY, LOST
 from fakes.dispatching import MISSING, RULE, UNREACHABLE, Gateway, open_circuit, waits
 from fakes.requests import a_request
-from mwaa_gateway.dispatch.circuit_breaker import FAILURES_TOLERATED, CircuitBreakers
+from mwaa_gateway.aws.sqs.trigger_messages import LAST_RECEIVE
+from mwaa_gateway.backoff import RECEIVES_TO_SPEND, backoff_seconds, soon_seconds
+from mwaa_gateway.dispatch.circuit_breaker import (
+    FAILURES_TOLERATED,
+    LONGEST_PAUSE_SECONDS,
+    LOOK_EVERY_SECONDS,
+    PROBE_SECONDS,
+    REFUSALS_TOLERATED,
+    CircuitBreakers,
+    Pass,
+)
+from mwaa_gateway.dispatch.dispatcher import LONGEST_STAY_SECONDS, STAY_UNTIL_SECONDS
 from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Held,
+    OutcomeUnknown,
     Reason,
     Rejected,
     Retryable,
@@ -66,7 +78,7 @@ def test_a_pause_works_without_airflow(gateway: Gateway) -> None:
 def test_a_request_tried_before_the_pause_is_looked_up_after_it(gateway: Gateway) -> None:
     """Its answer was lost, and so were the look-ups: the run may be there, and it is."""
     gateway.airflow.lost_after = 1
-    gateway.airflow.findings = [LOST]
+    gateway.airflow.findings = list(ALL_LOST)
     gateway.deliver()
     gateway.pause_store.rules.add(RULE)
     assert isinstance(gateway.deliver().outcome, Held)
@@ -152,54 +164,129 @@ def test_a_closed_circuit_costs_nothing(one_sandbox: Gateway) -> None:
 def test_while_the_environment_is_away_the_others_wait_without_asking(
     one_sandbox: Gateway, failure: Retryable
 ) -> None:
-    """Nothing is asked, claimed or written for them, and none of them waits longer than a minute."""
+    """Nothing is asked, claimed or written for them; each stays for ten seconds, with four looks, and is then given back."""
     open_circuit(one_sandbox, failure)
-    asked = len(one_sandbox.airflow.commands)
-    writes, calls = one_sandbox.ledger.writes, one_sandbox.circuit_breakers.calls
+    asked, writes = len(one_sandbox.airflow.commands), one_sandbox.ledger.writes
     one_sandbox.jitter = 0.999
     for number in range(20):
+        another_probes(one_sandbox)
+        calls = one_sandbox.circuit_breakers.calls
+        one_sandbox.slept.clear()
         dispatched = one_sandbox.deliver(a_request(str(number)))
         assert waits(dispatched)
         assert dispatched.redeliver_after is not None
-        assert dispatched.redeliver_after <= 55
-    assert (asked, writes, calls) == (
-        len(one_sandbox.airflow.commands),
-        one_sandbox.ledger.writes,
-        one_sandbox.circuit_breakers.calls,
-    )
+        assert dispatched.redeliver_after <= 2 * PROBE_SECONDS
+        assert LONGEST_STAY_SECONDS == sum(one_sandbox.slept)
+        assert one_sandbox.circuit_breakers.calls - calls <= 4
+    assert (asked, writes) == (len(one_sandbox.airflow.commands), one_sandbox.ledger.writes)
 
 
-def test_at_a_circuit_open_for_long_everybody_waits_most_of_a_minute(one_sandbox: Gateway) -> None:
-    """Who has just asked in vain as well: hours of it stay below SQS's 1,000 receives, and nobody backs off for longer."""
+def another_probes(gateway: Gateway) -> None:
+    """Another sandbox takes the probe, and is killed, or waits for its answer for long."""
+    gateway.time += PROBE_SECONDS
+    assert isinstance(gateway.new_sandbox().start_attempt(a_request().target, gateway.time), Pass)
+
+
+def test_a_sandbox_goes_ahead_as_soon_as_another_one_is_answered(one_sandbox: Gateway) -> None:
+    """It waits with its message, and looks: full speed is back seconds after the probe's answer."""
     open_circuit(one_sandbox, UNREACHABLE)
-    for _ in range(20):
-        one_sandbox.time += 60
-        one_sandbox.airflow.answers = [UNREACHABLE]
-        asked = one_sandbox.deliver(a_request("asks"), receive_count=500)
-        assert not waits(asked)
-        waited = one_sandbox.deliver(a_request("waits"))
-        assert waits(waited)
-    for jitter, seconds in ((0.0, 45.0), (0.5, 50.0), (0.999, 55.0)):
+    another_probes(one_sandbox)
+    one_sandbox.circuit_breakers.circuit_breakers.clear()  # answered
+    assert Triggered() == one_sandbox.deliver(a_request("waits")).outcome
+    assert sum(one_sandbox.slept) <= LOOK_EVERY_SECONDS
+
+
+def test_a_pause_ends_the_wait_for_the_environment(one_sandbox: Gateway) -> None:
+    """An environment that is paused while it is away: what waits for it is held."""
+    open_circuit(one_sandbox, UNREACHABLE)
+    another_probes(one_sandbox)
+    one_sandbox.while_asleep = lambda: one_sandbox.pause_store.environments.add("analytics")
+    one_sandbox.pauses = Pauses("analytics", one_sandbox.pause_store, refresh_seconds=0)
+    assert isinstance(one_sandbox.deliver(a_request("waits")).outcome, Held)
+
+
+def test_nobody_waits_with_a_message_of_yesterday(one_sandbox: Gateway) -> None:
+    """It is given back at once: SQS deletes what nobody received for four days, and a backlog may be large."""
+    open_circuit(one_sandbox, UNREACHABLE)
+    another_probes(one_sandbox)
+    yesterday = one_sandbox.time - STAY_UNTIL_SECONDS
+    one_sandbox.slept.clear()
+    assert waits(one_sandbox.deliver(a_request("old"), waiting_since=yesterday))
+    assert [] == one_sandbox.slept
+
+
+def test_a_message_that_was_received_often_waits_most_of_a_minute(one_sandbox: Gateway) -> None:
+    """Before that at most twice the time to the next probe. Twelve hours of it stay below SQS's 1,000 receives."""
+    open_circuit(one_sandbox, UNREACHABLE)
+    for receives, jitter, seconds in (
+        (RECEIVES_TO_SPEND - 1, 0.0, 5.0),
+        (RECEIVES_TO_SPEND - 1, 0.5, 7.5),
+        (RECEIVES_TO_SPEND, 0.0, 45.0),
+        (RECEIVES_TO_SPEND, 0.999, 55.0),
+    ):
+        another_probes(one_sandbox)
         one_sandbox.jitter = jitter
-        for identity in ("asks", "waits"):
-            assert seconds == pytest.approx(one_sandbox.deliver(a_request(identity)).redeliver_after, abs=0.1)
-    assert 12 * 3600 / 50 < 900
+        dispatched = one_sandbox.deliver(a_request("waits"), receive_count=receives)
+        assert seconds == pytest.approx(dispatched.redeliver_after, abs=0.1)
+    assert RECEIVES_TO_SPEND + 12 * 3600 / (50 + LONGEST_STAY_SECONDS) <= LAST_RECEIVE + 20
+
+
+def test_a_refusal_rests_its_sandbox(one_sandbox: Gateway) -> None:
+    """A 503 leaves the slot to others: for a second, after the second one in a row for two; an answer ends it."""
+    for identity, answers, rests in (
+        ("first", [BUSY], []),
+        ("second", [BUSY], [1.0]),
+        ("third", [], [2.0]),
+        ("fourth", [], []),
+    ):
+        one_sandbox.airflow.answers = list(answers)
+        one_sandbox.slept.clear()
+        assert not waits(one_sandbox.deliver(a_request(identity)))
+        assert rests == one_sandbox.slept
+
+
+def test_lost_answers_open_the_circuit_only_at_the_eighth_in_a_row(one_sandbox: Gateway) -> None:
+    """They say nothing about the load: the slots stay at work. Eight in a row are an environment that is away."""
+    for number in range(FAILURES_TOLERATED + 1):
+        assert one_sandbox.circuit_breakers.circuit_breakers == {}
+        one_sandbox.airflow.answers, one_sandbox.airflow.findings = [LOST], list(ALL_LOST)
+        assert isinstance(one_sandbox.deliver(a_request(str(number))).outcome, OutcomeUnknown)
+    assert len(one_sandbox.circuit_breakers.circuit_breakers) == 1
+    assert [] == one_sandbox.slept
+
+
+def test_aws_that_does_not_answer_twice_in_a_row_rests_the_sandbox(one_sandbox: Gateway) -> None:
+    """Once may be the fault of one request, which backs off alone; then the trouble is everybody's, and paced here."""
+    one_sandbox.ledger.failures.coming["claim"] = 1
+    first = one_sandbox.deliver(a_request("first"), receive_count=8)
+    assert [] == one_sandbox.slept
+    assert first.redeliver_after == backoff_seconds(8, one_sandbox.jitter)
+    for rest in ([], [1.0], [2.0]):
+        one_sandbox.ledger.failures.coming["claim"] = 1
+        again = one_sandbox.deliver(a_request("again"), receive_count=8)
+        assert again.redeliver_after == soon_seconds(one_sandbox.jitter)
+        assert rest == one_sandbox.slept
+        one_sandbox.slept.clear()
+    assert Triggered() == one_sandbox.deliver(a_request("again")).outcome
+    one_sandbox.slept.clear()
+    assert Triggered() == one_sandbox.deliver(a_request("another")).outcome
+    assert [] == one_sandbox.slept
 
 
 def test_a_few_failures_delay_only_their_own_messages(one_sandbox: Gateway) -> None:
     """Now and then a 503: somebody else uses the web server. Nobody else waits for that."""
     for number in range(50):
-        one_sandbox.airflow.answers = [BUSY] * FAILURES_TOLERATED
-        for failed in range(FAILURES_TOLERATED):
+        one_sandbox.airflow.answers = [BUSY] * REFUSALS_TOLERATED
+        for failed in range(REFUSALS_TOLERATED):
             assert not waits(one_sandbox.deliver(a_request(f"{number}-{failed}")))
         assert Triggered() == one_sandbox.deliver(a_request(str(number))).outcome
 
 
 def an_hour_away(one_sandbox: Gateway) -> list[CircuitBreakers]:
-    """A message a second, in three sandboxes by turns, and nobody to be reached; returns the sandboxes."""
+    """Six hundred messages, in three sandboxes by turns, and nobody to be reached; returns the sandboxes."""
     sandboxes = [one_sandbox.new_sandbox() for _ in range(3)]
     one_sandbox.airflow.answers = [UNREACHABLE] * 10_000
-    for second in range(3600):
+    for second in range(600):
         one_sandbox.time += 1
         one_sandbox.sandbox = sandboxes[second % 3]
         one_sandbox.deliver(a_request(str(second)))
@@ -207,9 +294,11 @@ def an_hour_away(one_sandbox: Gateway) -> list[CircuitBreakers]:
 
 
 def test_one_probe_asks_for_all_sandboxes(one_sandbox: Gateway) -> None:
-    """Three sandboxes, a web server that is down for an hour: one command every half minute, not one a message."""
+    """Three sandboxes, a web server that is down: one command every six seconds, not one a message."""
+    began = one_sandbox.time
     an_hour_away(one_sandbox)
-    assert 3600 / 30 <= len(one_sandbox.airflow.commands) <= 3600 / 30 + 10 + 3 * FAILURES_TOLERATED
+    probes = (one_sandbox.time - began) / LONGEST_PAUSE_SECONDS
+    assert 0.5 * probes <= len(one_sandbox.airflow.commands) <= probes + 10 + 3 * REFUSALS_TOLERATED
 
 
 @pytest.mark.guarantee(21)
@@ -252,6 +341,7 @@ def test_a_probe_that_turns_out_a_duplicate_is_passed_on(one_sandbox: Gateway) -
 def test_a_new_sandbox_sees_an_open_circuit(one_sandbox: Gateway) -> None:
     """A cold start in the middle of an outage does not ask either."""
     open_circuit(one_sandbox, UNREACHABLE)
+    another_probes(one_sandbox)
     one_sandbox.sandbox = one_sandbox.new_sandbox()
     assert waits(one_sandbox.deliver(a_request("second")))
 

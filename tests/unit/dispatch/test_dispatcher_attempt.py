@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.airflow import BUSY, LOST
+from fakes.airflow import ALL_LOST, BUSY, LOST
 from fakes.dispatching import DAY, MISSING, NO, Gateway, grows_old, kept_back, redriven
 from fakes.requests import a_request
+from mwaa_gateway.dispatch.dispatcher import LOOK_UPS
 from mwaa_gateway.dispatch.ledger import Attempt
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -44,7 +45,7 @@ def test_a_lost_answer_that_started_nothing_is_tried_again(gateway: Gateway) -> 
     first = gateway.deliver()
     assert isinstance(first.outcome, Retryable)
     assert first.outcome.reason == Reason.RUN_NOT_THERE
-    assert first.redeliver_after == 2.5
+    assert first.redeliver_after == 1.0
     assert Triggered() == gateway.deliver().outcome
     assert ["trigger", "look up", "trigger"] == gateway.airflow.commands
 
@@ -55,13 +56,14 @@ def test_a_doubt_stays_until_a_look_up_settles_it(
 ) -> None:
     """A look-up that fails proves nothing: the next attempt looks up again before anything else."""
     gateway.airflow.lost_after = 1
-    gateway.airflow.findings = [unsettled, unsettled]
+    gateway.airflow.findings = ALL_LOST * 2 if unsettled is LOST else [BUSY, BUSY]
     for _ in range(2):
         outcome = gateway.deliver().outcome
         assert isinstance(outcome, OutcomeUnknown)
         assert outcome.reason == unsettled.reason  # one fault has one name, whichever request met it
     assert isinstance(gateway.deliver().outcome, AlreadyTriggered)
-    assert ["trigger", "look up", "look up", "look up"] == gateway.airflow.commands
+    look_ups = 2 * LOOK_UPS if unsettled is LOST else 2
+    assert ["trigger", *["look up"] * (look_ups + 1)] == gateway.airflow.commands
 
 
 def test_what_surely_did_not_happen_is_not_looked_up(gateway: Gateway) -> None:
@@ -135,7 +137,7 @@ def test_duplicates_that_overlap_are_no_crash(gateway: Gateway) -> None:
 def test_a_doubtful_request_is_looked_up_even_when_its_dag_is_gone(one_sandbox: Gateway) -> None:
     """Its run may exist: dead without a look would be a lie."""
     one_sandbox.airflow.lost_after = 1
-    one_sandbox.airflow.findings = [LOST]
+    one_sandbox.airflow.findings = list(ALL_LOST)
     one_sandbox.deliver(a_request("doubtful", dag_id="gone"))
     one_sandbox.time += 60
     for _ in range(40):
@@ -151,7 +153,7 @@ def test_a_request_that_died_in_doubt_is_looked_up_before_it_is_tried_again(gate
     """Its last attempt may have started the run: the doubt is of that attempt, not of one recorded before it."""
     grows_old(gateway, redriven(0), DAY)
     gateway.airflow.lost_after = 1
-    gateway.airflow.findings = [LOST]
+    gateway.airflow.findings = list(ALL_LOST)
     assert isinstance(gateway.deliver(redriven(0)).outcome, Rejected)
     gateway.airflow.commands.clear()
     assert isinstance(gateway.deliver(redriven()).outcome, AlreadyTriggered)
@@ -161,7 +163,7 @@ def test_a_request_that_died_in_doubt_is_looked_up_before_it_is_tried_again(gate
 def test_a_doubt_that_was_settled_before_death_costs_no_look_up(gateway: Gateway) -> None:
     """The last attempt had found that nothing was there."""
     gateway.airflow.answers = [LOST, NO]
-    gateway.airflow.findings = [LOST]
+    gateway.airflow.findings = list(ALL_LOST)
     gateway.deliver(redriven(0))
     assert isinstance(gateway.deliver(redriven(0)).outcome, Rejected)
     gateway.airflow.commands.clear()

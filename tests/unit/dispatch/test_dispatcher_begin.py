@@ -2,8 +2,8 @@
 
 import pytest
 
-from fakes.airflow import BUSY, LOST
-from fakes.dispatching import DAY, Gateway, dies, grows_old, redriven
+from fakes.airflow import ALL_LOST
+from fakes.dispatching import DAY, NO_PERMISSION, Gateway, dies, grows_old, redriven
 from fakes.requests import a_request
 from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.dispatch.ledger import Attempt
@@ -34,7 +34,7 @@ def test_a_cancelled_request_publishes_no_dead_letter(gateway: Gateway) -> None:
 def test_the_first_attempt_pins_the_target(gateway: Gateway) -> None:
     """The outcome on DAG A is unknown, the rule is edited to DAG B, the event comes again: A is looked up."""
     gateway.airflow.lost_after = 1
-    gateway.airflow.findings = [LOST]
+    gateway.airflow.findings = list(ALL_LOST)
     gateway.deliver(a_request(dag_id="dag_a"))
     dispatched = gateway.deliver(a_request(dag_id="dag_b"))
     assert dispatched.request is not None
@@ -101,7 +101,7 @@ def test_a_second_message_of_a_redrive_that_died_again_starts_nothing(gateway: G
 def test_a_redriven_request_has_a_fresh_age(gateway: Gateway) -> None:
     """Tried again for as long as a new one, with the back-off of a new one, however long it had been tried before."""
     grows_old(gateway, redriven(0), DAY)
-    gateway.airflow.answers = [BUSY] * 5
+    gateway.airflow.answers = [NO_PERMISSION] * 5
     assert isinstance(gateway.deliver(redriven(0)).outcome, Rejected)
     gateway.time += 5 * DAY
     first = gateway.deliver(redriven())

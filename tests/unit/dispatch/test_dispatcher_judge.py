@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.airflow import BUSY, LOST
+from fakes.airflow import ALL_LOST, BUSY, LOST
 from fakes.dispatching import (
     DAY,
     GRACE,
@@ -14,10 +14,9 @@ from fakes.dispatching import (
     grows_old,
     open_circuit,
     redriven,
-    waits,
 )
 from fakes.requests import a_request
-from mwaa_gateway.dispatch.circuit_breaker import FAILURES_TOLERATED
+from mwaa_gateway.dispatch.circuit_breaker import REFUSALS_TOLERATED
 from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.dispatch.ledger import Attempt
 from mwaa_gateway.outcomes import (
@@ -71,7 +70,7 @@ def test_a_request_too_old_is_still_tried_once_more(gateway: Gateway) -> None:
 def test_a_dead_request_says_when_its_run_may_exist(gateway: Gateway) -> None:
     """Unknown to the end is not the same as not done."""
     gateway.airflow.lost_after = 1
-    gateway.airflow.findings = [LOST, LOST]
+    gateway.airflow.findings = ALL_LOST * 2
     grows_old(gateway, a_request(), DAY)
     dead = gateway.deliver()
     assert isinstance(dead.outcome, Rejected)
@@ -81,7 +80,7 @@ def test_a_dead_request_says_when_its_run_may_exist(gateway: Gateway) -> None:
 def test_waiting_for_the_environment_is_not_growing_old(one_sandbox: Gateway) -> None:
     """Away for a week, asked for all the time; the first attempts after it fail, and nobody is too old for that."""
     for number in range(
-        FAILURES_TOLERATED + 1
+        REFUSALS_TOLERATED + 1
     ):  # tried while the circuit was closed; their failures opened it
         one_sandbox.airflow.answers = [UNREACHABLE]
         one_sandbox.deliver(a_request(str(number)))
@@ -92,7 +91,7 @@ def test_waiting_for_the_environment_is_not_growing_old(one_sandbox: Gateway) ->
         assert isinstance(probe.outcome, Retryable)
     one_sandbox.time += 60
     assert Triggered() == one_sandbox.deliver(a_request("opens")).outcome
-    for identity in ("0", "1", str(FAILURES_TOLERATED), "probe"):
+    for identity in ("0", "1", str(REFUSALS_TOLERATED), "probe"):
         one_sandbox.airflow.answers = [LOST]
         one_sandbox.airflow.findings = []
         assert isinstance(one_sandbox.deliver(a_request(identity)).outcome, Retryable)
@@ -120,7 +119,7 @@ def test_who_waited_for_two_weeks_is_dead_and_says_so(one_sandbox: Gateway) -> N
     one_sandbox.time += 14 * DAY - 60
     for identity, lost in (("asks", False), ("doubts", True)):
         one_sandbox.airflow.answers = [LOST] if lost else [UNREACHABLE]
-        one_sandbox.airflow.findings = [LOST]
+        one_sandbox.airflow.findings = list(ALL_LOST)
         one_sandbox.deliver(a_request(identity), waiting_since=requested_at)
         one_sandbox.time += 30
     one_sandbox.airflow.answers, one_sandbox.airflow.findings = [UNREACHABLE] * 3, []
@@ -135,8 +134,9 @@ def test_who_waited_for_two_weeks_is_dead_and_says_so(one_sandbox: Gateway) -> N
         if isinstance(outcome, Rejected)
     }
     assert all("waited for 14 days for its environment" in outcome.text for outcome in outcomes.values())
+    one_sandbox.airflow.answers = [UNREACHABLE]
     again = one_sandbox.deliver(replace(a_request("waits"), redrive=1), waiting_since=one_sandbox.time)
-    assert waits(again)
+    assert isinstance(again.outcome, Retryable)
 
 
 def test_two_weeks_in_the_queue_are_no_reason_to_die_where_the_environment_answers(

@@ -5,7 +5,7 @@ import pytest
 from fakes.airflow import BUSY
 from fakes.dispatching import UNREACHABLE, Gateway, open_circuit
 from fakes.requests import a_request
-from mwaa_gateway.dispatch.circuit_breaker import FAILURES_TOLERATED
+from mwaa_gateway.dispatch.circuit_breaker import REFUSALS_TOLERATED
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Reason,
@@ -32,7 +32,7 @@ def test_a_late_attempt_cannot_change_the_row(gateway: Gateway) -> None:
 def test_circuits_that_cannot_be_written_cost_no_outcome(gateway: Gateway) -> None:
     """The run was started: it is recorded, whatever happened to the breaker's item."""
     gateway.sandbox = gateway.new_sandbox()
-    for number in range(FAILURES_TOLERATED + 1):
+    for number in range(REFUSALS_TOLERATED + 1):
         gateway.airflow.answers = [BUSY]
         gateway.deliver(a_request(f"failed-{number}"))
     gateway.time += 5

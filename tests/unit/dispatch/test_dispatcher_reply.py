@@ -1,7 +1,7 @@
 """The step `reply`: delete or redeliver the message, and publish a dead request."""
 
-from fakes.airflow import BUSY, LOST
-from fakes.dispatching import UNREACHABLE, Gateway, open_circuit
+from fakes.airflow import ALL_LOST, LOST
+from fakes.dispatching import NO_PERMISSION, UNREACHABLE, Gateway, open_circuit
 from fakes.requests import a_request
 from mwaa_gateway.outcomes import (
     OutcomeUnknown,
@@ -35,14 +35,14 @@ def test_who_asked_with_an_unknown_outcome_waits_as_the_others_do(one_sandbox: G
     """The command went out, and neither it nor the look-up was answered."""
     open_circuit(one_sandbox, UNREACHABLE)
     one_sandbox.time += 300
-    one_sandbox.airflow.answers, one_sandbox.airflow.findings = [LOST], [LOST]
-    dispatched = one_sandbox.deliver(a_request("asks"))
+    one_sandbox.airflow.answers, one_sandbox.airflow.findings = [LOST], list(ALL_LOST)
+    dispatched = one_sandbox.deliver(a_request("asks"), receive_count=300)
     assert isinstance(dispatched.outcome, OutcomeUnknown)
-    assert 50.0 == dispatched.redeliver_after
+    assert 3.0 == dispatched.redeliver_after  # one and a half times until the next probe: it was tried once
 
 
 def test_two_messages_of_one_request_do_not_put_each_other_off(gateway: Gateway) -> None:
     """An upload that comes by both routes: each message waits as long as it was tried itself, not as both were."""
-    gateway.airflow.answers = [BUSY] * 6
+    gateway.airflow.answers = [NO_PERMISSION] * 6
     waits = [gateway.deliver(receive_count=times).redeliver_after for times in (1, 1, 2, 2, 3, 3)]
     assert [2.5, 2.5, 5.0, 5.0, 10.0, 10.0] == waits

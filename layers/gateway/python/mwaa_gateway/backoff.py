@@ -4,7 +4,10 @@ from typing import Final
 
 FIRST_BACKOFF_SECONDS: Final = 5
 LONGEST_BACKOFF_SECONDS: Final = 900
-SHUT_FOR_LONG_SECONDS: Final = 120
+SOON_SECONDS: Final = 2
+RECEIVES_TO_SPEND: Final = (
+    150  # of SQS's 1,000, on waits for the next probe: the first half hour of an outage or more
+)
 LONG_WAIT_SECONDS: Final = (45, 55)
 
 
@@ -22,14 +25,19 @@ def backoff_seconds(attempt: int, jitter: float) -> float:
     return jitter * growing_pause(attempt, FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
 
 
-def probe_wait_seconds(until_probe: float, open_for: float, jitter: float) -> float:
-    """Return a wait of one to four times `until_probe`; 45 to 55 s once the circuit breaker has been open for two minutes.
+def soon_seconds(jitter: float) -> float:
+    """Return a wait of up to two seconds, for a message whose failure is not its own: the target paces the attempts."""
+    return jitter * SOON_SECONDS
+
+
+def probe_wait_seconds(until_probe: float, receives: int, jitter: float) -> float:
+    """Return a wait of one to two times `until_probe`; 45 to 55 s once the message was received 150 times.
 
     At most 55 s: even a single waiting message then starts its run within a minute of the environment's return.
-    At least 45 s: SQS delivers a message at most 1,000 times, and 12 hours of such waits take some 870 of them.
+    At least 45 s: SQS delivers a message at most 1,000 times, and twelve hours of such waits take some 700 of them.
     `jitter` is random in [0, 1), and spreads the messages evenly.
     """
     shortest, longest = LONG_WAIT_SECONDS
-    if open_for >= SHUT_FOR_LONG_SECONDS:
+    if receives >= RECEIVES_TO_SPEND:
         return shortest + jitter * (longest - shortest)
-    return min(longest, until_probe * (1 + 3 * jitter))
+    return until_probe * (1 + jitter)

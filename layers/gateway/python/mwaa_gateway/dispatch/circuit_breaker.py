@@ -1,27 +1,34 @@
 """Circuit breakers: while a target is unavailable, one request probes it and the others wait.
 
 Each environment has one (its web server is down, busy, or being updated), and so has each DAG that Airflow does not
-know. A closed breaker costs nothing. A DAG's opens at the first failure, an environment's at the third in a row: a
-single 503 means that somebody else uses the web server, and delays only its own message.
+know. A closed breaker costs nothing. A DAG's opens at the first failure. An environment's opens at the third refusal in a
+row, or at the eighth answer in a row that says nothing: at 60 % of lost answers only one attempt in sixty meets so many.
+Before that a refusal (a 503, say) makes its sandbox rest for a second or two, which leaves the slot to others.
 
     closed ──failed──▶ open until t ──t──▶ half-open: one attempt takes the probe ──failed──▶ open until t', a little later
       ▲                                                   │
       └─────────────────────answered──────────────────────┘
 
 The ledger table holds what the sandboxes of a dispatcher must agree on: who probes, and since when a breaker is open.
-In between each sandbox remembers it, and sends messages back without I/O.
+While an environment's is open, each sandbox looks at it every three seconds, so that all of them know within seconds that
+it is closed again.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
+from mwaa_gateway.backoff import growing_pause
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0  # shorter than any wait, so that a message that comes back may probe again
-FAILURES_TOLERATED = 2  # by an environment's breaker, in a row and in one sandbox
-PROBE_SECONDS = 30.0  # after which another attempt takes over a probe that never reported
+# Of an environment: with a look and the probe's own command, full speed is back within 15 s of its return
+LONGEST_PAUSE_SECONDS = 6.0
+LOOK_EVERY_SECONDS = 3.0  # at an environment's open breaker
+LONGEST_DAG_PAUSE_SECONDS = 30.0
+REFUSALS_TOLERATED = 2  # by an environment's breaker, in a row and in one sandbox
+FAILURES_TOLERATED = 7  # as above, where no answer is a refusal
+PROBE_SECONDS = 15.0  # after which another attempt takes over a probe that never reported
 
 _ENVIRONMENT_FAILED = (
     Reason.ACCESS_DENIED,
@@ -66,11 +73,22 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait so many seconds; the breaker is open since `open_since`, and the last probe failed at `asked_at`."""
+    """Wait so many seconds; the breaker is open since `open_since`, and the last probe failed at `asked_at`.
+
+    `for_all`: no request of this environment may start; otherwise only those of one DAG wait.
+    """
 
     seconds: float
     open_since: float
     asked_at: float
+    for_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Make no attempt in this sandbox for so many seconds; no breaker is open."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +102,39 @@ class DagMissing:
     text: str
 
 
-class CircuitBreaker:
-    """One breaker, as one sandbox knows it.
+class CoolDown:
+    """How long one sandbox makes no attempt after failures in a row: one second, then twice as long, at most six.
 
-    `forget_after_seconds`: a failure that long after the last one counts as a new outage. `tolerated`: so many failures
-    in a row leave a closed breaker closed. `look_first`: a new sandbox reads the stored breaker before its first attempt.
+    So many failures as are `tolerated` make no pause.
+    """
+
+    def __init__(self, tolerated: int = 0) -> None:
+        self.in_a_row = 0
+        self._tolerated = tolerated
+        self._until = 0.0
+
+    def record_failure(self, now: float) -> None:
+        """Make no attempt for a while."""
+        self.in_a_row += 1
+        counted = self.in_a_row - self._tolerated
+        if counted > 0:
+            self._until = now + growing_pause(counted, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+
+    def record_success(self) -> None:
+        """Attempts are welcome."""
+        self.in_a_row, self._until = 0, 0.0
+
+    def rest(self, now: float) -> Rest | None:
+        """Return how long to rest before the next attempt; None if it may start now."""
+        return Rest(self._until - now) if now < self._until else None
+
+
+class CircuitBreaker:
+    """One breaker, as one sandbox knows it: the breaker of one DAG, or of an environment.
+
+    `forget_after_seconds`: a failure that long after the last one counts as a new outage. `longest_pause_seconds` is
+    between two probes. `for_all`: it is an environment's. So a new sandbox looks at the stored breaker before its first
+    attempt, and every `LOOK_EVERY_SECONDS` while it is open.
     """
 
     def __init__(
@@ -97,15 +143,15 @@ class CircuitBreaker:
         store: CircuitStore,
         *,
         forget_after_seconds: float,
-        tolerated: int = 0,
-        look_first: bool = False,
+        longest_pause_seconds: float,
+        for_all: bool = False,
     ) -> None:
         self._name = name
         self._store = store
         self._forget_after_seconds = forget_after_seconds
-        self._tolerated = tolerated
-        self._in_a_row = 0
-        self._looked = not look_first
+        self._longest_pause_seconds = longest_pause_seconds
+        self._for_all = for_all
+        self._look_at = 0.0 if for_all else None
         self._known: OpenCircuit | None = None
         self._probing = False
         self._asked_at: float | None = None
@@ -114,40 +160,39 @@ class CircuitBreaker:
     def start_attempt(self, now: float) -> Wait | None:
         """Start an attempt, and take the probe if one is due; return the wait if no attempt may start now."""
         wait = self.known_open(now)
-        if wait is not None and wait.seconds > 0:
+        look = self._look_at is not None and now >= self._look_at
+        if wait is not None and wait.seconds > 0 and not look:
             return wait
-        if wait is not None or not self._looked:
+        if wait is not None or look:
             self._probing, self._known = self._store.take_probe(self._name, now, now + PROBE_SECONDS)
-            self._looked = True
+            self._look_again(now)
             if self._known is not None and not self._probing:
-                return _wait(self._known, now)
+                return self._wait(self._known, now)
         self._asked_at = now
         return None
 
     def known_open(self, now: float) -> Wait | None:
         """Return the wait if this sandbox knows the breaker to be open; without I/O."""
-        return None if self._known is None else _wait(self._known, now)
+        return None if self._known is None else self._wait(self._known, now)
 
     def record_success(self) -> None:
         """Close the breaker: the target answered."""
         if self._known is not None:
             self._store.close(self._name)
-        self._known, self._probing, self._in_a_row = None, False, 0
+        self._known, self._probing = None, False
 
     def record_failure(self, now: float) -> float:
         """Open the breaker, for twice as long as the last time; return since when it is open."""
-        self._in_a_row += 1
-        if self._known is None and self._in_a_row <= self._tolerated:
-            return now
         known = self._known
         if known is None or now - known.failed_at > self._forget_after_seconds:
             known = OpenCircuit(open_since=now, failed_at=now, failures=0, probe_at=now)
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * (1 << min(known.failures, 10)))
+        pause = growing_pause(known.failures + 1, FIRST_PAUSE_SECONDS, self._longest_pause_seconds)
         # The time the attempt began: it did not ask for requests that arrived while it was on its way.
         asked_at = now if self._asked_at is None else self._asked_at
         self._known = OpenCircuit(known.open_since, asked_at, known.failures + 1, now + pause)
         self._probing = False
         self._store.open(self._name, self._known)
+        self._look_again(now)
         return known.open_since
 
     def release_probe(self, now: float) -> None:
@@ -157,6 +202,14 @@ class CircuitBreaker:
             self._known = OpenCircuit(known.open_since, known.failed_at, known.failures, now)
             self._store.open(self._name, self._known)
         self._probing = False
+
+    def _look_again(self, now: float) -> None:
+        if self._for_all:
+            self._look_at = None if self._known is None else now + LOOK_EVERY_SECONDS
+
+    def _wait(self, known: OpenCircuit, now: float) -> Wait:
+        seconds = max(known.probe_at - now, 0.0)
+        return Wait(seconds, known.open_since, known.failed_at, for_all=self._for_all)
 
 
 class CircuitBreakers:
@@ -174,16 +227,19 @@ class CircuitBreakers:
             f"gate|environment|{environment}",
             store,
             forget_after_seconds=3600,
-            tolerated=FAILURES_TOLERATED,
-            look_first=True,
+            longest_pause_seconds=LONGEST_PAUSE_SECONDS,
+            for_all=True,
         )
         self._dags: dict[str, CircuitBreaker] = {}
+        self._failures = 0  # of the environment in a row, to this sandbox
+        self._refusals = CoolDown()  # those of them that are refusals: its load, or its absence
+        self._aws = CoolDown(tolerated=1)  # the ledger does not answer; once may be the fault of one request
 
-    def start_attempt(self, target: ResolvedTarget, now: float) -> Pass | Wait | DagMissing:
+    def start_attempt(self, target: ResolvedTarget, now: float) -> Pass | Rest | Wait | DagMissing:
         """Start an attempt, and take the probes that are due; otherwise it must wait, or its DAG's grace is over."""
-        at_environment = self._environment.start_attempt(now)
-        if at_environment is not None:
-            return at_environment
+        wait = self._aws.rest(now) or self._refusals.rest(now) or self._environment.start_attempt(now)
+        if wait is not None:
+            return wait
         if (dag := self._dags.get(target.dag_id)) is None:
             return Pass()
         at_dag = dag.start_attempt(now)
@@ -216,15 +272,22 @@ class CircuitBreakers:
             if outcome is None:
                 self._environment.release_probe(now)
             else:
-                self._environment.record_failure(now)
+                self._record_failure(outcome, now)
             if dag is not None:
                 dag.release_probe(now)
             return None
+        self._failures = 0
+        self._refusals.record_success()
         self._environment.record_success()
         if isinstance(outcome, Rejected | Retryable) and outcome.reason in _DAG_FAILED:
             if dag is None:
                 name = self._prefix + target.dag_id
-                dag = CircuitBreaker(name, self._store, forget_after_seconds=self.dag_missing_grace_seconds)
+                dag = CircuitBreaker(
+                    name,
+                    self._store,
+                    forget_after_seconds=self.dag_missing_grace_seconds,
+                    longest_pause_seconds=LONGEST_DAG_PAUSE_SECONDS,
+                )
                 self._dags[target.dag_id] = dag
             dag.last_failure = outcome.text
             return dag.record_failure(now)
@@ -233,9 +296,38 @@ class CircuitBreakers:
             del self._dags[target.dag_id]
         return None
 
+    def _record_failure(self, outcome: Outcome, now: float) -> None:
+        """Open the environment's breaker if it is open already, or if there are too many failures in a row."""
+        self._failures += 1
+        if isinstance(outcome, Retryable):
+            self._refusals.record_failure(now)
+        else:
+            self._refusals.record_success()  # it took the command
+        tolerable = self._failures <= FAILURES_TOLERATED and self._refusals.in_a_row <= REFUSALS_TOLERATED
+        if tolerable and self._environment.known_open(now) is None:
+            return
+        self._failures = 0
+        self._refusals.record_success()
+        self._environment.record_failure(now)
 
-def _wait(known: OpenCircuit, now: float) -> Wait:
-    return Wait(max(known.probe_at - now, 0.0), known.open_since, known.failed_at)
+    def record_aws(self, *, answered: bool, now: float) -> None:
+        """Record whether the ledger answered: if it does not, twice in a row, this sandbox makes no attempt for a while."""
+        if answered:
+            self._aws.record_success()
+        else:
+            self._aws.record_failure(now)
+
+    def explain(self, outcome: Retryable | OutcomeUnknown) -> bool:
+        """Return whether the environment or AWS is in trouble, so that the failure is not the request's own."""
+        match outcome.reason:
+            case Reason.AWS_UNAVAILABLE:
+                return self._aws.in_a_row > 1
+            case Reason.CIRCUIT_OPEN:
+                return True
+            case reason:
+                return reason in _ENVIRONMENT_FAILED or (
+                    isinstance(outcome, OutcomeUnknown) and self._failures > 1
+                )
 
 
 def _environment_failed(outcome: Outcome) -> bool:

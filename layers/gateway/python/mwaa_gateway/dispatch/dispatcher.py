@@ -20,8 +20,15 @@ from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 from mwaa_gateway.airflow.port import Airflow
-from mwaa_gateway.backoff import backoff_seconds, probe_wait_seconds
-from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers, DagMissing, Pass, Wait
+from mwaa_gateway.backoff import backoff_seconds, probe_wait_seconds, soon_seconds
+from mwaa_gateway.dispatch.circuit_breaker import (
+    LOOK_EVERY_SECONDS,
+    CircuitBreakers,
+    DagMissing,
+    Pass,
+    Rest,
+    Wait,
+)
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.give_up import (
     CRASHES_UNTIL_DEAD,
@@ -54,6 +61,14 @@ from mwaa_gateway.outcomes import (
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, UnreadableRequest
 
 UNPAUSED_LOOK_SECONDS = 300  # between two looks whether a paused DAG is unpaused
+# How long a sandbox waits with its message for the environment: a command and a look-up that hang still fit into its 90 s
+LONGEST_STAY_SECONDS = 10.0
+# Older messages are not waited with: all of a large backlog must be received before SQS deletes it after four days.
+STAY_UNTIL_SECONDS = 86_400
+LOOK_UPS = 3  # of one attempt, if they say nothing
+LOOK_AGAIN_WITHIN_SECONDS = 20.0  # after the attempt's first command
+TRIES_SOON = 6  # after lost answers; then the request's own back-off begins
+_ANSWER_LOST = (Reason.RUN_NOT_THERE, Reason.UNCLEAR_ANSWER)
 
 
 class DeadLetters(Protocol):
@@ -116,7 +131,7 @@ class Dispatcher:
 
     A request whose rule names no maximum event age is tried for `maximum_event_age_seconds` from its first attempt,
     without the time it waits for a slot or a circuit breaker. `now` returns seconds since the epoch, `jitter` a random
-    number in [0, 1).
+    number in [0, 1); `sleep` waits so many seconds.
     """
 
     ledger: Ledger
@@ -128,6 +143,7 @@ class Dispatcher:
     maximum_event_age_seconds: int
     now: Callable[[], float]
     jitter: Callable[[], float]
+    sleep: Callable[[float], None]
 
     def dispatch(self, body: str, receive_count: int, waiting_since: float | None = None) -> Dispatched:
         """Take one delivery of a message through all steps.
@@ -142,6 +158,7 @@ class Dispatcher:
         try:
             return self._dispatch(request, receive_count, waiting_since)
         except Unavailable as error:
+            self.circuit_breakers.record_aws(answered=False, now=self.now())
             return self._answer(request, receive_count, Retryable(Reason.AWS_UNAVAILABLE, str(error)))
         except UnreadableRow as error:
             self._record_answer(request.target, None)
@@ -174,15 +191,27 @@ class Dispatcher:
 
     def _admit(self, request: TriggerRequest, waiting_since: float | None) -> _Admitted | _Settled:
         """Stop before the attempt if the request is paused or a circuit breaker is open."""
-        held = self.pauses.holds(request.rule_id, self.now())
-        if held is not None:
-            state = self.ledger.hold(request, held, self.now())
-            resumed = self._resumed(request, state)
-            if resumed is None:
-                return _Settled(request, _outcome_of(state))
-            request = resumed
-        now = self.now()
-        admission = self.circuit_breakers.start_attempt(request.target, now)
+        began = self.now()
+        patience = LONGEST_STAY_SECONDS if began - (waiting_since or began) < STAY_UNTIL_SECONDS else 0.0
+        while True:
+            held = self.pauses.holds(request.rule_id, self.now())
+            if held is not None:
+                state = self.ledger.hold(request, held, self.now())
+                resumed = self._resumed(request, state)
+                if resumed is None:
+                    return _Settled(request, _outcome_of(state))
+                request = resumed
+            now = self.now()
+            admission = self.circuit_breakers.start_attempt(request.target, now)
+            left = began + patience - now
+            # The others stay in the queue meanwhile, so that every slot works again at once when the environment does.
+            match admission:
+                case Rest(seconds):
+                    self.sleep(seconds)
+                case Wait(seconds, for_all=True) if left > 0:
+                    self.sleep(min(seconds, LOOK_EVERY_SECONDS, left))
+                case _:
+                    break
         too_long = waited_too_long(waiting_since, now)
         if isinstance(admission, Wait) and not too_long:
             text = "a circuit breaker is open; one request probes it and the others wait"
@@ -203,6 +232,7 @@ class Dispatcher:
         """Take an attempt from the ledger, and reopen a request whose reason to be held is gone."""
         while True:
             state = self.ledger.begin_attempt(request, self.now())
+            self.circuit_breakers.record_aws(answered=True, now=self.now())
             if isinstance(state, Attempt):
                 return state
             reopened = self._resumed(request, state) or self._unpaused(request, state)
@@ -221,7 +251,7 @@ class Dispatcher:
 
     def _attempt(self, attempt: Attempt, receive_count: int) -> _Attempted:
         """Start the run, or prove that it exists."""
-        target = attempt.request.target
+        target, began = attempt.request.target, self.now()
         # The lower count: duplicates that overlap raise the ledger's, messages that only waited raise the queue's.
         crashes = min(attempt.attempts_without_outcome, receive_count) - 1
         if crashes >= 2 * CRASHES_UNTIL_DEAD:
@@ -229,7 +259,7 @@ class Dispatcher:
             return _Attempted(crashed(crashes, text, run_may_exist=True), None)
         found: Outcome | None = None
         if attempt.run_may_exist:
-            found = self._look_up(target, because="an earlier attempt recorded no clear outcome")
+            found = self._look_up(target, began, because="an earlier attempt recorded no clear outcome")
             if not isinstance(found, Retryable):
                 return _Attempted(found, found)
             if crashes >= CRASHES_UNTIL_DEAD:
@@ -239,7 +269,7 @@ class Dispatcher:
             return _Attempted(kept, found)
         answer = self.airflow.trigger(target)
         if isinstance(answer, OutcomeUnknown):
-            found = self._look_up(target, because=answer.text)
+            found = self._look_up(target, began, because=answer.text)
             if isinstance(found, Retryable) and Reason.LOGICAL_DATE_TAKEN in (answer.reason, found.reason):
                 answer = _date_taken(target, found)
             else:
@@ -247,12 +277,25 @@ class Dispatcher:
         return _Attempted(answer, answer)
 
     def _look_up(
-        self, target: ResolvedTarget, *, because: str
+        self, target: ResolvedTarget, began: float, *, because: str
     ) -> AlreadyTriggered | Retryable | OutcomeUnknown:
         """Settle a doubt. Only proof that the run does not exist ends it without the run.
 
-        A failed look-up leaves the doubt, and keeps the reason that a start has for the same fault.
+        A look-up that says nothing is repeated while the attempt is young: otherwise a message more would be in doubt, and
+        need another one. A failed look-up leaves the doubt, and keeps the reason that a start has for the same fault.
         """
+        found = self._look_up_once(target, because)
+        for _ in range(LOOK_UPS - 1):
+            if not isinstance(found, OutcomeUnknown) or found.reason is not Reason.UNCLEAR_ANSWER:
+                break
+            if self.now() - began > LOOK_AGAIN_WITHIN_SECONDS:
+                break
+            found = self._look_up_once(target, because)
+        return found
+
+    def _look_up_once(
+        self, target: ResolvedTarget, because: str
+    ) -> AlreadyTriggered | Retryable | OutcomeUnknown:
         match self.airflow.look_up(target):
             case AlreadyTriggered() as found:
                 return found
@@ -360,19 +403,29 @@ class Dispatcher:
             case Triggered() | AlreadyTriggered() | Rejected() | Held():
                 return Dispatched(request, outcome, attempt, redeliver_after=None)
             case Retryable() | OutcomeUnknown():
-                wait = self._redeliver_after(request, tries or attempt)
+                wait = self._redeliver_after(request, outcome, tries or attempt)
                 return Dispatched(request, outcome, attempt, wait, self.circuit_breakers.away_for(self.now()))
             case _:
                 assert_never(outcome)
 
-    def _redeliver_after(self, request: TriggerRequest | None, tries: int) -> float:
-        """Return the seconds until redelivery: of an open circuit breaker, if there is one, else of the back-off."""
+    def _redeliver_after(
+        self, request: TriggerRequest | None, outcome: Retryable | OutcomeUnknown, tries: int
+    ) -> float:
+        """Return the seconds until redelivery: back-off belongs to what failed.
+
+        An open circuit breaker has its own wait. What is the environment's or AWS's trouble comes again soon, as they pace
+        the attempts; so does a lost answer, at first. Everything else is the request's own trouble.
+        """
         now, jitter = self.now(), self.jitter()
         wait = request and self.circuit_breakers.known_open(request.target, now)
         # Else a probe is due, and this message had no use for it: it is pinned elsewhere
         if wait and wait.seconds > 0:
-            return probe_wait_seconds(wait.seconds, now - wait.open_since, jitter)
-        return backoff_seconds(tries, jitter)
+            return probe_wait_seconds(wait.seconds, tries, jitter)
+        if self.circuit_breakers.explain(outcome):
+            return soon_seconds(jitter)
+        if outcome.reason in _ANSWER_LOST:
+            tries -= TRIES_SOON
+        return backoff_seconds(tries, jitter) if tries > 0 else soon_seconds(jitter)
 
     def _publish_unreadable(self, body: str, receive_count: int, error: Exception) -> Dispatched:
         rejected = Rejected(Reason.MESSAGE_UNREADABLE, str(error))

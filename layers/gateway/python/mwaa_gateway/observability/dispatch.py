@@ -58,7 +58,7 @@ def report_dispatch(dispatched: Dispatched, environment: str, now: float) -> Non
     if isinstance(outcome, Triggered) and request and (seconds := latency(request, now)) is not None:
         metrics.add_metric(name="EventToAcceptedSeconds", unit=MetricUnit.Seconds, value=round(seconds, 3))
     if dispatched.away_for is not None:
-        # One data point per probe: about every 30 seconds while messages wait.
+        # One data point per probe: every few seconds while messages wait.
         metrics.add_metric(name="EnvironmentAwaySeconds", unit=MetricUnit.Seconds, value=dispatched.away_for)
     publish(counts)
 

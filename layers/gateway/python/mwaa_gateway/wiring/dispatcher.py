@@ -63,6 +63,7 @@ def dispatcher() -> TriggerDeliveries:
             maximum_event_age_seconds=settings.maximum_event_age_seconds,
             now=time.time,
             jitter=random.random,
+            sleep=time.sleep,
         ),
         messages=SqsTriggerMessages(sqs, settings.trigger_queue_url, time.time),
         report=lambda dispatched: report_dispatch(dispatched, settings.environment, time.time()),
