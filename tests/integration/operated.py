@@ -27,8 +27,7 @@ from mwaa_gateway.dispatch.dispatcher import Dispatcher
 from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.ingest import DeadEvent
-from mwaa_gateway.outcomes import Outcome, Reason, Rejected
-from mwaa_gateway.routing.resolve import DeadEventReason
+from mwaa_gateway.outcomes import DeadEventReason, Outcome, Reason, Rejected
 from mwaa_gateway.trigger_request import TriggerRequest
 
 NO = Rejected(Reason.CONF_REFUSED, "Airflow said ParamValidationError: 'key' is a required property")

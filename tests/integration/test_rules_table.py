@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -242,6 +243,7 @@ class TestWriting:
             "updated_at": "2026-11-22T12:00:00+00:00",
             "updated_by": "alice",
             "change": "created",
+            "generations": '{"aws.s3#a-bucket": 1, "aws.s3#b-bucket": 1}',
         }
         assert {
             ("aws.s3#a-bucket", f"rule#{ORDERS}"): (ORDERS, 1, "ENABLED", rule.document()),
@@ -462,6 +464,21 @@ class TestSideBySide:
         answers = iter([cancelled("None", reason), cancelled(reason)])
         answering(client, "TransactWriteItems", lambda: next(answers, None))
         assert Applied(ORDERS, "created", 1, "ENABLED") == put(store, a_rule())
+
+    def test_each_version_records_the_generations_that_it_made(self, client, store: RulesStore) -> None:
+        """Another rule's change between the look at the heads and the write: the heads are read again."""
+        theirs = RulesStore(boto3.client("dynamodb"), RULES_TABLE)
+        other = replace(a_rule(), id="finance.else")
+        once = iter([lambda: put(theirs, other)])
+        answering(client, "TransactWriteItems", lambda: next(once, lambda: None)() and None)
+        put(store, a_rule())
+        put(store, a_rule("b-bucket"))
+        store.set_state(ORDERS, "DISABLED", by="alice", now=NOW)
+        store.set_state(ORDERS, "SHADOW", by="alice", now=NOW)
+        made = [version.generations for version in store.versions(ORDERS)]
+        a, b = "aws.s3#landing", "aws.s3#b-bucket"
+        assert made == [{b: 3}, {b: 2}, {a: 3, b: 1}, {a: 2}]
+        assert theirs.get("finance.else").generations == {a: 1}
 
     def test_a_table_that_stays_busy_is_reported(self, client) -> None:
         """After four tries over a second or so."""

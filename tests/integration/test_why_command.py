@@ -203,10 +203,19 @@ def a_rule(state: str = "ENABLED", key: str = "orders/") -> Any:
     )
 
 
-def unmatched(asked: Asked, uri: str, ago: float = 60.0) -> None:
+MET = [
+    (0, State.NO_RULE_MATCHES, "it did not exist then"),
+    (1, State.NO_RULE_MATCHES, 'as v1 it wanted detail.object.key {"prefix": "other/"}'),
+    (2, State.NO_RULE_MATCHES, "as v2 it was SHADOW"),
+    (3, State.NO_RULE_MATCHES, "as v3 it was DISABLED"),
+    (4, State.NO_RULE_MATCHES, "fits by what the log knows"),
+]
+
+
+def unmatched(asked: Asked, uri: str, ago: float = 60.0, **more: Any) -> None:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     event = {**EVENT, "detail": {"bucket": {"name": bucket}, "object": {"key": key}}}
-    asked.trail.log("Unmatched", trail.event_fields(event, "x"), rules_tried=1, ago=ago)
+    asked.trail.log("Unmatched", trail.event_fields(event, "x"), rules_tried=1, ago=ago, **more)
 
 
 def test_the_wrong_case_of_a_key_is_named_with_the_rule_and_the_field(asked: Asked) -> None:
@@ -219,6 +228,23 @@ def test_the_wrong_case_of_a_key_is_named_with_the_rule_and_the_field(asked: Ask
     assert 'detail.object.key is "Orders/1.csv"' in answer.headline.sentence
     assert "only upper and lower case differ" in answer.headline.sentence
     assert asked.calls["Query"] == 2  # the rules, the allow-lists
+
+
+@pytest.mark.parametrize(("generation", "state", "says"), MET)
+def test_the_event_is_held_against_the_rules_that_it_met(
+    asked: Asked, generation: int, state: State, says: str
+) -> None:
+    """By generation: the event comes in the second of every change, so that the times say nothing."""
+    store = RulesStore(asked.gateway.dynamodb, "rules")
+    now = datetime.now(UTC)
+    for rule in (a_rule(key="other/"), a_rule("SHADOW"), a_rule("DISABLED"), a_rule()):
+        store.put(rule, by="alice", now=now)
+    unmatched(
+        asked, URI, ago=0.0, partitions="aws.s3#acme | aws.s3#* | *", rules_generation=f"{generation} | 0 | 0"
+    )
+    answer = asked.why(URI)
+    assert (answer.headline.state, says in answer.headline.sentence) == (state, True), answer.headline
+    assert asked.calls == ({"Query": 2} if generation == 4 else {"Query": 3})
 
 
 def test_the_bucket_of_another_stage_is_near_too(asked: Asked) -> None:

@@ -38,9 +38,8 @@ from mwaa_gateway.events import Event
 from mwaa_gateway.feeds.collect import Collector
 from mwaa_gateway.ingress.ingest import DeadEvent
 from mwaa_gateway.ingress.shadow import ShadowRecord
-from mwaa_gateway.outcomes import Held, Reason, Rejected
+from mwaa_gateway.outcomes import DeadEventReason, Held, Reason, Rejected
 from mwaa_gateway.routing.members import Member, MemberMessage
-from mwaa_gateway.routing.resolve import DeadEventReason
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespace
 from mwaa_gateway.trigger_request import TriggerRequest

@@ -6,8 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mwaa_gateway.outcomes import Reason
-from mwaa_gateway.routing.members import LATE_MEMBER
+from mwaa_gateway.outcomes import LATE_MEMBER, Reason
 from simulation.airflow import Run
 from simulation.batches import RunOfBatch, batch_problems
 from simulation.collecting import COLLECTED

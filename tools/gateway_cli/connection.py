@@ -13,11 +13,8 @@ import click
 from click.core import ParameterSource
 
 from gateway_cli.aws_errors import errors_as_refusals
-from gateway_cli.namespaces.store import NamespacesStore
 from gateway_cli.output import Refused
-from gateway_cli.rules.store import RulesStore
 from mwaa_gateway.errors import nearest
-from mwaa_gateway.rules.allow_lists import Namespaces
 from mwaa_gateway.transports import CLI, REST, Transports
 
 if TYPE_CHECKING:
@@ -29,6 +26,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
+
+    from gateway_cli.namespaces.store import NamespacesStore
+    from gateway_cli.rules.store import RulesStore
+    from mwaa_gateway.rules.allow_lists import Namespaces
 
 DEFAULT_STACK: Final = "mwaa-gateway"
 STATE_FILE: Final = Path(".local") / "state.json"  # written by `mwaa-gateway local up`
@@ -53,17 +54,21 @@ class Connection:
     environment_names: tuple[str, ...]
 
     @cached_property
-    def store(self) -> RulesStore:
+    def store(self) -> "RulesStore":
         """The rules table, for reading and writing."""
+        from gateway_cli.rules.store import RulesStore  # noqa: PLC0415  the pattern language, which few commands need
+
         return RulesStore(self.dynamodb, self._table_name)
 
     @cached_property
-    def namespaces(self) -> NamespacesStore:
+    def namespaces(self) -> "NamespacesStore":
         """The allow-lists in the rules table, for reading and writing."""
+        from gateway_cli.namespaces.store import NamespacesStore  # noqa: PLC0415  as above
+
         return NamespacesStore(self.dynamodb, self._table_name)
 
     @cached_property
-    def allow_lists(self) -> Namespaces:
+    def allow_lists(self) -> "Namespaces":
         """The allow-lists that every rule must satisfy before it is written."""
         return self.namespaces.namespaces()
 

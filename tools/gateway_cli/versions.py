@@ -48,17 +48,21 @@ def put(table: str, values: Mapping[str, Value], **condition: Any) -> "TransactW
     return {"Put": action}
 
 
-def raise_head(table: str, partition: str) -> "TransactWriteItemTypeDef":
-    """Return the action that makes every function read the partition again."""
-    return {
-        "Update": {
-            "TableName": table,
-            "Key": rules_key(partition, HEAD_SORT),
-            "UpdateExpression": "ADD #generation :one",
-            "ExpressionAttributeNames": {"#generation": "generation"},
-            "ExpressionAttributeValues": attributes({":one": 1}),
-        }
+def raise_head(table: str, partition: str, read: int | None = None) -> "TransactWriteItemTypeDef":
+    """Return the action that makes every function read the partition again; it fails if the generation is not as `read`."""
+    update: Any = {
+        "TableName": table,
+        "Key": rules_key(partition, HEAD_SORT),
+        "UpdateExpression": "ADD #generation :one",
+        "ExpressionAttributeNames": {"#generation": "generation"},
+        "ExpressionAttributeValues": attributes({":one": 1}),
     }
+    if read == 0:
+        update["ConditionExpression"] = "attribute_not_exists(#generation)"
+    elif read is not None:
+        update["ConditionExpression"] = "#generation = :read"
+        update["ExpressionAttributeValues"] |= attributes({":read": read})
+    return {"Update": update}
 
 
 def in_partition(

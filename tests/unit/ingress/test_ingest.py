@@ -14,8 +14,8 @@ from fakes.shadows import FakeShadowLedger
 from mwaa_gateway.errors import MalformedEvent, Unavailable
 from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.ingest import Ingress, IngressReport
+from mwaa_gateway.outcomes import DeadEventReason
 from mwaa_gateway.routing.live_rules import UNREADABLE_HEAD, LiveRules
-from mwaa_gateway.routing.resolve import DeadEventReason
 from mwaa_gateway.trigger_request import derive_run_id
 
 PAYLOAD = {"what": "the source sent"}

@@ -5,9 +5,6 @@ from typing import Any, Final
 
 from gateway_cli.answers.evidence import RunNow
 from gateway_cli.connection import Connection
-from mwaa_gateway.airflow.run_states import RunsUnknown
-from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
-from mwaa_gateway.aws.mwaa.runs import RestRuns
 from mwaa_gateway.transports import CLI
 
 # As the dispatcher asks: MWAA itself waits ten seconds for Airflow
@@ -42,6 +39,10 @@ def runs_now(
     if not over_rest(connection, environment):
         text = f"Airflow was not asked: {environment} uses CLI tokens, and `why` asks over InvokeRestApi only"
         return {run_id: RunNow(why_not=text) for run_id in run_ids}
+    from mwaa_gateway.airflow.run_states import RunsUnknown  # noqa: PLC0415  only a run that was accepted needs it
+    from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport  # noqa: PLC0415
+    from mwaa_gateway.aws.mwaa.runs import RestRuns  # noqa: PLC0415
+
     transport = RestTransport(
         connection.client("mwaa", **_SETTINGS),
         mwaa_name(connection, environment),

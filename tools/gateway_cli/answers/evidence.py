@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway_cli.answers.nearest import RuleFit
 from gateway_cli.answers.subject import Subject
 from gateway_cli.answers.trail import TrailLine
+
+if TYPE_CHECKING:
+    from gateway_cli.answers.nearest import RuleFit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +122,8 @@ class Evidence:
     log_level: str = "INFO"
     log_searched: bool = True
     rows: tuple[RequestRow, ...] = ()
-    fits: tuple[RuleFit, ...] = ()
-    fit_then: RuleFit | None = None
+    fits: "tuple[RuleFit, ...]" = ()
+    fit_then: "RuleFit | None" = None
     batch: BatchNow | None = None
     circuits: tuple[Circuit, ...] = ()
     queues: Mapping[str, QueueNow] = field(default_factory=dict)

@@ -3,19 +3,17 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway_cli.answers.airflow import mwaa_name, runs_now
 from gateway_cli.answers.evidence import BatchNow, Circuit, Evidence, QueueNow, RequestRow, RunNow
 from gateway_cli.answers.insights import Insights, TrailSource, about
-from gateway_cli.answers.nearest import RuleFit, fit_of, fits_of, known_event, version_at
 from gateway_cli.answers.queues import queue_now
 from gateway_cli.answers.requests import ATTEMPTS
 from gateway_cli.answers.subject import Subject
 from gateway_cli.answers.tables import (
     circuit_keys,
     circuit_of,
-    read_batch,
     request_key,
     request_row,
     rows_by_key,
@@ -26,9 +24,11 @@ from gateway_cli.answers.uploads import look_at_upload
 from gateway_cli.aws_errors import errors_as_refusals, found_or_why
 from gateway_cli.connection import Connection
 from gateway_cli.output import Refused
-from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 from mwaa_gateway.events.event import identity_of
 from mwaa_gateway.trigger_request import event_hash
+
+if TYPE_CHECKING:
+    from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 
 MOST_READS: Final = 3
 _AGAIN_SECONDS: Final = 2.0  # before the log is searched again for what it did not have
@@ -198,7 +198,9 @@ class _Gathering:
 
     # --- batches
 
-    def _table(self) -> BatchesTable:
+    def _table(self) -> "BatchesTable":
+        from mwaa_gateway.aws.dynamodb.batches import BatchesTable  # noqa: PLC0415  only for a batch, as below
+
         name = self.connection.stack_output("BatchesTableName")
         return BatchesTable(self.connection.dynamodb, name, now=lambda: self.now)
 
@@ -212,6 +214,8 @@ class _Gathering:
             self._batch(pointers[member].batch_id)
 
     def _batch(self, batch_id: str) -> None:
+        from gateway_cli.answers.batch_now import read_batch  # noqa: PLC0415
+
         batch = self.reads.read(
             f"batch {batch_id}",
             lambda: read_batch(self._table(), batch_id, self.now, may_count=self.reads.left > 0),
@@ -282,27 +286,9 @@ class _Gathering:
     # --- rules
 
     def _rules(self, line: TrailLine) -> None:
-        """Hold the rules as they are now against the event, and the version of then of one that changed since."""
-        connection = self.connection
-        stored = self.reads.read("the rules", connection.store.everything)
-        if stored is None:
-            return
-        namespaces = self.reads.read("the allow-lists", lambda: connection.allow_lists)
-        if namespaces is None:
-            return
-        environments = connection.environments or frozenset()
-        fits = fits_of([*stored.values()], line, environments, namespaces)
-        self.found["fits"] = fits
-        changed: RuleFit | None = next(
-            (fit for fit in fits if fit.matches and fit.changed_at is not None and fit.changed_at > line.at),
-            None,
-        )
-        if changed is None or changed.version == 1:
-            return
-        versions = self.reads.read("the rule's history", lambda: connection.store.versions(changed.rule_id))
-        then = version_at(versions or (), line.at)
-        if then is not None and then.exists:
-            self.found["fit_then"] = fit_of(then, known_event(line), environments, namespaces)
+        from gateway_cli.answers.rules_now import look_at_rules  # noqa: PLC0415  the pattern language
+
+        self.found |= look_at_rules(self.connection, line, self.reads.read)
 
 
 def _names_a_row(line: TrailLine) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_LINES: Final = 500
 _MOST_GROUPS: Final = 50  # StartQuery's limit
-_FIRST_WAIT: Final = 0.1
+_FIRST_WAIT: Final = 0.05
 _LONGEST_WAIT: Final = 2.0
 _PATIENCE_SECONDS: Final = 90.0
 _OF_THE_STACK: Final = (

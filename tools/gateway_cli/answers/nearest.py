@@ -37,6 +37,7 @@ class RuleFit:
     unknown: tuple[str, ...] = ()
     broken: str = ""
     outside: str = ""
+    is_later: bool = False  # the event did not meet this version
 
     @property
     def matches(self) -> bool:
@@ -68,7 +69,7 @@ def fits_of(
     rules = [rule for rule in rules if rule.exists]
     if len(rules) > _MANY:
         rules = [rule for rule in rules if _mentions(rule.document, envelope)]
-    fits = [fit_of(rule, envelope, environments, namespaces) for rule in rules]
+    fits = [fit_of(rule, line, environments, namespaces) for rule in rules]
     near = [fit for fit in fits if fit.matches or _is_near(fit)]
     return tuple(sorted(near, key=_distance))
 
@@ -81,10 +82,10 @@ def _is_near(fit: RuleFit) -> bool:
 
 
 def fit_of(
-    rule: StoredRuleItem, envelope: Mapping[str, Any], environments: Collection[str], namespaces: Namespaces
+    rule: StoredRuleItem, line: TrailLine, environments: Collection[str], namespaces: Namespaces
 ) -> RuleFit:
     """Hold one version of a rule against the event."""
-    document = json_object(rule.document)
+    envelope, document = known_event(line), json_object(rule.document)
     broken, outside, verdicts = "", "", []
     known = {path for path, _ in _leaves("", envelope)}
     try:
@@ -109,13 +110,21 @@ def fit_of(
         unknown=tuple(one.field for one in verdicts if one.field not in known),
         broken=broken,
         outside=outside,
+        is_later=is_later(rule, line),
     )
 
 
-def version_at(versions: Iterable[StoredRuleItem], at: float) -> StoredRuleItem | None:
-    """Return the version that was in force at a time, from a rule's history; None if it has none so old."""
-    before = [one for one in versions if (changed := seconds(one.updated_at)) is not None and changed <= at]
-    return max(before, key=lambda one: one.version, default=None)
+def is_later(version: StoredRuleItem, line: TrailLine) -> bool:
+    """Return whether the event met older rules than this version, by the generations of the partitions that both name.
+
+    A version of a disabled rule, or of an earlier release, names none: then the times decide, to the second.
+    """
+    met = line.generations
+    both = [(made, met[partition]) for partition, made in version.generations.items() if partition in met]
+    if both:
+        return all(made > then for made, then in both)
+    changed = seconds(version.updated_at)
+    return changed is not None and changed > line.at
 
 
 def _distance(fit: RuleFit) -> tuple[Any, ...]:

@@ -23,6 +23,8 @@ _TEXTS = (
     "batch_id",
     "batch_key",
     "reason",
+    "partitions",
+    "rules_generation",
     "missing",
     "state",
     "by",
@@ -54,9 +56,22 @@ class TrailLine:
     reason: str = ""
     redeliver_after: float | None = None
     rules_tried: int | None = None
+    partitions: str = ""
+    rules_generation: str = ""
     missing: str = ""
     state: str = ""
     by: str = ""
+
+    @property
+    def generations(self) -> dict[str, int]:
+        """The generation of each partition whose rules the event met; without those that are not known."""
+        met = self.rules_generation.split(" | ")
+        names = self.partitions.rsplit(" | ", len(met) - 1)
+        return {
+            name: int(generation)
+            for name, generation in zip(names, met, strict=False)
+            if generation.isdecimal()
+        }
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON: the time, and the fields that it has."""

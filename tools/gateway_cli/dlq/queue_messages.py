@@ -27,9 +27,7 @@ from gateway_cli.dlq.remedies import (
 )
 from gateway_cli.documents.json_documents import json_object
 from gateway_cli.ledger_rows import LedgerKey
-from mwaa_gateway.outcomes import Reason
-from mwaa_gateway.routing.members import LATE_MEMBER
-from mwaa_gateway.routing.resolve import DeadEventReason
+from mwaa_gateway.outcomes import LATE_MEMBER, DeadEventReason, Reason
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
 

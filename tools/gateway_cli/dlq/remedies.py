@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from mwaa_gateway.outcomes import Reason
-from mwaa_gateway.routing.members import LATE_MEMBER
-from mwaa_gateway.routing.resolve import DeadEventReason
+from mwaa_gateway.outcomes import LATE_MEMBER, DeadEventReason, Reason
 
 LAMBDA_GAVE_UP: Final = "lambda_gave_up"
 EVENTBRIDGE_GAVE_UP: Final = "eventbridge_gave_up"

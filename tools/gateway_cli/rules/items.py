@@ -7,10 +7,12 @@ counter would cost a second condition and a second item in every transaction; th
 who deleted the rule, and when.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from gateway_cli.documents.json_documents import json_object
 from gateway_cli.versions import put, raise_head, version_sort, version_texts, version_values
 from mwaa_gateway.aws.dynamodb.pauses import PAUSE_PARTITION, rule_sort
 from mwaa_gateway.aws.dynamodb.rules_table import COPY_PREFIX, RULES_PARTITION
@@ -40,6 +42,9 @@ class StoredRuleItem:
     # The change that made this version: created, updated, disabled, rolled back to version 3 ...
     change: str = ""
     commit: str = ""  # the commit of its files, if known
+    # The generation that this version made in each partition that it changed; a line of the trail has those that its event
+    # met. A version of a disabled rule changes none, and one that an earlier release wrote has none.
+    generations: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def deleted(
@@ -60,21 +65,22 @@ class StoredRuleItem:
 
 
 def change_actions(
-    table: str, read: StoredRuleItem, wanted: StoredRuleItem
+    table: str, read: StoredRuleItem, wanted: StoredRuleItem, heads: Mapping[str, int]
 ) -> "list[TransactWriteItemTypeDef]":
-    """Return the transaction that turns `read` into `wanted`, and fails if the rule changed since it was read.
+    """Return the transaction that turns `read` into `wanted`, and fails if the rule or a head changed since it was read.
 
     A rule has copies in at most 24 partitions. The rule itself, its entry in the history, its pause, 24 copies written, 24
     deleted and 48 heads raised make 99 of the 100 actions that DynamoDB allows.
     """
     old, new = set(read.copies), set(wanted.copies)
+    wanted = replace(wanted, generations={partition: read + 1 for partition, read in heads.items()})
     return [
         _put_rule(table, read, wanted),
         _put_version(table, wanted),
         _pause(table, wanted),
         *(_put_copy(table, partition, wanted) for partition in sorted(new)),
         *(_delete_copy(table, partition, wanted.id) for partition in sorted(old - new)),
-        *(raise_head(table, partition) for partition in sorted(old | new)),
+        *(raise_head(table, partition, heads.get(partition)) for partition in sorted(old | new)),
     ]
 
 
@@ -102,6 +108,7 @@ def read_item(item: Mapping[str, "AttributeValueTypeDef"]) -> StoredRuleItem:
         partitions=tuple(
             partition["S"] for partition in item.get("partitions", {}).get("L", ()) if "S" in partition
         ),
+        generations=json_object(text(item, "generations")) or {},
         **version_texts(item),
     )
 
@@ -128,7 +135,8 @@ def _put_version(table: str, wanted: StoredRuleItem) -> "TransactWriteItemTypeDe
 
 
 def _values(rule: StoredRuleItem) -> dict[str, Value]:
-    return {"id": rule.id, "state": rule.state, "partitions": rule.partitions, **version_values(rule)}
+    values = {"id": rule.id, "state": rule.state, "partitions": rule.partitions, **version_values(rule)}
+    return {**values, "generations": json.dumps(rule.generations)} if rule.generations else values
 
 
 def _pause(table: str, rule: StoredRuleItem) -> "TransactWriteItemTypeDef":

@@ -19,7 +19,9 @@ from gateway_cli.rules.items import (
     version_key,
 )
 from gateway_cli.versions import changed_at, in_partition
-from mwaa_gateway.aws.dynamodb.rules_table import RULES_PARTITION
+from mwaa_gateway.aws.dynamodb.batch_get import batch_get
+from mwaa_gateway.aws.dynamodb.rules_table import HEAD_SORT, RULES_PARTITION, head_generation
+from mwaa_gateway.aws.dynamodb.values import rules_key, text
 from mwaa_gateway.errors import GatewayError, InvalidRule, nearest
 from mwaa_gateway.rules import Rule, State
 from mwaa_gateway.rules.partitions import document_partitions
@@ -204,8 +206,8 @@ class RulesStore:
         )
 
     def _write(self, read: StoredRuleItem, wanted: StoredRuleItem) -> None:
-        actions = change_actions(self._table, read, wanted)
         for pause in (*_PAUSES, None):
+            actions = change_actions(self._table, read, wanted, self._heads(read, wanted))
             try:
                 # botocore adds a ClientRequestToken, so its own retry of a lost answer does not write twice.
                 self._client.transact_write_items(TransactItems=actions)
@@ -213,7 +215,9 @@ class RulesStore:
                 if error.response["Error"]["Code"] != "TransactionCanceledException":
                     raise
                 reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
-                if "ConditionalCheckFailed" in reasons:
+                if reasons[:1] == [
+                    "ConditionalCheckFailed"
+                ]:  # the rule's own item; a head's only says that it moved
                     raise self._changed(read) from error
                 if not _PASSING_REASONS.intersection(reasons):
                     raise
@@ -224,6 +228,15 @@ class RulesStore:
                 self._pause(pause)
             else:
                 return
+
+    def _heads(self, read: StoredRuleItem, wanted: StoredRuleItem) -> dict[str, int]:
+        """Return the generation of each partition that the change concerns; one that is no number is left out."""
+        heads = dict.fromkeys({*read.copies, *wanted.copies}, 0)
+        keys = [rules_key(partition, HEAD_SORT) for partition in sorted(heads)]
+        what = "reading the heads of the rules table"
+        for item in batch_get(self._client, self._table, keys, what, self._pause, consistent=True):
+            heads[text(item, "partition")] = head_generation(item)
+        return {partition: generation for partition, generation in heads.items() if generation >= 0}
 
 
 def kept_state(state: str) -> State:
@@ -236,7 +249,7 @@ def kept_state(state: str) -> State:
 
 
 _PASSING_REASONS: Final = frozenset(
-    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+    {"ConditionalCheckFailed", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 )
 
 

@@ -15,7 +15,7 @@ date, Airflow 2 answers "already exists" and prints the run_id of the request
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 
 class Reason(StrEnum):
@@ -48,6 +48,21 @@ class Reason(StrEnum):
     UNCLEAR_ANSWER = "unclear_answer"
     WEB_SERVER_BUSY = "web_server_busy"
 
+
+class DeadEventReason(StrEnum):
+    """Why an event is dead: as a whole, for one rule, or for one target."""
+
+    MALFORMED_EVENT = "malformed_event"
+    BROKEN_RULE = "broken_rule"
+    CAPTURES_REFUSED = "captures_refused"
+    DEDUPE_KEY_REFUSED = "dedupe_key_refused"
+    BATCH_KEY_REFUSED = "batch_key_refused"
+    DAG_ID_REFUSED = "dag_id_refused"
+    CONF_NOT_MADE = "conf_not_made"
+    CONF_TOO_LARGE = "conf_too_large"
+
+
+LATE_MEMBER: Final = "late_member"  # the reason of a member's dead letter
 
 HeldReason = Literal[Reason.DAG_PAUSED, Reason.ENVIRONMENT_PAUSED, Reason.RULE_DISABLED]
 

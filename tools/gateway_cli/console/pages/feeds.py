@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway_cli.answers.batch_now import read_batch
 from gateway_cli.answers.evidence import BatchNow
-from gateway_cli.answers.tables import read_batch
 from gateway_cli.connection import Connection
 from gateway_cli.console.gateway import Gateway
 from gateway_cli.console.stopped import read_open_batches

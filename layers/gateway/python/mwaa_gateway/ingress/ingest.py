@@ -8,9 +8,10 @@ from mwaa_gateway.conf.claim_check import ClaimCheck, ClaimChecks
 from mwaa_gateway.errors import MalformedEvent, Unavailable
 from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.shadow import ShadowLedger, ShadowRecord, shadow_of
+from mwaa_gateway.outcomes import DeadEventReason
 from mwaa_gateway.routing.live_rules import BrokenRule, LiveRules, Matches
 from mwaa_gateway.routing.members import CollectQueue, MemberMessage, member_of
-from mwaa_gateway.routing.resolve import DeadEventReason, Refused, Resolved, resolve
+from mwaa_gateway.routing.resolve import Refused, Resolved, resolve
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.settings import LogUnmatched
 from mwaa_gateway.trigger_request import TriggerQueue, TriggerRequest

@@ -12,7 +12,7 @@ from mwaa_gateway.observability.trail import (
     sampled_fields,
     unmatched_fields,
 )
-from mwaa_gateway.routing.resolve import DeadEventReason
+from mwaa_gateway.outcomes import DeadEventReason
 
 
 def report_ingress(report: IngressReport) -> None:

@@ -16,13 +16,13 @@ from mwaa_gateway.conf.captures import captured
 from mwaa_gateway.errors import ConfError, GatewayError
 from mwaa_gateway.events import Event
 from mwaa_gateway.json_values import dig
-from mwaa_gateway.routing.resolve import MAXIMUM_KEY_CHARACTERS, DeadEventReason, Refused, identity_in
+from mwaa_gateway.outcomes import DeadEventReason
+from mwaa_gateway.routing.resolve import MAXIMUM_KEY_CHARACTERS, Refused, identity_in
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.rules.collect import MAXIMUM_ITEMS, Collect, Count, Marker, Parts, Values
 
 FORMAT: Final = 1
 CHECKS: Final = "checks"  # the message group of looks at batches that no timer repeats
-LATE_MEMBER: Final = "late_member"  # the reason of a dead letter
 SHADOW_SUFFIX: Final = "~shadow"  # a rule's id cannot contain "~"
 
 Key = tuple[tuple[str, str], ...]  # the name and value of each part of a batch's key

@@ -12,7 +12,6 @@ A target that does not resolve is refused with a reason; the gateway never guess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from mwaa_gateway.conf.batch_values import BatchValues
@@ -24,25 +23,13 @@ from mwaa_gateway.conf.text_template import TextTemplate
 from mwaa_gateway.errors import ConfError, ConfTooLarge
 from mwaa_gateway.events import Event
 from mwaa_gateway.events.event import identity_of
+from mwaa_gateway.outcomes import DeadEventReason
 from mwaa_gateway.rules import DedupeKey, Rule, Target
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
 
 MAXIMUM_KEY_CHARACTERS: Final = 1_024
 MAXIMUM_PARTITION_KEY_CHARACTERS: Final = 250  # Airflow's own
 _SHOWN_CHARACTERS: Final = 100
-
-
-class DeadEventReason(StrEnum):
-    """Why an event is dead: as a whole, for one rule, or for one target."""
-
-    MALFORMED_EVENT = "malformed_event"
-    BROKEN_RULE = "broken_rule"
-    CAPTURES_REFUSED = "captures_refused"
-    DEDUPE_KEY_REFUSED = "dedupe_key_refused"
-    BATCH_KEY_REFUSED = "batch_key_refused"
-    DAG_ID_REFUSED = "dag_id_refused"
-    CONF_NOT_MADE = "conf_not_made"
-    CONF_TOO_LARGE = "conf_too_large"
 
 
 @dataclass(frozen=True, slots=True)

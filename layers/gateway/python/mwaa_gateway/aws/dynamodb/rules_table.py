@@ -58,7 +58,7 @@ class RulesTable:
         for item in batch_get(
             self._client, self._table, keys, "reading the heads of the rules table", self._pause
         ):
-            generations[item["partition"]["S"]] = _generation(item)
+            generations[item["partition"]["S"]] = head_generation(item)
         return generations
 
     def copies(self, partition: str) -> list[StoredRule]:
@@ -92,7 +92,8 @@ class RulesTable:
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
 
-def _generation(head: Mapping[str, "AttributeValueTypeDef"]) -> int:
+def head_generation(head: Mapping[str, "AttributeValueTypeDef"]) -> int:
+    """Return a head's generation; UNREADABLE_HEAD if it is no number."""
     try:
         return int(head["generation"]["N"])
     except (KeyError, ValueError):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from mwaa_gateway.aws.sqs.queues import MESSAGES_PER_BATCH, Message, Queue, send_all
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.routing.members import CHECKS, LATE_MEMBER, MemberMessage, flush_message
+from mwaa_gateway.outcomes import LATE_MEMBER
+from mwaa_gateway.routing.members import CHECKS, MemberMessage, flush_message
 
 
 class CollectQueue(Queue):
