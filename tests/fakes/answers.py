@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway_cli.answers.evidence import BatchNow, Circuit, Evidence, QueueNow, RequestRow, RunNow, Upload
+from gateway_cli.answers.mwaa_status import MwaaStatus
 from gateway_cli.answers.nearest import RuleFit
 from gateway_cli.answers.states import State
 from gateway_cli.answers.subject import Subject
@@ -407,6 +408,18 @@ CASES = [
         circuits=(Circuit("analytics", "", NOW - 600, NOW + 30, 5),),
     ),
     _case(
+        "it waits for the end of MWAA's maintenance",
+        State.CIRCUIT_OPEN,
+        (
+            "(10 min ago); MWAA reports UPDATING: MWAA updates the environment (its last update: 09:50:00",
+            "by me",
+        ),
+        CHECK,
+        lines=(REQUESTED,),
+        circuits=(Circuit("analytics", "", NOW - 600, NOW + 30, 5),),
+        mwaa={"analytics": MwaaStatus("UPDATING", NOW - 600, "me", "PENDING")},
+    ),
+    _case(
         "it waits behind its DAG's breaker",
         State.CIRCUIT_OPEN,
         (
@@ -528,7 +541,7 @@ CASES = [
     _case(
         "accepted, the DAG is paused",
         State.ACCEPTED_NOT_RUNNABLE,
-        "will not start it: the DAG is paused",
+        "the DAG was paused: the run starts once",
         lines=(REQUESTED, attempt("Triggered")),
         rows=(accepted(not_runnable="paused"),),
         runs={RUN: RunNow("queued")},
@@ -536,7 +549,7 @@ CASES = [
     _case(
         "accepted, the DAG's file is gone",
         State.ACCEPTED_NOT_RUNNABLE,
-        "the DAG's file is gone or broken",
+        "the DAG's file was gone or broken",
         CHECK,
         lines=(REQUESTED,),
         rows=(accepted(not_runnable="stale"),),

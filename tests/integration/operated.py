@@ -52,6 +52,8 @@ class Gateway:
     parameters: dict[str, str]  # of the stack; a test may change them
     outputs: dict[str, str]
     airflow: FakeAirflow = field(default_factory=FakeAirflow)
+    described: dict[str, dict[str, Any]] = field(default_factory=dict)  # environments, as GetEnvironment does
+    asked_of_mwaa: int = 0
     time: float = field(default_factory=time.time)
 
     @property
@@ -159,24 +161,25 @@ def operated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
             "CollectQueueUrl": url + "collect",
             "BatchesTableName": BATCHES_TABLE,
         }
+        gateway = Gateway(sqs, dynamodb, url, parameters, outputs)
         ask_aws = BaseClient._make_api_call
-        monkeypatch.setattr(
-            BaseClient,
-            "_make_api_call",
-            lambda self, operation, params: (
-                {
-                    "Stacks": [
-                        {
-                            "Outputs": _listed("Output", outputs),
-                            "Parameters": _listed("Parameter", parameters),
-                        }
-                    ]
-                }
-                if operation == "DescribeStacks"
-                else ask_aws(self, operation, params)
-            ),
-        )
-        yield Gateway(sqs, dynamodb, url, parameters, outputs)
+
+        def call(client: Any, operation: str, params: Any) -> Any:
+            match operation:
+                case "DescribeStacks":
+                    stack = {
+                        "Outputs": _listed("Output", outputs),
+                        "Parameters": _listed("Parameter", parameters),
+                    }
+                    return {"Stacks": [stack]}
+                case "GetEnvironment":  # moto has no MWAA
+                    gateway.asked_of_mwaa += 1
+                    return {"Environment": gateway.described[params["Name"]]}
+                case _:
+                    return ask_aws(client, operation, params)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", call)
+        yield gateway
 
 
 def _listed(kind: str, values: dict[str, str]) -> list[dict[str, str]]:

@@ -1,15 +1,17 @@
 """Who did what, when and why: recorded before each command acts, and listed by `mwaa-gateway operations`."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from integration.operated import Gateway
+from integration.operated import NO, Gateway
 from integration.shell import shell
 from integration.test_drain_command import refuse
 from mwaa_gateway.outcomes import Held
 
+EVENTS = Path(__file__).parents[2] / "events"
 ME = "arn:aws:sts::123456789012:user/moto"
 
 
@@ -41,6 +43,43 @@ def test_each_command_of_an_operator_is_recorded(operated: Gateway) -> None:
     assert ["rerun", "held cancel", "dlq redrive"] == [one["command"] for one in of_one]
     assert 1 == len(operations("--limit", "1"))
     assert "user/moto" in shell("operations").stdout
+
+
+def test_a_request_that_somebody_acted_on_says_so(operated: Gateway) -> None:
+    """In the lists, and where it is shown: the last command on it, with who and why."""
+    request, untouched = operated.die("one"), operated.die("two")
+    run_id = request.target.run_id
+    shell("dlq", "redrive", run_id, "--why", "the DAG is deployed")
+    operated.airflow.answers = [NO]
+    operated.deliver_all()
+    listed = {one["id"]: one["last_command"] for one in json.loads(shell("dlq", "list", "-o", "json").stdout)}
+    assert listed[untouched.target.run_id] is None
+    assert ("dlq redrive", ME, "the DAG is deployed") == (
+        listed[run_id]["command"],
+        listed[run_id]["by"],
+        listed[run_id]["why"],
+    )
+    for words in (["dlq", "list"], ["dlq", "show", run_id]):
+        shown = " ".join(shell(*words).stdout.split())
+        assert "by user/moto: the DAG is deployed" in shown, words
+    shell("environments", "pause", "analytics", "--reason", "moving")
+    shell("dlq", "redrive", run_id, "--why", "once more")
+    operated.deliver_all()
+    assert "by user/moto: once more" in " ".join(shell("held", "list").stdout.split())
+
+
+def test_an_event_that_somebody_sent_is_recorded(operated: Gateway, tmp_path: Path) -> None:
+    file = tmp_path / "event.json"
+    sample = json.loads((EVENTS / "eventbridge_s3_put.json").read_text())
+    file.write_text(json.dumps(sample | {"id": "e-7"}))
+    shell("events", "send", str(file), "--dry-run")
+    assert [] == operations()
+    sent = shell("events", "send", str(file), "--why", "the bucket was silent")
+    assert sent.exit_code == 0, sent.stderr
+    assert [("events send", ME, "the bucket was silent", ["e-7"])] == [
+        (one["command"], one["by"], one["why"], one["ids"]) for one in operations("e-7")
+    ]
+    assert 1 == operated.visible("ingress-retry")
 
 
 @pytest.mark.usefixtures("operated")

@@ -68,6 +68,7 @@ def test_one_look_has_queues_breakers_pauses_held_dead_and_troubles(operated: Ga
     operated.send("ingress-dlq", "x")
     store = CircuitItems(operated.dynamodb, operated.outputs["LedgerTableName"])
     store.open("gate|environment|legacy", OpenCircuit(time.time() - 600, time.time(), 3, time.time() + 9))
+    operated.described["legacy"] = {"Status": "AVAILABLE"}
     shell("environments", "pause", "analytics", "--reason", "moving", "--by", "me", *STACK)
     figure("Triggered", 20, environment="analytics", service="mwaa-gateway-dispatcher-analytics")
     figure("EventsMatched", 3, service="mwaa-gateway-s3-events")
@@ -85,6 +86,24 @@ def test_one_look_has_queues_breakers_pauses_held_dead_and_troubles(operated: Ga
     assert (found["matched"], found["unmatched"]) == (7, 0)
     assert (found["dead_events"], found["open_batches"], found["overdue_batches"]) == (1, 0, 0)
     assert {one["subject"] for one in found["troubles"]} == {request.target.run_id, "b" * 32}
+
+
+def test_maintenance_is_shown_as_such_and_asked_only_about_what_is_away(operated: Gateway) -> None:
+    at = datetime.now(UTC) - timedelta(minutes=3)
+    update = {"Status": "PENDING", "CreatedAt": at, "Source": "MaintenanceUpdate"}
+    operated.described["legacy"] = {"Status": "MAINTENANCE", "LastUpdate": update}
+    store = CircuitItems(operated.dynamodb, operated.outputs["LedgerTableName"])
+    store.open("gate|environment|legacy", OpenCircuit(time.time() - 600, time.time(), 3, time.time() + 9))
+    analytics, legacy = status()["environments"]
+    assert (analytics["state"], legacy["state"], legacy["mwaa_status"]) == (
+        "running",
+        "maintenance",
+        "MAINTENANCE",
+    )
+    assert operated.asked_of_mwaa == 1
+    shown = shell("status", *STACK).stdout
+    assert "MWAA reports MAINTENANCE: MWAA maintains the environment" in shown
+    assert f"(its last update: {at:%H:%M:%S} UTC (3 min ago) by MaintenanceUpdate, PENDING)" in shown
 
 
 def test_what_does_not_answer_is_a_question_mark_and_never_zero(

@@ -87,6 +87,7 @@ class Asked:
         """Answer; every call to AWS is counted by botocore's own event."""
         connection = Connection(None, "mwaa-gateway", None, None, None, False, ())
         self.calls.clear()
+        self.gateway.asked_of_mwaa = 0
         connection._session.events.register("before-call", lambda model, **_: self.calls.update([model.name]))
         evidence = gather(
             connection,
@@ -96,7 +97,7 @@ class Asked:
             sleep=lambda _: None,
             **options,
         )
-        assert sum(self.calls.values()) <= gathering.MOST_READS, self.calls
+        assert self.calls.total() + self.gateway.asked_of_mwaa <= gathering.MOST_READS, self.calls
         return judge(evidence)
 
     def start(self, request: TriggerRequest) -> None:
@@ -179,6 +180,7 @@ def test_a_request_that_no_dispatcher_has_seen_waits_with_its_queue(asked: Asked
 
 @pytest.mark.parametrize("missing_dag", [True, False])
 def test_an_open_breaker_is_found_as_the_dispatcher_stores_it(asked: Asked, missing_dag: bool) -> None:  # noqa: FBT001
+    asked.gateway.described["analytics"] = {"Status": "MAINTENANCE"}
     request = upload()
     asked.trail.requested(request)
     store = CircuitItems(asked.gateway.dynamodb, asked.gateway.outputs["LedgerTableName"])
@@ -190,6 +192,8 @@ def test_an_open_breaker_is_found_as_the_dispatcher_stores_it(asked: Asked, miss
     assert answer.headline.state is State.CIRCUIT_OPEN
     assert ("DAG ingest_orders" in answer.headline.sentence) is missing_dag
     assert asked.calls == {"BatchGetItem": 1}
+    assert asked.gateway.asked_of_mwaa == (0 if missing_dag else 1)
+    assert ("MWAA reports MAINTENANCE" in answer.headline.sentence) is not missing_dag
 
 
 def a_rule(state: str = "ENABLED", key: str = "orders/") -> Any:

@@ -5,20 +5,41 @@ The counts of runs are Airflow's database's, before and after.
 
 import json
 import shlex
+import shutil
+import sqlite3
+import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from gateway_cli.answers import gathering
+from gateway_cli.answers import absent, gathering
 from gateway_cli.main import cli
+from local_stack.mwaa import ControlClient, Faults
 from local_stack.state import StackState
 from looking import number_of_runs, transport
 from polling import until
 
 BUCKET = "mwaa-gateway-landing"
+SILENT = "mwaa-gateway-why-silent"  # it sends no events
+DAG = """
+from datetime import datetime, timezone
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
+
+with DAG(
+    "{dag_id}",
+    schedule=None,
+    start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    is_paused_upon_creation={paused},
+):
+    EmptyOperator(task_id="nothing")
+"""
 RULES = """
 rules:
   - id: why.case
@@ -49,6 +70,27 @@ rules:
   - id: why.paused
     pattern: {source: [acme.why-paused]}
     target: {environment: legacy, dag_id: waiting}
+  - id: why.silent
+    s3: s3://mwaa-gateway-why-silent/*.csv
+    target: {environment: analytics, dag_id: waiting}
+  - id: why.missing
+    pattern: {source: [acme.why-missing]}
+    target: {environment: analytics, dag_id: why_missing}
+  - id: why.unpaused
+    pattern: {source: [acme.why-unpaused]}
+    target: {environment: analytics, dag_id: why_unpaused}
+  - id: why.stale
+    pattern: {source: [acme.why-stale]}
+    target: {environment: analytics, dag_id: why_stale}
+  - id: why.broken
+    pattern: {source: [acme.why-broken]}
+    target: {environment: analytics, dag_id: why_broken}
+  - id: why.away
+    pattern: {source: [acme.why-away]}
+    target: {environment: legacy, dag_id: waiting}
+  - id: why.large
+    pattern: {source: [acme.why-large]}
+    target: {environment: analytics, dag_id: waiting}
   - id: why.both
     pattern: {source: [acme.why-ended]}
     target: {environment: analytics, dag_id: quick}
@@ -70,9 +112,13 @@ class Operator:
         return result.stdout
 
     def follow(self, command: str) -> None:
-        """Run a command as `why` prints it."""
+        """Run a command as `why` prints it, the AWS CLI's in a shell."""
         program, *words = shlex.split(command)
-        assert program == "mwaa-gateway"
+        if program != "mwaa-gateway":
+            if shutil.which("aws") is None:
+                pytest.skip("the AWS CLI is not installed")
+            subprocess.run(["/bin/sh", "-c", command], check=True, stdout=subprocess.DEVNULL)
+            return
         result = CliRunner(mix_stderr=False).invoke(cli, words)
         assert result.exit_code == 0, result.output + result.stderr
 
@@ -117,6 +163,39 @@ class Operator:
     def runs(self, rule_id: str, environment: str = "analytics") -> int:
         return number_of_runs(self.gateway, environment, rule_id)
 
+    def succeeded(self, rule_id: str) -> int:
+        """How many of its runs have ended well, as Airflow's database has them."""
+        file = Path(self.gateway.environments["analytics"].airflow_home) / "airflow.db"
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as database:
+            [(number,)] = database.execute(
+                "SELECT count(*) FROM dag_run WHERE run_id GLOB ? AND state = 'success'",
+                [f"evt__{rule_id}__*"],
+            )
+        return int(number)
+
+    def ends_well(self, rule_id: str) -> None:
+        """Wait until its only run has ended well."""
+        until(f"the end of {rule_id}", lambda: self.succeeded(rule_id) == 1, seconds=90)
+        assert self.runs(rule_id) == 1
+
+    def deploy_dag(self, dag_id: str, *, paused: bool = False, broken: bool = False) -> None:
+        text = ("raise ValueError('broken')" if broken else "") + DAG.format(dag_id=dag_id, paused=paused)
+        self.dag_file(dag_id).write_text(text)
+
+    def dag_file(self, dag_id: str) -> Path:
+        return Path(self.gateway.environments["analytics"].dags_folder) / f"{dag_id}.py"
+
+    def lists(self, dag_id: str, state: str) -> None:
+        """Wait until the check of the environment says so of a DAG: paused, stale, or missing."""
+
+        def said() -> bool:
+            words = ["environments", "check", "analytics", "-o", "json", "--local"]
+            found = json.loads(CliRunner(mix_stderr=False).invoke(cli, words).stdout)
+            rules = [one["text"] for one in found["environments"]["analytics"] if one["check"] == "rules"]
+            return any(f"DAGs {state}: " in text and dag_id in text for text in rules)
+
+        until(f"DAG {dag_id} is {state}", said, seconds=90, every=2.0)
+
     def runs_come(self, rule_id: str, number: int, environment: str = "analytics") -> None:
         until(f"runs of {rule_id}", lambda: self.runs(rule_id, environment) >= number, seconds=45)
         assert self.runs(rule_id, environment) == number
@@ -134,15 +213,16 @@ def operator(gateway: StackState, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return operator
 
 
-def test_four_mishaps_are_each_explained_and_put_right(operator: Operator) -> None:
+def test_four_mishaps_are_each_explained_and_put_right(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The wrong case of a key, a disabled rule, a dead conf, and an upload that never arrived."""
     day = uuid.uuid4().hex
     wrong_case = operator.upload(f"Why-Case/{day}.csv")
     missed = operator.upload(f"why-disabled/{day}.csv")
     dead = operator.put_event("acme.why-strict", amount="many")
-    silent = f"silent-{day}"
     operator.gateway.aws.client("s3").create_bucket(
-        Bucket=silent, CreateBucketConfiguration={"LocationConstraint": operator.gateway.region}
+        Bucket=SILENT, CreateBucketConfiguration={"LocationConstraint": operator.gateway.region}
     )
 
     seen = operator.sees(wrong_case, "no_rule_matches", "why.case", "only upper and lower case differ")
@@ -160,9 +240,13 @@ def test_four_mishaps_are_each_explained_and_put_right(operator: Operator) -> No
     assert operator.runs("why.strict") == 0
     assert seen["command"] == f"mwaa-gateway dlq redrive {seen['run_id']} --local"
 
-    seen = operator.sees(f"s3://{silent}/why-case/never.csv", "never_received", "S3 has no such object")
-    never = operator.upload("why-case/never.csv", silent)
-    assert operator.why(never)["state"] == "never_received"
+    operator.sees(f"s3://{SILENT}/never.csv", "never_received", "S3 has no such object")
+    monkeypatch.setattr(absent, "_ARRIVING_SECONDS", 0.0)
+    never = operator.upload("never.csv", SILENT)
+    seen = operator.sees(never, "never_received", f"Bucket {SILENT} sends no events")
+    assert operator.runs("why.silent") == 0
+    operator.follow(seen["command"])
+    operator.runs_come("why.silent", 1)
 
     status = json.loads(operator.run("status", "-o", "json"))
     assert {one["name"] for one in status["environments"]} == {"analytics", "legacy"}
@@ -202,12 +286,83 @@ def test_five_more_mishaps_are_each_explained_and_put_right(operator: Operator) 
         seconds=45,
     )
     assert operator.runs("why.once") == 1, states
+    duplicate = next(one for one in (once, again) if operator.why(one)["state"] == "duplicate")
+    operator.follow(operator.why(duplicate)["command"])
+    operator.runs_come("why.once", 2)
 
     seen = operator.sees(member, "collecting", "It has 1 member. It lacks us, apac.")
     assert operator.runs("why.batch") == 0
     operator.follow(seen["command"])
     operator.runs_come("why.batch", 1)
-    operator.sees(member, "accepted_not_runnable", "DAG waiting in analytics", "the DAG is paused")
+    operator.sees(member, "accepted_not_runnable", "DAG waiting in analytics", "the DAG was paused")
+
+
+@contextmanager
+def catalog_seconds(gateway: StackState, seconds: int) -> Iterator[None]:
+    """Give the stack's parameter DagCatalogSeconds another value: a list of DAGs is valid for so long."""
+    functions, name = gateway.aws.client("lambda"), gateway.environments["analytics"].dispatcher
+    before = functions.get_function_configuration(FunctionName=name)["Environment"]
+    changed = {"Variables": {**before["Variables"], "DAG_CATALOG_SECONDS": str(seconds)}}
+    functions.update_function_configuration(FunctionName=name, Environment=changed)
+    yield
+    functions.update_function_configuration(FunctionName=name, Environment=before)
+
+
+@pytest.mark.full
+def test_dags_that_run_nothing_are_each_explained_and_put_right(operator: Operator) -> None:
+    """Missing, paused, stale and broken: what `why` advises is done to the DAG, and the run ends well."""
+    operator.deploy_dag("why_unpaused", paused=True)
+    operator.deploy_dag("why_stale")
+    operator.deploy_dag("why_broken")
+    missing = operator.put_event("acme.why-missing")
+    seen = operator.sees(missing, "circuit_open", "has not known DAG why_missing")
+    assert seen["command"] == "mwaa-gateway environments check analytics --local"
+    assert operator.runs("why.missing") == 0
+    operator.lists("why_missing", "missing")
+    operator.deploy_dag("why_missing")
+    operator.ends_well("why.missing")
+
+    operator.lists("why_unpaused", "paused")
+    operator.dag_file("why_stale").unlink()
+    operator.deploy_dag("why_broken", broken=True)
+    operator.lists("why_stale", "stale")
+    operator.lists("why_broken", "stale")
+    with catalog_seconds(operator.gateway, 2):
+        events = {name: operator.put_event(f"acme.why-{name}") for name in ("unpaused", "stale", "broken")}
+        answers = {name: operator.sees(event, "accepted_not_runnable") for name, event in events.items()}
+    assert "the DAG was paused" in answers["unpaused"]["sentence"]
+    assert "the DAG's file was gone or broken" in answers["stale"]["sentence"]
+    assert "the DAG's file was gone or broken" in answers["broken"]["sentence"]
+    assert {operator.succeeded(f"why.{name}") for name in events} == {0}
+
+    operator.follow(answers["unpaused"]["command"])
+    operator.deploy_dag("why_stale")
+    operator.deploy_dag("why_broken")
+    for name in events:
+        operator.ends_well(f"why.{name}")
+
+
+@pytest.mark.full
+def test_an_environment_that_is_away_and_a_large_conf_are_explained_and_put_right(operator: Operator) -> None:
+    """Its requests start by themselves once it is back; a dead event is redriven once its rule is corrected."""
+    control = ControlClient(operator.gateway.mwaa_endpoint_url)
+    control.set_faults(Faults(reset_before=1.0), environment="legacy")
+    away = operator.put_event("acme.why-away")
+    large = operator.put_event("acme.why-large", text="x" * 40_000)
+    seen = operator.sees(away, "circuit_open", "legacy has been unavailable since")
+    assert seen["command"] == "mwaa-gateway environments check legacy --local"
+    assert operator.runs("why.away", "legacy") == 0
+    control.clear_faults(environment="legacy")
+    operator.runs_come("why.away", 1, "legacy")
+
+    seen = operator.sees(large, "dead", "conf_too_large", "at most 32768 are allowed")
+    assert operator.runs("why.large") == 0
+    corrected = "dag_id: waiting, large_conf: claim_check}\n  - id: why.both"
+    rules = Path("rules.yaml").read_text()
+    Path("rules.yaml").write_text(rules.replace("dag_id: waiting}\n  - id: why.both", corrected))
+    operator.run("rules", "apply", "rules.yaml", "--by", "tests")
+    operator.follow(seen["command"])
+    operator.runs_come("why.large", 1)
 
 
 @pytest.mark.full

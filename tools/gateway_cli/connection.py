@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_mwaa import MWAAClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
@@ -103,6 +104,12 @@ class Connection:
         client: S3Client = self._session.client("s3", **self._endpoint)
         return client
 
+    @cached_property
+    def mwaa(self) -> "MWAAClient":
+        """A client of the account's MWAA."""
+        client: MWAAClient = self.client("mwaa")
+        return client
+
     def client(self, service: str, **settings: Any) -> Any:
         """Build a client of any service; `settings` override the botocore settings (timeouts, retries)."""
         from botocore.config import Config  # noqa: PLC0415  as below
@@ -165,7 +172,20 @@ class Connection:
             "--region": None if in_shell else self.region,
             "--endpoint-url": self.endpoint_url,
         }
-        return " ".join(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)
+        return _options(given)
+
+    def aws_command(self, command: str) -> str:
+        """Return a command `aws mwaa …` with what lets it reach the same account, or the local MWAA."""
+        if not self.local:
+            options = _options({"--profile": self.profile, "--region": self.region})
+            return f"{command} {options}" if options else command
+        state = self._local_state
+        keys = state["credentials"]
+        options = _options({"--region": state["region"], "--endpoint-url": state["mwaa_endpoint_url"]})
+        return (
+            f"AWS_ACCESS_KEY_ID={keys['access_key_id']} AWS_SECRET_ACCESS_KEY={keys['secret_access_key']} "
+            f"AWS_DISABLE_HOST_PREFIX_INJECTION=true {command} {options}"
+        )
 
     @cached_property
     def transports(self) -> Transports | None:
@@ -277,6 +297,10 @@ class Connection:
         raise Refused(
             f"no local stack runs here ({STATE_FILE} not found): start it with `make run`, in the same checkout"
         )
+
+
+def _options(given: Mapping[str, str | None]) -> str:
+    return " ".join(f"{name} {shlex.quote(value)}" for name, value in given.items() if value)
 
 
 def _names(listed: str) -> Iterable[str]:

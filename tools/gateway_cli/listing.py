@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import click
@@ -9,6 +10,7 @@ import click
 from gateway_cli.choice import Filters, Stopped
 from gateway_cli.connection import Connection
 from gateway_cli.filter_names import print_nothing_matches, refuse_unknown_names
+from gateway_cli.operations import LAST, Operation, last_of_each, with_last
 from gateway_cli.output import Refused, print_json, print_note, print_table
 
 One = TypeVar("One", bound=Stopped)
@@ -59,17 +61,27 @@ class Listing(Generic[One]):
             )
         return [by_id[each] for each in dict.fromkeys(ids)]
 
-    def print(self, items: Sequence[One], output: str, limit: int | None = None) -> None:
-        """Print at most `limit` items, and how many more there are."""
-        documents = [self.document(one) for one in items[:limit]]
+    def print_list(self, connection: Connection, items: Sequence[One], output: str, limit: int) -> None:
+        """Print at most `limit` items, each with the last command on it, and how many more there are."""
+        self.print(items[:limit], output, last_of_each(connection, {one.id for one in items[:limit]}))
+        if len(items) > limit:
+            print_note(f"{len(items) - limit:,} more: use filters, or a higher --limit")
+
+    def print(
+        self, items: Sequence[One], output: str, last: Mapping[str, Operation] = MappingProxyType({})
+    ) -> None:
+        """Print items; `last` has the last command on some of them."""
         if output == "json":
-            print_json(documents)
-        else:
-            print_table(
-                [*self.columns, "TARGET", "ATTEMPTS"], [self._row(document) for document in documents]
-            )
-        if len(items) > len(documents):
-            print_note(f"{len(items) - len(documents):,} more: use filters, or a higher --limit")
+            print_json([self.document(one) | with_last(last.get(one.id)) for one in items])
+            return
+        columns, rows = (
+            [*self.columns, "TARGET", "ATTEMPTS"],
+            [self._row(self.document(one)) for one in items],
+        )
+        if last:
+            columns.append(LAST)
+            rows = [[*row, str(last.get(one.id, "-"))] for row, one in zip(rows, items, strict=True)]
+        print_table(columns, rows)
 
     def print_dry_run(self, items: Sequence[One], output: str, done: str) -> None:
         """Print what would be `done`."""

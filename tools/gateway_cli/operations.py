@@ -8,13 +8,15 @@ the requests and batches it names. No event's partition: those contain a "#" or 
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 import click
 
+from gateway_cli.aws_errors import found_or_why
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.output import output_option, print_json, print_note, print_table, who
 from mwaa_gateway.aws.dynamodb.values import Value, attributes, text
@@ -22,6 +24,7 @@ from mwaa_gateway.aws.dynamodb.values import Value, attributes, text
 PARTITION: Final = "operation"
 _IDS_OF_AN_ITEM: Final = 500  # an id has at most 250 characters, and an item 400 KB
 _FEW: Final = 3  # ids that the table shows
+_NEWEST: Final = 100  # commands that a list of requests or batches is compared with
 
 why_option = click.option("--why", metavar="TEXT", default="", help="Why; recorded with your ARN.")
 
@@ -35,6 +38,14 @@ class Operation:
     command: str
     why: str
     ids: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON, without the ids."""
+        return {"at": self.at, "by": self.by, "command": self.command, "why": self.why}
+
+    def __str__(self) -> str:
+        at = self.at.replace("T", " ").removesuffix("Z")
+        return f"{self.command} {at} by {who(self.by)}" + (f": {self.why}" if self.why else "")
 
 
 def record(
@@ -75,6 +86,31 @@ def recorded(connection: Connection, about: str | None = None) -> Iterator[Opera
             yield Operation(at, text(item, "by"), text(item, "command"), text(item, "why"), ids)
 
 
+LAST: Final = "LAST COMMAND"  # a column
+
+
+def with_last(last: Operation | None) -> dict[str, Any]:
+    """Return the field of a JSON document that has the last command."""
+    return {"last_command": last.document() if last else None}
+
+
+def last_of_each(connection: Connection, ids: Collection[str]) -> dict[str, Operation]:
+    """Return the last command on each of these ids, of the newest commands; if these cannot be read, print a note."""
+
+    def newest() -> list[Operation]:
+        return [*islice(recorded(connection), _NEWEST)]
+
+    found, why = found_or_why(newest) if ids else ([], "")
+    if why:
+        print_note(f"who acted on them could not be read: {why}")
+    last: dict[str, Operation] = {}
+    for one in found or ():
+        for each in one.ids:
+            if each in ids:
+                last.setdefault(each, one)
+    return last
+
+
 @click.command()
 @click.argument("about", metavar="[ID]", required=False)
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most this many.")
@@ -93,7 +129,7 @@ def operations(connection: Connection, about: str | None, limit: int, output: st
     """
     found = [one for _, one in zip(range(limit), recorded(connection, about), strict=False)]
     if output == "json":
-        print_json([{name: getattr(one, name) for name in Operation.__slots__} for one in found])
+        print_json([one.document() | {"ids": one.ids} for one in found])
         return
     if not found:
         print_note("nothing is recorded" + (f" about {about}" if about else ""))

@@ -212,7 +212,8 @@ def test_a_private_web_server_and_functions_outside_any_vpc() -> None:
     [
         ({"Status": "UPDATING"}, "status", "UPDATING", "Wait"),
         ({"Status": "MAINTENANCE"}, "status", "MAINTENANCE", "Wait"),
-        ({"Status": "UPDATE_FAILED"}, "status", "UPDATE_FAILED", "console"),
+        ({"Status": "UNAVAILABLE"}, "status", "UNAVAILABLE", "console"),
+        ({"Status": "PENDING"}, "status", "PENDING", "Create the VPC endpoints"),
         ({"AirflowVersion": "2.6.3"}, "version", "2.6.3", "2.7 and later"),
         ({"AirflowVersion": "1.10.12"}, "version", "1.10.12", "2.7 and later"),
     ],

@@ -8,6 +8,7 @@ from gateway_cli.answers.subject import Subject
 from gateway_cli.answers.trail import TrailLine
 
 if TYPE_CHECKING:
+    from gateway_cli.answers.mwaa_status import MwaaStatus
     from gateway_cli.answers.nearest import RuleFit
 
 
@@ -129,6 +130,9 @@ class Evidence:
     queues: Mapping[str, QueueNow] = field(default_factory=dict)
     runs: Mapping[str, RunNow] = field(default_factory=dict)
     mwaa_names: Mapping[str, str] = field(default_factory=dict)
+    mwaa: "Mapping[str, MwaaStatus]" = field(
+        default_factory=dict
+    )  # of environments behind an open circuit breaker
     upload: Upload | None = None
     region: str = ""
     unread: tuple[str, ...] = ()

@@ -1,13 +1,14 @@
 """Reads what an answer needs: one search of the log, then at most three more queries to AWS, chosen by what it found."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway_cli.answers.airflow import mwaa_name, runs_now
 from gateway_cli.answers.evidence import BatchNow, Circuit, Evidence, QueueNow, RequestRow, RunNow
 from gateway_cli.answers.insights import Insights, TrailSource, about
+from gateway_cli.answers.mwaa_status import mwaa_status
 from gateway_cli.answers.queues import queue_now
 from gateway_cli.answers.requests import ATTEMPTS
 from gateway_cli.answers.subject import Subject
@@ -243,6 +244,9 @@ class _Gathering:
 
     def _follow(self, rows: Sequence[RequestRow], requested: dict[str, TrailLine]) -> None:
         have = {row.run_id for row in rows}
+        waiting = {line.environment for name, line in requested.items() if name not in have}
+        waiting |= {row.environment for row in rows if row.state == "open"}
+        self._mwaa(waiting)
         for line in requested.values():
             attempted = any(one.run_id == line.run_id and one.outcome in ATTEMPTS for one in self.lines)
             if line.run_id not in have and not attempted and not self._is_behind_circuit(line):
@@ -254,6 +258,16 @@ class _Gathering:
         accepted = [row for row in rows if row.state == "triggered"]
         if accepted:
             self._runs(accepted)
+
+    def _mwaa(self, waiting: Collection[str]) -> None:
+        """Ask MWAA about the first environment that is unavailable and that a request waits for."""
+        circuits: Iterable[Circuit] = self.found.get("circuits", ())
+        away = next(
+            (one.environment for one in circuits if not one.dag_id and one.environment in waiting), None
+        )
+        if away is not None:
+            found = self.reads.read(f"MWAA's status of {away}", lambda: mwaa_status(self.connection, away))
+            self.found["mwaa"] = {away: found} if found else {}
 
     def _is_behind_circuit(self, line: TrailLine) -> bool:
         circuits: Iterable[Circuit] = self.found.get("circuits", ())

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from gateway_cli.answers.evidence import Circuit, QueueNow
 from gateway_cli.answers.insights import Insights
+from gateway_cli.answers.mwaa_status import MwaaStatus, mwaa_status
 from gateway_cli.answers.now import EnvironmentNow, Now, Trouble, newest
 from gateway_cli.answers.queues import NAMESPACE, metric
 from gateway_cli.answers.tables import circuit_keys, circuit_of, rows_by_key
@@ -61,18 +62,27 @@ class Look:
             held, dead = pool.submit(self._stopped, "held"), pool.submit(self._stopped, "dead")
             batches = pool.submit(self._batches)
             found = pool.submit(self._troubles) if troubles is None else None
+            open_circuits = circuits.result()
+            if open_circuits:
+                _ = self.connection.mwaa  # built here: see `_connect`
+            asked = {name: pool.submit(self._mwaa_status, name) for name in open_circuits or ()}
         opened, overdue = batches.result()
         figures, rows = series.result() or {}, {"held": held.result(), "dead": dead.result()}
         counts = {
             state: None if some is None else Counter(row.environment for row in some)
             for state, some in rows.items()
         }
-        open_circuits = circuits.result()
         return Now(
             at=self.now,
             environments=tuple(
                 self._environment(
-                    name, queues[name].result(), figures, counts, open_circuits, pauses[name].result()
+                    name,
+                    queues[name].result(),
+                    figures,
+                    counts,
+                    open_circuits,
+                    asked[name].result() if name in asked else None,
+                    pauses[name].result(),
                 )
                 for name in self.environments
             ),
@@ -110,6 +120,7 @@ class Look:
         figures: dict[str, float],
         counts: dict[str, Counter[str] | None],
         circuits: dict[str, Circuit] | None,
+        mwaa: MwaaStatus | None,
         paused: str | None,
     ) -> EnvironmentNow:
         starts = figures.get(_id("starts", name, self.environments))
@@ -133,6 +144,7 @@ class Look:
             dead=counted("dead"),
             watched=_whole(figures.get(_id("watched", name, self.environments))),
             circuit=None if circuits is None else circuits.get(name),
+            mwaa=mwaa,
             paused=paused or "",
             is_read=circuits is not None and paused is not None,
         )
@@ -160,6 +172,9 @@ class Look:
         if items is None:
             return None
         return {one.environment: one for one in map(circuit_of, items) if one is not None}
+
+    def _mwaa_status(self, name: str) -> MwaaStatus | None:
+        return self._read(f"MWAA's status of {name}", lambda: mwaa_status(self.connection, name))
 
     def _pause(self, name: str) -> str | None:
         """Return why the environment is paused, "" if it is not."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway_cli.answers.addressing import with_options
 from gateway_cli.answers.evidence import Circuit, QueueNow
+from gateway_cli.answers.mwaa_status import MwaaStatus
 from gateway_cli.answers.trail import iso
 from gateway_cli.answers.words import duration, when
 
@@ -22,6 +23,7 @@ class EnvironmentNow:
     dead: int | None = None
     watched: int | None = None
     circuit: Circuit | None = None
+    mwaa: MwaaStatus | None = None  # asked only while the circuit breaker is open
     paused: str = ""
     is_read: bool = True
 
@@ -30,7 +32,11 @@ class EnvironmentNow:
         """Its state in a word."""
         if not self.is_read:
             return "?"
-        return "PAUSED" if self.paused else "CIRCUIT OPEN" if self.circuit else "RUNNING"
+        if self.paused:
+            return "PAUSED"
+        if self.mwaa and self.mwaa.passes:
+            return self.mwaa.status
+        return "CIRCUIT OPEN" if self.circuit else "RUNNING"
 
     def row(self) -> list[str]:
         """Return the cells of its line, in the order of `COLUMNS`."""
@@ -58,6 +64,7 @@ class EnvironmentNow:
             "state": None if not self.is_read else self.state.lower().replace(" ", "_"),
             "paused": self.paused or None,
             "circuit_open_since": iso(circuit.open_since) if circuit else None,
+            "mwaa_status": self.mwaa.status if self.mwaa else None,
             "slots_busy": self.busy,
             "slots": self.slots,
             **asdict(self.queue),
@@ -136,7 +143,8 @@ class Now:
         for one in self.environments:
             if one.circuit is not None:
                 since, probe = when(one.circuit.open_since, self.at), when(one.circuit.probe_at, self.at)
-                found.append((one.name, f"unavailable since {since}; the next probe is due {probe}"))
+                mwaa = f"; {one.mwaa.words(self.at)}" if one.mwaa else ""
+                found.append((one.name, f"unavailable since {since}{mwaa}; the next probe is due {probe}"))
             if one.paused:
                 found.append((one.name, one.paused))
         return found

@@ -146,7 +146,7 @@ def _accepted(row: RequestRow, lines: Sequence[TrailLine], evidence: Evidence) -
                 f"It is running: {since}; it started {when(seconds(run.start_date), evidence.now)}.",
             )
     if row.not_runnable:
-        return _not_runnable(row, since, evidence)
+        return _not_runnable(row, since, run, evidence)
     if run.state == "queued":
         return _case(row, State.QUEUED, f"{since}; it is queued there and has not started yet.")
     why_not = f" Its state is not known: {cut(run.why_not)}." if run.why_not else ""
@@ -168,18 +168,19 @@ def _is_duplicate(row: RequestRow, lines: Sequence[TrailLine]) -> bool:
     return not (same_time and any(line.resource == row.resource != "" for line in requests))
 
 
-def _not_runnable(row: RequestRow, since: str, evidence: Evidence) -> Case:
+def _not_runnable(row: RequestRow, since: str, run: RunNow, evidence: Evidence) -> Case:
+    """Return why the run stays queued, by the list of DAGs of then; Airflow may have been asked since."""
+    not_asked = f" {cut(run.why_not)}." if run.why_not else ""
     if row.not_runnable == "paused":
-        sentence = f"{since}, and will not start it: the DAG is paused."
-        return _case(
-            row, State.ACCEPTED_NOT_RUNNABLE, sentence, _unpause(row, evidence, "The run then starts.")
+        why = "the DAG was paused: the run starts once somebody unpauses it"
+        remedy = _unpause(row, evidence, "The run then starts.")
+    else:
+        why = "the DAG's file was gone or broken: the run starts once Airflow reads a working file"
+        remedy = Remedy(
+            f"Deploy a working file of DAG {row.dag_id}: the run then starts. The check shows Airflow's import errors.",
+            f"mwaa-gateway environments check {row.environment}",
         )
-    sentence = f"{since}, and will not start it: the DAG's file is gone or broken."
-    remedy = Remedy(
-        f"Deploy a working file of DAG {row.dag_id}: the run then starts. The check shows Airflow's import errors.",
-        f"mwaa-gateway environments check {row.environment}",
-    )
-    return _case(row, State.ACCEPTED_NOT_RUNNABLE, sentence, remedy)
+    return _case(row, State.ACCEPTED_NOT_RUNNABLE, f"{since}, and {why}.{not_asked}", remedy)
 
 
 def _under_way(row: RequestRow, lines: Sequence[TrailLine], evidence: Evidence) -> Case:
@@ -232,6 +233,11 @@ def _behind_circuit(row: RequestRow, circuit: Circuit, why: str, evidence: Evide
         advice = (
             "Restore the environment: the requests then start by themselves. The check shows what is wrong."
         )
+        mwaa = evidence.mwaa.get(row.environment)
+        if mwaa is not None:
+            because = f"{because}; {mwaa.words(evidence.now)}"
+            if mwaa.passes:
+                advice = "Wait until MWAA reports AVAILABLE: the requests then start by themselves, and none is lost."
     sentence = (
         f"It waits behind an open circuit breaker: {what} {when(circuit.open_since, evidence.now)}{because}; the next probe "
         f"is due {when(circuit.probe_at, evidence.now)}."

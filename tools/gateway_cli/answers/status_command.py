@@ -90,7 +90,7 @@ def screen(now: Now, options: str) -> "Group":
         table.columns[number].justify = "right"
     for one in now.environments:
         name, state, *cells = one.row()
-        table.add_row(name, Text(state, style=_STYLES[state]), *cells)
+        table.add_row(name, Text(state, style=_STYLES.get(state, "yellow")), *cells)
     parts: list[Table | Text | Padding] = [table, Text("")]
     parts += [Text.assemble((f"{name}  ", "bold"), text) for name, text in now.lines()]
     parts.append(Text(""))

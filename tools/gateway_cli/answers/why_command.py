@@ -81,7 +81,7 @@ def why(
       mwaa-gateway why 7bf73129-1428-4cd3-a780-95db273d1602 --since 7d
     """
     now = time.time()
-    answer = addressed(judge(gather(connection, subject, since=now - since)), connection.as_options)
+    answer = addressed(judge(gather(connection, subject, since=now - since)), connection)
     if output == "json":
         print_json(answer.document())
     else:

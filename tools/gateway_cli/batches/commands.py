@@ -13,7 +13,7 @@ from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.groups import EXIT_CODES, Group
 from gateway_cli.listing import limit_option
 from gateway_cli.one_by_one import OneByOne, Unanswered
-from gateway_cli.operations import record, why_option
+from gateway_cli.operations import last_of_each, record, why_option, with_last
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table, who
 from mwaa_gateway.feeds.batch import Batch
 from mwaa_gateway.feeds.release import Looked
@@ -80,9 +80,11 @@ def show(connection: Connection, batch_id: str, output: str) -> None:
         shown = of.view(of.batch(batch_id)).document()
     except Refused as error:
         raise Refused(f"{batch_id}: {error.message}") from error
+    last = last_of_each(connection, {batch_id}).get(batch_id)
     if output == "json":
-        print_json(shown)
+        print_json(shown | with_last(last))
         return
+    shown["last_command"] = last
     width = max(map(len, shown))
     for name, value in shown.items():
         for line in _lines(name, value):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final, Literal
 
+from gateway_cli.answers.mwaa_status import PASSING, WORKING
 from gateway_cli.dag_catalog import DagWarning
 
 OLDEST_AIRFLOW: Final = (2, 7)
@@ -99,13 +100,17 @@ def _those_there_are(wanted: str, names: Sequence[str] | None) -> str:
 
 
 def _status(status: str) -> Finding:
-    if status == "AVAILABLE":
+    if status in WORKING:
         return _ok("status", status)
-    if status in ("CREATING", "CREATING_SNAPSHOT", "MAINTENANCE", "PENDING", "ROLLING_BACK", "UPDATING"):
+    if status in PASSING:
         return _failed(
             "status",
             status,
             "Wait until MWAA reports AVAILABLE: until then the requests wait, and none is lost",
+        )
+    if status == "PENDING":
+        return _failed(
+            "status", status, "Create the VPC endpoints that MWAA waits for: it then goes on creating"
         )
     return _failed("status", status, "See the environment in the MWAA console: it runs no DAG in this state")
 

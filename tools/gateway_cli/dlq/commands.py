@@ -26,7 +26,7 @@ from gateway_cli.dlq.remedies import REMEDIES
 from gateway_cli.groups import EXIT_CODES, Group
 from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.listing import Listing, limit_option
-from gateway_cli.operations import record, why_option
+from gateway_cli.operations import last_of_each, record, why_option, with_last
 from gateway_cli.output import Refused, output_option, print_json, print_note
 
 _filters = filter_options("died", "dag_missing")
@@ -68,7 +68,7 @@ def list_dead_letters(connection: Connection, filters: Filters, limit: int, outp
     """
     with _find(connection, filters.environment) as found:
         dead_letters, stale = _LISTING.chosen(connection, found.dead_letters, (), filters), len(found.stale)
-    _LISTING.print(dead_letters, output, limit)
+    _LISTING.print_list(connection, dead_letters, output, limit)
     if stale:
         print_note(
             f"stale messages, whose requests are no longer dead: {stale:,}; the next redrive or purge deletes them"
@@ -92,9 +92,11 @@ def show(connection: Connection, dead_letter_id: str, output: str) -> None:
     with _find(connection, None) as found:
         (dead_letter,) = _LISTING.chosen(connection, found.dead_letters, [dead_letter_id], Filters())
         whole = dead_letter.document() | _contents(found, dead_letter)
+    last = last_of_each(connection, {dead_letter_id}).get(dead_letter_id)
     if output == "json":
-        print_json(whole)
+        print_json(whole | with_last(last))
         return
+    whole["last_command"] = last
     contents = {name: whole.pop(name) for name in ("conf", "event_document", "message") if name in whole}
     width = max(map(len, whole))
     for name, value in whole.items():

@@ -25,10 +25,12 @@ from gateway_cli.events.sending import (
 )
 from gateway_cli.events.uploads import upload_event
 from gateway_cli.groups import EXIT_CODES, Group
+from gateway_cli.operations import record, why_option
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_text
 from gateway_cli.rules.rendering import print_trial
 from gateway_cli.rules.trial import try_events
 from mwaa_gateway.errors import InvalidRule
+from mwaa_gateway.events import Event
 from mwaa_gateway.rules import Rule, parse_rule
 
 _POLL_SECONDS = 5.0
@@ -50,6 +52,7 @@ def events() -> None:
     "--again", is_flag=True, help="Also send an object whose key has started a run in the last 2 days."
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would become of it.")
+@why_option
 @output_option
 @gateway_options
 def send(
@@ -59,6 +62,7 @@ def send(
     rule_id: str | None,
     again: bool,
     dry_run: bool,
+    why: str,
     output: str,
 ) -> None:
     """Send events by hand: each starts one run for each rule that matches it.
@@ -86,6 +90,8 @@ def send(
         return
     if not again:
         _refuse_what_ran(connection, messages)
+    ids = [one.event.id for message in messages for one in message.events if isinstance(one.event, Event)]
+    record(connection, "events send", ids, why=why)
     sent = []
     for message in messages:
         if rule is None:

@@ -79,7 +79,7 @@ def list_held(connection: Connection, filters: Filters, limit: int, output: str)
       mwaa-gateway held list --rule finance.orders-landing -o json
     """
     held = held_rows(ledger_rows(connection))
-    _LISTING.print(_LISTING.chosen(connection, held, (), filters), output, limit)
+    _LISTING.print_list(connection, _LISTING.chosen(connection, held, (), filters), output, limit)
 
 
 @held.command(short_help="Release held requests.")

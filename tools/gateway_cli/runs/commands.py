@@ -107,7 +107,7 @@ def show(connection: Connection, run_id: str, *, since: float, output: str) -> N
     subject = subject_of(run_id)
     if subject.field != "run_id":
         raise click.UsageError(f"{run_id!r} is no run_id; `mwaa-gateway why` takes any name of an event")
-    answer = addressed(judge(gather(connection, subject, since=time.time() - since)), connection.as_options)
+    answer = addressed(judge(gather(connection, subject, since=time.time() - since)), connection)
     request = _request(connection, answer.lines, subject)
     if output == "json":
         print_json(answer.document() | {"request": request})

@@ -52,7 +52,7 @@ def answer(gateway: Gateway, asked: Question) -> dict[str, Any]:
 
     def ask(connection: Connection) -> Answer:
         found = gather(connection, subject, since=gateway.now() - SINCE[asked.since])
-        return addressed(judge(found), connection.as_options)
+        return addressed(judge(found), connection)
 
     reading = gateway.read(f"answer {asked.since} {subject.field} {subject.value}", ask)
     found = reading.value
