@@ -6,18 +6,22 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from click.testing import Result
 
 from fakes.requests import a_request
+from gateway_cli.answers.insights import Insights
 from gateway_cli.rules.store import RulesStore
 from integration.operated import NO, Gateway
 from integration.shell import shell
 from integration.test_pause_items import NOW
+from integration.test_why_command import FakeTrail
 from mwaa_gateway.conf.input_transformer import ORIGIN_KEY
 from mwaa_gateway.outcomes import Triggered
 from mwaa_gateway.rules import parse_rule
 
 RULE = "finance.orders"
+EVENT_TWO = a_request("two", rule_id=RULE)
 
 
 def run(*words: str) -> Result:
@@ -134,6 +138,28 @@ class TestOneEvent:
         assert (0, count) == (output.exit_code, len(json.loads(output.stdout)["rerun"]))
         assert count == events.visible("trigger-analytics")
         assert (count == 0) == ("nothing matches: the ledger has 0 requests" in output.stderr)
+
+    @pytest.mark.parametrize(("name", "count"), [("e-1", 2), (EVENT_TWO.target.run_id, 1)])
+    def test_what_the_log_knows_costs_no_scan(
+        self, events: Gateway, monkeypatch: pytest.MonkeyPatch, name: str, count: int
+    ) -> None:
+        """The log has the partition of the event's rows: one query of these, for every rule that it ran for."""
+        log = FakeTrail()
+        for request in (a_request("one", rule_id="finance.orders"), EVENT_TWO):
+            event_id = "e-1" if request is not EVENT_TWO else "e-2"
+            log.requested(replace(request, event={"id": event_id, "source": "aws.s3"}), ago=600)
+        monkeypatch.setattr(Insights, "of", lambda _: log)
+        asked: list[str] = []
+        ask = BaseClient._make_api_call
+
+        def counted(self: Any, operation: str, params: Any) -> Any:
+            asked.append(operation)
+            return ask(self, operation, params)
+
+        monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+        assert count == len(json.loads(run("--event", name, "-o", "json").stdout)["rerun"])
+        assert count == events.visible("trigger-analytics")
+        assert ("Scan" in asked, asked.count("Query")) == (False, 1)
 
     def test_of_one_rule(self, events: Gateway) -> None:
         """Both options together: what both mean."""

@@ -120,15 +120,6 @@ class Now:
     troubles: tuple[Trouble, ...] | None = None
     unread: tuple[str, ...] = ()
 
-    @property
-    def has_trouble(self) -> bool | None:
-        """Whether something needs a person; None if that is not known."""
-        figures = [self.dead_events, self.overdue_batches]
-        figures += [one.dead for one in self.environments]
-        if any(figures) or any(one.circuit for one in self.environments):
-            return True
-        return None if None in figures else False
-
     def lines(self) -> list[tuple[str, str]]:
         """Return the lines below the environments: a heading, and what is known."""
         feeds = (

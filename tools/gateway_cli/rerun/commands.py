@@ -2,18 +2,21 @@
 
 import sys
 import time
+from collections.abc import Iterable
 from datetime import UTC
 from typing import Any
 
 import click
 
+from gateway_cli.aws_errors import errors_as_refusals
 from gateway_cli.choice import dry_run_option, progress, reported, timestamp
 from gateway_cli.connection import Connection, gateway_options
 from gateway_cli.filter_names import refuse_unknown_environment, refuse_unknown_rule
 from gateway_cli.held.requests import ledger_rows
+from gateway_cli.ledger_rows import LedgerRow
 from gateway_cli.operations import record, why_option
 from gateway_cli.output import Refused, output_option, print_json, print_note, print_table
-from gateway_cli.rerun.requests import Found, Wanted, event_time, find
+from gateway_cli.rerun.requests import Found, Wanted, event_time, find, rows_of_event
 from gateway_cli.rerun.requests import rerun as rerun_requests
 from gateway_cli.rules.stored import document_of
 from mwaa_gateway.errors import InvalidRule
@@ -89,7 +92,8 @@ def rerun(
     The same rerun twice adds nothing: an event that already has this generation is skipped. The new run has its own
     run_id, which ends with __r1, and its own row in the ledger.
 
-    No index contains the requests that ran: the command reads, and pays for, the whole ledger, whatever the filters.
+    One event that the log knows, by its event_id or a run_id, costs one search of the log and one query. For an s3:// URI
+    or a rule the command reads, and pays for, the whole ledger, whatever the filters: no index contains requests that ran.
 
     \b
     Examples:
@@ -107,7 +111,7 @@ def rerun(
     rule = _current(connection, rule_id) if with_current_rule and rule_id is not None else None
     if wanted.environment is not None:
         refuse_unknown_environment(connection, wanted.environment)
-    found = find(ledger_rows(connection), wanted, _show_progress)
+    found = find(_candidates(connection, wanted), wanted)
     if not found.rows and not found.already:
         if not found.seen and rule_id is not None:
             refuse_unknown_rule(connection, rule_id)
@@ -132,6 +136,22 @@ def rerun(
             summary=summary,
             progress=advance,
         )
+
+
+def _candidates(connection: Connection, wanted: Wanted) -> Iterable[LedgerRow]:
+    """Return the rows to select from: those of one event, if the log knows it, else the whole ledger."""
+    ledger = ledger_rows(connection)
+    if wanted.event is not None:
+        try:
+            with errors_as_refusals():
+                found = rows_of_event(connection, ledger, wanted.event, time.time())
+        except (ValueError, Refused) as error:
+            print_note(f"the log cannot say where the event is: {error}")
+        else:
+            if found is not None:
+                return found
+        print_note("reading the whole ledger for the event")
+    return ledger.requests(wanted.rule, _show_progress)
 
 
 def _current(connection: Connection, rule_id: str) -> Rule:

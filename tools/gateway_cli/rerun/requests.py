@@ -1,12 +1,14 @@
 """Makes the next generation of requests that ran or died: the same event, one more run, with its own run_id."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
 
+from gateway_cli.answers.insights import Insights, about
+from gateway_cli.answers.subject import subject_of
 from gateway_cli.choice import Left, Summary
 from gateway_cli.connection import Connection
 from gateway_cli.ledger_rows import LedgerKey, LedgerRow, LedgerRows
@@ -20,6 +22,7 @@ from mwaa_gateway.routing.resolve import Refused, Resolved, of_generation, resol
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.trigger_request import OWN_SOURCE, TriggerRequest
 
+_LOG_SECONDS: Final = 90 * 86_400.0  # the ledger forgets a request after that
 _AT_ONCE: Final = 10  # the limit of one SendMessageBatch
 
 
@@ -94,12 +97,29 @@ def event_time(row: LedgerRow) -> float:
     return row.first_attempt_at or row.stopped_at
 
 
-def find(rows: LedgerRows, wanted: Wanted, progress: Callable[[int], None]) -> Found:
-    """Scan the whole ledger, because no index contains requests that ran; `progress` gets the rows read so far."""
+def rows_of_event(connection: Connection, rows: LedgerRows, name: str, now: float) -> list[LedgerRow] | None:
+    """Return the rows of one event, found by the trail; None for a name of many events, or if the log has no line of it.
+
+    Raises:
+        Refused: the log cannot be searched.
+    """
+    subject = subject_of(name)
+    if subject.field not in ("run_id", "event_id", "identity"):
+        return None
+    lines = Insights.of(connection).find(about(subject), now - _LOG_SECONDS, now)
+    hashes = {line.identity for line in lines if line.run_id and line.identity}
+    found = [row for each in sorted(hashes) for row in rows.of_event(each) if row.request is not None]
+    return found or None
+
+
+def find(rows: Iterable[LedgerRow], wanted: Wanted) -> Found:
+    """Select from rows of the ledger, which contain every generation of what is wanted."""
     selected: list[LedgerRow] = []
     have: set[LedgerKey] = set()
     seen = 0
-    for row in rows.requests(wanted.rule, progress):
+    for row in rows:
+        if wanted.rule not in (None, row.rule_id):
+            continue
         if wanted.event is not None and not names_event(row, wanted.event):
             continue
         seen += 1
