@@ -51,7 +51,7 @@ EVERYTHING = {
     "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/7c1d9a52-5a0e-4f5c-9a49-c54c4c4e5b1b",
     "LandingBucketName": "acme-landing",
     "MwaaEnvironmentName": "acme-prod-{environment}",
-    "Transports": "analytics=cli,legacy=rest",
+    "Transports": "analytics=web/cli,legacy=rest",
     "TaskDags": "analytics/*",
     "UnwrapTopicArns": "arn:aws:sns:eu-central-1:123456789012:s3-uploads",
     "VpcSecurityGroupIds": "sg-0123456789abcdef0",
@@ -183,6 +183,7 @@ class _Resolver:
             "Fn::If": lambda given: self._value(given[1] if self._conditions[given[0]] else given[2]),
             "Condition": lambda name: self._conditions[name],
             "Fn::And": lambda given: all(map(self._value, given)),
+            "Fn::Or": lambda given: any(map(self._value, given)),
             "Fn::Not": lambda given: not self._value(given[0]),
             "Fn::Equals": lambda given: (
                 str(self._value(given[0])) == str(self._value(given[1]))

@@ -93,6 +93,7 @@ REVIEWED: Mapping[str, str] = {
         "With `none` the gateway takes no S3 event from the default bus. Events of that time start nothing, and are not "
         "delivered later."
     ),
+    "Transports": "Without a fallback (`web/rest`, `web/cli`), its alarm is not needed. Waiting requests follow.",
     "StepFunctionsTasks": (
         "`false` deletes the watch queues, so waiting states get no answer: first run "
         "[`mwaa-gateway environments drain --all --tasks`](#switch-step-functions-off). The key of the tokens stays."

@@ -140,7 +140,10 @@ def test_names_follow_the_stack_and_the_environment(expand):
 def test_the_name_on_mwaa_may_be_another(expand, pattern, expected):
     """Rules say `analytics` in every stage; the dispatcher asks for, and may only ask for, what MWAA calls it there."""
     template = expand(
-        "analytics", MwaaEnvironmentName=pattern, Transports="analytics=rest", WebLoginRole="User"
+        "analytics",
+        MwaaEnvironmentName=pattern,
+        Transports="analytics=web/rest,legacy=cli",
+        WebLoginRole="User",
     )
     dispatcher = template.resources["dispatcheranalytics"]["Properties"]
     assert dispatcher["Environment"]["Variables"]["ENVIRONMENT"] == "analytics"
@@ -149,7 +152,7 @@ def test_the_name_on_mwaa_may_be_another(expand, pattern, expected):
         r'"(?:arn:aws:airflow:eu-central-1:123456789012:(?:environment|role)/|MWAA_ENVIRONMENT_NAME": ")([^"/]*)',
         json.dumps({name: body for name, body in template.resources.items() if name.endswith("analytics")}),
     )
-    assert everywhere == [expected] * 9
+    assert everywhere == [expected] * 12
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,12 @@ def _slots(template):
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [("rest", ["rest", "rest"]), ("cli", ["cli", "cli"]), ("analytics=cli,legacy=rest", ["cli", "rest"])],
+    [
+        ("rest", ["rest", "rest"]),
+        ("cli", ["cli", "cli"]),
+        ("analytics=cli,legacy=rest", ["cli", "rest"]),
+        ("analytics=web/cli,legacy=web", ["web/cli", "web"]),
+    ],
 )
 def test_each_environment_has_the_transport_that_was_chosen_for_it(expand, given, expected):
     """Dispatcher and watcher get the whole parameter and find themselves in it; and their share of the calls."""
@@ -255,9 +260,15 @@ def test_nobody_deploys_without_saying_how_airflow_is_reached(source):
         ("analytics=rest,legacy=cli", True),
         ("analytics=cli,Xanalytics=cli,analytics2=rest", True),
         (f"{'n' * 32}=cli", True),
+        ("web", True),
+        ("web/rest", True),
+        ("analytics=web/cli,legacy=web", True),
         ("", False),
-        ("web", False),
-        ("analytics=web", False),
+        ("rest/web", False),
+        ("web/web", False),
+        ("analytics=web/", False),
+        ("analytics=web,", False),
+        ("analytics=soap", False),
         ("analytics", False),
         ("analytics=", False),
         ("rest,legacy=cli", False),

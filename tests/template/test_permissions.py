@@ -1,10 +1,13 @@
 """Who may do what: one role per function, nothing by way of a pattern that is not explained here."""
 
+from collections import defaultdict
+
 import pytest
 from ministack.core import iam_evaluator
 
 from gateway_cli.check.findings import Expected, needed_permissions
 from mwaa_gateway.aws.dynamodb.pauses import PAUSE_PARTITION
+from mwaa_gateway.transports import parts
 from template.expansion import EVERYTHING, statements
 
 INGRESS_ROLES = ("S3EventsRole", "SnsEventsRole", "EventBridgeEventsRole", "QueuedEventsRole")
@@ -156,7 +159,7 @@ def test_what_a_dispatcher_may_do(expand, environment):
 
 
 def test_options_add_these_permissions_and_no_others(expand):
-    """A key of one's own may be used by every role; the VPC and the second transport concern dispatchers alone."""
+    """A key of one's own may be used by every role; the VPC and the other transports concern dispatchers alone."""
     queues = EVERYTHING["EventQueueArns"]
     plain, everything = expand("analytics", EventQueueArns=queues), expand("analytics", **EVERYTHING)
     for role in (*INGRESS_ROLES, "DispatcherRoleanalytics"):
@@ -167,6 +170,10 @@ def test_options_add_these_permissions_and_no_others(expand):
         assert after.pop("*") == before.pop("*") | vpc
         cli = after.pop(f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/acme-prod-analytics", set())
         assert cli == ({"airflow:CreateCliToken"} if role.startswith("Dispatcher") else set())
+        web = [actions for actions in after.values() if "airflow:CreateWebLoginToken" in actions]
+        assert web == ([{"airflow:CreateWebLoginToken", "airflow:InvokeRestApi"}] if cli else [])
+        for actions in web:
+            actions.remove("airflow:CreateWebLoginToken")
         # MwaaEnvironmentName is another here: test_environments.py checks that the ARN follows it.
         assert sorted(map(sorted, after.values())) == sorted(map(sorted, before.values()))
 
@@ -261,13 +268,13 @@ def test_only_dispatchers_and_watchers_reach_airflow(deployed):
         assert "*" not in resource
 
 
-@pytest.mark.parametrize("transport", ["cli", "rest"])
+@pytest.mark.parametrize("transport", ["cli", "rest", "web", "web/cli"])
 def test_what_check_asks_of_a_dispatchers_role_is_what_it_needs(expand, transport):
     """`environments check` simulates each action that the role has, but for logs and traces."""
     template = expand("analytics", Transports=transport)
     needed = needed_permissions(
         Expected("analytics", "analytics", "eu-central-1", ACCOUNT, in_vpc=False),
-        transport,
+        parts(transport),
         partition="aws",
         stack="mwaa-gateway",
         outputs={"LedgerTableName": "ledger", "RulesTableName": "rules"},
@@ -365,11 +372,17 @@ def test_what_a_state_may_have_done_and_what_its_watcher_may_do(expand):
         ("rest", {"airflow:InvokeRestApi"}),
         ("cli", {"airflow:CreateCliToken"}),
         ("analytics=rest,legacy=cli", {"airflow:InvokeRestApi", "airflow:CreateCliToken"}),
+        ("analytics=cli,legacy=cli", {"airflow:CreateCliToken"}),
+        ("web", {"airflow:CreateWebLoginToken"}),
+        ("analytics=web,legacy=rest", {"airflow:CreateWebLoginToken", "airflow:InvokeRestApi"}),
+        ("web/cli", {"airflow:CreateWebLoginToken", "airflow:CreateCliToken"}),
+        ("analytics=web/rest,legacy=web", {"airflow:CreateWebLoginToken", "airflow:InvokeRestApi"}),
     ],
 )
-def test_a_function_may_use_the_transport_of_its_stack_and_no_other(expand, transports, expected, role):
-    """In its own environment; in a stack that has both, each function may use both: conditions cannot look into a text."""
+def test_a_function_may_use_the_transports_of_its_stack_and_no_other(expand, transports, expected, role):
+    """In its own environment; in a stack that has several, each function may use all of them."""
     resources = {
+        "airflow:CreateWebLoginToken": f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/acme-{{}}/{role}",
         "airflow:InvokeRestApi": f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/acme-{{}}/{role}",
         "airflow:CreateCliToken": f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/acme-{{}}",
     }
@@ -387,7 +400,21 @@ def test_a_function_may_use_the_transport_of_its_stack_and_no_other(expand, tran
                 for resource, actions in _allowed(template, f"{name}{environment}").items()
                 if any(action.startswith("airflow:") for action in actions)
             }
-            assert allowed == {resources[action].format(environment): {action} for action in expected}
+            by_resource = defaultdict(set)
+            for action in expected:
+                by_resource[resources[action].format(environment)].add(action)
+            assert allowed == by_resource
+
+
+def test_names_of_environments_give_no_transport(expand):
+    """The conditions look for a transport after an equals sign or a slash."""
+    template = expand("web", "restaurant", "cli", Transports="web=rest,restaurant=rest,cli=rest")
+    assert {
+        action
+        for actions in _allowed(template, "DispatcherRoleweb").values()
+        for action in actions
+        if action.startswith("airflow:")
+    } == {"airflow:InvokeRestApi"}
 
 
 def test_the_watcher_logs_in_to_airflow_only_where_that_is_switched_on(expand):

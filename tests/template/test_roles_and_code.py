@@ -66,8 +66,8 @@ NEVER_MADE = {
     "SnsEventsRole": BY_QUEUED_EVENTS,
     "EventBridgeEventsRole": BY_QUEUED_EVENTS,
     "StepFunctionsTaskRole": BY_QUEUED_EVENTS,
-    # WebSession is the watcher's, and reading the DAG catalog without renewing it the operator's command's.
-    "DispatcherRoleanalytics": {"airflow:CreateWebLoginToken", "dynamodb:GetItem"},
+    # Reading the DAG catalog without renewing it is the operator's command's.
+    "DispatcherRoleanalytics": {"dynamodb:GetItem"},
     "RunWatcherRoleanalytics": {
         "dynamodb:PutItem",
         "kms:Encrypt",

@@ -1,4 +1,4 @@
-"""Conditions that MiniStack 1.5.33 evaluates otherwise than CloudFormation: those with an `Fn::Join`.
+"""Conditions that MiniStack 1.5.33 evaluates otherwise than CloudFormation: those with an `Fn::Join` or `Fn::Split`.
 
 It compares the unresolved function, so that "this list is not empty" is true of an empty one.
 """
@@ -36,8 +36,10 @@ def extend() -> None:
 
 
 def _joined(node: Any, parameters: Mapping[str, Any]) -> Any:
-    """Return the conditions with each Fn::Join of texts and parameters replaced by its text."""
+    """Return the conditions with each Fn::Join and Fn::Split of texts and parameters replaced by its value."""
     match node:
+        case {"Fn::Split": [str(delimiter), source]}:
+            return "".join(_texts(source, parameters)).split(delimiter)
         case {"Fn::Join": [str(delimiter), values]}:
             return delimiter.join(_texts(values, parameters))
         case dict():

@@ -55,9 +55,9 @@ def failed(findings: list[Finding]) -> list[tuple[str, str, str]]:
 
 
 def test_what_works_has_no_cross() -> None:
-    """And nothing is left unknown, over either transport."""
+    """And nothing is left unknown, over any transport."""
     over_rest = an_answer(transport="rest", token=None, web_server=None)
-    for answer in (an_answer(), over_rest):
+    for answer in (an_answer(), over_rest, an_answer(transport="web")):
         assert {each.status for each in judge_answer(HERE, answer)} == {"ok"}
     for version in ("2.7.0", "3.0.6"):
         described = AVAILABLE | {"AirflowVersion": version}
@@ -196,6 +196,23 @@ def test_each_break_over_rest(outcome: str, text: str, remedy: str) -> None:
     answer = an_answer(transport="rest", token=None, web_server=None, airflow=seen(outcome, text), dags=None)
     [(check, its_text, its_remedy)] = failed(list(judge_answer(HERE, answer)))
     assert (check, text in its_text, remedy in its_remedy) == ("airflow", True, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "text", "remedy"),
+    [
+        ({"token": seen("access_denied")}, "token", "web login token", "CreateWebLoginToken"),
+        ({"token": seen("token_refused", "HTTP 403 without a session")}, "token", "403", "`web/rest`"),
+        ({"airflow": seen("airflow_refused", "Forbidden")}, "airflow", "Forbidden", "role Viewer"),
+        ({"airflow": seen("web_server_busy", "HTTP 429")}, "airflow", "429", "web server's log"),
+    ],
+)
+def test_each_break_over_a_web_login(changes: dict[str, Any], check: str, text: str, remedy: str) -> None:
+    """The permission, a login that is not as documented, the Airflow role, a busy web server."""
+    later = {"token": {"web_server": None, "airflow": None}}.get(check, {})
+    answer = an_answer(transport="web", dags=None, **{**later, **changes})
+    [(found, its_text, its_remedy)] = failed(list(judge_answer(HERE, answer)))
+    assert (found, text in its_text, remedy in its_remedy) == (check, True, True), (its_text, its_remedy)
 
 
 def test_a_private_web_server_and_functions_outside_any_vpc() -> None:

@@ -19,12 +19,15 @@ from mwaa_gateway.airflow.cli import (
     trigger_command,
 )
 from mwaa_gateway.airflow.dialect import LOGICAL_DATE_FIELD, Dialect
-from mwaa_gateway.airflow.rest import RestAnswer, RestCall, short_look_up_calls, trigger_call
+from mwaa_gateway.airflow.rest import RestAnswer, RestCall, trigger_call
 from mwaa_gateway.airflow.rest import read_look_up as read_rest_look_up
 from mwaa_gateway.airflow.rest import read_trigger as read_rest_trigger
+from mwaa_gateway.aws.mwaa.api import ApiTransport
 from mwaa_gateway.aws.mwaa.cli import CliTransport
 from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
+from mwaa_gateway.aws.mwaa.web import WebTransport
 from mwaa_gateway.aws.mwaa.web_server import WebServer
+from mwaa_gateway.aws.mwaa.web_session import WebSession
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 
@@ -74,9 +77,9 @@ class CliProbe:
 
 
 class RestProbe:
-    """Probes over InvokeRestApi: MWAA calls the web server, also a private one."""
+    """Probes over InvokeRestApi, for which MWAA calls the web server, also a private one; or over a web login."""
 
-    def __init__(self, transport: RestTransport) -> None:
+    def __init__(self, transport: ApiTransport) -> None:
         self._transport = transport
         self._dialect = Dialect()
 
@@ -103,7 +106,8 @@ class RestProbe:
     def look_up(self, target: ResolvedTarget) -> Exchange:
         """Look a run up by each call that may find it, until one does."""
         exchange = Exchange("", OutcomeUnknown(Reason.UNCLEAR_ANSWER, "no call was made"))
-        for call in short_look_up_calls(target):
+        calls = self._transport.look_up_calls(target)
+        for call in () if isinstance(calls, Rejected) else calls:
             exchange = _exchange(
                 call, self._transport.ask(call), lambda found: read_rest_look_up(found, target)
             )
@@ -133,6 +137,11 @@ def over_cli(client: Any, mwaa_name: str, web_server: WebServer) -> CliProbe:
 def over_rest(client: Any, mwaa_name: str) -> RestProbe:
     """Return a probe over InvokeRestApi without our own limit of calls a second; `client` has `REST_CLIENT_CONFIG`."""
     return RestProbe(RestTransport(client, mwaa_name, Pace(1, sleep=lambda _: None)))
+
+
+def over_web(client: Any, mwaa_name: str, web_server: WebServer) -> RestProbe:
+    """Return a probe over a web login as the dispatcher's; `client` is botocore's client of MWAA."""
+    return RestProbe(WebTransport(WebSession(client, mwaa_name, web_server, "RestApiRole")))
 
 
 def at_once(asks: Sequence[Callable[[], Exchange]]) -> list[Exchange]:

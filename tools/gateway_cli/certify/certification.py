@@ -21,6 +21,7 @@ from gateway_cli.certify.airflow_probe import (
     filler_in,
     over_cli,
     over_rest,
+    over_web,
     shortened,
 )
 from gateway_cli.certify.canary import CANARY_DAG_ID, MISSING_DAG_ID
@@ -61,10 +62,11 @@ from gateway_cli.check.probe import EnvironmentProbe
 from gateway_cli.connection import Connection
 from gateway_cli.output import Refused
 from mwaa_gateway.airflow.rest import RestAnswer, RestCall
+from mwaa_gateway.aws.mwaa.web import START_SECONDS
 from mwaa_gateway.aws.mwaa.web_server import WebServer
 from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS, WebSession
 from mwaa_gateway.outcomes import OutcomeUnknown, Rejected, Retryable
-from mwaa_gateway.transports import CLI
+from mwaa_gateway.transports import CLI, WEB, parts
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 CONNECT_SECONDS: Final = 5.0
@@ -72,7 +74,8 @@ ANSWER_OF_A_COMMAND_SECONDS: Final = 30.0
 AT_ONCE: Final = {
     "cli": 8,
     "rest": 30,
-}  # twice the commands a web server takes, and three times the calls of a second
+    "web": 8,
+}  # twice the commands a web server takes, and three times the calls of a second; no limit of `web` is documented
 SMALL_BYTES: Final = 100  # of a conf, beside its filler
 _DENIED: Final = (
     "AccessDenied",
@@ -211,13 +214,13 @@ class Certification:
 
     @cached_property
     def transport(self) -> str:
-        """`cli` or `rest`."""
+        """`cli`, `rest` or `web`: the one in use, not its fallback."""
         transports = self.connection.transports
         if transports is None:
             raise Refused(
                 f"stack {self.connection.stack!r} has no parameter Transports: deploy this version of the gateway first"
             )
-        return transports.of(self.environment)
+        return parts(transports.of(self.environment))[0]
 
     @cached_property
     def described(self) -> Mapping[str, Any]:
@@ -232,6 +235,8 @@ class Certification:
         client = self.connection.client("mwaa", **once)
         if self.transport == CLI:
             return over_cli(client, self.mwaa_name, self._web_server(ANSWER_OF_A_COMMAND_SECONDS))
+        if self.transport == WEB:
+            return over_web(client, self.mwaa_name, self._web_server(START_SECONDS))
         return over_rest(client, self.mwaa_name)
 
     def _web_server(self, seconds: float) -> WebServer:
@@ -328,11 +333,11 @@ class Certification:
         return judge_conf(size, start, look_up, filler_in(start), needed=needed)
 
     def _login(self) -> Verdict:
-        role = self.connection.stack_parameters.get("WebLoginRole", "")
-        if not role:
+        parameter = "RestApiRole" if self.transport == WEB else "WebLoginRole"
+        if self.transport != WEB and not self.connection.stack_parameters.get(parameter):
             return skipped("the stack's parameter WebLoginRole is empty")
         client = self.connection.client("mwaa", retries={"mode": "standard", "total_max_attempts": 1})
-        session = WebSession(client, self.mwaa_name, self._web_server(ANSWER_SECONDS), role)
+        session = WebSession(client, self.mwaa_name, self._web_server(ANSWER_SECONDS), parameter)
         answer = session.ask(RestCall("GET", "/dags", query={"limit": 1}))
         if isinstance(answer, RestAnswer):
             shown = answer.document if isinstance(answer.document, Mapping) else {}

@@ -299,7 +299,7 @@ def judge_login(status: int | None, text: str) -> Verdict:
         return _unknown(f"not reachable from here: {text}", NETWORK)
     return _fail(
         text or f"HTTP {status}",
-        "See the web server's log, and whether the role of WebLoginRole exists in Airflow",
+        "See the web server's log, and whether the role of WebLoginRole (over `web`: RestApiRole) exists in Airflow",
     )
 
 

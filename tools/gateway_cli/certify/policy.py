@@ -51,9 +51,10 @@ class Needs:
             yield _allow("RunAirflowCommands", ["airflow:CreateCliToken"], environment)
         else:
             role = self.parameters.get("RestApiRole", "User")
+            action = "airflow:CreateWebLoginToken" if self.transport == "web" else "airflow:InvokeRestApi"
             yield _allow(
                 "CallAirflow",
-                ["airflow:InvokeRestApi"],
+                [action],
                 self._arn("airflow", f"role/{self.mwaa_name}/{role}"),
             )
         if login := self.parameters.get("WebLoginRole"):

@@ -95,7 +95,7 @@ def _findings(probe: EnvironmentProbe, name: str) -> Iterator[Finding]:
     missing = isinstance(described, Failed) and described.code == "ResourceNotFoundException"
     yield from judge_environment(expected, described, probe.list_names() if missing else None)
     found = probe.examine(name)
-    yield from _permissions(probe, expected, {} if isinstance(found, Failed) else found)
+    yield from _permissions(probe, expected)
     if isinstance(found, Failed):
         yield judge_invocation(found)
     else:
@@ -110,11 +110,11 @@ def _findings(probe: EnvironmentProbe, name: str) -> Iterator[Finding]:
     yield from _rules(probe.connection, name, {} if isinstance(found, Failed) else found)
 
 
-def _permissions(probe: EnvironmentProbe, expected: Expected, found: Mapping[str, Any]) -> Iterator[Finding]:
+def _permissions(probe: EnvironmentProbe, expected: Expected) -> Iterator[Finding]:
     connection = probe.connection
     needed = needed_permissions(
         expected,
-        found.get("transport", ""),
+        (connection.transports_by_name or {}).get(expected.environment, ()),
         partition=probe.caller["Arn"].split(":")[1],
         stack=connection.stack,
         outputs=connection.stack_outputs,

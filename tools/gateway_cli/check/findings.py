@@ -142,14 +142,14 @@ class Needed:
 
 def needed_permissions(
     expected: Expected,
-    transport: str,
+    transports: Iterable[str],
     *,
     partition: str,
     stack: str,
     outputs: Mapping[str, str],
     rest_role: str,
 ) -> list[Needed]:
-    """Return what the dispatcher of an environment needs to get from a message to a run."""
+    """Return what the dispatcher of an environment needs to get from a message to a run, over each of `transports`."""
     here = f"{expected.region}:{expected.account}"
     mwaa = f"arn:{partition}:airflow:{here}"
     queue = f"arn:{partition}:sqs:{here}:{stack}-trigger"
@@ -157,9 +157,10 @@ def needed_permissions(
     start = {
         "cli": Needed(("airflow:CreateCliToken",), f"{mwaa}:environment/{expected.mwaa_name}"),
         "rest": Needed(("airflow:InvokeRestApi",), f"{mwaa}:role/{expected.mwaa_name}/{rest_role}"),
+        "web": Needed(("airflow:CreateWebLoginToken",), f"{mwaa}:role/{expected.mwaa_name}/{rest_role}"),
     }
     return [
-        *([start[transport]] if transport in start else []),
+        *(start[transport] for transport in transports),
         Needed(("dynamodb:UpdateItem",), f"{table}/{outputs['LedgerTableName']}"),
         Needed(("dynamodb:BatchGetItem",), f"{table}/{outputs['RulesTableName']}", leading_key="brake"),
         Needed(
@@ -254,7 +255,7 @@ def judge_answer(expected: Expected, found: Mapping[str, Any]) -> Iterator[Findi
         )
         return
     yield from _endpoints(expected, found["endpoints"])
-    steps = ["token", "web server", "airflow"] if found["transport"] == "cli" else ["airflow"]
+    steps = ["airflow"] if found["transport"] == "rest" else ["token", "web server", "airflow"]
     judged = {"token": _token, "web server": _web_server, "airflow": _airflow}
     behind = ""
     for step in steps:
@@ -315,16 +316,21 @@ def _how(seen: Mapping[str, Any]) -> str:
     return f"{text} ({seen['text']})" if seen["text"] else text
 
 
-def _token(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:  # noqa: ARG001
-    text = seen["text"]
+def _token(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:
+    text, web = seen["text"], found["transport"] == "web"
     match seen["outcome"]:
         case "ok":
-            return _ok("token", f"CLI token in {seen['milliseconds']} ms")
+            return _ok("token", f"{'web login' if web else 'CLI token'} in {seen['milliseconds']} ms")
         case "access_denied":
-            text = "the doctor's role may not create a CLI token"
+            text = f"the doctor's role may not create a {'web login' if web else 'CLI'} token"
             remedy = (
                 "Deploy the stack again. If that does not help, a service control policy, a permissions boundary or the "
-                "policy of the endpoint airflow.env denies airflow:CreateCliToken"
+                f"policy of the endpoint airflow.env denies airflow:Create{'WebLogin' if web else 'Cli'}Token"
+            )
+        case "token_refused":
+            remedy = (
+                "In Airflow the role Viewer must exist. Otherwise this web server's login is not the documented one: use "
+                "`rest` or `cli`, or a fallback (`web/rest`), in the stack's parameter Transports"
             )
         case "environment_unreachable":
             remedy = "If this is the web server's host, set WebServerHost to it"
@@ -355,11 +361,13 @@ def _web_server(expected: Expected, seen: Mapping[str, Any], found: Mapping[str,
 
 
 def _airflow(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:
-    over_rest, text = found["transport"] == "rest", seen["text"]
+    over_rest, over_cli, text = found["transport"] == "rest", found["transport"] == "cli", seen["text"]
     match seen["outcome"]:
         case "ok":
             count, took = found["dags"]["count"], seen["milliseconds"]
-            how = "InvokeRestApi" if over_rest else "one CLI command, in one slot"
+            how = {"rest": "InvokeRestApi", "web": "web login"}.get(
+                found["transport"], "one CLI command, in one slot"
+            )
             return _ok("airflow", f"{count} DAGs listed in {took} ms ({how})")
         case "token_refused":
             text = "the web server rejects a new token (HTTP 403)"
@@ -375,10 +383,12 @@ def _airflow(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, An
             )
         case "web_server_busy" if over_rest:
             remedy = "Other callers use up the ten calls a second: run the check again"
-        case "web_server_busy":
+        case "web_server_busy" if over_cli:
             remedy = "Other CLI commands use all its slots: run the check again, lower SlotsPerEnvironment, or use `rest`"
         case "airflow_refused" if over_rest:
             remedy = "Update the environment, or use the transport `cli` for it"
+        case "airflow_refused" if not over_cli:
+            remedy = "In Airflow the role Viewer must be allowed to read DAGs"
         case "unclear_answer":
             text = f"no usable answer: {text}"
             remedy = (

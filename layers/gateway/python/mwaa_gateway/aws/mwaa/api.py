@@ -50,7 +50,7 @@ class ApiTransport(ABC):
         return self.ask(call)
 
     @abstractmethod
-    def _look_up_calls(self, target: ResolvedTarget) -> tuple[RestCall, ...] | Rejected:
+    def look_up_calls(self, target: ResolvedTarget) -> tuple[RestCall, ...] | Rejected:
         """Return the calls that find the run by its run_id, in order; `Rejected` if none can be made."""
 
     def trigger(self, target: ResolvedTarget) -> Outcome:
@@ -69,7 +69,7 @@ class ApiTransport(ABC):
     def look_up(self, target: ResolvedTarget) -> Outcome:
         """Look up the run by its run_id. A call without a clear answer is made once more: it changes nothing."""
         outcome: Outcome = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "no call was made")
-        calls = self._look_up_calls(target)
+        calls = self.look_up_calls(target)
         if isinstance(calls, Rejected):
             return calls
         for call in calls:

@@ -108,7 +108,8 @@ class RestTransport(ApiTransport):
             return too_long_for_invoke_rest_api(target)
         return super().trigger(target)
 
-    def _look_up_calls(self, target: ResolvedTarget) -> tuple[RestCall, ...]:
+    def look_up_calls(self, target: ResolvedTarget) -> tuple[RestCall, ...]:
+        """Return calls whose paths are short enough."""
         return short_look_up_calls(target)
 
     def sign_in(self) -> str:

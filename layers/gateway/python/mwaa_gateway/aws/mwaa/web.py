@@ -39,6 +39,7 @@ class WebTransport(ApiTransport):
     def _start(self, call: RestCall) -> RestAnswer | Rejected | Retryable | OutcomeUnknown:
         return self.session.ask(call, within_seconds=START_SECONDS)
 
-    def _look_up_calls(self, target: ResolvedTarget) -> tuple[RestCall, ...] | Rejected:
+    def look_up_calls(self, target: ResolvedTarget) -> tuple[RestCall, ...] | Rejected:
+        """Return the one call that reads the run by its run_id."""
         call = look_up_call(target)
         return call if isinstance(call, Rejected) else (call,)
