@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from simulation.airflow import Airflow, Run, Taken, written
 
@@ -36,6 +37,8 @@ def answer(airflow: Airflow, request: dict[str, Any], checked_at: float, now: fl
     if (method, path) == ("GET", "/importErrors"):
         return _import_errors(airflow)
     parts = path.split("/")
+    if method == "GET" and parts[3:4] == ["dagRuns"] and len(parts) == len(("", "dags", "d", "dagRuns", "r")):
+        return _run(airflow, parts[2], unquote(parts[4]), checked_at)
     assert (parts[0], parts[1], parts[3:]) == ("", "dags", ["dagRuns"]), path
     if method == "POST":
         return _create(airflow, parts[2], request["Body"], checked_at, now)
@@ -132,6 +135,15 @@ def _tasks(airflow: Airflow, body: dict[str, Any], checked_at: float) -> Said:
     if dag_id in airflow.without_tasks or airflow.find(dag_id, run_id, checked_at) is None:
         return _recorded(airflow.version, "lookup_missing")
     return _quoting(airflow.version, "lookup_found", {_RECORDED_RUN: run_id, "ingest_orders": dag_id})
+
+
+def _run(airflow: Airflow, dag_id: str, run_id: str, checked_at: float) -> Said:
+    if airflow.find(dag_id, run_id, checked_at) is not None:
+        return Said(200, {"dag_id": dag_id, "dag_run_id": run_id, "state": "queued"})
+    if airflow.is_2:
+        detail = f"DAGRun with DAG ID: '{dag_id}' and DagRun ID: '{run_id}' not found"
+        return Said(404, {"detail": detail, "status": 404, "title": "DAGRun not found"})
+    return Said(404, {"detail": f"The DagRun with dag_id: `{dag_id}` and run_id: `{run_id}` was not found"})
 
 
 def _runs(airflow: Airflow, dag_id: str, query: dict[str, Any], checked_at: float) -> Said:

@@ -4,13 +4,11 @@ import importlib.util
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
-
-import requests
 
 import mwaa_gateway
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
@@ -20,9 +18,12 @@ from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
-from mwaa_gateway.aws.mwaa import web_server
 from mwaa_gateway.aws.mwaa.cli import CliTransport
+from mwaa_gateway.aws.mwaa.fallback import Choice, FallbackTransport
 from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
+from mwaa_gateway.aws.mwaa.web import START_SECONDS, WebTransport
+from mwaa_gateway.aws.mwaa.web_server import WebServer
+from mwaa_gateway.aws.mwaa.web_session import WebSession
 from mwaa_gateway.aws.sqs.feed_queues import CollectQueue
 from mwaa_gateway.aws.sqs.queues import (
     EventQueues,
@@ -47,15 +48,17 @@ from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.rules.partitions import document_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
-from mwaa_gateway.transports import CLI, REST, Transports
+from mwaa_gateway.transports import CLI, REST, WEB, Transports, parts
 from simulation.airflow import Airflow
 from simulation.dynamodb import DynamoDB, Table
 from simulation.feeds import Feeds
 from simulation.invoke_rest_api import InvokeRestApi
 from simulation.lambdas import AsyncInvocations, EventSourceMapping, Sandbox, Sandboxes, on_failure_record
-from simulation.mwaa import Mwaa, Session, WebServer
+from simulation.mwaa import Mwaa, Session
+from simulation.mwaa import WebServer as SimulatedServer
 from simulation.s3 import LARGE_CONFS, S3
 from simulation.sqs import Queue, Sqs, arn
+from simulation.web_login import WebLogin
 from simulation.world import World
 
 __all__ = ["SOURCES", "Gateway", "MakeDispatcher", "cli_transport", "dispatcher_settings"]
@@ -78,14 +81,14 @@ MakeDispatcher = Callable[["Gateway", str], Any]
 class Gateway:
     """Every function, queue and table of one deployment, with an Airflow for each environment.
 
-    Environments named in `rest` are reached by InvokeRestApi, the others by CLI tokens.
+    `transports` are those of the environments; one without is reached by CLI tokens.
     `make_dispatcher` builds what `wiring.dispatcher` builds: the one place where its ports are put together.
     """
 
     world: World
     airflows: dict[str, Airflow]
     unwrap_topics: frozenset[str] = frozenset()
-    rest: frozenset[str] = frozenset()
+    transports: Mapping[str, str] = field(default_factory=dict)
     slots: int = 3
     dispatcher_settings: Mapping[str, Any] = field(default_factory=dict)
     make_dispatcher: MakeDispatcher | None = None
@@ -111,13 +114,13 @@ class Gateway:
             "look": self.feeds.look_queue,
         }
         self.feeds.collect_queue.dead = self.queues["ingress-dlq"]
-        self.servers: dict[str, WebServer] = {}
+        self.servers: dict[str, SimulatedServer] = {}
         self.mappings: dict[str, EventSourceMapping] = {}
         self.counted: list[tuple[float, str]] = []  # what the dispatchers' metrics count, and when
         self.texts: list[str] = []  # whatever leaves a function: messages, and what is logged
         self._modules: defaultdict[str, list[ModuleType]] = defaultdict(list)
         for name, airflow in self.airflows.items():
-            self.servers[name] = WebServer(world, airflow)
+            self.servers[name] = SimulatedServer(world, airflow)
             dead = self.queues[f"trigger-dlq-{name}"] = Queue(world, f"trigger-dlq-{name}")
             queue = self.queues[f"trigger-{name}"] = Queue(
                 world,
@@ -152,7 +155,12 @@ class Gateway:
         self.sqs, self.s3 = Sqs(world, self.queues), S3(world)
         self.rest_apis = {name: InvokeRestApi(world, server) for name, server in self.servers.items()}
         self.mwaa = Mwaa(world, self.servers, {name: api.invoke for name, api in self.rest_apis.items()})
-        self.session = Session({server.host: server for server in self.servers.values()})
+        self.logins = {name: WebLogin(world, server) for name, server in self.servers.items()}
+        self.session = Session(
+            {server.host: server for server in self.servers.values()},
+            {self.servers[name].host: login for name, login in self.logins.items()},
+        )
+        self.fallbacks: list[tuple[str, str]] = []  # (environment, why the login was refused)
         self.ingress = {
             name: AsyncInvocations(
                 world,
@@ -331,14 +339,32 @@ def dispatcher_settings(gateway: Gateway, environment: str) -> DispatcherSetting
         trigger_queue_url=f"trigger-{environment}",
         trigger_dlq_url=f"trigger-dlq-{environment}",
         mwaa_environment_name=environment,
-        transports=Transports(None, dict.fromkeys(gateway.servers, CLI) | dict.fromkeys(gateway.rest, REST)),
+        transports=Transports(None, {name: gateway.transports.get(name, CLI) for name in gateway.servers}),
         slots_per_environment=gateway.slots,
         **gateway.dispatcher_settings,
     )
 
 
 def _transport(gateway: Gateway, settings: DispatcherSettings) -> Any:
-    if settings.transport == "cli":
+    name, *fallback = parts(settings.transport)
+    if name != WEB:
+        return _direct(gateway, settings, name)
+    web = web_transport(gateway, settings)
+    if not fallback:
+        return web
+
+    def report(text: str) -> None:
+        gateway.fallbacks.append((settings.environment, text))
+        gateway.texts.append(text)
+
+    instead = _direct(gateway, settings, fallback[0])
+    return FallbackTransport(
+        Choice(web.session, web, instead, report, monotonic=gateway.world.scheduler.time)
+    )
+
+
+def _direct(gateway: Gateway, settings: DispatcherSettings, name: str) -> Any:
+    if name != REST:
         return cli_transport(gateway, settings)
     scheduler = gateway.world.scheduler
     pace = Pace(settings.slots_per_environment, monotonic=scheduler.time, sleep=scheduler.wait)
@@ -346,22 +372,38 @@ def _transport(gateway: Gateway, settings: DispatcherSettings) -> Any:
 
 
 def cli_transport(gateway: Gateway, settings: DispatcherSettings) -> CliTransport:
-    # A real session, with its connection pools, costs more than the invocation it is made for.
-    original, requests.Session = requests.Session, lambda: gateway.session
-    try:
-        return CliTransport(
-            gateway.mwaa,
-            settings.mwaa_environment_name,
-            web_server.WebServer(
-                host=settings.web_server_host,
-                ca_bundle=settings.web_server_ca_bundle,
-                connect_timeout_seconds=settings.cli_connect_timeout_seconds,
-                read_timeout_seconds=settings.cli_read_timeout_seconds,
-            ),
-            monotonic=gateway.world.scheduler.time,
-        )
-    finally:
-        requests.Session = original
+    transport = CliTransport(
+        gateway.mwaa,
+        settings.mwaa_environment_name,
+        _web_server(settings),
+        monotonic=gateway.world.scheduler.time,
+    )
+    _connect(gateway, transport)
+    return transport
+
+
+def web_transport(gateway: Gateway, settings: DispatcherSettings) -> WebTransport:
+    monotonic = gateway.world.scheduler.time
+    web_server = replace(_web_server(settings), read_timeout_seconds=START_SECONDS)
+    session = WebSession(
+        gateway.mwaa, settings.mwaa_environment_name, web_server, "RestApiRole", monotonic=monotonic
+    )
+    _connect(gateway, session)
+    return WebTransport(session, monotonic=monotonic)
+
+
+def _web_server(settings: DispatcherSettings) -> WebServer:
+    return WebServer(
+        host=settings.web_server_host,
+        ca_bundle=settings.web_server_ca_bundle,
+        connect_timeout_seconds=settings.cli_connect_timeout_seconds,
+        read_timeout_seconds=settings.cli_read_timeout_seconds,
+    )
+
+
+def _connect(gateway: Gateway, user: CliTransport | WebSession) -> None:
+    """End the requests at the simulated web servers."""
+    user._way._connections = lambda: gateway.session  # type: ignore[method-assign,assignment,return-value]
 
 
 FEEDS = ("batch_collector", "batch_releaser", "batch_timers")

@@ -119,13 +119,7 @@ class InvokeRestApi:
     def _start(self, request: dict[str, Any], said: list[Said]) -> float:
         """Start the call; returns how long it will take. What Airflow said is in `said` at the end of that time."""
         world, server = self.world, self.server
-        creates = request["Method"] == "POST" and "dag_run_id" in request["Body"]
-        if request["Path"] == "/dags":
-            server.lists += 1
-        elif request["Path"] == "/importErrors":
-            server.import_error_reads += 1
-        else:
-            server.commands["trigger" if creates else "look up"] += 1
+        server.count_call(request)
         slow = world.chance(world.rates.slow_command, "slow command")
         low, high = SLOW_SECONDS if slow else self.seconds
         seconds = low + world.random.random() * (high - low)

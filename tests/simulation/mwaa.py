@@ -34,10 +34,10 @@ NO_COOKIES = requests.cookies.RequestsCookieJar()
 class Response:
     """What `requests` returns for a streamed request, as far as it is read."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes, cookies: dict[str, str] | None = None) -> None:
         self.status_code = status
         self.body = body
-        self.cookies = NO_COOKIES
+        self.cookies = requests.cookies.cookiejar_from_dict(cookies) if cookies else NO_COOKIES
         self.headers: dict[str, str] = {}
         self.raw = SimpleNamespace(read=lambda _size, decode_content: body)  # noqa: ARG005
 
@@ -101,7 +101,7 @@ class WebServer:
         if world.down(f"web server {self.airflow.environment}"):
             world.faults["web server down"] += 1
             self.refused_away += 1
-            return self._unreachable(token, timeout)
+            return self.unreachable(token, timeout)
         if (refused := self._refused(token)) is not None:
             return refused
         answered: list[Response] = []
@@ -137,6 +137,16 @@ class WebServer:
             world.scheduler.wait(world.random.random())
             return _page(world.random.choice((502, 504)), token)
         return None
+
+    def count_call(self, request: dict[str, Any]) -> None:
+        """Count a call of Airflow's REST API by its purpose."""
+        if request["Path"] == "/dags":
+            self.lists += 1
+        elif request["Path"] == "/importErrors":
+            self.import_error_reads += 1
+        else:
+            creates = request["Method"] == "POST" and "dag_run_id" in request["Body"]
+            self.commands["trigger" if creates else "look up"] += 1
 
     def _kills(self, command: str) -> bool:
         return command.startswith("dags trigger") and command.rpartition(" ")[2] in self.killers
@@ -197,7 +207,8 @@ class WebServer:
                 cut = "".join(answer.stdout.splitlines(keepends=True)[:-1])
                 return self._said(200, cut, "").body
 
-    def _unreachable(self, token: str, timeout: tuple[float, float]) -> Response:
+    def unreachable(self, token: str, timeout: tuple[float, float]) -> Response:
+        """Raise or answer what a caller sees of a web server that is away."""
         match self.world.random.randrange(6):
             case 0:
                 self.world.scheduler.wait(timeout[0])
@@ -226,22 +237,43 @@ def _page(status: int, token: str) -> Response:
 
 
 class Session:
-    """`requests.Session` whose requests end at the simulated web servers."""
+    """`requests.Session` whose requests end at the simulated web servers.
 
-    def __init__(self, servers: dict[str, WebServer]) -> None:
+    `logins` are their web logins, by host too: see `web_login`.
+    """
+
+    def __init__(self, servers: dict[str, WebServer], logins: dict[str, Any]) -> None:
         self._servers = servers
-        self.cookies = requests.cookies.RequestsCookieJar()
+        self._logins = logins
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def request(
-        self, method: str, url: str, *, data: bytes, headers: dict[str, str], timeout: Any, **_: Any
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Any,
+        data: bytes | None,
+        headers: dict[str, str],
+        timeout: Any,
+        **_: Any,
     ) -> Response:
         host, _, path = url.removeprefix("https://").partition("/")
-        assert (method, path) == ("POST", "aws_mwaa/cli")
+        if path.startswith("api/"):
+            return self._logins[host].call(method, path.removeprefix("api/"), headers, data, params, timeout)
+        assert method == "POST"
+        assert data is not None
+        if path.endswith("aws_mwaa/login"):
+            token = data.decode("ascii").removeprefix("token=")
+            return self._logins[host].log_in(path, token, timeout)
+        assert path == "aws_mwaa/cli"
         token = headers["Authorization"].removeprefix("Bearer ")
         return self._servers[host].post(data.decode("ascii"), token, timeout)
-
-    def close(self) -> None:
-        """Drop the connections; there are none."""
 
 
 class Mwaa:
@@ -255,24 +287,26 @@ class Mwaa:
         self._world = world
         self._servers = servers
         self._rest = rest
-        self.denied: set[str] = set()  # environments whose CreateCliToken the dispatcher's role may not call
+        self.denied: set[str] = set()  # environments whose tokens the dispatcher's role may not create
         self.status: Callable[[str], str] = lambda _name: "AVAILABLE"
 
     def create_cli_token(self, **request: Any) -> dict[str, str]:
-        server = self._servers[request["Name"]]
+        return self._create("CreateCliToken", "CliToken", request["Name"])
+
+    def create_web_login_token(self, **request: Any) -> dict[str, str]:
+        return self._create("CreateWebLoginToken", "WebToken", request["Name"])
+
+    def _create(self, operation: str, member: str, environment: str) -> dict[str, str]:
+        server = self._servers[environment]
 
         def create() -> dict[str, str]:
-            if request["Name"] in self.denied:
-                raise ClientError(
-                    {"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "CreateCliToken"
-                )
-            if self._world.down(f"mwaa {request['Name']}"):
-                raise ClientError(
-                    {"Error": {"Code": "ServiceUnavailable", "Message": "updating"}}, "CreateCliToken"
-                )
-            return {"CliToken": server.new_token(), "WebServerHostname": server.host}
+            if environment in self.denied:
+                raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
+            if self._world.down(f"mwaa {environment}"):
+                raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "updating"}}, operation)
+            return {member: server.new_token(), "WebServerHostname": server.host}
 
-        return self._world.aws_call("mwaa", "CreateCliToken", create)
+        return self._world.aws_call("mwaa", operation, create)
 
     def invoke_rest_api(self, **request: Any) -> dict[str, Any]:
         return self._rest[request["Name"]](request)

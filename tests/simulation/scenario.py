@@ -66,7 +66,7 @@ class Scenario:
             self.world,
             airflows,
             unwrap_topics=frozenset({UNWRAPPED_TOPIC}),
-            rest=frozenset(airflows) if transport == "rest" else frozenset(),
+            transports=dict.fromkeys(airflows, transport),
             make_dispatcher=make_dispatcher,
             dispatcher_settings=settings or {},
             logged=logged,

@@ -1,7 +1,9 @@
 """One seed from its first event to the last message."""
 
 import hashlib
+import itertools
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,13 +77,13 @@ def simulate(
     poison: float = 0.01,
     bounds: Bounds = BOUNDS,
     make_dispatcher: MakeDispatcher | None = None,
-    rest: frozenset[str] | None = None,
+    transports: Mapping[str, str] | None = None,
     clock_skew: float = 0.0,
     collected: int | None = None,
 ) -> Simulated:
     """Play a seed's day, let the gateway finish, and check every promise.
 
-    Of the environments one or two are reached by InvokeRestApi, unless `rest` names them. `collected` events are of rules
+    The seed chooses each environment's transport, unless `transports` names them. `collected` events are of rules
     that collect; without it, some more beside `events`.
     """
     rates = Rates.of_the_promise() if rates is None else rates
@@ -96,7 +98,7 @@ def simulate(
         world,
         airflows(),
         unwrap_topics=frozenset({UNWRAPPED_TOPIC}),
-        rest=_over_rest(seed) if rest is None else rest,
+        transports=_transports(seed) if transports is None else transports,
         make_dispatcher=make_dispatcher,
     )
     gateway.servers["analytics"].killers = frozenset({"killer"})
@@ -140,11 +142,15 @@ def simulate(
     )
 
 
-def _over_rest(seed: int) -> frozenset[str]:
-    """One or two of the three environments, each choice as often as the others."""
-    names = sorted(ENVIRONMENTS)
-    choices = [{name} for name in names] + [set(names) - {name} for name in names]
-    return frozenset(choices[seed % len(choices)])
+def _transports(seed: int) -> dict[str, str]:
+    """A transport for each environment: in six seeds each order of the three, and in the next six one of them twice."""
+    orders = (
+        list(itertools.permutations(("cli", "rest", "web")))
+        + [order for order in itertools.product(("cli", "rest", "web"), repeat=3) if len(set(order)) == 2][
+            ::3
+        ]
+    )
+    return dict(zip(sorted(ENVIRONMENTS), orders[seed % len(orders)], strict=True))
 
 
 def _digest(gateway: Gateway) -> str:

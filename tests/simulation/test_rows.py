@@ -36,7 +36,7 @@ from simulation.world import Outage, Rates
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 both_majors = pytest.mark.parametrize("version", [AIRFLOW_2, AIRFLOW_3])
-both_ways = pytest.mark.parametrize("transport", ["cli", "rest"])
+each_way = pytest.mark.parametrize("transport", ["cli", "rest", "web"])
 
 
 def dead_letters(scenario: Scenario, queue: str) -> list[dict]:
@@ -95,7 +95,7 @@ def test_row_3_a_test_event_an_unknown_version_and_extra_fields() -> None:
     assert [] == scenario.play(NO_TROUBLE).problems
 
 
-@both_ways
+@each_way
 @both_majors
 def test_row_4_a_thousand_events_of_one_second_are_a_thousand_runs(version: str, transport: str) -> None:
     """Airflow 2 has one run per DAG and logical date; still one run each, with one command each."""
@@ -231,7 +231,7 @@ def test_row_11_an_event_without_a_rule_becomes_nothing() -> None:
 # --- dispatch --------------------------------------------------------------------------------------------------
 
 
-@both_ways
+@each_way
 @both_majors
 def test_row_12_the_same_request_dispatched_several_times_at_once(version: str, transport: str) -> None:
     """Airflow's unique run_id decides, and the ledger ends the same for all."""
@@ -310,7 +310,7 @@ def test_row_15_a_token_is_renewed_before_it_is_too_old() -> None:
     assert len(server.tokens) <= 1200 / 45 + 2
 
 
-@both_ways
+@each_way
 @both_majors
 @pytest.mark.parametrize(
     "rates",
@@ -340,7 +340,7 @@ def test_row_16_the_web_server_cannot_be_reached() -> None:
         assert cause in reported
 
 
-@both_ways
+@each_way
 @pytest.mark.parametrize("lost", [0.0, 0.5])
 def test_row_19_already_exists_is_success_only_for_our_run(lost: float, transport: str) -> None:
     """Somebody else's runs take logical dates and print our run_id; ours are there in the end."""
@@ -353,7 +353,7 @@ def test_row_19_already_exists_is_success_only_for_our_run(lost: float, transpor
     assert [] == scenario.play(Bounds(7.0, 30.0, longest_delay=4 * HOUR)).problems
 
 
-@both_ways
+@each_way
 @both_majors
 @pytest.mark.parametrize("without_tasks", [False, True])
 def test_row_19_a_logical_date_is_one_runs(version: str, transport: str, *, without_tasks: bool) -> None:
@@ -376,7 +376,7 @@ def test_row_19_a_logical_date_is_one_runs(version: str, transport: str, *, with
     assert [] == scenario.play(Bounds(20.0, 40.0, longest_delay=4 * HOUR)).problems
 
 
-@both_ways
+@each_way
 def test_row_20_a_missing_dag_has_a_quarter_of_an_hour(transport: str) -> None:
     """Dead after that, with Airflow's words, the DAG's name and why its file does not import; few reads find that out."""
     scenario = Scenario(transport=transport)
@@ -543,7 +543,7 @@ def test_row_24_a_delete_that_fails_is_a_duplicate() -> None:
     assert [] == scenario.play(Bounds(1.0, 5.0, 10.0)).problems
 
 
-@both_ways
+@each_way
 def test_row_25_a_message_that_kills_its_process(transport: str) -> None:
     """Dead after five attempts, with that reason, while all the others run without delay."""
     scenario = Scenario(transport=transport)
@@ -631,7 +631,7 @@ def test_row_26_what_died_of_old_age_is_redriven_with_a_fresh_one() -> None:
     assert [] == scenario.play().problems
 
 
-@both_ways
+@each_way
 @both_majors
 def test_row_38_a_days_rerun_given_again_and_again_under_every_fault(version: str, transport: str) -> None:
     """By two people, who are cut off half way and do it again: one further run of each of the day's events, and no other."""
@@ -663,7 +663,7 @@ def test_row_38_a_days_rerun_given_again_and_again_under_every_fault(version: st
 # --- data ------------------------------------------------------------------------------------------------------
 
 
-@both_ways
+@each_way
 @both_majors
 @pytest.mark.parametrize("name", [*HOSTILE, "-" * 200, "\t", "a'b'c", "{}", "[{", "\u2028", "😀"])
 def test_row_29_a_hostile_key_arrives_to_the_letter(name: str, version: str, transport: str) -> None:
@@ -674,7 +674,7 @@ def test_row_29_a_hostile_key_arrives_to_the_letter(name: str, version: str, tra
     assert f"orders/{name}" == json.loads(scenario.runs[0].conf)["key"]
 
 
-@both_ways
+@each_way
 def test_row_30_a_purged_run_is_not_started_again(transport: str) -> None:
     """Airflow forgets; the ledger does not."""
     scenario = Scenario(Rates(delivered_twice=0.3, delete_failed=0.3), transport=transport)
@@ -964,8 +964,8 @@ def test_rows_20_and_41_an_environment_that_does_not_allow_our_run_ids(
     )
 
 
-@both_ways
-@pytest.mark.parametrize("to", ["cli", "rest"])
+@each_way
+@pytest.mark.parametrize("to", ["cli", "rest", "web"])
 def test_row_41_an_environment_is_switched_to_the_other_transport(transport: str, to: str) -> None:
     """In the middle of the day, with requests waiting and in doubt: none runs twice."""
     scenario = Scenario(Rates(response_lost=0.3, web_server_error=0.3, killed=0.05), transport=transport)
@@ -973,7 +973,7 @@ def test_row_41_an_environment_is_switched_to_the_other_transport(transport: str
         scenario.upload(n, at=n, again_at=(n + 40,))
 
     def switch() -> None:
-        scenario.gateway.rest = frozenset({"legacy"} if to == "rest" else ())
+        scenario.gateway.transports = {"legacy": to}
         scenario.new_sandboxes()
 
     scenario.at(60, switch)
