@@ -434,6 +434,15 @@ def test_neither_token_nor_session_is_ever_told(
     assert [text for text in shown if TOKEN in text or COOKIE in text] == []
 
 
+@pytest.mark.guarantee(32, 51)
+def test_a_page_that_quotes_the_session_does_not_show_it(environment: Environment) -> None:
+    """As some servers' error pages quote the request; what they say may be logged."""
+    environment.answers(logged_in(), Answer(502, f"<p>Authorization: Bearer {COOKIE}".encode()))
+    answer = environment.session.ask(LOOK)
+    assert isinstance(answer, RestAnswer)
+    assert answer.summary() == "Airflow said HTTP 502: Authorization: Bearer ***"
+
+
 # --- the questions about one run ------------------------------------------------------------------------------
 
 

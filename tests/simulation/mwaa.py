@@ -265,7 +265,15 @@ class Session:
     ) -> Response:
         host, _, path = url.removeprefix("https://").partition("/")
         if path.startswith("api/"):
-            return self._logins[host].call(method, path.removeprefix("api/"), headers, data, params, timeout)
+            request = {
+                "Method": method,
+                "Path": path[len("api/v1") :],
+                "Body": json.loads(data) if data else None,
+                "QueryParameters": dict(params or {}),
+            }
+            cookie = headers.get("Cookie", "").removeprefix("session=")
+            session = cookie or headers["Authorization"].removeprefix("Bearer ")
+            return self._logins[host].call(path[len("api/") :][:2], request, session, timeout)
         assert method == "POST"
         assert data is not None
         if path.endswith("aws_mwaa/login"):

@@ -138,7 +138,8 @@ class WebSession:
                 f"Airflow's answer has {LARGEST_ANSWER_BYTES} bytes or more: write the value to S3 and return its URI",
                 run_may_exist=True,
             )
-        return RestAnswer(answer.status, _document(answer.body))
+        # A server's error page may quote the request's headers, and what it says may be logged.
+        return RestAnswer(answer.status, _document(answer.body.replace(login.cookie.encode(), b"***")))
 
     def _session(self, *, instead_of: _Login | None = None) -> _Login | Retryable:
         """Return the session; open one if there is none, if it ends, or if it is still the refused `instead_of`."""
