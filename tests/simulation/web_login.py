@@ -103,7 +103,7 @@ class WebLogin:
         return Response(said.status, body)
 
     def _refused(self, session: str) -> Response | None:
-        """What is answered before Airflow is asked, if anything."""
+        """The answer to a call that does not reach Airflow, if there is one."""
         world = self.world
         if self.sessions.get(session, 0.0) < world.scheduler.now or world.chance(
             world.rates.token_refused, "session refused"
