@@ -29,6 +29,7 @@ from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     NotRunnable,
     Outcome,
+    OutcomeUnknown,
     Reason,
     Rejected,
     Retryable,
@@ -277,6 +278,14 @@ def test_failures_that_open_no_breaker_are_counted_too(
         assert ("Retryable" in metric) == (metric["AttemptFailed"] == [1.0])
         failed += metric["AttemptFailed"]
     assert failed == ([1.0] * 9 if trouble == "no ledger" else [1.0, 1.0, 0.0] * 3)
+
+
+def test_an_attempt_without_a_clear_outcome_has_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Over REST every 5xx is one: without it the share of failed attempts has no data while nothing starts."""
+    unknown = OutcomeUnknown(Reason.UNCLEAR_ANSWER, "HTTP 503")
+    report_dispatch(Dispatched(a_request(), unknown, 1, 5.0), "analytics", 1_000.0)
+    metric = lines(capsys)[-1]
+    assert ([1.0], [1.0]) == (metric["OutcomeUnknown"], metric["AttemptFailed"])
 
 
 @pytest.mark.parametrize("reason", [Reason.OVERTAKEN, Reason.PINNED_ELSEWHERE, Reason.DAG_CATALOG_AWAITED])

@@ -8,7 +8,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.observability import log_trail, logger, metrics, publish
 from mwaa_gateway.observability.trail import TrailOutcome, request_fields
-from mwaa_gateway.outcomes import AlreadyTriggered, Held, Reason, Retryable, Triggered
+from mwaa_gateway.outcomes import AlreadyTriggered, Held, OutcomeUnknown, Reason, Retryable, Triggered
 from mwaa_gateway.trigger_request import OWN_SOURCE, TriggerRequest
 
 # Not failed attempts: the request waits, or another attempt has it. An upload that arrives by both routes is overtaken
@@ -52,7 +52,7 @@ def report_dispatch(dispatched: Dispatched, environment: str, now: float) -> Non
     counts = {type(outcome).__name__: 1} | ({} if not_runnable is None else {"AcceptedNotRunnable": 1})
     if isinstance(outcome, Triggered):
         counts["AttemptFailed"] = 0  # the metric's average is the share of failed attempts
-    elif isinstance(outcome, Retryable) and outcome.reason not in _NO_FAILURE:
+    elif isinstance(outcome, OutcomeUnknown | Retryable) and outcome.reason not in _NO_FAILURE:
         counts["AttemptFailed"] = 1
     metrics.add_dimension(name="environment", value=environment)
     if isinstance(outcome, Triggered) and request and (seconds := latency(request, now)) is not None:
