@@ -8,9 +8,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from gateway_cli.answers import looking, status_command
+from gateway_cli.answers import status_command
 from gateway_cli.answers.insights import Insights
 from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
@@ -106,19 +107,32 @@ def test_maintenance_is_shown_as_such_and_asked_only_about_what_is_away(operated
     assert f"(its last update: {at:%H:%M:%S} UTC (3 min ago) by MaintenanceUpdate, PENDING)" in shown
 
 
+@pytest.mark.usefixtures("log")
+def test_more_than_one_page_is_counted_to_the_end(operated: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two", "three"):
+        operated.die(name)
+    ask = BaseClient._make_api_call
+
+    def one_by_one(self: Any, operation: str, params: Any) -> Any:
+        return ask(self, operation, params | ({"Limit": 1} if operation == "Scan" else {}))
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", one_by_one)
+    analytics, _ = status()["environments"]
+    assert analytics["dead"] == 3
+
+
 def test_what_does_not_answer_is_a_question_mark_and_never_zero(
     log: AnyTrail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def denied(*_: Any, **__: Any) -> Any:
-        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "Denied")
+    ask = BaseClient._make_api_call
 
-    for name in ("_attributes",):
-        monkeypatch.setattr(looking.Look, name, denied)
-    monkeypatch.setattr(looking, "rows_by_key", denied)
-    monkeypatch.setattr(looking.LedgerRows, "held", denied)
-    monkeypatch.setattr(looking.LedgerRows, "dead", denied)
-    monkeypatch.setattr(looking.BatchesTable, "due", denied)
-    monkeypatch.setattr(log, "find", denied)
+    def denied(self: Any, operation: str, params: Any) -> Any:
+        if operation == "DescribeStacks":
+            return ask(self, operation, params)
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", denied)
+    monkeypatch.setattr(log, "find", lambda *_: denied(None, "StartQuery", {}))
 
     found = status("--environment", "analytics")
     (analytics,) = found["environments"]

@@ -1,33 +1,28 @@
 """Reads the state of a gateway; a source that does not answer leaves its figures unknown and stops no other."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from gateway_cli.answers.evidence import Circuit, QueueNow
+from gateway_cli.answers.evidence import QueueNow
 from gateway_cli.answers.insights import Insights
 from gateway_cli.answers.mwaa_status import MwaaStatus, mwaa_status
 from gateway_cli.answers.now import EnvironmentNow, Now, Trouble, newest
 from gateway_cli.answers.queues import NAMESPACE, metric
-from gateway_cli.answers.tables import circuit_keys, circuit_of, rows_by_key
+from gateway_cli.answers.stopped import Stopped, read_open_batches, read_stopped
+from gateway_cli.answers.switches import Switches, read_switches
 from gateway_cli.answers.trail import TrailLine
 from gateway_cli.answers.words import cut
 from gateway_cli.aws_errors import found_or_why
 from gateway_cli.connection import Connection
-from gateway_cli.ledger_rows import LedgerRow, LedgerRows
-from mwaa_gateway.aws.dynamodb.batch_get import batch_get
-from mwaa_gateway.aws.dynamodb.batches import EVER, BatchesTable
-from mwaa_gateway.aws.dynamodb.pauses import PauseItems
-from mwaa_gateway.aws.dynamodb.values import attributes
+from gateway_cli.ledger_rows import LedgerRow
 from mwaa_gateway.outcomes import Reason
 
 _AT_ONCE: Final = 8
 _MINUTES: Final = 10
-_MOST_BATCHES: Final = 100  # one BatchGetItem: of more open batches it is not counted which are overdue
 _MOST_TROUBLES: Final = 5
 _EVENTS: Final = ("matched", "unmatched")
 _COUNTED: Final = ("starts", "busy", "watched")
@@ -51,27 +46,30 @@ class Look:
     def all(self, *, troubles: tuple[Trouble, ...] | None = None) -> Now:
         """Ask every source at once; `troubles` are those of an earlier look, to save the search of the log."""
         self._connect()
+        connection = self.connection
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             queues = {name: pool.submit(self._queue, name) for name in self.environments}
             others = {
                 name: pool.submit(self._depth, name) for name in ("Collect", "IngressRetry", "IngressDlq")
             }
             series = pool.submit(self._series)
-            circuits = pool.submit(self._circuits)
-            pauses = {name: pool.submit(self._pause, name) for name in self.environments}
-            held, dead = pool.submit(self._stopped, "held"), pool.submit(self._stopped, "dead")
-            batches = pool.submit(self._batches)
+            switches = pool.submit(
+                self._read,
+                "circuit breakers and pauses",
+                lambda: read_switches(connection, self.environments),
+            )
+            stopped = pool.submit(
+                self._read, "dead and held requests", lambda: read_stopped(connection, all_of_them=True)
+            )
+            batches = pool.submit(
+                self._read, "open batches", lambda: read_open_batches(connection, all_of_them=True)
+            )
             found = pool.submit(self._troubles) if troubles is None else None
-            open_circuits = circuits.result()
-            if open_circuits:
-                _ = self.connection.mwaa  # built here: see `_connect`
-            asked = {name: pool.submit(self._mwaa_status, name) for name in open_circuits or ()}
-        opened, overdue = batches.result()
-        figures, rows = series.result() or {}, {"held": held.result(), "dead": dead.result()}
-        counts = {
-            state: None if some is None else Counter(row.environment for row in some)
-            for state, some in rows.items()
-        }
+            stops = switches.result()
+            if stops is not None and stops.circuits:
+                _ = connection.mwaa  # built here: see `_connect`
+            asked = {name: pool.submit(self._mwaa_status, name) for name in (stops.circuits if stops else ())}
+        opened, rows, figures = batches.result(), stopped.result(), series.result() or {}
         return Now(
             at=self.now,
             environments=tuple(
@@ -79,21 +77,20 @@ class Look:
                     name,
                     queues[name].result(),
                     figures,
-                    counts,
-                    open_circuits,
+                    rows,
+                    stops,
                     asked[name].result() if name in asked else None,
-                    pauses[name].result(),
                 )
                 for name in self.environments
             ),
-            open_batches=opened,
-            overdue_batches=overdue,
+            open_batches=None if opened is None else opened.count,
+            overdue_batches=None if opened is None or opened.more else len(opened.overdue),
             members=others["Collect"].result(),
             retries=others["IngressRetry"].result(),
             dead_events=others["IngressDlq"].result(),
             matched=_whole(figures.get("matched")),
             unmatched=_whole(figures.get("unmatched")),
-            troubles=troubles if found is None else self._newest(found.result(), rows["dead"]),
+            troubles=troubles if found is None else self._newest(found.result(), rows),
             unread=tuple(dict.fromkeys(self.unread)),
         )
 
@@ -103,7 +100,6 @@ class Look:
         _ = (connection.stack_outputs, connection.dynamodb, connection.sqs)
         self._cloudwatch = connection.client("cloudwatch")
         self._insights = Insights.of(connection)
-        self._ledger = connection.stack_output("LedgerTableName")
 
     def _read(self, what: str, ask: Callable[[], Found]) -> Found | None:
         found, why = found_or_why(ask)
@@ -118,17 +114,15 @@ class Look:
         name: str,
         depths: tuple[int, int] | None,
         figures: dict[str, float],
-        counts: dict[str, Counter[str] | None],
-        circuits: dict[str, Circuit] | None,
+        stopped: Stopped | None,
+        stops: Switches | None,
         mwaa: MwaaStatus | None,
-        paused: str | None,
     ) -> EnvironmentNow:
         starts = figures.get(_id("starts", name, self.environments))
         slots = self.connection.stack_parameters.get("SlotsPerEnvironment", "")
 
-        def counted(state: str) -> int | None:
-            of = counts[state]
-            return None if of is None else of[name]
+        def counted(rows: Iterable[LedgerRow]) -> int | None:
+            return None if stopped is None else sum(row.environment == name for row in rows)
 
         return EnvironmentNow(
             name=name,
@@ -140,13 +134,13 @@ class Look:
             ),
             busy=_whole(figures.get(_id("busy", name, self.environments))),
             slots=int(slots) if slots.isdecimal() else None,
-            held=counted("held"),
-            dead=counted("dead"),
+            held=counted(stopped.held if stopped else ()),
+            dead=counted(stopped.dead if stopped else ()),
             watched=_whole(figures.get(_id("watched", name, self.environments))),
-            circuit=None if circuits is None else circuits.get(name),
+            circuit=stops.circuits.get(name) if stops else None,
             mwaa=mwaa,
-            paused=paused or "",
-            is_read=circuits is not None and paused is not None,
+            paused=stops.pauses.get(name, "") if stops else "",
+            is_read=stops is not None,
         )
 
     def _queue(self, name: str) -> tuple[int, int] | None:
@@ -166,41 +160,8 @@ class Look:
         answer = self.connection.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[_WAITING, _HIDDEN])
         return int(answer["Attributes"][_WAITING]), int(answer["Attributes"][_HIDDEN])
 
-    def _circuits(self) -> dict[str, Circuit] | None:
-        keys = circuit_keys((name, "") for name in self.environments)
-        items = self._read("circuit breakers", lambda: rows_by_key(self.connection, self._ledger, keys))
-        if items is None:
-            return None
-        return {one.environment: one for one in map(circuit_of, items) if one is not None}
-
     def _mwaa_status(self, name: str) -> MwaaStatus | None:
         return self._read(f"MWAA's status of {name}", lambda: mwaa_status(self.connection, name))
-
-    def _pause(self, name: str) -> str | None:
-        """Return why the environment is paused, "" if it is not."""
-        items = PauseItems(self.connection.dynamodb, self.connection.stack_output("RulesTableName"))
-        holds = self._read(f"the pause of {name}", lambda: items.holds(name, ""))
-        return None if holds is None else holds.get(Reason.ENVIRONMENT_PAUSED, "")
-
-    def _stopped(self, state: str) -> list[LedgerRow] | None:
-        rows = LedgerRows(self.connection.dynamodb, self._ledger)
-        return self._read(f"{state} requests", lambda: [*(rows.held() if state == "held" else rows.dead())])
-
-    # --- batches
-
-    def _batches(self) -> tuple[int | None, int | None]:
-        """Return how many batches are open, and how many of them are overdue."""
-        client, name = self.connection.dynamodb, self.connection.stack_output("BatchesTableName")
-        table = BatchesTable(client, name, now=time.time)
-        ids = self._read("open batches", lambda: [batch_id for batch_id, _ in table.due(EVER)])
-        if ids is None or len(ids) > _MOST_BATCHES:
-            return (None if ids is None else len(ids)), None
-        keys = [attributes({"partition": f"batch#{batch_id}", "sort": "batch"}) for batch_id in ids]
-        items = self._read(
-            "overdue batches",
-            lambda: [*batch_get(client, name, keys, "cannot read the batches table", time.sleep)],
-        )
-        return len(ids), None if items is None else sum("is_overdue" in item for item in items)
 
     # --- CloudWatch
 
@@ -282,10 +243,10 @@ class Look:
         return self._read("the newest troubles", lambda: self._insights.find(condition, since, self.now, 50))
 
     def _newest(
-        self, lines: Iterable[TrailLine] | None, dead: Sequence[LedgerRow] | None
+        self, lines: Iterable[TrailLine] | None, stopped: Stopped | None
     ) -> tuple[Trouble, ...] | None:
         """Return the newest troubles of the log and of the ledger; None if neither answered."""
-        if lines is None and dead is None:
+        if lines is None and stopped is None:
             return None
         found = [
             Trouble(
@@ -293,7 +254,7 @@ class Look:
                 f"{row.rule_id} → {row.environment}:{row.dag_id} is dead ({row.reason})",
                 row.run_id,
             )
-            for row in dead or ()
+            for row in (stopped.dead if stopped else ())
             if row.reason != Reason.CANCELLED
         ]
         found += [

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
+from gateway_cli.answers.stopped import read_open_batches, read_stopped
 from gateway_cli.batches.views import Batches
 from gateway_cli.choice import Left, Summary
 from gateway_cli.connection import Connection
 from gateway_cli.console.gateway import Gateway
 from gateway_cli.console.pages.trouble import Item, of_batch, of_dead_event, of_row, read_dead_events
-from gateway_cli.console.stopped import read_open_batches, read_stopped
 from gateway_cli.dlq.dead_letters import find_dead_letters
 from gateway_cli.dlq.redrive import purge as purge_dead_letters
 from gateway_cli.dlq.redrive import redrive as redrive_dead_letters

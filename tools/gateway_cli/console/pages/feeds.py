@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from gateway_cli.answers.batch_now import read_batch
 from gateway_cli.answers.evidence import BatchNow
+from gateway_cli.answers.stopped import read_open_batches
 from gateway_cli.connection import Connection
 from gateway_cli.console.gateway import Gateway
-from gateway_cli.console.stopped import read_open_batches
 from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.feeds.batch import Batch, collect_of

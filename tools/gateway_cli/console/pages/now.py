@@ -2,31 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway_cli.answers.evidence import Circuit, QueueNow
+from gateway_cli.answers.evidence import QueueNow
 from gateway_cli.answers.now import EnvironmentNow
-from gateway_cli.answers.tables import circuit_keys, circuit_of
-from gateway_cli.connection import Connection
+from gateway_cli.answers.stopped import Stopped, read_open_batches, read_stopped
+from gateway_cli.answers.switches import Switches, read_switches
 from gateway_cli.console.figures import PRICE, Figures, Series, events_in, matched, read_figures, unmatched
 from gateway_cli.console.gateway import Gateway, Reading
-from gateway_cli.console.stopped import Stopped, read_open_batches, read_stopped
-from mwaa_gateway.aws.dynamodb.pauses import PAUSE_PARTITION, environment_sort
-from mwaa_gateway.aws.dynamodb.values import rules_key, text
-from mwaa_gateway.errors import Unavailable
 
 EVERY_SECONDS: Final = 60  # CloudWatch has a data point a minute
 _NEWEST: Final = 5
 _MOST_LINES: Final = 4  # environments in one chart
-
-
-@dataclass(frozen=True, slots=True)
-class Switches:
-    """What stops environments: their open circuit breakers, and why each is paused, by name."""
-
-    circuits: dict[str, Circuit]
-    pauses: dict[str, str]
 
 
 def table(gateway: Gateway) -> dict[str, Any]:
@@ -35,7 +22,7 @@ def table(gateway: Gateway) -> dict[str, Any]:
     names = stack.value.environments if stack.value else ()
     slots = stack.value.parameters.get("SlotsPerEnvironment", "") if stack.value else ""
     figures = _figures(gateway, names)
-    switches = gateway.read("switches", lambda of: _switches(of, names))
+    switches = gateway.read("switches", lambda of: read_switches(of, names))
     stopped = gateway.read("stopped", read_stopped)
     batches = gateway.read("batches", read_open_batches)
     dead = _counts(stopped, "dead")
@@ -84,28 +71,6 @@ def charts(gateway: Gateway) -> dict[str, Any]:
 
 def _figures(gateway: Gateway, names: Sequence[str]) -> Reading[Figures]:
     return gateway.read("figures", lambda of: read_figures(of, names, gateway.now()), fresh=30)
-
-
-def _switches(connection: Connection, names: Sequence[str]) -> Switches:
-    """Read the breakers in the ledger and the pauses in the rules table, with one call."""
-    ledger, rules = connection.stack_output("LedgerTableName"), connection.stack_output("RulesTableName")
-    sorts = {environment_sort(name): name for name in names}
-    answer: Any = connection.dynamodb.batch_get_item(
-        RequestItems={
-            ledger: {"Keys": circuit_keys((name, "") for name in names), "ConsistentRead": True},
-            rules: {"Keys": [rules_key(PAUSE_PARTITION, sort) for sort in sorts], "ConsistentRead": True},
-        }
-    )
-    if answer.get("UnprocessedKeys"):
-        raise Unavailable("cannot read breakers and pauses: DynamoDB leaves keys unprocessed")
-    circuits = [one for item in answer["Responses"].get(ledger, []) if (one := circuit_of(item)) is not None]
-    pauses = {sorts[text(item, "sort")]: _why(item) for item in answer["Responses"].get(rules, [])}
-    return Switches({one.environment: one for one in circuits}, pauses)
-
-
-def _why(item: Any) -> str:
-    by, at, why = (text(item, name) for name in ("updated_by", "updated_at", "reason"))
-    return f"paused by {by or 'somebody'} at {at or 'an unknown time'}{': ' if why else ''}{why}"
 
 
 def _counts(stopped: Reading[Stopped], state: str) -> Counter[str] | None:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway_cli.answers.stopped import read_open_batches, read_stopped
 from gateway_cli.connection import Connection
 from gateway_cli.console.gateway import Gateway, Reading
 from gateway_cli.console.pages.rules import read_rules
-from gateway_cli.console.stopped import read_open_batches, read_stopped
 from gateway_cli.dlq.dead_letter import DeadLetter
 from gateway_cli.dlq.queue_messages import dead_letter_of_ingress
 from gateway_cli.dlq.received_messages import received_messages

@@ -52,19 +52,22 @@ class OpenBatches:
         return tuple(batch for batch in self.batches if batch.is_overdue)
 
 
-def read_stopped(connection: Connection) -> Stopped:
-    """Read the dead and held requests: one call, or one for each shard if the caller may only query the index."""
+def read_stopped(connection: Connection, *, all_of_them: bool = False) -> Stopped:
+    """Read the dead and held requests: one call, or one for each shard if the caller may only query the index.
+
+    With `all_of_them` also if one call has no room for all.
+    """
     rows = LedgerRows(connection.dynamodb, connection.stack_output("LedgerTableName"))
     found = _unless_denied(rows.stopped)
-    if found is None:
+    if found is None or (all_of_them and not found[1]):
         return Stopped(_newest(rows.dead()), _newest(rows.held()))
     those, is_whole = found
     dead, held = (_newest(row for row in those if row.state == state) for state in ("dead", "held"))
     return Stopped(dead, held, is_whole)
 
 
-def read_open_batches(connection: Connection) -> OpenBatches:
-    """Read the ids of the open batches in one call, as above, and a hundred of the batches in another."""
+def read_open_batches(connection: Connection, *, all_of_them: bool = False) -> OpenBatches:
+    """Read the ids of the open batches as above, and a hundred of the batches in one more call."""
     client, table = connection.dynamodb, connection.stack_output("BatchesTableName")
 
     def scanned() -> tuple[list[tuple[str, float]], bool]:
@@ -73,7 +76,9 @@ def read_open_batches(connection: Connection) -> OpenBatches:
         return found, "LastEvaluatedKey" not in answer
 
     found = _unless_denied(scanned)
-    due, is_whole = found or ([*BatchesTable(client, table, now=time.time).due(EVER)], True)
+    if found is None or (all_of_them and not found[1]):
+        found = [*BatchesTable(client, table, now=time.time).due(EVER)], True
+    due, is_whole = found
     ids = [batch_id for batch_id, _ in sorted(due, key=lambda one: one[1])]
     keys = [
         attributes({"partition": f"batch#{batch_id}", "sort": "batch"}) for batch_id in ids[:MOST_BATCHES]
