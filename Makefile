@@ -100,7 +100,7 @@ test-local-parts: .venv/.ready .venvs/lambda/.ready  ## Test the parts of the lo
 AIRFLOW_VERSIONS ?=
 KEEP_AIRFLOW ?=
 export AIRFLOW_VERSIONS KEEP_AIRFLOW
-test-airflow-all: .venv/.ready  ## Test both transports on every Airflow that MWAA offers, or on AIRFLOW_VERSIONS="2.7.2 3.0.6"; KEEP_AIRFLOW=1 keeps what it installs
+test-airflow-all: .venv/.ready  ## Test all transports on every Airflow that MWAA offers, or on AIRFLOW_VERSIONS="2.7.2 3.0.6"; KEEP_AIRFLOW=1 keeps what it installs
 	$(BIN)/pytest tests/airflow_versions -q
 
 format: .venv/.ready  ## Rewrite the code in the project's style

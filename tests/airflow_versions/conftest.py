@@ -19,7 +19,7 @@ from local_stack.mwaa.versions import AirflowVersion, known_versions
 ROOT = Path(__file__).parents[2]
 VENVS = ROOT / ".venvs"
 CHOSEN = os.environ.get("AIRFLOW_VERSIONS", "").split() or list(known_versions())
-TRANSPORTS = ("cli", "rest")
+TRANSPORTS = ("cli", "rest", "web")
 RESULTS = pytest.StashKey[dict[tuple[str, str], list[str]]]()
 
 

@@ -17,7 +17,9 @@ from local_stack.mwaa.http_server import Answer, Request
 from local_stack.mwaa.versions import AirflowVersion
 from mwaa_gateway.aws.mwaa.cli import CliTransport
 from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.aws.mwaa.web import WebTransport
 from mwaa_gateway.aws.mwaa.web_server import WebServer
+from mwaa_gateway.aws.mwaa.web_session import WebSession
 from mwaa_gateway.dispatch.dispatcher import Airflow
 from polling import until
 
@@ -85,13 +87,16 @@ class RealAirflow:
             region_name=REGION,
             aws_access_key_id="test",
             aws_secret_access_key="test",
-            config=REST_CLIENT_CONFIG.merge(config) if name == "rest" else config,
+            config=config if name == "cli" else REST_CLIENT_CONFIG.merge(config),
         )
         if name == "rest":
             return RestTransport(client, ENVIRONMENT, Pace(beside))
         web_server = WebServer(
             "localhost", self.ca_bundle, connect_timeout_seconds=5, read_timeout_seconds=60
         )
+        if name == "web":
+            session = WebSession(client, ENVIRONMENT, web_server, "RestApiRole")
+            return WebTransport(session)
         return CliTransport(client, ENVIRONMENT, web_server)
 
     def runs(self, dag_id: str, prefix: str = "") -> list[Run]:

@@ -295,7 +295,8 @@ class Mwaa:
         self._world = world
         self._servers = servers
         self._rest = rest
-        self.denied: set[str] = set()  # environments whose tokens the dispatcher's role may not create
+        self.denied_logins: set[str] = set()  # environments whose CreateWebLoginToken it may not call
+        self.denied: set[str] = set()  # environments whose CreateCliToken the dispatcher's role may not call
         self.status: Callable[[str], str] = lambda _name: "AVAILABLE"
 
     def create_cli_token(self, **request: Any) -> dict[str, str]:
@@ -308,7 +309,7 @@ class Mwaa:
         server = self._servers[environment]
 
         def create() -> dict[str, str]:
-            if environment in self.denied:
+            if environment in (self.denied if member == "CliToken" else self.denied_logins):
                 raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
             if self._world.down(f"mwaa {environment}"):
                 raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "updating"}}, operation)

@@ -32,7 +32,7 @@ from simulation.workload import (
     sequencer,
     the_same_upload_through_eventbridge,
 )
-from simulation.world import Outage, Rates
+from simulation.world import START, Outage, Rates
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 both_majors = pytest.mark.parametrize("version", [AIRFLOW_2, AIRFLOW_3])
@@ -978,6 +978,76 @@ def test_row_41_an_environment_is_switched_to_the_other_transport(transport: str
 
     scenario.at(60, switch)
     assert [] == scenario.play().problems
+
+
+# --- a web login -------------------------------------------------------------------------------------------------
+
+
+def refuse_logins(scenario: Scenario, how: int | str | None) -> None:
+    """From now on, in each environment: by an HTTP status, by IAM ("denied"), or no longer (None). All sessions end."""
+    scenario.gateway.mwaa.denied_logins = set(scenario.gateway.servers) if how == "denied" else set()
+    for login in scenario.gateway.logins.values():
+        login.refused = how if isinstance(how, int) else None
+        login.sessions.clear()
+
+
+def refuse_twice(scenario: Scenario, how: int | str) -> None:
+    """For 200 s, twice."""
+    for begin in (300, 700):
+        scenario.at(begin, lambda: refuse_logins(scenario, how))
+        scenario.at(begin + 200, lambda: refuse_logins(scenario, None))
+
+
+@pytest.mark.parametrize("how", ["denied", 403, 404, 200])
+@pytest.mark.parametrize("fallback", ["rest", "cli"])
+def test_row_51_while_the_login_is_refused_the_fallback_starts_the_runs(
+    how: int | str, fallback: str
+) -> None:
+    """Answers are lost meanwhile: a request in doubt over the one transport is looked up over the other."""
+    rates = Rates(response_lost=0.4, delivered_twice=0.1, killed=0.02)
+    scenario = Scenario(rates, version=AIRFLOW_3, transport=f"web/{fallback}")
+    for n in range(1, 61):
+        scenario.upload(n, at=20 * n)
+    refuse_twice(scenario, how)
+    assert [] == scenario.play(Bounds(5.0, 20.0, longest_delay=HOUR)).problems
+    reported = scenario.gateway.fallbacks
+    assert {"legacy"} == {environment for environment, _ in reported}
+    # Each of three sandboxes tries the login once a minute, and a killed one has a successor.
+    assert len(reported) <= 60
+    began = [run.created_at - START for run in scenario.runs]
+    assert any(300 < at < 500 for at in began)
+
+
+@pytest.mark.parametrize("how", ["denied", 403, 404])
+def test_row_51_without_a_fallback_requests_wait_for_the_login(how: int | str) -> None:
+    """Behind the environment's circuit breaker: none is dead, and nothing but logins is tried."""
+    scenario = Scenario(version=AIRFLOW_3, transport="web")
+    for n in range(1, 61):
+        scenario.upload(n, at=20 * n)
+    refuse_twice(scenario, how)
+    assert [] == scenario.play(Bounds(1.1, 20.0, longest_delay=10 * MINUTE)).problems
+    began = [run.created_at - START for run in scenario.runs]
+    assert not any(302 < at < 500 for at in began)
+
+
+@both_majors
+def test_row_51_a_session_that_ends_is_renewed_once_and_for_all_who_need_it(version: str) -> None:
+    """A third of the calls are refused for their session, in each way: 302, 401 and 403."""
+    scenario = Scenario(Rates(token_refused=0.3), version=version, transport="web")
+    for n in range(1, 201):
+        scenario.upload(n, at=n)
+    assert [] == scenario.play(Bounds(1.5, 5.0, longest_delay=30 * MINUTE)).problems
+    login = scenario.gateway.logins["legacy"]
+    assert login.logins <= 2 + scenario.gateway.servers["legacy"].refused_tokens
+
+
+def test_row_51_a_session_lasts_for_hours() -> None:
+    """One login a sandbox for twelve hours, not one a run."""
+    scenario = Scenario(version=AIRFLOW_3, transport="web")
+    for n in range(1, 101):
+        scenario.upload(n, at=10 * n)
+    assert [] == scenario.play(Bounds(1.1, 1.0, 10.0)).problems
+    assert scenario.gateway.logins["legacy"].logins <= 3
 
 
 # --- the fakes themselves ----------------------------------------------------------------------------------------
