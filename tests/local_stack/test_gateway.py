@@ -344,6 +344,70 @@ def test_uploads_over_rest_survive_a_faulty_airflow(gateway, over_rest, number):
         assert_within_pace(over_rest, name)
 
 
+@pytest.fixture
+def over_web(gateway):
+    """The same stack with both environments on a web login, with CLI tokens as the fallback."""
+    with transport(gateway, "web/cli"):
+        control = ControlClient(gateway.mwaa_endpoint_url)
+        control.clear_statistics()
+        yield control
+        control.clear_faults()
+
+
+@pytest.mark.guarantee(4, 51)
+@pytest.mark.parametrize("number", [20, pytest.param(200, marks=pytest.mark.full)])
+def test_uploads_over_a_web_login_survive_a_faulty_airflow(gateway, over_web, number):
+    """Sessions end, calls are refused or lose their answer: a run each on either, with few logins, and no fallback."""
+    keys = keys_in("burst", number)
+    over_web.set_faults(
+        Faults(error_503=0.1, lost_response=0.1, reset_after=0.05, garbled=0.05, expired_token=0.1, seed=11)
+    )
+
+    upload(gateway, keys)
+
+    for environment in gateway.environments:
+        wait_for_keys(gateway, environment, "test.burst", keys, seconds=300)
+    over_web.clear_faults()
+    settle_without_duplicates(gateway, {os.path.commonpath(keys): 2 * len(keys)})
+    statistics = over_web.statistics()
+    for name, environment in gateway.environments.items():
+        assert keys_of(runs(gateway, name, "test.burst"), keys) == Counter(keys)
+        assert dead_letters(gateway, environment.trigger_dlq_url) == []
+        seen = statistics[name]
+        assert (seen["commands"], seen["rest_calls"]) == (0, 0)
+        assert seen["web_calls"] >= number
+        assert seen["web_logins"] < seen["web_calls"] / 2
+
+
+@pytest.mark.guarantee(51)
+def test_a_dispatcher_whose_login_is_denied_uses_the_fallback(gateway, over_web):
+    """IAM denies the token: the run starts over CLI tokens, the log says why, and the alarm's metric counts."""
+    iam, dispatcher = gateway.aws.client("iam"), gateway.environments["legacy"].dispatcher
+    configuration = gateway.aws.client("lambda").get_function_configuration(FunctionName=dispatcher)
+    policy = {"RoleName": configuration["Role"].rpartition("/")[2], "PolicyName": "dispatcher"}
+    allowed = iam.get_role_policy(**policy)["PolicyDocument"]
+    without_login = [each for each in allowed["Statement"] if each["Action"] != "airflow:CreateWebLoginToken"]
+    assert len(without_login) < len(allowed["Statement"])
+    iam.put_role_policy(**policy, PolicyDocument=json.dumps({**allowed, "Statement": without_login}))
+    keys = keys_in("burst", 2)
+    try:
+        upload(gateway, keys)
+        for environment in gateway.environments:
+            wait_for_keys(gateway, environment, "test.burst", keys, seconds=90)
+    finally:
+        iam.put_role_policy(**policy, PolicyDocument=json.dumps(allowed))
+    settle(gateway)
+    statistics = over_web.statistics()
+    assert statistics["analytics"]["commands"] == 0
+    assert statistics["legacy"]["commands"] >= len(keys)
+    assert statistics["legacy"]["web_calls"] == 0
+    for environment in gateway.environments:
+        assert keys_of(runs(gateway, environment, "test.burst"), keys) == Counter(keys)
+    [warning, *_] = logged(gateway, "dispatcher-legacy", "requests use the fallback cli")
+    assert "airflow:CreateWebLoginToken" in warning
+    assert logged(gateway, "dispatcher-legacy", "WebLoginRefused")
+
+
 def test_a_dispatcher_may_not_call_another_environments_rest_api(gateway, over_rest):
     """Its role names one role of Airflow's in its own environment: there it may, elsewhere not."""
     del over_rest
