@@ -142,6 +142,24 @@ def lost_answers_over_rest() -> list[str]:
     return scenario.play(ANY).problems
 
 
+def refused_sessions() -> list[str]:
+    scenario = Scenario(Rates(token_refused=0.4), transport="web")
+    for n in range(1, 41):
+        scenario.upload(n, at=n)
+    return scenario.play(Bounds(2.0, 1.6, HOUR), until=HOUR / 4).problems
+
+
+def refused_logins() -> list[str]:
+    """For an hour, from the first request."""
+    scenario = Scenario(transport="web/rest")
+    for login in scenario.gateway.logins.values():
+        login.refused = 403
+    scenario.at(HOUR, lambda: [setattr(login, "refused", None) for login in scenario.gateway.logins.values()])
+    for n in range(1, 41):
+        scenario.upload(n, at=n)
+    return scenario.play(Bounds(1.1, 1.0, 10.0)).problems
+
+
 def purged_and_delivered_again() -> list[str]:
     scenario = Scenario()
     for n in range(1, 21):

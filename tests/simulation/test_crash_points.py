@@ -147,15 +147,19 @@ HELD = {
     "braked for a moment": Story(braked_for_a_moment, 1, frozenset(INGRESS | DISPATCH)),
     "paused": Story(paused, 1, frozenset(INGRESS | DISPATCH | {"ChangeMessageVisibility"})),
 }
-both_ways = pytest.mark.parametrize(
+each_way = pytest.mark.parametrize(
     ("transport", "airflow_calls"),
-    [("cli", {"CreateCliToken", "POST /aws_mwaa/cli"}), ("rest", {"InvokeRestApi"})],
+    [
+        ("cli", {"CreateCliToken", "POST /aws_mwaa/cli"}),
+        ("rest", {"InvokeRestApi"}),
+        ("web", {"CreateWebLoginToken", "POST login", "POST /api"}),
+    ],
 )
 Record = Callable[[str, dict[str, int]], None]
 
 
 @pytest.mark.parametrize("version", [AIRFLOW_2, AIRFLOW_3])
-@both_ways
+@each_way
 def test_rows_6_and_22_killed_at_every_point_and_at_every_pair(
     transport: str, airflow_calls: set[str], version: str, record_property: Record
 ) -> None:

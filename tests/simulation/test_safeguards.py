@@ -259,6 +259,28 @@ SAFEGUARDS = {
         days.lost_answers_over_rest,
         "lost",
     ),
+    "a refused session is renewed at once": Safeguard(
+        (
+            (
+                "aws.mwaa.web_session",
+                "if isinstance(answer, RestAnswer) and _wants_login(call, answer):",
+                "if False:",
+            ),
+        ),
+        days.refused_sessions,
+        "deliveries per request",
+    ),
+    "a fallback takes over when the login is refused": Safeguard(
+        (
+            (
+                "aws.mwaa.fallback",
+                "if not (isinstance(login, Retryable) and login.reason in _REFUSED):",
+                "if True:",
+            ),
+        ),
+        days.refused_logins,
+        "deliveries per request",
+    ),
     "over REST, ten calls a second": Safeguard(
         (("aws.mwaa.rest", "            self._sleep(self._next - now)", "            pass"),),
         days.a_second_over_rest,
