@@ -708,6 +708,30 @@ def test_a_web_login(certify: Callable[..., Result], over_cli: WebServerScript, 
     assert report["questions"][0]["seen"] == [{"status": 200, "keys": ["dags", "total_entries"]}]
 
 
+def test_over_a_web_login_the_questions_are_those_of_the_api(
+    account: Account, certify: Callable[..., Result], over_cli: WebServerScript, tmp_path: Path
+) -> None:
+    """By the first of two transports; the session is in neither report nor policy."""
+    account.gateway.parameters |= {"Transports": "web/cli", "WebLoginRole": ""}
+    cookie = {"Set-Cookie": "_token=secret.session; Path=/; Secure; HttpOnly"}
+    over_cli.answers = [
+        Answer(200, b"", cookie),
+        Answer(
+            404, json.dumps({"detail": "Dag with dag_id: 'mwaa_gateway_certify_missing' not found"}).encode()
+        ),
+        Answer(200, b"", cookie),
+        Answer(200, b'{"dags": [], "total_entries": 0}'),
+    ]
+    result = certify(*only("token", "missing-dag", "login"))
+    assert verdicts(tmp_path) == {"token": "skipped", "missing-dag": "pass", "login": "pass"}, result.stdout
+    text = (tmp_path / "report.json").read_text()
+    assert json.loads(text)["transport"] == "web"
+    assert "secret" not in text + result.stdout + result.stderr
+    allowed = actions(certify("--print-policy"))
+    assert "airflow:CreateWebLoginToken" in allowed
+    assert not {"airflow:CreateCliToken", "airflow:InvokeRestApi"} & allowed
+
+
 # --------------------------------------------------------------------------------------------------- what is printed
 def test_what_it_prints_for_others(account: Account, certify: Callable[..., Result]) -> None:
     """The DAG is Python, the state machine calls the gateway, and the command asks nothing."""

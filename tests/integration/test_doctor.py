@@ -18,7 +18,9 @@ from integration.scripted_mwaa import way_to
 from mwaa_gateway.aws.mwaa.cli import CliTransport
 from mwaa_gateway.aws.mwaa.doctor_queries import DoctorQueries
 from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
+from mwaa_gateway.aws.mwaa.web import WebTransport
 from mwaa_gateway.aws.mwaa.web_server import WebServer
+from mwaa_gateway.aws.mwaa.web_session import WebSession
 from mwaa_gateway.aws.network import SubnetNetwork
 from mwaa_gateway.doctor.doctor import Doctor, Endpoint
 from mwaa_gateway.observability import logger
@@ -258,6 +260,40 @@ def test_a_resolver_that_never_answers_is_not_waited_for(monkeypatch: pytest.Mon
     assert answered == []
     hold.set()
     assert (seen.outcome, seen.text) == ("timeout", "no answer from the resolver")
+
+
+@pytest.mark.guarantee(32, 51)
+@pytest.mark.parametrize(
+    ("login", "steps"),
+    [
+        (200, {"token": "ok", "web_server": "reached", "airflow": "ok"}),
+        (403, {"token": "token_refused"}),
+    ],
+)
+def test_over_a_web_login(
+    server: WebServerScript, control_plane: Stubber, login: int, steps: dict[str, str]
+) -> None:
+    """Log in, connect, list; no token and no session in what is found."""
+    cookie = {"Set-Cookie": "_token=canary-session; Path=/; Secure"}
+    listed = Answer(body=json.dumps({"dags": [{"dag_id": "orders"}], "total_entries": 1}).encode())
+    server.answers, server.received = [Answer(login, headers=cookie), listed], []
+    control_plane.add_response(
+        "create_web_login_token", {"WebToken": TOKEN, "WebServerHostname": server.host}
+    )
+    session = WebSession(control_plane.client, "analytics", way_to(server), "RestApiRole")
+    found = Doctor(
+        endpoints=(),
+        network=SubnetNetwork(),
+        airflow=DoctorQueries(WebTransport(session), now=NOW.timestamp),
+        ca_bundle=server.ca_bundle,
+        monotonic=lambda: 0.0,
+        now=NOW.timestamp,
+    ).examine("analytics")
+    assert found["transport"] == "web"
+    assert {
+        step: found[step]["outcome"] for step in ("token", "web_server", "airflow") if step in found
+    } == steps
+    assert "canary" not in json.dumps(found)
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,12 @@ def test_each_break_over_rest(outcome: str, text: str, remedy: str) -> None:
     [
         ({"token": seen("access_denied")}, "token", "web login token", "CreateWebLoginToken"),
         ({"token": seen("token_refused", "HTTP 403 without a session")}, "token", "403", "`web/rest`"),
+        (
+            {"token": seen("environment_unreachable", "no web login: ConnectTimeout")},
+            "token",
+            "ConnectTimeout",
+            "port 443",
+        ),
         ({"airflow": seen("airflow_refused", "Forbidden")}, "airflow", "Forbidden", "role Viewer"),
         ({"airflow": seen("web_server_busy", "HTTP 429")}, "airflow", "429", "web server's log"),
     ],

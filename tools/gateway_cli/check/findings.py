@@ -332,6 +332,8 @@ def _token(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]
                 "In Airflow the role Viewer must exist. Otherwise this web server's login is not the documented one: use "
                 "`rest` or `cli`, or a fallback (`web/rest`), in the stack's parameter Transports"
             )
+        case "environment_unreachable" if "no web login" in text:
+            remedy = _route_to_the_web_server(expected)
         case "environment_unreachable":
             remedy = "If this is the web server's host, set WebServerHost to it"
         case _ if "no environment of this name" in text:
@@ -350,14 +352,18 @@ def _web_server(expected: Expected, seen: Mapping[str, Any], found: Mapping[str,
             remedy = f"Enable DNS support in the VPC; if you manage the endpoints, add their private hosted zone: {PAGE}"
         case "certificate" | "tls":
             remedy = "Set WebServerCaBundle if the certificate is your own; otherwise exempt the host from TLS inspection"
-        case _ if not expected.in_vpc:
-            remedy = f"If the web server is private, set VpcSubnetIds and VpcSecurityGroupIds: {PAGE}"
         case _:
-            remedy = (
-                "Allow port 443 out of the functions' security group and into the environment's, and give the subnets a "
-                f"route to the web server's endpoint: {PAGE}"
-            )
+            remedy = _route_to_the_web_server(expected)
     return _failed("web server", _how(seen), remedy)
+
+
+def _route_to_the_web_server(expected: Expected) -> str:
+    if not expected.in_vpc:
+        return f"If the web server is private, set VpcSubnetIds and VpcSecurityGroupIds: {PAGE}"
+    return (
+        "Allow port 443 out of the functions' security group and into the environment's, and give the subnets a "
+        f"route to the web server's endpoint: {PAGE}"
+    )
 
 
 def _airflow(expected: Expected, seen: Mapping[str, Any], found: Mapping[str, Any]) -> Finding:
