@@ -25,7 +25,7 @@ if __name__ == "__main__":
 
 from template.expansion import ROOT, expand_template, read_source
 
-__all__ = ["Series", "draw"]
+__all__ = ["Series", "draw", "matches"]
 
 PICTURE = ROOT / "docs" / "dashboard.svg"
 SEARCH = re.compile(r"""SEARCH\('\{([\w/]+),([\w,]+)\} MetricName="(\w+)" ([^']+)', '(\w+)', (\d+)\)""")
@@ -105,7 +105,7 @@ def _lines(metric: Mapping[str, str], series: Series, began: float) -> Iterator[
     matching = {
         key[2]: points
         for key, points in series.items()
-        if key[:2] == (namespace, of) and (namespace != "AWS/SQS" or _matches(terms, key[2]))
+        if key[:2] == (namespace, of) and (namespace != "AWS/SQS" or matches(terms, key[2]))
     }
     if metric["expression"].startswith("SUM("):
         together = [point for points in matching.values() for point in points]
@@ -115,14 +115,14 @@ def _lines(metric: Mapping[str, str], series: Series, began: float) -> Iterator[
         yield label, _binned(points, statistic, began)
 
 
-def _matches(terms: str, name: str) -> bool:
-    """Whether a name has the words of a search: all of them, one of those in brackets, and none after NOT."""
-    words = set(re.split(r"[^A-Za-z0-9]+", name))
+def matches(terms: str, name: str) -> bool:
+    """Whether a name has one of the words of a search, and none after NOT; the parts of `a-b` follow one another in it."""
     wanted, _, unwanted = terms.partition(" NOT ")
-    for any_of in re.findall(r"\(([^)]*)\)", wanted):
-        if words.isdisjoint(any_of.split(" OR ")):
-            return False
-    return words >= set(re.sub(r"\([^)]*\)", "", wanted).split()) and unwanted not in words
+
+    def has(word: str) -> bool:
+        return f"-{word}-" in f"-{name}-"
+
+    return any(map(has, wanted.strip("()").split(" OR "))) and not (unwanted and has(unwanted))
 
 
 def draw(dashboard: Mapping[str, Any], series: Series) -> str:

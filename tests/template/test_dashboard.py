@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, OutcomeUnknown, Rejected, Retryable, Triggered
-from template.dashboard import PICTURE, draw
+from template.dashboard import PICTURE, draw, matches
 from template.expansion import EVERYTHING, ROOT, expand_template
 
 PACKAGE = ROOT / "layers" / "gateway" / "python" / "mwaa_gateway"
@@ -23,7 +23,7 @@ OF_AWS = {
     ("AWS/Lambda", "FunctionName", "Throttles"),
 }
 SEARCH = re.compile(
-    r"""SEARCH\('\{([\w/]+),([\w,]+)\} MetricName="(\w+)" ([\w() ]+)', '(Sum|Maximum|Average|p50|p99)', \d+\)"""
+    r"""SEARCH\('\{([\w/]+),([\w,]+)\} MetricName="(\w+)" ([\w() -]+)', '(Sum|Maximum|Average|p50|p99)', \d+\)"""
 )
 
 
@@ -79,13 +79,39 @@ def test_each_graph_searches_for_metrics_that_somebody_publishes(graphs):
                 assert dimensions in {"service", "environment,service"}
             else:
                 assert (namespace, dimensions, metric) in OF_AWS
-            assert terms.startswith("mwaa gateway"), "the words of the stack's name"
+            words = terms.partition(" NOT ")[0].replace("(", "").replace(")", "").split(" OR ")
+            assert all(word.startswith("mwaa-gateway-") for word in words), (
+                "the stack's name, and a word after it"
+            )
+
+
+def test_the_graphs_find_every_function_and_queue_of_the_stack_and_of_no_other(source, graphs):
+    """A name is found by words that follow one another: `mwaa-gateway-dispatcher` misses `mwaa-gateway-test-dispatcher`."""
+    deployed = expand_template(source, EVERYTHING)
+    functions = {each["FunctionName"] for each in deployed.of_type("AWS::Lambda::Function").values()}
+    queues = {
+        each["QueueName"] for each in deployed.of_type("AWS::SQS::Queue").values() if "QueueName" in each
+    }
+    found = {"AWS/Lambda": set(), "AWS/SQS": set()}
+    names = {"AWS/Lambda": functions, "AWS/SQS": queues}
+    for graph in graphs:
+        for expression in searches(graph):
+            [(namespace, _, _, terms, _)] = SEARCH.findall(expression)
+            for name in names.get(namespace, ()):
+                found[namespace] |= {name} if matches(terms, name) else set()
+                other = name.replace("mwaa-gateway", "mwaa-gateway-test")
+                assert not matches(terms, other), (terms, other)
+    assert functions == found["AWS/Lambda"]
+    shown = {name for name in queues if {"trigger", "ingress", "collect"} & set(name.split("-"))}
+    assert shown == found["AWS/SQS"]
 
 
 def test_the_graphs_stay_within_the_limits_of_cloudwatch(dashboard, graphs):
     """A search has 1,024 characters, also with the longest stack name; ids differ; the grid has 24 columns."""
+    longer = 64 - len("-step-functions-task") - len("mwaa-gateway")  # a function's name has 64 characters
     for graph in graphs:
-        assert all(len(expression) + 128 <= 1024 for expression in searches(graph))
+        for expression in searches(graph):
+            assert len(expression) + expression.count("mwaa-gateway") * longer <= 1024
         ids = [metric[0]["id"] for metric in graph["properties"]["metrics"]]
         assert len(set(ids)) == len(ids)
         assert all(re.fullmatch(r"[a-z]\w*", one) for one in ids)
