@@ -571,6 +571,11 @@ def test_who_only_looks_writes_nothing(expand):
             {"*"},
             None,
         ),
+        "SeeEnvironments": (
+            {"airflow:GetEnvironment"},
+            {f"arn:aws:airflow:eu-central-1:{ACCOUNT}:environment/*"},
+            None,
+        ),
         # Airflow's role Viewer changes nothing
         "AskHowRunsEnded": (
             {"airflow:InvokeRestApi"},
