@@ -72,3 +72,9 @@ def test_an_ascii_terminal_gets_words_for_signs(monkeypatch: pytest.MonkeyPatch,
     screen.flush()
     printed = screen.buffer.getvalue().decode()  # type: ignore[attr-defined]  # the BytesIO above
     assert printed.endswith("ok FAILED ... \\xfc \\U0001f680\n")
+
+
+def test_an_events_control_characters_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A key, or a message of Airflow's, may be made to move the cursor or to colour a line green."""
+    print_text(("s3://acme/\x1b[2J\x07", "bold"), " a\tb\nc")
+    assert capsys.readouterr().out == "s3://acme/\\x1b[2J\\x07 a\tb\nc\n"
