@@ -75,7 +75,7 @@ def test_no_loop_is_left_unfinished(expand, count):
         "DefaultBus",
         "Dispatcher",
         "Watcher",
-        "Terms",
+        "Functions",
     }  # of Fn::Sub's own
     assert variables - names == {
         "BatchesTable.Arn",
