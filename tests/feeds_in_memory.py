@@ -13,6 +13,7 @@ from fakes.batches import (
     TimersInMemory,
 )
 from fakes.claim_checks import FakeClaimChecks
+from fakes.object_claims import FakeClaims
 from fakes.queues import FakeTriggerQueue
 from mwaa_gateway.feeds.collect import Collector
 from mwaa_gateway.feeds.release import Looked, Releaser
@@ -40,6 +41,7 @@ class Feeds:
     bus: BusInMemory = field(default_factory=BusInMemory)
     late_members: LateMembersInMemory = field(default_factory=LateMembersInMemory)
     queue: FakeTriggerQueue = field(default_factory=FakeTriggerQueue)
+    claims: FakeClaims = field(default_factory=FakeClaims)
     claim_checks: FakeClaimChecks = field(default_factory=FakeClaimChecks)
     now: float = 1_000.0
     rule: dict[str, Any] = field(default_factory=lambda: dict(RULE))
@@ -60,10 +62,12 @@ class Feeds:
         """Collect messages; the results, in their order."""
         collector = Collector(
             store=self.store,
+            claims=self.claims,
             manifests=self.manifests,
             timers=self.timers,
             late_members=self.late_members,
             new_id=self.new_id,
+            now=lambda: self.now,
         )
         return [each.result for each in collector.collect(messages)]
 

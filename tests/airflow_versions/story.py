@@ -13,6 +13,7 @@ from typing import Any
 from fakes.catalog import FakeCatalogStore
 from fakes.circuit_breakers import FakeCircuitStore
 from fakes.ledger import FakeLedger
+from fakes.object_claims import FakeClaims
 from fakes.pauses import FakePauseStore
 from fakes.queues import FakeTriggerDeadLetters
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
@@ -69,6 +70,7 @@ class Story:
     def _sandbox(self, airflow: Airflow, ledger: OneAtATime) -> None:
         dispatcher = Dispatcher(
             ledger=ledger,
+            claims=FakeClaims(),
             airflow=airflow,
             dead_letters=self.dead_letters,
             pauses=Pauses("analytics", FakePauseStore(), refresh_seconds=5),

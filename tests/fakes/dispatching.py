@@ -8,6 +8,7 @@ from fakes.airflow import BUSY, FakeAirflow
 from fakes.catalog import FakeCatalogStore
 from fakes.circuit_breakers import FakeCircuitStore
 from fakes.ledger import FakeLedger
+from fakes.object_claims import FakeClaims
 from fakes.pauses import FakePauseStore
 from fakes.queues import FakeTriggerDeadLetters
 from fakes.requests import a_request
@@ -39,6 +40,7 @@ class Gateway:
     """A dispatcher on fakes, with a clock that the test moves."""
 
     ledger: FakeLedger = field(default_factory=FakeLedger)
+    claims: FakeClaims = field(default_factory=FakeClaims)
     airflow: FakeAirflow = field(default_factory=FakeAirflow)
     dead_letters: FakeTriggerDeadLetters = field(default_factory=FakeTriggerDeadLetters)
     circuit_breakers: FakeCircuitStore = field(default_factory=FakeCircuitStore)
@@ -69,6 +71,7 @@ class Gateway:
             self.circuit_breakers.circuit_breakers.clear()
         dispatcher = Dispatcher(
             ledger=self.ledger,
+            claims=self.claims,
             airflow=self.airflow,
             dead_letters=self.dead_letters,
             pauses=self.pauses or Pauses("analytics", self.pause_store, refresh_seconds=5),

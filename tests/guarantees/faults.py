@@ -31,6 +31,12 @@ FAULTS = (
         "One run; the second delivery is reported as a duplicate, with its run",
     ),
     Fault(
+        54,
+        SOURCE,
+        "The notifications of objects never come, `reconcile` starts the objects, and then the notifications do come",
+        "One run, or one place in a batch, for each object: at any order of the steps, and wherever one of them ends",
+    ),
+    Fault(
         2,
         SOURCE,
         "Events arrive out of order; clocks differ by five minutes",

@@ -63,9 +63,11 @@ def log_bytes(lines: Iterable[str]) -> int:
 
 
 def read_units_of_keys(params: Any, _answer: Any) -> tuple[str, float]:
-    """A BatchGetItem: half a unit for each item of at most 4 KB, there or not."""
-    keys = [key for table in params["RequestItems"].values() for key in table["Keys"]]
-    return "DynamoDB read units", len(keys) / 2
+    """A BatchGetItem: for each item of at most 4 KB, there or not, a unit if the read is consistent, else half of one."""
+    tables = params["RequestItems"].values()
+    return "DynamoDB read units", sum(
+        len(table["Keys"]) / (1 if table.get("ConsistentRead") else 2) for table in tables
+    )
 
 
 def units(size: int, *, kilobytes: int = 1) -> int:

@@ -15,6 +15,7 @@ import pytest
 from fakes.catalog import FakeCatalogStore
 from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.object_claims import LedgerClaims
 from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
@@ -100,6 +101,7 @@ def deliveries(
     return TriggerDeliveries(
         dispatcher=Dispatcher(
             ledger=LedgerTable(dynamodb, "ledger"),
+            claims=LedgerClaims(dynamodb, "ledger", now),
             airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(sqs, queues.trigger_dlq),
             pauses=Pauses("analytics", PauseItems(dynamodb, "rules"), refresh_seconds=60),

@@ -19,6 +19,7 @@ from fakes.requests import a_request
 from fakes.rules_table import RULES_TABLE, create_rules_table
 from gateway_cli.dlq import received_messages
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.object_claims import LedgerClaims
 from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
@@ -67,6 +68,7 @@ class Gateway:
         """Deliver one message to the environment's dispatcher."""
         dispatcher = Dispatcher(
             ledger=self.ledger,
+            claims=LedgerClaims(self.dynamodb, LEDGER_TABLE, lambda: self.time),
             airflow=self.airflow,
             dead_letters=TriggerDeadLetterQueue(self.sqs, self.queue(f"trigger-dlq-{environment}")),
             pauses=Pauses(environment, PauseItems(self.dynamodb, RULES_TABLE), refresh_seconds=0),

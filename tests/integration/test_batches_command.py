@@ -13,6 +13,7 @@ from click.testing import Result
 
 from fakes.batches import TimersInMemory
 from fakes.batches_table import BATCHES_TABLE
+from fakes.object_claims import FakeClaims
 from fakes.rules_table import RULES_TABLE
 from gateway_cli.batches.views import Batches
 from gateway_cli.connection import Connection
@@ -80,10 +81,12 @@ class Feeds:
         """Deliver messages of the collect queue; return the id of their batch, "" for late members."""
         collector = Collector(
             store=self.store,
+            claims=FakeClaims(),
             manifests=ManifestBucket(lambda: boto3.client("s3"), BUCKET),
             timers=TimersInMemory(),
             late_members=LateMemberQueue(self.gateway.sqs, self.gateway.queue("ingress-dlq")),
             new_id=self.new_id,
+            now=lambda: 0.0,
         )
         (batch_id,) = {collected.batch_id for collected in collector.collect(messages)}
         return batch_id

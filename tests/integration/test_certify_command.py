@@ -29,11 +29,12 @@ from gateway_cli.namespaces.store import NamespacesStore, StoredNamespace
 from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
 from integration.scripted_mwaa import server
-from mwaa_gateway.events.event import Event, identity_of
+from mwaa_gateway.events.event import Event
 from mwaa_gateway.outcomes import DeadEventReason, Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.routing.resolve import Resolved, resolve
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespace
+from mwaa_gateway.trigger_request import identity_of
 
 __all__ = ["server"]
 

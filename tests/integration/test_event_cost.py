@@ -5,11 +5,13 @@ from collections import Counter
 from contextlib import AbstractContextManager
 from typing import Any
 
+import boto3
 import pytest
 
 from fakes.airflow import FakeAirflow
 from integration.billing import Bill, Meter, PriceList, log_bytes, read_units_of_keys, units
 from integration.functions import ROOT, Context, Queues, load
+from mwaa_gateway.aws.dynamodb.pauses import OBJECTS_SORT, PAUSE_PARTITION
 
 PRICES = PriceList(
     {
@@ -92,6 +94,7 @@ BILLS: dict[str, Bill] = {
     # By the item as it is afterwards.
     "UpdateItem": lambda _, answer: ("DynamoDB write units", units(item_bytes(answer["Attributes"]))),
     "BatchGetItem": read_units_of_keys,
+    "GetItem": lambda *_: ("DynamoDB read units", 1),  # the claims to an object: consistent, and small
     # A request for each 64 KB.
     "SendMessageBatch": lambda params, _: (
         "SQS requests",
@@ -217,6 +220,12 @@ def test_the_costs_in_the_readme_are_those_that_are_counted(
         "an upload by both routes": two_routes,
         "of ten from a queue": Counter({what: number / 10 for what, number in ten.items()}),
     }
+    boto3.client("dynamodb").put_item(
+        TableName="rules", Item={"partition": {"S": PAUSE_PARTITION}, "sort": {"S": OBJECTS_SORT}}
+    )
+    claimable = invoked(eventbridge, events(1, first=3_000)[0]) + dispatched(1)
+    assert run["DynamoDB read units"] + 1 == claimable["DynamoDB read units"]
+
     for counted in columns.values():
         counted["log bytes"] = round(counted["log bytes"], -2)  # a word more in a line is no news
     assert run["DynamoDB write units"] <= 4  # two writes, of a row of up to 2 KB

@@ -388,7 +388,7 @@ RUN: Counter[str] = Counter(
         "Lambda invocations": 1,
         "SQS requests": 2,
         "DynamoDB write units": 3,
-        "DynamoDB read units": 1,
+        "DynamoDB read units": 3,
         "log bytes": 1_600,
     }
 )

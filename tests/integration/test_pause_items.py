@@ -34,7 +34,7 @@ def store(dynamodb) -> RulesStore:
 
 
 def holds(dynamodb, environment: str = "analytics", rule_id: str = RULE) -> dict[Reason, str]:
-    return dict(PauseItems(dynamodb, "rules").holds(environment, rule_id))
+    return dict(PauseItems(dynamodb, "rules").read(environment, rule_id).holds)
 
 
 def test_disabling_a_rule_pauses_it_and_enabling_ends_the_pause(dynamodb, store: RulesStore) -> None:

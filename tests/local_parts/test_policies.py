@@ -18,11 +18,13 @@ from click.testing import CliRunner, Result
 from commands import commands_with
 from console_pages import assert_every_page_is_read
 from fakes.batches import LateMembersInMemory, TimersInMemory
+from fakes.object_claims import FakeClaims
 from fakes.requests import a_request
 from gateway_cli.connection import Connection
 from gateway_cli.dlq import received_messages
 from gateway_cli.main import cli
 from gateway_cli.namespaces.store import NamespacesStore, StoredNamespace
+from gateway_cli.reconcile import commands as reconcile_commands
 from gateway_cli.rules.store import RulesStore
 from local_stack.aws import LocalAws
 from local_stack.deploy import deploy
@@ -213,10 +215,12 @@ class Deployed:
         dynamodb = self.aws.client("dynamodb")
         collector = Collector(
             store=BatchesTable(dynamodb, self.outputs["BatchesTableName"], now=time.time),
+            claims=FakeClaims(),
             manifests=ManifestBucket(lambda: self.aws.client("s3"), self.outputs["ClaimCheckBucketName"]),
             timers=TimersInMemory(),
             late_members=LateMembersInMemory(),
             new_id=lambda: uuid.uuid4().hex,
+            now=lambda: 0.0,
         )
         name = uuid.uuid4().hex
         rule = parse_rule(
@@ -337,6 +341,45 @@ def test_the_console_looks_with_the_read_only_policy_and_nothing_else(deployed, 
     assert_every_page_is_read(Connection(None, STACK, None, None, None, local=False, environment_names=()))
 
 
+LISTS_THE_BUCKET = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Action": ["s3:GetBucketVersioning", "s3:ListBucket"],
+        "Resource": "arn:aws:s3:::acme-uploads",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("policy", "words", "exit_code"),
+    [(READER, "", 3), (READER, " --apply", 1), (OPERATOR, "", 3), (OPERATOR, " --apply", 0)],
+)
+def test_reconcile_runs_with_the_policy_its_page_names_and_the_right_to_list_the_bucket(
+    deployed, run_as, monkeypatch, tmp_path, *, policy, words, exit_code
+):
+    """Who may only look finds what never started, and starts nothing."""
+    monkeypatch.setattr(reconcile_commands, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    deployed.aws.client("s3").put_object(Bucket="acme-uploads", Key=f"{tmp_path.name}/1.csv", Body=b"1")
+    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": ["acme-uploads"]}}}
+    rule = {"id": "uploads.all", "pattern": pattern, "target": {"environment": "analytics", "dag_id": "load"}}
+    rules = RulesStore(deployed.aws.client("dynamodb"), deployed.outputs["RulesTableName"])
+    rules.put(parse_rule(rule, environments={"analytics"}), by="tests", now=datetime.now(UTC))
+
+    def allow(iam: Any, name: str) -> None:
+        iam.attach_user_policy(UserName=name, PolicyArn=deployed.outputs[policy])
+        iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=json.dumps(LISTS_THE_BUCKET))
+
+    uri = f"s3://acme-uploads/{tmp_path.name}/"
+    result = run_as(deployed.a_user(allow), f"reconcile {uri} --rule uploads.all --older-than 0s{words}")
+
+    assert result.exit_code == exit_code, result.output + result.stderr
+    assert ("not authorized" in result.stderr) == (exit_code == 1), result.stderr
+    if exit_code != 1:
+        assert ("STARTED" if words else "never") in result.stdout
+
+
 def test_certify_runs_with_the_policy_it_prints_and_nothing_else(deployed, run_as):
     """There is no MWAA here, and no dispatcher at work: what it may ask, it asks, and finds that."""
     printed = run_as(deployed.a_user_with(READER), f"{CERTIFY} --print-policy").stdout
@@ -368,7 +411,7 @@ def test_who_may_only_look_changes_nothing(deployed, run_as, words):
 def test_every_command_that_asks_a_stack_is_tried_with_some_policy():
     """A new command is added above, with the policy its page names."""
     tried = [words for commands in COMMANDS.values() for words, _ in commands]
-    tried += [CERTIFY, "console"]
+    tried += [CERTIFY, "console", "reconcile"]
     untried = [
         name
         for name in commands_with("--stack-name", cli, click.Context(cli))

@@ -192,6 +192,7 @@ COMMANDS = [
     ("runs list --rule tried.orders", 0),
     (f"runs show evt__tried.orders__{'0' * 32}", 0),
     ("events tail --no-follow", 0),
+    ("reconcile s3://mwaa-gateway-landing/tried/ --rule tried.orders", 0),
     ("events send event.json --rule tried.orders --dry-run", 0),
     ("environments list", 0),
     ("environments pause legacy", 0),

@@ -15,6 +15,7 @@ from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
 from mwaa_gateway.aws.dynamodb.dag_catalogs import CatalogItem
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.object_claims import LedgerClaims
 from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
@@ -300,6 +301,7 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
             ledger=LedgerTable(
                 gateway.dynamodb, settings.ledger_table, monotonic=scheduler.time, pause=scheduler.wait
             ),
+            claims=LedgerClaims(gateway.dynamodb, settings.ledger_table, now),
             airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(gateway.sqs, settings.trigger_dlq_url),
             pauses=Pauses(

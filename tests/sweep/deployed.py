@@ -21,8 +21,8 @@ from fakes.batches_table import BATCHES_TABLE, create_batches_table
 from fakes.ledger_table import create_ledger_table
 from fakes.rules_table import create_rules_table
 from integration.functions import Context, CurrentStdout, load, record_of
-from mwaa_gateway.events.event import identity_of
 from mwaa_gateway.rules.partitions import EXPECTED_PARTITION
+from mwaa_gateway.trigger_request import identity_of
 from simulation.airflow import Airflow
 from simulation.mwaa import Response
 from sweep.airflow import CANARY, Environment, StepFunctions

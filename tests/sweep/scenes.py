@@ -9,7 +9,8 @@ from typing import Any
 
 from fakes.requests import a_request
 from fakes.states import EXECUTION, payload
-from mwaa_gateway.trigger_request import ResolvedTarget
+from mwaa_gateway.aws.dynamodb.pauses import OBJECTS_SORT, PAUSE_PARTITION
+from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest
 from sweep.deployed import ENDED_QUEUE, OWN_QUEUE, STARTS_AT, Deployed, today
 from sweep.faults import Fault, Kind
 from sweep.wire import Trouble
@@ -172,6 +173,26 @@ def _dispatch(environment: str) -> Callable[[Deployed], None]:
     return begin
 
 
+def _claimed(environment: str) -> Callable[[Deployed], None]:
+    """Requests of uploads, when a command may have claimed their objects."""
+
+    def begin(gateway: Deployed) -> None:
+        marker = {"partition": {"S": PAUSE_PARTITION}, "sort": {"S": OBJECTS_SORT}}
+        gateway.dynamodb.put_item(TableName="rules", Item=marker)
+        for who in (VICTIM, *OTHERS):
+            request = TriggerRequest.from_json(_request(who, environment, "load"))
+            detail = {"bucket": {"name": "acme"}, "object": {"key": who, "etag": "d4"}}
+            event = {"source": "aws.s3", "detail-type": "Object Created", "time": _AT, "detail": detail}
+            claimed = replace(request, identity=f"s3|{who}", event=event)
+            gateway.sqs.send_message(
+                QueueUrl=gateway.urls[f"trigger-{environment}"],
+                MessageBody=claimed.to_json(),
+                MessageGroupId=who,
+            )
+
+    return begin
+
+
 def _request(who: str, environment: str, dag_id: str) -> str:
     request = a_request(who, environment=environment, dag_id=dag_id)
     target = ResolvedTarget(environment, dag_id, request.target.run_id, {"who": who})
@@ -294,7 +315,9 @@ SCENES: dict[str, Callable[[Deployed], None]] = {
     "queued_events": _queued,
     "queued_events ChangeMessageVisibility": _given_back,
     "dispatcher analytics": _dispatch("analytics"),
+    "dispatcher analytics GetItem": _claimed("analytics"),
     "dispatcher legacy": _dispatch("legacy"),
+    "dispatcher legacy GetItem": _claimed("legacy"),
     "run_watcher analytics": _tasks("analytics"),
     "run_watcher legacy": _tasks("legacy"),
     "step_functions_task": _asked,

@@ -34,6 +34,7 @@ _INGRESS = (
 )
 _DISPATCHER = (
     "dynamodb BatchGetItem",
+    "dynamodb GetItem",
     "dynamodb UpdateItem",
     "sqs ChangeMessageVisibility",
     "sqs SendMessage",

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from gateway_cli.reconcile.starting import SETTLE_SECONDS
+from mwaa_gateway.dispatch.s3_objects import CLOCK_SECONDS
 from template.expansion import EVERYTHING, PSEUDO_PARAMETERS, ROOT, expand_template
 
 SETTINGS_BYTES = 4 * 1024  # of all environment variables of a function, as JSON
@@ -74,3 +76,14 @@ def test_the_longest_lists_of_names_fit_into_an_event_pattern(source):
         assert len(pattern) <= 2_048, name
     assert "holds some fifteen" in source["Parameters"]["StateMachines"]["Description"]
     assert "some forty" in " ".join(source["Parameters"]["S3Events"]["Description"].split())
+
+
+def test_a_reconcile_waits_longer_than_attempts_that_did_not_see_its_claims(expand):
+    """They may have read the pauses just before, and run until the function's timeout; the rest is for the clocks."""
+    resources = expand("analytics").of_type("AWS::Lambda::Function")
+    dispatcher, collector = resources["dispatcheranalytics"], resources["BatchCollectorFunction"]
+    refresh = float(dispatcher["Environment"]["Variables"]["BRAKE_REFRESH_SECONDS"])
+
+    assert dispatcher["Timeout"] + refresh + 10 <= SETTLE_SECONDS
+    assert collector["Timeout"] + 10 <= SETTLE_SECONDS
+    assert SETTLE_SECONDS >= 2 * CLOCK_SECONDS

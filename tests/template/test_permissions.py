@@ -6,6 +6,7 @@ import pytest
 from ministack.core import iam_evaluator
 
 from gateway_cli.check.findings import Expected, needed_permissions
+from mwaa_gateway.aws.dynamodb.object_claims import CLAIMS
 from mwaa_gateway.aws.dynamodb.pauses import PAUSE_PARTITION
 from mwaa_gateway.transports import parts
 from template.expansion import EVERYTHING, statements
@@ -144,7 +145,7 @@ def test_what_a_dispatcher_may_do(expand, environment):
     assert _allowed(expand("analytics", "legacy"), f"DispatcherRole{environment}") == {
         f"arn:aws:airflow:eu-central-1:{ACCOUNT}:role/{environment}/User": {"airflow:InvokeRestApi"},
         "<RulesTable.Arn>": {"dynamodb:BatchGetItem"},
-        "<LedgerTable.Arn>": {"dynamodb:UpdateItem"},
+        "<LedgerTable.Arn>": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         f"<TriggerQueue{environment}.Arn>": {
             "sqs:ChangeMessageVisibility",
             "sqs:DeleteMessage",
@@ -517,7 +518,7 @@ def test_what_a_writer_of_rules_may_do(expand):
 READ_BATCHES = {
     "ListOpenBatches": ({"dynamodb:Query"}, {"<BatchesTable.Arn>/index/due"}, None),
     "ReadBatches": (
-        {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"},
+        {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"},
         {"<BatchesTable.Arn>"},
         None,
     ),
@@ -617,6 +618,16 @@ def test_what_an_operator_may_do(expand):
                 "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
             },
         ),
+        "ClaimObjects": (
+            {"dynamodb:UpdateItem"},
+            {"<LedgerTable.Arn>"},
+            {
+                "ForAllValues:StringEquals": {
+                    "dynamodb:Attributes": ["event", "request", CLAIMS, "expires_at"]
+                },
+                "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
+            },
+        ),
         "PauseAndResume": (
             {"dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"},
             {"<RulesTable.Arn>"},
@@ -644,7 +655,11 @@ def test_what_an_operator_may_do(expand):
         "ReleaseBatches": (
             {"dynamodb:PutItem", "dynamodb:UpdateItem"},
             {"<BatchesTable.Arn>"},
-            {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["batch#*", "head#*"]}},
+            {
+                "ForAllValues:StringLike": {
+                    "dynamodb:LeadingKeys": ["batch#*", "head#*", "object#*", "objects"]
+                }
+            },
         ),
         "PublishAboutBatches": ({"events:PutEvents"}, {"<EventBus.Arn>"}, None),
         "PutLargeConfs": ({"s3:PutObject"}, {"<ClaimCheckBucket.Arn>/*"}, None),

@@ -66,8 +66,6 @@ NEVER_MADE = {
     "SnsEventsRole": BY_QUEUED_EVENTS,
     "EventBridgeEventsRole": BY_QUEUED_EVENTS,
     "StepFunctionsTaskRole": BY_QUEUED_EVENTS,
-    # Reading the DAG catalog without renewing it is the operator's command's.
-    "DispatcherRoleanalytics": {"dynamodb:GetItem"},
     "RunWatcherRoleanalytics": {
         "dynamodb:PutItem",
         "kms:Encrypt",

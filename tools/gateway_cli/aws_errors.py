@@ -103,7 +103,9 @@ def _answer(error: ClientError) -> str:
             return f"{call} failed with {code}: {message}"
 
 
-_ASKED_BY_NAME = frozenset({"GetBucketNotificationConfiguration", "ListRules", "ListTargetsByRule"})
+_ASKED_BY_NAME = frozenset(
+    {"GetBucketNotificationConfiguration", "GetBucketVersioning", "ListRules", "ListTargetsByRule"}
+)
 _REFUSED_CREDENTIALS = frozenset(
     {
         "InvalidClientTokenId",

@@ -56,6 +56,9 @@ _GROUPS: Final[Mapping[str, _Lazy]] = {
     "operations": _Lazy(
         "gateway_cli.operations", "operations", "List what operators did: who, when and why."
     ),
+    "reconcile": _Lazy(
+        "gateway_cli.reconcile.commands", "reconcile", "Find objects that started nothing; start them."
+    ),
     "rerun": _Lazy("gateway_cli.rerun.commands", "rerun", "Start another run for a rule's events."),
     "rules": _Lazy(
         "gateway_cli.rules.commands", "rules", "Write, test, apply, explain and roll back routing rules."

@@ -18,6 +18,7 @@ from fakes.batches import (
     TimersInMemory,
 )
 from fakes.claim_checks import FakeClaimChecks
+from fakes.object_claims import FakeClaims
 from fakes.queues import FakeTriggerQueue
 from mwaa_gateway.events import from_eventbridge
 from mwaa_gateway.feeds import condition
@@ -82,10 +83,12 @@ class Story:
         )
         collector = Collector(
             store=self.store,
+            claims=FakeClaims(),
             manifests=self.manifests,
             timers=TimersInMemory(),
             late_members=LateMembersInMemory(),
             new_id=self.new_id,
+            now=lambda: 0.0,
         )
         assert [each.result for each in collector.collect([message])] == ["collected"]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fakes.batches import BatchesInMemory, LateMembersInMemory, ManifestsInMemory, TimersInMemory
+from fakes.object_claims import FakeClaims
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import key_digest
 from mwaa_gateway.feeds.collect import Collected, Collector
@@ -73,10 +74,12 @@ class TestMembers:
             queue = Queue()
             collector = Collector(
                 store=store,
+                claims=FakeClaims(),
                 manifests=ManifestsInMemory(),
                 timers=TimersInMemory(),
                 late_members=LateMembersInMemory(),
                 new_id=iter("bcdefghijklmno").__next__,
+                now=lambda: 0.0,
             )
             deliveries = MemberDeliveries(
                 collector=collector,

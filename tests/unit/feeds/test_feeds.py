@@ -8,10 +8,13 @@ import pytest
 from fakes.batches import (
     BatchesInMemory,
 )
+from fakes.object_claims import FakeClaims
 from feeds_in_memory import DATE, Feeds, marker, member
+from mwaa_gateway.dispatch.s3_objects import Claim, ListedObject, claims_text
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.events.s3 import s3_identity
 from mwaa_gateway.feeds.collect import Collector
-from mwaa_gateway.routing.members import MemberMessage
+from mwaa_gateway.routing.members import Member, MemberMessage, member_digest
 from mwaa_gateway.rules import parse_rule
 
 
@@ -228,13 +231,64 @@ def test_trouble_with_one_key_stops_no_other(feeds: Feeds) -> None:
 
     collector = Collector(
         store=Store(),
+        claims=FakeClaims(),
         manifests=feeds.manifests,
         timers=feeds.timers,
         late_members=feeds.late_members,
         new_id=feeds.new_id,
+        now=lambda: 0.0,
     )
 
     results = {each.message.member.id: each for each in collector.collect([bad, good])}
 
     assert (results["b"].result, str(results["b"].error)) == ("again", "throttled")
     assert results["a"].result == "collected"
+
+
+class TestClaimedObjects:
+    """An S3 object for which `reconcile` has sent a member: its own event is a delivery of that member."""
+
+    OBJECT = ListedObject("acme", "a.csv", "e1", "", modified=500.0, seen_at=900.0)
+
+    @staticmethod
+    def upload(key: str = "a.csv", *, etag: str = "e1", sequencer: str = "0A") -> Member:
+        detail = {"bucket": {"name": "acme"}, "object": {"key": key, "sequencer": sequencer}}
+        item = {"uri": f"s3://acme/{key}", "bucket": "acme", "key": key, "etag": etag, "sequencer": sequencer}
+        identity = member_digest(s3_identity(detail, "Object Created"))
+        return Member(identity, item | {"time": "1970-01-01T00:08:20.5Z"}, key)
+
+    def claim(self, feeds: Feeds, state: Any, until: float = 0.0) -> None:
+        key = self.OBJECT.name, "sales.nightly", ""
+        feeds.claims.texts[key] = claims_text((Claim(500.0, 900.0, state, "me", until),))
+
+    def test_a_reserved_object_waits_and_stops_no_other(self, feeds: Feeds) -> None:
+        self.claim(feeds, "reserved", until=feeds.now + 1)
+        assert ["again", "collected"] == feeds.collect(self.upload(), self.upload("b.csv"))
+        feeds.now += 1
+        assert ["collected"] == feeds.collect(self.upload())
+        assert 2 == len(feeds.store.pointed)
+
+    def test_the_event_of_a_started_object_is_a_delivery_of_its_member(self, feeds: Feeds) -> None:
+        """Whichever comes first, and also in one invocation with a member of another object."""
+        self.claim(feeds, "started")
+        own = Member(member_digest(self.OBJECT.identity), {"uri": "s3://acme/a.csv"}, "a.csv")
+        feeds.collect(self.upload(), self.upload("b.csv"))
+        feeds.collect(own)
+        feeds.collect(self.upload())
+        assert {own.id, self.upload("b.csv").id} == {member for _, member in feeds.store.pointed}
+
+    def test_other_bytes_and_other_identities_are_not_claimed(self, feeds: Feeds) -> None:
+        """A member with a dedupe_key has the identity of that; it costs no read."""
+        self.claim(feeds, "started")
+        keyed = Member("k" * 32, self.upload().item, "a.csv")
+        other = self.upload(etag="e2", sequencer="0B")
+        feeds.collect(keyed, other)
+        assert {keyed.id, other.id} == {member for _, member in feeds.store.pointed}
+        feeds.claims.calls = 0
+        feeds.collect(keyed)
+        assert 0 == feeds.claims.calls
+
+    def test_claims_that_cannot_be_read_let_the_members_wait(self, feeds: Feeds) -> None:
+        feeds.claims.failures.coming["claims"] = 1
+        assert ["again"] == feeds.collect(self.upload())
+        assert {} == feeds.store.pointed

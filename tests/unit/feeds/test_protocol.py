@@ -19,6 +19,7 @@ from fakes.batches import (
     TimersInMemory,
 )
 from fakes.claim_checks import FakeClaimChecks
+from fakes.object_claims import FakeClaims
 from fakes.rules import FakeRuleSource
 from mwaa_gateway.feeds.batch import Batch, Decision, Head, Pointer, Reason, Segment, key_digest
 from mwaa_gateway.feeds.collect import Collector, Result
@@ -107,10 +108,12 @@ class Collects:
     def __call__(self, ports: Ports) -> Callable[[World], None]:
         flow = self.flow(
             store=ports.port("store", one_by_one="point"),
+            claims=FakeClaims(),
             manifests=ports.port("manifests"),
             timers=TimersInMemory(),
             late_members=LateMembersInMemory(),
             new_id=ports.new_id,
+            now=lambda: 0.0,
         )
         results = flow.collect(self.messages)
 

@@ -93,7 +93,11 @@ def _upload_checks(evidence: Evidence) -> tuple[str, str, str]:
     """Return what S3 says, what to check, and the command for it."""
     upload, bucket = evidence.upload, evidence.subject.value.removeprefix("s3://").partition("/")[0]
     send, ask = send_upload(evidence.subject.value), _ask(evidence.subject.value)
-    sends_now = "To start its run now, send its event by hand."
+    folder = shlex.quote(evidence.subject.value.rpartition("/")[0] + "/")
+    sends_now = (
+        f"To start its run now, send its event by hand; `mwaa-gateway reconcile {folder}` finds the files beside it that "
+        "started nothing."
+    )
     if upload is None:
         checks = (
             f"Check that the key is exact (keys are case-sensitive), that bucket {bucket} sends to EventBridge or has a "

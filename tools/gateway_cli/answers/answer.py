@@ -9,7 +9,7 @@ from gateway_cli.answers.batches import batch_case, cancelled_member_case, membe
 from gateway_cli.answers.case import Answer, Case
 from gateway_cli.answers.events import dead_event_case, late_case, refused_case, shadow_case
 from gateway_cli.answers.evidence import Evidence
-from gateway_cli.answers.requests import ATTEMPTS, not_attempted_case, request_case, row_of
+from gateway_cli.answers.requests import ATTEMPTS, not_attempted_case, request_case, row_of, taken_over
 from gateway_cli.answers.trail import TrailLine
 from gateway_cli.answers.unmatched import unmatched_case
 from gateway_cli.answers.words import count
@@ -56,6 +56,8 @@ def _cases(evidence: Evidence) -> Iterator[Case]:
     """Yield what became of the event: as requests, as a member of a batch, and otherwise."""
     rows = {row.run_id: row for row in evidence.rows}
     run_ids = dict.fromkeys([*rows, *(line.run_id for line in evidence.lines if _is_about_a_run(line))])
+    for run_id in taken_over(evidence.lines):
+        run_ids.pop(run_id, None)
     for run_id in run_ids:
         lines = [line for line in evidence.lines if line.run_id == run_id]
         if (row := rows.get(run_id) or row_of(lines)) is not None:

@@ -10,7 +10,7 @@ from gateway_cli.answers.evidence import BatchNow, Circuit, Evidence, QueueNow, 
 from gateway_cli.answers.insights import Insights, TrailSource, about
 from gateway_cli.answers.mwaa_status import mwaa_status
 from gateway_cli.answers.queues import queue_now
-from gateway_cli.answers.requests import ATTEMPTS
+from gateway_cli.answers.requests import ATTEMPTS, taken_over
 from gateway_cli.answers.subject import Subject
 from gateway_cli.answers.tables import (
     circuit_keys,
@@ -25,8 +25,7 @@ from gateway_cli.answers.uploads import look_at_upload
 from gateway_cli.aws_errors import errors_as_refusals, found_or_why
 from gateway_cli.connection import Connection
 from gateway_cli.output import Refused
-from mwaa_gateway.events.event import identity_of
-from mwaa_gateway.trigger_request import event_hash
+from mwaa_gateway.trigger_request import event_hash, identity_of
 
 if TYPE_CHECKING:
     from mwaa_gateway.aws.dynamodb.batches import BatchesTable
@@ -151,7 +150,12 @@ class _Gathering:
 
     def everything(self) -> None:
         """Read what these lines call for."""
-        requested = {line.run_id: line for line in self.lines if line.run_id and _names_a_row(line)}
+        gone = taken_over(self.lines)
+        requested = {
+            line.run_id: line
+            for line in self.lines
+            if line.run_id and line.run_id not in gone and _names_a_row(line)
+        }
         members = [line for line in self.lines if line.outcome == "Member"]
         rows: list[RequestRow] = []
         if requested:

@@ -17,6 +17,18 @@ ATTEMPTS: Final = frozenset(
 )
 
 
+def taken_over(lines: Sequence[TrailLine]) -> frozenset[str]:
+    """Return the run_ids that no run ever gets: `reconcile` had started a run for the same object, under another run_id."""
+    requested = {line.run_id: line for line in lines if line.outcome == "Requested"}
+    attempted = [line for line in lines if line.outcome in ATTEMPTS]
+    of_commands = {(line.rule_id, line.target_id) for line in attempted if line.run_id not in requested}
+    return frozenset(
+        run_id
+        for run_id, line in requested.items()
+        if (line.rule_id, line.target_id) in of_commands and all(one.run_id != run_id for one in attempted)
+    )
+
+
 def row_of(lines: Sequence[TrailLine]) -> RequestRow | None:
     """Return what the last attempt's line says, for a row that was not read; None without an attempt."""
     last = next((line for line in reversed(lines) if line.outcome in ATTEMPTS), None)

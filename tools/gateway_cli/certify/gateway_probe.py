@@ -17,10 +17,9 @@ from gateway_cli.connection import Connection
 from gateway_cli.ledger_rows import LedgerRow, LedgerRows
 from gateway_cli.namespaces.store import StoredNamespace
 from gateway_cli.rules.store import RuleMissing
-from mwaa_gateway.events.event import identity_of
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import EVERY_NAMESPACE, Namespace
-from mwaa_gateway.trigger_request import event_hash
+from mwaa_gateway.trigger_request import event_hash, identity_of
 
 Answer = TypeVar("Answer")
 

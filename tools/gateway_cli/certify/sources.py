@@ -17,7 +17,7 @@ from gateway_cli.certify.gateway_probe import (
     Sent,
 )
 from gateway_cli.connection import Connection
-from mwaa_gateway.events.event import identity_of
+from mwaa_gateway.trigger_request import identity_of
 
 
 @dataclass

@@ -161,7 +161,7 @@ def needed_permissions(
     }
     return [
         *(start[transport] for transport in transports),
-        Needed(("dynamodb:UpdateItem",), f"{table}/{outputs['LedgerTableName']}"),
+        Needed(("dynamodb:GetItem", "dynamodb:UpdateItem"), f"{table}/{outputs['LedgerTableName']}"),
         Needed(("dynamodb:BatchGetItem",), f"{table}/{outputs['RulesTableName']}", leading_key="brake"),
         Needed(
             (

@@ -72,7 +72,8 @@ def send(
 
     An s3:// URI stands for an object that lies in the bucket. S3 does not say which upload made it, so this is an event of
     its own: sent twice it starts one run, but if the upload's own event also arrives, that one starts another. So the
-    command refuses an object whose key has started a run in the last 2 days.
+    command refuses an object whose key has started a run in the last 2 days. Where its event may still arrive,
+    `reconcile s3://BUCKET/KEY --apply` starts the object once, whatever arrives later; it takes two minutes.
 
     With --rule the event goes to this rule alone, even if its pattern does not match. If the rule is disabled, the
     request is held until you enable the rule.

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     ENVIRONMENT_UNREACHABLE = "environment_unreachable"
     CIRCUIT_OPEN = "gate_shut"
     MESSAGE_UNREADABLE = "message_unreadable"
+    OBJECT_RESERVED = "object_reserved"
     LOGICAL_DATE_TAKEN = "logical_date_taken"
     OVERTAKEN = "overtaken"
     PINNED_ELSEWHERE = "pinned_elsewhere"

@@ -22,6 +22,11 @@ class UnreadableRequest(GatewayError):
     """This version cannot read a message of the trigger queue."""
 
 
+def identity_of(*parts: str) -> str:
+    """Join the parts to an identity; different lists of parts give different texts."""
+    return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
+
+
 def event_hash(identity: str) -> str:
     """Return the partition of the event's ledger rows, from the event's identity."""
     return hashlib.sha256(identity.encode()).hexdigest()

@@ -127,3 +127,21 @@ def test_the_document_has_the_headline_the_event_and_the_time_line() -> None:
         "dag_id": "ingest",
         "run_id": RUN,
     }
+
+
+def test_a_late_event_of_an_object_that_reconcile_started_is_no_request_that_waits() -> None:
+    """It became a delivery of the command's request, which has another run_id and no line of ingress."""
+    command = RUN.replace("0f3c", "aaaa")
+    evidence = Evidence(
+        subject=UPLOAD,
+        now=NOW,
+        searched_since=0.0,
+        lines=(
+            attempt("Triggered", 300.0, run_id=command),
+            REQUESTED,
+            attempt("AlreadyTriggered", run_id=command),
+        ),
+        rows=(row("triggered", run_id=command, finished_at=NOW - 300),),
+        runs={command: RunNow("success")},
+    )
+    assert [(case.state, case.run_id) for case in judge(evidence).cases] == [(State.ENDED_SUCCESS, command)]

@@ -3,7 +3,8 @@
 Each delivery of a message takes these steps:
 
     read     the message is a trigger request                   else it goes to the dead-letter queue as it is
-    admit    its rule and environment are not paused            else the request is held in the ledger
+    admit    no command has claimed its S3 object               else it waits, or is a delivery of that command's request
+             its rule and environment are not paused            else the request is held in the ledger
              no circuit breaker is open                         else the message waits, without a request to Airflow
     begin    the ledger gives it an attempt                     else it ran, is dead or held: the duplicate is done
     attempt  look up the run if it may exist, then trigger it; look it up again if the answer was lost
@@ -38,6 +39,7 @@ from mwaa_gateway.dispatch.give_up import (
     without_asking,
 )
 from mwaa_gateway.dispatch.ledger import Attempt, Finished, Ledger, PinnedElsewhere, UnreadableRow
+from mwaa_gateway.dispatch.object_claims import ObjectClaims, as_claimed
 from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.dispatch.runnable import (
     LookAgain,
@@ -135,6 +137,7 @@ class Dispatcher:
     """
 
     ledger: Ledger
+    claims: ObjectClaims
     airflow: Airflow
     dead_letters: DeadLetters
     pauses: Pauses
@@ -190,11 +193,16 @@ class Dispatcher:
     # admit
 
     def _admit(self, request: TriggerRequest, waiting_since: float | None) -> _Admitted | _Settled:
-        """Stop before the attempt if the request is paused or a circuit breaker is open."""
+        """Stop before the attempt if its object is reserved, the request is paused or a circuit breaker is open."""
         began = self.now()
         patience = LONGEST_STAY_SECONDS if began - (waiting_since or began) < STAY_UNTIL_SECONDS else 0.0
         while True:
             held = self.pauses.holds(request.rule_id, self.now())
+            if self.pauses.may_be_claimed(request.rule_id):
+                claimed = as_claimed(request, self.claims, self.now())
+                if isinstance(claimed, Retryable):
+                    return _Settled(request, claimed)
+                request = claimed
             if held is not None:
                 state = self.ledger.hold(request, held, self.now())
                 resumed = self._resumed(request, state)

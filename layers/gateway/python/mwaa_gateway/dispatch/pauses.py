@@ -2,6 +2,9 @@
 
 The dispatcher asks before every attempt and reads the pauses anew every few seconds. They are no safeguard of exactly
 once: while they cannot be read, the last known state counts, and a new sandbox that knows none goes ahead.
+
+The same read says whether objects may be claimed (`dispatch.object_claims`). That is a safeguard: while it cannot be read,
+they may be.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,20 +15,29 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Held, HeldReason, Reason
 
 
+@dataclass(frozen=True, slots=True)
+class PausesRead:
+    """Why requests of an environment and rule must be held, by reason; and whether objects may be claimed.
+
+    The reasons are RULE_DISABLED and ENVIRONMENT_PAUSED; none if the requests need not be held.
+    """
+
+    holds: Mapping[HeldReason, str]
+    may_be_claimed: bool = False
+
+
 class PauseStore(Protocol):
     """Where the pauses of rules and environments are stored."""
 
-    def holds(self, environment: str, rule_id: str) -> Mapping[HeldReason, str]:
-        """Return why requests of this environment and rule must be held now, by reason; empty if they need not be.
-
-        The keys are RULE_DISABLED and ENVIRONMENT_PAUSED; raises Unavailable when it cannot answer.
-        """
+    def read(self, environment: str, rule_id: str) -> PausesRead:
+        """Return the pauses of this environment and rule; raises Unavailable when it cannot answer."""
 
 
 @dataclass(slots=True)
 class _Known:
     checked_at: float
     holds: Mapping[HeldReason, str] = field(default_factory=dict)
+    may_be_claimed: bool = True
 
 
 class Pauses:
@@ -52,6 +64,10 @@ class Pauses:
             self._read(rule_id, now)
         return next((Held(reason, text) for reason, text in self._known[rule_id].holds.items()), None)
 
+    def may_be_claimed(self, rule_id: str) -> bool:
+        """Return whether a command may have claimed objects, as of the last `holds`; True if that is unknown."""
+        return rule_id not in self._known or self._known[rule_id].may_be_claimed
+
     def is_over(self, held: Held, rule_id: str, now: float) -> bool:
         """Read whether the pause that a request is held for has ended; False also if that cannot be read.
 
@@ -67,8 +83,10 @@ class Pauses:
         known = self._known.setdefault(rule_id, _Known(now))
         known.checked_at = now
         try:
-            known.holds = self._store.holds(self._environment, rule_id)
+            found = self._store.read(self._environment, rule_id)
         except Unavailable as error:
+            known.may_be_claimed = True
             self._report(str(error))
             return False
+        known.holds, known.may_be_claimed = found.holds, found.may_be_claimed
         return True

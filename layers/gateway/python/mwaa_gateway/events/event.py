@@ -38,11 +38,6 @@ def each_record(
     return events
 
 
-def identity_of(*parts: str) -> str:
-    """Join the parts; different lists of parts give different texts."""
-    return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
-
-
 def derived_id(identity: str) -> str:
     """Return a UUID-shaped id, the same for every delivery of the event."""
     digits = sha256(identity.encode()).hexdigest()

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mwaa_gateway.errors import MalformedEvent, kind_of
-from mwaa_gateway.events.event import Event, identity_of
+from mwaa_gateway.events.event import Event
 from mwaa_gateway.events.s3 import s3_identity
 from mwaa_gateway.json_values import object_in, object_of, refuse_beyond_limits, text_of
+from mwaa_gateway.trigger_request import identity_of
 
 
 def is_eventbridge_event(payload: Mapping[str, Any]) -> bool:

@@ -9,8 +9,9 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from mwaa_gateway.errors import MalformedEvent
-from mwaa_gateway.events.event import Event, derived_id, each_record, identity_of
+from mwaa_gateway.events.event import Event, derived_id, each_record
 from mwaa_gateway.json_values import dig, object_of, refuse_beyond_limits, text_of
+from mwaa_gateway.trigger_request import identity_of
 
 MAXIMUM_KEY_BYTES: Final = 1024  # S3's limit, in UTF-8
 TEST_EVENT: Final = "s3:TestEvent"

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mwaa_gateway.errors import MalformedEvent, kind_of
-from mwaa_gateway.events.event import Event, each_record, identity_of
+from mwaa_gateway.events.event import Event, each_record
 from mwaa_gateway.events.eventbridge import from_eventbridge, is_eventbridge_event
 from mwaa_gateway.events.s3 import from_s3_notification, is_s3_notification
 from mwaa_gateway.json_values import json_or_text, object_of, refuse_beyond_limits, text_of
+from mwaa_gateway.trigger_request import identity_of
 
 
 def is_sns_notification(payload: Mapping[str, Any]) -> bool:

@@ -19,10 +19,10 @@ from functools import lru_cache
 from typing import Final, Literal, Protocol
 
 from mwaa_gateway.errors import InvalidRule
-from mwaa_gateway.events.event import identity_of
 from mwaa_gateway.routing.members import SHADOW_SUFFIX, Key, Member, MemberMessage
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.collect import Collect
+from mwaa_gateway.trigger_request import identity_of
 
 Reason = Literal["complete", "quiet_period", "max_wait", "max_items", "due", "operator", "cancelled"]
 WHEN_DUE: Final = "when_due"

@@ -9,15 +9,22 @@
 Every step may be repeated, and a redelivery repairs a crash anywhere: it finds the pointer, and settles the member. A member
 of a batch without a decision yet is not done: SQS redelivers its message.
 
+A member may be an S3 object for which a command has sent a member already (`dispatch.object_claims`): then it is a delivery
+of that one. While the command decides, it waits.
+
 A late member that the rule drops gets no pointer: its redelivery meets the same head, and has the same result.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol
 
+from mwaa_gateway.dispatch.ledger import UnreadableRow
+from mwaa_gateway.dispatch.object_claims import ObjectClaims, ObjectReserved, started_as
+from mwaa_gateway.dispatch.s3_objects import CREATED, Upload
 from mwaa_gateway.errors import Unavailable
+from mwaa_gateway.events.s3 import s3_identity
 from mwaa_gateway.feeds.batch import (
     Batch,
     BatchStore,
@@ -31,12 +38,19 @@ from mwaa_gateway.feeds.batch import (
     key_digest,
 )
 from mwaa_gateway.feeds.condition import first_look
-from mwaa_gateway.routing.members import MemberMessage
+from mwaa_gateway.routing.members import MemberMessage, member_digest
 
 _MOVES: Final = 10  # a member that so many releases overtake waits for its redelivery
 TICK_AHEAD_SECONDS: Final = 180.0  # the tick, each minute, sends the timers of the next three
 
 Result = Literal["collected", "duplicate", "cancelled", "late", "again"]
+
+
+class MemberClaims(ObjectClaims, Protocol):
+    """The claims to S3 objects of rules that collect."""
+
+    def read_all(self, rule_id: str, names: Iterable[str]) -> Mapping[str, str]:
+        """Return the claims to these objects, by name; nothing if no object was ever claimed. Raises Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +68,18 @@ class Collected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
-    """The flow from members to batches. `new_id` returns a random text of letters and digits."""
+    """The flow from members to batches.
+
+    `new_id` returns a random text of letters and digits, `now` the time in seconds since the epoch.
+    """
 
     store: BatchStore
+    claims: MemberClaims
     manifests: Manifests
     timers: Timers
     late_members: LateMembers
     new_id: Callable[[], str]
+    now: Callable[[], float]
 
     def collect(self, messages: Sequence[MemberMessage]) -> list[Collected]:
         """Store each message's member; trouble with one rule and key stops no other."""
@@ -70,18 +89,49 @@ class Collector:
         return [collected for group in groups.values() for collected in self._collect(group)]
 
     def _collect(self, messages: Sequence[MemberMessage]) -> list[Collected]:
-        by_member = {
-            message.member.id: message for message in messages
-        }  # two deliveries of one event are one
         try:
-            settled = self._settle(by_member, self._store(by_member))
+            named = self._as_claimed(messages)
+            # Two deliveries of one event are one.
+            by_member = {each.member.id: each for each in named.values() if isinstance(each, MemberMessage)}
+            settled = self._settle(by_member, self._store(by_member)) if by_member else {}
             self._check(messages[0], settled)
             self._publish_late(
                 [by_member[member] for member, (result, _) in settled.items() if result == "late"]
             )
         except Exception as error:  # noqa: BLE001  trouble with one batch, bugs too, stops no other
             return [Collected(message, "again", error=error) for message in messages]
-        return [Collected(message, *settled[message.member.id]) for message in messages]
+        results = ((message, named[message.member.id]) for message in messages)
+        return [
+            Collected(message, *settled[each.member.id])
+            if isinstance(each, MemberMessage)
+            else Collected(message, "again", error=each)
+            for message, each in results
+        ]
+
+    def _as_claimed(
+        self, messages: Sequence[MemberMessage]
+    ) -> Mapping[str, MemberMessage | ObjectReserved | UnreadableRow]:
+        """Return what to collect for each member, by its id: the message, or the command's; or why it has to wait."""
+        named: dict[str, MemberMessage | ObjectReserved | UnreadableRow] = {
+            message.member.id: message for message in messages
+        }
+        uploads = {message.member.id: _own_upload(message) for message in messages}
+        names = {upload.name for upload in uploads.values() if upload is not None}
+        rule_id = messages[0].rule_id
+        claims = self.claims.read_all(rule_id, names) if names else {}
+        for message in messages:
+            upload = uploads[message.member.id]
+            if upload is None or not (text := claims.get(upload.name)):
+                continue
+            try:
+                identity = started_as(upload, rule_id, "", self.claims, now=self.now(), text=text)
+            except (ObjectReserved, UnreadableRow) as error:
+                named[message.member.id] = error
+                continue
+            if identity:
+                member = replace(message.member, id=member_digest(identity))
+                named[message.member.id] = replace(message, member=member)
+        return named
 
     def _store(self, messages: Mapping[str, MemberMessage]) -> list[Pointer]:
         """Return the pointer of each member that has one or gets one now, into the batch that takes members."""
@@ -200,6 +250,19 @@ class Collector:
     def flush(self, batch_id: str, sent_at: float) -> None:
         """Mark the batch: what was sent before `sent_at` is collected, as far as SQS keeps the order of messages."""
         self.store.mark_collected(batch_id, sent_at)
+
+
+def _own_upload(message: MemberMessage) -> Upload | None:
+    """Return the upload that the member is; None if a dedupe_key or a replay gives it another identity."""
+    item = message.member.item
+    upload = Upload.of_item(item)
+    if upload is None or not isinstance(item.get("sequencer"), str):
+        return None
+    detail = {
+        "bucket": {"name": upload.bucket},
+        "object": {"key": upload.key, "sequencer": item["sequencer"]},
+    }
+    return upload if member_digest(s3_identity(detail, CREATED)) == message.member.id else None
 
 
 def _is_dropped(message: MemberMessage, head: Head) -> bool:

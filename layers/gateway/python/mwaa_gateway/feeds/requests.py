@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from mwaa_gateway.conf.batch_values import BatchValues, key_placeholders
 from mwaa_gateway.events import Event
-from mwaa_gateway.events.event import derived_id, identity_of
+from mwaa_gateway.events.event import derived_id
 from mwaa_gateway.feeds.batch import Batch, Decision
 from mwaa_gateway.feeds.condition import Summary
 from mwaa_gateway.routing.members import Member
 from mwaa_gateway.routing.resolve import Refused, Resolved, resolve_targets
 from mwaa_gateway.rules import Rule, parse_rule
-from mwaa_gateway.trigger_request import OWN_SOURCE
+from mwaa_gateway.trigger_request import OWN_SOURCE, identity_of
 
 DETAIL_TYPE: Final = "Batch Released"
 MAXIMUM_INLINE_BYTES: Final = 16 * 1024  # of the members, as JSON; a conf has at most 32 KB

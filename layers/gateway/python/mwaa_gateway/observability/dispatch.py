@@ -13,7 +13,9 @@ from mwaa_gateway.trigger_request import OWN_SOURCE, TriggerRequest
 
 # Not failed attempts: the request waits, or another attempt has it. An upload that arrives by both routes is overtaken
 # every other time.
-_NO_FAILURE: Final = frozenset({Reason.DAG_CATALOG_AWAITED, Reason.OVERTAKEN, Reason.PINNED_ELSEWHERE})
+_NO_FAILURE: Final = frozenset(
+    {Reason.DAG_CATALOG_AWAITED, Reason.OBJECT_RESERVED, Reason.OVERTAKEN, Reason.PINNED_ELSEWHERE}
+)
 
 
 def report_dispatch(dispatched: Dispatched, environment: str, now: float) -> None:

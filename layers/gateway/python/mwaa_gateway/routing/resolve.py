@@ -22,10 +22,9 @@ from mwaa_gateway.conf.input_transformer import ORIGIN_KEY
 from mwaa_gateway.conf.text_template import TextTemplate
 from mwaa_gateway.errors import ConfError, ConfTooLarge
 from mwaa_gateway.events import Event
-from mwaa_gateway.events.event import identity_of
 from mwaa_gateway.outcomes import DeadEventReason
 from mwaa_gateway.rules import DedupeKey, Rule, Target
-from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id
+from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id, identity_of
 
 MAXIMUM_KEY_CHARACTERS: Final = 1_024
 MAXIMUM_PARTITION_KEY_CHARACTERS: Final = 250  # Airflow's own

@@ -20,8 +20,9 @@ from typing import Any, Final, Literal, get_args
 from mwaa_gateway.airflow.ids import DAG_ID, DAG_ID_WORDS
 from mwaa_gateway.airflow.run_states import TASK_ID
 from mwaa_gateway.errors import GatewayError, MalformedEvent, kind_of
-from mwaa_gateway.events.event import Event, derived_id, identity_of
+from mwaa_gateway.events.event import Event, derived_id
 from mwaa_gateway.json_values import dig, refuse_beyond_limits
+from mwaa_gateway.trigger_request import identity_of
 
 AfterFailedRun = Literal["fail", "rerun"]
 WhenNotRunnable = Literal["wait", "fail"]

@@ -11,6 +11,7 @@ from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
 from mwaa_gateway.aws.dynamodb.dag_catalogs import CatalogItem
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
+from mwaa_gateway.aws.dynamodb.object_claims import LedgerClaims
 from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
@@ -40,6 +41,7 @@ def dispatcher() -> TriggerDeliveries:
     return TriggerDeliveries(
         dispatcher=Dispatcher(
             ledger=LedgerTable(dynamodb, settings.ledger_table),
+            claims=LedgerClaims(dynamodb, settings.ledger_table, time.time),
             airflow=airflow,
             dead_letters=TriggerDeadLetterQueue(sqs, settings.trigger_dlq_url),
             pauses=Pauses(

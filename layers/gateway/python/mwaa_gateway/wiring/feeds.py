@@ -13,6 +13,7 @@ import boto3
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.dynamodb.batches import BatchesTable
+from mwaa_gateway.aws.dynamodb.object_claims import BatchClaims
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.event_bus import GatewayBus
 from mwaa_gateway.aws.manifests import ManifestBucket
@@ -35,12 +36,16 @@ def batch_collector() -> MemberDeliveries:
     return MemberDeliveries(
         collector=Collector(
             store=_batches(settings.batches_table),
+            claims=BatchClaims(
+                boto3.client("dynamodb", config=CLIENT_CONFIG), settings.batches_table, time.time
+            ),
             manifests=ManifestBucket(
                 lambda: boto3.client("s3", config=CLIENT_CONFIG), settings.claim_check_bucket
             ),
             timers=LookQueue(sqs, settings.look_queue_url),
             late_members=LateMemberQueue(sqs, settings.ingress_dlq_url),
             new_id=_new_id,
+            now=time.time,
         ),
         queue=VisibilityTimeout(sqs, settings.collect_queue_url),
         report=report_collected,

@@ -207,7 +207,7 @@ class BatchesTable:
 
     def _point(self, pointer: Pointer) -> Pointer:
         found = self._put_if(self._pointer_item(pointer), "attribute_not_exists(#partition)")
-        return pointer if found is None else _pointer(found)
+        return pointer if found is None else pointer_of(found)
 
     def move_pointer(self, pointer: Pointer, to: Pointer) -> None:
         """Replace a member's pointer, if it still names the same segment."""
@@ -220,7 +220,7 @@ class BatchesTable:
         found = batch_get(
             self._client, self._table, keys, "cannot read the batches table", self._pause, consistent=True
         )
-        return {pointer.member.id: pointer for pointer in map(_pointer, found)}
+        return {pointer.member.id: pointer for pointer in map(pointer_of, found)}
 
     def _pointer_item(self, pointer: Pointer) -> Item:
         values: dict[str, Value] = {
@@ -349,7 +349,8 @@ def _segment(item: Item) -> Segment:
     return Segment(text(item, "sort").removeprefix("segment#"), members, float(item["last_at"]["N"]))
 
 
-def _pointer(item: Item) -> Pointer:
+def pointer_of(item: Item) -> Pointer:
+    """Read a pointer from its item."""
     rule_id = text(item, "partition").removeprefix("member#").rpartition("#")[0]
     member = Member.of(json.loads(text(item, "member")))
     return Pointer(rule_id, member, text(item, "batch_id"), text(item, "in_segment"), text(item, "key"))

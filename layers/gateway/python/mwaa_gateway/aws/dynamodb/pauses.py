@@ -4,7 +4,8 @@
     brake      rule#<rule id>           the rule is disabled; written in the transaction that disables it
     brake      environment#<name>       the environment is paused
 
-Without an item nothing is paused. Each pause is an item of its own, not an entry in a list: a gateway with a thousand
+An item `objects` in the same partition says that objects may be claimed (`aws.dynamodb.object_claims`). Without an item
+nothing is paused. Each pause is an item of its own, not an entry in a list: a gateway with a thousand
 disabled rules reads as little as one with none, and two rules that change at once do not conflict.
 """
 
@@ -13,11 +14,13 @@ from typing import Any, Final
 
 from mwaa_gateway.aws.dynamodb.values import Table, rules_key, text
 from mwaa_gateway.aws.errors import unavailable_unless_answered
+from mwaa_gateway.dispatch.pauses import PausesRead
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import HeldReason, Reason
 
 # The first version stored this name, so it stays. No event's partition: those contain a "#" or are "*".
 PAUSE_PARTITION: Final = "brake"
+OBJECTS_SORT: Final = "objects"
 
 
 def rule_sort(rule_id: str) -> str:
@@ -33,8 +36,8 @@ def environment_sort(name: str) -> str:
 class PauseItems(Table):
     """Implements `mwaa_gateway.dispatch.pauses.PauseStore`."""
 
-    def holds(self, environment: str, rule_id: str) -> Mapping[HeldReason, str]:
-        """Return why requests must be held; a consistent read, so that an ended pause is seen at once."""
+    def read(self, environment: str, rule_id: str) -> PausesRead:
+        """Return the pauses; a consistent read, so that an ended pause is seen at once."""
         meanings: dict[str, tuple[HeldReason, str]] = {
             rule_sort(rule_id): (Reason.RULE_DISABLED, f"rule {rule_id!r} was disabled"),
             environment_sort(environment): (
@@ -42,7 +45,7 @@ class PauseItems(Table):
                 f"environment {environment!r} was paused",
             ),
         }
-        keys = [rules_key(PAUSE_PARTITION, sort) for sort in meanings]
+        keys = [rules_key(PAUSE_PARTITION, sort) for sort in (*meanings, OBJECTS_SORT)]
         with unavailable_unless_answered("cannot read the pauses"):
             answer = self._client.batch_get_item(
                 RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
@@ -50,9 +53,10 @@ class PauseItems(Table):
         if answer.get("UnprocessedKeys"):
             raise Unavailable("cannot read the pauses: DynamoDB leaves keys unprocessed")
         found = {item["sort"]["S"]: item for item in answer["Responses"].get(self._table, [])}
-        return {
+        holds = {
             reason: _text(what, found[sort]) for sort, (reason, what) in meanings.items() if sort in found
         }
+        return PausesRead(holds, may_be_claimed=OBJECTS_SORT in found)
 
 
 def _text(what: str, item: Mapping[str, Any]) -> str:
