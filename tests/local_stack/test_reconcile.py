@@ -53,19 +53,20 @@ def quiet(gateway: StackState) -> None:
     settle(gateway)
 
 
-def notification(bucket: str, key: str, etag: str, time: str) -> dict[str, Any]:
-    """What S3 sends of an upload."""
+def notification(key: str, found: dict[str, Any]) -> dict[str, Any]:
+    """What S3 sends of an upload to a bucket with versioning; `found` is what it says of the object."""
+    state = {"eTag": found["ETag"].strip('"'), "versionId": found["VersionId"], "sequencer": uuid.uuid4().hex}
     return {
         "Records": [
             {
                 "eventVersion": "2.1",
                 "eventSource": "aws:s3",
                 "awsRegion": "eu-central-1",
-                "eventTime": time,
+                "eventTime": found["LastModified"].isoformat(),
                 "eventName": "ObjectCreated:Put",
                 "s3": {
-                    "bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}"},
-                    "object": {"key": key, "size": 1, "eTag": etag, "sequencer": uuid.uuid4().hex},
+                    "bucket": {"name": BUCKET, "arn": f"arn:aws:s3:::{BUCKET}"},
+                    "object": {"key": key, "size": 1, **state},
                 },
             }
         ]
@@ -90,8 +91,7 @@ def test_files_from_before_the_rule_start_once_whatever_arrives_later(
     for name in ("1", "2"):
         key = f"{folder}/{name}.csv"
         s3.put_object(Bucket=BUCKET, Key=key, Body=name.encode())
-        found = s3.head_object(Bucket=BUCKET, Key=key)
-        late.append(notification(BUCKET, key, found["ETag"].strip('"'), found["LastModified"].isoformat()))
+        late.append(notification(key, s3.head_object(Bucket=BUCKET, Key=key)))
     for one in ("1", "2"):
         until(
             "the own event meets no rule",
