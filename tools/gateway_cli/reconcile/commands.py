@@ -26,7 +26,7 @@ from gateway_cli.reconcile.sending import Sender
 from gateway_cli.reconcile.starting import SETTLE_SECONDS, Starter
 from gateway_cli.reconcile.state import State
 from gateway_cli.reconcile.wants import Rules
-from mwaa_gateway.aws.dynamodb.object_claims import BatchClaims, LedgerClaims
+from mwaa_gateway.aws.dynamodb.object_claims import ANY_CLAIM, BatchClaims, LedgerClaims
 from mwaa_gateway.aws.dynamodb.pauses import OBJECTS_SORT, PAUSE_PARTITION
 from mwaa_gateway.aws.dynamodb.values import attributes
 from mwaa_gateway.dispatch.s3_objects import ListedObject
@@ -287,11 +287,14 @@ class Reconcile:
 
     def _may_be_claimed(self) -> None:
         """From now on the dispatchers and the collector look for claims; before any is written."""
-        self._claims[1].mark()
-        self._connection.dynamodb.put_item(
-            TableName=self._connection.stack_output("RulesTableName"),
-            Item=attributes({"partition": PAUSE_PARTITION, "sort": OBJECTS_SORT}),
-        )
+        for table, partition, sort in (
+            ("RulesTableName", PAUSE_PARTITION, OBJECTS_SORT),
+            ("BatchesTableName", ANY_CLAIM, ANY_CLAIM),
+        ):
+            self._connection.dynamodb.put_item(
+                TableName=self._connection.stack_output(table),
+                Item=attributes({"partition": partition, "sort": sort}),
+            )
 
     def _settle(self) -> None:
         """Wait until the attempts that saw no claims are over, by S3's clock: that of this machine may be set meanwhile."""

@@ -104,11 +104,6 @@ class BatchClaims(_Claims):
         read = {by_partition[text(item, "partition")]: text(item, CLAIMS) for item in found}
         return dict.fromkeys(by_partition.values(), "") | read
 
-    def mark(self) -> None:
-        """Write that objects are claimed, before the first claim."""
-        with unavailable_unless_answered("cannot write that objects are claimed"):
-            self._client.put_item(TableName=self._table, Item=_batches_key(ANY_CLAIM, ANY_CLAIM))
-
     def _any(self) -> bool:
         now = self._now()
         if not self._may_be_claimed and not 0 <= now - self._checked_at < _REFRESH_SECONDS:
