@@ -230,8 +230,9 @@ class CountingLock:
 def test_threads_that_need_a_session_at_once_log_in_once(environment: Environment, login: Answer) -> None:
     """The others wait for the first one's login and share its result, also where it is refused."""
     waiting = threading.Event()
-    environment.issue_token()
-    environment.server.answers = [replace(login, wait=waiting), OK]
+    for _ in range(4):
+        environment.issue_token()
+    environment.server.answers = [replace(login, wait=waiting), OK if login.status == 200 else login]
     lock = environment.session._lock = CountingLock()  # type: ignore[assignment]
     with ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(environment.session.ask, LOOK) for _ in range(4)]

@@ -236,6 +236,7 @@ def test_a_watcher_over_a_web_login_needs_no_other_session(tasks, monkeypatch, t
     del tasks
     monkeypatch.setenv("TRANSPORTS", transports)
     denied, asked = Retryable(Reason.ACCESS_DENIED, "no web login token"), []
+    monkeypatch.setattr(WebSession, "sign_in", lambda _: denied)
     monkeypatch.setattr(WebSession, "ask", lambda self, _: asked.append(self.parameter) or denied)
     airflow = run_watcher().watcher.airflow
     assert airflow.return_value("d", "evt__a__1", "count") == RunsUnknown(denied.text)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from local_stack.mwaa.versions import known_versions
@@ -155,6 +155,7 @@ def test_a_dag_id_of_fifty_one_is_refused_with_the_remedy() -> None:
     assert "analytics=web or analytics=cli in the stack's parameter Transports" in refused.text
 
 
+@example("d" * 51, "evt__a__1")
 @given(st.text(alphabet="abcdefXYZ019_.-", min_size=1, max_size=250), st.text(max_size=250))
 def test_no_path_of_a_lookup_is_too_long(dag_id: str, run_id: str) -> None:
     """Whatever the ids are, what is sent fits; a run can be looked up for every DAG."""
