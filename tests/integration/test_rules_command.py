@@ -216,6 +216,33 @@ class TestApply:
             run("validate", "rules", "--environment", "analytics").exit_code == 0
         )  # nobody said which transport
 
+    @pytest.mark.parametrize(
+        ("parameters", "refused"),
+        [
+            ({"Transports": "web/rest"}, True),
+            ({"Transports": "web"}, False),
+            ({"Transports": "reporting=rest,analytics=web/cli"}, False),
+            ({"RestEnvironments": "reporting,analytics"}, True),
+            ({"RestEnvironments": "reporting"}, False),
+        ],
+        ids=str,
+    )
+    def test_the_length_of_a_dag_id_depends_on_transport_and_fallback(
+        self,
+        run: Run,
+        files: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        parameters: dict[str, str],
+        refused: bool,  # noqa: FBT001
+    ) -> None:
+        """`RestEnvironments` is how a stack of v0.1.0 says it."""
+        monkeypatch.delitem(PARAMETERS, "Transports")
+        for name, value in parameters.items():
+            monkeypatch.setitem(PARAMETERS, name, value)
+        (files / "rules" / "orders.yaml").write_text(RULE.replace("ingest_orders", "d" * 51))
+        result = run("validate", "rules", "--stack-name", "mwaa-gateway")
+        assert (result.exit_code == 1) is refused, result.stderr
+
     def test_a_saved_plan_and_an_old_version_too(
         self, run: Run, files: Path, request: pytest.FixtureRequest
     ) -> None:

@@ -106,7 +106,7 @@ def _start_options(command: Callable[..., None]) -> Callable[..., None]:
             envvar="TRANSPORTS",
             show_default=True,
             show_envvar=True,
-            help="How Airflow is reached, as template.yaml's Transports: rest, cli, or analytics=rest,legacy=cli.",
+            help="How Airflow is reached, as template.yaml's Transports: rest, cli, web, or analytics=web/rest,legacy=cli.",
         ),
         click.option(
             "--port", type=click.IntRange(1, 65535), help="Port of the local AWS. [default: 4566, if free]"
