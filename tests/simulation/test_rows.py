@@ -684,16 +684,17 @@ def test_row_30_a_purged_run_is_not_started_again(transport: str) -> None:
     assert [] == scenario.play().problems
 
 
+@pytest.mark.parametrize("transport", ["cli", "web/rest"])
 def test_row_32_no_token_in_logs_or_messages(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
-    """Under every fault, with everything logged: not one CLI token leaves the process but to the web server."""
+    """Under every fault, with everything logged: no token and no session leaves the process but to the web server."""
     log = io.StringIO()
     for handler in observability.logger.handlers:
         monkeypatch.setattr(handler, "stream", log)
     monkeypatch.setattr(observability.metrics.provider, "namespace", "MwaaTriggerGateway")
     monkeypatch.setattr(observability.metrics.provider, "service", "gateway")
-    scenario = Scenario(Rates.of_the_promise(), logged=True)
+    scenario = Scenario(Rates.of_the_promise(), transport=transport, logged=True)
     for n in range(1, 31):
         scenario.upload(n, at=n)
     assert [] == scenario.play().problems
@@ -705,7 +706,8 @@ def test_row_32_no_token_in_logs_or_messages(
     rows = json.dumps([str(item) for item in scenario.gateway.ledger.items.values()])
     for text in (log.getvalue(), reported.out, reported.err, rows, *scenario.gateway.texts):
         assert CANARY not in text
-        assert "Authorization" not in text
+        # A page that quotes the request is shown without what is secret.
+        assert "Authorization" not in text.replace("Authorization: Bearer ***", "")
 
 
 def test_row_34_overwrites_are_events_of_their_own() -> None:
@@ -752,7 +754,7 @@ def test_row_36_the_first_attempts_target_is_followed() -> None:
     assert [] == scenario.play().problems
 
 
-PER_TRANSPORT = pytest.mark.parametrize("transport", ["cli", "rest"])
+PER_TRANSPORT = each_way
 
 
 @both_majors
