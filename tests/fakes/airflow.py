@@ -59,6 +59,9 @@ class FakeAirflow:
             return AlreadyTriggered("found")
         return Retryable(Reason.RUN_NOT_THERE, "not there")
 
+    def close(self) -> None:
+        """Close the connections; there are none."""
+
     def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
         self.lists += 1
         if self.during_list is not None:

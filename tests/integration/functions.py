@@ -20,12 +20,14 @@ from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
+from mwaa_gateway.dispatch.concurrency import Concurrency
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.delivery import TriggerDeliveries
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
 from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.dispatch import report_bug, report_dispatch
+from mwaa_gateway.wiring.dispatcher import side_by_side
 
 __all__ = ["RULE", "Context", "CurrentStdout", "Queues", "deliveries", "lines", "load", "record_of"]
 
@@ -117,6 +119,10 @@ def deliveries(
             sleep=time.sleep,
         ),
         messages=SqsTriggerMessages(sqs, queues.trigger, time.time),
+        concurrency=Concurrency(1),
+        side_by_side=side_by_side,
+        close_connections=airflow.close,
+        now=time.time,
         report=lambda dispatched: report_dispatch(dispatched, "analytics", now()),
         report_bug=report_bug,
         warn=logger.warning,

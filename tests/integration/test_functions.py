@@ -453,13 +453,13 @@ def test_wiring_chooses_the_transport_of_its_environment(
 
     class Recorded(RestTransport):
         def __init__(self, client: Any, environment: str, pace: Pace) -> None:
-            built.append((client.meta.config.retries["total_max_attempts"], pace.seconds))
+            built.append((client.meta.config.retries["total_max_attempts"], pace.calls_per_second))
             super().__init__(client, environment, pace)
 
     monkeypatch.setattr("mwaa_gateway.wiring.transport.RestTransport", Recorded)
     airflow = wired(TRANSPORTS=transports, SLOTS_PER_ENVIRONMENT="4").dispatcher.airflow
     assert isinstance(airflow, expected)
-    assert built == ([(1, 0.5)] if expected is RestTransport else [])
+    assert built == ([(1, 2.0)] if expected is RestTransport else [])
 
 
 @pytest.mark.guarantee(51)

@@ -92,7 +92,7 @@ class Environment:
 
     @property
     def rest(self) -> RestTransport:
-        return RestTransport(self.mwaa.client, "analytics", Pace(1, sleep=lambda _: None))
+        return RestTransport(self.mwaa.client, "analytics", Pace(10, sleep=lambda _: None))
 
     def with_fallback(self) -> FallbackTransport:
         return FallbackTransport(self.choice(self.transport, self.rest))

@@ -508,7 +508,7 @@ def test_invoke_rest_api_has_what_fits_and_the_web_login_the_rest(environment: E
         answer = {"RestApiStatusCode": 200, "RestApiResponse": {"state": state}}
         environment.mwaa.add_response("invoke_rest_api", answer, {**run, **call})
     environment.answers(logged_in(), document(value=7))
-    transport = RestTransport(environment.mwaa.client, "analytics", Pace(1, sleep=lambda _: None))
+    transport = RestTransport(environment.mwaa.client, "analytics", Pace(10, sleep=lambda _: None))
     calls = RestRuns(transport, environment.session)
     assert calls.fail_run("load", "evt__a") == RunMarkedFailed()
     assert calls.return_value("load", "evt__a", "count") == ReturnValue(7)

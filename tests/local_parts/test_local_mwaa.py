@@ -123,7 +123,7 @@ class Client:
             aws_secret_access_key="test",
             config=REST_CLIENT_CONFIG.merge(Config(inject_host_prefix=False)),
         )
-        return RestTransport(client, self.name, Pace(1))
+        return RestTransport(client, self.name, Pace(10))
 
     def trigger(
         self, run_id: str, *, conf: str = "{}", dag_id: str = "handle_notification"

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from greenlet import getcurrent
+
 import mwaa_gateway
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
@@ -34,6 +36,7 @@ from mwaa_gateway.aws.sqs.queues import (
 )
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
+from mwaa_gateway.dispatch.concurrency import Concurrency
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.delivery import TriggerDeliveries
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
@@ -46,10 +49,12 @@ from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.dispatch import report_bug, report_dispatch
 from mwaa_gateway.observability.ingress import report_given_back, report_ingress
 from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
+from mwaa_gateway.queue_message import QueueMessage
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.rules.partitions import document_partitions
 from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
 from mwaa_gateway.transports import CLI, REST, WEB, Transports, parts
+from mwaa_gateway.wiring.transport import LARGEST_BATCH, attempts_at_once
 from simulation.airflow import Airflow
 from simulation.dynamodb import DynamoDB, Table
 from simulation.feeds import Feeds
@@ -58,6 +63,7 @@ from simulation.lambdas import AsyncInvocations, EventSourceMapping, Sandbox, Sa
 from simulation.mwaa import Mwaa, Session
 from simulation.mwaa import WebServer as SimulatedServer
 from simulation.s3 import LARGE_CONFS, S3
+from simulation.scheduler import Process, Scheduler
 from simulation.sqs import Queue, Sqs, arn
 from simulation.web_login import WebLogin
 from simulation.world import World
@@ -138,7 +144,14 @@ class Gateway:
                 lambda name=name: self._dispatcher_sandbox(name),
                 may_loop=self.recursive_loop == "Allow",
             )
-            self.mappings[name] = EventSourceMapping(world, queue, sandboxes, self.slots, _run_named_in)
+            self.mappings[name] = EventSourceMapping(
+                world,
+                queue,
+                sandboxes,
+                self.slots,
+                _run_named_in,
+                batch_size=1 if CLI in parts(self.transports.get(name, CLI)) else LARGEST_BATCH,
+            )
         retry = self.queues["ingress-retry"] = Queue(
             world,
             "ingress-retry",
@@ -291,6 +304,15 @@ class Gateway:
         self.queues["ingress-retry"].send(on_failure_record(function, payload))
 
 
+class Messages(SqsTriggerMessages):
+    """The trigger queue; it notes which run the running thread works on."""
+
+    def rejoin(self, message: QueueMessage) -> bool:
+        process = getcurrent()
+        process.subject, process.claimed = _run_named_in(message.body), False
+        return super().rejoin(message)
+
+
 def production_dispatcher(gateway: Gateway, environment: str) -> Any:
     """What `wiring.dispatcher` builds, on simulated clients."""
     world = gateway.world
@@ -326,7 +348,11 @@ def production_dispatcher(gateway: Gateway, environment: str) -> Any:
             jitter=world.random.random,
             sleep=scheduler.wait,
         ),
-        messages=SqsTriggerMessages(gateway.sqs, settings.trigger_queue_url, world.clock()),
+        messages=Messages(gateway.sqs, settings.trigger_queue_url, world.clock()),
+        concurrency=Concurrency(attempts_at_once(settings)),
+        side_by_side=scheduler.side_by_side,
+        close_connections=airflow.close,
+        now=now,
         report=gateway.dispatched,
         report_bug=gateway.bug,
         warn=gateway.warn,
@@ -369,7 +395,9 @@ def _direct(gateway: Gateway, settings: DispatcherSettings, name: str) -> Any:
     if name != REST:
         return cli_transport(gateway, settings)
     scheduler = gateway.world.scheduler
-    pace = Pace(settings.slots_per_environment, monotonic=scheduler.time, sleep=scheduler.wait)
+    pace = Pace(
+        settings.rest_share / settings.slots_per_environment, monotonic=scheduler.time, sleep=scheduler.wait
+    )
     return RestTransport(gateway.mwaa, settings.mwaa_environment_name, pace, monotonic=scheduler.time)
 
 
@@ -391,6 +419,7 @@ def web_transport(gateway: Gateway, settings: DispatcherSettings) -> WebTranspor
         gateway.mwaa, settings.mwaa_environment_name, web_server, "RestApiRole", monotonic=monotonic
     )
     _connect(gateway, session)
+    session._lock = OneThread(gateway.world.scheduler)  # type: ignore[assignment]
     return WebTransport(session, monotonic=monotonic)
 
 
@@ -401,6 +430,22 @@ def _web_server(settings: DispatcherSettings) -> WebServer:
         connect_timeout_seconds=settings.cli_connect_timeout_seconds,
         read_timeout_seconds=settings.cli_read_timeout_seconds,
     )
+
+
+class OneThread:
+    """A lock whose owner may wait, in the place of `threading.Lock`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._owner: Process | None = None
+
+    def __enter__(self) -> None:
+        while self._owner is not None and not self._owner.dead:
+            self._scheduler.wait(0.01)
+        self._owner = getcurrent()
+
+    def __exit__(self, *_: object) -> None:
+        self._owner = None
 
 
 def _connect(gateway: Gateway, user: CliTransport | WebSession) -> None:

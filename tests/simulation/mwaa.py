@@ -317,6 +317,9 @@ class Mwaa:
 
         return self._world.aws_call("mwaa", operation, create)
 
+    def close(self) -> None:
+        """Drop the connections; there are none."""
+
     def invoke_rest_api(self, **request: Any) -> dict[str, Any]:
         return self._rest[request["Name"]](request)
 

@@ -55,7 +55,7 @@ class Operator:
             )
             reruns.rerun(
                 self._connection,
-                reruns.find(rows, wanted, lambda _: None),
+                reruns.find(rows.requests(rule, lambda _: None), wanted),
                 generation=generation,
                 rule=None,
                 now=self._gateway.world.scheduler.now,

@@ -41,6 +41,7 @@ class Process(greenlet):
         self.asked = False  # Airflow, for whatever it was
         self.claimed = False  # an attempt, in the ledger
         self.killed = False
+        self.threads: list[Process] = [self]  # of one invocation: who kills one kills all
         self.resumed = False  # by the scheduler itself: who started it has gone on
         self._body = body
         self._ended = ended
@@ -93,6 +94,36 @@ class Scheduler:
         heappush(heap, (wake, self.steps, process.switch))
         process.parent.switch()
         process.resumed = True
+
+    def side_by_side(self, work: Callable[[], None], number: int) -> None:
+        """Run the work in so many threads of the running process, and wait for them."""
+        process = getcurrent()
+        if number == 1:
+            work()
+            return
+        left = number
+
+        def ended(_result: Any, error: BaseException | None) -> None:
+            nonlocal left
+            left -= 1
+            if error is not None:
+                process.killed = True
+                for thread in threads:
+                    thread.killed = True
+            if not left:
+                self.at(self.now, process.switch)
+
+        threads = [
+            Process(work, ended, deadline=process.deadline, subject=process.subject, chain=process.chain)
+            for _ in range(number)
+        ]
+        for thread in threads:
+            thread.parent, thread.threads = process.parent, threads
+            self.at(self.now, thread.switch)
+        process.parent.switch()
+        process.resumed = True
+        if process.killed:
+            raise Killed
 
     @staticmethod
     def kill() -> None:

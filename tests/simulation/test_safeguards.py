@@ -282,7 +282,7 @@ SAFEGUARDS = {
         "deliveries per request",
     ),
     "over REST, ten calls a second": Safeguard(
-        (("aws.mwaa.rest", "            self._sleep(self._next - now)", "            pass"),),
+        (("aws.mwaa.rest", "            self._sleep(at - now)", "            pass"),),
         days.a_second_over_rest,
         "deliveries per request",
     ),

@@ -105,7 +105,7 @@ class RandomCrashes:
         if not self.rate or self.random.random() >= self.rate:
             return None
         # Killed before its claim, it may be killed in its claim, which arrives all the same.
-        if self.row[process.subject] + (not process.claimed) > self.longest_row:
+        if any(self.row[one.subject] + (not one.claimed) > self.longest_row for one in process.threads):
             return None
         return self.random.choice((Crash.BEFORE, Crash.DURING, Crash.AFTER))
 

@@ -56,6 +56,7 @@ OTHER_VALUES: Mapping[str, str] = {
     "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/0f0e0d0c-5a0e-4f5c-9a49-c54c4c4e5b1b",
     "LandingBucketName": "acme-uploads",
     "MwaaEnvironmentName": "acme-test-{environment}",
+    "RestShare": "5",
     "RolePath": "/platform/",
     "PagingTopicArn": "arn:aws:sns:eu-central-1:123456789012:night",
     "S3Events": "none",
@@ -65,6 +66,7 @@ OTHER_VALUES: Mapping[str, str] = {
     "UnwrapTopicArns": "arn:aws:sns:eu-central-1:123456789012:partner-uploads",
     "VpcSecurityGroupIds": "sg-0456",
     "VpcSubnetIds": "subnet-03",
+    "WebConcurrency": "12",
     "WebServerCaBundle": "/opt/other.pem",
     "WebServerHost": "airflow.example.org",
 }

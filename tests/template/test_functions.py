@@ -49,6 +49,7 @@ OF_DISPATCHER = {
     "TRIGGER_DLQ_URL",
     "MAXIMUM_EVENT_AGE_SECONDS",
     "DAG_CATALOG_SECONDS",
+    "WEB_CONCURRENCY",
     "DAG_MISSING_GRACE_SECONDS",
     "CLI_CONNECT_TIMEOUT_SECONDS",
     "CLI_READ_TIMEOUT_SECONDS",
@@ -56,6 +57,7 @@ OF_DISPATCHER = {
     "WEB_SERVER_CA_BUNDLE",
     "TRANSPORTS",
     "SLOTS_PER_ENVIRONMENT",
+    "REST_SHARE",
 }
 
 OF_DOCTOR = {
@@ -83,6 +85,7 @@ OF_WATCHER = {
     "WEB_SERVER_CA_BUNDLE",
     "TRANSPORTS",
     "SLOTS_PER_ENVIRONMENT",
+    "REST_SHARE",
 }
 
 
@@ -236,14 +239,18 @@ def _slots(template):
 )
 def test_each_environment_has_the_transport_that_was_chosen_for_it(expand, given, expected):
     """Dispatcher and watcher get the whole parameter and find themselves in it; and their share of the calls."""
-    template = expand("analytics", "legacy", Transports=given, SlotsPerEnvironment="4")
+    template = expand(
+        "analytics", "legacy", Transports=given, SlotsPerEnvironment="4", RestShare="6", WebConcurrency="12"
+    )
     for function, settings in (("dispatcher", DispatcherSettings), ("watcher", RunWatcherSettings)):
         read = [
             settings.from_environ(_variables(template, f"{function}{environment}"))
             for environment in ("analytics", "legacy")
         ]
         assert [each.transport for each in read] == expected
-        assert {each.slots_per_environment for each in read} == {4}
+        assert {(each.slots_per_environment, each.rest_share) for each in read} == {(4, 6.0)}
+        if settings is DispatcherSettings:
+            assert {each.web_concurrency for each in read} == {12}
 
 
 def test_nobody_deploys_without_saying_how_airflow_is_reached(source):
@@ -467,15 +474,24 @@ def test_what_lambda_gives_up_is_tried_again(deployed):
 
 
 @pytest.mark.parametrize("slots", [2, 3, 4])
-def test_a_dispatcher_takes_its_share_of_slots_and_reports_each_message(expand, slots):
-    """One command per invocation, no more invocations than slots, and a failed message alone comes back."""
-    template = expand("analytics", "legacy", SlotsPerEnvironment=str(slots), StepFunctionsTasks="false")
+@pytest.mark.parametrize(
+    ("transports", "batch"), [("cli", 1), ("analytics=rest,legacy=cli", 1), ("rest", 10)]
+)
+def test_a_dispatcher_takes_its_share_of_slots_and_reports_each_message(expand, slots, transports, batch):
+    """No more invocations than slots, and a failed message alone comes back; one command each where it may be a CLI's."""
+    template = expand(
+        "analytics",
+        "legacy",
+        SlotsPerEnvironment=str(slots),
+        StepFunctionsTasks="false",
+        Transports=transports,
+    )
     for environment in ("analytics", "legacy"):
         mapping = template.resources[f"DispatcherEventSource{environment}"]["Properties"]
         assert mapping == {
             "FunctionName": f"<dispatcher{environment}>",
             "EventSourceArn": f"<TriggerQueue{environment}.Arn>",
-            "BatchSize": 1,
+            "BatchSize": batch,
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
             "ScalingConfig": {"MaximumConcurrency": slots},
         }

@@ -27,9 +27,9 @@ def sandbox(store: FakeCircuitStore, environment: str) -> CircuitBreakers:
 def test_an_environment_that_is_away_is_away_for_its_own_new_sandboxes_only(store: FakeCircuitStore) -> None:
     """A sandbox reads its environment's breaker before its first request."""
     asking = sandbox(store, "analytics")
-    for now in (1.0, 2.0, 3.0):
+    for now in (1.0, 3.0, 6.0):
         asking.record(target("analytics"), AWAY, now)
-    assert isinstance(sandbox(store, "analytics").start_attempt(target("analytics"), 3.5), Wait)
+    assert isinstance(sandbox(store, "analytics").start_attempt(target("analytics"), 6.5), Wait)
     assert isinstance(sandbox(store, "science").start_attempt(target("science"), 3.5), Pass)
 
 
@@ -41,10 +41,10 @@ def test_a_failure_that_is_not_the_environments_leaves_its_breaker_closed(
 ) -> None:
     """Airflow answered, or was not asked: other requests for this environment do not wait."""
     circuit_breakers = sandbox(store, "analytics")
-    for now in (1.0, 2.0, 3.0):
+    for now in (1.0, 3.0, 6.0):
         circuit_breakers.record(target("analytics"), Retryable(reason, "not the environment's"), now)
-    assert circuit_breakers.away_for(4.0) is None
-    assert isinstance(sandbox(store, "analytics").start_attempt(target("analytics"), 4.0), Pass)
+    assert circuit_breakers.away_for(6.5) is None
+    assert isinstance(sandbox(store, "analytics").start_attempt(target("analytics"), 6.5), Pass)
 
 
 def test_a_request_that_waits_for_its_dag_leaves_the_environments_probe_to_others(
@@ -54,11 +54,11 @@ def test_a_request_that_waits_for_its_dag_leaves_the_environments_probe_to_other
     here, beside_it = sandbox(store, "analytics"), sandbox(store, "analytics")
     for now in range(1, 7):
         here.record(target("analytics"), MISSING, float(now))  # the DAG's sixth pause lasts 30 s
-    for now in (7.0, 8.0, 9.0):
+    for now in (7.0, 9.0, 12.0):
         here.record(target("analytics"), AWAY, now)
-    assert isinstance(here.start_attempt(target("analytics"), 10.5), Wait)
+    assert isinstance(here.start_attempt(target("analytics"), 13.5), Wait)
     another_dag = ResolvedTarget("analytics", "other", "evt__b__1", {})
-    assert isinstance(beside_it.start_attempt(another_dag, 10.6), Pass)
+    assert isinstance(beside_it.start_attempt(another_dag, 13.6), Pass)
 
 
 def test_a_dag_that_appears_in_one_environment_is_still_missing_in_the_other(store: FakeCircuitStore) -> None:

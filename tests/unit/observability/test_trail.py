@@ -7,7 +7,6 @@ import pytest
 
 from fakes.requests import a_request
 from mwaa_gateway.events import Event
-from mwaa_gateway.events.event import resource_of
 from mwaa_gateway.feeds.batch import Batch
 from mwaa_gateway.observability.trail import (
     LIMIT,
@@ -19,6 +18,7 @@ from mwaa_gateway.observability.trail import (
     line,
     member_fields,
     request_fields,
+    resource_of,
     sampled_fields,
     unmatched_fields,
     watch_fields,

@@ -46,7 +46,7 @@ def runs_now(
     transport = RestTransport(
         connection.client("mwaa", **_SETTINGS),
         mwaa_name(connection, environment),
-        Pace(1, sleep=lambda _: None),
+        Pace(10, sleep=lambda _: None),
     )
     runs = RestRuns(transport)
     states = runs.states(dag_id, run_ids, since - _MARGIN_SECONDS)

@@ -11,7 +11,7 @@ from gateway_cli.connection import Connection
 from gateway_cli.ledger_rows import request_of
 from mwaa_gateway.aws.dynamodb.batch_get import batch_get
 from mwaa_gateway.aws.dynamodb.values import Item, attributes, ledger_key, text
-from mwaa_gateway.events.event import resource_of
+from mwaa_gateway.observability.trail import resource_of
 
 _GATE: Final = "gate"
 _GENERATION: Final = re.compile(r"__r(\d{1,4})$")

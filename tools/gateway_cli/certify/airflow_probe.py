@@ -136,7 +136,7 @@ def over_cli(client: Any, mwaa_name: str, web_server: WebServer) -> CliProbe:
 
 def over_rest(client: Any, mwaa_name: str) -> RestProbe:
     """Return a probe over InvokeRestApi without our own limit of calls a second; `client` has `REST_CLIENT_CONFIG`."""
-    return RestProbe(RestTransport(client, mwaa_name, Pace(1, sleep=lambda _: None)))
+    return RestProbe(RestTransport(client, mwaa_name, Pace(10, sleep=lambda _: None)))
 
 
 def over_web(client: Any, mwaa_name: str, web_server: WebServer) -> RestProbe:

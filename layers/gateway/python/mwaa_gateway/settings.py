@@ -200,9 +200,14 @@ class AirflowSettings(_WaySettings):
     ledger_table: str = _setting("name of the DynamoDB table of the ledger")
     mwaa_environment_name: str = _setting("name of that environment on MWAA")
     slots_per_environment: int = _setting(
-        "number of dispatchers of this environment that run at once: they share MWAA's ten REST calls a second",
+        "number of dispatchers and run watchers of this environment that run at once: each has its part of the share",
         int,
         default=3,
+    )
+    rest_share: float = _setting(
+        "REST calls a second that all of them together make, of the ten that MWAA accepts from all callers",
+        float,
+        default=8.0,
     )
 
     def __post_init__(self) -> None:
@@ -238,6 +243,11 @@ class DispatcherSettings(AirflowSettings):
         float,
         default=5.0,
         variable="BRAKE_REFRESH_SECONDS",  # its name since the first version, which a deployed stack may have set
+    )
+    web_concurrency: int = _setting(
+        "attempts over a web login that all dispatchers together make at once, while the web server is not under load",
+        int,
+        default=8,
     )
     dag_catalog_seconds: float = _setting(
         "maximum age of the list of paused and stale DAGs, in seconds; 0: no list",

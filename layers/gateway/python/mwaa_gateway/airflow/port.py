@@ -24,6 +24,9 @@ class Airflow(Protocol):
     def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
         """List the DAGs, in seconds rather than minutes. A DAG that is not listed need not be missing."""
 
+    def close(self) -> None:
+        """Close the connections that are open."""
+
 
 class AirflowRuns(Protocol):
     """The run watcher's requests."""

@@ -114,7 +114,9 @@ class CoolDown:
         self._until = 0.0
 
     def record_failure(self, now: float) -> None:
-        """Make no attempt for a while."""
+        """Make no attempt for a while. A failure during the rest is of an attempt that was under way, and counts with it."""
+        if now < self._until:
+            return
         self.in_a_row += 1
         counted = self.in_a_row - self._tolerated
         if counted > 0:
@@ -215,6 +217,8 @@ class CircuitBreaker:
 class CircuitBreakers:
     """The breaker of one environment, and those of its DAGs.
 
+    The threads of a sandbox share it without a lock: each change is one assignment, and the store decides who probes.
+
     `dag_missing_grace_seconds`: how long requests for a DAG that Airflow does not know wait for it to appear.
     """
 
@@ -232,6 +236,7 @@ class CircuitBreakers:
         )
         self._dags: dict[str, CircuitBreaker] = {}
         self._failures = 0  # of the environment in a row, to this sandbox
+        self._failed: frozenset[str] = frozenset()  # the runs that met them
         self._refusals = CoolDown()  # those of them that are refusals: its load, or its absence
         self._aws = CoolDown(tolerated=1)  # the ledger does not answer; once may be the fault of one request
 
@@ -272,11 +277,11 @@ class CircuitBreakers:
             if outcome is None:
                 self._environment.release_probe(now)
             else:
-                self._record_failure(outcome, now)
+                self._record_failure(target.run_id, outcome, now)
             if dag is not None:
                 dag.release_probe(now)
             return None
-        self._failures = 0
+        self._failures, self._failed = 0, frozenset()
         self._refusals.record_success()
         self._environment.record_success()
         if isinstance(outcome, Rejected | Retryable) and outcome.reason in _DAG_FAILED:
@@ -293,12 +298,12 @@ class CircuitBreakers:
             return dag.record_failure(now)
         if dag is not None:
             dag.record_success()
-            del self._dags[target.dag_id]
+            self._dags.pop(target.dag_id, None)
         return None
 
-    def _record_failure(self, outcome: Outcome, now: float) -> None:
+    def _record_failure(self, run_id: str, outcome: Outcome, now: float) -> None:
         """Open the environment's breaker if it is open already, or if there are too many failures in a row."""
-        self._failures += 1
+        self._failures, self._failed = self._failures + 1, self._failed | {run_id}
         if isinstance(outcome, Retryable):
             self._refusals.record_failure(now)
         else:
@@ -325,9 +330,8 @@ class CircuitBreakers:
             case Reason.CIRCUIT_OPEN:
                 return True
             case reason:
-                return reason in _ENVIRONMENT_FAILED or (
-                    isinstance(outcome, OutcomeUnknown) and self._failures > 1
-                )
+                lost = isinstance(outcome, OutcomeUnknown) and len(self._failed) > 1
+                return lost or reason in _ENVIRONMENT_FAILED
 
 
 def _environment_failed(outcome: Outcome) -> bool:

@@ -1,12 +1,21 @@
-"""The deliveries of a trigger queue: dispatch each message, or let SQS redeliver it after its own delay."""
+"""The deliveries of a trigger queue: dispatch the messages, or let SQS redeliver each after its own delay.
 
+CLI tokens allow one command at a time in each slot, so their batches have one message. Over `rest` and `web` up to ten
+messages of a batch are dispatched side by side.
+"""
+
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mwaa_gateway.dispatch.concurrency import Concurrency
 from mwaa_gateway.dispatch.dispatcher import Dispatched, Dispatcher
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.queue_message import QueueMessage
+
+# After so many seconds no other message of the batch is begun: an attempt that hangs must fit into the function's timeout.
+LATEST_START_SECONDS = 5.0
 
 
 class TriggerMessages(Protocol):
@@ -23,25 +32,55 @@ class TriggerMessages(Protocol):
 class TriggerDeliveries:
     """The dispatcher and its queue.
 
-    `report` logs and counts each result, `report_bug` logs a bug that a message meets; `warn` logs what SQS refused.
+    `side_by_side` runs a function so many times at once, and returns when all have ended; `close_connections` is called
+    at the end of each batch. `report` logs and counts each result, `report_bug` logs a bug that a message meets; `warn`
+    logs what SQS refused.
     """
 
     dispatcher: Dispatcher
     messages: TriggerMessages
+    concurrency: Concurrency
+    side_by_side: Callable[[Callable[[], None], int], None]
+    close_connections: Callable[[], None]
+    now: Callable[[], float]
     report: Callable[[Dispatched], None]
     report_bug: Callable[[Exception], None]
     warn: Callable[[str], None]
 
     def deliver(self, messages: Sequence[QueueMessage]) -> list[str]:
         """Take each message as far as it goes; return the ids of the messages that SQS must redeliver."""
-        return [message.id for message in messages if not self._deliver(message)]
+        began = self.now()
+        waiting, done = deque(messages), set[str]()
+
+        def work() -> None:
+            working.append(None)
+            while len(working) <= self.concurrency.limit(
+                self.now()
+            ):  # a load signal ends half of the workers
+                try:
+                    message = waiting.popleft()
+                except IndexError:
+                    break
+                late = self.now() - began > LATEST_START_SECONDS
+                if self._give_back(message, 0) if late else self._deliver(message):
+                    done.add(message.id)
+            working.pop()
+
+        working: list[None] = []
+        while waiting:
+            self.side_by_side(work, min(len(waiting), self.concurrency.limit(self.now())))
+        # A sandbox freezes between two invocations, and a POST on a connection that was closed meanwhile is ambiguous.
+        self.close_connections()
+        return [message.id for message in messages if message.id not in done]
 
     def _deliver(self, message: QueueMessage) -> bool:
         """Return whether the message is done, so that Lambda may delete it."""
         try:
             if self._rejoin(message):
                 return True
+            began = self.now()
             dispatched = self.dispatcher.dispatch(message.body, message.receive_count, message.first_sent_at)
+            self.concurrency.record(dispatched.outcome, began, self.now())
             self.report(dispatched)
             return dispatched.redeliver_after is None or self._give_back(message, dispatched.redeliver_after)
         except Exception as error:  # noqa: BLE001  a bug that one message meets does not stop the others

@@ -42,19 +42,3 @@ def derived_id(identity: str) -> str:
     """Return a UUID-shaped id, the same for every delivery of the event."""
     digits = sha256(identity.encode()).hexdigest()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:32]}"
-
-
-def resource_of(envelope: Mapping[str, Any]) -> str:
-    """Return what the event is about: `s3://BUCKET/KEY`, `sns:TOPIC/MESSAGE_ID`, or the first of its `resources`, or ""."""
-    source = envelope.get("source")
-    detail: Any = envelope.get("detail")
-    try:
-        if source == "aws.s3":
-            return f"s3://{detail['bucket']['name']}/{detail['object']['key']}"
-        if source == "aws.sns":
-            return f"sns:{detail['topic-arn'].rpartition(':')[2]}/{envelope['id']}"
-    except (KeyError, TypeError, AttributeError):
-        pass  # not about an object: CloudTrail's "AWS API Call via CloudTrail", for example
-    resources = envelope.get("resources")
-    first = resources[0] if isinstance(resources, list) and resources else ""
-    return first if isinstance(first, str) else ""

@@ -6,18 +6,36 @@ DAG id that is not on the allow-list.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import wraps
+from threading import RLock
+from typing import Any, ParamSpec
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from mwaa_gateway.observability.trail import Fields, bounded_message, line
 
-__all__ = ["log_trail", "logger", "metrics", "publish"]
+__all__ = ["log_trail", "logger", "metrics", "one_at_a_time", "publish"]
+
+P = ParamSpec("P")
 
 # Both read only their own POWERTOOLS_* variables; neither makes a call.
 logger = Logger()
 metrics = Metrics()
+
+
+_lock = RLock()
+
+
+def one_at_a_time(report: Callable[P, None]) -> Callable[P, None]:
+    """Have threads wait for each other: the metrics of one report are collected before they are published."""
+
+    @wraps(report)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> None:
+        with _lock:
+            report(*args, **kwargs)
+
+    return alone
 
 
 def log_trail(log: Callable[..., None], message: str, *fields: Fields, **more: Any) -> None:

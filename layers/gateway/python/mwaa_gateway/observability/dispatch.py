@@ -6,7 +6,7 @@ from typing import Final, cast
 from aws_lambda_powertools.metrics import MetricUnit
 
 from mwaa_gateway.dispatch.dispatcher import Dispatched
-from mwaa_gateway.observability import log_trail, logger, metrics, publish
+from mwaa_gateway.observability import log_trail, logger, metrics, one_at_a_time, publish
 from mwaa_gateway.observability.trail import TrailOutcome, request_fields
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, OutcomeUnknown, Reason, Retryable, Triggered
 from mwaa_gateway.trigger_request import OWN_SOURCE, TriggerRequest
@@ -18,6 +18,7 @@ _NO_FAILURE: Final = frozenset(
 )
 
 
+@one_at_a_time
 def report_dispatch(dispatched: Dispatched, environment: str, now: float) -> None:
     """Log and count the outcome of one delivery of a trigger request, `now` in seconds since the epoch."""
     outcome = dispatched.outcome
@@ -83,6 +84,7 @@ def latency(request: TriggerRequest, now: float) -> float | None:
     return None if happened.tzinfo is None else max(0.0, now - happened.timestamp())
 
 
+@one_at_a_time
 def report_bug(error: Exception) -> None:
     """Log a bug that a message meets; after five such deliveries the request is dead, which raises the alarm."""
     logger.error(
@@ -91,6 +93,7 @@ def report_bug(error: Exception) -> None:
     )
 
 
+@one_at_a_time
 def report_not_listed(text: str, environment: str) -> None:
     """Log and count a failed refresh of the DAG catalog."""
     what = (
@@ -99,6 +102,7 @@ def report_not_listed(text: str, environment: str) -> None:
     _report_failed_read(what, text, environment, "DagsNotListed")
 
 
+@one_at_a_time
 def report_pauses_not_read(text: str, environment: str) -> None:
     """Log and count a failed read of the pauses."""
     what = "cannot read which rules and environments are paused; those paused since the last read may still start runs"

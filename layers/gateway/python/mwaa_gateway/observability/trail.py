@@ -8,7 +8,6 @@ texts of bounded length, and numbers. A field without a value is left out. Of an
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, assert_never
 
-from mwaa_gateway.events.event import resource_of
 from mwaa_gateway.trigger_request import OWN_SOURCE, TriggerRequest, event_hash
 
 if TYPE_CHECKING:  # each function imports its own flow only
@@ -123,6 +122,22 @@ def line(*parts: Fields) -> dict[str, str | int | float]:
 def event_fields(envelope: Mapping[str, Any], identity: str) -> Fields:
     """Return what names an event: `identity` is the text of its identity, which the trail and the ledger have as a hash."""
     return {**_envelope_fields(envelope), "identity": event_hash(identity)}
+
+
+def resource_of(envelope: Mapping[str, Any]) -> str:
+    """Return what the event is about: `s3://BUCKET/KEY`, `sns:TOPIC/MESSAGE_ID`, or the first of its `resources`, or ""."""
+    source = envelope.get("source")
+    detail: Any = envelope.get("detail")
+    try:
+        if source == "aws.s3":
+            return f"s3://{detail['bucket']['name']}/{detail['object']['key']}"
+        if source == "aws.sns":
+            return f"sns:{detail['topic-arn'].rpartition(':')[2]}/{envelope['id']}"
+    except (KeyError, TypeError, AttributeError):
+        pass  # not about an object: CloudTrail's "AWS API Call via CloudTrail", for example
+    resources = envelope.get("resources")
+    first = resources[0] if isinstance(resources, list) and resources else ""
+    return first if isinstance(first, str) else ""
 
 
 def _envelope_fields(envelope: Mapping[str, Any]) -> Fields:

@@ -1,8 +1,9 @@
 """Log lines and metrics of the transports."""
 
-from mwaa_gateway.observability import logger, metrics, publish
+from mwaa_gateway.observability import logger, metrics, one_at_a_time, publish
 
 
+@one_at_a_time
 def report_fallback(text: str, environment: str, fallback: str) -> None:
     """Log and count a refused web login, while requests use the fallback."""
     logger.warning(

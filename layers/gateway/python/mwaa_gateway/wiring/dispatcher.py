@@ -3,6 +3,8 @@
 import os
 import random
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import boto3
@@ -16,6 +18,7 @@ from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import TriggerDeadLetterQueue
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
+from mwaa_gateway.dispatch.concurrency import Concurrency
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.delivery import TriggerDeliveries
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
@@ -28,7 +31,17 @@ from mwaa_gateway.observability.dispatch import (
     report_pauses_not_read,
 )
 from mwaa_gateway.settings import DispatcherSettings
-from mwaa_gateway.wiring.transport import airflow_of
+from mwaa_gateway.wiring.transport import airflow_of, attempts_at_once
+
+
+def side_by_side(work: Callable[[], None], number: int) -> None:
+    """Run `work` in so many threads at once; return when all have ended."""
+    if number == 1:
+        work()
+        return
+    with ThreadPoolExecutor(number) as pool:
+        for running in [pool.submit(work) for _ in range(number)]:
+            running.result()
 
 
 @cache
@@ -68,6 +81,10 @@ def dispatcher() -> TriggerDeliveries:
             sleep=time.sleep,
         ),
         messages=SqsTriggerMessages(sqs, settings.trigger_queue_url, time.time),
+        concurrency=Concurrency(attempts_at_once(settings)),
+        side_by_side=side_by_side,
+        close_connections=airflow.close,
+        now=time.time,
         report=lambda dispatched: report_dispatch(dispatched, settings.environment, time.time()),
         report_bug=report_bug,
         warn=logger.warning,

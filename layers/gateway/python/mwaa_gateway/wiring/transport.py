@@ -9,8 +9,8 @@ from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.aws.mwaa.runs import CliRuns, RestRuns
 from mwaa_gateway.observability.transport import report_fallback
-from mwaa_gateway.settings import AirflowSettings, RunWatcherSettings
-from mwaa_gateway.transports import REST, WEB, parts
+from mwaa_gateway.settings import AirflowSettings, DispatcherSettings, RunWatcherSettings
+from mwaa_gateway.transports import CLI, REST, WEB, parts
 
 if TYPE_CHECKING:
     from mwaa_gateway.airflow.port import Airflow, AirflowRuns
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mwaa_gateway.aws.mwaa.web import WebTransport
     from mwaa_gateway.aws.mwaa.web_server import WebServer
     from mwaa_gateway.aws.mwaa.web_session import WebSession
+
+LARGEST_BATCH = 10  # as template.yaml has it
 
 # The modules of `cli` and `web` are imported where they are used: requests adds some 90 ms to a cold start, and only a
 # direct connection to the web server needs it.
@@ -29,7 +31,7 @@ def airflow_of(settings: AirflowSettings) -> "Airflow":
     name, *fallback = parts(settings.transport)
     if name != WEB:
         return _direct(settings, name)
-    web = _web(settings)
+    web = _web(settings, keep_connections=True)  # `close` is called at the end of each batch
     if not fallback:
         return web
     from mwaa_gateway.aws.mwaa.fallback import FallbackTransport  # noqa: PLC0415
@@ -57,12 +59,22 @@ def runs_of(settings: RunWatcherSettings) -> "AirflowRuns":
     return FallbackRuns(_choice(settings, web.session, runs, _direct_runs(settings, *fallback), *fallback))
 
 
+def attempts_at_once(settings: DispatcherSettings) -> int:
+    """Return how many attempts a dispatcher makes side by side: with CLI tokens one, as a command takes up a slot."""
+    name, *fallback = parts(settings.transport)
+    if CLI in (name, *fallback):
+        return 1
+    if name == REST:
+        return LARGEST_BATCH  # their pace is the limit
+    return max(1, settings.web_concurrency // settings.slots_per_environment)
+
+
 def _direct(settings: AirflowSettings, name: str) -> "CliTransport | RestTransport":
     if name == REST:
         return RestTransport(
             boto3.client("mwaa", config=REST_CLIENT_CONFIG),
             settings.mwaa_environment_name,
-            Pace(settings.slots_per_environment),
+            Pace(settings.rest_share / settings.slots_per_environment),
         )
     from mwaa_gateway.aws.mwaa.cli import CliTransport  # noqa: PLC0415
 
@@ -83,10 +95,11 @@ def _direct_runs(settings: RunWatcherSettings, name: str) -> CliRuns | RestRuns:
     return CliRuns(transport, session)
 
 
-def _web(settings: AirflowSettings) -> "WebTransport":
+def _web(settings: AirflowSettings, *, keep_connections: bool = False) -> "WebTransport":
     from mwaa_gateway.aws.mwaa.web import START_SECONDS, WebTransport  # noqa: PLC0415
 
-    return WebTransport(_session(settings, "RestApiRole", START_SECONDS))
+    session = _session(settings, "RestApiRole", START_SECONDS, keep_connections=keep_connections)
+    return WebTransport(session)
 
 
 def _choice(
@@ -99,13 +112,17 @@ def _choice(
     )
 
 
-def _session(settings: AirflowSettings, parameter: str, read_timeout_seconds: float) -> "WebSession":
+def _session(
+    settings: AirflowSettings, parameter: str, read_timeout_seconds: float, *, keep_connections: bool = False
+) -> "WebSession":
     """Build a web login as the Airflow role that `parameter` names."""
     from mwaa_gateway.aws.mwaa.web_session import WebSession  # noqa: PLC0415
 
     # One try for a token: a later attempt or round tries again.
     mwaa = boto3.client("mwaa", config=REST_CLIENT_CONFIG)
-    web_server = replace(_web_server(settings), read_timeout_seconds=read_timeout_seconds)
+    web_server = replace(
+        _web_server(settings), read_timeout_seconds=read_timeout_seconds, keep_connections=keep_connections
+    )
     return WebSession(mwaa, settings.mwaa_environment_name, web_server, parameter)
 
 

@@ -123,6 +123,9 @@ class CliTransport:
         answer = self._dialect.send(COLUMNS_OPTION, lambda columns: self.ask(list_command(columns=columns)))
         return read_list(answer) if isinstance(answer, CommandAnswer) else answer
 
+    def close(self) -> None:
+        """Do nothing: each command has its own connection."""
+
     def sign_in(self) -> str | Retryable:
         """Get a CLI token unless there is a fresh one; return the web server's host name, or why there is no token."""
         try:

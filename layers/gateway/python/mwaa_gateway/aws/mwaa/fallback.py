@@ -44,6 +44,11 @@ class Choice(Generic[Way]):
         self._monotonic = monotonic
         self._refused_until = 0.0
 
+    @property
+    def both(self) -> tuple[Way, Way]:
+        """The two transports."""
+        return self.web, self._fallback
+
     def now(self) -> Way:
         """Return the transport for the next request; log in if there is no session."""
         if self._monotonic() < self._refused_until:
@@ -73,6 +78,11 @@ class FallbackTransport:
     def list_dags(self) -> tuple[ListedDag, ...] | NotListed:
         """List the DAGs."""
         return self._choice.now().list_dags()
+
+    def close(self) -> None:
+        """Close the connections of both transports."""
+        for transport in self._choice.both:
+            transport.close()
 
 
 class FallbackRuns:

@@ -8,6 +8,7 @@ botocore takes for a refused request. Here a 5xx counts as what it is: perhaps d
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
@@ -36,7 +37,6 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 if TYPE_CHECKING:
     from mypy_boto3_mwaa import MWAAClient
 
-CALLS_PER_SECOND = 10  # per environment, from all callers together
 # A little longer than MWAA itself waits, and no retry inside botocore: the first try may have started the run. A trigger
 # that hangs and a look-up that hangs twice take 45 s of the dispatcher's 90.
 REST_CLIENT_CONFIG = Config(
@@ -56,29 +56,34 @@ _UNSENT = (  # no connection, or no request to send over it
 
 
 class Pace:
-    """Keeps a dispatcher to its share of the calls: `dispatchers` of them run at once, without knowing each other.
+    """Keeps a sandbox to its share of the calls: a token bucket of `calls_per_second` that holds two calls.
 
-    In no second does it make more calls than the whole part of its share: otherwise three sandboxes could make twelve.
+    MWAA accepts ten calls a second per environment from all callers together. The sandboxes do not know each other, so each
+    has the same part of the gateway's share. The second call in the bucket makes up for the time between two batches.
     """
 
     def __init__(
         self,
-        dispatchers: int,
+        calls_per_second: float,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.seconds = 1 / max(1, CALLS_PER_SECOND // dispatchers)
+        self.calls_per_second = calls_per_second
         self._monotonic = monotonic
         self._sleep = sleep
         self._next = monotonic()
+        self._lock = Lock()
 
     def wait(self) -> None:
-        """Block until the next call is allowed."""
-        now = self._monotonic()
-        if now < self._next:
-            self._sleep(self._next - now)
-        self._next = max(now, self._next) + self.seconds
+        """Block until the next call is allowed; threads wait side by side, and each gets a time of its own."""
+        with self._lock:
+            now = self._monotonic()
+            seconds = 1 / self.calls_per_second
+            at = max(self._next, now - seconds)
+            self._next = at + seconds
+        if at > now:
+            self._sleep(at - now)
 
 
 class RestTransport(ApiTransport):
@@ -111,6 +116,10 @@ class RestTransport(ApiTransport):
     def look_up_calls(self, target: ResolvedTarget) -> tuple[RestCall, ...]:
         """Return calls whose paths are short enough."""
         return short_look_up_calls(target)
+
+    def close(self) -> None:
+        """Close the client's connections; the next call opens one."""
+        self._client.close()
 
     def sign_in(self) -> str:
         """Do nothing: InvokeRestApi needs no sign-in, and no request goes to the web server directly."""

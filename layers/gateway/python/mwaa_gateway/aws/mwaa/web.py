@@ -26,6 +26,10 @@ class WebTransport(ApiTransport):
         super().__init__(monotonic)
         self.session = session
 
+    def close(self) -> None:
+        """Close the session's connections; the login stays."""
+        self.session.close()
+
     def sign_in(self) -> str | Retryable:
         """Log in unless there is a session; return the web server's host, or why there is no session."""
         return self.session.sign_in()

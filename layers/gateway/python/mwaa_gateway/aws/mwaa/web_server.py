@@ -6,7 +6,8 @@ nothing else keeps them.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -44,6 +45,7 @@ class WebServer:
     ca_bundle: str
     connect_timeout_seconds: float
     read_timeout_seconds: float
+    keep_connections: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +59,33 @@ class HttpAnswer:
 
 
 class WebServerWay:
-    """Sends requests to one environment's web server, each on a new connection.
+    """Sends requests to one environment's web server, each on a new connection, or on one that is kept.
 
-    If the load balancer closed an idle connection, a request that was never sent would count as one that perhaps was.
+    Whoever keeps connections closes them before its sandbox freezes: the load balancer closes an idle one meanwhile, and a
+    request that was never sent would count as one that perhaps was.
     """
 
     def __init__(self, web_server: WebServer, region: str) -> None:
         self.web_server = web_server
         self._region = region
+        self._kept = self._new_connections() if web_server.keep_connections else None
 
-    def _connections(self) -> requests.Session:
-        """Return a pool of connections for one request, so that no thread closes the connection of another."""
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        if self._kept is not None:
+            self._kept.close()
+
+    @contextmanager
+    def _connections(self) -> Iterator[requests.Session]:
+        """Return the pool of connections that is kept, or one for this request: no thread closes another's connection."""
+        if self._kept is not None:
+            yield self._kept
+            return
+        # Closed, so that a server that ignores "close" keeps no connection open for the next request
+        with self._new_connections() as connections:
+            yield connections
+
+    def _new_connections(self) -> requests.Session:
         session = requests.Session()
         # No proxy, netrc or CA bundle from the environment variables: netrc would replace the Authorization header.
         session.trust_env = False
@@ -105,7 +123,6 @@ class WebServerWay:
         if (refusal := self.refuse(host)) is not None:
             return refusal
         try:
-            # Closed, so that a server that ignores "close" keeps no connection open for the next request
             with (
                 self._connections() as connections,
                 connections.request(
@@ -113,7 +130,7 @@ class WebServerWay:
                     f"https://{host}{path}",
                     params=query,
                     data=body,
-                    headers={**headers, "Connection": "close"},
+                    headers={**headers, "Connection": "close" if self._kept is None else "keep-alive"},
                     timeout=(self.web_server.connect_timeout_seconds, read_timeout),
                     allow_redirects=False,
                     stream=True,

@@ -111,6 +111,10 @@ class WebSession:
                 )
         return answer
 
+    def close(self) -> None:
+        """Close the connections that are kept; the session stays."""
+        self._way.close()
+
     def _send(
         self, login: _Login, call: RestCall, within_seconds: float
     ) -> RestAnswer | Rejected | Retryable | OutcomeUnknown:
