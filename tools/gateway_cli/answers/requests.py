@@ -238,7 +238,8 @@ def _behind_circuit(row: RequestRow, circuit: Circuit, why: str, evidence: Evide
         what = f"Airflow in {row.environment} has not known DAG {row.dag_id} since"
         advice = (
             f"Deploy DAG {row.dag_id}, or correct its file: the requests then start by themselves. The check shows "
-            "Airflow's import errors."
+            "Airflow's import errors. If the rule names the wrong DAG, correct and apply it; once these requests are dead, "
+            f"`rerun --rule {row.rule_id} --state dead --with-current-rule` runs their events."
         )
     else:
         what = f"{row.environment} has been unavailable since"
