@@ -379,6 +379,7 @@ def test_uploads_over_a_web_login_survive_a_faulty_airflow(gateway, over_web, nu
         assert seen["web_logins"] < seen["web_calls"] / 2
 
 
+@pytest.mark.full
 @pytest.mark.guarantee(51)
 def test_a_dispatcher_whose_login_is_denied_uses_the_fallback(gateway, over_web):
     """IAM denies the token: the run starts over CLI tokens, the log says why, and the alarm's metric counts."""

@@ -4,6 +4,9 @@ import re
 
 import pytest
 
+from mwaa_gateway.aws.mwaa.web import START_SECONDS
+from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS
+from mwaa_gateway.dispatch.dispatcher import LONGEST_STAY_SECONDS
 from mwaa_gateway.settings import (
     CollectorSettings,
     DispatcherSettings,
@@ -425,6 +428,10 @@ def test_timeouts(deployed):
             )
             # The doctor also connects to AWS, and may have to ask for a second token.
             assert function["Timeout"] == (120 if name == "DoctorFunction" else 90) > 2 * command
+            connect = float(function["Environment"]["Variables"]["CLI_CONNECT_TIMEOUT_SECONDS"])
+            # Over a web login: the wait for the environment, a login, a start, and a lookup that is made twice.
+            seconds = LONGEST_STAY_SECONDS + START_SECONDS + 3 * ANSWER_SECONDS + 4 * connect
+            assert seconds < function["Timeout"]
 
 
 def test_each_function_has_a_log_group_of_its_own_that_forgets(expand):

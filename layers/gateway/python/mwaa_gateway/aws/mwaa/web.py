@@ -13,7 +13,7 @@ from mwaa_gateway.trigger_request import ResolvedTarget
 if TYPE_CHECKING:
     from mwaa_gateway.aws.mwaa.web_session import WebSession
 
-# A login, a start that hangs and a lookup that hangs twice take 85 s of the dispatcher's 90.
+# A slow login, a start that hangs and a lookup that hangs twice take 70 s of the dispatcher's 90.
 START_SECONDS: Final = 20.0
 
 
