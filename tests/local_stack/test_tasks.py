@@ -484,11 +484,12 @@ def started(gateway: StackState, role: str, states: dict[str, dict[str, Any]]) -
     return arns
 
 
-@pytest.fixture(scope="module")
-def over_rest(gateway: StackState) -> Iterator[None]:
-    """The same stack with both environments on InvokeRestApi, and back to CLI tokens afterwards."""
+@pytest.fixture(scope="module", params=["rest", pytest.param("web", marks=pytest.mark.full)])
+def over_rest(gateway: StackState, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The same stack with both environments on Airflow's API, by either way to it, and back to CLI tokens afterwards."""
     environments = {
-        name: replace(environment, transport="rest") for name, environment in gateway.environments.items()
+        name: replace(environment, transport=request.param)
+        for name, environment in gateway.environments.items()
     }
     folder = Path(gateway.log_folder).parent
     redeploy(replace(gateway, environments=environments), folder)
