@@ -109,6 +109,13 @@ JOIN = parse_rule(
             Release("max_wait", True),
             id="open for 30 days at most",
         ),
+        pytest.param(
+            QUIET,
+            batch(),
+            1_100,
+            Wait(1_700, ("every member",)),
+            id="its opener crashed: members send no look",
+        ),
         pytest.param(BOUNDED, batch("a", last_at=4_500), 4_599, Wait(4_600), id="max_wait not over"),
         pytest.param(
             BOUNDED, batch("a", last_at=4_500), 4_600, Release("max_wait", True), id="max_wait over"
@@ -214,7 +221,7 @@ JOIN = parse_rule(
             QUIET_DUE,
             batch(due_at=1_500),
             1_500,
-            Wait(DAY + 1_000, ("every member",), True),
+            Wait(2_100, ("every member",), True),
             id="nothing has arrived",
         ),
         pytest.param(

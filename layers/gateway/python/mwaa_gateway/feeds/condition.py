@@ -106,6 +106,9 @@ def judge(collect: Collect, batch: Summary, now: float) -> Wait | Flush | Releas
     until = min(moment.at for moment in moments)
     if batch.due_at is not None and not is_due:
         until = min(until, batch.due_at)
+    if not batch.members and collect.complete_when is None and collect.quiet_period is not None:
+        # Its opener crashed before it stored a member, or no member opened it: the next members send no look.
+        until = min(until, now + collect.quiet_period)
     return Wait(until, missing, is_due and (bool(missing) or collect.complete_when is None))
 
 
