@@ -251,7 +251,8 @@ def test_each_environment_has_the_transport_that_was_chosen_for_it(expand, given
             for environment in ("analytics", "legacy")
         ]
         assert [each.transport for each in read] == expected
-        assert {(each.slots_per_environment, each.rest_share) for each in read} == {(4, 6.0)}
+        at_once = 4 if settings is RunWatcherSettings else _slots(template)
+        assert {(each.slots_per_environment, each.rest_share) for each in read} == {(at_once, 6.0)}
         if settings is DispatcherSettings:
             assert {each.web_concurrency for each in read} == {12}
 

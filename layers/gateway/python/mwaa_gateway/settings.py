@@ -200,12 +200,12 @@ class AirflowSettings(_WaySettings):
     ledger_table: str = _setting("name of the DynamoDB table of the ledger")
     mwaa_environment_name: str = _setting("name of that environment on MWAA")
     slots_per_environment: int = _setting(
-        "number of dispatchers and run watchers of this environment that run at once: each has its part of the share",
+        "number of dispatchers of this environment that run at once: each has its part of REST_SHARE and WEB_CONCURRENCY",
         int,
         default=3,
     )
     rest_share: float = _setting(
-        "REST calls a second that all of them together make, of the ten that MWAA accepts from all callers",
+        "REST calls a second that the dispatchers together make, of the ten that MWAA accepts from all callers",
         float,
         default=8.0,
     )
