@@ -298,6 +298,22 @@ def test_a_request_never_changes_its_transport(environment: Environment) -> None
 
 
 @pytest.mark.guarantee(51)
+def test_a_session_that_opens_nothing_is_a_refused_login(environment: Environment) -> None:
+    """Airflow's API may refuse what the login has just opened: the next requests use the fallback, for a minute."""
+    environment.answers(OPENED, answer(401), OPENED, answer(401))
+    transport = environment.with_fallback()
+    assert isinstance(transport.trigger(TARGET), Retryable)
+    for _ in range(2):
+        environment.invoke_rest_api(RUN)
+        assert transport.trigger(TARGET) == Triggered()
+    assert environment.reported == ["the web server refused a new session (HTTP 401)"]
+    environment.now[0] += LOGIN_AGAIN_SECONDS
+    environment.answers(CREATED)
+    assert transport.trigger(TARGET) == Triggered()
+    assert environment.sent[-1] == ("POST", RUNS)
+
+
+@pytest.mark.guarantee(51)
 def test_a_request_in_doubt_is_looked_up_over_the_fallback(environment: Environment) -> None:
     """Started over the web login, whose answer was lost; then the login is denied. Both ask the same Airflow."""
     environment.answers(OPENED, Answer(silent=True), answer(401))

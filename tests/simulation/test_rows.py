@@ -989,10 +989,11 @@ def test_row_41_an_environment_is_switched_to_the_other_transport(transport: str
 
 
 def refuse_logins(scenario: Scenario, how: int | str | None) -> None:
-    """From now on, in each environment: by an HTTP status, by IAM ("denied"), or no longer (None). All sessions end."""
+    """From now on, in each environment: by an HTTP status, by IAM ("denied"), with useless sessions, or no longer (None)."""
     scenario.gateway.mwaa.denied_logins = set(scenario.gateway.servers) if how == "denied" else set()
     for login in scenario.gateway.logins.values():
         login.refused = how if isinstance(how, int) else None
+        login.opens_nothing = how == "opens nothing"
         login.sessions.clear()
 
 
@@ -1003,7 +1004,7 @@ def refuse_twice(scenario: Scenario, how: int | str) -> None:
         scenario.at(begin + 200, lambda: refuse_logins(scenario, None))
 
 
-@pytest.mark.parametrize("how", ["denied", 403, 404, 200])
+@pytest.mark.parametrize("how", ["denied", 403, 404, 200, "opens nothing"])
 @pytest.mark.parametrize("fallback", ["rest", "cli"])
 def test_row_51_while_the_login_is_refused_the_fallback_starts_the_runs(
     how: int | str, fallback: str

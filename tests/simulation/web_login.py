@@ -26,7 +26,8 @@ SLOW_SECONDS = (8.0, 40.0)
 class WebLogin:
     """One environment's login, and Airflow's API behind it. A call that was started is carried out in any case.
 
-    `refused` is how the login is refused, as an HTTP status: 404 for a form that is gone.
+    `refused` is how the login is refused, as an HTTP status: 404 for a form that is gone. With `opens_nothing` the login
+    works, and Airflow's API accepts none of its sessions.
     """
 
     world: World
@@ -35,6 +36,7 @@ class WebLogin:
     sessions: dict[str, float] = field(default_factory=dict)
     logins: int = 0
     refused: int | None = None
+    opens_nothing: bool = False
     most_at_once: int = 0
     at_once: int = 0
 
@@ -105,8 +107,10 @@ class WebLogin:
     def _refused(self, session: str) -> Response | None:
         """The answer to a call that does not reach Airflow, if there is one."""
         world = self.world
-        if self.sessions.get(session, 0.0) < world.scheduler.now or world.chance(
-            world.rates.token_refused, "session refused"
+        if (
+            self.opens_nothing
+            or self.sessions.get(session, 0.0) < world.scheduler.now
+            or world.chance(world.rates.token_refused, "session refused")
         ):
             self.sessions.pop(session, None)
             self.server.refused_tokens += 1

@@ -78,13 +78,17 @@ class WebSession:
         self._login: _Login | None = None
         self._failed_logins = 0
         self._last_failure: Retryable | None = None
+        self._new_session_refused: Retryable | None = None
         self.server_date = ""  # the Date header of the last response
 
     def sign_in(self) -> str | Retryable:
         """Open a session unless there is one; return the web server's host, or why there is no session.
 
-        `Retryable` for ACCESS_DENIED or TOKEN_REFUSED if the login itself is refused.
+        `Retryable` for ACCESS_DENIED or TOKEN_REFUSED if the login itself is refused, or was of no use to the last call.
         """
+        refused, self._new_session_refused = self._new_session_refused, None
+        if refused is not None:
+            return refused
         login = self._session()
         return login.host if isinstance(login, _Login) else login
 
@@ -105,10 +109,12 @@ class WebSession:
             if isinstance(login, Retryable):
                 return login
             answer = self._send(login, call, within_seconds)
-            if isinstance(answer, RestAnswer) and _is_redirect(answer):
-                return Retryable(
-                    Reason.TOKEN_REFUSED, f"the web server refused a new session (HTTP {answer.status})"
-                )
+            if isinstance(answer, RestAnswer) and (
+                answer.status == HTTPStatus.UNAUTHORIZED or _is_redirect(answer)
+            ):
+                text = f"the web server refused a new session (HTTP {answer.status})"
+                self._new_session_refused = Retryable(Reason.TOKEN_REFUSED, text)
+                return self._new_session_refused
         return answer
 
     def close(self) -> None:
