@@ -95,16 +95,38 @@ def test_a_condition_may_join_a_list_to_see_whether_it_is_empty(probe, given, ex
             "Both": {"Type": "AWS::SQS::Queue", "Condition": "Two"},
         },
     }
+    assert _made(probe, template, given) == sorted(["Always", *expected])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("a=cli", []), ("web=cli", []), ("a=cli,b=web/cli", ["One"])]
+)
+def test_a_condition_may_split_a_text_to_see_what_it_contains(probe, given, expected):
+    """A text that does not contain the delimiter stays whole."""
+    first = {"Fn::Select": [0, {"Fn::Split": ["=web", {"Ref": "Names"}]}]}
+    template = {
+        "Parameters": {"Names": {"Type": "String"}},
+        "Conditions": {"Any": {"Fn::Not": [{"Fn::Equals": [first, {"Ref": "Names"}]}]}},
+        "Resources": {
+            "Always": {"Type": "AWS::SQS::Queue"},
+            "One": {"Type": "AWS::SQS::Queue", "Condition": "Any"},
+        },
+    }
+    assert _made(probe, template, given) == sorted(["Always", *expected])
+
+
+def _made(probe, template, names):
+    """The logical ids of what is created, with this value of the parameter Names."""
     cloudformation = probe.aws.client("cloudformation")
     name = f"conditions-{uuid.uuid4().hex[:8]}"
     cloudformation.create_stack(
         StackName=name,
         TemplateBody=json.dumps(template),
-        Parameters=[{"ParameterKey": "Names", "ParameterValue": given}],
+        Parameters=[{"ParameterKey": "Names", "ParameterValue": names}],
     )
     cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
     made = cloudformation.describe_stack_resources(StackName=name)["StackResources"]
-    assert sorted(one["LogicalResourceId"] for one in made) == sorted(["Always", *expected])
+    return sorted(one["LogicalResourceId"] for one in made)
 
 
 def test_a_stack_has_composite_alarms(probe):
