@@ -186,8 +186,9 @@ def test_an_open_breaker_is_found_as_the_dispatcher_stores_it(asked: Asked, miss
     store = CircuitItems(asked.gateway.dynamodb, asked.gateway.outputs["LedgerTableName"])
     breakers = CircuitBreakers("analytics", store, dag_missing_grace_seconds=600)
     reason = Reason.DAG_MISSING if missing_dag else Reason.ENVIRONMENT_UNREACHABLE
-    for _ in range(3):
-        breakers.record(request.target, Retryable(reason, "no"), time.time())
+    for number in range(9):
+        target = replace(request.target, run_id=f"evt__finance.orders__{number}")
+        breakers.record(target, Retryable(reason, "no"), time.time())
     answer = asked.why(URI)
     assert answer.headline.state is State.CIRCUIT_OPEN
     assert ("DAG ingest_orders" in answer.headline.sentence) is missing_dag

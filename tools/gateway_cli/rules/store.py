@@ -231,8 +231,8 @@ class RulesStore:
 
     def _heads(self, read: StoredRuleItem, wanted: StoredRuleItem) -> dict[str, int]:
         """Return the generation of each partition that the change concerns; one that is no number is left out."""
-        heads = dict.fromkeys({*read.copies, *wanted.copies}, 0)
-        keys = [rules_key(partition, HEAD_SORT) for partition in sorted(heads)]
+        heads = dict.fromkeys(sorted({*read.copies, *wanted.copies}), 0)
+        keys = [rules_key(partition, HEAD_SORT) for partition in heads]
         what = "reading the heads of the rules table"
         for item in batch_get(self._client, self._table, keys, what, self._pause, consistent=True):
             heads[text(item, "partition")] = head_generation(item)
