@@ -225,6 +225,14 @@ def test_without_tasks_there_is_nothing_of_them(expand):
     assert _slots(expand("analytics", SlotsPerEnvironment="4")) == 3
 
 
+@pytest.mark.parametrize(("slots", "at_once"), [("2", "2"), ("3", "2"), ("4", "3")])
+def test_a_dispatcher_knows_how_many_share_the_calls_with_it(expand, slots, at_once):
+    """As text: Lambda takes nothing else, and only CloudFormation makes text of a number."""
+    template = expand("analytics", SlotsPerEnvironment=slots)
+    assert _variables(template, "dispatcheranalytics")["SLOTS_PER_ENVIRONMENT"] == at_once
+    assert str(_slots(template)) == at_once
+
+
 def _slots(template):
     return template.resources["DispatcherEventSourceanalytics"]["Properties"]["ScalingConfig"][
         "MaximumConcurrency"
