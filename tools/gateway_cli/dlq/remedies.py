@@ -39,6 +39,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "evt__ and the rule's id, then redrive.",
     Reason.TOO_OLD: "It reached its maximum event age, or its environment was unavailable for 14 days; the text says what "
     "failed last: fix that, then redrive. If the run may exist, the gateway looks it up first.",
+    Reason.UNCLEAR_ANSWER: "Airflow's answer has 2 MB or more, and the gateway does not read it: look for the run_id in "
+    "Airflow. If the run is there, purge this; otherwise redrive.",
     RECEIVED_TOO_OFTEN: "SQS gave up after a thousand receives, because the dispatcher could not record anything: check "
     "that the dispatcher and the ledger work, then redrive.",
     # Events that never became a request.
