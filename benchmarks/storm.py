@@ -30,6 +30,7 @@ from benchmarks.measure import percentile
 from benchmarks.storm_pictures import draw
 from gateway_cli.rules.store import RulesStore
 from local_stack.aws import LocalAws
+from local_stack.mwaa.faults import Faults
 from local_stack.mwaa.versions import DEFAULT_VERSION
 from local_stack.ports import free_port
 from local_stack.stack import LocalStack, StackOptions
@@ -46,6 +47,7 @@ DAG: Final = "nightly_report"
 CLIENTS: Final = 4  # that put events
 REST_SHARE, WEB_CONCURRENCY = 8, 8  # the template's defaults
 RAW_RUNS: Final = 200
+MWAA_COMMAND_SECONDS: Final = 3.0  # by which a command takes longer on MWAA than here
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +235,12 @@ def main() -> None:
 
         def measure(state: StackState, transport: str = transport, number: int = number) -> Storm:
             nonlocal base
+            if transport != "cli":
+                return storm(state, transport, number)
+            slow = Faults(latency_milliseconds=1000 * MWAA_COMMAND_SECONDS)
+            Deployed(state).control.set_faults(slow, environment=ENVIRONMENT)
             found = storm(state, transport, number)
-            if transport == "cli":
-                base = baseline(state, number)
+            base = baseline(state, number)
             return found
 
         storms.append(on_a_stack(transport, measure))
