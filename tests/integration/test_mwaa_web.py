@@ -349,3 +349,36 @@ def test_a_watcher_falls_back_too(environment: Environment) -> None:
     assert watcher.run_exists("ingest_orders", RUN_ID) is True
     assert watcher.fail_run("ingest_orders", RUN_ID).end == "success"  # type: ignore[union-attr]
     assert isinstance(watcher.failed_tasks("ingest_orders", RUN_ID), RunsUnknown)
+
+
+@pytest.mark.parametrize(("status", "signals"), [(429, 1), (503, 1), (500, 0), (201, 0)])
+def test_a_busy_web_server_is_a_load_signal(
+    server: WebServerScript, control_plane: Stubber, status: int, signals: int
+) -> None:
+    """A 503 may have started the run, so its outcome does not show it; the dispatcher makes fewer requests at once."""
+    found: list[None] = []
+    session = WebSession(
+        control_plane.client, "analytics", way_to(server), "RestApiRole", on_load=lambda: found.append(None)
+    )
+    environment = Environment(server, control_plane, WebTransport(session))
+    environment.answers(OPENED, Answer(status, CREATED.body))
+    environment.transport.trigger(TARGET)
+    assert len(found) == signals
+
+
+def test_connections_are_kept_until_they_are_closed(server: WebServerScript, control_plane: Stubber) -> None:
+    """Within one batch requests share a connection; the next batch opens its own, as a sandbox freezes in between."""
+    server.received = []
+    way = replace(way_to(server), keep_connections=True)
+    environment = Environment(
+        server, control_plane, WebTransport(WebSession(control_plane.client, "analytics", way, "RestApiRole"))
+    )
+    environment.answers(OPENED, CREATED, CREATED, CREATED)
+    server.answers = [replace(each, keeps_open=True) for each in server.answers]
+    for _ in range(2):
+        assert environment.transport.trigger(TARGET) == Triggered()
+    environment.transport.close()
+    assert environment.transport.trigger(TARGET) == Triggered()
+    login, first, second, later = (received.client_port for received in server.received)
+    assert login == first == second
+    assert later != first

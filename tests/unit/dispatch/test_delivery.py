@@ -164,3 +164,13 @@ def test_attempts_of_one_moment_are_one_load_signal() -> None:
     for at in (101.0, 101.1, 101.2, 101.3):
         concurrency.record(busy, at, at)
     assert concurrency.limit(101.3) == 1
+
+
+def test_load_signals_within_a_second_are_one() -> None:
+    """Several requests of one sandbox meet the busy web server together."""
+    concurrency = Concurrency(8)
+    for at in (100.0, 100.4, 100.9):
+        concurrency.record_load(at)
+    assert concurrency.limit(100.9) == 4
+    concurrency.record_load(101.0)
+    assert concurrency.limit(101.0) == 2  # of five by then

@@ -25,4 +25,12 @@ class Concurrency:
         """Record how an attempt ended. Those that were under way at the last load signal say nothing new."""
         busy = isinstance(outcome, Retryable) and outcome.reason is Reason.WEB_SERVER_BUSY
         if (busy or now - began >= SLOW_SECONDS) and began >= self._since:
-            self._limit, self._since = max(1, self.limit(now) // 2), now
+            self._halve(now)
+
+    def record_load(self, now: float) -> None:
+        """Record a load signal that the outcome of an attempt does not show; those within a second are one."""
+        if now - self._since >= 1:
+            self._halve(now)
+
+    def _halve(self, now: float) -> None:
+        self._limit, self._since = max(1, self.limit(now) // 2), now

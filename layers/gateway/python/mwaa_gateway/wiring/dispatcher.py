@@ -50,7 +50,8 @@ def dispatcher() -> TriggerDeliveries:
     settings = DispatcherSettings.from_environ(os.environ)
     sqs = boto3.client("sqs", config=CLIENT_CONFIG)
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
-    airflow = airflow_of(settings)
+    concurrency = Concurrency(attempts_at_once(settings))
+    airflow = airflow_of(settings, on_load=lambda: concurrency.record_load(time.time()))
     return TriggerDeliveries(
         dispatcher=Dispatcher(
             ledger=LedgerTable(dynamodb, settings.ledger_table),
@@ -81,7 +82,7 @@ def dispatcher() -> TriggerDeliveries:
             sleep=time.sleep,
         ),
         messages=SqsTriggerMessages(sqs, settings.trigger_queue_url, time.time),
-        concurrency=Concurrency(attempts_at_once(settings)),
+        concurrency=concurrency,
         side_by_side=side_by_side,
         close_connections=airflow.close,
         now=time.time,

@@ -1,5 +1,6 @@
 """Builds the transports to an environment's Airflow: CLI tokens, InvokeRestApi and web logins."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,15 @@ LARGEST_BATCH = 10  # as template.yaml has it
 # direct connection to the web server needs it.
 
 
-def airflow_of(settings: AirflowSettings) -> "Airflow":
-    """Build the transport to the function's environment, with its fallback if it has one."""
+def airflow_of(settings: AirflowSettings, on_load: Callable[[], None] = lambda: None) -> "Airflow":
+    """Build the transport to the function's environment, with its fallback if it has one.
+
+    `on_load` is called for each answer over a web login that shows the web server under load.
+    """
     name, *fallback = parts(settings.transport)
     if name != WEB:
         return _direct(settings, name)
-    web = _web(settings, keep_connections=True)  # `close` is called at the end of each batch
+    web = _web(settings, on_load, keep_connections=True)  # `close` is called at the end of each batch
     if not fallback:
         return web
     from mwaa_gateway.aws.mwaa.fallback import FallbackTransport  # noqa: PLC0415
@@ -95,10 +99,12 @@ def _direct_runs(settings: RunWatcherSettings, name: str) -> CliRuns | RestRuns:
     return CliRuns(transport, session)
 
 
-def _web(settings: AirflowSettings, *, keep_connections: bool = False) -> "WebTransport":
+def _web(
+    settings: AirflowSettings, on_load: Callable[[], None] = lambda: None, *, keep_connections: bool = False
+) -> "WebTransport":
     from mwaa_gateway.aws.mwaa.web import START_SECONDS, WebTransport  # noqa: PLC0415
 
-    session = _session(settings, "RestApiRole", START_SECONDS, keep_connections=keep_connections)
+    session = _session(settings, "RestApiRole", START_SECONDS, on_load, keep_connections=keep_connections)
     return WebTransport(session)
 
 
@@ -113,7 +119,12 @@ def _choice(
 
 
 def _session(
-    settings: AirflowSettings, parameter: str, read_timeout_seconds: float, *, keep_connections: bool = False
+    settings: AirflowSettings,
+    parameter: str,
+    read_timeout_seconds: float,
+    on_load: Callable[[], None] = lambda: None,
+    *,
+    keep_connections: bool = False,
 ) -> "WebSession":
     """Build a web login as the Airflow role that `parameter` names."""
     from mwaa_gateway.aws.mwaa.web_session import WebSession  # noqa: PLC0415
@@ -123,7 +134,7 @@ def _session(
     web_server = replace(
         _web_server(settings), read_timeout_seconds=read_timeout_seconds, keep_connections=keep_connections
     )
-    return WebSession(mwaa, settings.mwaa_environment_name, web_server, parameter)
+    return WebSession(mwaa, settings.mwaa_environment_name, web_server, parameter, on_load=on_load)
 
 
 def _web_server(settings: AirflowSettings) -> "WebServer":

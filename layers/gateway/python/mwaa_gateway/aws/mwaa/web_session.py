@@ -56,7 +56,7 @@ class WebSession:
     """One environment's Airflow through a session, opened at the first call and reopened once when it is refused.
 
     The login finds out the major version. `parameter` is the template's parameter that names the Airflow role, for texts:
-    IAM decides. Several threads may share a session: they log in once.
+    IAM decides. Several threads may share a session: they log in once. `on_load` is called for each answer 429 or 503.
     """
 
     def __init__(
@@ -67,8 +67,10 @@ class WebSession:
         parameter: str,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        on_load: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
+        self._on_load = on_load
         self._environment = environment
         self._way = WebServerWay(web_server, client.meta.region_name)
         self.parameter = parameter
@@ -141,6 +143,8 @@ class WebSession:
         )
         if not isinstance(answer, HttpAnswer):
             return answer
+        if answer.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+            self._on_load()
         self.server_date = answer.date
         if len(answer.body) >= LARGEST_ANSWER_BYTES:
             return Rejected(
