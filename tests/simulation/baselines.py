@@ -15,6 +15,7 @@ from mwaa_gateway.airflow import cli as airflow_cli
 from mwaa_gateway.airflow.cli import CommandAnswer
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
 from mwaa_gateway.dispatch.delivery import TriggerDeliveries
+from mwaa_gateway.dispatch.concurrency import Concurrency
 from mwaa_gateway.dispatch.dispatcher import backoff_seconds
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -156,6 +157,10 @@ def figures(name: str, seeds: range, events: int) -> Figures:
             return TriggerDeliveries(
                 dispatcher=strategy(gateway, environment),
                 messages=messages,
+                concurrency=Concurrency(1),
+                side_by_side=gateway.world.scheduler.side_by_side,
+                close_connections=lambda: None,
+                now=gateway.world.scheduler.time,
                 report=gateway.dispatched,
                 report_bug=gateway.bug,
                 warn=gateway.warn,

@@ -86,7 +86,13 @@ SAFEGUARDS = {
         "deliveries per request",
     ),
     "what is given back is reported": Safeguard(
-        (("dispatch.delivery", "if not self._deliver(message)]", "if self._deliver(message) is None]"),),
+        (
+            (
+                "dispatch.delivery",
+                "late else self._deliver(message):",
+                "late else self._deliver(message) is not None:",
+            ),
+        ),
         days.refusals,
         "lost",
     ),
@@ -94,8 +100,8 @@ SAFEGUARDS = {
         (
             (
                 "dispatch.delivery",
-                "if not self._deliver(message)]",
-                "if self._deliver(message)]",
+                "late else self._deliver(message):",
+                "late else not self._deliver(message):",
             ),
         ),
         days.no_trouble,

@@ -73,7 +73,7 @@ def _attempt(item: Item) -> Attempt:
     if "aged" in item:
         ages_from = float(item["ages_from"]["N"]) if "ages_from" in item else None
     pinned = TriggerRequest.from_json(zlib.decompress(item["request_body"]["B"]))
-    redrives = int(item["redrives"]["N"])  # each attempt writes it if an earlier version did not
+    redrives = int(item.get("redrives", {}).get("N", pinned.redrive))  # an earlier version did not write it
     return Attempt(
         request=pinned if pinned.redrive == redrives else replace(pinned, redrive=redrives),
         number=int(item["attempt"]["N"]),
