@@ -423,6 +423,9 @@ def _control_time(patch: pytest.MonkeyPatch, clock: Clock) -> None:
     from mwaa_gateway.observability import logger  # noqa: PLC0415
 
     fake = SimpleNamespace(time=clock.time, sleep=clock.sleep, monotonic=clock.time)
+    # The messages of a batch come one after the other, as moto's tables know no atomic update; so none of them is late.
+    patch.setattr("mwaa_gateway.wiring.dispatcher.side_by_side", lambda work, _number: work())
+    patch.setattr("mwaa_gateway.dispatch.delivery.LATEST_START_SECONDS", float("inf"))
     for module in ("dispatcher", "feeds", "ingress", "run_watcher", "step_functions_task", "watches"):
         patch.setattr(f"mwaa_gateway.wiring.{module}.time", fake)
     for wired in ("dispatcher", "feeds", "ingress"):
