@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from mwaa_gateway.airflow import cli as airflow_cli
 from mwaa_gateway.airflow.cli import CommandAnswer
 from mwaa_gateway.aws.sqs.trigger_messages import SqsTriggerMessages
-from mwaa_gateway.dispatch.delivery import TriggerDeliveries
 from mwaa_gateway.dispatch.concurrency import Concurrency
+from mwaa_gateway.dispatch.delivery import TriggerDeliveries
 from mwaa_gateway.dispatch.dispatcher import backoff_seconds
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
