@@ -326,7 +326,11 @@ def progress() -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415  a tenth of a second, which a pipe does not pay
+    # A tenth of a second, which a pipe does not pay
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
-    with Console(stderr=True).status("") as status:
-        yield status.update
+    columns = (BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)  # nothing says how many objects a bucket has
+        yield lambda text: bar.update(task, description=text)
