@@ -142,7 +142,7 @@ def gateway(deployed, queues: Queues, monkeypatch: pytest.MonkeyPatch):  # noqa:
     functions = (ingress, queued_events, dispatcher)
     for function in functions:
         function.cache_clear()
-    monkeypatch.setattr("mwaa_gateway.wiring.dispatcher.airflow_of", lambda _: FakeAirflow())
+    monkeypatch.setattr("mwaa_gateway.wiring.dispatcher.airflow_of", lambda *_, **__: FakeAirflow())
     ingress(), queued_events()  # with the URL of all queues, before the dispatcher has that of its own
     monkeypatch.setenv("TRIGGER_QUEUE_URL", queues.trigger)
     yield dispatcher

@@ -219,9 +219,9 @@ def test_a_watcher_logs_in_over_either_transport_where_it_may(tasks, monkeypatch
     built = []
 
     class Recorded(WebSession):
-        def __init__(self, client, environment, web_server, parameter):
+        def __init__(self, client, environment, web_server, parameter, **more):
             built.append((environment, web_server.read_timeout_seconds, parameter))
-            super().__init__(client, environment, web_server, parameter)
+            super().__init__(client, environment, web_server, parameter, **more)
 
     monkeypatch.setattr(web_session, "WebSession", Recorded)
     assert isinstance(run_watcher().watcher.airflow, over)
