@@ -49,7 +49,10 @@ RULE = a_request().rule_id
             VERSION, {"version_id": "v1", "time": None}, "yes", id="same version, whatever the time"
         ),
         pytest.param(VERSION, {"version_id": "v2"}, "no", id="another version of the same bytes"),
-        pytest.param(VERSION, {}, "no", id="an event from before versioning"),
+        pytest.param(VERSION, {}, "unsure", id="an event of that moment without a version"),
+        pytest.param(
+            VERSION, {"time": MODIFIED - DOUBT_SECONDS - 1}, "no", id="an event from before versioning"
+        ),
     ],
 )
 def test_which_upload_made_an_object(listed: ListedObject, changes: dict[str, Any], same: str) -> None:

@@ -101,10 +101,10 @@ class ListedObject:
 
     def is_of(self, upload: Upload) -> Same:
         """Return whether the upload is the one that made this object."""
-        if (self.bucket, self.key, self.version_id) != (upload.bucket, upload.key, upload.version_id):
+        if (self.bucket, self.key) != (upload.bucket, upload.key):
             return "no"
-        if self.version_id:
-            return "yes"
+        if upload.version_id:
+            return "yes" if upload.version_id == self.version_id else "no"
         if upload.etag and upload.etag != self.etag:
             return "no"
         if not upload.etag or upload.time is None:
@@ -112,7 +112,7 @@ class ListedObject:
         if upload.time > self.seen_at + CLOCK_SECONDS:
             return "no"  # a later upload of the same bytes
         if upload.time >= self.modified - ROUNDING_SECONDS:
-            return "yes"
+            return "unsure" if self.version_id else "yes"  # a version's event names it
         return "unsure" if upload.time >= self.modified - DOUBT_SECONDS else "no"
 
 
