@@ -30,6 +30,7 @@ from benchmarks.measure import percentile
 from benchmarks.storm_pictures import draw
 from gateway_cli.rules.store import RulesStore
 from local_stack.aws import LocalAws
+from local_stack.ledger import LedgerRow, rows_about
 from local_stack.mwaa.faults import Faults
 from local_stack.mwaa.versions import DEFAULT_VERSION
 from local_stack.ports import free_port
@@ -47,6 +48,7 @@ DAG: Final = "nightly_report"
 CLIENTS: Final = 4  # that put events
 REST_SHARE, WEB_CONCURRENCY = 8, 8  # the template's defaults
 RAW_RUNS: Final = 200
+LOST_AFTER_SECONDS: Final = 120.0  # without a new run
 MWAA_COMMAND_SECONDS: Final = 3.0  # by which a command takes longer on MWAA than here
 
 
@@ -83,9 +85,12 @@ def storm(state: StackState, transport: str, number: int) -> Storm:
     with ThreadPoolExecutor(CLIENTS) as clients:
         parts = list(clients.map(lambda _: _put(deployed, number // CLIENTS), range(CLIENTS)))
     sent = {event: at for part in parts for event, at in part.items()}
-    while _runs(state) - before < len(sent):
+    progress = time.time(), 0
+    while (created := _runs(state) - before) < len(sent) and time.time() - progress[0] < LOST_AFTER_SECONDS:
+        if created > progress[1]:
+            progress = time.time(), created
         time.sleep(0.5)
-    rows = deployed.triggered(sent)
+    rows = [row for row in _rows(state) if row.state == "triggered" and any(e in row.identity for e in sent)]
     counted = deployed.statistics()
     finished = {next(each for each in sent if each in row.identity): row.finished_at or 0.0 for row in rows}
     accepted = sorted(at - began for at in finished.values())
@@ -101,7 +106,7 @@ def storm(state: StackState, transport: str, number: int) -> Storm:
         transport=transport,
         events=len(sent),
         lost=len(sent) - len(finished),
-        doubled=_runs(state) - before - len(sent),
+        doubled=_runs(state) - before - len(finished),
         refused=counted["refused_no_free_slot"] + counted["refused_throttled"],
         most_at_once=counted["most_commands_at_once"],
         seconds=accepted[-1],
@@ -111,6 +116,17 @@ def storm(state: StackState, transport: str, number: int) -> Storm:
         limit_per_second=limit,
         limit=name,
     )
+
+
+def _rows(state: StackState) -> list[LedgerRow]:
+    """Read the requests; a run is in Airflow a moment before the ledger has its end."""
+    rows: list[LedgerRow] = []
+    for _ in range(20):
+        rows = rows_about(state.aws, state.ledger_table, "eventbridge")
+        if all(row.state == "triggered" for row in rows):
+            break
+        time.sleep(0.5)
+    return rows
 
 
 def _put(deployed: Deployed, number: int) -> dict[str, float]:

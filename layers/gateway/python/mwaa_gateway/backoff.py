@@ -5,9 +5,7 @@ from typing import Final
 FIRST_BACKOFF_SECONDS: Final = 5
 LONGEST_BACKOFF_SECONDS: Final = 900
 SOON_SECONDS: Final = 2
-RECEIVES_TO_SPEND: Final = (
-    150  # of SQS's 1,000, on waits for the next probe: the first half hour of an outage or more
-)
+RECEIVES_TO_SPEND: Final = 150  # of SQS's 1,000, on short waits at the beginning of an outage
 LONG_WAIT_SECONDS: Final = (45, 55)
 
 

@@ -311,7 +311,7 @@ class CircuitBreakers:
         tolerable = self._failures <= FAILURES_TOLERATED and self._refusals.in_a_row <= REFUSALS_TOLERATED
         if tolerable and self._environment.known_open(now) is None:
             return
-        self._failures = 0
+        self._failures, self._failed = 0, frozenset()
         self._refusals.record_success()
         self._environment.record_failure(now)
 
@@ -322,7 +322,7 @@ class CircuitBreakers:
         else:
             self._aws.record_failure(now)
 
-    def explain(self, outcome: Retryable | OutcomeUnknown) -> bool:
+    def caused(self, outcome: Retryable | OutcomeUnknown) -> bool:
         """Return whether the environment or AWS is in trouble, so that the failure is not the request's own."""
         match outcome.reason:
             case Reason.AWS_UNAVAILABLE:

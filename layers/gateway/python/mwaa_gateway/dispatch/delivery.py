@@ -54,9 +54,8 @@ class TriggerDeliveries:
 
         def work() -> None:
             working.append(None)
-            while len(working) <= self.concurrency.limit(
-                self.now()
-            ):  # a load signal ends half of the workers
+            # A load signal ends half of the workers
+            while len(working) <= self.concurrency.limit(self.now()):
                 try:
                     message = waiting.popleft()
                 except IndexError:

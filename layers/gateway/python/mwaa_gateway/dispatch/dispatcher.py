@@ -429,7 +429,7 @@ class Dispatcher:
         # Else a probe is due, and this message had no use for it: it is pinned elsewhere
         if wait and wait.seconds > 0:
             return probe_wait_seconds(wait.seconds, tries, jitter)
-        if self.circuit_breakers.explain(outcome):
+        if self.circuit_breakers.caused(outcome):
             return soon_seconds(jitter)
         if outcome.reason in _ANSWER_LOST:
             tries -= TRIES_SOON

@@ -24,7 +24,7 @@ def report_dispatch(dispatched: Dispatched, environment: str, now: float) -> Non
     outcome = dispatched.outcome
     request = dispatched.request
     if isinstance(outcome, Retryable) and outcome.reason is Reason.CIRCUIT_OPEN:
-        # Every waiting message gets here every minute or two; the attempt that opened the breaker has logged the reason.
+        # Every message that waits gets here again and again; the attempt that opened the breaker has logged the reason.
         logger.debug(
             "waiting for an open circuit breaker", extra={"redeliver_after": dispatched.redeliver_after}
         )

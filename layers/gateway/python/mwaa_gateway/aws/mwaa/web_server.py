@@ -61,8 +61,8 @@ class HttpAnswer:
 class WebServerWay:
     """Sends requests to one environment's web server, each on a new connection, or on one that is kept.
 
-    Whoever keeps connections closes them before its sandbox freezes: the load balancer closes an idle one meanwhile, and a
-    request that was never sent would count as one that perhaps was.
+    A caller that keeps connections closes them before its sandbox freezes: the load balancer closes an idle one meanwhile,
+    and a request that was never sent would count as one that perhaps was.
     """
 
     def __init__(self, web_server: WebServer, region: str) -> None:
