@@ -172,6 +172,32 @@ def test_s3_calls_no_function_that_does_not_name_the_bucket(probe):
     assert not _notified(probe, "probe-stranger")
 
 
+def test_both_events_of_an_object_name_its_version(probe, source):
+    """With versioning, the notification and the event on the default bus carry the id that the upload returned."""
+    s3, bucket = probe.aws.client("s3"), source.name
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket]}}}
+    rule = source.events.put_rule(Name=bucket, EventPattern=json.dumps(pattern))["RuleArn"]
+    source.events.put_targets(Rule=bucket, Targets=[{"Id": "one", "Arn": source.arn(source.target)}])
+    source.let_in(source.target, "events.amazonaws.com", rule)
+    source.let_in(source.dlq, "s3.amazonaws.com", f"arn:aws:s3:::{bucket}")
+    configuration = {
+        "EventBridgeConfiguration": {},
+        "QueueConfigurations": [{"QueueArn": source.arn(source.dlq), "Events": ["s3:ObjectCreated:*"]}],
+    }
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration=configuration, SkipDestinationValidation=True
+    )
+
+    version = s3.put_object(Bucket=bucket, Key="one", Body=b"")["VersionId"]
+
+    [on_the_bus] = _bodies(probe, source.target)
+    [notification] = _bodies(probe, source.dlq)
+    assert on_the_bus["detail"]["object"]["version-id"] == version
+    assert notification["Records"][0]["s3"]["object"]["versionId"] == version
+
+
 def test_a_notification_that_fails_is_tried_again_and_reaches_the_on_failure_destination(probe, source):
     """SNS and EventBridge invoke asynchronously: the function's own retries and destination apply."""
     lambda_ = source.lambda_

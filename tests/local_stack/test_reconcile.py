@@ -121,5 +121,14 @@ def test_files_from_before_the_rule_start_once_whatever_arrives_later(
     assert after == [2, 1]
     assert {("reconcile.plain", "ran"): 2, ("reconcile.batch", "collected"): 2} == states(uri)
     assert "backfill" in run("operations", uri)
+    for name in ("3", "4"):  # by both routes; whichever event comes first, it names the version
+        s3.put_object(Bucket=BUCKET, Key=f"{folder}/{name}.csv", Body=name.encode())
+    until(
+        "the run of the second batch",
+        lambda: number_of_runs(gateway, "analytics", "reconcile.batch") == 2,
+        seconds=60,
+    )
+    quiet(gateway)
+    assert {("reconcile.plain", "ran"): 4, ("reconcile.batch", "collected"): 4} == states(uri)
     for kind in ("plain", "batch"):
         run("rules", "delete", f"reconcile.{kind}", "--yes")

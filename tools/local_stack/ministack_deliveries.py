@@ -7,6 +7,8 @@
 4. A refused delivery goes to the dead-letter queue of the subscription or of the rule's target, if that queue's policy
    allows it. MiniStack knows neither queue.
 5. Lambda writes to an on-failure destination as the function's role. MiniStack does not ask whether the role may.
+6. Both of S3's events of an object in a bucket with versioning name the version. MiniStack names it in a notification only,
+   not in the event on the bus.
 
 What a dead-letter queue or destination refuses is lost, and counted in AWS's own metrics.
 """
@@ -30,6 +32,8 @@ _S3, _SNS, _EVENTS = "s3.amazonaws.com", "sns.amazonaws.com", "events.amazonaws.
 # The rule, its target and the payload that EventBridge is delivering in this context.
 _rule: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar("rule")
 _target: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar("target")
+# The version of the object whose events S3 is sending in this context.
+_version: contextvars.ContextVar[str | None] = contextvars.ContextVar("version", default=None)
 
 
 def extend() -> None:
@@ -40,7 +44,9 @@ def extend() -> None:
     eventbridge._invoke_target = _eventbridge_to_target(eventbridge._invoke_target)  # noqa: SLF001
     eventbridge._dispatch_to_lambda = _eventbridge_to_lambda  # noqa: SLF001
     eventbridge._dispatch_to_sqs = _eventbridge_to_sqs(eventbridge._dispatch_to_sqs)  # noqa: SLF001
+    eventbridge._dispatch_event = _with_version(eventbridge._dispatch_event)  # noqa: SLF001
     s3._deliver_event_to_lambda = _s3_to_lambda(s3._deliver_event_to_lambda)  # noqa: SLF001
+    s3._fire_s3_event = _remembering_version(s3._fire_s3_event)  # noqa: SLF001
     lambda_svc._route_async_failure = _on_failure(lambda_svc._route_async_failure)  # noqa: SLF001
 
 
@@ -217,6 +223,28 @@ def _s3_to_lambda(deliver: Callable[..., None]) -> Callable[..., None]:
             deliver(arn, event, region)
 
     return deliver_if_allowed
+
+
+def _remembering_version(fire: Callable[..., None]) -> Callable[..., None]:
+    def fire_with_version(*where: Any, version_id: str | None = None, **options: Any) -> None:
+        token = _version.set(version_id)
+        try:
+            fire(*where, version_id=version_id, **options)
+        finally:
+            _version.reset(token)
+
+    return fire_with_version
+
+
+def _with_version(dispatch: Callable[..., Any]) -> Callable[..., Any]:
+    def dispatch_naming_version(event: Mapping[str, Any], *rest: Any, **options: Any) -> Any:
+        if version := _version.get():
+            detail = json.loads(event["Detail"])
+            detail["object"]["version-id"] = version
+            event = {**event, "Detail": json.dumps(detail)}
+        return dispatch(event, *rest, **options)
+
+    return dispatch_naming_version
 
 
 def _on_failure(route: Callable[..., None]) -> Callable[..., None]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _STATES: Final = {"open": "waiting", "triggered": "ran", "dead": "dead", "held": "held"}
-_SAME: Final = {"unsure": "an upload of the same bytes has run a moment before this object's date"}
+_SAME_BYTES: Final = (
+    "an upload of the same bytes at about this time has run, and its event does not say of which version"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +117,4 @@ def _by_upload(state: State, wants: Sequence[Row], upload: Upload, known: str, w
             case "yes":
                 state.learn(want, known, why)
             case "unsure":
-                state.learn(want, "unsure", _SAME["unsure"])
+                state.learn(want, "unsure", _SAME_BYTES)
