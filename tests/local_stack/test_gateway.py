@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from local_stack.airflow_runs import DagRun
 from local_stack.follow import SentEvent, follow
 from local_stack.ledger import rows_about
 from local_stack.mwaa import ControlClient, Faults
+from local_stack.stack import redeploy
 from local_stack.state import StackState
 from looking import SECRET, dead_letters, number_of_runs, runs, settle, transport
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
@@ -411,6 +413,46 @@ def test_a_dispatcher_whose_login_is_denied_uses_the_fallback(gateway, over_web)
     [warning, *_] = logged(gateway, "dispatcher-legacy", "requests use the fallback cli")
     assert "airflow:CreateWebLoginToken" in warning
     assert logged(gateway, "dispatcher-legacy", "WebLoginRefused")
+
+
+@pytest.mark.full
+@pytest.mark.guarantee(51)
+def test_the_transport_changes_in_mid_storm(gateway):
+    """cli, rest, web and cli again while requests wait and a sixth of the answers are lost: a run each, none twice."""
+    folder, keys = Path(gateway.log_folder).parent, keys_in("burst", 80)
+    control = ControlClient(gateway.mwaa_endpoint_url)
+    control.clear_statistics()
+    control.set_faults(
+        Faults(lost_response=0.1, reset_after=0.05, error_503=0.05, seed=5, latency_milliseconds=300)
+    )
+    prefix = os.path.commonpath(keys)
+    try:
+        upload(gateway, keys)
+        for share, name in ((0.1, "rest"), (0.4, "web/rest"), (0.7, "cli")):
+            for each in gateway.environments:
+                until(
+                    f"{share:.0%} of the runs of {each}",
+                    lambda each=each, share=share: (
+                        number_of_runs(gateway, each, "test.burst", prefix) >= share * len(keys)
+                    ),
+                    seconds=180,
+                    every=0.2,
+                )
+            environments = {
+                each: replace(state, transport=name) for each, state in gateway.environments.items()
+            }
+            redeploy(replace(gateway, environments=environments), folder)
+        for each in gateway.environments:
+            wait_for_keys(gateway, each, "test.burst", keys, seconds=300)
+    finally:
+        control.clear_faults()
+        redeploy(gateway, folder)
+    settle_without_duplicates(gateway, {prefix: 2 * len(keys)})
+    for name, environment in gateway.environments.items():
+        assert keys_of(runs(gateway, name, "test.burst"), keys) == Counter(keys)
+        assert dead_letters(gateway, environment.trigger_dlq_url) == []
+        seen = control.statistics()[name]
+        assert min(seen["commands"], seen["rest_calls"], seen["web_calls"]) > 0
 
 
 def test_a_dispatcher_may_not_call_another_environments_rest_api(gateway, over_rest):
