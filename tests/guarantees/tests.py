@@ -22,11 +22,12 @@ class ShowingTest:
     file: str
     name: str
     rows: tuple[int, ...]
+    class_name: str = ""
 
     @property
     def node(self) -> str:
         """What pytest calls all of its cases."""
-        return f"{self.file}::{self.name}"
+        return "::".join(filter(None, (self.file, self.class_name, self.name)))
 
     @property
     def layer(self) -> str:
@@ -39,13 +40,21 @@ def showing_tests() -> list[ShowingTest]:
     found: list[ShowingTest] = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         file = path.relative_to(ROOT).as_posix()
-        for function in ast.walk(ast.parse(path.read_text())):
-            if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
-                named, marked = tuple(_named(function.name)), _marked(function)
-                if named or marked is not None:
-                    rows = tuple(dict.fromkeys((*named, *(marked or ()))))
-                    found.append(ShowingTest(file, function.name, rows))
+        for class_name, function in _tests(ast.parse(path.read_text())):
+            named, marked = tuple(_named(function.name)), _marked(function)
+            if named or marked is not None:
+                rows = tuple(dict.fromkeys((*named, *(marked or ()))))
+                found.append(ShowingTest(file, function.name, rows, class_name))
     return found
+
+
+def _tests(module: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Yield each test with the name of its class, "" for a function of the module."""
+    for node in module.body:
+        in_class = isinstance(node, ast.ClassDef)
+        for one in node.body if in_class else [node]:
+            if isinstance(one, ast.FunctionDef) and one.name.startswith("test_"):
+                yield node.name if in_class else "", one
 
 
 def _named(name: str) -> Iterator[int]:
