@@ -93,6 +93,23 @@ def test_a_json_pattern_filters_log_events(probe, pattern: str, found: list[str]
     assert found == [json.loads(event["message"])["outcome"] for event in events]
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_log_events_come_in_pages(probe, marker, size: int) -> None:
+    """Also where all have the same time; the last page has no token."""
+    logs = probe.aws.client("logs")
+    later = [
+        {"timestamp": int(time.time() * 1_000) + 9_000, "message": f"later {n} {marker}"} for n in range(2)
+    ]
+    logs.put_log_events(logGroupName=GROUP, logStreamName="one", logEvents=later)
+    whole = logs.filter_log_events(logGroupName=GROUP)["events"]
+    pages = [*logs.get_paginator("filter_log_events").paginate(logGroupName=GROUP, limit=size)]
+    assert [event["eventId"] for page in pages for event in page["events"]] == [
+        event["eventId"] for event in whole
+    ]
+    assert max(len(page["events"]) for page in pages) == size
+    assert len(whole) == 6
+
+
 @pytest.mark.usefixtures("marker")
 @pytest.mark.parametrize(
     "pattern", ["{ $.a IS NULL }", "{ $.a = 1", "{ a = 1 }", "{ $.a = 1 $.b = 2 }", "{ }"]

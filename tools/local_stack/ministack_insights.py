@@ -5,13 +5,15 @@ gives no field of a JSON line, and takes every JSON pattern of FilterLogEvents t
 
 1. StartQuery runs the language of `insights`, and refuses any other query. The second GetQueryResults has the rows.
 2. FilterLogEvents knows JSON patterns of comparisons with && and ||, and refuses others.
-3. Both need a permission on each log group, as IAM has it: `…:log-group:NAME:log-stream:`.
+3. FilterLogEvents has a next page. MiniStack returns the first 10,000 events of a group, and no token.
+4. Both need a permission on each log group, as IAM has it: `…:log-group:NAME:log-stream:`.
 """
 
 import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from ministack.core import iam_actions  # type: ignore[import-untyped]
@@ -21,6 +23,7 @@ from ministack.services import cloudwatch_logs as logs  # type: ignore[import-un
 from local_stack.insights import MAXIMUM_ROWS, MalformedQuery, Predicate, Query, compare, discovered
 
 _MAXIMUM_GROUPS: Final = 50
+_MAXIMUM_EVENTS: Final = 10_000  # of a page
 _PATTERN_TOKEN: Final = re.compile(
     r"""\s*(?:(?P<text>"(?:\\.|[^"\\])*")|(?P<sign>&&|\|\||!=|<=|>=|[=<>()])|(?P<name>\$[\w.]+)|(?P<word>[\w.*-]+))"""
 )
@@ -30,7 +33,7 @@ def extend() -> None:
     """Patch the modules, before MiniStack serves anything."""
     logs._start_query = _start_query  # noqa: SLF001  there is no other way in
     logs._get_query_results = _running_at_first(logs._get_query_results)  # noqa: SLF001
-    logs._filter_log_events = _refuse_unknown_patterns(logs._filter_log_events)  # noqa: SLF001
+    logs._filter_log_events = _refuse_unknown_patterns(_in_pages(logs._filter_log_events))  # noqa: SLF001
     logs._compile_filter_pattern = _with_json_patterns(logs._compile_filter_pattern)  # noqa: SLF001
     iam_actions.extract_resource_arn = _name_log_groups(iam_actions.extract_resource_arn)
 
@@ -105,6 +108,28 @@ def _refuse_unknown_patterns(filtered: Callable[..., Any]) -> Callable[..., Any]
             return error_response_json("InvalidParameterException", text, 400)
 
     return filtered_or_refused
+
+
+def _in_pages(filtered: Callable[..., Any]) -> Callable[..., Any]:
+    """A token is the time of a page's last event, and how many events of this time were returned."""
+
+    def filtered_page(data: Mapping[str, Any]) -> Any:
+        limit = min(data.get("limit", _MAXIMUM_EVENTS), _MAXIMUM_EVENTS)
+        since, returned = data.get("startTime"), 0
+        if token := data.get("nextToken"):
+            since, returned = map(int, token.split("-"))
+        asked = min(limit + returned, _MAXIMUM_EVENTS)
+        status, headers, body = filtered({**data, "startTime": since, "limit": asked})
+        if status != HTTPStatus.OK:
+            return status, headers, body
+        found = json.loads(body)["events"]
+        page: dict[str, Any] = {"events": found[returned:], "searchedLogStreams": []}
+        if len(found) == asked:
+            last = found[-1]["timestamp"]
+            page["nextToken"] = f"{last}-{sum(each['timestamp'] == last for each in found)}"
+        return logs.json_response(page)
+
+    return filtered_page
 
 
 def json_pattern(text: str) -> Predicate:
