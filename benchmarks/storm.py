@@ -1,7 +1,11 @@
 """A storm of events over each transport: how fast the gateway drains it, beside what Airflow and the transport allow.
 
-    make benchmark-storm                                     # starts three local stacks, one after the other; half an hour
-    .venv/bin/python -m benchmarks.storm --rest 300 --web 600 --cli 60 --json storm.json --pictures docs/pictures
+    make benchmark-storm                                     # four local stacks, one after the other; about an hour
+    .venv/bin/python -m benchmarks.storm --transports rest,web --rest 300 --web 600
+    .venv/bin/python -m benchmarks.storm --transports none   # print and draw what the file of results has
+
+Each transport's results go to a file as soon as it is measured, beside those of the others; the tables and the pictures are
+of the whole file. `web-20` is `web` with the protection off: WebConcurrency 20 is all that two dispatchers have in hand.
 
 Real Airflow, functions and queues, and everything on this machine: the figures are ratios within one run. "Raw" is Airflow's
 REST API in a web login's session, with as many requests at once as the dispatchers make. The baseline is the function that
@@ -10,33 +14,35 @@ AWS documents for MWAA: a token and a command for each event, no share of the sl
 
 import argparse
 import json
+import os
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import requests
-from rich.console import Console
 
 from benchmarks.deployed import ENVIRONMENT, RULE, Deployed
-from benchmarks.measure import percentile
+from benchmarks.other_users import other_users
 from benchmarks.storm_pictures import draw
+from benchmarks.storm_result import Baseline, Storm, lost_and_doubled, print_tables
 from gateway_cli.rules.store import RulesStore
 from local_stack.aws import LocalAws
 from local_stack.ledger import LedgerRow, rows_about
 from local_stack.mwaa.faults import Faults
 from local_stack.mwaa.versions import DEFAULT_VERSION
 from local_stack.ports import free_port
-from local_stack.stack import LocalStack, StackOptions
+from local_stack.processes import descendants
 from local_stack.state import StackState
-from local_stack.timeline import Timeline
 from mwaa_gateway.aws.mwaa.web import WebTransport
 from mwaa_gateway.aws.mwaa.web_server import WebServer
 from mwaa_gateway.aws.mwaa.web_session import WebSession
@@ -45,88 +51,102 @@ from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 DAG: Final = "nightly_report"
+NAMES: Final = ("rest", "web", "web-20", "cli")
 CLIENTS: Final = 4  # that put events
 REST_SHARE, WEB_CONCURRENCY = 8, 8  # the template's defaults
-RAW_RUNS: Final = 200
+MEASURED_SECONDS: Final = 20.0  # of what is not a storm
+UNPROTECTED_CLIENTS: Final = 40
 LOST_AFTER_SECONDS: Final = 120.0  # without a new run
+PROGRESS_SECONDS: Final = 10.0
 MWAA_COMMAND_SECONDS: Final = 3.0  # by which a command takes longer on MWAA than here
 
 
-@dataclass(frozen=True, slots=True)
-class Storm:
-    """What became of one storm; times in seconds since its first event."""
-
-    transport: str
-    events: int
-    lost: int
-    doubled: int
-    refused: int  # answers 503 and 429
-    most_at_once: int
-    seconds: float
-    accepted: list[float]  # when each run was accepted
-    latencies: list[float]  # from each event to its accepted run
-    raw_per_second: float
-    limit_per_second: float
-    limit: str
-
-    @property
-    def per_second(self) -> float:
-        """Runs a second, from the first accepted run to the last."""
-        return (len(self.accepted) - 1) / (self.accepted[-1] - self.accepted[0])
-
-
-def storm(state: StackState, transport: str, number: int) -> Storm:
-    """Send the events at once, and wait until all have their run."""
-    deployed = Deployed(state)
+def storm(state: StackState, name: str, number: int) -> Storm:
+    """Send the events at once, and wait until all have their run; then let plain clients do the same."""
+    deployed, airflow_url = Deployed(state), state.environments[ENVIRONMENT].airflow_url
+    transport, _, web_concurrency = name.partition("-")
+    if web_concurrency:
+        _set_web_concurrency(state, web_concurrency)
+    if transport == "cli":
+        slow = Faults(latency_milliseconds=1000 * MWAA_COMMAND_SECONDS)
+        deployed.control.set_faults(slow, environment=ENVIRONMENT)
     deployed.triggered(deployed.put_events(1))  # sandboxes are warm then, and the rule is known
-    before = _runs(state)
+    with other_users(airflow_url) as idle_users:
+        time.sleep(MEASURED_SECONDS)
     deployed.control.clear_statistics()
-    began = time.time()
-    with ThreadPoolExecutor(CLIENTS) as clients:
-        parts = list(clients.map(lambda _: _put(deployed, number // CLIENTS), range(CLIENTS)))
-    sent = {event: at for part in parts for event, at in part.items()}
-    progress = time.time(), 0
-    while (created := _runs(state) - before) < len(sent) and time.time() - progress[0] < LOST_AFTER_SECONDS:
-        if created > progress[1]:
-            progress = time.time(), created
-        time.sleep(0.5)
-    rows = [row for row in _rows(state) if row.state == "triggered" and any(e in row.identity for e in sent)]
-    counted = deployed.statistics()
-    finished = {next(each for each in sent if each in row.identity): row.finished_at or 0.0 for row in rows}
-    accepted = sorted(at - began for at in finished.values())
+    spent, began = _cpu_seconds(state), time.time()
+    with other_users(airflow_url) as storm_users:
+        sent = _drained(deployed, name, number)
+    spent_since = {kind: seconds - spent.get(kind, 0.0) for kind, seconds in _cpu_seconds(state).items()}
+    counted, rows = deployed.statistics(), _rows(state, sent)
+    events_of_runs = [event for event in _events_of_runs(state) if event in sent]
+    lost, doubled = lost_and_doubled(sent, events_of_runs)
+    finished = {_event(row): row.finished_at or 0.0 for row in rows if row.state == "triggered"}
     share = deployed.share
-    limits = {
-        "rest": (float(REST_SHARE), "RestShare"),
-        "web": (0.0, "none"),
-        "cli": (share * counted["commands"] / max(counted["seconds_in_slots"], 0.001), "the slots"),
-    }
-    limit, name = limits[transport]
-    at_once = share * max(1, WEB_CONCURRENCY // share) if transport == "web" else share
+    web_at_once = share * max(1, int(web_concurrency or WEB_CONCURRENCY) // share)
+    most_at_once, allowed_at_once = {
+        "rest": (counted["most_rest_calls_in_a_second"], 10),
+        "web": (counted["most_web_calls_at_once"], web_at_once),
+        "cli": (counted["most_commands_at_once"], share),
+    }[transport]
+    took = max(finished.values()) - min(row.first_attempt_at or began for row in rows)
+    with other_users(airflow_url) as raw_users:
+        raw_per_second = raw(state, web_at_once if transport == "web" else share)
+    with other_users(airflow_url) as unprotected_users:
+        unprotected_per_second = unprotected(airflow_url)
     return Storm(
-        transport=transport,
+        name=name,
+        at=datetime.now(UTC).isoformat(timespec="minutes"),
         events=len(sent),
-        lost=len(sent) - len(finished),
-        doubled=_runs(state) - before - len(finished),
+        sent_seconds=round(max(sent.values()) - began, 3),
+        lost=lost,
+        doubled=doubled,
+        too_many=counted["run_starts"] - len(sent),
         refused=counted["refused_no_free_slot"] + counted["refused_throttled"],
-        most_at_once=counted["most_commands_at_once"],
-        seconds=accepted[-1],
-        accepted=accepted,
-        latencies=sorted(at - sent[event] for event, at in finished.items()),
-        raw_per_second=raw(state, at_once),
-        limit_per_second=limit,
-        limit=name,
+        most_at_once=most_at_once,
+        allowed_at_once=allowed_at_once,
+        accepted=sorted(round(at - began, 3) for at in finished.values()),
+        latencies=sorted(round(at - sent[event], 3) for event, at in finished.items()),
+        of_slots=counted["seconds_in_slots"] / share / took if transport == "cli" else 0.0,
+        rest_share=REST_SHARE if transport == "rest" else 0.0,
+        raw_per_second=raw_per_second,
+        cpu_milliseconds={kind: 1000 * seconds / len(sent) for kind, seconds in spent_since.items()},
+        idle_users=idle_users,
+        storm_users=storm_users,
+        raw_users=raw_users,
+        unprotected_per_second=unprotected_per_second,
+        unprotected_users=unprotected_users,
+        baseline=baseline(state, number) if transport == "cli" else None,
     )
 
 
-def _rows(state: StackState) -> list[LedgerRow]:
-    """Read the requests; a run is in Airflow a moment before the ledger has its end."""
-    rows: list[LedgerRow] = []
-    for _ in range(20):
-        rows = rows_about(state.aws, state.ledger_table, "eventbridge")
-        if all(row.state == "triggered" for row in rows):
-            break
-        time.sleep(0.5)
-    return rows
+def _drained(deployed: Deployed, name: str, number: int) -> dict[str, float]:
+    """Send the events and wait until Airflow has as many runs more, or no new one for long; return when each was sent."""
+    state = deployed.state
+    before, began = _number_of_runs(state), time.time()
+    progress, printed = (began, 0), began
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        parts = [
+            clients.submit(_put, deployed, number // CLIENTS + (n < number % CLIENTS)) for n in range(CLIENTS)
+        ]
+        while progress[1] < number:
+            time.sleep(0.5)
+            now, created = time.time(), _number_of_runs(state) - before
+            if created > progress[1] or not all(part.done() for part in parts):
+                progress = now, created
+            if now - progress[0] > LOST_AFTER_SECONDS:
+                break
+            if now - printed > PROGRESS_SECONDS:
+                rate, printed = created / (now - began), now
+                left = f"{(number - created) / rate:,.0f} s to go" if rate else "none yet"
+                _say(
+                    f"{name}: {created:,} of {number:,} runs after {now - began:,.0f} s; {rate:.1f} a second; {left}"
+                )
+    return {event: at for part in parts for event, at in part.result().items()}
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _put(deployed: Deployed, number: int) -> dict[str, float]:
@@ -138,22 +158,71 @@ def _put(deployed: Deployed, number: int) -> dict[str, float]:
     return sent
 
 
+def _rows(state: StackState, sent: dict[str, float]) -> list[LedgerRow]:
+    """Read the requests; a run is in Airflow a moment before the ledger has its end."""
+    rows: list[LedgerRow] = []
+    for _ in range(20):
+        rows = [
+            row for row in rows_about(state.aws, state.ledger_table, "eventbridge") if _event(row) in sent
+        ]
+        if all(row.state == "triggered" for row in rows):
+            break
+        time.sleep(0.5)
+    return rows
+
+
+def _event(row: LedgerRow) -> str:
+    """The id of the row's event."""
+    return row.identity.rpartition("|")[2]
+
+
 def raw(state: StackState, at_once: int) -> float:
     """Runs a second that Airflow starts for so many plain clients in one session, without the gateway."""
     transport = _web_transport(state)
 
-    def start(_: int) -> None:
+    def start() -> bool:
         run_id = f"raw__{uuid.uuid4().hex}"
         outcome = transport.trigger(ResolvedTarget(ENVIRONMENT, DAG, run_id, {}))
         if outcome != Triggered():
             sys.exit(f"Airflow did not start a run: {outcome}")
+        return True
 
-    start(0)
-    began = time.perf_counter()
-    with ThreadPoolExecutor(at_once) as clients:
-        list(clients.map(start, range(RAW_RUNS)))
+    start()
+    per_second = _runs_per_second(start, at_once)
     transport.close()
-    return RAW_RUNS / (time.perf_counter() - began)
+    return per_second
+
+
+def unprotected(airflow_url: str) -> float:
+    """Runs a second of a storm of clients that nothing holds back, straight to Airflow."""
+    sessions: list[requests.Session] = []
+
+    def start() -> bool:
+        body: dict[str, Any] = {"dag_run_id": f"raw__{uuid.uuid4().hex}", "logical_date": None, "conf": {}}
+        session = sessions.pop() if sessions else requests.Session()
+        session.trust_env = False
+        with suppress(requests.RequestException):
+            answer = session.post(f"{airflow_url}/api/v2/dags/{DAG}/dagRuns", json=body, timeout=30)
+            sessions.append(session)
+            return answer.ok
+        return False
+
+    return _runs_per_second(start, UNPROTECTED_CLIENTS)
+
+
+def _runs_per_second(start: Callable[[], bool], at_once: int) -> float:
+    """Let so many clients start runs for a while, each one after the other; return how many a second were started."""
+    began = time.perf_counter()
+
+    def one_after_the_other(_: int) -> int:
+        started = 0
+        while time.perf_counter() - began < MEASURED_SECONDS:
+            started += start()
+        return started
+
+    with ThreadPoolExecutor(at_once) as clients:
+        started = sum(clients.map(one_after_the_other, range(at_once)))
+    return started / (time.perf_counter() - began)
 
 
 def _web_transport(state: StackState) -> WebTransport:
@@ -167,111 +236,136 @@ def _mwaa(state: StackState) -> Any:
     return aws.client("mwaa")
 
 
-def baseline(state: StackState, number: int) -> tuple[int, float]:
-    """The documented function, for each event at once: (events that became no run, runs a second)."""
-    before, began = _runs(state, "%"), time.perf_counter()
+def baseline(state: StackState, number: int) -> Baseline:
+    """The documented function, for each event at once."""
+    began = time.perf_counter()
+    sent = [uuid.uuid4().hex for _ in range(number)]
 
-    def handler(_: int) -> None:
+    def handler(event: str) -> None:
         token = _mwaa(state).create_cli_token(Name=ENVIRONMENT)
         with requests.Session() as session:
             session.trust_env, session.verify = False, state.ca_bundle
             session.post(
                 f"https://{token['WebServerHostname']}/aws_mwaa/cli",
                 headers={"Authorization": f"Bearer {token['CliToken']}", "Content-Type": "text/plain"},
-                data=f"dags trigger {DAG}",
+                data=f"dags trigger {DAG} --conf '{json.dumps({'id': event})}'",
                 timeout=60,
             )
 
     with ThreadPoolExecutor(10) as lambdas:
-        list(lambdas.map(handler, range(number)))
-    runs = _runs(state, "%") - before
-    return number - runs, runs / (time.perf_counter() - began)
+        list(lambdas.map(handler, sent))
+    seconds = time.perf_counter() - began
+    runs = [event for event in _events_of_runs(state) if event in set(sent)]
+    return Baseline(number, *lost_and_doubled(sent, runs), len(runs) / seconds)
 
 
-def _runs(state: StackState, run_ids: str = f"evt__{RULE['id']}__%") -> int:
-    """Runs in Airflow's own database."""
-    database = Path(state.environments[ENVIRONMENT].airflow_home, "airflow.db")
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30) as connection:
-        query = "SELECT count(*) FROM dag_run WHERE dag_id = ? AND run_id LIKE ?"
-        (count,) = connection.execute(query, (DAG, run_ids)).fetchone()
+def _number_of_runs(state: StackState) -> int:
+    """Runs of the rule in Airflow's own database."""
+    query = "SELECT count(*) FROM dag_run WHERE dag_id = ? AND run_id LIKE ?"
+    ((count,),) = _asked(state, query, DAG, f"evt__{RULE['id']}__%")
     return int(count)
 
 
-def on_a_stack(transport: str, measure: Callable[[StackState], Any]) -> Any:
-    """Start a stack with this transport, measure, and stop it."""
+def _events_of_runs(state: StackState) -> list[str]:
+    """The event of each run, as the run's conf has it, in Airflow's own database."""
+    confs = _asked(state, "SELECT conf FROM dag_run WHERE dag_id = ?", DAG)
+    return [(json.loads(conf) or {}).get("id", "") for (conf,) in confs if conf]
+
+
+def _asked(state: StackState, query: str, *values: str) -> list[Any]:
+    database = Path(state.environments[ENVIRONMENT].airflow_home, "airflow.db")
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def _cpu_seconds(state: StackState) -> dict[str, float]:
+    """Processor time so far, by what spent it; nothing where there is no /proc."""
+    spent: dict[str, float] = {}
+    for pid in (state.pid, *descendants(state.pid)):
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_text()
+            kind = (
+                "functions" if ".venvs/lambda" in words else "Airflow" if "airflow" in words else "emulators"
+            )
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            spent[kind] = spent.get(kind, 0.0) + seconds
+    return spent
+
+
+def _set_web_concurrency(state: StackState, number: str) -> None:
+    """Switch the protection off, or to another number."""
+    function, lambda_ = state.environments[ENVIRONMENT].dispatcher, state.aws.client("lambda")
+    variables = lambda_.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    changed = {"Variables": variables | {"WEB_CONCURRENCY": number}}
+    lambda_.update_function_configuration(FunctionName=function, Environment=changed)
+
+
+@contextmanager
+def local_stack(transport: str) -> Iterator[StackState]:
+    """A stack with this transport and the benchmark's rule, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        options = StackOptions(
-            {ENVIRONMENT: DEFAULT_VERSION}, Path(folder), port=free_port(), transports=transport
-        )
-        stack = LocalStack(options, Timeline(Console(stderr=True)))
+        command = [sys.executable, "-m", "local_stack"]
+        place = ["--state-folder", folder]
+        up = [
+            "up",
+            "--detach",
+            "--environment",
+            f"{ENVIRONMENT}={DEFAULT_VERSION}",
+            "--transports",
+            transport,
+        ]
         try:
-            state = stack.start()
+            subprocess.run([*command, *up, "--port", str(free_port()), *place], check=True, stdout=sys.stderr)
+            state = StackState.read(Path(folder, "state.json"))
+            if state is None:
+                sys.exit("the local stack did not start")
             rule = parse_rule(RULE, environments=frozenset({ENVIRONMENT}))
             store = RulesStore(state.aws.client("dynamodb"), state.rules_table)
             store.put(rule, by="benchmarks.storm", now=datetime.now(UTC))
-            return measure(state)
+            yield state
         finally:
-            stack.stop()
+            subprocess.run([*command, "down", *place], check=True, stdout=sys.stderr)
 
 
-def print_table(storms: Sequence[Storm]) -> None:
-    """Print the storms side by side."""
-    print(
-        "| transport | events | lost | doubled | 503s, 429s | runs a second | Airflow, raw | times raw | of its limit |"
-        " p50 s | p99 s | longest s |"
-    )
-    print("|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|")
-    for each in storms:
-        of_limit = (
-            f"{each.per_second / each.limit_per_second:.2f} of {each.limit}" if each.limit_per_second else "-"
-        )
-        p50, p99 = (percentile(each.latencies, percent) for percent in (50, 99))
-        print(
-            f"| `{each.transport}` | {each.events:,} | {each.lost} | {each.doubled} | {each.refused} |"
-            f" {each.per_second:.1f} | {each.raw_per_second:.1f} | {each.per_second / each.raw_per_second:.2f} |"
-            f" {of_limit} | {p50:.1f} | {p99:.1f} | {each.latencies[-1]:.1f} |"
-        )
+def read_storms(file: Path) -> dict[str, Storm]:
+    """Read the storms measured so far."""
+    documents = json.loads(file.read_text()) if file.exists() else {}
+    storms = {name: Storm(**documents[name]) for name in NAMES if name in documents}
+    return {
+        name: replace(each, baseline=each.baseline and Baseline(**each.baseline))  # type: ignore[arg-type]
+        for name, each in storms.items()
+    }
 
 
 def main() -> None:
-    """Measure each transport and the baseline; print, and write JSON and pictures."""
+    """Measure each transport; print, and write JSON and pictures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rest", type=int, default=10_000)
+    parser.add_argument("--transports", default=",".join(NAMES), help=f"of {', '.join(NAMES)}; or none")
+    parser.add_argument("--rest", type=int, default=10_000, help="how many events")
     parser.add_argument("--web", type=int, default=10_000)
     parser.add_argument("--cli", type=int, default=500)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--json", type=Path, default=Path(".local/storm.json"), help="the file of results")
     parser.add_argument("--pictures", type=Path, help="folder of the drain curve and the latencies")
     options = parser.parse_args()
-    storms: list[Storm] = []
-    base: tuple[int, float] | None = None
-    for transport in ("rest", "web", "cli"):
-        number = getattr(options, transport)
-
-        def measure(state: StackState, transport: str = transport, number: int = number) -> Storm:
-            nonlocal base
-            if transport != "cli":
-                return storm(state, transport, number)
-            slow = Faults(latency_milliseconds=1000 * MWAA_COMMAND_SECONDS)
-            Deployed(state).control.set_faults(slow, environment=ENVIRONMENT)
-            found = storm(state, transport, number)
-            base = baseline(state, number)
-            return found
-
-        storms.append(on_a_stack(transport, measure))
-        print_table(storms[-1:])
-    print()
-    print_table(storms)
-    if base is not None:
-        lost, rate = base
-        print(
-            f"\nThe documented function: {lost} of {options.cli} events became no run; {rate:.1f} runs a second"
-        )
-    if options.json:
-        options.json.write_text(json.dumps([asdict(each) for each in storms]))
+    names = [] if options.transports == "none" else options.transports.split(",")
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
+    for name in names:
+        number = getattr(options, name.partition("-")[0])
+        with local_stack(name.partition("-")[0]) as state:
+            measured = storm(state, name, number)
+        storms = read_storms(options.json) | {name: measured}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps({name: asdict(each) for name, each in storms.items()}))
+        print_tables({name: measured})
+    storms = read_storms(options.json)
+    if len(names) != 1:
+        print_tables(storms)
     if options.pictures:
-        draw([asdict(each) for each in storms], options.pictures)
+        draw(storms, options.pictures)
 
 
 if __name__ == "__main__":

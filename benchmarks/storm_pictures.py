@@ -3,24 +3,25 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from benchmarks.storm_result import Storm
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 760, 380, 60, 50  # pixels
-COLOURS: Final = {"rest": "#1f77b4", "web": "#2ca02c", "cli": "#ff7f0e"}
+COLOURS: Final = {"rest": "#1f77b4", "web": "#2ca02c", "web-20": "#9467bd", "cli": "#ff7f0e"}
 
 Line = Sequence[tuple[float, float]]
 
 
-def draw(storms: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write storm-drain.svg and storm-latency.svg; `storms` are documents of `benchmarks.storm.Storm`."""
+def draw(storms: Mapping[str, Storm], folder: Path) -> None:
+    """Write storm-drain.svg and storm-latency.svg."""
     folder.mkdir(parents=True, exist_ok=True)
     drained, waited = {}, {}
-    for each in storms:
-        number = each["events"]
-        shares = [100 * (place + 1) / number for place in range(number)]
-        name = f"{each['transport']}, {number:,} events"
-        drained[name] = list(zip(each["accepted"], shares, strict=True))
-        waited[name] = list(zip(each["latencies"], shares, strict=True))
+    for name, each in storms.items():
+        shares = [100 * (place + 1) / each.events for place in range(len(each.accepted))]
+        line = f"{name}, {each.events:,} events"
+        drained[line] = list(zip(each.accepted, shares, strict=True))
+        waited[line] = list(zip(each.latencies, shares, strict=True))
     (folder / "storm-drain.svg").write_text(_chart("Runs accepted", "seconds since the first event", drained))
     (folder / "storm-latency.svg").write_text(
         _chart("Events whose run was accepted within so many seconds", "seconds", waited)

@@ -46,6 +46,8 @@ class Call:
         self, environment: Environment, *, sleep: Callable[[float], None] = time.sleep
     ) -> requests.Response:
         """Send the call to Airflow, delayed as the faults say. Raises requests' exceptions."""
+        if self.method == "POST" and self.path.endswith("/dagRuns"):
+            environment.count.add("run start")
         sleep(environment.schedule.faults.latency_milliseconds / 1000)
         version = "v1" if environment.version.is_airflow_2 else "v2"
         one_by_one = nullcontext() if self.only_reads else environment.rest_writes

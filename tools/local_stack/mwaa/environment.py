@@ -1,5 +1,6 @@
 """One MWAA environment as its clients see it: Airflow, tokens, slots, faults, and counts of their use."""
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -58,6 +59,7 @@ class Environment:
     status: str = "AVAILABLE"  # what GetEnvironment says; nothing else here depends on it
     slots: Slots = field(default_factory=Slots)
     throttle: Throttle = field(default_factory=Throttle)
+    web_calls: Slots = field(default_factory=lambda: Slots(sys.maxsize))  # counts them; refuses none
     # Airflow 3 writes its audit log in a transaction beside the call's own: two calls at once lock each other out of
     # SQLite for seconds. MWAA has PostgreSQL, where they do not.
     rest_writes: threading.Lock = field(default_factory=threading.Lock)
@@ -75,6 +77,7 @@ class Environment:
         return {
             "tokens_issued": self.count["token"],
             "commands": self.count["command"],
+            "run_starts": self.count["run start"],
             "commands_in_flight": self.slots.taken,
             "most_commands_at_once": self.slots.most_taken,
             "seconds_in_slots": round(self.slots.held_seconds, 3),
@@ -83,6 +86,7 @@ class Environment:
             "refused_command": self.count["unsupported"],
             "web_logins": self.count["web login"],
             "web_calls": self.count["web call"],
+            "most_web_calls_at_once": self.web_calls.most_taken,
             "refused_session": self.count["bad session"],
             "rest_calls": self.count["rest call"],
             "most_rest_calls_in_a_second": self.throttle.most_in_a_second,
@@ -98,6 +102,7 @@ class Environment:
         """Reset the counts."""
         self.count.forget()
         self.slots.forget()
+        self.web_calls.forget()
         self.throttle.forget()
 
 

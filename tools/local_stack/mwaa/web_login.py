@@ -74,12 +74,13 @@ class WebLoginApi:
         call = Call(request.method, path.removeprefix(root), parse_qsl(urlsplit(request.target).query), body)
         if not call.allowed_to([role]):
             return Answer.json(HTTPStatus.FORBIDDEN, {"detail": "Forbidden"})
-        return answered_or_not(
-            environment,
-            lambda: self._hand_on(call),
-            busy=Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable"),
-            refused=_refused(is_airflow_2=is_2),
-        )
+        with environment.web_calls.slot():
+            return answered_or_not(
+                environment,
+                lambda: self._hand_on(call),
+                busy=Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable"),
+                refused=_refused(is_airflow_2=is_2),
+            )
 
     def _hand_on(self, call: Call) -> Answer:
         try:

@@ -66,6 +66,8 @@ class WebServer:
                 return Answer.text(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
             self._sleep(environment.schedule.faults.latency_milliseconds / 1000)
             environment.count.add("command")
+            if words[:2] == ["dags", "trigger"]:
+                environment.count.add("run start")
             try:
                 done = environment.command_line.run(words)
             except CommandInterrupted as error:

@@ -1,0 +1,64 @@
+"""Other users of Airflow's web server: somebody who reads, five times a second, while a storm goes on or none does.
+
+They read the list of DAGs and a page of the user interface in turn, straight from Airflow, one after the other. They have
+a process of their own, so that no thread of the benchmark delays them.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import requests
+
+from benchmarks.measure import percentile
+
+READS_PER_SECOND: Final = 5
+PATHS: Final = ("/api/v2/dags?limit=50", "/")
+ANSWER_SECONDS: Final = 30.0
+
+
+@contextmanager
+def other_users(airflow_url: str) -> Iterator[list[float]]:
+    """Let them read; at the end of the block the list has the seconds of each answer."""
+    answers: list[float] = []
+    command = [sys.executable, "-m", "benchmarks.other_users", airflow_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+        try:
+            yield answers
+        finally:
+            reader.terminate()
+            output, _ = reader.communicate()
+            answers += [float(line) for line in output.splitlines()]
+
+
+def p95_milliseconds(answers: list[float]) -> float:
+    """Return the time that 95 % of the answers stay under."""
+    return 1000 * percentile(answers, 95) if answers else 0.0
+
+
+def main() -> None:
+    """Read until terminated, and print the seconds of each answer."""
+    (airflow_url,) = sys.argv[1:]
+    reads = 0
+    with requests.Session() as session:
+        session.trust_env = False
+        while True:
+            began = time.perf_counter()
+            try:
+                session.get(
+                    airflow_url + PATHS[reads % len(PATHS)], timeout=ANSWER_SECONDS
+                ).raise_for_status()
+            except requests.RequestException:
+                seconds = ANSWER_SECONDS  # it never got what it asked for
+            else:
+                seconds = time.perf_counter() - began
+            print(f"{seconds:.4f}", flush=True)
+            reads += 1
+            time.sleep(max(0.0, 1 / READS_PER_SECOND - seconds))
+
+
+if __name__ == "__main__":
+    main()
