@@ -90,7 +90,7 @@ class RealAirflow:
             config=config if name == "cli" else REST_CLIENT_CONFIG.merge(config),
         )
         if name == "rest":
-            return RestTransport(client, ENVIRONMENT, Pace(8 / beside))
+            return RestTransport(client, ENVIRONMENT, Pace(8, beside))
         web_server = WebServer(
             "localhost", self.ca_bundle, connect_timeout_seconds=5, read_timeout_seconds=60
         )

@@ -396,7 +396,7 @@ def _direct(gateway: Gateway, settings: DispatcherSettings, name: str) -> Any:
         return cli_transport(gateway, settings)
     scheduler = gateway.world.scheduler
     pace = Pace(
-        settings.rest_share / settings.slots_per_environment, monotonic=scheduler.time, sleep=scheduler.wait
+        settings.rest_share, settings.slots_per_environment, monotonic=scheduler.time, sleep=scheduler.wait
     )
     return RestTransport(gateway.mwaa, settings.mwaa_environment_name, pace, monotonic=scheduler.time)
 

@@ -40,6 +40,7 @@ class InvokeRestApi:
     throttled: int = 0
     left: float = CALLS_PER_SECOND
     filled_at: float = field(default=0.0)
+    called_at: list[float] = field(default_factory=list)
 
     def invoke(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer as the calling process sees it."""
@@ -109,6 +110,7 @@ class InvokeRestApi:
     def _admitted(self) -> bool:
         """A bucket of calls that fills up evenly."""
         now = self.world.scheduler.now
+        self.called_at.append(now)
         self.left = min(CALLS_PER_SECOND, self.left + (now - self.filled_at) * CALLS_PER_SECOND)
         self.filled_at = now
         if self.left < 1:

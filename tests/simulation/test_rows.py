@@ -893,16 +893,24 @@ def test_row_41_runs_of_a_dag_without_tasks(version: str) -> None:
 
 
 @both_majors
-def test_row_41_ten_calls_a_second_are_kept(version: str) -> None:
+@pytest.mark.parametrize("seconds", [(0.05, 0.4), (0.9, 1.1)])
+def test_row_41_ten_calls_a_second_are_kept(version: str, seconds: tuple[float, float]) -> None:
     """A storm alone is never throttled by MWAA, and gets at least 95 % of the eight calls a second that are its share.
 
-    The first calls of each sandbox find out how this Airflow wants a run without a date.
+    Also where no call is made for a second between two batches, while the last answers are awaited. In
+    no stretch of time are there more calls than the share, the second of it that is saved, and one of each sandbox. The first
+    calls of each sandbox find out how this Airflow wants a run without a date.
     """
     scenario = Scenario(version=version, transport="rest")
+    api = scenario.gateway.rest_apis["legacy"]
+    api.seconds = seconds
     for n in range(1, 901):
         scenario.upload(n, at=n / 900)
-    assert [] == scenario.play(Bounds(1.05, 1.0, longest_delay=(900 + 30) / 8 / 0.95)).problems
-    assert 0 == scenario.gateway.rest_apis["legacy"].throttled
+    assert [] == scenario.play(Bounds(1.05, 1.0, longest_delay=(900 + 10) / 8 / 0.95)).problems
+    assert 0 == api.throttled
+    for first, began in enumerate(api.called_at):
+        for number, at in enumerate(api.called_at[first:], 1):
+            assert number <= 8 * (at - began + 0.012) + 8 + scenario.gateway.slots  # 12 ms on the way
 
 
 def test_row_41_others_use_up_the_ten_calls_a_second() -> None:

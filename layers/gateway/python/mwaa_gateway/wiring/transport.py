@@ -78,7 +78,7 @@ def _direct(settings: AirflowSettings, name: str) -> "CliTransport | RestTranspo
         return RestTransport(
             boto3.client("mwaa", config=REST_CLIENT_CONFIG),
             settings.mwaa_environment_name,
-            Pace(settings.rest_share / settings.slots_per_environment),
+            Pace(settings.rest_share, settings.slots_per_environment),
         )
     from mwaa_gateway.aws.mwaa.cli import CliTransport  # noqa: PLC0415
 
