@@ -4,6 +4,8 @@ They read the list of DAGs and a page of the user interface in turn, straight fr
 a process of their own, so that no thread of the benchmark delays them.
 """
 
+import itertools
+import signal
 import subprocess
 import sys
 import time
@@ -42,21 +44,20 @@ def p95_milliseconds(answers: list[float]) -> float:
 def main() -> None:
     """Read until terminated, and print the seconds of each answer."""
     (airflow_url,) = sys.argv[1:]
-    reads = 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with requests.Session() as session:
         session.trust_env = False
-        while True:
+        for path in itertools.cycle(PATHS):
             began = time.perf_counter()
+            refused = 0.0
             try:
-                session.get(
-                    airflow_url + PATHS[reads % len(PATHS)], timeout=ANSWER_SECONDS
-                ).raise_for_status()
-            except requests.RequestException:
-                seconds = ANSWER_SECONDS  # it never got what it asked for
-            else:
-                seconds = time.perf_counter() - began
-            print(f"{seconds:.4f}", flush=True)
-            reads += 1
+                session.get(airflow_url + path, timeout=ANSWER_SECONDS).raise_for_status()
+            except requests.RequestException as error:
+                print(error, file=sys.stderr, flush=True)
+                refused = ANSWER_SECONDS
+            finally:  # also when it is terminated
+                seconds = max(time.perf_counter() - began, refused)
+                print(f"{seconds:.4f}", flush=True)
             time.sleep(max(0.0, 1 / READS_PER_SECOND - seconds))
 
 

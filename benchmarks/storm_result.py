@@ -121,7 +121,7 @@ def print_tables(storms: Mapping[str, Storm]) -> None:
         )
     print(
         "\n| other users' reads, p95 in ms | idle | in the storm | times | raw, as many at once |"
-        " straight to Airflow, 40 at once | its runs a second |\n|---|--:|--:|--:|--:|--:|--:|"
+        " raw, 40 at once | its runs a second |\n|---|--:|--:|--:|--:|--:|--:|"
     )
     for name, each in storms.items():
         idle, storm, raw, free = map(

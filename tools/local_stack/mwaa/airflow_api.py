@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import requests
@@ -21,6 +22,7 @@ ROLES: Final = (
     "Viewer",
     "Public",
 )  # what a caller's policy may name, the mightiest first
+_UNDERSTOOD: Final = (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.CONFLICT)  # of a start
 ANSWER_SECONDS: Final = 10.0  # as long as MWAA waits
 
 
@@ -46,14 +48,12 @@ class Call:
         self, environment: Environment, *, sleep: Callable[[float], None] = time.sleep
     ) -> requests.Response:
         """Send the call to Airflow, delayed as the faults say. Raises requests' exceptions."""
-        if self.method == "POST" and self.path.endswith("/dagRuns"):
-            environment.count.add("run start")
         sleep(environment.schedule.faults.latency_milliseconds / 1000)
         version = "v1" if environment.version.is_airflow_2 else "v2"
         one_by_one = nullcontext() if self.only_reads else environment.rest_writes
         with one_by_one, requests.Session() as session:
             session.trust_env = False  # no proxy stands between this machine and itself
-            return session.request(
+            answer = session.request(
                 self.method,
                 f"{environment.airflow_url}/api/{version}{self.path}",
                 params=self.query,
@@ -61,3 +61,6 @@ class Call:
                 timeout=ANSWER_SECONDS,
                 allow_redirects=False,
             )
+        if self.method == "POST" and self.path.endswith("/dagRuns") and answer.status_code in _UNDERSTOOD:
+            environment.count.add("run start")
+        return answer
