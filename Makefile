@@ -74,8 +74,9 @@ benchmark: .venv/.ready .venvs/lambda/.ready  ## Measure how fast events find th
 benchmark-feeds: .venv/.ready .venvs/lambda/.ready  ## Measure feeds on the local stack: 12,000 uploads to one run, 1,000 open batches; a quarter of an hour
 	$(BIN)/python -m benchmarks.feeds
 
-benchmark-storm: .venv/.ready .venvs/lambda/.ready  ## Measure storms over rest, web and cli on the local stack; three quarters of an hour
-	$(BIN)/python -m benchmarks.storm
+STORM ?= --pictures docs/pictures
+benchmark-storm: .venv/.ready .venvs/lambda/.ready  ## Measure storms over rest, web and cli on the local stack; an hour and a half
+	$(BIN)/python -m benchmarks.storm $(STORM)
 
 TESTS ?= tests/unit tests/integration tests/simulation tests/sweep tests/template tests/local_parts tests/local_stack
 guarantees: .venv/.ready .venvs/sam/.ready .venvs/lambda/.ready  ## Run the tests that docs/guarantees.md names, and rewrite it; TESTS=tests/simulation runs a part

@@ -85,7 +85,7 @@ def storm(state: StackState, name: str, number: int) -> Storm:
     share = deployed.share
     web_at_once = share * max(1, int(web_concurrency or WEB_CONCURRENCY) // share)
     most_at_once, allowed_at_once = {
-        "rest": (counted["most_rest_calls_in_a_second"], 10),
+        "rest": (counted["most_rest_calls_in_a_second"], 0),
         "web": (counted["most_web_calls_at_once"], web_at_once),
         "cli": (counted["most_commands_at_once"], share),
     }[transport]

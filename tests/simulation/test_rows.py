@@ -897,9 +897,9 @@ def test_row_41_runs_of_a_dag_without_tasks(version: str) -> None:
 def test_row_41_ten_calls_a_second_are_kept(version: str, seconds: tuple[float, float]) -> None:
     """A storm alone is never throttled by MWAA, and gets at least 95 % of the eight calls a second that are its share.
 
-    Also where no call is made for a second between two batches, while the last answers are awaited. In
-    no stretch of time are there more calls than the share, the second of it that is saved, and one of each sandbox. The first
-    calls of each sandbox find out how this Airflow wants a run without a date.
+    Also where no call is made for a second between two batches, while the last answers are awaited. In no stretch of time
+    are there more calls than the share, the second of it that is saved, and one of each sandbox. The first calls of each
+    sandbox find out how this Airflow wants a run without a date.
     """
     scenario = Scenario(version=version, transport="rest")
     api = scenario.gateway.rest_apis["legacy"]
