@@ -1,4 +1,4 @@
-"""Other users of Airflow's web server: somebody who reads, five times a second, while a storm goes on or none does.
+"""Other users of Airflow's web server: somebody who reads five times a second, with and without a storm.
 
 They read the list of DAGs and a page of the user interface in turn, straight from Airflow, one after the other. They have
 a process of their own, so that no thread of the benchmark delays them.

@@ -1,11 +1,13 @@
 """A storm of events over each transport: how fast the gateway drains it, beside what Airflow and the transport allow.
 
     make benchmark-storm                                     # four local stacks, one after the other; about an hour
-    .venv/bin/python -m benchmarks.storm --transports rest,web --rest 300 --web 600
+    .venv/bin/python -m benchmarks.storm --transports rest,web-4 --rest 300 --web 600
     .venv/bin/python -m benchmarks.storm --transports none   # print and draw what the file of results has
 
 Each transport's results go to a file as soon as it is measured, beside those of the others; the tables and the pictures are
-of the whole file. `web-20` is `web` with the protection off: WebConcurrency 20 is all that two dispatchers have in hand.
+of the whole file. `web-4` is `web` with WebConcurrency 4, and `web-20` with the protection off: all that two dispatchers have
+in hand. In `web-20-slow` each call takes a second longer, so that the processors, which Airflow, the emulators and the
+functions share here, are not the limit. In `cli` each command takes three seconds longer, as on MWAA.
 
 Real Airflow, functions and queues, and everything on this machine: the figures are ratios within one run. "Raw" is Airflow's
 REST API in a web login's session, with as many requests at once as the dispatchers make. The baseline is the function that
@@ -15,6 +17,7 @@ AWS documents for MWAA: a token and a command for each event, no share of the sl
 import argparse
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -51,25 +54,25 @@ from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 DAG: Final = "nightly_report"
-NAMES: Final = ("rest", "web", "web-20", "cli")
+NAMES: Final = ("rest", "web", "web-20", "web-20-slow", "cli")
 CLIENTS: Final = 4  # that put events
 REST_SHARE, WEB_CONCURRENCY = 8, 8  # the template's defaults
 MEASURED_SECONDS: Final = 20.0  # of what is not a storm
 UNPROTECTED_CLIENTS: Final = 40
 LOST_AFTER_SECONDS: Final = 120.0  # without a new run
 PROGRESS_SECONDS: Final = 10.0
-MWAA_COMMAND_SECONDS: Final = 3.0  # by which a command takes longer on MWAA than here
+SLOWER_SECONDS: Final = {"cli": 3.0, "web-20-slow": 1.0}
 
 
 def storm(state: StackState, name: str, number: int) -> Storm:
     """Send the events at once, and wait until all have their run; then let plain clients do the same."""
     deployed, airflow_url = Deployed(state), state.environments[ENVIRONMENT].airflow_url
-    transport, _, web_concurrency = name.partition("-")
-    if web_concurrency:
+    transport, web_concurrency = name.partition("-")[0], WEB_CONCURRENCY
+    if transport == "web" and name != "web":
+        web_concurrency = int(name.split("-")[1])
         _set_web_concurrency(state, web_concurrency)
-    if transport == "cli":
-        slow = Faults(latency_milliseconds=1000 * MWAA_COMMAND_SECONDS)
-        deployed.control.set_faults(slow, environment=ENVIRONMENT)
+    slower = Faults(latency_milliseconds=1000 * SLOWER_SECONDS.get(name, 0.0))
+    deployed.control.set_faults(slower, environment=ENVIRONMENT)
     deployed.triggered(deployed.put_events(1))  # sandboxes are warm then, and the rule is known
     with other_users(airflow_url) as idle_users:
         time.sleep(MEASURED_SECONDS)
@@ -83,7 +86,7 @@ def storm(state: StackState, name: str, number: int) -> Storm:
     lost, doubled = lost_and_doubled(sent, events_of_runs)
     finished = {_event(row): row.finished_at or 0.0 for row in rows if row.state == "triggered"}
     share = deployed.share
-    web_at_once = share * max(1, int(web_concurrency or WEB_CONCURRENCY) // share)
+    web_at_once = share * max(1, web_concurrency // share)
     most_at_once, allowed_at_once = {
         "rest": (counted["most_rest_calls_in_a_second"], 0),
         "web": (counted["most_web_calls_at_once"], web_at_once),
@@ -276,11 +279,11 @@ def _cpu_seconds(state: StackState) -> dict[str, float]:
     return spent
 
 
-def _set_web_concurrency(state: StackState, number: str) -> None:
+def _set_web_concurrency(state: StackState, number: int) -> None:
     """Switch the protection off, or to another number."""
     function, lambda_ = state.environments[ENVIRONMENT].dispatcher, state.aws.client("lambda")
     variables = lambda_.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-    changed = {"Variables": variables | {"WEB_CONCURRENCY": number}}
+    changed = {"Variables": variables | {"WEB_CONCURRENCY": str(number)}}
     lambda_.update_function_configuration(FunctionName=function, Environment=changed)
 
 
@@ -314,7 +317,8 @@ def local_stack(transport: str) -> Iterator[StackState]:
 def read_storms(file: Path) -> dict[str, Storm]:
     """Read the storms measured so far."""
     documents = json.loads(file.read_text()) if file.exists() else {}
-    storms = {name: Storm(**documents[name]) for name in NAMES if name in documents}
+    names = [name for name in NAMES if name in documents]
+    storms = {name: Storm(**documents[name]) for name in dict.fromkeys([*names, *documents])}
     return {
         name: replace(each, baseline=each.baseline and Baseline(**each.baseline))  # type: ignore[arg-type]
         for name, each in storms.items()
@@ -326,7 +330,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--transports", default=",".join(NAMES), help=f"of {', '.join(NAMES)}; or none")
+    parser.add_argument(
+        "--transports", default=",".join(NAMES), help=f"of {', '.join(NAMES)} and web-N; or none"
+    )
     parser.add_argument("--rest", type=int, default=10_000, help="how many events")
     parser.add_argument("--web", type=int, default=10_000)
     parser.add_argument("--cli", type=int, default=500)
@@ -334,8 +340,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="folder of the drain curve and the latencies")
     options = parser.parse_args()
     names = [] if options.transports == "none" else options.transports.split(",")
-    if unknown := set(names) - set(NAMES):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
+    if unknown := [name for name in names if name not in NAMES and not re.fullmatch(r"web-\d+", name)]:
+        parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(NAMES)} and web-N")
     for name in names:
         number = getattr(options, name.partition("-")[0])
         with local_stack(name.partition("-")[0]) as state:

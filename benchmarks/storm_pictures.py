@@ -8,7 +8,7 @@ from typing import Final
 from benchmarks.storm_result import Storm
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 760, 380, 60, 50  # pixels
-COLOURS: Final = {"rest": "#1f77b4", "web": "#2ca02c", "web-20": "#9467bd", "cli": "#ff7f0e"}
+COLOURS: Final = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#ff7f0e", "#17becf", "#7f7f7f")
 
 Line = Sequence[tuple[float, float]]
 
@@ -54,7 +54,7 @@ def _chart(title: str, unit: str, lines: Mapping[str, Line]) -> str:
             f'<text x="{x}" y="{float(y) + 18:.1f}" text-anchor="middle" fill="#444">{at:.0f}</text>'
         )
     for row, (name, line) in enumerate(lines.items()):
-        colour = COLOURS[name.partition(",")[0]]
+        colour = COLOURS[row % len(COLOURS)]
         step = max(1, len(line) // 500)
         points = " ".join(place(*point) for point in (*line[::step], line[-1]))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
