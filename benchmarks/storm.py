@@ -5,9 +5,9 @@
     .venv/bin/python -m benchmarks.storm --transports none   # print and draw what the file of results has
 
 Each transport's results go to a file as soon as it is measured, beside those of the others; the tables and the pictures are
-of the whole file. `web-4` is `web` with WebConcurrency 4, and `web-20` with the protection off: all that two dispatchers have
-in hand. In `web-20-slow` each call takes a second longer, so that the processors, which Airflow, the emulators and the
-functions share here, are not the limit. In `cli` each command takes three seconds longer, as on MWAA.
+of the whole file. `web-4` is `web` with WebConcurrency 4; in `web-20` the protection is off, because two dispatchers have no
+more than twenty messages. In `web-20-slow` each call takes a second longer, so that the processors, which Airflow, the
+emulators and the functions share here, are not the limit. In `cli` each command takes three seconds longer, as on MWAA.
 
 Real Airflow, functions and queues, and everything on this machine: the figures are ratios within one run. "Raw" is Airflow's
 REST API in a web login's session, with as many requests at once as the dispatchers make. The baseline is the function that

@@ -58,7 +58,7 @@ def _chart(title: str, unit: str, lines: Mapping[str, Line]) -> str:
         step = max(1, len(line) // 500)
         points = " ".join(place(*point) for point in (*line[::step], line[-1]))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        top = HEIGHT - BOTTOM - 60 + 18 * row
+        top = HEIGHT - BOTTOM - 18 * (len(lines) - row) + 8
         parts.append(
             f'<text x="{WIDTH - 30}" y="{top}" text-anchor="end" fill="{colour}">{escape(name)}</text>'
         )
