@@ -15,12 +15,19 @@ PYTHON = ROOT / ".venvs" / "lambda" / "bin" / "python"
 LAYER = ROOT / "layers" / "gateway" / "python"
 REFERENCE = "boto3.client('dynamodb')"
 WIRED = {
-    "s3_events": "from mwaa_gateway.wiring.ingress import ingress as wired",
-    "queued_events": "from mwaa_gateway.wiring.ingress import queued_events as wired",
+    **dict.fromkeys(
+        ("s3_events", "sns_events", "eventbridge_events"),
+        "from mwaa_gateway.wiring.ingress import ingress as wired",
+    ),
+    "queued_events": "from mwaa_gateway.wiring.queued_events import queued_events as wired",
     "dispatcher": "from mwaa_gateway.wiring.dispatcher import dispatcher as wired",
     "step_functions_task": "from mwaa_gateway.wiring.step_functions_task import step_functions_task as wired",
     "ended_executions": "from mwaa_gateway.wiring.ended_executions import ended_executions as wired",
     "run_watcher": "from mwaa_gateway.wiring.run_watcher import run_watcher as wired",
+    **{
+        name: f"from mwaa_gateway.wiring.feeds import {name} as wired"
+        for name in ("batch_collector", "batch_releaser", "batch_timers")
+    },
 }
 SETTINGS = {
     "AWS_DEFAULT_REGION": "eu-central-1",
@@ -34,6 +41,10 @@ SETTINGS = {
     "INGRESS_RETRY_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:retry",
     "WATCH_QUEUE_URL": "https://queue/watch/{environment}",
     "TASK_TOKEN_KEY": "arn:aws:kms:eu-central-1:123456789012:key/none",
+    "BATCHES_TABLE": "batches",
+    "COLLECT_QUEUE_URL": "https://queue/collect",
+    "LOOK_QUEUE_URL": "https://queue/look",
+    "EVENT_BUS": "bus",
     "CLAIM_CHECK_BUCKET": "bucket",
     "ENVIRONMENTS": "analytics",
     "ENVIRONMENT": "analytics",

@@ -3,6 +3,7 @@
 `--keep-guarantees` keeps the same of a run of all tests.
 """
 
+import gc
 import os
 from datetime import UTC, datetime
 
@@ -10,9 +11,14 @@ import pytest
 from hypothesis import settings
 
 from guarantees.tests import Result, Results, showing_tests
+from mwaa_gateway import wiring
 
 # Powertools reads these once, when the gateway's code is first imported, by whichever test that is.
 os.environ |= {"POWERTOOLS_SERVICE_NAME": "gateway", "POWERTOOLS_METRICS_NAMESPACE": "MwaaTriggerGateway"}
+
+# A Lambda sandbox starts without the collector; tests build functions again and again, so here it always works.
+assert wiring
+gc.enable()
 
 # `make test` draws the same examples everywhere, and no example is red because the machine is busy. `make test-full` draws
 # new ones each time (--hypothesis-profile=full) and prints how to repeat the one that fails.

@@ -6,7 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from mwaa_gateway.observability import logger
 from mwaa_gateway.queue_message import deliver_batch
-from mwaa_gateway.wiring.ingress import queued_events
+from mwaa_gateway.wiring.queued_events import queued_events
 
 
 @logger.inject_lambda_context

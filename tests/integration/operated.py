@@ -22,13 +22,14 @@ from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.object_claims import LedgerClaims
 from mwaa_gateway.aws.dynamodb.pauses import PauseItems
 from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue, TriggerDeadLetterQueue
+from mwaa_gateway.dead_events import DeadEventReason
 from mwaa_gateway.dispatch.circuit_breaker import CircuitBreakers
 from mwaa_gateway.dispatch.dag_catalog import LiveCatalog
 from mwaa_gateway.dispatch.dispatcher import Dispatcher
 from mwaa_gateway.dispatch.pauses import Pauses
 from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.ingest import DeadEvent
-from mwaa_gateway.outcomes import DeadEventReason, Outcome, Reason, Rejected
+from mwaa_gateway.outcomes import Outcome, Reason, Rejected
 from mwaa_gateway.trigger_request import TriggerRequest
 
 NO = Rejected(Reason.CONF_REFUSED, "Airflow said ParamValidationError: 'key' is a required property")

@@ -12,7 +12,8 @@ from fakes.batches import BatchesInMemory
 from fakes.batches_table import BATCHES_TABLE, create_batches_table
 from mwaa_gateway.aws.dynamodb.batches import BatchesTable
 from mwaa_gateway.aws.manifests import ManifestBucket
-from mwaa_gateway.aws.sqs.feed_queues import CollectQueue, LookQueue
+from mwaa_gateway.aws.sqs.collect_queue import CollectQueue
+from mwaa_gateway.aws.sqs.feed_queues import LookQueue
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.feeds.batch import Batch, BatchStore, Decision, Head, Pointer, Segment
 from mwaa_gateway.routing.members import CHECKS, Member, MemberMessage

@@ -29,8 +29,9 @@ from gateway_cli.namespaces.store import NamespacesStore, StoredNamespace
 from gateway_cli.rules.store import RulesStore
 from integration.operated import Gateway
 from integration.scripted_mwaa import server
+from mwaa_gateway.dead_events import DeadEventReason
 from mwaa_gateway.events.event import Event
-from mwaa_gateway.outcomes import DeadEventReason, Reason, Rejected, Retryable, Triggered
+from mwaa_gateway.outcomes import Reason, Rejected, Retryable, Triggered
 from mwaa_gateway.routing.resolve import Resolved, resolve
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespace

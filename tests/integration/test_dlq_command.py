@@ -26,7 +26,8 @@ from gateway_cli.ledger_rows import LedgerRow, LedgerRows
 from gateway_cli.rules.store import RulesStore
 from integration.operated import NO, Gateway
 from integration.shell import shell
-from mwaa_gateway.outcomes import AlreadyTriggered, DeadEventReason, Outcome, Reason, Rejected, Triggered
+from mwaa_gateway.dead_events import DeadEventReason
+from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, Reason, Rejected, Triggered
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.trigger_request import TriggerRequest
 

@@ -125,7 +125,8 @@ def of_queue(bodies: list[str], arn: str = QUEUE_ARN) -> dict[str, Any]:
 def gateway(deployed, queues: Queues, monkeypatch: pytest.MonkeyPatch):  # noqa: ARG001
     """The functions as the template sets them up; each invocation reads the rules and pauses again."""
     from mwaa_gateway.wiring.dispatcher import dispatcher  # noqa: PLC0415  after the settings of conftest
-    from mwaa_gateway.wiring.ingress import ingress, queued_events  # noqa: PLC0415
+    from mwaa_gateway.wiring.ingress import ingress  # noqa: PLC0415
+    from mwaa_gateway.wiring.queued_events import queued_events  # noqa: PLC0415
 
     for name, value in {
         "RULES_REFRESH_SECONDS": "0",

@@ -14,6 +14,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ConnectTimeoutError
 
+from benchmarks.cold_start import SETTINGS, WIRED
 from fakes.airflow import BUSY, FakeAirflow
 from fakes.requests import a_request
 from integration.functions import Context, Queues, deliveries, lines, load, record_of
@@ -497,58 +498,106 @@ def test_importing_the_functions_builds_nothing(monkeypatch: pytest.MonkeyPatch)
         assert callable(load(name).handler)
 
 
-DISPATCH = ("dispatch.dispatcher", "dispatch.circuit_breaker")
+DISPATCH = ("dispatch.dispatcher", "dispatch.circuit_breaker", "settings.airflow")
 STEP_FUNCTIONS = ("step_functions.starter", "step_functions.watcher")
-RULES = ("rules", "patterns", "routing.live_rules", "ingress.ingest")
+RULES = ("rules", "patterns", "routing.live_rules", "ingress.ingest", "settings.ingress")
+FEEDS = (
+    "feeds",
+    "rules.collect",
+    "rules.collect_reading",
+    "rules.due",
+    "settings.feeds",
+    "aws.sqs.feed_queues",
+)
+INGRESS = (
+    *DISPATCH,
+    "dispatch.ledger",
+    "outcomes",
+    *FEEDS,
+    "routing.members",
+    "step_functions",
+    "ingress.delivery",
+    "queue_message",
+    "airflow.cli",
+    "airflow.dag_list",
+    "aws.mwaa",
+    "aws.dynamodb.ledger_table",
+)
 NOT_LOADED = {
-    "s3_events": (
+    "s3_events": INGRESS,
+    "sns_events": INGRESS,
+    "eventbridge_events": INGRESS,
+    "queued_events": (
         *DISPATCH,
-        "dispatch.ledger",
-        *STEP_FUNCTIONS,
+        "outcomes",
+        "feeds",
+        "settings.feeds",
+        "step_functions",
         "airflow.cli",
         "aws.mwaa",
-        "aws.dynamodb.ledger_table",
     ),
-    "sns_events": (
-        *DISPATCH,
-        "dispatch.ledger",
-        *STEP_FUNCTIONS,
-        "airflow.cli",
-        "aws.mwaa",
-        "aws.dynamodb.ledger_table",
-    ),
-    "eventbridge_events": (*DISPATCH, "dispatch.ledger", *STEP_FUNCTIONS, "airflow.cli", "aws.mwaa"),
-    "queued_events": (*DISPATCH, "dispatch.ledger", *STEP_FUNCTIONS, "airflow.cli", "aws.mwaa"),
-    "dispatcher": (*RULES, "events", *STEP_FUNCTIONS),
+    "dispatcher": (*RULES, "events", *FEEDS, *STEP_FUNCTIONS),
     "step_functions_task": (
         *DISPATCH,
         "dispatch.dag_catalog",
+        *FEEDS,
         "step_functions.watcher",
         "airflow.cli",
         "aws.mwaa",
     ),
-    "ended_executions": (*DISPATCH, *RULES, *STEP_FUNCTIONS),
-    "run_watcher": (*DISPATCH, *RULES, "step_functions.starter"),
+    "ended_executions": (*DISPATCH, *RULES, *FEEDS, *STEP_FUNCTIONS),
+    "run_watcher": (
+        *RULES,
+        *FEEDS,
+        "dispatch.dispatcher",
+        "dispatch.circuit_breaker",
+        "step_functions.starter",
+    ),
+    "batch_collector": (*DISPATCH, *STEP_FUNCTIONS, "ingress"),
+    "batch_releaser": (*DISPATCH, *STEP_FUNCTIONS, "ingress"),
+    "batch_timers": (*DISPATCH, *STEP_FUNCTIONS, "ingress"),
 }
+# What a function builds before its first event: SQS's client comes with the first event that a rule matches, or that fails.
+CLIENTS = {"dispatcher": ["dynamodb", "mwaa"], "ended_executions": ["dynamodb", "sqs"]}
+STARTED = """
+import gc, json, sys
+import botocore.session
+built, create = [], botocore.session.Session.create_client
+def counted(self, service, *arguments, **settings):
+    built.append(service)
+    return create(self, service, *arguments, **settings)
+botocore.session.Session.create_client = counted
+import app
+modules, collects = list(sys.modules), gc.isenabled()
+{wired}; wired()
+print(json.dumps([modules, collects, built, gc.isenabled(), gc.get_freeze_count() > 0]))
+"""
 
 
 @pytest.mark.parametrize("function", NOT_LOADED)
 def test_a_cold_start_loads_what_its_function_works_with(function: str) -> None:
-    """Everything else would cost each new sandbox for nothing: requests alone some 90 ms."""
-    code = "import json, sys; import app; print(json.dumps(list(sys.modules)))"
-    folder = Path(__file__).parents[2] / "functions" / function
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True
+    """Everything else would cost each new sandbox for nothing; and no garbage collector looks for garbage meanwhile."""
+    started = subprocess.run(
+        [sys.executable, "-c", STARTED.replace("{wired}", WIRED[function])],
+        cwd=Path(__file__).parents[2] / "functions" / function,
+        env=SETTINGS,
+        check=True,
+        capture_output=True,
+        text=True,
     )
 
-    modules = set(json.loads(loaded.stdout))
+    loaded, collected_meanwhile, clients, collects, frozen = json.loads(started.stdout)
+    modules = set(loaded)
     assert "aws_lambda_powertools" in modules
     assert "mwaa_gateway.errors" in modules
     names = {f"mwaa_gateway.{name}" for name in NOT_LOADED[function]}
     root = Path(__file__).parents[2] / "layers/gateway/python"
     for name in names:  # a name that is gone would pass for a module that is not loaded
         assert (root / f"{name.replace('.', '/')}.py").exists() or (root / name.replace(".", "/")).is_dir()
-    assert set() == {"requests", *names} & modules
+    assert set() == {"requests", "difflib", *names} & modules
+    assert (False, True, True) == (collected_meanwhile, collects, frozen)
+    if function in CLIENTS or function.endswith("_events"):
+        assert CLIENTS.get(function, ["dynamodb"]) == clients
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from fakes.rules_table import create_rules_table
 from integration.functions import RULE, Context, Queues, lines, load, record_of
 from mwaa_gateway.events import from_eventbridge, from_s3_notification, from_sns_notification
 from mwaa_gateway.trigger_request import TriggerRequest
-from mwaa_gateway.wiring.ingress import queued_events
+from mwaa_gateway.wiring.queued_events import queued_events
 
 SAMPLES = Path(__file__).parents[2] / "events"
 # As SQS in moto names them, and as the samples do.

@@ -15,12 +15,13 @@ from mwaa_gateway.aws.sqs.queues import (
     TriggerDeadLetterQueue,
     TriggerQueues,
     VisibilityTimeout,
-    WatchQueues,
 )
+from mwaa_gateway.aws.sqs.watch_queues import WatchQueues
+from mwaa_gateway.dead_events import DeadEventReason
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.ingest import DeadEvent
-from mwaa_gateway.outcomes import DeadEventReason, Reason, Rejected
+from mwaa_gateway.outcomes import Reason, Rejected
 from mwaa_gateway.queue_message import read_message
 from mwaa_gateway.trigger_request import TriggerRequest
 

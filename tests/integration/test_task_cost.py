@@ -18,7 +18,8 @@ from integration.functions import Context, load, record_of
 from mwaa_gateway.airflow.run_states import RunEnd, RunState
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
-from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout, WatchQueues
+from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout
+from mwaa_gateway.aws.sqs.watch_queues import WatchQueues
 from mwaa_gateway.aws.task_callbacks import TaskCallbacks, TokenCipher
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.rounds import report_round, report_unreadable

@@ -35,12 +35,13 @@ from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 from mwaa_gateway.aws.manifests import ManifestBucket
 from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue
+from mwaa_gateway.dead_events import DeadEventReason
 from mwaa_gateway.dispatch.ledger import Attempt
 from mwaa_gateway.events import Event
 from mwaa_gateway.feeds.collect import Collector
 from mwaa_gateway.ingress.ingest import DeadEvent
 from mwaa_gateway.ingress.shadow import ShadowRecord
-from mwaa_gateway.outcomes import DeadEventReason, Held, Reason, Rejected
+from mwaa_gateway.outcomes import Held, Reason, Rejected
 from mwaa_gateway.routing.members import Member, MemberMessage
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespace

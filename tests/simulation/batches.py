@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any
 
-from mwaa_gateway.outcomes import LATE_MEMBER
+from mwaa_gateway.dead_events import LATE_MEMBER
 from mwaa_gateway.routing.members import SHADOW_SUFFIX
 from simulation.airflow import Run
 from simulation.feeds import SentMember

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mwaa_gateway.outcomes import LATE_MEMBER, Reason
+from mwaa_gateway.dead_events import LATE_MEMBER
+from mwaa_gateway.outcomes import Reason
 from simulation.airflow import Run
 from simulation.batches import RunOfBatch, batch_problems
 from simulation.collecting import COLLECTED

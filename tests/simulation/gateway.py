@@ -1,5 +1,6 @@
 """The gateway as template.yaml deploys it: real handlers, flows and adapters on simulated AWS."""
 
+import gc
 import importlib.util
 import json
 from collections import Counter, defaultdict
@@ -27,7 +28,7 @@ from mwaa_gateway.aws.mwaa.rest import Pace, RestTransport
 from mwaa_gateway.aws.mwaa.web import START_SECONDS, WebTransport
 from mwaa_gateway.aws.mwaa.web_server import WebServer
 from mwaa_gateway.aws.mwaa.web_session import WebSession
-from mwaa_gateway.aws.sqs.feed_queues import CollectQueue
+from mwaa_gateway.aws.sqs.collect_queue import CollectQueue
 from mwaa_gateway.aws.sqs.queues import (
     EventQueues,
     IngressDeadLetterQueue,
@@ -52,7 +53,8 @@ from mwaa_gateway.outcomes import AlreadyTriggered, Reason, Triggered
 from mwaa_gateway.queue_message import QueueMessage
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.rules.partitions import document_partitions
-from mwaa_gateway.settings import DispatcherSettings, IngressSettings, QueuedEventsSettings
+from mwaa_gateway.settings.airflow import DispatcherSettings
+from mwaa_gateway.settings.ingress import IngressSettings, QueuedEventsSettings
 from mwaa_gateway.transports import CLI, REST, WEB, Transports, parts
 from mwaa_gateway.wiring.transport import LARGEST_BATCH, attempts_at_once
 from simulation.airflow import Airflow
@@ -67,6 +69,8 @@ from simulation.scheduler import Process, Scheduler
 from simulation.sqs import Queue, Sqs, arn
 from simulation.web_login import WebLogin
 from simulation.world import World
+
+gc.enable()  # `wiring` has disabled it for the start of a sandbox
 
 __all__ = ["SOURCES", "Gateway", "MakeDispatcher", "cli_transport", "dispatcher_settings"]
 

@@ -10,7 +10,8 @@ from mwaa_gateway.airflow.run_states import Marking, NotAvailable, ReturnValue, 
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.dynamodb.watch_items import WatchItems
-from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout, WatchQueues
+from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout
+from mwaa_gateway.aws.sqs.watch_queues import WatchQueues
 from mwaa_gateway.aws.task_callbacks import TaskCallbacks, TokenCipher
 from mwaa_gateway.routing.live_rules import LiveRules
 from mwaa_gateway.step_functions.delivery import WatchDeliveries

@@ -7,18 +7,10 @@ import pytest
 from mwaa_gateway.aws.mwaa.web import START_SECONDS
 from mwaa_gateway.aws.mwaa.web_session import ANSWER_SECONDS
 from mwaa_gateway.dispatch.dispatcher import LONGEST_STAY_SECONDS
-from mwaa_gateway.settings import (
-    CollectorSettings,
-    DispatcherSettings,
-    DoctorSettings,
-    EndedExecutionsSettings,
-    IngressSettings,
-    QueuedEventsSettings,
-    ReleaserSettings,
-    RunWatcherSettings,
-    TaskSettings,
-    TimersSettings,
-)
+from mwaa_gateway.settings.airflow import DispatcherSettings, DoctorSettings, RunWatcherSettings
+from mwaa_gateway.settings.feeds import CollectorSettings, ReleaserSettings, TimersSettings
+from mwaa_gateway.settings.ingress import IngressSettings, QueuedEventsSettings, TaskSettings
+from mwaa_gateway.settings.step_functions import EndedExecutionsSettings
 from mwaa_gateway.transports import InvalidTransports, Transports
 from template.expansion import EVERYTHING, ROOT
 

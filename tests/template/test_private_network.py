@@ -37,7 +37,7 @@ def clients(module: str) -> set[str]:
         call.args[0].value
         for call in ast.walk(tree)
         if isinstance(call, ast.Call)
-        and ast.unparse(call.func) == "boto3.client"
+        and ast.unparse(call.func) in ("boto3.client", "late_client")
         and isinstance(call.args[0], ast.Constant)
     }
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from mwaa_gateway.settings import DispatcherSettings, IngressSettings, InvalidSetting, QueuedEventsSettings
+from mwaa_gateway.settings import InvalidSetting
+from mwaa_gateway.settings.airflow import DispatcherSettings
+from mwaa_gateway.settings.ingress import IngressSettings, QueuedEventsSettings
 
 INGRESS = {
     "RULES_TABLE": "rules",

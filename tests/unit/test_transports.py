@@ -2,7 +2,8 @@
 
 import pytest
 
-from mwaa_gateway.settings import InvalidSetting, RunWatcherSettings
+from mwaa_gateway.settings import InvalidSetting
+from mwaa_gateway.settings.airflow import RunWatcherSettings
 from mwaa_gateway.transports import InvalidTransports, Transports, parts
 
 

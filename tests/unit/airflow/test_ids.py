@@ -8,13 +8,8 @@ from hypothesis import strategies as st
 
 from mwaa_gateway.airflow.cli import look_up_command, trigger_command
 from mwaa_gateway.airflow.cli_runs import list_runs_command
-from mwaa_gateway.airflow.ids import (
-    LONGEST_REST_DAG_ID,
-    LONGEST_REST_PATH,
-    InvalidId,
-    check_ids,
-    rejected_id,
-)
+from mwaa_gateway.airflow.ids import LONGEST_REST_DAG_ID, LONGEST_REST_PATH, InvalidId, check_ids
+from mwaa_gateway.airflow.refusals import rejected_id
 from mwaa_gateway.airflow.rest import RestCall, trigger_call
 from mwaa_gateway.errors import InvalidRule
 from mwaa_gateway.outcomes import Reason, Rejected

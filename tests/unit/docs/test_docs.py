@@ -22,18 +22,10 @@ from mwaa_gateway.events import Event
 from mwaa_gateway.outcomes import HeldReason
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespace
-from mwaa_gateway.settings import (
-    CollectorSettings,
-    DispatcherSettings,
-    DoctorSettings,
-    EndedExecutionsSettings,
-    IngressSettings,
-    QueuedEventsSettings,
-    ReleaserSettings,
-    RunWatcherSettings,
-    TaskSettings,
-    TimersSettings,
-)
+from mwaa_gateway.settings.airflow import DispatcherSettings, DoctorSettings, RunWatcherSettings
+from mwaa_gateway.settings.feeds import CollectorSettings, ReleaserSettings, TimersSettings
+from mwaa_gateway.settings.ingress import IngressSettings, QueuedEventsSettings, TaskSettings
+from mwaa_gateway.settings.step_functions import EndedExecutionsSettings
 from mwaa_gateway.trigger_request import ResolvedTarget
 
 ROOT = Path(__file__).parents[3]

@@ -11,10 +11,10 @@ from fakes.claim_checks import FakeClaimChecks
 from fakes.queues import FakeCollectQueue, FakeIngressDeadLetters, FakeTriggerQueue
 from fakes.rules import FakeRuleSource
 from fakes.shadows import FakeShadowLedger
+from mwaa_gateway.dead_events import DeadEventReason
 from mwaa_gateway.errors import MalformedEvent, Unavailable
 from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.ingest import Ingress, IngressReport
-from mwaa_gateway.outcomes import DeadEventReason
 from mwaa_gateway.routing.live_rules import UNREADABLE_HEAD, LiveRules
 from mwaa_gateway.trigger_request import derive_run_id
 

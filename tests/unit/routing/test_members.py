@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from mwaa_gateway.dead_events import DeadEventReason
 from mwaa_gateway.events import Event
-from mwaa_gateway.outcomes import DeadEventReason
 from mwaa_gateway.routing.members import Member, MemberMessage, UnreadableMember, member_digest, member_of
 from mwaa_gateway.routing.resolve import Refused
 from mwaa_gateway.rules import Rule, parse_rule

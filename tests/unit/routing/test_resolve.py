@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mwaa_gateway.dead_events import DeadEventReason
 from mwaa_gateway.events import Event
-from mwaa_gateway.outcomes import DeadEventReason
 from mwaa_gateway.routing.resolve import Refused, Resolved, of_generation, resolve
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.trigger_request import TriggerRequest, derive_run_id

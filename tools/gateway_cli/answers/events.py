@@ -8,7 +8,7 @@ from gateway_cli.answers.states import Remedy, State
 from gateway_cli.answers.trail import TrailLine
 from gateway_cli.answers.words import cut, when
 from gateway_cli.dlq.remedies import remedy as advice_for_reason
-from mwaa_gateway.outcomes import DeadEventReason
+from mwaa_gateway.dead_events import DeadEventReason
 
 
 def dead_event_case(line: TrailLine, evidence: Evidence) -> Case:

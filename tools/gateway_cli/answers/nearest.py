@@ -17,7 +17,7 @@ from gateway_cli.rules.items import StoredRuleItem
 from mwaa_gateway.errors import InvalidPattern, InvalidRule
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.allow_lists import Namespaces
-from mwaa_gateway.rules.collect import compiled_patterns
+from mwaa_gateway.rules.partitions import compiled_patterns
 
 _MANY: Final = 300  # rules: beyond that only those that mention the event are compared
 _ALIKE: Final = 0.8  # of difflib's ratio: a slip in a name

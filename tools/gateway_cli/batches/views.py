@@ -20,7 +20,7 @@ from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
 from mwaa_gateway.aws.dynamodb.batches import EVER, BatchesTable
 from mwaa_gateway.aws.event_bus import GatewayBus
 from mwaa_gateway.aws.manifests import ManifestBucket
-from mwaa_gateway.aws.sqs.feed_queues import CollectQueue
+from mwaa_gateway.aws.sqs.collect_queue import CollectQueue
 from mwaa_gateway.aws.sqs.queues import TriggerQueues
 from mwaa_gateway.feeds.batch import Batch, Decision, collect_of
 from mwaa_gateway.feeds.condition import Summary, missing_of, next_release

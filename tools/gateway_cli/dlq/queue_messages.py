@@ -27,7 +27,8 @@ from gateway_cli.dlq.remedies import (
 )
 from gateway_cli.documents.json_documents import json_object
 from gateway_cli.ledger_rows import LedgerKey
-from mwaa_gateway.outcomes import LATE_MEMBER, DeadEventReason, Reason
+from mwaa_gateway.dead_events import LATE_MEMBER, DeadEventReason
+from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.trigger_request import TriggerRequest, UnreadableRequest
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from mwaa_gateway.outcomes import LATE_MEMBER, DeadEventReason, Reason
+from mwaa_gateway.dead_events import LATE_MEMBER, DeadEventReason
+from mwaa_gateway.outcomes import Reason
 
 LAMBDA_GAVE_UP: Final = "lambda_gave_up"
 EVENTBRIDGE_GAVE_UP: Final = "eventbridge_gave_up"

@@ -12,10 +12,10 @@
 The result of an attempt to start a run is not an exception but an outcome: see `mwaa_gateway.outcomes`.
 """
 
-import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Self
+
+from mwaa_gateway.values import value
 
 
 class GatewayError(Exception):
@@ -38,7 +38,7 @@ class Unavailable(GatewayError):
     """An AWS call failed for a transient reason: throttling, a timeout, a 5xx."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Problem:
     """One problem of a rule: the dotted `field`, and a `message` that says what to write instead."""
 
@@ -100,5 +100,7 @@ def kind_of(value: object) -> str:
 
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return "did you mean …?" with the most similar known name, or "" if none is similar."""
+    import difflib  # noqa: PLC0415  only for what a person wrote
+
     near = difflib.get_close_matches(str(name), list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else ""

@@ -13,9 +13,10 @@ date, Airflow 2 answers "already exists" and prints the run_id of the request
 (github.com/apache/airflow/issues/29582).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Literal
+
+from mwaa_gateway.values import value
 
 
 class Reason(StrEnum):
@@ -50,21 +51,6 @@ class Reason(StrEnum):
     WEB_SERVER_BUSY = "web_server_busy"
 
 
-class DeadEventReason(StrEnum):
-    """Why an event is dead: as a whole, for one rule, or for one target."""
-
-    MALFORMED_EVENT = "malformed_event"
-    BROKEN_RULE = "broken_rule"
-    CAPTURES_REFUSED = "captures_refused"
-    DEDUPE_KEY_REFUSED = "dedupe_key_refused"
-    BATCH_KEY_REFUSED = "batch_key_refused"
-    DAG_ID_REFUSED = "dag_id_refused"
-    CONF_NOT_MADE = "conf_not_made"
-    CONF_TOO_LARGE = "conf_too_large"
-
-
-LATE_MEMBER: Final = "late_member"  # the reason of a member's dead letter
-
 HeldReason = Literal[Reason.DAG_PAUSED, Reason.ENVIRONMENT_PAUSED, Reason.RULE_DISABLED]
 
 
@@ -82,14 +68,14 @@ class NotRunnable(StrEnum):
         return "the DAG's file is gone or broken, and its run stays queued"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Triggered:
     """Airflow reports a run that it has just created, and its run_id is ours."""
 
     not_runnable: NotRunnable | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AlreadyTriggered:
     """The run existed: an earlier attempt or a duplicate of the event created it."""
 
@@ -97,7 +83,7 @@ class AlreadyTriggered:
     not_runnable: NotRunnable | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rejected:
     """No attempt can succeed until a person changes something.
 
@@ -109,7 +95,7 @@ class Rejected:
     run_may_exist: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Held:
     """The request leaves the queue and waits in the ledger until somebody releases or cancels it."""
 
@@ -117,7 +103,7 @@ class Held:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Retryable:
     """The attempt started no run; the same attempt may succeed later."""
 
@@ -125,7 +111,7 @@ class Retryable:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OutcomeUnknown:
     """The gateway sent the command and does not know its effect.
 

@@ -5,13 +5,14 @@ choice, and returns the ids of those that SQS must redeliver. Lambda deletes the
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from mwaa_gateway.values import value
 
 FIRST_SENT_AT: Final = "FirstSentAt"  # the attribute of a message that replaces an earlier one
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QueueMessage:
     """One delivery. Times are in seconds since the epoch, by SQS's clock.
 

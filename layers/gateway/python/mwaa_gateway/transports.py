@@ -7,10 +7,10 @@ of them for all environments (`rest`), or one for each by name (`analytics=web/r
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Self
 
 from mwaa_gateway.errors import GatewayError
+from mwaa_gateway.values import value
 
 REST: Final = "rest"
 CLI: Final = "cli"
@@ -32,7 +32,7 @@ def parts(transport: str) -> tuple[str, ...]:
     return tuple(transport.split("/"))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Transports:
     """One transport for all environments, or one for each by name.
 

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Protocol, Self
 
 from mwaa_gateway.errors import GatewayError
+from mwaa_gateway.values import value
 
 FORMAT = 1
 # A change that an older reader could misread raises the format. The previous one stays readable: its messages are in flight.
@@ -43,7 +44,7 @@ def derive_run_id(identity: str, rule_id: str, target_id: str, generation: int =
     return f"evt__{rule_id}__{digest}{rerun}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResolvedTarget:
     """What to run, with no decision left; the first attempt pins it in the ledger.
 
@@ -60,7 +61,7 @@ class ResolvedTarget:
     partition_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TriggerRequest:
     """One event and one rule target: the body of a message on the trigger queue, and the content of a ledger row.
 

@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from mwaa_gateway.outcomes import (
     Triggered,
 )
 from mwaa_gateway.trigger_request import ResolvedTarget
+from mwaa_gateway.values import value
 
 _LONGEST_TEXT = 500  # characters of Airflow's output in the text of a reason
 _EXCEPTION_LINE = re.compile(
@@ -78,7 +79,7 @@ def list_command(*, columns: bool = True) -> str:
     return "dags list -o json" + (" --columns=dag_id,is_paused,is_active,is_stale" if columns else "")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CommandAnswer(Answer):
     """The web server's answer to an Airflow command: its HTTP status, and what the command printed.
 

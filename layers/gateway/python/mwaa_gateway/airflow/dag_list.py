@@ -1,9 +1,9 @@
 """The list of an environment's DAGs."""
 
-from dataclasses import dataclass
+from mwaa_gateway.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListedDag:
     """One DAG in Airflow's list."""
 
@@ -12,7 +12,7 @@ class ListedDag:
     stale: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NotListed:
     """Airflow gave no list of DAGs: why, and the HTTP status if there is one."""
 

@@ -7,8 +7,6 @@ a command or shorten a path.
 import re
 from typing import Final
 
-from mwaa_gateway.outcomes import Reason, Rejected
-
 DAG_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")
 DAG_ID_WORDS: Final = "letters, digits, '_', '.' and '-', at most 250, the first a letter, a digit or '_'"
 RUN_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:+-]{0,249}")
@@ -29,17 +27,3 @@ def check_ids(dag_id: str, run_id: str | None = None) -> None:
     for name, value, allowed in (("dag_id", dag_id, DAG_ID), ("run_id", run_id, RUN_ID)):
         if value is not None and not allowed.fullmatch(value):
             raise InvalidId(name, value, allowed)
-
-
-def no_partition_keys(why: str) -> Rejected:
-    """Return the outcome for a partition key that Airflow cannot get."""
-    return Rejected(
-        Reason.AIRFLOW_REFUSED,
-        f"partition_key needs Airflow 3.2 or later and the transport rest or web, and {why}: correct that, or remove "
-        "partition_key from the rule's target",
-    )
-
-
-def rejected_id(error: InvalidId) -> Rejected:
-    """Return the outcome for a dag_id or run_id that the gateway does not send."""
-    return Rejected(Reason.RUN_ID_REFUSED if error.name == "run_id" else Reason.AIRFLOW_REFUSED, str(error))

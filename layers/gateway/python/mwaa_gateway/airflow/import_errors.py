@@ -12,12 +12,13 @@ The read only adds text: the outcome stays as it is, and a read that fails says 
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final
 
 from mwaa_gateway.airflow.dag_list import NotListed
 from mwaa_gateway.outcomes import OutcomeUnknown, Reason, Rejected, Retryable
+from mwaa_gateway.values import value
 
 READ_EVERY_SECONDS: Final = 300.0  # by one sandbox: on Airflow 2 the command parses every DAG file
 _QUOTED_FILES: Final = 3
@@ -37,7 +38,7 @@ _SECRET: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BrokenFile:
     """A DAG file that does not import, and the line of its stack trace that names the exception; both cut and masked."""
 
@@ -53,7 +54,7 @@ class BrokenFile:
         return cls(shown, _cut(_masked(_named_exception(stack_trace)), _LONGEST_ERROR))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BrokenFiles:
     """The DAG files that do not import, and how many there are in all: `files` may be one page of them."""
 

@@ -20,21 +20,15 @@ import html
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import quote
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
 from mwaa_gateway.airflow.dialect import Answer
-from mwaa_gateway.airflow.ids import (
-    LONGEST_REST_DAG_ID,
-    LONGEST_REST_PATH,
-    InvalidId,
-    check_ids,
-    no_partition_keys,
-    rejected_id,
-)
+from mwaa_gateway.airflow.ids import LONGEST_REST_DAG_ID, LONGEST_REST_PATH, InvalidId, check_ids
 from mwaa_gateway.airflow.import_errors import BrokenFile, BrokenFiles
+from mwaa_gateway.airflow.refusals import no_partition_keys, rejected_id
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
     Outcome,
@@ -45,13 +39,14 @@ from mwaa_gateway.outcomes import (
     Triggered,
 )
 from mwaa_gateway.trigger_request import ResolvedTarget
+from mwaa_gateway.values import value
 
 DAGS_PER_PAGE = 100  # Airflow's own maximum, unless its [api] maximum_page_limit is lower
 _LONGEST_TEXT = 500  # characters of Airflow's answer in the text of a reason
 _TAGS_AND_SPACES = re.compile(r"(?:<[^<>]*>|\s)+")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RestCall:
     """One call of Airflow's REST API; `path` without the leading `/api/v2`."""
 
@@ -61,7 +56,7 @@ class RestCall:
     body: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RestAnswer(Answer):
     """Airflow's answer: its own HTTP status (None if MWAA does not report it), and its body, mostly JSON."""
 

@@ -1,12 +1,13 @@
 """The state of a DAG run for the run watcher, the same over every transport."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from mwaa_gateway.outcomes import AlreadyTriggered, Outcome, Reason, Retryable
+from mwaa_gateway.values import value
 
 # Airflow's own form, without `.` and `..`, which shorten a path
 TASK_ID: Final = re.compile(r"(?!\.{1,2}$)[\w.-]{1,250}")
@@ -19,7 +20,7 @@ class RunEnd(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunState:
     """One run: `end` is None until it ends, `started` is true once it left the queue, dates are Airflow's text or ""."""
 
@@ -42,33 +43,33 @@ class RunState:
         return document | {"duration_seconds": duration.total_seconds()}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunsUnknown:
     """No clear answer from Airflow, or no connection; `text` contains the answer or the error."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NotAvailable:
     """The object does not exist, or the gateway has no access: a retry does not help. `text` says why, and what does."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReturnValue:
     """The return value of an Airflow task, as JSON."""
 
     value: Any = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunMarkedFailed:
     """The run was active, and is now marked failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunNotThere:
     """Airflow has no such run."""
 

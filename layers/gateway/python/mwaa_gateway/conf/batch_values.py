@@ -7,8 +7,10 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
+
+from mwaa_gateway.values import value
 
 PREFIX: Final = "batch."
 MEMBERS: Final = "batch.members"
@@ -25,7 +27,7 @@ LINE_FIELDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BatchValues:
     """A released batch, as its runs get it.
 

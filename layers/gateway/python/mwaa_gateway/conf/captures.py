@@ -16,18 +16,18 @@ Senders choose these texts: one pass of `str.find` decides in linear time, witho
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from mwaa_gateway.conf.paths import MISSING, Path, finds_many, follow, parse_path
 from mwaa_gateway.errors import ConfError, Problem, kind_of
+from mwaa_gateway.values import value
 
 MAXIMUM_CAPTURES: Final = 10  # fields of one rule
 MAXIMUM_FORM_CHARACTERS: Final = 1_024  # S3's limit of a key
 UNNAMED: Final = "_"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Segment:
     """The part of a form between two `/`: `head`, then `pieces`, each a name and the text after it."""
 
@@ -47,7 +47,7 @@ class Segment:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Crossing:
     """The piece that may contain `/`: its name, and the rest of its segments before and after it.
 
@@ -82,7 +82,7 @@ class Crossing:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Capture:
     """One field and its form: whole segments `before` and `after` the piece that may contain `/`, if there is one."""
 
@@ -211,7 +211,7 @@ def validate_captures(written: object) -> tuple[tuple[Capture, ...], list[Proble
     return tuple(captures), problems
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Piece:
     name: str
     crossing: bool

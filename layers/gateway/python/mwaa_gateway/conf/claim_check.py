@@ -10,15 +10,15 @@ rule between two deliveries, one run has two confs and two objects; it uses the 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from mwaa_gateway.conf.input_transformer import ORIGIN_KEY
+from mwaa_gateway.values import value
 
 MAXIMUM_CLAIM_CHECK_BYTES: Final = 1024 * 1024  # as ASCII JSON: four times the limit of an event
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClaimCheck:
     """One large conf, and its place in the bucket."""
 

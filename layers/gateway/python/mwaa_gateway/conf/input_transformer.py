@@ -21,27 +21,28 @@ A template is an object, or EventBridge's own JSON text:
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Final
 
 from mwaa_gateway.conf.batch_values import LINE_FIELDS, LISTS, MEMBERS, PREFIX, placeholders
 from mwaa_gateway.conf.paths import Path, parse_path
 from mwaa_gateway.errors import Problem, nearest
 from mwaa_gateway.json_values import MAXIMUM_DEPTH, is_deeper_than
+from mwaa_gateway.values import value
 
 ORIGIN_KEY: Final = "mwaa_gateway"  # in every conf: the event and rule of the run
 MAXIMUM_INPUT_PATHS: Final = 100
 MAXIMUM_TEMPLATE_CHARACTERS: Final = 8_192
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Whole:
     """A placeholder for a whole value."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Text:
     """Text with placeholders."""
 
@@ -51,7 +52,7 @@ class Text:
 Node = Whole | Text | dict[str, Any] | list[Any] | str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InputTransformer:
     """A target's input transformer: names for paths into the event, and the template that they fill.
 

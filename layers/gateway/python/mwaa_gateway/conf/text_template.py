@@ -10,17 +10,18 @@ becomes "".
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from mwaa_gateway.conf.paths import MISSING, Path, finds_many, follow, parse_path
 from mwaa_gateway.errors import ConfError, kind_of
 from mwaa_gateway.json_values import is_unicode
+from mwaa_gateway.values import value
 
 _PLACEHOLDER: Final = re.compile(r"<([^<>]*)>")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TextTemplate:
     """A text as its author wrote it, and its parts: text, or the name and path of a value.
 

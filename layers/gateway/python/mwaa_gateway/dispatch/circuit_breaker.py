@@ -14,12 +14,12 @@ While an environment's is open, each sandbox looks at it every three seconds, so
 it is closed again.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from mwaa_gateway.backoff import growing_pause
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
+from mwaa_gateway.values import value
 
 FIRST_PAUSE_SECONDS = 1.0
 # Of an environment: with a look and the probe's own command, full speed is back within 15 s of its return
@@ -40,7 +40,7 @@ _ENVIRONMENT_FAILED = (
 _DAG_FAILED = (Reason.DAG_BROKEN, Reason.DAG_MISSING)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OpenCircuit:
     """An open breaker, times in seconds since the epoch: open since, last failure, failures in a row, next probe."""
 
@@ -66,12 +66,12 @@ class CircuitStore(Protocol):
         """Close the breaker."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Pass:
     """Go ahead."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wait:
     """Wait so many seconds; the breaker is open since `open_since`, and the last probe failed at `asked_at`.
 
@@ -84,14 +84,14 @@ class Wait:
     for_all: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rest:
     """Make no attempt in this sandbox for so many seconds; no breaker is open."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DagMissing:
     """Airflow has not known this DAG for longer than its grace, according to the last probe of its breaker.
 

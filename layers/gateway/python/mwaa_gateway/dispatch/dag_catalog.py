@@ -12,13 +12,13 @@ An environment without events costs nothing. An old catalog decides nothing, and
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
 from mwaa_gateway.airflow.port import Airflow
 from mwaa_gateway.backoff import growing_pause
 from mwaa_gateway.outcomes import NotRunnable
+from mwaa_gateway.values import value
 
 LEASE_SECONDS = 60.0  # longer than a dispatcher waits for a list
 RECENT_SECONDS = 60.0  # what a catalog may be old that holds a run back, or does not hold the DAG at all
@@ -29,7 +29,7 @@ LOOK_AGAIN_SECONDS = 5.0
 HOPELESS_FAILURES = 3  # in a row
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DagCatalog:
     """The DAGs as they were at `taken_at`, in seconds since the epoch."""
 
@@ -57,7 +57,7 @@ class DagCatalog:
         return NotRunnable.PAUSED if dag_id in self.paused else None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CatalogRecord:
     """What is kept: the last catalog, until when somebody has the lease, and how many lists have failed in a row."""
 

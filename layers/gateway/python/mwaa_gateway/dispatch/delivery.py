@@ -6,13 +6,13 @@ messages of a batch are dispatched side by side.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from mwaa_gateway.dispatch.concurrency import Concurrency
 from mwaa_gateway.dispatch.dispatcher import Dispatched, Dispatcher
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.queue_message import QueueMessage
+from mwaa_gateway.values import value
 
 # After so many seconds no other message of the batch is begun: an attempt that hangs must fit into the function's timeout.
 LATEST_START_SECONDS = 5.0
@@ -28,7 +28,7 @@ class TriggerMessages(Protocol):
         """Let SQS redeliver the request in `seconds`; True when a new message does so, and this delivery is done."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class TriggerDeliveries:
     """The dispatcher and its queue.
 

@@ -17,7 +17,7 @@ two attempts apart, and Airflow's unique run_id lets only one of them create the
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol, assert_never
 
 from mwaa_gateway.airflow.port import Airflow
@@ -61,6 +61,7 @@ from mwaa_gateway.outcomes import (
     Triggered,
 )
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, UnreadableRequest
+from mwaa_gateway.values import value
 
 UNPAUSED_LOOK_SECONDS = 300  # between two looks whether a paused DAG is unpaused
 # How long a sandbox waits with its message for the environment: a command and a look-up that hang still fit into its 90 s
@@ -83,7 +84,7 @@ class DeadLetters(Protocol):
         """Publish a message that is no trigger request, as it came; raise Unavailable unless the queue has it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Dispatched:
     """The result of one delivery.
 
@@ -98,7 +99,7 @@ class Dispatched:
     away_for: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Admitted:
     """An admitted request; with `waited_too_long` this attempt is its last."""
 
@@ -107,7 +108,7 @@ class _Admitted:
     waited_too_long: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Attempted:
     """The outcome of an attempt, and Airflow's answer; None if Airflow was not asked."""
 
@@ -115,7 +116,7 @@ class _Attempted:
     answer: Outcome | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Settled:
     """The outcome that ends this delivery, without an attempt or after it.
 
@@ -127,7 +128,7 @@ class _Settled:
     accepted_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Dispatcher:
     """One environment's dispatcher with its collaborators.
 

@@ -1,6 +1,5 @@
 """The ledger as the dispatcher sees it: the state of each trigger request, and whether an attempt may begin."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from mwaa_gateway.backoff import LONGEST_BACKOFF_SECONDS
@@ -15,13 +14,14 @@ from mwaa_gateway.outcomes import (
     Triggered,
 )
 from mwaa_gateway.trigger_request import TriggerRequest
+from mwaa_gateway.values import value
 
 
 class UnreadableRow(GatewayError):
     """A row of the ledger cannot be read: somebody changed it by hand. The text names it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """The right to attempt a trigger request, fenced by `number`: a later attempt makes this one powerless.
 
@@ -65,7 +65,7 @@ class Attempt:
         return self.outcome_unknown or self.attempts_without_outcome > 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finished:
     """The request needs no attempt: it ran, it is dead, or it is held.
 
@@ -79,7 +79,7 @@ class Finished:
     accepted_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PinnedElsewhere:
     """The first attempt pinned the request to another environment, whose own queue has its message."""
 

@@ -13,9 +13,10 @@ from typing import Protocol
 
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Held, HeldReason, Reason
+from mwaa_gateway.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PausesRead:
     """Why requests of an environment and rule must be held, by reason; and whether objects may be claimed.
 

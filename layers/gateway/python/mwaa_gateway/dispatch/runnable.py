@@ -8,7 +8,7 @@ An unavailable catalog keeps a run back for a minute at most: then the run start
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mwaa_gateway.dispatch.dag_catalog import LOOK_AGAIN_SECONDS, LiveCatalog
 from mwaa_gateway.dispatch.ledger import Attempt, Finished
@@ -22,6 +22,7 @@ from mwaa_gateway.outcomes import (
     Retryable,
     Triggered,
 )
+from mwaa_gateway.values import value
 
 TOLD_WITHIN_SECONDS = 600  # of a run's start: later, whether its DAG is paused says nothing about it
 CATALOG_AWAITED_SECONDS = 60
@@ -68,7 +69,7 @@ def as_far_as_known(outcome: Outcome, dag_id: str, catalog: LiveCatalog) -> Outc
     return outcome
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LookAgain:
     """Look again in so many seconds: by then a catalog may show whether the run will start."""
 

@@ -20,12 +20,13 @@ ledger's first write for the event: one of the two sees the other.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final, Literal, Self
 
 from mwaa_gateway.json_values import dig
 from mwaa_gateway.trigger_request import identity_of
+from mwaa_gateway.values import value
 
 CREATED: Final = "Object Created"
 NO_VERSION: Final = "null"  # the version id of objects from before versioning, and while it is suspended
@@ -36,7 +37,7 @@ DOUBT_SECONDS: Final = 300.0  # an event that is earlier than LastModified by le
 Same = Literal["yes", "no", "unsure"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Upload:
     """What an event says of the object that it created; `time` is None if the event has none that can be read."""
 
@@ -76,7 +77,7 @@ class Upload:
         return object_name(self.bucket, self.key, self.version_id, self.etag)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListedObject:
     """An object as S3 lists it. `modified` is its LastModified, `seen_at` the time of the listing by S3's clock."""
 
@@ -116,7 +117,7 @@ class ListedObject:
         return "unsure" if upload.time >= self.modified - DOUBT_SECONDS else "no"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claim:
     """A command's claim to an object, for one target of a rule. `by` names the command; a reservation ends at `until`."""
 

@@ -8,17 +8,18 @@ names, outcomes, durations, and at most 500 characters of an error from Airflow;
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final, Protocol
 
 from mwaa_gateway.airflow.dag_list import ListedDag
 from mwaa_gateway.dispatch.dag_catalog import DagCatalog
+from mwaa_gateway.values import value
 
 FORMAT: Final = 1  # of the answer, which commands of other versions read
 LONGEST_LIST: Final = 20_000  # DAGs: a name has at most 250 characters, and Lambda returns at most 6 MB
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NeededEndpoint:
     """An AWS service that functions in the VPC call: its name among VPC endpoint services, and botocore's."""
 
@@ -39,7 +40,7 @@ NEEDED_ENDPOINTS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Endpoint:
     """The endpoint of an AWS service, as this function's SDK resolves it."""
 
@@ -47,7 +48,7 @@ class Endpoint:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepResult:
     """The result of one step: the outcome is `reached`, `ok`, or the name of the error."""
 
@@ -56,7 +57,7 @@ class StepResult:
     milliseconds: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refusal:
     """Why MWAA or Airflow refused: the outcome is a `Reason`, `http_<status>` or `not_listed`."""
 
@@ -95,7 +96,7 @@ class DoctorAirflow(Protocol):
         """List all DAGs: one command, in one of the web server's slots, or several of ten calls a second."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Doctor:
     """Checks one environment; `monotonic` and `now` return seconds."""
 

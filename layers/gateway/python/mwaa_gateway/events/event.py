@@ -1,15 +1,15 @@
 """One event of any source: its envelope, and the identity that its deliveries share."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from mwaa_gateway.errors import MalformedEvent, kind_of
 from mwaa_gateway.json_values import object_in
+from mwaa_gateway.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Event:
     """One event: its EventBridge `envelope`, and the `identity` that its deliveries share on every route."""
 

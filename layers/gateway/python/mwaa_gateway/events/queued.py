@@ -18,7 +18,6 @@ import json
 import zlib
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mwaa_gateway.errors import MalformedEvent
@@ -32,9 +31,10 @@ from mwaa_gateway.events.sns import (
     is_sns_notification,
 )
 from mwaa_gateway.json_values import json_or_text, object_in
+from mwaa_gateway.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TrustedQueues:
     """The ARNs of the queues and topics whose messages the gateway trusts."""
 
@@ -43,7 +43,7 @@ class TrustedQueues:
     unwrap_topics: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QueuedEvents:
     """The content of one message: its `events`, and the `payload` for the dead-letter queue if one is malformed."""
 

@@ -14,7 +14,7 @@ from the id, not from the number, which starts again when a head expires.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Final, Literal, Protocol
 
@@ -23,6 +23,7 @@ from mwaa_gateway.routing.members import SHADOW_SUFFIX, Key, Member, MemberMessa
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.rules.collect import Collect
 from mwaa_gateway.trigger_request import identity_of
+from mwaa_gateway.values import value
 
 Reason = Literal["complete", "quiet_period", "max_wait", "max_items", "due", "operator", "cancelled"]
 WHEN_DUE: Final = "when_due"
@@ -47,7 +48,7 @@ def collect_of(document: str) -> Collect:
     return rule.collect
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Head:
     """The batch of a rule and key that takes new members.
 
@@ -62,7 +63,7 @@ class Head:
     follows_a_complete_one: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Batch:
     """One batch. Times are in seconds since the epoch, by SQS's clock: when the members' messages were sent.
 
@@ -94,7 +95,7 @@ class Batch:
         return self.rule_id.endswith(SHADOW_SUFFIX)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Pointer:
     """The membership of one event: the batch and segment that have it, the key of that batch, and the member itself."""
 
@@ -105,7 +106,7 @@ class Pointer:
     key: str  # a key_digest
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Segment:
     """The ids of members that one invocation stored together, and when the last one's message was sent."""
 
@@ -114,7 +115,7 @@ class Segment:
     last_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """What became of a batch, for good. `requests` are trigger requests as JSON text, ready for their queues.
 

@@ -17,7 +17,7 @@ A late member that the rule drops gets no pointer: its redelivery meets the same
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal, Protocol
 
 from mwaa_gateway.dispatch.ledger import UnreadableRow
@@ -39,6 +39,7 @@ from mwaa_gateway.feeds.batch import (
 )
 from mwaa_gateway.feeds.condition import first_look
 from mwaa_gateway.routing.members import MemberMessage, member_digest
+from mwaa_gateway.values import value
 
 _MOVES: Final = 10  # a member that so many releases overtake waits for its redelivery
 TICK_AHEAD_SECONDS: Final = 180.0  # the tick, each minute, sends the timers of the next three
@@ -53,7 +54,7 @@ class MemberClaims(ObjectClaims, Protocol):
         """Return the claims to these objects, by name; nothing if no object was ever claimed. Raises Unavailable."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Collected:
     """The result for one message. `again`: SQS must redeliver it, because of `error` or until the batch is released.
 
@@ -66,7 +67,7 @@ class Collected:
     error: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Collector:
     """The flow from members to batches.
 

@@ -15,7 +15,7 @@ only once what was sent before its end is collected, by SQS's clock; `due` and `
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, assert_never
 
 from mwaa_gateway.feeds.batch import Reason
@@ -29,11 +29,12 @@ from mwaa_gateway.rules.collect import (
     Values,
 )
 from mwaa_gateway.rules.due import LONGEST_OPEN_SECONDS
+from mwaa_gateway.values import value
 
 _AT_ONCE: Final = -math.inf  # whatever the clock of the function says
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Summary:
     """What a batch has. `distinct` are the different things that its condition counts; times are in seconds since the epoch.
 
@@ -53,7 +54,7 @@ class Summary:
     collected_until: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wait:
     """Look again at `until`, in seconds since the epoch, or when a member arrives.
 
@@ -65,12 +66,12 @@ class Wait:
     is_overdue: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Flush:
     """The batch is quiet, by the members that are collected; members that were sent before may still be on their way."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Release:
     """The batch is released now, or cancelled."""
 
@@ -79,7 +80,7 @@ class Release:
     missing: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Moment:
     """A batch is released at `at`; after a quiet period only once what was sent before `at` is collected."""
 

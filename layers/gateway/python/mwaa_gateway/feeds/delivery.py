@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from mwaa_gateway.backoff import backoff_seconds
@@ -13,13 +12,14 @@ from mwaa_gateway.feeds.expected import NOTHING_OPENED, Opened
 from mwaa_gateway.feeds.release import Looked, Releaser
 from mwaa_gateway.queue_message import MessageQueue, QueueMessage
 from mwaa_gateway.routing.members import CHECKS, MemberMessage, UnreadableMember, flushed_batch
+from mwaa_gateway.values import value
 
 STALLED_SECONDS: Final = 300.0  # five ticks have sent a look, and nothing came of it
 _FLUSH_SECONDS: Final = 2.0
 _RESTS_SECONDS: Final = 60.0  # the tick, each minute, sends the timers of later looks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class MemberDeliveries:
     """A collector and its queue.
 
@@ -81,7 +81,7 @@ class MemberDeliveries:
         return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class LookDeliveries:
     """A releaser and its queue, whose messages are ids of batches.
 
@@ -123,7 +123,7 @@ class LookDeliveries:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Started:
     """What a tick did: the looks it sent, the batches that are not released in time, and why looks were not sent.
 

@@ -19,12 +19,13 @@ from mwaa_gateway.rules import Rule, parse_rule
 from mwaa_gateway.rules.collect import Collect
 from mwaa_gateway.rules.due import days_of
 from mwaa_gateway.rules.partitions import EXPECTED_PARTITION
+from mwaa_gateway.values import value
 
 LOOK_BACK_SECONDS: Final = 86_400.0  # an outage of the tick may last so long, and no day is missed
 _MAXIMUM_REMEMBERED: Final = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Opened:
     """What a tick opened: ids of batches, why a day could not be opened, and the rules that cannot be read."""
 

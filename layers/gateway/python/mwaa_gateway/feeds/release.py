@@ -13,7 +13,7 @@ The batch leaves the due index at the end. A crash anywhere leaves it there, and
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, Literal
 
 from mwaa_gateway.conf.claim_check import ClaimChecks
@@ -39,13 +39,14 @@ from mwaa_gateway.routing.members import Member
 from mwaa_gateway.routing.resolve import Refused
 from mwaa_gateway.rules.collect import MAXIMUM_ITEMS, Collect
 from mwaa_gateway.trigger_request import TriggerQueue, TriggerRequest
+from mwaa_gateway.values import value
 
 MAXIMUM_KNOWN: Final = MAXIMUM_ITEMS  # members that a sandbox remembers, about 1 KB each
 LEASE_SECONDS: Final = 60.0  # one look acts; if it crashes, the tick's next look acts after so long
 _LOOKS: Final = 10  # at a batch that somebody changes while it is judged
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Looked:
     """The result of a look at a batch. A batch that waits lacks `missing`, and is looked at again at `until`.
 
@@ -60,7 +61,7 @@ class Looked:
     is_overdue: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Releaser:
     """The flow from batches to trigger requests. `now` returns seconds since the epoch.
 
@@ -214,7 +215,7 @@ class Releaser:
         return Counted(members, max(arrivals.values(), default=batch.first_at), arrived)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Counted:
     """What a batch has: members and markers, and when the last one's message was sent.
 

@@ -1,7 +1,6 @@
 """The deliveries of the event queues: ingest each message, or let SQS redeliver it after a back-off."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from mwaa_gateway.backoff import backoff_seconds
 from mwaa_gateway.errors import Unavailable
@@ -9,9 +8,10 @@ from mwaa_gateway.events import TrustedQueues, from_queue
 from mwaa_gateway.ingress.ingest import Ingress, IngressReport
 from mwaa_gateway.queue_message import MessageQueue, QueueMessage
 from mwaa_gateway.routing.members import redriven_member
+from mwaa_gateway.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class EventDeliveries:
     """An ingress and the queues that it reads.
 

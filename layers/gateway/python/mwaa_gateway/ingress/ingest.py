@@ -2,22 +2,25 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mwaa_gateway.conf.claim_check import ClaimCheck, ClaimChecks
+from mwaa_gateway.dead_events import DeadEventReason
 from mwaa_gateway.errors import MalformedEvent, Unavailable
 from mwaa_gateway.events import Event
 from mwaa_gateway.ingress.shadow import ShadowLedger, ShadowRecord, shadow_of
-from mwaa_gateway.outcomes import DeadEventReason
 from mwaa_gateway.routing.live_rules import BrokenRule, LiveRules, Matches
-from mwaa_gateway.routing.members import CollectQueue, MemberMessage, member_of
 from mwaa_gateway.routing.resolve import Refused, Resolved, resolve
 from mwaa_gateway.rules import Rule
-from mwaa_gateway.settings import LogUnmatched
+from mwaa_gateway.settings.ingress import LogUnmatched
 from mwaa_gateway.trigger_request import TriggerQueue, TriggerRequest
+from mwaa_gateway.values import value
+
+if TYPE_CHECKING:  # only a rule that collects loads it
+    from mwaa_gateway.routing.members import CollectQueue, MemberMessage
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeadEvent:
     """An event that cannot become a trigger request, with what a person needs to correct and redrive it.
 
@@ -56,7 +59,7 @@ class IngressReport:
     missed: list[tuple[Event, Matches]] = field(default_factory=list)
     resolved: list[tuple[TriggerRequest, ClaimCheck | None]] = field(default_factory=list)
     dead: list[DeadEvent] = field(default_factory=list)
-    collected: list[tuple[Event, MemberMessage]] = field(default_factory=list)
+    collected: "list[tuple[Event, MemberMessage]]" = field(default_factory=list)
     shadowed: list[tuple[Event, ShadowRecord]] = field(default_factory=list)
     shadow_error: str = ""  # if the shadow records could not be written
     unreadable_heads: set[str] = field(default_factory=set)  # partitions of the rules table
@@ -78,7 +81,7 @@ class IngressReport:
         return [event for event, _ in self.missed]
 
     @property
-    def members(self) -> list[MemberMessage]:
+    def members(self) -> "list[MemberMessage]":
         """The members, without their events."""
         return [member for _, member in self.collected]
 
@@ -93,7 +96,7 @@ class IngressReport:
         self.unreadable_heads |= other.unreadable_heads
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Ingress:
     """An ingress with its collaborators.
 
@@ -103,7 +106,7 @@ class Ingress:
 
     rules: LiveRules
     queue: TriggerQueue
-    collect_queue: CollectQueue
+    collect_queue: "CollectQueue"
     dead_letters: IngressDeadLetters
     shadows: ShadowLedger
     claim_checks: ClaimChecks
@@ -171,7 +174,7 @@ class Ingress:
             return [error]
         return []
 
-    def _collect(self, members: Sequence[MemberMessage]) -> list[Unavailable]:
+    def _collect(self, members: "Sequence[MemberMessage]") -> list[Unavailable]:
         """Send the members to the collect queue; return the error if any was not sent."""
         try:
             if members:
@@ -205,10 +208,10 @@ def _route(
     for rule in matches.rules:
         if rule.state == "SHADOW":
             for found in _found(event, rule, now, bucket):
-                if isinstance(found, MemberMessage):
-                    report.collected.append((event, found))  # of a batch that starts no run
-                else:
+                if isinstance(found, Resolved | Refused):
                     report.shadowed.append((event, shadow_of(event, rule, found, now)))
+                else:
+                    report.collected.append((event, found))  # of a batch that starts no run
     if live:
         report.matched += 1
     elif not matches.broken:
@@ -220,7 +223,7 @@ def _add(
     report: IngressReport,
     event: Event,
     rule: Rule,
-    found: Iterable[Resolved | MemberMessage | Refused],
+    found: "Iterable[Resolved | MemberMessage | Refused]",
     payload: Mapping[str, Any],
 ) -> None:
     """Add what an event is to one rule."""
@@ -228,15 +231,19 @@ def _add(
         match each:
             case Resolved(request=request, claim_check=check):
                 report.resolved.append((request, check))
-            case MemberMessage():
-                report.collected.append((event, each))
             case Refused():
                 report.dead.append(_refused(event, rule, each, payload))
+            case member:
+                report.collected.append((event, member))
 
 
-def _found(event: Event, rule: Rule, now: float, bucket: str) -> Iterable[Resolved | MemberMessage | Refused]:
+def _found(
+    event: Event, rule: Rule, now: float, bucket: str
+) -> "Iterable[Resolved | MemberMessage | Refused]":
     """Return what an event is to a rule: a member of a batch, or a trigger request for each target."""
     if rule.collect is not None:
+        from mwaa_gateway.routing.members import member_of  # noqa: PLC0415  most rules collect nothing
+
         return [member_of(event, rule, rule.collect)]
     return resolve(event, rule, now=now, claim_check_bucket=bucket)
 

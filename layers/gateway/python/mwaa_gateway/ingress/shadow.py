@@ -5,16 +5,16 @@ hexadecimal digits), so that they can never block a run. `aws.dynamodb.shadow_re
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mwaa_gateway.events import Event
 from mwaa_gateway.routing.resolve import Refused, Resolved
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.trigger_request import event_hash
+from mwaa_gateway.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ShadowRecord:
     """One event, and the run that one target of a SHADOW rule would start for it.
 

@@ -1,15 +1,17 @@
 """Log lines and metrics of the dispatchers."""
 
 from datetime import datetime
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.observability import log_trail, logger, metrics, one_at_a_time, publish
 from mwaa_gateway.observability.trail import TrailOutcome, request_fields
 from mwaa_gateway.outcomes import AlreadyTriggered, Held, OutcomeUnknown, Reason, Retryable, Triggered
 from mwaa_gateway.trigger_request import OWN_SOURCE, TriggerRequest
+
+if TYPE_CHECKING:  # wiring loads it, while the garbage collector rests
+    from mwaa_gateway.dispatch.dispatcher import Dispatched
 
 # Not failed attempts: the request waits, or another attempt has it. An upload that arrives by both routes is overtaken
 # every other time.
@@ -19,7 +21,7 @@ _NO_FAILURE: Final = frozenset(
 
 
 @one_at_a_time
-def report_dispatch(dispatched: Dispatched, environment: str, now: float) -> None:
+def report_dispatch(dispatched: "Dispatched", environment: str, now: float) -> None:
     """Log and count the outcome of one delivery of a trigger request, `now` in seconds since the epoch."""
     outcome = dispatched.outcome
     request = dispatched.request

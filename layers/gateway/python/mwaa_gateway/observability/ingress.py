@@ -1,9 +1,9 @@
 """Log lines and metrics of the ingress functions."""
 
+from typing import TYPE_CHECKING
+
+from mwaa_gateway.dead_events import DeadEventReason
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.events import Event
-from mwaa_gateway.ingress.ingest import IngressReport
-from mwaa_gateway.ingress.shadow import ShadowRecord
 from mwaa_gateway.observability import log_trail, logger, publish
 from mwaa_gateway.observability.trail import (
     event_fields,
@@ -12,10 +12,14 @@ from mwaa_gateway.observability.trail import (
     sampled_fields,
     unmatched_fields,
 )
-from mwaa_gateway.outcomes import DeadEventReason
+
+if TYPE_CHECKING:  # wiring loads it, while the garbage collector rests
+    from mwaa_gateway.events import Event
+    from mwaa_gateway.ingress.ingest import IngressReport
+    from mwaa_gateway.ingress.shadow import ShadowRecord
 
 
-def report_ingress(report: IngressReport) -> None:
+def report_ingress(report: "IngressReport") -> None:
     """Log and count the outcome of each event of one invocation."""
     for request in report.requests:
         log_trail(logger.info, "run requested", request_fields(request), {"outcome": "Requested"})
@@ -85,7 +89,7 @@ def report_ingress(report: IngressReport) -> None:
         logger.info("nothing to do for this invocation", extra={"outcome": "Ignored"})
 
 
-def _log_shadow(event: Event, shadow: ShadowRecord) -> None:
+def _log_shadow(event: "Event", shadow: "ShadowRecord") -> None:
     log_trail(
         logger.info,
         "a SHADOW rule matched, ENABLED it would request a run"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # each function imports its own flow only
     from mwaa_gateway.feeds.batch import Batch
     from mwaa_gateway.routing.live_rules import Matches
     from mwaa_gateway.routing.members import Key, MemberMessage
-    from mwaa_gateway.settings import LogUnmatched
+    from mwaa_gateway.settings.ingress import LogUnmatched
     from mwaa_gateway.step_functions.watches import Watch
 
 VERSION: Final = 1

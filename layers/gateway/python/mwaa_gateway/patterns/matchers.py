@@ -10,9 +10,10 @@ more than 17 digits) equals only its own spelling and is in no range, as in Even
 import ipaddress
 import math
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Protocol
+
+from mwaa_gateway.values import value
 
 _EXACT_INTEGERS: Final = 2**53
 
@@ -24,7 +25,7 @@ class ValuePattern(Protocol):
         """Return whether a leaf of an event (a string, number, boolean or null) matches."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AnyValue:
     """`exists: true`: any leaf, including null."""
 
@@ -33,7 +34,7 @@ class AnyValue:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Exactly:
     """One string, true, false or null; never a value of another type."""
 
@@ -44,7 +45,7 @@ class Exactly:
         return type(value) is type(self.value) and value == self.value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NumberIn:
     """A number between two bounds; `[x, x]`, both included, is the number x itself."""
 
@@ -66,7 +67,7 @@ class NumberIn:
         return not (self.open_bottom and number == self.bottom) and not (self.open_top and number == self.top)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NumberSpelled:
     """A number that a double cannot represent: only its identical spelling matches."""
 
@@ -77,7 +78,7 @@ class NumberSpelled:
         return isinstance(value, int | float) and spelling_of(value) == self.spelling
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Prefix:
     """A string that begins with the text; an empty text matches every string."""
 
@@ -88,7 +89,7 @@ class Prefix:
         return isinstance(value, str) and value.startswith(self.text)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Suffix:
     """A string that ends with the text."""
 
@@ -99,7 +100,7 @@ class Suffix:
         return isinstance(value, str) and value.endswith(self.text)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class IgnoringCase:
     """A string equal to the text in any case; with `anchor`, only its beginning or its end.
 
@@ -152,7 +153,7 @@ def _forms(character: str) -> tuple[str, ...]:
     return (character,) if character > "\uffff" else tuple({character.lower(), character.upper()})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wildcard:
     """A string of these pieces in this order, with any run of characters (`*`) between two of them.
 
@@ -181,7 +182,7 @@ class Wildcard:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InNetwork:
     """A string with an IP address in the network."""
 
@@ -193,7 +194,7 @@ class InNetwork:
         return address is not None and address in self.network
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SameAddress:
     """A string with the same IP address in any spelling."""
 
@@ -204,7 +205,7 @@ class SameAddress:
         return address_of(value) == self.address
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AnythingBut:
     """Any leaf that none of the excluded patterns matches, including values of other types."""
 

@@ -13,7 +13,6 @@ Patterns are immutable, and threads may share them.
 import json
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from mwaa_gateway.errors import InvalidPattern, MalformedEvent, Problem, kind_of
@@ -21,6 +20,7 @@ from mwaa_gateway.patterns.flat_event import Fields, Leaves, Place, Wanted, merg
 from mwaa_gateway.patterns.json_text import DuplicateNames, parse_json
 from mwaa_gateway.patterns.matchers import Exactly, ValuePattern
 from mwaa_gateway.patterns.operators import value_pattern
+from mwaa_gateway.values import value
 
 MAXIMUM_LEVELS: Final = 100  # our limit, below any recursion limit; an event has at most 32
 MAXIMUM_PATHS: Final = 256  # EventBridge's limit for one branch
@@ -28,7 +28,7 @@ MAXIMUM_BRANCHES: Final = 1_000  # our limit: nested $or multiply
 FEW_PAIRS: Final = 10_000  # pairs of a place and a leaf that are always compared
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FieldMatcher:
     """The list of one field: exact strings as a set, other entries in order, and whether absence matches."""
 

@@ -10,8 +10,8 @@ from mwaa_gateway.errors import InvalidPattern, InvalidRule
 from mwaa_gateway.patterns.index import RuleIndex
 from mwaa_gateway.rules import Rule, is_own_event, parse_rule
 from mwaa_gateway.rules.allow_lists import Namespaces
-from mwaa_gateway.rules.collect import compiled_patterns
-from mwaa_gateway.rules.partitions import event_partitions
+from mwaa_gateway.rules.partitions import compiled_patterns, event_partitions
+from mwaa_gateway.values import value
 
 # A sandbox that lives for hours sees the buckets and detail-types of many senders: it drops the least recently used.
 MAXIMUM_CACHED_PARTITIONS: Final = 1_000
@@ -22,7 +22,7 @@ UNREADABLE_HEAD: Final = -1  # a generation: the head does not say whether the p
 NAMESPACES_PARTITION: Final = "namespaces"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoredRule:
     """A rule as the rules table stores it: `document` is unparsed JSON text, `updated_at` an ISO time or ""."""
 
@@ -45,7 +45,7 @@ class RuleSource(Protocol):
         """Return the allow-list of every namespace as unparsed JSON text."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BrokenRule:
     """A stored rule that this version cannot use; it never stops the others."""
 
@@ -54,7 +54,7 @@ class BrokenRule:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Matches:
     """The rules that match an event, and the broken ones that may match it.
 

@@ -9,17 +9,18 @@ A rule in state SHADOW collects apart, under the id `<rule id>~shadow`; what it 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final, Literal, Protocol, Self
 
 from mwaa_gateway.conf.captures import captured
+from mwaa_gateway.dead_events import DeadEventReason
 from mwaa_gateway.errors import ConfError, GatewayError
 from mwaa_gateway.events import Event
 from mwaa_gateway.json_values import dig
-from mwaa_gateway.outcomes import DeadEventReason
 from mwaa_gateway.routing.resolve import MAXIMUM_KEY_CHARACTERS, Refused, identity_in
 from mwaa_gateway.rules import Rule
 from mwaa_gateway.rules.collect import MAXIMUM_ITEMS, Collect, Count, Marker, Parts, Values
+from mwaa_gateway.values import value
 
 FORMAT: Final = 1
 CHECKS: Final = "checks"  # the message group of looks at batches that no timer repeats
@@ -37,7 +38,7 @@ def member_digest(identity: str) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Member:
     """One event in a batch.
 
@@ -80,7 +81,7 @@ class Member:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MemberMessage:
     """A member on its way to its batch: the body of a message on the collect queue.
 

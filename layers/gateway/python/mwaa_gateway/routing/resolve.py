@@ -10,7 +10,7 @@ A target that does not resolve is refused with a reason; the gateway never guess
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -20,18 +20,19 @@ from mwaa_gateway.conf.captures import captured
 from mwaa_gateway.conf.claim_check import MAXIMUM_CLAIM_CHECK_BYTES, ClaimCheck, claim_check
 from mwaa_gateway.conf.input_transformer import ORIGIN_KEY
 from mwaa_gateway.conf.text_template import TextTemplate
+from mwaa_gateway.dead_events import DeadEventReason
 from mwaa_gateway.errors import ConfError, ConfTooLarge
 from mwaa_gateway.events import Event
-from mwaa_gateway.outcomes import DeadEventReason
 from mwaa_gateway.rules import DedupeKey, Rule, Target
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerRequest, derive_run_id, identity_of
+from mwaa_gateway.values import value
 
 MAXIMUM_KEY_CHARACTERS: Final = 1_024
 MAXIMUM_PARTITION_KEY_CHARACTERS: Final = 250  # Airflow's own
 _SHOWN_CHARACTERS: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refused:
     """Why an event cannot become a run; `target` is None if this concerns all targets of the rule."""
 
@@ -40,7 +41,7 @@ class Refused:
     target: Target | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Resolved:
     """A trigger request; if it has a claim check, store that in the bucket before you enqueue the request."""
 

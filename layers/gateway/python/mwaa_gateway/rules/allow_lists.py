@@ -18,13 +18,14 @@ rules.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Self
 
 from mwaa_gateway.errors import InvalidNamespace, Problem
 from mwaa_gateway.patterns.matchers import Wildcard
 from mwaa_gateway.rules import Rule, Target
 from mwaa_gateway.rules.partitions import rule_partitions
+from mwaa_gateway.values import value
 
 EVERY_NAMESPACE: Final = "*"
 MAXIMUM_ENTRIES: Final = 1_000  # of one list
@@ -33,7 +34,7 @@ _NAMESPACE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}|\*")
 _LISTS: Final = ("sources", "environments", "dag_ids")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Namespace:
     """The allow-list of one namespace."""
 
@@ -111,7 +112,7 @@ class Namespace:
         return problems
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Namespaces:
     """All allow-lists, and the names of the unreadable ones: their namespaces allow nothing."""
 

@@ -10,14 +10,14 @@ The first of them releases the batch. With `complete_when`, the quiet period cou
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 from mwaa_gateway.conf.captures import Capture
 from mwaa_gateway.conf.text_template import TextTemplate
-from mwaa_gateway.patterns.pattern import Pattern, compile_pattern
+from mwaa_gateway.patterns.pattern import Pattern
 from mwaa_gateway.rules.due import EXPECTED, LONGEST_OPEN_SECONDS, Due
 from mwaa_gateway.rules.fields import Duration, Integer, OneOf, Own, RuleField, Text, document_of
+from mwaa_gateway.values import value
 
 WhenDue = Literal["report", "release", "cancel"]
 Late = Literal["new_batch", "dead_letter", "ignore"]
@@ -28,21 +28,7 @@ LATE_QUIET_SECONDS: Final = 300
 MAXIMUM_ITEMS: Final = 100_000
 
 
-def compiled_patterns(document: Mapping[str, Any]) -> list[Pattern]:
-    """Compile every pattern of a rule's stored document: its own first, then that of a marker.
-
-    Raises:
-        InvalidPattern: A pattern is invalid.
-        KeyError, TypeError, AttributeError: The document is no rule's.
-    """
-    condition = (document.get("collect") or {}).get("complete_when") or {}
-    if "parts" in condition:
-        return [compile_pattern(part["pattern"]) for part in condition["parts"].values()]
-    marker = [condition["event"]["pattern"]] if "event" in condition else []
-    return [compile_pattern(pattern) for pattern in (document["pattern"], *marker)]
-
-
-@dataclass(frozen=True, slots=True)
+@value
 class Marker:
     """Complete when an event matches `pattern`; with `count`, when the batch also has as many members as it says."""
 
@@ -65,7 +51,7 @@ class Marker:
         return {"event": event}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Count:
     """Complete with so many different members, or values of `of`."""
 
@@ -77,7 +63,7 @@ class Count:
         return {"count": self.count} | ({"of": self.of.text} if self.of else {})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Values:
     """Complete when the value of `of` has been each of `all_of`."""
 
@@ -89,7 +75,7 @@ class Values:
         return {"values": {"of": self.of.text, "all_of": list(self.all_of)}}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Part:
     """One of several feeds: its events, and how many different members of them make it complete."""
 
@@ -105,7 +91,7 @@ class Part:
         return part | ({"at_least": self.at_least} if self.at_least > 1 else {})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Parts:
     """Complete when `require` of several feeds are. An event belongs to the first part whose pattern it matches."""
 
@@ -123,7 +109,7 @@ class Parts:
         return {"parts": parts} | ({"require": self.require} if self.require < len(self.parts) else {})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Collect:
     """What belongs together, and when it is released. Times are in seconds.
 
@@ -214,6 +200,19 @@ class Collect:
             return None
         due_at = self.due.time_of(key, first_at)
         return due_at if is_expected or first_at < due_at else None
+
+    @property
+    def pattern_fields(self) -> dict[str, Pattern]:
+        """The patterns of the condition by their field: that of a marker, or those of the parts."""
+        match self.complete_when:
+            case Marker(pattern=pattern):
+                return {"collect.complete_when.event.pattern": pattern}
+            case Parts(parts=parts):
+                return {
+                    f"collect.complete_when.parts.{name}.pattern": part.pattern
+                    for name, part in parts.items()
+                }
+        return {}
 
     @property
     def depends_on_members(self) -> bool:

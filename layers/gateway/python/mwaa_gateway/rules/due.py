@@ -2,12 +2,12 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from mwaa_gateway.conf.text_template import TextTemplate
 from mwaa_gateway.errors import ConfError
 from mwaa_gateway.rules.fields import Duration, Integer, OneOf, Own, RuleField, Text
+from mwaa_gateway.values import value
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ EXPECTED: Final = f"(daily|{_DAY}(-{_DAY})?(,{_DAY}(-{_DAY})?)*)"
 _DATE_FORMATS: Final = {"YYYY-MM-DD": "%Y-%m-%d", "YYYYMMDD": "%Y%m%d"}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Due:
     """The time by which a batch should be complete: `after` its first member, or `at` a time of day.
 

@@ -12,17 +12,17 @@ depends on other fields has the kind `Own`: its reader is a method in `parsing` 
 import dataclasses
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, get_args
 
 from mwaa_gateway.errors import Problem, nearest
+from mwaa_gateway.values import value
 
 DURATION: Final = "[1-9][0-9]{0,6}[smhd]"
 _SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Text:
     """Text of a form (a regular expression) or a length; `words` describe it to its author."""
 
@@ -31,7 +31,7 @@ class Text:
     longest: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OneOf:
     """One of the texts of a `Literal`."""
 
@@ -43,7 +43,7 @@ class OneOf:
         return get_args(self.literal)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Integer:
     """A whole number within two bounds."""
 
@@ -51,7 +51,7 @@ class Integer:
     highest: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Duration:
     """A duration such as 15m, kept as seconds; `examples` are for its author."""
 
@@ -59,14 +59,14 @@ class Duration:
     examples: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Nested:
     """An object with the fields of a record."""
 
     record: type
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Own:
     """A field with a reader in `parsing` or `targets`, and a form in the command's `rules/schema.py`."""
 
@@ -76,7 +76,7 @@ class Own:
 Kind = Text | OneOf | Integer | Duration | Nested | Own
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RuleField:
     """How authors write an attribute; `text` is for the editor that shows it.
 

@@ -1,21 +1,22 @@
 """Parses and checks a rule as its author wrote it."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mwaa_gateway.conf.captures import validate_captures
 from mwaa_gateway.conf.text_template import TextTemplate, parse_text_template
 from mwaa_gateway.errors import InvalidPattern, InvalidRule
 from mwaa_gateway.json_values import dig
 from mwaa_gateway.patterns.pattern import FieldMatcher, Pattern, compile_pattern
-from mwaa_gateway.rules.collect import Marker, Parts
-from mwaa_gateway.rules.collect_reading import read_collect
 from mwaa_gateway.rules.fields import Reading, names_of
 from mwaa_gateway.rules.pattern_hints import with_hint
 from mwaa_gateway.rules.rule import DedupeKey, Rule
 from mwaa_gateway.rules.s3_uris import pattern_of_uploads
 from mwaa_gateway.rules.targets import read_targets
 from mwaa_gateway.trigger_request import OWN_SOURCE
+
+if TYPE_CHECKING:
+    from mwaa_gateway.rules.collect import Collect
 
 # The format of a stored rule. A release that changes the meaning of a field raises it and writes `format` into the document;
 # an older version then reports the rule instead of applying the old meaning. A document without `format` has format 1.
@@ -103,10 +104,7 @@ class _RuleReading(Reading):
         self.problems += problems
         captured = [name for capture in captures for name in capture.names]
         dedupe_key = self._dedupe_key(document["dedupe_key"], captured) if "dedupe_key" in document else None
-        collect = read_collect(self, document["collect"], captured) if "collect" in document else None
-        if collect is not None and isinstance(collect.complete_when, Marker | Parts):
-            for other in collect.complete_when.patterns:
-                self._refuse_own_events(other, "collect.complete_when")
+        collect = self._collect(document["collect"], captured) if "collect" in document else None
         # To the targets, a batch is one event; its captures are the parts of the batch's key.
         names = collect.key_names if collect else captured
         key_names = names if "collect" in document else None
@@ -194,6 +192,16 @@ class _RuleReading(Reading):
             and bucket.matches(self._claim_check_bucket)
             and (source is None or source.matches("aws.s3"))
         )
+
+    # --- feeds
+
+    def _collect(self, written: object, captured: Collection[str]) -> "Collect | None":
+        from mwaa_gateway.rules.collect_reading import read_collect  # noqa: PLC0415  most rules collect nothing
+
+        collect = read_collect(self, written, captured)
+        for other in collect.pattern_fields.values() if collect else ():
+            self._refuse_own_events(other, "collect.complete_when")
+        return collect
 
     # --- identity
 

@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Final
 
-from mwaa_gateway.patterns.pattern import Branch, Pattern
-from mwaa_gateway.rules.collect import compiled_patterns
+from mwaa_gateway.patterns.pattern import Branch, Pattern, compile_pattern
 
 # A change of a rule is one transaction of at most 100 items: old and new copies, and their heads.
 MAXIMUM_PARTITIONS: Final = 24
@@ -26,6 +25,20 @@ _EVERYTHING: Final = "*"
 # The path of the discriminator, by source.
 _DISCRIMINATORS: Final = {"aws.s3": "detail.bucket.name", "aws.sns": "detail.topic-arn"}
 _DEFAULT_DISCRIMINATOR: Final = "detail-type"
+
+
+def compiled_patterns(document: Mapping[str, Any]) -> list[Pattern]:
+    """Compile every pattern of a rule's stored document: its own first, then that of a marker.
+
+    Raises:
+        InvalidPattern: A pattern is invalid.
+        KeyError, TypeError, AttributeError: The document is no rule's.
+    """
+    condition = (document.get("collect") or {}).get("complete_when") or {}
+    if "parts" in condition:
+        return [compile_pattern(part["pattern"]) for part in condition["parts"].values()]
+    marker = [condition["event"]["pattern"]] if "event" in condition else []
+    return [compile_pattern(pattern) for pattern in (document["pattern"], *marker)]
 
 
 def event_partitions(envelope: Mapping[str, Any]) -> tuple[str, str, str]:

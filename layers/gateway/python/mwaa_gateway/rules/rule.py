@@ -1,7 +1,7 @@
 """A checked rule and its targets: the result of `parse_rule`, and its document."""
 
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from mwaa_gateway.airflow.ids import DAG_ID
 from mwaa_gateway.conf.captures import Capture
@@ -9,8 +9,11 @@ from mwaa_gateway.conf.input_transformer import InputTransformer
 from mwaa_gateway.conf.text_template import TextTemplate
 from mwaa_gateway.patterns.matchers import Wildcard
 from mwaa_gateway.patterns.pattern import Pattern
-from mwaa_gateway.rules.collect import Collect, Marker, Parts
 from mwaa_gateway.rules.fields import Duration, OneOf, Own, RuleField, Text, document_of
+from mwaa_gateway.values import value
+
+if TYPE_CHECKING:  # only a rule that collects loads it
+    from mwaa_gateway.rules.collect import Collect
 
 State = Literal["ENABLED", "DISABLED", "SHADOW"]
 LargeConf = Literal["reject", "claim_check"]
@@ -23,7 +26,7 @@ MAXIMUM_EVENT_AGE_SECONDS: Final = 3 * 24 * 3600  # the trigger queue keeps a me
 MAXIMUM_WINDOW_SECONDS: Final = 30 * 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """What an event starts: a DAG of an environment, with a conf. The id is part of the run's identity.
 
@@ -105,7 +108,7 @@ class Target:
         return document_of(self)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DedupeKey:
     """The identity of a rule's events: equal texts of `parts`, within a window of event time if there is one."""
 
@@ -125,7 +128,7 @@ class DedupeKey:
     ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Rule:
     """One checked routing rule.
 
@@ -185,7 +188,7 @@ class Rule:
         ),
     ] = "dedupe"
     collect: Annotated[
-        Collect | None,
+        "Collect | None",
         RuleField(
             Own(document_of),
             "Many events become one run: which belong together (key), and what ends the collection.",
@@ -219,15 +222,7 @@ class Rule:
     def pattern_fields(self) -> dict[str, Pattern]:
         """Every pattern by its field: the rule's own, and that of a marker; or those of its parts."""
         fields = {"pattern": self.pattern} if self.pattern is not None else {}
-        match self.collect.complete_when if self.collect else None:
-            case Marker(pattern=pattern):
-                fields["collect.complete_when.event.pattern"] = pattern
-            case Parts(parts=parts):
-                fields |= {
-                    f"collect.complete_when.parts.{name}.pattern": part.pattern
-                    for name, part in parts.items()
-                }
-        return fields
+        return fields if self.collect is None else fields | self.collect.pattern_fields
 
     @property
     def namespace(self) -> str:

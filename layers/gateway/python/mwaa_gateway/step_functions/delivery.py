@@ -14,7 +14,6 @@ round was. While a message stays, SQS delivers nothing else of the queue's one m
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from mwaa_gateway.errors import Unavailable
@@ -22,6 +21,7 @@ from mwaa_gateway.queue_message import MessageQueue, QueueMessage
 from mwaa_gateway.step_functions.notices import Notices, read_notices
 from mwaa_gateway.step_functions.round_report import RoundReport
 from mwaa_gateway.step_functions.watcher import Watcher
+from mwaa_gateway.values import value
 
 RETRY_SECONDS: Final = 10
 SHORTEST_REST_SECONDS: Final = 5
@@ -30,7 +30,7 @@ DELIVERIES: Final = 12  # of a wake without a watch, or of an end that cannot be
 FULL_BATCH: Final = 10  # messages: the BatchSize of the event source mapping
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class WatchDeliveries:
     """The watcher and its queue; `now` returns seconds since the epoch.
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.queue_message import QueueMessage
 from mwaa_gateway.step_functions.notices import Notices, read_notices
+from mwaa_gateway.values import value
 
 
 class OpenWatches(Protocol):
@@ -39,7 +40,7 @@ class Forwarded:
     sent: Counter[str] = field(default_factory=Counter)  # by environment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class EndedExecutions:
     """The stack's environments, their watches and their watch queues; `report` logs and counts each batch."""
 

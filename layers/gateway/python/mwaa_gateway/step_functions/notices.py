@@ -12,11 +12,11 @@ starts a round too.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from mwaa_gateway.json_values import dig
 from mwaa_gateway.queue_message import QueueMessage
+from mwaa_gateway.values import value
 
 WAKE: Final = "wake"
 CALLBACK_SOURCE: Final = "mwaa-gateway.callbacks"
@@ -28,7 +28,7 @@ _NEXT: Final = "next"
 _OVER: Final = ("ABORTED", "FAILED", "SUCCEEDED", "TIMED_OUT")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExecutionEnd:
     """An execution is over, according to this message."""
 
@@ -36,7 +36,7 @@ class ExecutionEnd:
     execution_arn: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Notices:
     """One batch: its messages, ended executions, run_ids of runs that may have ended, and the newest wake.
 

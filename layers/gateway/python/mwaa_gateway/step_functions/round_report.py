@@ -1,15 +1,16 @@
 """What one round of the watcher did. Each step yields its part of the report, and `RoundReport.of` adds the parts up."""
 
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from mwaa_gateway.step_functions.watches import TaskResult, UnreadableWatch, Watch
+from mwaa_gateway.values import value
 
 GRACE_SECONDS = 0.5  # rounds are seconds apart: a little early is better than a whole round late
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stopped:
     """A watch closed because its execution is over. `marked`: its run is marked failed; `not_marked`: why it is not."""
 
@@ -18,7 +19,7 @@ class Stopped:
     not_marked: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FailedStep:
     """A step that failed for one watch, and why; `again_at` is when it may be tried again."""
 
@@ -28,7 +29,7 @@ class FailedStep:
     again_at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RoundReport:
     """The results of one round, or of one of its steps.
 

@@ -9,7 +9,7 @@ like any other: one run, however often the state asks.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
 
@@ -21,6 +21,7 @@ from mwaa_gateway.routing.resolve import Refused, Resolved, of_generation, resol
 from mwaa_gateway.step_functions.task_call import NamedDag, TaskCall
 from mwaa_gateway.step_functions.watches import IdentityTaken, Opened, WatchStore
 from mwaa_gateway.trigger_request import ResolvedTarget, TriggerQueue, TriggerRequest, derive_run_id
+from mwaa_gateway.values import value
 
 TASK_RULE_ID: Final = "step-functions"  # the rule id of a state that names its DAG; no rule may have it
 
@@ -52,7 +53,7 @@ class WatchQueue(Protocol):
         """Start a round of the environment's watcher soon; raises Unavailable if SQS did not take the wake."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class TaskStarter:
     """Starts runs for states.
 

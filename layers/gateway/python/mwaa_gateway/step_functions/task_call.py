@@ -13,7 +13,7 @@ millisecond: without the index they would share one run, so a context that may l
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Any, Final, Literal, get_args
 
@@ -23,6 +23,7 @@ from mwaa_gateway.errors import GatewayError, MalformedEvent, kind_of
 from mwaa_gateway.events.event import Event, derived_id
 from mwaa_gateway.json_values import dig, refuse_beyond_limits
 from mwaa_gateway.trigger_request import identity_of
+from mwaa_gateway.values import value
 
 AfterFailedRun = Literal["fail", "rerun"]
 WhenNotRunnable = Literal["wait", "fail"]
@@ -55,7 +56,7 @@ class InvalidTask(GatewayError):
     """The Payload cannot start a run; the text names the field and the lines to write instead."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Token:
     """A task token, a secret: it lets its holder end the task, so no repr shows it. `mark` is public and unique."""
 
@@ -67,7 +68,7 @@ class Token:
         return sha256(self.text.encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NamedDag:
     """The DAG that a state names itself, instead of leaving it to the rules."""
 
@@ -75,7 +76,7 @@ class NamedDag:
     dag_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wait:
     """The options of a waiting state.
 
@@ -92,7 +93,7 @@ class Wait:
     return_value_of: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TaskCall:
     """One call by a state.
 

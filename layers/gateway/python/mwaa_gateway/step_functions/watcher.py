@@ -45,6 +45,7 @@ from mwaa_gateway.step_functions.watches import (
     Watch,
     WatchStore,
 )
+from mwaa_gateway.values import value
 
 # Time limits of a round, in seconds from its start: after that it begins no further …
 HEARTBEAT_SECONDS: Final = 8.0  # heartbeat, before Airflow is queried
@@ -55,7 +56,7 @@ ENDING_RUNS_SECONDS: Final = 5.0  # how long a round starts to end runs; one of 
 _TRIGGERED: Final = RequestState("triggered")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Waits:
     """The waits of a round that are not over yet, by token mark; the round `began` then.
 

@@ -10,22 +10,22 @@ The token is stored encrypted until the watch is closed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mwaa_gateway.outcomes import Reason
 from mwaa_gateway.step_functions.task_call import TaskCall, Token, Wait
 from mwaa_gateway.trigger_request import TriggerRequest
+from mwaa_gateway.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Succeeded:
     """The run succeeded; `output` becomes the state's output."""
 
     output: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failed:
     """The run failed, or will never run; the state's Catch sees `error` and `cause`.
 
@@ -41,7 +41,7 @@ class Failed:
         return self.error in ("DagRunFailed", "DagRunDeleted")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExecutionOver:
     """The execution that waited is over since this time, in seconds since the epoch; its run must end with it.
 
@@ -55,7 +55,7 @@ TaskResult = Succeeded | Failed
 Ending = TaskResult | ExecutionOver
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Watch:
     """One wait for one run. Times are in seconds since the epoch.
 
@@ -77,7 +77,7 @@ class Watch:
     decided_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UnreadableWatch:
     """A stored watch that this version cannot read: its `key` in the table, and the problem."""
 
@@ -85,7 +85,7 @@ class UnreadableWatch:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Opened:
     """The watch is open; its run is that of `generation`, above 0 if another run follows a failed one.
 
@@ -97,12 +97,12 @@ class Opened:
     dag_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class IdentityTaken:
     """Another waiting state has the same identity, most likely another item of nested Maps."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RequestState:
     """The ledger's state of a trigger request: `open`, `triggered`, `held` or `dead`, and why.
 

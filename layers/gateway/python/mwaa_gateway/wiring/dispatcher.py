@@ -5,11 +5,10 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import boto3
 
-from mwaa_gateway.aws.clients import CLIENT_CONFIG
+from mwaa_gateway.aws.clients import CLIENT_CONFIG, late_client
 from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
 from mwaa_gateway.aws.dynamodb.dag_catalogs import CatalogItem
 from mwaa_gateway.aws.dynamodb.ledger_table import LedgerTable
@@ -30,7 +29,8 @@ from mwaa_gateway.observability.dispatch import (
     report_not_listed,
     report_pauses_not_read,
 )
-from mwaa_gateway.settings import DispatcherSettings
+from mwaa_gateway.settings.airflow import DispatcherSettings
+from mwaa_gateway.wiring import once
 from mwaa_gateway.wiring.transport import airflow_of, attempts_at_once
 
 
@@ -44,11 +44,11 @@ def side_by_side(work: Callable[[], None], number: int) -> None:
             running.result()
 
 
-@cache
+@once
 def dispatcher() -> TriggerDeliveries:
     """Build the dispatcher and its queue, once per sandbox."""
     settings = DispatcherSettings.from_environ(os.environ)
-    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
+    sqs = late_client("sqs")
     dynamodb = boto3.client("dynamodb", config=CLIENT_CONFIG)
     concurrency = Concurrency(attempts_at_once(settings))
     airflow = airflow_of(settings, on_load=lambda: concurrency.record_load(time.time()))

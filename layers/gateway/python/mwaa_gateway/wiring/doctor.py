@@ -3,8 +3,6 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import boto3
@@ -12,11 +10,14 @@ import boto3
 from mwaa_gateway.aws.mwaa.doctor_queries import DoctorQueries
 from mwaa_gateway.aws.network import SubnetNetwork
 from mwaa_gateway.doctor.doctor import FORMAT, NEEDED_ENDPOINTS, Doctor, Endpoint, NeededEndpoint
-from mwaa_gateway.settings import DoctorSettings, InvalidSetting
+from mwaa_gateway.settings import InvalidSetting
+from mwaa_gateway.settings.airflow import DoctorSettings
+from mwaa_gateway.values import value
+from mwaa_gateway.wiring import once
 from mwaa_gateway.wiring.transport import transport_of
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DoctorFunction:
     """The doctor of every environment in the stack; each examination builds a new transport."""
 
@@ -41,7 +42,7 @@ class DoctorFunction:
         ).examine(environment)
 
 
-@cache
+@once
 def doctor() -> DoctorFunction:
     """Build the doctor, once per sandbox."""
     settings = DoctorSettings.from_environ(os.environ)

@@ -5,7 +5,6 @@ import random
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import boto3
@@ -17,7 +16,8 @@ from mwaa_gateway.aws.dynamodb.object_claims import BatchClaims
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.event_bus import GatewayBus
 from mwaa_gateway.aws.manifests import ManifestBucket
-from mwaa_gateway.aws.sqs.feed_queues import CollectQueue, LateMemberQueue, LookQueue
+from mwaa_gateway.aws.sqs.collect_queue import CollectQueue
+from mwaa_gateway.aws.sqs.feed_queues import LateMemberQueue, LookQueue
 from mwaa_gateway.aws.sqs.queues import TriggerQueues, VisibilityTimeout
 from mwaa_gateway.feeds.collect import TICK_AHEAD_SECONDS, Collector
 from mwaa_gateway.feeds.delivery import LookDeliveries, MemberDeliveries, Started, start_timers
@@ -25,10 +25,12 @@ from mwaa_gateway.feeds.expected import ExpectedBatches
 from mwaa_gateway.feeds.release import Releaser
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.feeds import report_collected, report_failed, report_looked
-from mwaa_gateway.settings import CollectorSettings, ReleaserSettings, TimersSettings
+from mwaa_gateway.settings.feeds import CollectorSettings, ReleaserSettings, TimersSettings
+from mwaa_gateway.values import value
+from mwaa_gateway.wiring import once
 
 
-@cache
+@once
 def batch_collector() -> MemberDeliveries:
     """Build the collector and its queue, once per sandbox."""
     settings = CollectorSettings.from_environ(os.environ)
@@ -54,7 +56,7 @@ def batch_collector() -> MemberDeliveries:
     )
 
 
-@cache
+@once
 def batch_releaser() -> LookDeliveries:
     """Build the releaser and its queue, once per sandbox."""
     settings = ReleaserSettings.from_environ(os.environ)
@@ -81,7 +83,7 @@ def batch_releaser() -> LookDeliveries:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BatchTimers:
     """The minute's tick: every batch that is due soon gets a look, also that of a day on which nothing has arrived."""
 
@@ -99,7 +101,7 @@ class BatchTimers:
         return start_timers(due.items(), self.looks, now, opened)
 
 
-@cache
+@once
 def batch_timers() -> BatchTimers:
     """Build the timers, once per sandbox."""
     settings = TimersSettings.from_environ(os.environ)

@@ -1,7 +1,6 @@
-"""Builds the ingress functions: s3_events, sns_events, eventbridge_events and queued_events."""
+"""Builds the ingress functions: s3_events, sns_events and eventbridge_events."""
 
 import os
-import random
 import time
 from functools import cache
 from typing import TYPE_CHECKING
@@ -9,51 +8,30 @@ from typing import TYPE_CHECKING
 import boto3
 
 from mwaa_gateway.aws.claim_check_bucket import ClaimCheckBucket
-from mwaa_gateway.aws.clients import CLIENT_CONFIG
+from mwaa_gateway.aws.clients import CLIENT_CONFIG, late_client
 from mwaa_gateway.aws.dynamodb.rules_table import RulesTable
 from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
-from mwaa_gateway.aws.sqs.feed_queues import CollectQueue
-from mwaa_gateway.aws.sqs.queues import EventQueues, IngressDeadLetterQueue, TriggerQueues
-from mwaa_gateway.events import TrustedQueues
-from mwaa_gateway.ingress.delivery import EventDeliveries
+from mwaa_gateway.aws.sqs.collect_queue import CollectQueue
+from mwaa_gateway.aws.sqs.queues import IngressDeadLetterQueue, TriggerQueues
 from mwaa_gateway.ingress.ingest import Ingress
-from mwaa_gateway.observability import logger
-from mwaa_gateway.observability.ingress import report_given_back, report_ingress
 from mwaa_gateway.routing.live_rules import LiveRules
-from mwaa_gateway.settings import IngressSettings, QueuedEventsSettings
+from mwaa_gateway.settings.ingress import IngressSettings
+from mwaa_gateway.wiring import once
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-@cache
+@once
 def ingress() -> Ingress:
     """Build the ingress, once per sandbox."""
-    return build_ingress(IngressSettings.from_environ(os.environ), boto3.client("sqs", config=CLIENT_CONFIG))
+    return build_ingress(IngressSettings.from_environ(os.environ), late_client("sqs"))
 
 
 @cache
 def unwrap_topics() -> frozenset[str]:
     """Return the topics whose notifications sns_events unwraps, read once per sandbox."""
     return IngressSettings.from_environ(os.environ).unwrap_topic_arns
-
-
-@cache
-def queued_events() -> EventDeliveries:
-    """Build queued_events, once per sandbox."""
-    settings = QueuedEventsSettings.from_environ(os.environ)
-    sqs = boto3.client("sqs", config=CLIENT_CONFIG)
-    return EventDeliveries(
-        ingress=build_ingress(settings, sqs),
-        trusted=TrustedQueues(
-            settings.ingress_retry_queue_arn, settings.event_queue_arns, settings.unwrap_topic_arns
-        ),
-        queues=EventQueues(sqs),
-        report=report_ingress,
-        report_given_back=report_given_back,
-        warn=logger.warning,
-        jitter=random.random,
-    )
 
 
 def build_ingress(settings: IngressSettings, sqs: "SQSClient") -> Ingress:

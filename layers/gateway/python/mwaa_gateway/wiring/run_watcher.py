@@ -2,7 +2,6 @@
 
 import os
 import time
-from functools import cache
 
 import boto3
 
@@ -11,14 +10,15 @@ from mwaa_gateway.aws.sqs.queues import VisibilityTimeout
 from mwaa_gateway.aws.task_callbacks import TaskCallbacks
 from mwaa_gateway.observability import logger
 from mwaa_gateway.observability.rounds import report_round, report_unreadable
-from mwaa_gateway.settings import RunWatcherSettings
+from mwaa_gateway.settings.airflow import RunWatcherSettings
 from mwaa_gateway.step_functions.delivery import WatchDeliveries
 from mwaa_gateway.step_functions.watcher import Watcher
+from mwaa_gateway.wiring import once
 from mwaa_gateway.wiring.transport import runs_of
 from mwaa_gateway.wiring.watches import watches
 
 
-@cache
+@once
 def run_watcher() -> WatchDeliveries:
     """Build the run watcher and its queue, once per sandbox."""
     settings = RunWatcherSettings.from_environ(os.environ)

@@ -2,19 +2,19 @@
 
 import os
 import time
-from functools import cache
 
 import boto3
 
 from mwaa_gateway.aws.clients import CLIENT_CONFIG
-from mwaa_gateway.aws.sqs.queues import WatchQueues
-from mwaa_gateway.settings import TaskSettings
+from mwaa_gateway.aws.sqs.watch_queues import WatchQueues
+from mwaa_gateway.settings.ingress import TaskSettings
 from mwaa_gateway.step_functions.starter import TaskStarter
+from mwaa_gateway.wiring import once
 from mwaa_gateway.wiring.ingress import build_ingress
 from mwaa_gateway.wiring.watches import watches
 
 
-@cache
+@once
 def step_functions_task() -> TaskStarter:
     """Build step_functions_task, once per sandbox."""
     settings = TaskSettings.from_environ(os.environ)

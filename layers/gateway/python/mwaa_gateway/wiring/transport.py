@@ -10,7 +10,7 @@ from mwaa_gateway.aws.clients import CLIENT_CONFIG
 from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.aws.mwaa.runs import CliRuns, RestRuns
 from mwaa_gateway.observability.transport import report_fallback
-from mwaa_gateway.settings import AirflowSettings, DispatcherSettings, RunWatcherSettings
+from mwaa_gateway.settings.airflow import AirflowSettings, DispatcherSettings, RunWatcherSettings
 from mwaa_gateway.transports import CLI, REST, WEB, parts
 
 if TYPE_CHECKING:

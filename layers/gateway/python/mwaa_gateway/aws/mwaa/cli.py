@@ -8,7 +8,7 @@ The token is a bearer secret: it stays in this process for less than a minute, a
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -26,14 +26,16 @@ from mwaa_gateway.airflow.cli import (
 )
 from mwaa_gateway.airflow.dag_list import ListedDag, NotListed
 from mwaa_gateway.airflow.dialect import COLUMNS_OPTION, LOGICAL_DATE_OPTION, Dialect
-from mwaa_gateway.airflow.ids import InvalidId, no_partition_keys, rejected_id
+from mwaa_gateway.airflow.ids import InvalidId
 from mwaa_gateway.airflow.import_errors import BrokenFiles, ImportErrors
+from mwaa_gateway.airflow.refusals import no_partition_keys, rejected_id
 from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.aws.mwaa.web_server import HttpAnswer, WebServer, WebServerWay, no_token
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import Outcome, OutcomeUnknown, Reason, Rejected, Retryable
 from mwaa_gateway.transports import CLI
 from mwaa_gateway.trigger_request import ResolvedTarget
+from mwaa_gateway.values import value
 
 if TYPE_CHECKING:
     from mypy_boto3_mwaa import MWAAClient
@@ -45,7 +47,7 @@ TOKEN_SECONDS = 45  # of the 60 s that a CLI token lives: the rest allows for cl
 IMPORT_ERRORS_SECONDS = 20.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Token:
     text: str = field(repr=False)
     host: str

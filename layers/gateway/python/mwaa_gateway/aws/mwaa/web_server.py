@@ -8,7 +8,7 @@ nothing else keeps them.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -18,6 +18,7 @@ from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnection
 
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import OutcomeUnknown, Reason, Retryable
+from mwaa_gateway.values import value
 
 LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
 
@@ -37,7 +38,7 @@ def is_web_server_host(host: str, region: str, exactly: str = "") -> bool:
     return re.fullmatch(rf"[a-z0-9-]+\.c\d+\.(?:{domain})", host) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WebServer:
     """How to reach an environment's web server: its host name ("" = MWAA's own), CA bundle, and timeouts in seconds."""
 
@@ -48,7 +49,7 @@ class WebServer:
     keep_connections: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HttpAnswer:
     """The web server's response: HTTP status, raw body, cookies by name, Date header."""
 

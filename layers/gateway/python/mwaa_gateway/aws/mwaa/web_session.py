@@ -13,7 +13,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -24,6 +24,7 @@ from mwaa_gateway.aws.errors import unavailable_unless_answered
 from mwaa_gateway.aws.mwaa.web_server import HttpAnswer, WebServer, WebServerWay, no_token
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import OutcomeUnknown, Reason, Rejected, Retryable
+from mwaa_gateway.values import value
 
 if TYPE_CHECKING:
     from mypy_boto3_mwaa import MWAAClient
@@ -35,7 +36,7 @@ _MARGIN_SECONDS: Final = 60.0  # renew a session so long before Airflow 3 says t
 _NO_SESSION = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Login:
     """A session on a web server: the host, the major version, the session cookie, and when to renew it."""
 

@@ -1,25 +1,13 @@
-"""The SQS queues of the feeds: members and flushes to the collect queue, looks to the look queue."""
+"""The SQS queues of the feeds beside the collect queue: looks, and late members."""
 
 import json
 import math
 from collections.abc import Sequence
 
 from mwaa_gateway.aws.sqs.queues import MESSAGES_PER_BATCH, Message, Queue, send_all
+from mwaa_gateway.dead_events import LATE_MEMBER
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.outcomes import LATE_MEMBER
-from mwaa_gateway.routing.members import CHECKS, MemberMessage, flush_message
-
-
-class CollectQueue(Queue):
-    """Implements `mwaa_gateway.routing.members.CollectQueue` and `mwaa_gateway.feeds.batch.Flushes`."""
-
-    def collect(self, messages: Sequence[MemberMessage]) -> None:
-        """Send every member, in batches of ten; its rule is the message group."""
-        send_all(self._client, self._url, [Message(each.to_json(), each.rule_id) for each in messages])
-
-    def flush(self, batch_id: str, rule_id: str) -> None:
-        """Send a flush behind the rule's members."""
-        send_all(self._client, self._url, [Message(flush_message(batch_id), rule_id)])
+from mwaa_gateway.routing.members import CHECKS, MemberMessage
 
 
 class LateMemberQueue(Queue):

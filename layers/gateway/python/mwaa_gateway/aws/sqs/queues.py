@@ -2,16 +2,14 @@
 
 import base64
 import json
-import uuid
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mwaa_gateway.aws.errors import require, unavailable_unless_answered
 from mwaa_gateway.errors import Unavailable
-from mwaa_gateway.step_functions.notices import WAKE
+from mwaa_gateway.values import value
 
 if TYPE_CHECKING:
     # For type checkers only: each function needs some of these, and loads only those at its cold start.
@@ -65,24 +63,6 @@ class TriggerQueues(Queue):
             raise Unavailable("; ".join(failures))
 
 
-class WatchQueues(Queue):
-    """Implements `mwaa_gateway.step_functions.starter.WatchQueue`: one FIFO queue per environment, in one message group.
-
-    SQS delivers one batch of a message group at a time, so that watching takes one slot. The queue delays each message by
-    five seconds, by when DynamoDB's index normally shows the new watch.
-    """
-
-    def wake(self, environment: str, now: float) -> None:
-        """Start a round of the environment's watcher soon; each call sends a message."""
-        self._send_one(
-            "the watch queue",
-            environment=environment,
-            MessageBody=json.dumps({"round": WAKE, "sent_at": round(now, 3)}),
-            MessageGroupId="watch",
-            MessageDeduplicationId=uuid.uuid4().hex,
-        )
-
-
 class IngressDeadLetterQueue(Queue):
     """Implements `mwaa_gateway.ingress.ingest.IngressDeadLetters`."""
 
@@ -132,7 +112,7 @@ class TriggerDeadLetterQueue(Queue):
         self._send_one("the trigger dead-letter queue", MessageBody=json.dumps(document))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class VisibilityTimeout:
     """Implements `mwaa_gateway.queue_message.MessageQueue` for one queue."""
 
@@ -147,7 +127,7 @@ class VisibilityTimeout:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EventQueues:
     """Implements `mwaa_gateway.queue_message.MessageQueue` for messages of any queue."""
 
@@ -161,7 +141,7 @@ class EventQueues:
         VisibilityTimeout(self.client, url).give_back(message, seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """A message body, its message group for SQS's fair queues, and its delay in seconds."""
 

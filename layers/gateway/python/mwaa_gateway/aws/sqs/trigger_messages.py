@@ -14,12 +14,13 @@ hours. So every other minute the dispatcher sends one message of a backlog to th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from mwaa_gateway.aws.errors import require, unavailable_unless_answered
 from mwaa_gateway.aws.sqs.queues import VisibilityTimeout
 from mwaa_gateway.queue_message import FIRST_SENT_AT, QueueMessage
+from mwaa_gateway.values import value
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -34,7 +35,7 @@ BACKLOG_SECONDS: Final = SHORTEST_STAY_SECONDS
 REJOIN_EVERY_SECONDS: Final = 120  # for each rule and sandbox; SQS forgets after 300
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SqsTriggerMessages:
     """Implements `mwaa_gateway.dispatch.delivery.TriggerMessages`; `now` returns seconds since the epoch."""
 

@@ -1,10 +1,11 @@
 """The literal parts of text patterns: the beginning, end and middle pieces of every matching text."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from mwaa_gateway.patterns.matchers import IgnoringCase, Prefix, Suffix, ValuePattern, Wildcard
+from mwaa_gateway.values import value
 
 P = TypeVar("P")
 
@@ -17,7 +18,7 @@ def folded(text: str) -> str:
     return text.lower() if text.isascii() else text.upper().casefold()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Parts(Generic[P]):
     """The literal parts that every text has that matches a pattern, with the pattern's payload.
 
