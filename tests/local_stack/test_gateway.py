@@ -31,6 +31,7 @@ from mwaa_gateway.aws.dynamodb.shadow_records import ShadowRecords
 from polling import until
 
 SHARE_OF_SLOTS = 3  # SlotsPerEnvironment's default
+REST_SHARE = 8  # calls a second, RestShare's default
 HOSTILE_NAMES = [
     "two  spaces and a + plus",
     "'single' \"double\" `back`",
@@ -447,7 +448,8 @@ def test_the_transport_changes_in_mid_storm(gateway):
     finally:
         control.clear_faults()
         redeploy(gateway, folder)
-    settle_without_duplicates(gateway, {prefix: 2 * len(keys)})
+    # MiniStack ends the sandboxes of a function that changes: what they had in hand is visible again after nine minutes.
+    settle_without_duplicates(gateway, {prefix: 2 * len(keys)}, seconds=600)
     for name, environment in gateway.environments.items():
         assert keys_of(runs(gateway, name, "test.burst"), keys) == Counter(keys)
         assert dead_letters(gateway, environment.trigger_dlq_url) == []
@@ -650,7 +652,7 @@ def deliver_again_what_is_put_off(gateway: StackState, keys: list[str]) -> None:
         sqs.send_message(QueueUrl=queue, MessageBody=zlib.decompress(item["request_body"]["B"]).decode())
 
 
-def settle_without_duplicates(gateway: StackState, requests: dict[str, int]) -> None:
+def settle_without_duplicates(gateway: StackState, requests: dict[str, int], *, seconds: float = 120) -> None:
     """Wait until the ledger says that each request was started, by folder so many, and for nobody who hears of it later.
 
     An upload comes by two routes: after many faults the second message may be put off for five minutes.
@@ -661,7 +663,7 @@ def settle_without_duplicates(gateway: StackState, requests: dict[str, int]) -> 
         return len(rows) == number and {row.state for row in rows} == {"triggered"}
 
     for each in requests.items():
-        until("every request's start in the ledger", partial(all_started, *each), seconds=120, every=1)
+        until("every request's start in the ledger", partial(all_started, *each), seconds=seconds, every=1)
     for environment in gateway.environments.values():
         gateway.aws.client("sqs").purge_queue(QueueUrl=environment.trigger_queue_url)
     settle(gateway)
@@ -693,9 +695,12 @@ def assert_within_share(control: ControlClient, environment: str) -> dict[str, i
 
 
 def assert_within_pace(control: ControlClient, environment: str) -> dict:
-    """MWAA's ten calls a second were kept, and nothing went another way; the statistics."""
+    """RestShare was kept, and nothing went another way; the statistics.
+
+    What sandboxes save while they have nothing to do is the calls of one second. A busy machine lets calls catch up with each
+    other on their way here: of the whole time, a second more.
+    """
     statistics = control.statistics(environment=environment)[environment]
-    # Nine leave in any second, by the dispatchers' own clocks; on the way here one or two may catch up.
-    assert statistics["most_rest_calls_in_a_second"] <= 12
-    assert (statistics["refused_throttled"], statistics["commands"], statistics["tokens_issued"]) == (0, 0, 0)
+    assert statistics["rest_calls"] <= REST_SHARE * (statistics["seconds_of_rest_calls"] + 2)
+    assert (statistics["commands"], statistics["tokens_issued"]) == (0, 0)
     return statistics

@@ -165,8 +165,10 @@ def test_the_eleventh_call_of_a_second_is_throttled(mwaa: Mwaa) -> None:
     statistics = mwaa.environment.statistics()
     assert (statistics["refused_throttled"], len(mwaa.airflow.asked)) == (2, 11)
     assert statistics["most_rest_calls_in_a_second"] == 13
+    assert statistics["seconds_of_rest_calls"] == 0.1
     mwaa.environment.forget()
     assert mwaa.environment.statistics()["most_rest_calls_in_a_second"] == 0
+    assert mwaa.environment.statistics()["seconds_of_rest_calls"] == 0
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ class Environment:
             "refused_session": self.count["bad session"],
             "rest_calls": self.count["rest call"],
             "most_rest_calls_in_a_second": self.throttle.most_in_a_second,
+            "seconds_of_rest_calls": round(self.throttle.seconds, 3),
             "refused_throttled": self.count["throttled"],
             "faults": {
                 name: times

@@ -22,13 +22,17 @@ class Throttle:
         self._filled_at = clock()
         self._within_a_second: deque[float] = deque()
         self._most = 0
+        self._first_at: float | None = None
+        self._last_at = 0.0
 
     def admits(self) -> bool:
         """Take one call out of the bucket; False when it is empty."""
         with self._lock:
             now = self._clock()
             self._left = min(self._per_second, self._left + (now - self._filled_at) * self._per_second)
-            self._filled_at = now
+            self._filled_at = self._last_at = now
+            if self._first_at is None:
+                self._first_at = now
             while self._within_a_second and self._within_a_second[0] <= now - 1:
                 self._within_a_second.popleft()
             self._within_a_second.append(now)
@@ -44,7 +48,14 @@ class Throttle:
         with self._lock:
             return self._most
 
+    @property
+    def seconds(self) -> float:
+        """The time from the first call since the last `forget` to the newest one."""
+        with self._lock:
+            return 0.0 if self._first_at is None else self._last_at - self._first_at
+
     def forget(self) -> None:
-        """Reset the count."""
+        """Reset the counts."""
         with self._lock:
             self._most = 0
+            self._first_at = None
