@@ -80,6 +80,7 @@ class Environment:
             "run_starts": self.count["run start"],
             "commands_in_flight": self.slots.taken,
             "most_commands_at_once": self.slots.most_taken,
+            "commands_begun_before_most_at_once": self.slots.begun_before_most,
             "seconds_in_slots": round(self.slots.held_seconds, 3),
             "refused_no_free_slot": self.count["no free slot"],
             "refused_token": self.count["bad token"],

@@ -22,6 +22,8 @@ class Slots:
         self._taken = 0
         self._most_taken = 0
         self._held_seconds = 0.0
+        self._begun = 0
+        self._begun_before_most = 0
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -30,7 +32,9 @@ class Slots:
             if self._taken == self._size:
                 raise NoFreeSlot
             self._taken += 1
-            self._most_taken = max(self._most_taken, self._taken)
+            if self._taken > self._most_taken:
+                self._most_taken, self._begun_before_most = self._taken, self._begun
+            self._begun += 1
         begun = time.monotonic()
         try:
             yield
@@ -52,6 +56,12 @@ class Slots:
             return self._most_taken
 
     @property
+    def begun_before_most(self) -> int:
+        """How many commands had begun since the last `forget` when as many as `most_taken` ran for the first time."""
+        with self._lock:
+            return self._begun_before_most
+
+    @property
     def held_seconds(self) -> float:
         """The total time for which ended commands occupied slots since the last `forget`."""
         with self._lock:
@@ -62,3 +72,4 @@ class Slots:
         with self._lock:
             self._most_taken = self._taken
             self._held_seconds = 0.0
+            self._begun = self._begun_before_most = 0

@@ -1,0 +1,133 @@
+"""Row 52 on real parts: what waits is neither put off by the environment's trouble nor slow to come back after it."""
+
+import json
+import uuid
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from local_stack.airflow_runs import AirflowRuns
+from local_stack.mwaa import ControlClient, Faults
+from looking import dead_letters, number_of_runs, settle
+from mwaa_gateway.backoff import SOON_SECONDS
+from mwaa_gateway.dispatch.circuit_breaker import LONGEST_PAUSE_SECONDS, LOOK_EVERY_SECONDS
+from mwaa_gateway.dispatch.dispatcher import LONGEST_STAY_SECONDS, TRIES_SOON
+from polling import until
+
+ENVIRONMENT, RULE = "analytics", "test.recovery"
+COMMAND_SECONDS = 1.0  # by which each is longer than Airflow needs here
+# 45 % of the answers say nothing about the load: nothing ran, or it ran and the answer is lost or cannot be read.
+NOTHING_SAID = Faults(
+    reset_before=0.25,
+    lost_response=0.1,
+    garbled=0.1,
+    latency_milliseconds=1000 * COMMAND_SECONDS,
+    seed=52,
+)
+AWAY = Faults(error_503=1.0)
+REFUSALS = 12
+SLOW = Faults(latency_milliseconds=1000 * COMMAND_SECONDS)
+
+
+@pytest.mark.full
+@pytest.mark.guarantee(52)
+def test_row_52_trouble_slows_the_storm_down_only_while_it_lasts(gateway):
+    """45 % of all answers say nothing, then none comes, then all is well: a run each, and no wait outlives its cause.
+
+    All is counted in waits and in work, so that a busy machine changes nothing: a message comes again within two
+    seconds, not after its own exponential back-off; while the environment is away, what waits stays visible in the queue;
+    and once it is back, the slots are full after as many commands as one sandbox makes until the other looks.
+    """
+    control, environment = ControlClient(gateway.mwaa_endpoint_url), gateway.environments[ENVIRONMENT]
+    settle(gateway)
+    lines_before = len(waits(gateway))
+    storm = uuid.uuid4().hex
+    control.clear_statistics()
+    control.set_faults(NOTHING_SAID, environment=ENVIRONMENT)
+    try:
+        events = put_events(gateway, storm, 60)
+        started(gateway, storm, 25)
+        control.set_faults(AWAY, environment=ENVIRONMENT)
+        in_trouble = waits(gateway)[lines_before:]
+        share = control.statistics()[ENVIRONMENT]["most_commands_at_once"]
+
+        # Some of each sandbox until the breaker opens, then a probe every few seconds: for about half a minute
+        until("refusals", lambda: refusals(control) >= REFUSALS, seconds=90, every=0.5)
+        print(in_trouble, share)
+        visible, left = visible_messages(gateway), 60 - number_of_runs(gateway, ENVIRONMENT, RULE, storm)
+
+        control.clear_statistics()
+        control.set_faults(SLOW, environment=ENVIRONMENT)
+        started(gateway, storm, 60)
+        after = control.statistics()[ENVIRONMENT]
+        settle(gateway)
+    finally:
+        control.clear_faults(environment=ENVIRONMENT)
+
+    print(visible, left, after)
+    runs = AirflowRuns(environment).all("waiting")
+    assert Counter(event for run in runs if (event := run.conf.get("id")) in events) == Counter(events)
+    assert dead_letters(gateway, environment.trigger_dlq_url) == []
+    lost = [wait for attempt, wait in in_trouble if attempt <= TRIES_SOON]
+    assert len(lost) >= 5
+    assert max(lost) <= SOON_SECONDS
+    # Each sandbox has one in hand, and has given back those with which it waited before.
+    in_hand = share * (1 + 2 * LONGEST_PAUSE_SECONDS / LONGEST_STAY_SECONDS + 1)
+    assert visible >= left - in_hand
+    assert after["refused_no_free_slot"] == 0
+    assert after["most_commands_at_once"] == share
+    assert after["commands_begun_before_most_at_once"] <= 2 + LOOK_EVERY_SECONDS / COMMAND_SECONDS
+
+
+def put_events(gateway, storm: str, number: int) -> list[str]:
+    """Events of one storm; their ids."""
+    entry = {
+        "EventBusName": gateway.event_bus_name,
+        "Source": "acme.recovery",
+        "DetailType": "one of many",
+        "Detail": json.dumps({"storm": storm}),
+    }
+    events = gateway.aws.client("events")
+    return [
+        each["EventId"]
+        for _ in range(number // 10)
+        for each in events.put_events(Entries=[entry] * 10)["Entries"]
+    ]
+
+
+def started(gateway, storm: str, number: int) -> None:
+    """Wait until so many of the storm's events have a run."""
+    until(
+        f"{number} runs",
+        lambda: number_of_runs(gateway, ENVIRONMENT, RULE, storm) >= number,
+        seconds=4 * number,
+        every=0.3,
+    )
+
+
+def refusals(control: ControlClient) -> int:
+    counted: dict[str, Any] = control.statistics()[ENVIRONMENT]["faults"]
+    return int(counted.get("error_503", 0))
+
+
+def visible_messages(gateway) -> int:
+    """The trigger queue's messages that a slot could take at once."""
+    queue_url = gateway.environments[ENVIRONMENT].trigger_queue_url
+    name = "ApproximateNumberOfMessages"
+    answer = gateway.aws.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=[name])
+    return int(answer["Attributes"][name])
+
+
+def waits(gateway) -> list[tuple[int, float]]:
+    """The attempt and the seconds until redelivery of each logged failure of the rule's requests, the oldest first."""
+    pages = gateway.aws.client("logs").get_paginator("filter_log_events")
+    found = pages.paginate(logGroupName=f"/aws/lambda/{environment_function(gateway)}", filterPattern=RULE)
+    lines = [
+        json.loads(event["message"]) for page in found for event in page["events"] if RULE in event["message"]
+    ]
+    return [(line["attempt"], line["redeliver_after"]) for line in lines if line.get("redeliver_after")]
+
+
+def environment_function(gateway) -> str:
+    return gateway.environments[ENVIRONMENT].dispatcher
