@@ -79,11 +79,9 @@ def storm(state: StackState, name: str, number: int) -> Storm:
     deployed.control.clear_statistics()
     spent, began = _cpu_seconds(state), time.time()
     with other_users(airflow_url) as storm_users:
-        sent = _drained(deployed, name, number)
+        sent, queued_at = _drained(deployed, name, number)
     spent_since = {kind: seconds - spent.get(kind, 0.0) for kind, seconds in _cpu_seconds(state).items()}
     counted, rows = deployed.statistics(), _rows(state, sent)
-    events_of_runs = [event for event in _events_of_runs(state) if event in sent]
-    lost, doubled = lost_and_doubled(sent, events_of_runs)
     finished = {_event(row): row.finished_at or 0.0 for row in rows if row.state == "triggered"}
     share = deployed.share
     web_at_once = share * max(1, web_concurrency // share)
@@ -97,11 +95,12 @@ def storm(state: StackState, name: str, number: int) -> Storm:
         raw_per_second = raw(state, web_at_once if transport == "web" else share)
     with other_users(airflow_url) as unprotected_users:
         unprotected_per_second = raw(state, UNPROTECTED_CLIENTS)
+    lost, doubled = lost_and_doubled(sent, [event for event in _events_of_runs(state) if event in sent])
     return Storm(
         name=name,
         at=datetime.now(UTC).isoformat(timespec="minutes"),
         events=len(sent),
-        sent_seconds=round(max(sent.values()) - began, 3),
+        queued_seconds=round(queued_at - began, 3),
         lost=lost,
         doubled=doubled,
         too_many=counted["run_starts"] - len(sent),
@@ -123,11 +122,14 @@ def storm(state: StackState, name: str, number: int) -> Storm:
     )
 
 
-def _drained(deployed: Deployed, name: str, number: int) -> dict[str, float]:
-    """Send the events and wait until Airflow has as many runs more, or no new one for long; return when each was sent."""
+def _drained(deployed: Deployed, name: str, number: int) -> tuple[dict[str, float], float]:
+    """Send the events and wait until Airflow has as many runs more, or no new one for long.
+
+    Return when each was sent, and when all of them had reached the trigger queue.
+    """
     state = deployed.state
     before, began = _number_of_runs(state), time.time()
-    progress, printed = (began, 0), began
+    progress, printed, queued = (began, 0), began, 0.0
     with ThreadPoolExecutor(CLIENTS) as clients:
         parts = [
             clients.submit(_put, deployed, number // CLIENTS + (n < number % CLIENTS)) for n in range(CLIENTS)
@@ -135,8 +137,10 @@ def _drained(deployed: Deployed, name: str, number: int) -> dict[str, float]:
         while progress[1] < number:
             time.sleep(0.5)
             now, created = time.time(), _number_of_runs(state) - before
-            if created > progress[1] or not all(part.done() for part in parts):
+            if created > progress[1]:
                 progress = now, created
+            if not queued and created + _waiting(state) >= number:
+                queued = now
             if now - progress[0] > LOST_AFTER_SECONDS:
                 break
             if now - printed > PROGRESS_SECONDS:
@@ -145,7 +149,15 @@ def _drained(deployed: Deployed, name: str, number: int) -> dict[str, float]:
                 _say(
                     f"{name}: {created:,} of {number:,} runs after {now - began:,.0f} s; {rate:.1f} a second; {left}"
                 )
-    return {event: at for part in parts for event, at in part.result().items()}
+    return {event: at for part in parts for event, at in part.result().items()}, queued or now
+
+
+def _waiting(state: StackState) -> int:
+    """Messages in the trigger queue."""
+    names: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    url = state.environments[ENVIRONMENT].trigger_queue_url
+    answer = state.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    return sum(int(answer["Attributes"][name]) for name in names)
 
 
 def _say(text: str) -> None:

@@ -33,7 +33,7 @@ class Storm:
     name: str  # the transport; web-20 for `web` with WebConcurrency 20
     at: str
     events: int
-    sent_seconds: float  # until the last event was sent
+    queued_seconds: float  # until the last event was in the trigger queue
     lost: int
     doubled: int
     too_many: int  # commands or calls beyond the first for a run
@@ -62,8 +62,8 @@ class Storm:
 
     @property
     def per_second(self) -> float:
-        """Runs a second once all events are sent: on this machine, ingress takes processors from what is measured."""
-        after = [at for at in self.accepted if at >= self.sent_seconds]
+        """Runs a second once all events are queued: on this machine, ingress takes processors from what is measured."""
+        after = [at for at in self.accepted if at >= self.queued_seconds]
         if len(after) < len(self.accepted) / 4:
             after = self.accepted
         return (len(after) - 1) / (after[-1] - after[0]) if len(after) > 1 else 0.0

@@ -1,6 +1,7 @@
 """Row 52 on real parts: what waits is neither put off by the environment's trouble nor slow to come back after it."""
 
 import json
+import time
 import uuid
 from collections import Counter
 from typing import Any
@@ -10,13 +11,14 @@ import pytest
 from local_stack.airflow_runs import AirflowRuns
 from local_stack.mwaa import ControlClient, Faults
 from looking import dead_letters, number_of_runs, settle
+from mwaa_gateway.aws.dynamodb.circuit_breakers import CircuitItems
 from polling import until
 
 ENVIRONMENT, RULE = "analytics", "test.recovery"
 EVENTS, IN_TROUBLE = 50, 20
 COMMAND_SECONDS = 0.75  # by which each is longer than Airflow needs here
 # As docs/adr/0030-back-off-belongs-to-what-failed.md has them
-TRIES_SOON, SOON_SECONDS, LOOK_EVERY_SECONDS = 6, 2.0, 3.0
+TRIES_SOON, SOON_SECONDS, LOOK_EVERY_SECONDS, FULL_SPEED_SECONDS = 6, 2.0, 3.0, 15.0
 # 45 % of the answers say nothing about the load: nothing ran, or it ran and the answer is lost or cannot be read.
 NOTHING_SAID = Faults(
     reset_before=0.25,
@@ -36,8 +38,9 @@ def test_row_52_trouble_slows_the_storm_down_only_while_it_lasts(gateway):
     """45 % of all answers say nothing, then none comes, then all is well: a run each, and no wait outlives its cause.
 
     All is counted in waits and in work, so that a busy machine changes nothing: a message comes again within two
-    seconds, not after its own exponential back-off; while the environment is away, what waits stays visible in the queue;
-    and once it is back, the slots are full after as many commands as one sandbox makes until the other looks.
+    seconds, not after its own exponential back-off; while the environment is away, what waits stays visible in the queue, and
+    the next probe is never far; once it is back, the slots are full after as many commands as one sandbox makes until the
+    other looks.
     """
     control, environment = ControlClient(gateway.mwaa_endpoint_url), gateway.environments[ENVIRONMENT]
     settle(gateway)
@@ -54,6 +57,12 @@ def test_row_52_trouble_slows_the_storm_down_only_while_it_lasts(gateway):
 
         # Some of each sandbox until the breaker opens, then a probe every few seconds: for about half a minute
         until("refusals", lambda: refusals(control) >= REFUSALS, seconds=90, every=0.5)
+        breakers = CircuitItems(gateway.aws.client("dynamodb"), gateway.ledger_table)
+        _, breaker = breakers.take_probe(
+            f"gate|environment|{ENVIRONMENT}", 0, 0
+        )  # none is due: it only reads
+        assert breaker is not None
+        assert breaker.probe_at <= time.time() + FULL_SPEED_SECONDS
         visible, left = visible_messages(gateway), EVENTS - number_of_runs(gateway, ENVIRONMENT, RULE, storm)
 
         control.clear_statistics()

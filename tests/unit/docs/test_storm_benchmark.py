@@ -20,7 +20,7 @@ def a_storm(name: str, per_second: float) -> Storm:
         name=name,
         at="2026-11-30T01:00+00:00",
         events=100,
-        sent_seconds=0.5,
+        queued_seconds=0.5,
         lost=0,
         doubled=0,
         too_many=0,

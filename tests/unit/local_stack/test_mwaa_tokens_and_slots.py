@@ -62,5 +62,11 @@ def test_the_fifth_command_is_refused_and_a_freed_slot_is_free() -> None:
             pass
     assert slots.taken == 0
     assert slots.most_taken == 4
+    assert slots.begun_before_most == 3
     slots.forget()
     assert slots.most_taken == 0
+    for _ in range(3):
+        with slots.slot():
+            pass
+    with slots.slot(), slots.slot():
+        assert (slots.most_taken, slots.begun_before_most) == (2, 4)

@@ -90,6 +90,9 @@ def test_a_command_is_answered_in_base64(environment: Environment, command_line:
     answer = post(environment, "dags trigger 'a b'")
     assert (answer.status, read(answer)) == (200, {"stdout": "ok", "stderr": "a warning"})
     assert command_line.ran == [["dags", "trigger", "a b"]]
+    post(environment, "dags list")
+    counted = environment.statistics()
+    assert (counted["commands"], counted["run_starts"]) == (2, 1)
 
 
 @pytest.mark.parametrize("status_on_error", [200, 400])
