@@ -697,8 +697,8 @@ def assert_within_share(control: ControlClient, environment: str) -> dict[str, i
 def assert_within_pace(control: ControlClient, environment: str) -> dict:
     """RestShare was kept, and nothing went another way; the statistics.
 
-    What sandboxes save while they have nothing to do is the calls of one second. A busy machine lets calls catch up with each
-    other on their way here: of the whole time, a second more.
+    What sandboxes save while they have nothing to do is the calls of one second. A busy machine lets calls catch up with
+    each other on their way here: of the whole time, a second more.
     """
     statistics = control.statistics(environment=environment)[environment]
     assert statistics["rest_calls"] <= REST_SHARE * (statistics["seconds_of_rest_calls"] + 2)
