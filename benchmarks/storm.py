@@ -53,7 +53,28 @@ from mwaa_gateway.outcomes import Triggered
 from mwaa_gateway.rules import parse_rule
 from mwaa_gateway.trigger_request import ResolvedTarget
 
-DAG: Final = "nightly_report"
+DAG: Final = "storm"
+# Its first run never ends, and the others stay queued: no task takes a processor from what is measured.
+DAG_FILE: Final = f"""
+import time
+from datetime import UTC, datetime
+
+from airflow.sdk import dag, task
+
+
+@dag(schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC), catchup=False, max_active_runs=1)
+def {DAG}():
+    @task
+    def never_ends():
+        while True:
+            time.sleep(3600)
+
+    never_ends()
+
+
+{DAG}()
+"""
+STORM_RULE: Final = {**RULE, "target": {"environment": ENVIRONMENT, "dag_id": DAG}}
 NAMES: Final = ("rest", "web", "web-20", "web-20-slow", "cli")
 CLIENTS: Final = 4  # that put events
 REST_SHARE, WEB_CONCURRENCY = 8, 8  # the template's defaults
@@ -304,6 +325,9 @@ def local_stack(transport: str) -> Iterator[StackState]:
     """A stack with this transport and the benchmark's rule, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "local_stack"]
+        dags = Path(folder, "dags")
+        dags.mkdir()
+        (dags / "storm.py").write_text(DAG_FILE)
         place = ["--state-folder", folder]
         up = [
             "up",
@@ -314,11 +338,12 @@ def local_stack(transport: str) -> Iterator[StackState]:
             transport,
         ]
         try:
-            subprocess.run([*command, *up, "--port", str(free_port()), *place], check=True, stdout=sys.stderr)
+            given = ["--dags-folder", str(dags), "--port", str(free_port())]
+            subprocess.run([*command, *up, *given, *place], check=True, stdout=sys.stderr)
             state = StackState.read(Path(folder, "state.json"))
             if state is None:
                 sys.exit("the local stack did not start")
-            rule = parse_rule(RULE, environments=frozenset({ENVIRONMENT}))
+            rule = parse_rule(STORM_RULE, environments=frozenset({ENVIRONMENT}))
             store = RulesStore(state.aws.client("dynamodb"), state.rules_table)
             store.put(rule, by="benchmarks.storm", now=datetime.now(UTC))
             yield state
