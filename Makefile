@@ -75,7 +75,7 @@ benchmark-feeds: .venv/.ready .venvs/lambda/.ready  ## Measure feeds on the loca
 	$(BIN)/python -m benchmarks.feeds
 
 STORM ?= --pictures docs/pictures
-benchmark-storm: .venv/.ready .venvs/lambda/.ready  ## Measure storms over rest, web and cli on the local stack; an hour and a half
+benchmark-storm: .venv/.ready .venvs/lambda/.ready  ## Measure storms over rest, web and cli on the local stack; about an hour
 	$(BIN)/python -m benchmarks.storm $(STORM)
 
 TESTS ?= tests/unit tests/integration tests/simulation tests/sweep tests/template tests/local_parts tests/local_stack
