@@ -66,10 +66,11 @@ simulate: .venv/.ready  ## Simulate more seeds: make simulate SEEDS=1000
 baselines: .venv/.ready  ## Print the README's table: what other strategies lose and double on the same days
 	$(BIN)/python tests/simulation/baselines.py
 
-benchmark: .venv/.ready .venvs/lambda/.ready  ## Measure how fast events find their rules, and the cost of an event and a cold start; about ten minutes
+benchmark: .venv/.ready .venvs/lambda/.ready  ## Measure how fast events find their rules, and the cost of an event and a cold start; a quarter of an hour
 	$(BIN)/python -m benchmarks.routing
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.cold_start
+	$(BIN)/python -m benchmarks.hops
 
 benchmark-feeds: .venv/.ready .venvs/lambda/.ready  ## Measure feeds on the local stack: 12,000 uploads to one run, 1,000 open batches; a quarter of an hour
 	$(BIN)/python -m benchmarks.feeds
