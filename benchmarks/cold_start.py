@@ -83,7 +83,8 @@ def _copy_sources(folder: Path) -> None:
     """Copy what the layers and functions hold, without bytecode."""
     without = shutil.ignore_patterns("__pycache__")
     [packages] = (PYTHON.parents[1] / "lib").glob("python*/site-packages")
-    for package in (LAYER / "mwaa_gateway", packages / "aws_lambda_powertools", packages / "urllib3"):
+    layer = ("aws_lambda_powertools", "certifi", "charset_normalizer", "idna", "requests", "urllib3")
+    for package in (LAYER / "mwaa_gateway", *(packages / name for name in layer)):
         shutil.copytree(package, folder / package.name, ignore=without)
     shutil.copy(packages / "typing_extensions.py", folder)
     shutil.copytree(ROOT / "functions", folder / "functions", ignore=without)

@@ -5,22 +5,13 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from socket import gaierror
 from types import SimpleNamespace
-from typing import Any, Final, Self
-from urllib.parse import parse_qsl
+from typing import Any, Self
 
+import requests
 from botocore.exceptions import ClientError
 from greenlet import getcurrent
-from urllib3 import HTTPHeaderDict, Timeout
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-    SSLError,
-)
+from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
 from simulation.airflow import Airflow, Answer
 from simulation.world import Crash, World
@@ -32,25 +23,23 @@ CANARY = "canary-"  # how every CLI token begins
 TOKEN_SECONDS = 60.0
 REGION = "eu-west-1"
 SLOTS = 4
-NOWHERE: Final[Any] = None  # the connection or pool that urllib3 puts into its exceptions
 
 NORMAL_SECONDS = (1.0, 3.0)
 SLOW_SECONDS = (25.0, 70.0)
 
 
+NO_COOKIES = requests.cookies.RequestsCookieJar()
+
+
 class Response:
-    """What urllib3 returns for a streamed request, as far as it is read."""
+    """What `requests` returns for a streamed request, as far as it is read."""
 
     def __init__(self, status: int, body: bytes, cookies: dict[str, str] | None = None) -> None:
-        self.status = status
+        self.status_code = status
         self.body = body
-        self.headers = HTTPHeaderDict()
-        for name, value in (cookies or {}).items():
-            self.headers.add("Set-Cookie", f"{name}={value}; Path=/")
-
-    def read(self, _size: int, *, decode_content: bool) -> bytes:
-        assert decode_content
-        return self.body
+        self.cookies = requests.cookies.cookiejar_from_dict(cookies) if cookies else NO_COOKIES
+        self.headers: dict[str, str] = {}
+        self.raw = SimpleNamespace(read=lambda _size, decode_content: body)  # noqa: ARG005
 
     def __enter__(self) -> Self:
         return self
@@ -125,9 +114,9 @@ class WebServer:
             scheduler.kill()
         if seconds > timeout[1]:
             world.faults["read timeout"] += 1
-            raise ReadTimeoutError(NOWHERE, None, _quoted(token))
+            raise requests.exceptions.ReadTimeout(_quoted(token))
         if world.chance(world.rates.response_lost, "response lost"):
-            raise ProtocolError(f"connection reset by peer: {_quoted(token)}")
+            raise requests.exceptions.ConnectionError(f"connection reset by peer: {_quoted(token)}")
         if world.chance(world.rates.web_server_error / 2, "web server error, applied"):
             return _page(world.random.choice((502, 504)), token)
         return answered[0]
@@ -223,15 +212,18 @@ class WebServer:
         match self.world.random.randrange(6):
             case 0:
                 self.world.scheduler.wait(timeout[0])
-                raise ConnectTimeoutError(_quoted(token))
+                raise requests.exceptions.ConnectTimeout(_quoted(token))
             case 1:
-                raise ProtocolError(f"connection reset by peer: {_quoted(token)}")
+                raise requests.exceptions.ConnectionError(f"connection reset by peer: {_quoted(token)}")
             case 2:
-                raise NameResolutionError(_quoted(token), NOWHERE, gaierror("Name or service not known"))
+                unknown: Any = NameResolutionError(self.host, None, OSError("Name or service not known"))
+                raise requests.exceptions.ConnectionError(MaxRetryError(None, _quoted(token), unknown))
             case 3:
-                raise NewConnectionError(NOWHERE, _quoted(token)) from ConnectionRefusedError()
+                refused: Any = NewConnectionError(None, "Connection refused")
+                refused.__cause__ = ConnectionRefusedError()
+                raise requests.exceptions.ConnectionError(MaxRetryError(None, _quoted(token), refused))
             case 4:
-                raise SSLError(f"[SSL: CERTIFICATE_VERIFY_FAILED] {_quoted(token)}")
+                raise requests.exceptions.SSLError(f"[SSL: CERTIFICATE_VERIFY_FAILED] {_quoted(token)}")
             case _:
                 return _page(503, token)
 
@@ -244,13 +236,8 @@ def _page(status: int, token: str) -> Response:
     return Response(status, f"<html><h1>{status}</h1><pre>{_quoted(token)}</pre></html>".encode())
 
 
-def _typed(text: str) -> str | int | bool:
-    """Return a value of a query as Airflow reads it."""
-    return int(text) if text.isdecimal() else {"True": True, "False": False}.get(text, text)
-
-
 class Session:
-    """A pool of urllib3's whose requests end at the simulated web servers.
+    """`requests.Session` whose requests end at the simulated web servers.
 
     `logins` are their web logins, by host too: see `web_login`.
     """
@@ -270,32 +257,31 @@ class Session:
         method: str,
         url: str,
         *,
-        body: bytes | None,
+        params: Any,
+        data: bytes | None,
         headers: dict[str, str],
-        timeout: Timeout,
+        timeout: Any,
         **_: Any,
     ) -> Response:
         host, _, path = url.removeprefix("https://").partition("/")
-        path, _, query = path.partition("?")
-        patience = (timeout.connect_timeout, timeout.read_timeout)
         if path.startswith("api/"):
             request = {
                 "Method": method,
                 "Path": path[len("api/v1") :],
-                "Body": json.loads(body) if body else None,
-                "QueryParameters": {name: _typed(text) for name, text in parse_qsl(query)},
+                "Body": json.loads(data) if data else None,
+                "QueryParameters": dict(params or {}),
             }
             cookie = headers.get("Cookie", "").removeprefix("session=")
             session = cookie or headers["Authorization"].removeprefix("Bearer ")
-            return self._logins[host].call(path[len("api/") :][:2], request, session, patience)
+            return self._logins[host].call(path[len("api/") :][:2], request, session, timeout)
         assert method == "POST"
-        assert body is not None
+        assert data is not None
         if path.endswith("aws_mwaa/login"):
-            token = body.decode("ascii").removeprefix("token=")
-            return self._logins[host].log_in(path, token, patience)
+            token = data.decode("ascii").removeprefix("token=")
+            return self._logins[host].log_in(path, token, timeout)
         assert path == "aws_mwaa/cli"
         token = headers["Authorization"].removeprefix("Bearer ")
-        return self._servers[host].post(body.decode("ascii"), token, patience)
+        return self._servers[host].post(data.decode("ascii"), token, timeout)
 
 
 class Mwaa:

@@ -7,12 +7,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import requests
 from greenlet import getcurrent
-from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from simulation import airflow_rest
 from simulation.airflow_rest import Said
-from simulation.mwaa import CANARY, NOWHERE, Response, WebServer
+from simulation.mwaa import CANARY, Response, WebServer
 from simulation.world import Crash, World
 
 __all__ = ["WebLogin"]
@@ -89,14 +89,14 @@ class WebLogin:
             scheduler.kill()
         if seconds > timeout[1]:
             world.faults["read timeout"] += 1
-            raise ReadTimeoutError(NOWHERE, None, session)
+            raise requests.exceptions.ReadTimeout(session)
         return self._answer(said[0], session)
 
     def _answer(self, said: Said, session: str) -> Response:
         """Hand on what Airflow said, or what becomes of it on the way."""
         world = self.world
         if world.chance(world.rates.response_lost, "response lost"):
-            raise ProtocolError(f"connection reset by peer: {session}")
+            raise requests.exceptions.ConnectionError(f"connection reset by peer: {session}")
         if world.chance(world.rates.web_server_error / 2, "web server error, applied"):
             return _page(world.random.choice((500, 502, 504)), session)
         body = json.dumps(said.document).encode()

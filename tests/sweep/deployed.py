@@ -13,9 +13,9 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 from moto import mock_aws
 from moto.sqs.models import sqs_backends
-from urllib3 import PoolManager
 
 from fakes.batches_table import BATCHES_TABLE, create_batches_table
 from fakes.ledger_table import create_ledger_table
@@ -308,7 +308,7 @@ class Deployed:
     # --- Airflow --------------------------------------------------------------------------------------------------
 
     def post(self, method: str, url: str, data: bytes | None, headers: dict[str, str]) -> Response:
-        """What urllib3 is asked for."""
+        """What `requests` is asked for."""
         host, _, path = url.removeprefix("https://").partition("/")
         environment = self.environments[host.partition(".")[0]]
         if (method, path) != ("POST", "aws_mwaa/cli"):
@@ -393,12 +393,12 @@ def deployed(rules: list[dict[str, Any]]) -> Iterator[Deployed]:
         _control_time(patch, clock)
         patch.setattr("mwaa_gateway.feeds.requests.identity_of", _without_the_random_id)
         patch.setattr(
-            PoolManager,
+            requests.Session,
             "request",
-            lambda _, method, url, *, body=None, headers=None, **__: gateway.post(method, url, body, headers),
+            lambda _, method, url, *, data=None, headers=None, **__: gateway.post(method, url, data, headers),
         )
         # Nobody connects, so no certificates are read: 17 ms for each sandbox
-        patch.setattr("mwaa_gateway.aws.mwaa.web_server.WebServerWay._tls", None)
+        patch.setattr("ssl.SSLContext.load_verify_locations", lambda *_: None)
         with wire.laid():
             yield gateway
 

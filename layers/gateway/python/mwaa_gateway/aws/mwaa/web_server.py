@@ -1,7 +1,7 @@
 """HTTPS requests to an environment's web server, and what a request without an answer means.
 
 Every request carries a secret of MWAA's. So it goes only to a host name that MWAA alone can assign, over TLS: no redirect is
-followed, and urllib3 uses no proxy, netrc or CA bundle from environment variables. The caller gets the response's cookies;
+followed, and no proxy, netrc or CA bundle from environment variables is used. The caller gets the response's cookies;
 nothing else keeps them.
 """
 
@@ -10,19 +10,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import field
 from functools import cached_property
-from ssl import SSLContext
-from typing import Any
-from urllib.parse import urlencode
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
-import certifi
 from botocore.exceptions import ClientError
-from urllib3 import PoolManager, Timeout
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, SSLError
-from urllib3.util.ssl_ import create_urllib3_context
 
 from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.outcomes import OutcomeUnknown, Reason, Retryable
 from mwaa_gateway.values import value
+
+if TYPE_CHECKING:
+    import requests
+
+    from mwaa_gateway.aws.mwaa.https import Https
 
 LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
 
@@ -73,29 +73,33 @@ class WebServerWay:
     def __init__(self, web_server: WebServer, region: str) -> None:
         self.web_server = web_server
         self._region = region
-        self._kept = PoolManager(ssl_context=self._tls) if web_server.keep_connections else None
+        self._kept: requests.Session | None = None
+        self._lock = Lock()
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept; a later request opens others."""
         if self._kept is not None:
-            self._kept.clear()
+            self._kept.close()
 
     @contextmanager
-    def _connections(self) -> Iterator[PoolManager]:
+    def _connections(self) -> "Iterator[requests.Session]":
         """Return the pool of connections that is kept, or one for this request: no thread closes another's connection."""
-        if self._kept is not None:
-            yield self._kept
+        if not self.web_server.keep_connections:
+            # Closed, so that a server that ignores "close" keeps no connection open for the next request
+            with self._https.new_session() as connections:
+                yield connections
             return
-        # Closed, so that a server that ignores "close" keeps no connection open for the next request
-        with PoolManager(ssl_context=self._tls) as connections:
-            yield connections
+        with self._lock:
+            if self._kept is None:
+                self._kept = self._https.new_session()
+        yield self._kept
 
     @cached_property
-    def _tls(self) -> SSLContext:
-        """The trusted certificates: reading them takes 17 ms of processor time, more than the rest of a request."""
-        context = create_urllib3_context()
-        context.load_verify_locations(self.web_server.ca_bundle or certifi.where())
-        return context
+    def _https(self) -> "Https":
+        """What the first request needs: a start without one does not load requests."""
+        from mwaa_gateway.aws.mwaa.https import Https  # noqa: PLC0415
+
+        return Https(self.web_server.ca_bundle)
 
     def refuse(self, host: str) -> Retryable | None:
         """Return why nothing may be sent to this host; None if it may."""
@@ -131,31 +135,25 @@ class WebServerWay:
                 self._connections() as connections,
                 connections.request(
                     method,
-                    f"https://{host}{path}" + (f"?{urlencode(query)}" if query else ""),
-                    body=body,
+                    f"https://{host}{path}",
+                    params=query,
+                    data=body,
                     headers={
-                        "Accept": "*/*",
-                        "Accept-Encoding": "gzip, deflate",
                         **headers,
-                        "Connection": "close" if self._kept is None else "keep-alive",
+                        "Connection": "keep-alive" if self.web_server.keep_connections else "close",
                     },
-                    timeout=Timeout(connect=self.web_server.connect_timeout_seconds, read=read_timeout),
-                    retries=False,
-                    redirect=False,
-                    preload_content=False,
+                    timeout=(self.web_server.connect_timeout_seconds, read_timeout),
+                    allow_redirects=False,
+                    stream=True,
                 ) as response,
             ):
-                read = response.read(largest, decode_content=True)
-                cookies = dict(map(_cookie, response.headers.getlist("Set-Cookie")))
-        except Exception as error:  # noqa: BLE001  whatever it is, the caller learns whether the request was sent
-            return _failed_request(error)
-        return HttpAnswer(response.status, read, cookies, response.headers.get("Date", ""))
+                read = response.raw.read(largest, decode_content=True)
+                cookies = {cookie.name: cookie.value or "" for cookie in response.cookies}
+        except Exception as error:  # noqa: BLE001  a streamed read raises urllib3's own errors
+            from mwaa_gateway.aws.mwaa.https import failed_request  # noqa: PLC0415  as in `_https`
 
-
-def _cookie(header: str) -> tuple[str, str]:
-    """Return the name and value that a Set-Cookie header begins with."""
-    name, _, text = header.partition(";")[0].partition("=")
-    return name.strip(), text.strip().strip('"')
+            return failed_request(error)
+        return HttpAnswer(response.status_code, read, cookies, response.headers.get("Date", ""))
 
 
 def no_token(error: Unavailable, needs: str) -> Retryable:
@@ -169,27 +167,3 @@ def no_token(error: Unavailable, needs: str) -> Retryable:
             return Retryable(Reason.TOKEN_UNAVAILABLE, f"{error}. {see}")
         case _:
             return Retryable(Reason.TOKEN_UNAVAILABLE, str(error))
-
-
-# In the text of a failed handshake: no request was sent yet.
-_NO_HANDSHAKE = ("WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE", "PROTOCOL_VERSION")
-
-
-def _failed_request(error: Exception) -> Retryable | OutcomeUnknown:
-    """Classify a request without an answer: certainly not sent, or perhaps carried out. Quotes nothing of the error."""
-    text = f"{type(error).__name__} while talking to the web server"
-    match error:
-        case SSLError() if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            never_sent = "its certificate is not trusted"
-        case SSLError() if any(sign in str(error) for sign in _NO_HANDSHAKE):
-            never_sent = "no common TLS version"
-        case NameResolutionError():
-            never_sent = "its host name is not in DNS"
-        case NewConnectionError():
-            refused = isinstance(error.__cause__, ConnectionRefusedError)
-            never_sent = "the connection was refused" if refused else "no connection could be opened"
-        case ConnectTimeoutError():  # the two above are kinds of it
-            never_sent = "no connection within the timeout; check security groups and routes"
-        case _:
-            return OutcomeUnknown(Reason.UNCLEAR_ANSWER, text)
-    return Retryable(Reason.ENVIRONMENT_UNREACHABLE, f"{text}: {never_sent}")
