@@ -60,16 +60,10 @@ class Gateway:
     def new_sandbox(self) -> CircuitBreakers:
         return CircuitBreakers("analytics", self.circuit_breakers, dag_missing_grace_seconds=GRACE)
 
-    def deliver(
-        self,
-        request: TriggerRequest | str | None = None,
-        receive_count: int = 1,
-        waiting_since: float | None = None,
-    ) -> Dispatched:
-        request = request or a_request()
+    def dispatcher(self) -> Dispatcher:
         if self.sandbox is None:
             self.circuit_breakers.circuit_breakers.clear()
-        dispatcher = Dispatcher(
+        return Dispatcher(
             ledger=self.ledger,
             claims=self.claims,
             airflow=self.airflow,
@@ -88,8 +82,16 @@ class Gateway:
             jitter=lambda: self.jitter,
             sleep=self.sleep,
         )
+
+    def deliver(
+        self,
+        request: TriggerRequest | str | None = None,
+        receive_count: int = 1,
+        waiting_since: float | None = None,
+    ) -> Dispatched:
+        request = request or a_request()
         body = request if isinstance(request, str) else request.to_json()
-        return dispatcher.dispatch(body, receive_count, waiting_since)
+        return self.dispatcher().dispatch(body, receive_count, waiting_since)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -70,6 +70,10 @@ class FakeLedger:
             row.ages_from,
         )
 
+    def attempts_without_outcome(self, request: TriggerRequest) -> int:
+        row = self.rows.get(request.ledger_key)
+        return row.attempts_without_outcome if row else 0
+
     def finish(self, attempt: Attempt, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         self._write("finish")
         if (row := self._mine(attempt, to_end=True)) is None:

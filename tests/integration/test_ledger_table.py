@@ -65,6 +65,16 @@ def test_a_later_claim_gets_what_the_first_one_pinned(ledger: Ledger) -> None:
     )
 
 
+def test_attempts_without_an_outcome_are_counted_from_the_last_outcome_on(ledger: Ledger) -> None:
+    """None of a request that nobody has seen."""
+    assert 0 == ledger.attempts_without_outcome(a_request())
+    claimed(ledger)
+    second = claimed(ledger)
+    assert 2 == ledger.attempts_without_outcome(a_request())
+    assert ledger.record_attempt(second, BUSY, 1_001.0)
+    assert 0 == ledger.attempts_without_outcome(a_request())
+
+
 def test_a_finished_request_cannot_be_claimed(ledger: Ledger) -> None:
     """The caller learns the outcome, and its run."""
     assert ledger.finish(claimed(ledger), Triggered(), 1_001.0)

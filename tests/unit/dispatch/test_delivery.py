@@ -1,5 +1,6 @@
 """Which messages of a trigger queue SQS redelivers."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Barrier
@@ -34,6 +35,7 @@ class Scene:
     closed: list[None] = field(default_factory=list)
     time: float = 0.0
     takes: Callable[[str], object] = str  # what happens while a message is dispatched
+    suspects: tuple[bool | Exception, ...] = ()
 
     def dispatch(self, body: str, _receive_count: int, _waiting_since: float) -> Dispatched:
         self.takes(body)
@@ -41,6 +43,12 @@ class Scene:
         if isinstance(result, Exception):
             raise result
         return result
+
+    def is_suspect(self, body: str, _receive_count: int) -> bool:
+        found = self.suspects[int(json.loads(body)["n"])] if self.suspects else False
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def rejoin(self, _message: QueueMessage) -> bool:
         rejoined = self.rejoins.pop(0) if self.rejoins else False
@@ -66,7 +74,7 @@ class Scene:
             report_bug=self.reported.append,
             warn=self.warnings.append,
         )
-        return deliveries.deliver(messages(*[{}] * count))
+        return deliveries.deliver(messages(*({"n": n} for n in range(count))))
 
 
 def test_a_bug_that_one_message_meets_stops_no_other() -> None:
@@ -101,6 +109,36 @@ def test_the_messages_of_a_batch_are_dispatched_side_by_side() -> None:
     assert [] == scene.deliver(8)
     assert [DONE] * 8 == scene.reported
     assert len(scene.closed) == 1
+
+
+def test_nothing_is_begun_beside_a_request_that_may_crash_the_sandbox() -> None:
+    """What a crash interrupts is in doubt, too. The others go back at once, and the suspects have their turns."""
+    running: list[str] = []
+    taken: list[str] = []
+
+    def alone(body: str) -> None:
+        running.append(body)
+        assert running == [body]
+        taken.append(body)
+        running.clear()
+
+    scene = Scene(
+        [DONE, WAITS],
+        concurrency=Concurrency(4),
+        takes=alone,
+        suspects=(False, True, False, True),
+        replaces=True,
+    )
+    assert [] == scene.deliver(4)
+    assert ['{"n": 1}', '{"n": 3}'] == taken
+    assert [("message-0", 0), ("message-2", 0), ("message-3", 7.0)] == scene.given_back
+
+
+def test_a_ledger_that_does_not_answer_leaves_the_batch_as_it_is() -> None:
+    """Each attempt has its own answer to an outage."""
+    scene = Scene([DONE] * 3, suspects=(True, Unavailable("throttled"), True))
+    assert [] == scene.deliver(3)
+    assert [DONE] * 3 == scene.reported
 
 
 def test_a_load_signal_ends_half_of_the_workers() -> None:

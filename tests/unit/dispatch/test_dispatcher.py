@@ -3,6 +3,7 @@
 import pytest
 
 from fakes.dispatching import Gateway
+from fakes.requests import a_request
 from mwaa_gateway.dispatch.dispatcher import Dispatched
 from mwaa_gateway.outcomes import (
     AlreadyTriggered,
@@ -32,6 +33,20 @@ def test_a_duplicate_starts_nothing_and_names_the_run(gateway: Gateway) -> None:
     assert isinstance(dispatched.outcome, AlreadyTriggered)
     assert dispatched.redeliver_after is None
     assert ["trigger"] == gateway.airflow.commands
+
+
+@pytest.mark.guarantee(22)
+@pytest.mark.parametrize(
+    ("ended", "receives", "is_suspect"), [(2, 3, True), (1, 3, False), (2, 2, False), (5, 1, False)]
+)
+def test_a_request_whose_attempts_end_without_an_outcome_is_suspect(
+    gateway: Gateway, ended: int, receives: int, *, is_suspect: bool
+) -> None:
+    """By the ledger's count; a message that was received less often is not worth a read."""
+    for _ in range(ended):
+        gateway.ledger.begin_attempt(a_request(), 1_000.0)
+    assert is_suspect is gateway.dispatcher().is_suspect(a_request().to_json(), receives)
+    assert not gateway.dispatcher().is_suspect("no request", receives)
 
 
 def test_a_purged_run_is_not_started_again(gateway: Gateway) -> None:

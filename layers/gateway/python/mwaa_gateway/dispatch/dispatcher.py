@@ -68,6 +68,7 @@ UNPAUSED_LOOK_SECONDS = 300  # between two looks whether a paused DAG is unpause
 LONGEST_STAY_SECONDS = 10.0
 # Older messages are not waited with: all of a large backlog must be received before SQS deletes it after four days.
 STAY_UNTIL_SECONDS = 86_400
+SUSPECT_AFTER = 2  # attempts in a row without an outcome
 LOOK_UPS = 3  # of one attempt, if they say nothing
 LOOK_AGAIN_WITHIN_SECONDS = 20.0  # after the attempt's first command
 TRIES_SOON = 6  # after lost answers; then the request's own back-off begins
@@ -167,6 +168,19 @@ class Dispatcher:
         except UnreadableRow as error:
             self._record_answer(request.target, None)
             return self._publish_unreadable(body, receive_count, error)
+
+    def is_suspect(self, body: str, receive_count: int) -> bool:
+        """Return whether attempts of this request end without an outcome: it crashes its sandbox, or another one did.
+
+        Only the ledger knows, and only a message that was received some times is worth a read. Raises Unavailable.
+        """
+        if receive_count <= SUSPECT_AFTER:
+            return False
+        try:
+            request = TriggerRequest.from_json(body)
+        except UnreadableRequest:
+            return False
+        return self.ledger.attempts_without_outcome(request) >= SUSPECT_AFTER
 
     def _dispatch(
         self, request: TriggerRequest, receive_count: int, waiting_since: float | None

@@ -97,6 +97,9 @@ class Ledger(Protocol):
         Raises UnreadableRow, as `hold` does.
         """
 
+    def attempts_without_outcome(self, request: TriggerRequest) -> int:
+        """Return the attempts since the last one that recorded an outcome; 0 if there was none yet. A consistent read."""
+
     def finish(self, attempt: Attempt, outcome: Triggered | AlreadyTriggered | Rejected, now: float) -> bool:
         """Record the final outcome; False when a later attempt has taken over, which resets `attempts_without_outcome`.
 

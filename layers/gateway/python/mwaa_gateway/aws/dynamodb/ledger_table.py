@@ -134,6 +134,17 @@ class LedgerTable:
             return read_attempt(old)  # botocore sent our own write again, after its first answer was lost
         return read_finished(old)
 
+    def attempts_without_outcome(self, request: TriggerRequest) -> int:
+        """Return the attempts since the last one that recorded an outcome; 0 if there was none yet."""
+        with unavailable_unless_answered("cannot read the ledger"):
+            answer = self._client.get_item(
+                TableName=self._table,
+                Key=ledger_key(*request.ledger_key),
+                ProjectionExpression="unanswered",
+                ConsistentRead=True,
+            )
+        return int(answer.get("Item", {}).get("unanswered", {}).get("N", 0))
+
     def _reopen(self, request: TriggerRequest, claim_id: str, now: float) -> Attempt | None:
         """Begin an attempt on a dead or held row for a redrive it has not seen; None if the row is not such a row."""
         new, _ = self._update(

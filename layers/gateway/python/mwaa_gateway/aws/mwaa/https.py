@@ -1,4 +1,4 @@
-"""requests, as the web server is to be reached: no environment variables, no cookies, one TLS context."""
+"""Sessions of `requests` for the web server: without environment variables and cookies, with one TLS context."""
 
 from http.cookiejar import DefaultCookiePolicy
 from ssl import SSLContext
