@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 LARGEST_BATCH = 10  # as template.yaml has it
 
-# The modules of `cli` and `web` are imported where they are used: requests adds some 90 ms to a cold start, and only a
-# direct connection to the web server needs it.
+# The modules of `cli` and `web` are imported where they are used: a function loads those of its own transport.
 
 
 def airflow_of(settings: AirflowSettings, on_load: Callable[[], None] = lambda: None) -> "Airflow":

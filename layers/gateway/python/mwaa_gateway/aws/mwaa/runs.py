@@ -27,7 +27,7 @@ from mwaa_gateway.airflow.run_states import (
 from mwaa_gateway.outcomes import OutcomeUnknown, Rejected, Retryable
 from mwaa_gateway.trigger_request import ResolvedTarget
 
-if TYPE_CHECKING:  # `cli` imports requests, which only a direct connection to the web server needs
+if TYPE_CHECKING:  # a function loads its own transport
     from mwaa_gateway.aws.mwaa.api import ApiTransport
     from mwaa_gateway.aws.mwaa.cli import CliTransport
 
