@@ -62,6 +62,9 @@ class _Strategy:
         self.airflow = cli_transport(gateway, dispatcher_settings(gateway, environment))
         self.memory = gateway.memory
 
+    def is_suspect(self, _body: str, _receive_count: int) -> bool:
+        return False
+
     def dispatch(self, body: str, receive_count: int, _waiting_since: float) -> _Dispatched:
         try:
             request = TriggerRequest.from_json(body)

@@ -110,7 +110,7 @@ SAFEGUARDS = {
     "an exception's own text is not told": Safeguard(
         (
             (
-                "aws.mwaa.web_server",
+                "aws.mwaa.https",
                 'text = f"{type(error).__name__} while talking to the web server"',
                 'text = f"{error} while talking to the web server"',
             ),
