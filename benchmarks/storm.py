@@ -379,6 +379,12 @@ def main() -> None:
     names = [] if options.transports == "none" else options.transports.split(",")
     if unknown := [name for name in names if name not in NAMES and not re.fullmatch(r"web-\d+", name)]:
         parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(NAMES)} and web-N")
+    try:
+        read_storms(options.json)
+    except (TypeError, ValueError) as error:
+        parser.error(
+            f"{options.json} has no results that this version can read ({error}): name another --json"
+        )
     for name in names:
         number = getattr(options, name.partition("-")[0])
         with local_stack(name.partition("-")[0]) as state:
