@@ -188,7 +188,9 @@ def test_look_up(airflow: RealAirflow, transport: str) -> None:
     assert reason(sandbox.look_up(replace(asked, dag_id="no_such_dag"))) == Reason.RUN_NOT_THERE
 
 
-@pytest.mark.parametrize("fault", ["error_503", "reset_before", "reset_after", "lost_response", "garbled"])
+@pytest.mark.parametrize(
+    "fault", ["error_503", "reset_before", "reset_after", "lost_response", "garbled", "error_500"]
+)
 def test_lost_answer(airflow: RealAirflow, transport: str, fault: str) -> None:
     """The outcome is never a success, nor "surely not done" for what was done; the look-up then says which."""
     sandbox, asked = airflow.transport(transport), target()
@@ -196,7 +198,7 @@ def test_lost_answer(airflow: RealAirflow, transport: str, fault: str) -> None:
     airflow.control.set_faults(Faults(**{fault: 1.0}))
     outcome = sandbox.trigger(asked)
     airflow.control.clear_faults()
-    done = fault in ("reset_after", "lost_response", "garbled")
+    done = fault in ("reset_after", "lost_response", "garbled", "error_500")
     assert airflow.count("waiting", asked.run_id) == int(done)
     assert isinstance(outcome, OutcomeUnknown if done else OutcomeUnknown | Retryable), outcome
     assert isinstance(sandbox.look_up(asked), AlreadyTriggered) is done

@@ -383,6 +383,13 @@ def test_a_garbled_answer_hides_a_run(environment: Client, control: ControlClien
         assert len(environment.runs(f"garbled__{number}")) == 1
 
 
+def test_an_error_500_hides_a_run(environment: Client, control: ControlClient) -> None:
+    """The status of a server that failed after the deed."""
+    control.set_faults(Faults(error_500=1.0))
+    assert environment.trigger("hidden").status_code == 500
+    assert len(environment.runs("hidden")) == 1
+
+
 def test_faults_of_one_environment_leave_the_other_alone(environment: Client, control: ControlClient) -> None:
     """Each has its own schedule."""
     other = next(name for name in VERSIONS if name != environment.name)
@@ -475,6 +482,7 @@ def test_calls_at_once_do_not_wait_for_one_another_in_airflows_database(environm
         ("reset_after", True),
         ("lost_response", True),
         ("garbled", True),
+        ("error_500", True),
     ],
 )
 def test_over_rest_a_lost_answer_is_settled_by_a_look_up(

@@ -22,8 +22,9 @@ TRIES_SOON, SOON_SECONDS, LOOK_EVERY_SECONDS, FULL_SPEED_SECONDS = 6, 2.0, 3.0, 
 # 45 % of the answers say nothing about the load: nothing ran, or it ran and the answer is lost or cannot be read.
 NOTHING_SAID = Faults(
     reset_before=0.25,
-    lost_response=0.1,
-    garbled=0.1,
+    lost_response=0.05,
+    garbled=0.05,
+    error_500=0.1,
     latency_milliseconds=1000 * COMMAND_SECONDS,
     seed=52,
 )

@@ -254,6 +254,7 @@ def down(state_folder: Path) -> None:
     "--reset-after", type=click.FloatRange(0, 1), help="Share of connections reset after the command was run."
 )
 @click.option("--garbled", type=click.FloatRange(0, 1), help="Share answered with something unreadable.")
+@click.option("--error-500", type=click.FloatRange(0, 1), help="Share done whose answer is HTTP 500.")
 @click.option("--expired-token", type=click.FloatRange(0, 1), help="Share of tokens refused as expired.")
 @click.option(
     "--latency",

@@ -14,6 +14,7 @@ EVERY_KIND = Faults(
     reset_after=0.1,
     garbled=0.1,
     expired_token=0.1,
+    error_500=0.1,
     seed=7,
 )
 
@@ -76,4 +77,4 @@ def test_a_garbled_answer_never_reads_as_the_true_one(detail: float) -> None:
 
 def test_which_faults_took_effect_is_known() -> None:
     """The names say it: what happens after or to the answer was applied."""
-    assert {Fault.LOST_RESPONSE, Fault.RESET_AFTER, Fault.GARBLED} == APPLIED
+    assert {Fault.LOST_RESPONSE, Fault.RESET_AFTER, Fault.GARBLED, Fault.ERROR_500} == APPLIED

@@ -241,6 +241,14 @@ def test_a_fault_may_cut_the_connection(mwaa: Mwaa, fault: Fault) -> None:
     assert bool(mwaa.airflow.asked) is (fault in APPLIED)
 
 
+def test_a_fault_may_be_an_error_after_the_deed(mwaa: Mwaa) -> None:
+    """Airflow's 500, as MWAA's exception; the run is there."""
+    mwaa.environment.schedule = FaultSchedule(Faults(error_500=1))
+    http, error, shown = read(mwaa.call())
+    assert (http, error, shown["RestApiStatusCode"]) == (400, "RestApiServerException", 500)
+    assert len(mwaa.airflow.asked) == 1
+
+
 def test_a_garbled_answer_is_no_evidence(mwaa: Mwaa) -> None:
     """In whichever way: no JSON, or another run's name. The run is there."""
     mwaa.environment.schedule = FaultSchedule(Faults(garbled=1.0, seed=3))

@@ -172,6 +172,9 @@ def test_faults_concern_these_calls_too(mwaa: Mwaa) -> None:
     with pytest.raises(NoAnswer):
         mwaa.web("GET", f"{mwaa.root}/dags", session)
     assert len(mwaa.asked) == 1
+    mwaa.environment.schedule = FaultSchedule(Faults(error_500=1))
+    assert mwaa.web("GET", f"{mwaa.root}/dags", session).status == 500
+    assert len(mwaa.asked) == 2
 
 
 def test_statistics_hold_no_secret(mwaa: Mwaa) -> None:

@@ -133,12 +133,13 @@ def test_an_unsupported_command_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"), [(Fault.ERROR_503, 503), (Fault.EXPIRED_TOKEN, 403), (Fault.GARBLED, 200)]
+    ("fault", "status"),
+    [(Fault.ERROR_503, 503), (Fault.EXPIRED_TOKEN, 403), (Fault.GARBLED, 200), (Fault.ERROR_500, 500)],
 )
 def test_a_fault_may_change_the_answer(
     environment: Environment, command_line: ScriptedCommandLine, fault: Fault, status: int
 ) -> None:
-    """The status each has, and that only a garbled answer had a command behind it."""
+    """The status each has, and whether a command was behind it."""
     environment.schedule = FaultSchedule(Faults(**{fault.value: 1.0}))  # type: ignore[arg-type]
     assert post(environment).status == status
     assert bool(command_line.ran) is (fault in APPLIED)

@@ -17,9 +17,10 @@ class Fault(Enum):
     LOST_RESPONSE = "lost_response"  # the command took effect; the connection is closed without an answer
     RESET_AFTER = "reset_after"  # the command took effect; the connection is reset
     GARBLED = "garbled"  # the command took effect; status 200 with a body that cannot be read
+    ERROR_500 = "error_500"  # the command took effect; status 500 in place of its answer
 
 
-APPLIED: Final = frozenset({Fault.LOST_RESPONSE, Fault.RESET_AFTER, Fault.GARBLED})
+APPLIED: Final = frozenset({Fault.LOST_RESPONSE, Fault.RESET_AFTER, Fault.GARBLED, Fault.ERROR_500})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Faults:
     reset_after: float = 0.0
     garbled: float = 0.0
     expired_token: float = 0.0
+    error_500: float = 0.0
     latency_milliseconds: float = 0.0
     seed: int = 0
 

@@ -10,9 +10,12 @@ from local_stack.mwaa.http_server import Answer, NoAnswer
 
 
 def answered_or_not(
-    environment: Environment, run: Callable[[], Answer], *, busy: Answer, refused: Answer
+    environment: Environment, run: Callable[[], Answer], *, busy: Answer, refused: Answer, broken: Answer
 ) -> Answer:
-    """Run the request, or do what the next fault says, with these answers for 503 and an expired token. Raises NoAnswer."""
+    """Run the request, or do what the next fault says. Raises NoAnswer.
+
+    `busy`, `refused` and `broken` are the answers for 503, an expired token and 500.
+    """
     fault, detail = environment.schedule.next()
     if fault is not None:
         environment.count.add(f"fault {fault.value}")
@@ -28,6 +31,9 @@ def answered_or_not(
             raise NoAnswer(reset=fault is Fault.RESET_AFTER)
         case Fault.GARBLED:
             return Answer(HTTPStatus.OK, garble(run().body, detail))
+        case Fault.ERROR_500:
+            run()
+            return broken
         case None:
             return run()
         case _:

@@ -70,6 +70,7 @@ class RestApi:
             busy=_airflow_error(HTTPStatus.SERVICE_UNAVAILABLE, {"message": "Service Unavailable"}),
             # Of the session that MWAA opens with Airflow.
             refused=_airflow_error(HTTPStatus.UNAUTHORIZED, {"detail": "Invalid JWT token"}),
+            broken=_airflow_error(HTTPStatus.INTERNAL_SERVER_ERROR, {"message": "Internal Server Error"}),
         )
 
     def _hand_on(self, call: Call) -> Answer:

@@ -80,6 +80,7 @@ class WebLoginApi:
                 lambda: self._hand_on(call),
                 busy=Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, "Service Unavailable"),
                 refused=_refused(is_airflow_2=is_2),
+                broken=Answer.text(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error"),
             )
 
     def _hand_on(self, call: Call) -> Answer:

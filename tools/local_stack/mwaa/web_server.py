@@ -50,7 +50,11 @@ class WebServer:
             return _forbidden()
         try:
             return answered_or_not(
-                environment, lambda: self._run(request), busy=_unavailable(), refused=_forbidden()
+                environment,
+                lambda: self._run(request),
+                busy=_unavailable(),
+                refused=_forbidden(),
+                broken=Answer.text(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error"),
             )
         except NoFreeSlot:
             environment.count.add("no free slot")
