@@ -34,6 +34,22 @@ class Named(Point):
 
 
 @value
+class Counted:
+    """A field that the caller does not give, and one that follows from the others."""
+
+    x: int
+    noticed: list[int] = field(default_factory=list)
+    times: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.noticed.append(self.x)
+
+
+class Undecorated(Counted):
+    """Adds no field."""
+
+
+@value
 class Nothing:
     """No fields."""
 
@@ -69,6 +85,18 @@ def test_a_value_is_a_dataclass_with_slots():
         assert Point(1) == same
     with pytest.raises(AttributeError):
         Point(1).z = 3  # type: ignore[attr-defined]
+
+
+def test_a_value_is_built_as_a_dataclass_is():
+    """The first instance too, which compiles `__init__`, also if it is one of a subclass, or is refused."""
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
+        Counted()  # type: ignore[call-arg]
+    for made in (Undecorated(1), Counted(1), Counted(x=1)):
+        assert ([1], 0) == (made.noticed, made.times)
+    with pytest.raises(TypeError):
+        Counted(1, times=2)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Named(1, 0, "", "no name given")  # type: ignore[misc]
 
 
 def test_the_text_of_a_value_names_its_fields():
