@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_stack.ministack_server import SANDBOXES_PER_FUNCTION
+from local_stack.processes import is_running
 from polling import until
 
 HOSTILE_KEY = "in/a+b c%2F'quoted\" é😀\n;$(id).csv"
@@ -160,6 +161,24 @@ def test_slots_bound_how_many_messages_are_worked_at_once(probe):
     assert most == 3
 
 
+def test_a_function_that_changes_ends_what_it_has_begun(probe, tmp_path):
+    """An invocation continues with the old settings, and its message is done with; the next one has the new settings."""
+    function, lambda_, sqs = "probe-worker-two", probe.aws.client("lambda"), probe.aws.client("sqs")
+    queue, end = _work_queue(probe, "two"), tmp_path / "end"
+    sqs.send_message(QueueUrl=queue, MessageBody=str(end))
+    until("an invocation", lambda: probe.seen('"waiting"'), seconds=30)
+    variables = lambda_.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    changed = {"Variables": variables | {"CHANGED": "yes"}}
+    lambda_.update_function_configuration(FunctionName=function, Environment=changed)
+    sqs.send_message(QueueUrl=queue, MessageBody="later")
+    [later] = until("the next one", lambda: probe.seen('"later"'), seconds=30)
+    end.touch()
+    [begun] = until("the end of the first", lambda: probe.seen(str(end)), seconds=30)
+    assert (later["changed"], begun["changed"], begun["receives"]) == ("yes", "", 1)
+    until("its sandbox is gone", lambda: not is_running(begun["pid"]), seconds=30)
+    until("its message is deleted", lambda: _left(sqs, queue) == 0, seconds=30)
+
+
 def test_a_burst_waits_for_sandboxes_instead_of_filling_the_machine(probe):
     """40 events at once are all handled, by no more sandboxes than the ceiling (see ministack_server)."""
     sns = probe.aws.client("sns")
@@ -250,6 +269,12 @@ def _waiting_branch(probe, name, marker):
 
 def _work_queue(probe, name):
     return probe.outputs["WorkQueueTemplate"].replace("{name}", name)
+
+
+def _left(sqs, queue):
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    return sum(int(number) for number in attributes.values())
 
 
 def _dead(probe, marker):

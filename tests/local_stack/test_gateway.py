@@ -449,8 +449,7 @@ def test_the_transport_changes_in_mid_storm(gateway):
     finally:
         control.clear_faults()
         redeploy(gateway, folder)
-    # MiniStack ends the sandboxes of a function that changes: what they had in hand is visible again after nine minutes.
-    settle_without_duplicates(gateway, {prefix: 2 * len(keys)}, seconds=600)
+    settle_without_duplicates(gateway, {prefix: 2 * len(keys)})
     for name, environment in gateway.environments.items():
         assert keys_of(runs(gateway, name, "test.burst"), keys) == Counter(keys)
         assert dead_letters(gateway, environment.trigger_dlq_url) == []

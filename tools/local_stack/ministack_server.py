@@ -17,7 +17,8 @@
 10. A change of an EventBridge rule's targets needs a permission on the rule; MiniStack asks for one on its bus.
 11. Logs Insights, and JSON patterns of FilterLogEvents: `ministack_insights`.
 12. Composite alarms in a stack: `ministack_alarms`.
-13. It ends, with every function it runs, when the process that started it has ended, however that came about.
+13. A function that changes, or one of whose sandboxes fails, ends what its other sandboxes have begun.
+14. It ends, with every function it runs, when the process that started it has ended, however that came about.
 
 Everything else is MiniStack as published.
 """
@@ -32,7 +33,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ministack import app  # type: ignore[import-untyped]
-from ministack.core import iam_actions  # type: ignore[import-untyped]
+from ministack.core import iam_actions, lambda_runtime  # type: ignore[import-untyped]
 from ministack.services import lambda_svc  # type: ignore[import-untyped]
 
 from local_stack import (
@@ -76,6 +77,38 @@ def _bound_sandboxes(ceiling: int) -> None:
 
     lambda_svc.acquire_worker = acquire_or_wait
     lambda_svc.release_worker = release_and_tell
+
+
+def _let_invocations_end() -> None:
+    kill: Callable[[list[Any]], None] = lambda_runtime.kill_workers
+    acquire: Callable[..., tuple[Any, str]] = lambda_svc.acquire_worker
+    release: Callable[[Any], None] = lambda_svc.release_worker
+    of_this_thread, lock = threading.local(), threading.Lock()
+    last_invocation: set[Any] = set()  # sandboxes that have left their pool and are at work
+
+    def acquire_for_this_thread(*function: Any, **options: Any) -> tuple[Any, str]:
+        of_this_thread.sandbox, reason = acquire(*function, **options)
+        return of_this_thread.sandbox, reason
+
+    def kill_now_or_later(doomed: list[Any]) -> None:
+        failed = getattr(of_this_thread, "sandbox", None)
+        with lock:
+            at_work = {each for each in doomed if each.in_use and each is not failed}
+            last_invocation.update(at_work)
+        kill([each for each in doomed if each not in at_work])
+
+    def release_or_kill(sandbox: Any) -> None:
+        release(sandbox)
+        of_this_thread.sandbox = None
+        with lock:
+            was_last = sandbox in last_invocation
+            last_invocation.discard(sandbox)
+        if was_last:
+            kill([sandbox])
+
+    lambda_runtime.kill_workers = kill_now_or_later
+    lambda_svc.acquire_worker = acquire_for_this_thread
+    lambda_svc.release_worker = release_or_kill
 
 
 def _trust_loopback() -> None:
@@ -146,6 +179,7 @@ def _end_with(parent: int) -> None:
 def serve() -> None:
     """Serve until the process that started this one has ended."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    _let_invocations_end()
     _bound_sandboxes(SANDBOXES_PER_FUNCTION)
     _trust_loopback()
     _name_batches_as_iam_does()

@@ -1,5 +1,8 @@
 # ruff: noqa: T201 - MiniStack waits 100 ms for the log of a function that writes none
-"""Works off a queue: says when it began and ended, and reports the messages whose body is `fail`."""
+"""Works off a queue: says when it began and ended, and reports the messages whose body is `fail`.
+
+A body that begins with `/` is a path: it is done once a file is there.
+"""
 
 import json
 import os
@@ -21,6 +24,10 @@ def handler(event, _context):
                 VisibilityTimeout=1,
             )
             failures.append({"itemIdentifier": record["messageId"]})
+        elif record["body"].startswith("/"):
+            sqs.send_message(QueueUrl=os.environ["SEEN_QUEUE_URL"], MessageBody=json.dumps("waiting"))
+            while not os.path.exists(record["body"]):  # noqa: PTH110
+                time.sleep(0.05)
         else:
             time.sleep(0.2)
         reported = {
@@ -29,6 +36,7 @@ def handler(event, _context):
             "began": began,
             "ended": time.time(),
             "pid": os.getpid(),
+            "changed": os.environ.get("CHANGED", ""),
         }
         sqs.send_message(QueueUrl=os.environ["SEEN_QUEUE_URL"], MessageBody=json.dumps(reported))
     print(len(event["Records"]), "done")
