@@ -1,16 +1,18 @@
 """A storm of events over each transport: how fast the gateway drains it, beside what Airflow and the transport allow.
 
-    make benchmark-storm                                     # four local stacks, one after the other; about an hour
+    make benchmark-storm                                     # five local stacks, one after the other; about an hour
     .venv/bin/python -m benchmarks.storm --transports rest,web-4 --rest 300 --web 600
     .venv/bin/python -m benchmarks.storm --transports none   # print and draw what the file of results has
 
 Each transport's results go to a file as soon as it is measured, beside those of the others; the tables and the pictures are
-of the whole file. `web-4` is `web` with WebConcurrency 4; in `web-20` the protection is off, because two dispatchers have no
-more than twenty messages. In `cli` each command takes three seconds longer, as on MWAA.
+of the whole file. `web-4` is `web` with WebConcurrency 4. In `web-20` the protection is off: WebConcurrency 20, and four
+dispatchers in place of two. In `web-20-far` each call takes half a second longer too, so that the number of calls at once is
+the limit, not this machine. In `cli` each command takes three seconds longer, as on MWAA.
 
-Real Airflow, functions and queues, and everything on this machine: the figures are ratios within one run. "Raw" is Airflow's
-REST API in a web login's session, with as many requests at once as the dispatchers make. The baseline is the function that
-AWS documents for MWAA: a token and a command for each event, no share of the slots, and no retry.
+Real Airflow, functions and queues, and everything on this machine: the figures are ratios within one run. Airflow has one
+processor to itself, as on AWS; the functions, the emulators and this process share the others. "Raw" is Airflow's REST API
+in a web login's session, with as many requests at once as the dispatchers make. The baseline is the function that AWS
+documents for MWAA: a token and a command for each event, no share of the slots, and no retry.
 """
 
 import argparse
@@ -36,7 +38,7 @@ import requests
 from benchmarks.deployed import ENVIRONMENT, RULE, Deployed
 from benchmarks.other_users import other_users
 from benchmarks.storm_pictures import draw
-from benchmarks.storm_result import Baseline, Storm, lost_and_doubled, print_tables
+from benchmarks.storm_result import PROTECTION_OFF, Baseline, Storm, lost_and_doubled, print_tables
 from gateway_cli.rules.store import RulesStore
 from local_stack.aws import LocalAws
 from local_stack.ledger import LedgerRow, rows_about
@@ -74,14 +76,18 @@ def {DAG}():
 {DAG}()
 """
 STORM_RULE: Final = {**RULE, "target": {"environment": ENVIRONMENT, "dag_id": DAG}}
-NAMES: Final = ("rest", "web", "web-20", "cli")
+NAMES: Final = ("rest", "web", *PROTECTION_OFF, "cli")
 CLIENTS: Final = 4  # that put events
 REST_SHARE, WEB_CONCURRENCY = 8, 8  # the template's defaults
+MOST_SLOTS: Final = 4
+# None where the system cannot say which processors a process has
+PROCESSORS: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 MEASURED_SECONDS: Final = 20.0  # of what is not a storm
 UNPROTECTED_CLIENTS: Final = 40
 LOST_AFTER_SECONDS: Final = 120.0  # without a new run
 PROGRESS_SECONDS: Final = 10.0
 MWAA_COMMAND_SECONDS: Final = 3.0  # by which a command takes longer on MWAA than here
+FAR_SECONDS: Final = 0.5  # by which a call takes longer where the web server is far away or slow
 
 
 def storm(state: StackState, name: str, number: int) -> Storm:
@@ -90,10 +96,9 @@ def storm(state: StackState, name: str, number: int) -> Storm:
     transport, web_concurrency = name.partition("-")[0], WEB_CONCURRENCY
     if transport == "web" and name != "web":
         web_concurrency = int(name.split("-")[1])
-        _set_web_concurrency(state, web_concurrency)
-    if transport == "cli":
-        slower = Faults(latency_milliseconds=1000 * MWAA_COMMAND_SECONDS)
-        deployed.control.set_faults(slower, environment=ENVIRONMENT)
+        _configure(state, web_concurrency, MOST_SLOTS if name in PROTECTION_OFF else deployed.share)
+    longer = MWAA_COMMAND_SECONDS if transport == "cli" else FAR_SECONDS if name.endswith("-far") else 0.0
+    deployed.control.set_faults(Faults(latency_milliseconds=1000 * longer), environment=ENVIRONMENT)
     deployed.triggered(deployed.put_events(1))  # sandboxes are warm then, and the rule is known
     with other_users(airflow_url) as idle_users:
         time.sleep(MEASURED_SECONDS)
@@ -302,22 +307,42 @@ def _cpu_seconds(state: StackState) -> dict[str, float]:
     spent: dict[str, float] = {}
     for pid in (state.pid, *descendants(state.pid)):
         with suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_text()
-            kind = (
-                "functions" if ".venvs/lambda" in words else "Airflow" if "airflow" in words else "emulators"
-            )
+            kind = _kind(pid)
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
             spent[kind] = spent.get(kind, 0.0) + seconds
     return spent
 
 
-def _set_web_concurrency(state: StackState, number: int) -> None:
-    """Switch the protection off, or to another number."""
+def _apart(state: StackState) -> None:
+    """Give Airflow a processor of its own, as on AWS; this process, the emulators and the functions share the others.
+
+    Does nothing where the system cannot do that.
+    """
+    if len(PROCESSORS) < 2:
+        return
+    for pid in (os.getpid(), state.pid, *descendants(state.pid)):
+        with suppress(OSError):  # ended by now
+            own = _kind(pid) == "Airflow"
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), PROCESSORS[:1] if own else PROCESSORS[1:])
+
+
+def _kind(pid: int) -> str:
+    """What a process of the stack is. Raises OSError where there is no /proc."""
+    words = Path(f"/proc/{pid}/cmdline").read_text()
+    return "functions" if ".venvs/lambda" in words else "Airflow" if "airflow" in words else "emulators"
+
+
+def _configure(state: StackState, web_concurrency: int, slots: int) -> None:
+    """Do what the parameters `WebConcurrency` and `SlotsPerEnvironment` do."""
     function, lambda_ = state.environments[ENVIRONMENT].dispatcher, state.aws.client("lambda")
     variables = lambda_.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-    changed = {"Variables": variables | {"WEB_CONCURRENCY": str(number)}}
-    lambda_.update_function_configuration(FunctionName=function, Environment=changed)
+    variables |= {"WEB_CONCURRENCY": str(web_concurrency), "SLOTS_PER_ENVIRONMENT": str(slots)}
+    lambda_.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+    (mapping,) = lambda_.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+    scaling: Final[Any] = {"MaximumConcurrency": slots}
+    lambda_.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig=scaling)
 
 
 @contextmanager
@@ -346,6 +371,7 @@ def local_stack(transport: str) -> Iterator[StackState]:
             rule = parse_rule(STORM_RULE, environments=frozenset({ENVIRONMENT}))
             store = RulesStore(state.aws.client("dynamodb"), state.rules_table)
             store.put(rule, by="benchmarks.storm", now=datetime.now(UTC))
+            _apart(state)
             yield state
         finally:
             subprocess.run([*command, "down", *place], check=True, stdout=sys.stderr)
@@ -368,7 +394,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--transports", default=",".join(NAMES), help=f"of {', '.join(NAMES)} and web-N; or none"
+        "--transports", default=",".join(NAMES), help=f"of {', '.join(NAMES)} web-N and web-N-far; or none"
     )
     parser.add_argument("--rest", type=int, default=10_000, help="how many events")
     parser.add_argument("--web", type=int, default=10_000)
@@ -377,8 +403,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="folder of the drain curve and the latencies")
     options = parser.parse_args()
     names = [] if options.transports == "none" else options.transports.split(",")
-    if unknown := [name for name in names if name not in NAMES and not re.fullmatch(r"web-\d+", name)]:
-        parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(NAMES)} and web-N")
+    if unknown := [name for name in names if name not in NAMES and not re.fullmatch(r"web-\d+(-far)?", name)]:
+        parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(NAMES)}, web-N and web-N-far")
     try:
         read_storms(options.json)
     except (TypeError, ValueError) as error:
