@@ -7,6 +7,7 @@ its timeout, and a reconcile waits for longer: an order in which a delivery outl
 import json
 import zlib
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -287,38 +288,38 @@ def reconciles(
 
     def process(ports: Ports) -> Callable[[World], None]:
         world: Any = ports.port("world")
-        state = State.opened(":memory:", BUCKET)
-        if plain:
-            state.add([Want(OBJECT, RULE, TARGET, event_hash(OBJECT.identity))])
-        else:
-            state.add([Want(OBJECT, RULE, "", OWN_MEMBER.member.id)])
-
-        def look() -> None:
+        with closing(State.opened(":memory:", BUCKET)) as state:
             if plain:
-                recognise(state, "ledger", world.items())
+                state.add([Want(OBJECT, RULE, TARGET, event_hash(OBJECT.identity))])
             else:
-                recognise(state, "batches", world.pointers_now())
+                state.add([Want(OBJECT, RULE, "", OWN_MEMBER.member.id)])
 
-        def send(wants: Sequence[WantRow]) -> dict[int, str]:
-            world.send([want.listed.identity for want in wants])
-            return {}
+            def look() -> None:
+                if plain:
+                    recognise(state, "ledger", world.items())
+                else:
+                    recognise(state, "batches", world.pointers_now())
 
-        look()
-        starter = kind(
-            state=state,
-            claims_of=lambda _: ports.port("claims"),
-            is_unchanged=lambda _: True,
-            send=send,
-            by=ports.name,
-            now=now,
-        )
-        world.mark()
-        starter.reserve(["never", "sent"])
-        if "settle" in steps:
-            world.settle()
-        if "look" in steps:
+            def send(wants: Sequence[WantRow]) -> dict[int, str]:
+                world.send([want.listed.identity for want in wants])
+                return {}
+
             look()
-        starter.start()
+            starter = kind(
+                state=state,
+                claims_of=lambda _: ports.port("claims"),
+                is_unchanged=lambda _: True,
+                send=send,
+                by=ports.name,
+                now=now,
+            )
+            world.mark()
+            starter.reserve(["never", "sent"])
+            if "settle" in steps:
+                world.settle()
+            if "look" in steps:
+                look()
+            starter.start()
         return lambda _: None
 
     return process
