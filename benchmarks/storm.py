@@ -394,7 +394,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--transports", default=",".join(NAMES), help=f"of {', '.join(NAMES)} web-N and web-N-far; or none"
+        "--transports", default=",".join(NAMES), help=f"of {', '.join(NAMES)}, web-N and web-N-far; or none"
     )
     parser.add_argument("--rest", type=int, default=10_000, help="how many events")
     parser.add_argument("--web", type=int, default=10_000)
