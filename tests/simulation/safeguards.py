@@ -91,6 +91,8 @@ def _functions(module: ModuleType, ours: object, theirs: object) -> list[tuple[F
         return [
             (mine, other)
             for name, mine in vars(ours).items()
-            if isinstance(mine, FunctionType) and isinstance(other := vars(theirs).get(name), FunctionType)
+            if isinstance(mine, FunctionType)
+            and isinstance(other := vars(theirs).get(name), FunctionType)
+            and mine.__code__.co_filename == module.__file__  # not those of a decorator
         ]
     return []
