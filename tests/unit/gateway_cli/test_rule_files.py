@@ -252,6 +252,11 @@ class TestSurprises:
         documents, flaws = read("[" * 5_000 + "]" * 5_000)
         assert (documents, [flaw.message for flaw in flaws]) == ([], ["this is nested too deeply"])
 
+    def test_yaml_is_too_deep_for_us_before_it_is_for_the_interpreter(self) -> None:
+        """Whose limit another part of the process may have raised."""
+        assert [] == read_yaml("[" * 200 + "]" * 200)[1]
+        assert ["this is nested too deeply"] == [each.message for each in read_yaml("[" * 202 + "]" * 202)[1]]
+
     def test_a_number_that_no_float_holds_is_refused(self) -> None:
         """It would be stored as Infinity, which is no JSON."""
         _, flaws = read_yaml("a: 1.0e+999")

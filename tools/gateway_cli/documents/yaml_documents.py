@@ -29,6 +29,9 @@ _REMEDIES: Final = (
     ),
 )
 _MOST_NODES: Final = 200_000  # about 5,000 rules per document; a few nested aliases can mean billions
+_DEEPEST: Final = (
+    200  # levels; the interpreter's own limit differs by its version, and any caller may raise it
+)
 # libyaml reads a thousand rules in a tenth of the time, and every wheel of PyYAML includes it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -94,6 +97,8 @@ class _Reading:
     def value(self, node: Any, place: Place) -> Any:
         self.lines.setdefault(place, node.start_mark.line + 1)
         self.nodes += 1
+        if len(place) > _DEEPEST:
+            raise RecursionError
         if id(node) in self.open_nodes or self.nodes > _MOST_NODES:
             raise yaml.composer.ComposerError(
                 None, None, "an alias contains itself, or aliases multiply without end", node.start_mark
