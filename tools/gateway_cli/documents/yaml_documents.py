@@ -29,9 +29,8 @@ _REMEDIES: Final = (
     ),
 )
 _MOST_NODES: Final = 200_000  # about 5,000 rules per document; a few nested aliases can mean billions
-_DEEPEST: Final = (
-    200  # levels; the interpreter's own limit differs by its version, and any caller may raise it
-)
+# Levels. The interpreter's own limit differs by its version, and any caller may raise it.
+_DEEPEST: Final = 200
 # libyaml reads a thousand rules in a tenth of the time, and every wheel of PyYAML includes it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
