@@ -530,8 +530,8 @@ NOT_LOADED = {
     "queued_events": (
         *DISPATCH,
         "outcomes",
-        "feeds",
-        "settings.feeds",
+        *FEEDS,
+        "routing.members",
         "step_functions",
         "airflow.cli",
         "aws.mwaa",

@@ -7,7 +7,6 @@ from mwaa_gateway.errors import Unavailable
 from mwaa_gateway.events import TrustedQueues, from_queue
 from mwaa_gateway.ingress.ingest import Ingress, IngressReport
 from mwaa_gateway.queue_message import MessageQueue, QueueMessage
-from mwaa_gateway.routing.members import redriven_member
 from mwaa_gateway.values import value
 
 
@@ -33,10 +32,7 @@ class EventDeliveries:
 
     def _deliver(self, message: QueueMessage) -> bool:
         try:
-            # A member of a batch that somebody redrives. Only the gateway's own roles write to the retry queue.
-            member = redriven_member(message.body) if message.queue == self.trusted.retry_queue else None
-            if member is not None:
-                self.ingress.collect_queue.collect([member])
+            if message.queue == self.trusted.retry_queue and self._redriven(message):
                 return True
             queued = from_queue(message.body, message.queue, self.trusted)
             self.report(self.ingress.ingest(queued.events, payload=queued.payload))
@@ -44,6 +40,15 @@ class EventDeliveries:
             self._give_back(message, error)
             return False
         return True
+
+    def _redriven(self, message: QueueMessage) -> bool:
+        """Collect the member of a batch that somebody redrives. Only the gateway's own roles write to the retry queue."""
+        from mwaa_gateway.routing.members import redriven_member  # noqa: PLC0415  no other queue brings members
+
+        member = redriven_member(message.body)
+        if member is not None:
+            self.ingress.collect_queue.collect([member])
+        return member is not None
 
     def _give_back(self, message: QueueMessage, error: Exception) -> None:
         seconds = backoff_seconds(message.receive_count, self.jitter())
