@@ -1,10 +1,11 @@
 """The benchmarks run; what they time, the tests count."""
 
 import json
+import sys
 
 import pytest
 
-from benchmarks import ingest, routing, simple_index
+from benchmarks import hops, ingest, routing, simple_index
 from benchmarks.rule_sets import rule_set
 from fakes.work import counted_calls
 from mwaa_gateway.patterns.index import RuleIndex
@@ -74,3 +75,22 @@ def test_a_row_of_the_benchmark_of_a_simple_index(kind: str):
         assert row["evaluated_per_event"] < 5
     if kind in {"wildcard", "numeric", "anything-but"}:
         assert row["evaluated_per_event"] == 30
+
+
+def test_the_rows_of_the_benchmark_of_hops(monkeypatch: pytest.MonkeyPatch):
+    """The functions that ship make these calls a run; tokens, pauses and the list of DAGs come once in many runs."""
+    monkeypatch.setattr(hops, "PYTHON", sys.executable)  # what a sandbox holds is here too
+    monkeypatch.setattr(hops, "WARM", 2)
+    expected = {
+        "event → nothing, no rule matches": (0, 0),
+        "event → message": (1, 0),
+        "message → recorded run, `cli`": (2, 1),
+        "message → recorded run, `rest`": (3, 0),
+        "message → recorded run, `web`, 10 at once": (2, 1),
+    }
+    measured = {hop.name: hop for hop in hops.HOPS}
+    with hops.measuring() as functions:
+        rows = {name: functions.row(measured[name], 10) for name in expected}
+    calls = {name: (int(row["AWS calls"]), int(row["HTTPS requests"])) for name, row in rows.items()}
+    assert expected == calls
+    assert all(0 < row["p50"] <= row["p99"] for row in rows.values())
