@@ -449,11 +449,11 @@ class Endless(Bucket):
 def test_memory_does_not_grow_with_the_number_of_objects(
     operated: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twenty times as many take no more, but for what the collector has not freed yet; the report names the first."""
+    """Ten times as many take no more, but for what the collector has not freed yet; the report names the first ones."""
     apply(operated, a_rule())
     monkeypatch.setattr(commands, "Bucket", Endless)
     peaks = []
-    for number in (1_000, 1_000, 20_000):  # the first one also loads what is loaded once
+    for number in (1_000, 1_000, 10_000):  # the first one also loads what is loaded once
         monkeypatch.setattr(Endless, "number", number)
         tracemalloc.start()
         result = run("--limit", "3", "--restart")
@@ -461,7 +461,7 @@ def test_memory_does_not_grow_with_the_number_of_objects(
         tracemalloc.stop()
         assert commands.MISSING == result.exit_code
         assert f"and {number - 3:,} more" in result.stderr
-    assert peaks[2] < 2 * peaks[1], peaks  # a key kept of each object would be more
+    assert peaks[2] < 1.5 * peaks[1], peaks  # a key kept of each object makes it 1.7
 
 
 class TestInterrupted:
