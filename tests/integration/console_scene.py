@@ -200,6 +200,7 @@ def fill(scene: Scene, *, minutes: int = 12) -> None:
     _requests(scene)
     _feeds(scene)
     _waiting_states(scene)
+    gateway.described["legacy"] = {"Status": "AVAILABLE"}
     store = CircuitItems(gateway.dynamodb, gateway.outputs["LedgerTableName"])
     store.open(
         "gate|environment|legacy", OpenCircuit(time.time() - 840, time.time() - 20, 3, time.time() + 12)

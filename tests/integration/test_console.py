@@ -175,6 +175,17 @@ def test_a_page_costs_at_most_five_calls(visitor: Browser) -> None:
         assert 1 <= len(calls) <= 5, (path, calls)
 
 
+def test_now_says_what_mwaa_does_with_an_environment_that_is_away(visitor: Browser) -> None:
+    """It asks about this one alone."""
+    visitor.scene.gateway.described["legacy"] = {"Status": "MAINTENANCE"}
+    visitor.gateway.forget()
+    asked = visitor.scene.gateway.asked_of_mwaa
+    shown = visitor.page("/now")
+    assert visitor.scene.gateway.asked_of_mwaa == asked + 1
+    assert "maintenance</span>" in shown
+    assert "MWAA reports MAINTENANCE: MWAA maintains the environment" in shown
+
+
 def test_the_shell_of_a_page_costs_none(visitor: Browser) -> None:
     visitor.scene.calls.clear()
     for path in VIEWS:

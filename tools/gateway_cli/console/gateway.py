@@ -117,7 +117,13 @@ class Gateway:
                 connection.on_call(self._refuse_change)
                 self._is_guarded = True
             if not self._is_ready:
-                _ = (connection.stack_outputs, connection.dynamodb, connection.sqs, connection.s3)
+                _ = (
+                    connection.stack_outputs,
+                    connection.dynamodb,
+                    connection.sqs,
+                    connection.s3,
+                    connection.mwaa,
+                )
                 self._is_ready = True
             return connection
 

@@ -1,10 +1,15 @@
-"""Now: the state of the gateway and its figures of three hours, in at most five calls to AWS."""
+"""Now: the state of the gateway and its figures of three hours, in at most five calls to AWS.
+
+One more asks MWAA about each environment whose circuit breaker is open.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from gateway_cli.answers.evidence import QueueNow
+from gateway_cli.answers.mwaa_status import MwaaStatus, mwaa_status
 from gateway_cli.answers.now import EnvironmentNow
 from gateway_cli.answers.stopped import Stopped, read_open_batches, read_stopped
 from gateway_cli.answers.switches import Switches, read_switches
@@ -27,9 +32,14 @@ def table(gateway: Gateway) -> dict[str, Any]:
     batches = gateway.read("batches", read_open_batches)
     dead = _counts(stopped, "dead")
     held = _counts(stopped, "held")
+    away = switches.value.circuits if switches.value else ()
+    mwaa = {name: _mwaa(gateway, name) for name in names if name in away}
     return {
         "environments": [
-            _environment(name, gateway.now(), slots, figures.value, switches.value, held, dead)
+            replace(
+                _environment(name, gateway.now(), slots, figures.value, switches.value, held, dead),
+                mwaa=mwaa[name].value if name in mwaa else None,
+            )
             for name in names
         ],
         "others": _others(gateway.now(), figures.value),
@@ -38,7 +48,7 @@ def table(gateway: Gateway) -> dict[str, Any]:
         "newest": stopped.value.dead[:_NEWEST] if stopped.value else (),
         "age": _age(figures.value, names, gateway.now()),
         "read_at": min(reading.at for reading in (figures, switches, stopped, batches)),
-        "unread": _unread(stack, figures, switches, stopped, batches),
+        "unread": _unread(stack, figures, switches, stopped, batches, *mwaa.values()),
         "every": EVERY_SECONDS,
         "price": _price(figures.value),
         "asked": figures.value.asked if figures.value else None,
@@ -71,6 +81,10 @@ def charts(gateway: Gateway) -> dict[str, Any]:
 
 def _figures(gateway: Gateway, names: Sequence[str]) -> Reading[Figures]:
     return gateway.read("figures", lambda of: read_figures(of, names, gateway.now()), fresh=30)
+
+
+def _mwaa(gateway: Gateway, name: str) -> Reading[MwaaStatus]:
+    return gateway.read(f"MWAA's status of {name}", lambda of: mwaa_status(of, name), fresh=30)
 
 
 def _counts(stopped: Reading[Stopped], state: str) -> Counter[str] | None:
