@@ -100,7 +100,7 @@ def goals(storms: Mapping[str, Storm]) -> list[tuple[str, str, bool]]:
             at_least(f"`{name}`: of what the slots allow", each.of_slots, OF_SLOTS)
         if name in PROTECTION_OFF:
             at_least(f"`{name}`: of Airflow's raw rate", each.per_second / each.raw_per_second, OF_RAW)
-        else:
+        elif name == each.transport:
             users = f"`{name}`: p95 of the other users' reads, at most {TIMES_IDLE:g} times idle"
             found.append((users, f"{each.times_idle:.2f}", each.times_idle <= TIMES_IDLE))
     if {"web", "rest"} <= storms.keys():

@@ -1,13 +1,15 @@
 """Web logins of the local MWAA, in front of a scripted Airflow: the token, the session of each major, the role's rights."""
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
 
 from local_stack.mwaa.api import MwaaApi
-from local_stack.mwaa.environment import Environment
+from local_stack.mwaa.environment import WRITES_AT_ONCE, Environment
 from local_stack.mwaa.faults import Faults, FaultSchedule
 from local_stack.mwaa.http_server import Answer, HttpServer, NoAnswer, Request
 from local_stack.mwaa.tokens import SESSION_SECONDS, TOKEN_SECONDS
@@ -18,6 +20,28 @@ from local_stack.mwaa.web_server import WebServer
 PREFIX = "arn:aws:airflow:eu-west-1:000000000000:"
 LOGIN = {"2.11.2": "/aws_mwaa/login", "3.3.1": "/pluginsv2/aws_mwaa/login"}
 BOTH = pytest.mark.parametrize("version", LOGIN)
+
+
+@dataclass
+class Meeting:
+    """An Airflow that answers a change only when so many others are there."""
+
+    size: int
+    most_at_once: int = 0
+    at_once: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.barrier = threading.Barrier(self.size)
+
+    def respond(self, _call: Request) -> Answer:
+        with self.lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        self.barrier.wait(10)
+        with self.lock:
+            self.at_once -= 1
+        return Answer.json(200, {})
 
 
 @dataclass
@@ -106,6 +130,24 @@ def test_a_session_opens_airflows_own_api(mwaa: Mwaa) -> None:
     assert {"authorization", "cookie"}.isdisjoint(asked.headers)
     counted = mwaa.environment.statistics()
     assert (counted["web_calls"], counted["most_web_calls_at_once"], counted["run_starts"]) == (1, 1, 0)
+
+
+def test_airflow_gets_changes_side_by_side_and_no_more_than_sqlite_bears(mwaa: Mwaa) -> None:
+    """One after the other would hide what many at once do to a web server."""
+    meeting = Meeting(WRITES_AT_ONCE)
+    server = HttpServer(meeting.respond)
+    server.start()
+    mwaa.environment.airflow_url = f"http://127.0.0.1:{server.port}"
+    session = mwaa.session()
+
+    def change(_: int) -> int:
+        return mwaa.web("PATCH", f"{mwaa.root}/dags/d/dagRuns/r", session, b"{}").status
+
+    with ThreadPoolExecutor(3 * WRITES_AT_ONCE) as clients:
+        answers = [*clients.map(change, range(3 * WRITES_AT_ONCE))]
+    server.stop()
+    assert {200} == set(answers)
+    assert meeting.most_at_once == WRITES_AT_ONCE
 
 
 @BOTH

@@ -50,8 +50,8 @@ class Call:
         """Send the call to Airflow, delayed as the faults say. Raises requests' exceptions."""
         sleep(environment.schedule.faults.latency_milliseconds / 1000)
         version = "v1" if environment.version.is_airflow_2 else "v2"
-        one_by_one = nullcontext() if self.only_reads else environment.rest_writes
-        with one_by_one, requests.Session() as session:
+        few_at_once = nullcontext() if self.only_reads else environment.rest_writes
+        with few_at_once, requests.Session() as session:
             session.trust_env = False  # no proxy stands between this machine and itself
             answer = session.request(
                 self.method,

@@ -5,7 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from local_stack.mwaa.faults import Faults, FaultSchedule
 from local_stack.mwaa.slots import Slots
@@ -13,6 +13,8 @@ from local_stack.mwaa.throttle import Throttle
 from local_stack.mwaa.tokens import TokenStore, WebSessions
 from local_stack.mwaa.versions import AirflowVersion
 from local_stack.mwaa.warm_cli import CommandAnswer
+
+WRITES_AT_ONCE: Final = 8
 
 
 class CommandLine(Protocol):
@@ -60,9 +62,9 @@ class Environment:
     slots: Slots = field(default_factory=Slots)
     throttle: Throttle = field(default_factory=Throttle)
     web_calls: Slots = field(default_factory=lambda: Slots(sys.maxsize))  # counts them; refuses none
-    # Airflow 3 writes its audit log in a transaction beside the call's own: two calls at once lock each other out of
-    # SQLite for seconds. MWAA has PostgreSQL, where they do not.
-    rest_writes: threading.Lock = field(default_factory=threading.Lock)
+    # Calls that change something, side by side as on MWAA. Beyond so many, SQLite's writers starve each other until
+    # their client gives up; MWAA's PostgreSQL lets them wait.
+    rest_writes: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WRITES_AT_ONCE))
     count: Count = field(default_factory=Count)
     schedule: FaultSchedule = field(default_factory=lambda: FaultSchedule(Faults()))
     tokens: TokenStore = field(init=False)
