@@ -107,6 +107,9 @@ def test_an_account_that_is_a_number(account: int, depth: int) -> None:
             '[{"triggering_user_name": "<caller>", "state": "queued"}]',
         ),
         ("session=.eJw1a; x", "session=<token>; x"),
+        (r'"said:\nAKIAIOSFODNN7EXAMPLE\n"', r'"said:\n<token>\n"'),
+        (r'"to:\tacme-prod-analytics\n"', r'"to:\t<environment>\n"'),
+        (r'"at:\nlocalhost:8080\n"', r'"at:\n<host>\n"'),
     ],
 )
 def test_what_stands_there_instead(text: str, redacted: str) -> None:

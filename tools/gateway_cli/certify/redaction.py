@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+# A word begins here: also behind an escape in a text within a text, such as the line break of JSON, backslash and n.
+_WORD: Final = r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt]))"
 _PATTERNS: Final = (
     # First what contains others: an ARN has an account, a URL a host.
     (re.compile(r"arn:aws[a-z-]*:[^\s\"'<>,;)\]}\\]+"), "<arn>"),
@@ -19,10 +21,10 @@ _PATTERNS: Final = (
         ),
         "<host>",
     ),
-    (re.compile(r"(?i)\blocalhost(?::\d+)?"), "<host>"),
+    (re.compile(r"(?i)localhost(?::\d+)?"), "<host>"),
     (re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])(?::\d+)?"), "<host>"),
     (re.compile(r"eyJ[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*"), "<token>"),  # a JSON Web Token
-    (re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}"), "<token>"),
+    (re.compile(r"(?<![A-Z0-9])(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}"), "<token>"),
     (re.compile(r"(?i)(?<=bearer )\S+|(?<=session=)[^\s;\"']+|(?<=_token=)[^\s;\"']+"), "<token>"),
     (re.compile(r"(?<=\"triggering_user_name\": \")[^\"]*"), "<caller>"),
     (re.compile(r"(?<!\d)\d{4}-\d{4}-\d{4}(?!\d)"), "<account>"),
@@ -43,9 +45,7 @@ class Redaction:
         known = sorted((name for name in names if name), key=len, reverse=True)
         self._placeholders = dict(names)
         self._names = (
-            re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, known))})(?![A-Za-z0-9])")
-            if known
-            else None
+            re.compile(rf"{_WORD}(?:{'|'.join(map(re.escape, known))})(?![A-Za-z0-9])") if known else None
         )
 
     def text(self, text: str) -> str:
