@@ -78,7 +78,7 @@ def {DAG}():
 STORM_RULE: Final = {**RULE, "target": {"environment": ENVIRONMENT, "dag_id": DAG}}
 NAMES: Final = ("rest", "web", *PROTECTION_OFF, "cli")
 CLIENTS: Final = 4  # that put events
-REST_SHARE, WEB_CONCURRENCY = 8, 4  # the template's defaults
+REST_SHARE, WEB_CONCURRENCY = 8, 3  # the template's defaults
 MOST_SLOTS: Final = 4
 # None where the system cannot say which processors a process has
 PROCESSORS: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

@@ -85,7 +85,7 @@ class DispatcherSettings(AirflowSettings):
     web_concurrency: int = setting(
         "attempts over a web login that all dispatchers together make at once, while the web server is not under load",
         int,
-        default=4,
+        default=3,
     )
     dag_catalog_seconds: float = setting(
         "maximum age of the list of paused and stale DAGs, in seconds; 0: no list",
