@@ -166,10 +166,7 @@ COLLECTED: dict[str, dict[str, Any]] = {
         },
     )
 }
-# A redelivery may open a batch of the new key for a member of an old one: it stays empty, until max_wait or a member comes.
-MOVED_KEY = COLLECTED["feed.moved"] | {
-    "collect": {"key": ["<date>", "<region>"], "quiet_period": "15m", "max_wait": "1d"}
-}
+MOVED_KEY = COLLECTED["feed.moved"] | {"collect": {"key": ["<date>", "<region>"], "quiet_period": "15m"}}
 
 
 Made = tuple[float, Sent, Piece]  # when it is first delivered, in seconds from the feed's first

@@ -127,7 +127,7 @@ def simulate(
         scheduler.at(at, lambda of=rule_id, cancel=cancel: gateway.feeds.operate(cancel=cancel, rule=of))
     watch = LedgerWatch()
     gateway.ledger.watches.append(watch)
-    scheduler.run(until=START + 10 * DAY)
+    scheduler.run(until=START + 31 * DAY)  # a batch is open for 30 days at most
     verdict = check(gateway, workload.expected, watch, bounds)
     return Simulated(
         seed,
