@@ -45,9 +45,8 @@ def p95_milliseconds(answers: list[float]) -> float:
 def main() -> None:
     """Read until terminated, and print the seconds of each answer."""
     (airflow_url,) = sys.argv[1:]
-    with suppress(
-        OSError
-    ):  # only root may; they have machines of their own, where nothing of the gateway runs
+    # They have machines of their own, where nothing of the gateway runs. Only root may do this.
+    with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -15)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with requests.Session() as session:

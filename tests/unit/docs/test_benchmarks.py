@@ -88,7 +88,9 @@ def test_the_rows_of_the_benchmark_of_hops(monkeypatch: pytest.MonkeyPatch):
         "message → recorded run, `rest`": (3, 0),
         "message → recorded run, `web`, 10 at once": (2, 1),
     }
-    measured = {hop.name: hop for hop in hops.HOPS}
+    measured = {
+        hop.name: hop for hop in hops.HOPS
+    }  # in order: the first dispatcher leaves the list of DAGs to the others
     with hops.measuring() as functions:
         rows = {name: functions.row(measured[name], 10) for name in expected}
     calls = {name: (int(row["AWS calls"]), int(row["HTTPS requests"])) for name, row in rows.items()}

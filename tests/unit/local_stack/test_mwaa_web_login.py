@@ -132,7 +132,7 @@ def test_a_session_opens_airflows_own_api(mwaa: Mwaa) -> None:
     assert (counted["web_calls"], counted["most_web_calls_at_once"], counted["run_starts"]) == (1, 1, 0)
 
 
-def test_airflow_gets_changes_side_by_side_and_no_more_than_sqlite_bears(mwaa: Mwaa) -> None:
+def test_airflow_gets_changes_side_by_side_but_only_so_many(mwaa: Mwaa) -> None:
     """One after the other would hide what many at once do to a web server."""
     meeting = Meeting(WRITES_AT_ONCE)
     server = HttpServer(meeting.respond)

@@ -62,8 +62,8 @@ class Environment:
     slots: Slots = field(default_factory=Slots)
     throttle: Throttle = field(default_factory=Throttle)
     web_calls: Slots = field(default_factory=lambda: Slots(sys.maxsize))  # counts them; refuses none
-    # Calls that change something, side by side as on MWAA. Beyond so many, SQLite's writers starve each other until
-    # their client gives up; MWAA's PostgreSQL lets them wait.
+    # Calls that change something, side by side as on MWAA. They are few, because with forty at once SQLite's writers
+    # starved each other until their client gave up; MWAA has PostgreSQL.
     rest_writes: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WRITES_AT_ONCE))
     count: Count = field(default_factory=Count)
     schedule: FaultSchedule = field(default_factory=lambda: FaultSchedule(Faults()))
