@@ -58,12 +58,19 @@ def served(application: Any, listener: socket.socket) -> Iterator[None]:
 
 
 @contextmanager
-def console(scene: Scene, *, operate: bool) -> Iterator[str]:
-    """Serve the scene's console; yields the address that works once."""
+def console(opened: Browser, scene: Scene, *, operate: bool) -> Iterator[str]:
+    """Serve the scene's console to a browser; yields the address that works once.
+
+    The browser hangs up first: uvicorn leaves a connection open that comes while it ends.
+    """
     with listening() as listener:
         guard = build(scene.console(operate=operate), port=listener.getsockname()[1])
         with served(guard, listener):
-            yield guard.url
+            try:
+                yield guard.url
+            finally:
+                for context in opened.contexts:
+                    context.close()
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def test_pictures(scene: Scene) -> None:
     """Run it where pngquant is installed: it makes the files a third as large."""
     fill(scene, minutes=170)
     for scheme, views in (("light", LIGHT), ("dark", DARK)):
-        with console(scene, operate=True) as url, browser() as opened:
+        with browser() as opened, console(opened, scene, operate=True) as url:
             page = opened.new_page(viewport={"width": 1180, "height": 640}, color_scheme=scheme)
             page.goto(url)
             for name, path in views.items():

@@ -70,7 +70,7 @@ def tab(chromium: Browser, url: str, scene: Scene) -> Opened:
 
 
 def test_every_view_by_mouse_and_keys(chromium: Browser, busy: Scene) -> None:
-    with console(busy, operate=False) as url:
+    with console(chromium, busy, operate=False) as url:
         opened = tab(chromium, url, busy)
         page = opened.page
         expect(page).to_have_title("Find · MWAA Trigger Gateway")
@@ -121,7 +121,7 @@ def test_every_view_by_mouse_and_keys(chromium: Browser, busy: Scene) -> None:
 
 
 def test_tab_visits_everything_with_a_visible_focus(chromium: Browser, busy: Scene) -> None:
-    with console(busy, operate=True) as url:
+    with console(chromium, busy, operate=True) as url:
         opened = tab(chromium, url, busy)
         opened.goto("/trouble")
         page, seen = opened.page, []
@@ -141,7 +141,7 @@ def test_tab_visits_everything_with_a_visible_focus(chromium: Browser, busy: Sce
 
 
 def test_every_action_by_ticking_and_confirming(chromium: Browser, busy: Scene) -> None:
-    with console(busy, operate=True) as url:
+    with console(chromium, busy, operate=True) as url:
         opened = tab(chromium, url, busy)
         page = opened.page
         for region, button, done in (
@@ -192,7 +192,7 @@ Promise.allSettled(tries).then((all) => { window.result = all.map((one) => one.v
 def test_a_page_of_another_site_reaches_nothing(chromium: Browser, busy: Scene, host: str) -> None:
     """Of the same host on another port, which browsers call the same site, and of another host."""
     answers: list[tuple[str, int]] = []
-    with console(busy, operate=True) as url, listening() as listener:
+    with console(chromium, busy, operate=True) as url, listening() as listener:
         opened = tab(chromium, url, busy)
         opened.goto("/trouble")
         dead = opened.page.get_by_role("region", name="Dead requests").get_by_role("checkbox").last
@@ -214,6 +214,7 @@ def test_a_page_of_another_site_reaches_nothing(chromium: Browser, busy: Scene, 
             framed = evil.frame(name="framed")
             assert framed is not None
             assert "Dead requests" not in framed.content()
+            evil.close()
         opened.goto("/trouble")
         assert opened.dead() == 3
         assert busy.gateway.visible("trigger-analytics") == 0
@@ -221,8 +222,8 @@ def test_a_page_of_another_site_reaches_nothing(chromium: Browser, busy: Scene, 
 
 def test_a_rebound_name_is_refused(chromium: Browser, busy: Scene) -> None:
     """evil.example resolves to this machine: its pages would be of the console's own origin."""
-    with console(busy, operate=True) as url:
-        tab(chromium, url, busy)
+    with console(chromium, busy, operate=True) as url:
+        tab(chromium, url, busy).settled()
         port = url.rpartition(":")[2].partition("/")[0]
         page = chromium.new_context().new_page()
         answer = page.goto(f"http://evil.example:{port}/trouble")
@@ -231,8 +232,8 @@ def test_a_rebound_name_is_refused(chromium: Browser, busy: Scene) -> None:
 
 
 def test_a_second_browser_has_no_use_of_the_address(chromium: Browser, busy: Scene) -> None:
-    with console(busy, operate=False) as url:
-        tab(chromium, url, busy)
+    with console(chromium, busy, operate=False) as url:
+        tab(chromium, url, busy).settled()
         answer = chromium.new_context().new_page().goto(url)
         assert answer is not None
         assert answer.status == 401
