@@ -54,6 +54,7 @@ class Storm:
     unprotected_per_second: float
     unprotected_users: list[float]
     baseline: Baseline | None = None
+    backlog_per_second: float = 0.0  # runs of further events that all waited in the queue; 0 if not measured
 
     @property
     def transport(self) -> str:
@@ -63,6 +64,8 @@ class Storm:
     @property
     def per_second(self) -> float:
         """Runs a second once all events are queued: on this machine, ingress takes processors from what is measured."""
+        if self.backlog_per_second:
+            return self.backlog_per_second
         after = [at for at in self.accepted if at >= self.queued_seconds]
         if len(after) < len(self.accepted) / 4:
             after = self.accepted

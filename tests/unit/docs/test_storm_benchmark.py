@@ -76,6 +76,14 @@ def test_each_goal_can_be_missed(name: str, changed: dict[str, object], goal: st
     assert goal in missed
 
 
+def test_a_backlog_says_how_fast_the_dispatchers_are() -> None:
+    """Dispatchers that keep up with ingress are as slow as ingress."""
+    storms = STORMS | {"web-20": replace(STORMS["web-20"], backlog_per_second=15.9)}
+    assert [text for text, _, met in goals(storms) if not met] == [
+        "`web-20`: of Airflow's raw rate at least 0.8"
+    ]
+
+
 def test_lost_and_doubled_are_counted_by_event() -> None:
     """A run too many makes up for no lost event, and a run of something else for nothing."""
     assert lost_and_doubled(["a", "b", "c"], ["a", "b", "b", "b"]) == (1, 2)
