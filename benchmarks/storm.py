@@ -9,12 +9,12 @@ of the whole file. `web-8` is `web` with WebConcurrency 8. In `web-20` the prote
 dispatchers in place of two. In `web-20-far` each call takes half a second longer too, so that the number of calls at once is
 the limit, not this machine. In `cli` each command takes three seconds longer, as on MWAA.
 
-Real Airflow, functions and queues, and everything on this machine: the figures are ratios within one run. Airflow has one
-processor to itself, as on AWS; the functions, the emulators and this process share the others. "Raw" is Airflow's REST API
-in a web login's session, with as many requests at once as the dispatchers make, for runs with the same conf. Over `web`
-dispatchers keep up with ingress here, so a backlog shows how fast they are: a quarter more events, which are all in the
-queue before they begin. The baseline is the function that AWS documents for MWAA: a token and a command for each event, no
-share of the slots, and no retry.
+Real Airflow, functions and queues, and everything on this machine: the figures are ratios within one run. Airflow's web
+server has one processor to itself, as it has machines of its own on AWS; its scheduler, the functions, the emulators and
+this process share the others. "Raw" is Airflow's REST API in a web login's session, with as many requests at once as the
+dispatchers make, for runs with the same conf. Over `web` dispatchers keep up with ingress here, so a backlog shows how fast
+they are: a quarter more events, which are all in the queue before they begin. The baseline is the function that AWS
+documents for MWAA: a token and a command for each event, no share of the slots, and no retry.
 """
 
 import argparse
@@ -350,23 +350,32 @@ def _cpu_seconds(state: StackState) -> dict[str, float]:
 
 
 def _apart(state: StackState) -> None:
-    """Give Airflow a processor of its own, as on AWS; this process, the emulators and the functions share the others.
+    """Give Airflow's web server a processor of its own, as on AWS, where it has machines of its own.
 
-    Does nothing where the system cannot do that.
+    Airflow's scheduler, this process, the emulators and the functions share the others. Does nothing where the system
+    cannot do that.
     """
     if len(PROCESSORS) < 2:
         return
+    web_servers = 0
     for pid in (os.getpid(), state.pid, *descendants(state.pid)):
         with suppress(OSError):  # ended by now
-            own = _kind(pid) == "Airflow"
+            own = "api_server" in _command_line(pid)
+            web_servers += own
             for thread in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), PROCESSORS[:1] if own else PROCESSORS[1:])
+    if not web_servers:
+        sys.exit("Airflow's web server was not found among the processes of the local stack")
 
 
 def _kind(pid: int) -> str:
     """What a process of the stack is. Raises OSError where there is no /proc."""
-    words = Path(f"/proc/{pid}/cmdline").read_text()
+    words = _command_line(pid)
     return "functions" if ".venvs/lambda" in words else "Airflow" if "airflow" in words else "emulators"
+
+
+def _command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def _configure(state: StackState, web_concurrency: int, slots: int) -> None:
