@@ -9,12 +9,12 @@ of the whole file. `web-8` is `web` with WebConcurrency 8. In `web-20` the prote
 dispatchers in place of two. In `web-20-far` each call takes half a second longer too, so that the number of calls at once is
 the limit, not this machine. In `cli` each command takes three seconds longer, as on MWAA.
 
-Real Airflow, functions and queues, and everything on this machine: the figures are ratios within one run. Airflow's web
-server has one processor to itself, as it has machines of its own on AWS; its scheduler, the functions, the emulators and
-this process share the others. "Raw" is Airflow's REST API in a web login's session, with as many requests at once as the
-dispatchers make, for runs with the same conf. Over `web` dispatchers keep up with ingress here, so a backlog shows how fast
-they are: a quarter more events, which are all in the queue before they begin. The baseline is the function that AWS
-documents for MWAA: a token and a command for each event, no share of the slots, and no retry.
+Real Airflow, functions and queues, and everything on this machine: the figures are ratios within one run. Airflow's two
+web servers have one processor to themselves, as they have machines of their own on AWS; its scheduler, the functions, the
+emulators and this process share the others. "Raw" is Airflow's REST API in a web login's session, with as many requests at
+once as the dispatchers make, for runs with the same conf. Over `web` dispatchers keep up with ingress here, so a backlog
+shows how fast they are: a quarter more events, which are all in the queue before they begin. The baseline is the function
+that AWS documents for MWAA: a token and a command for each event, no share of the slots, and no retry.
 """
 
 import argparse
@@ -81,6 +81,7 @@ STORM_RULE: Final = {**RULE, "target": {"environment": ENVIRONMENT, "dag_id": DA
 NAMES: Final = ("rest", "web", *PROTECTION_OFF, "cli")
 CLIENTS: Final = 4  # that put events
 REST_SHARE, WEB_CONCURRENCY = 8, 3  # the template's defaults
+WEB_SERVERS: Final = 2  # an environment of MWAA has no less, except of class mw1.micro
 MOST_SLOTS: Final = 4
 # None where the system cannot say which processors a process has
 PROCESSORS: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -350,22 +351,22 @@ def _cpu_seconds(state: StackState) -> dict[str, float]:
 
 
 def _apart(state: StackState) -> None:
-    """Give Airflow's web server a processor of its own, as on AWS, where it has machines of its own.
+    """Give Airflow's web servers a processor of their own: on AWS they have machines of their own.
 
     Airflow's scheduler, this process, the emulators and the functions share the others. Does nothing where the system
     cannot do that.
     """
     if len(PROCESSORS) < 2:
         return
-    web_servers = 0
+    found = 0
     for pid in (os.getpid(), state.pid, *descendants(state.pid)):
         with suppress(OSError):  # ended by now
             own = "api_server" in _command_line(pid)
-            web_servers += own
+            found += own
             for thread in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), PROCESSORS[:1] if own else PROCESSORS[1:])
-    if not web_servers:
-        sys.exit("Airflow's web server was not found among the processes of the local stack")
+    if found != WEB_SERVERS:
+        sys.exit(f"the local stack has {found} web servers of Airflow, not {WEB_SERVERS}")
 
 
 def _kind(pid: int) -> str:
@@ -422,7 +423,14 @@ def local_stack(transport: str) -> Iterator[StackState]:
             transport,
         ]
         try:
-            given = ["--dags-folder", str(dags), "--port", str(free_port())]
+            given = [
+                "--dags-folder",
+                str(dags),
+                "--port",
+                str(free_port()),
+                "--web-servers",
+                str(WEB_SERVERS),
+            ]
             subprocess.run([*command, *up, *given, *place], check=True, stdout=sys.stderr)
             state = StackState.read(Path(folder, "state.json"))
             if state is None:

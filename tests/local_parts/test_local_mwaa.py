@@ -6,7 +6,9 @@ Whether a command took effect is read from Airflow's own database, not from its 
 import base64
 import contextlib
 import json
+import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ from botocore.exceptions import ClientError
 
 from local_stack.mwaa import ControlClient, Faults, LocalMwaa
 from local_stack.mwaa.http_server import Answer, Request
+from local_stack.processes import descendants
 from mwaa_gateway.aws.mwaa.cli import CliTransport
 from mwaa_gateway.aws.mwaa.rest import REST_CLIENT_CONFIG, Pace, RestTransport
 from mwaa_gateway.aws.mwaa.web_server import WebServer
@@ -183,6 +186,7 @@ def mwaa(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Loc
         permission=Anyone(),
         venvs=ROOT / ".venvs",
         uv=find_uv(),
+        web_servers=2,
         clock=clock,
     )
     with local:
@@ -453,6 +457,30 @@ def test_over_rest_six_at_once_with_one_run_id_make_one_run(environment: Client,
     assert not any(isinstance(outcome, Rejected) for outcome in outcomes)
     assert isinstance(rest.look_up(target), AlreadyTriggered)
     assert len(environment.runs(target.run_id)) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="the system does not list processes in /proc")
+def test_either_of_two_web_servers_answers_alone(mwaa: LocalMwaa) -> None:
+    """Those of Airflow 3: the other one is stopped meanwhile."""
+    (url,) = (
+        about["airflow_url"]
+        for about in mwaa.describe()["environments"].values()
+        if about["airflow_version"].startswith("3")
+    )
+    servers = [
+        pid
+        for pid in descendants(os.getpid())
+        if "airflow api_server" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+    assert len(servers) == 2
+    for stopped in servers:
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            with requests.Session() as session:
+                session.trust_env = False
+                assert session.get(f"{url}/api/v2/version", timeout=60).status_code == 200
+        finally:
+            os.kill(stopped, signal.SIGCONT)
 
 
 def test_calls_at_once_do_not_wait_for_one_another_in_airflows_database(environment: Client) -> None:

@@ -71,11 +71,13 @@ def _start_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of a start, as its argument `options`."""
 
     def started(
+        *,
         environments: tuple[tuple[str, str], ...],
         port: int | None,
         dags_folder: Path | None,
         state_folder: Path,
         transports: str,
+        web_servers: int,
         **others: Any,
     ) -> None:
         chosen = environments or (("analytics", os.environ.get("AIRFLOW_VERSION") or DEFAULT_AIRFLOW),)
@@ -88,6 +90,7 @@ def _start_options(command: Callable[..., None]) -> Callable[..., None]:
             port=port,
             dags_folder=dags_folder and dags_folder.absolute(),
             transports=transports,
+            web_servers=web_servers,
         )
         command(options=options, **others)
 
@@ -115,6 +118,13 @@ def _start_options(command: Callable[..., None]) -> Callable[..., None]:
             "--dags-folder",
             type=click.Path(path_type=Path, exists=True, file_okay=False),
             help="DAGs of all environments. [default: examples/dags]",
+        ),
+        click.option(
+            "--web-servers",
+            type=click.IntRange(1, 5),
+            default=1,
+            show_default=True,
+            help="Processes of Airflow 3's API server. MWAA has two web servers or more.",
         ),
         _state_folder,
     ):

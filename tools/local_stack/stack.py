@@ -31,7 +31,7 @@ _STATE = "state.json"
 class StackOptions:
     """What to start: Airflow versions by environment, the state's folder, AWS's port (None: 4566 if free).
 
-    `transports` is the template's parameter `Transports`.
+    `transports` is the template's parameter `Transports`, `web_servers` how many processes each Airflow 3's API server has.
     """
 
     environments: Mapping[str, str]
@@ -39,6 +39,7 @@ class StackOptions:
     port: int | None = None
     dags_folder: Path | None = None  # examples/dags
     transports: str = REST
+    web_servers: int = 1
 
 
 class LocalStack:
@@ -144,6 +145,7 @@ class LocalStack:
                 venvs=self._root / ".venvs",
                 uv=_uv(self._root),
                 progress=self._timeline.tell,
+                web_servers=self._options.web_servers,
                 task_environment={
                     "AWS_ENDPOINT_URL": ministack.endpoint_url,
                     "AWS_REGION": REGION,

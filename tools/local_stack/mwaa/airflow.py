@@ -46,6 +46,7 @@ class Airflow:
         home: Path,
         dags_folder: Path,
         progress: Progress = print,
+        web_servers: int = 1,
         task_environment: Mapping[str, str] | None = None,
     ) -> None:
         self.settings = AirflowSettings(
@@ -54,6 +55,7 @@ class Airflow:
             dags_folder=dags_folder.absolute(),
             port=free_port(),
             secret=secrets.token_hex(32),
+            web_servers=web_servers,
             task_environment=task_environment or {},
         )
         self.command_line = WarmCli()

@@ -18,13 +18,17 @@ WEB_SERVER_CONFIG: Final = 'AUTH_ROLE_PUBLIC = "Admin"\nWTF_CSRF_ENABLED = True\
 
 @dataclass(frozen=True, slots=True)
 class AirflowSettings:
-    """The folder and ports of one Airflow; `secret` signs its tokens, and its tasks also get `task_environment`."""
+    """The folder and ports of one Airflow; `secret` signs its tokens, and its tasks also get `task_environment`.
+
+    `web_servers` is how many processes of Airflow 3's API server there are; Airflow 2 has one.
+    """
 
     version: AirflowVersion
     home: Path
     dags_folder: Path
     port: int
     secret: str
+    web_servers: int = 1
     task_environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -107,7 +111,12 @@ class AirflowSettings:
     def specification(self, *, control: int, workers: list[int]) -> dict[str, Any]:
         """Return what `airflow_host` must start; the numbers are file descriptors of its sockets."""
         scheduler = ["scheduler", "--skip-serve-logs"]  # logs are read from the files
-        web: dict[str, Any] = {"host": _ADDRESS, "port": self.port, "command": None}
+        web: dict[str, Any] = {
+            "host": _ADDRESS,
+            "port": self.port,
+            "command": None,
+            "servers": self.web_servers,
+        }
         servers = [scheduler]
         if not self.version.is_airflow_2:
             web["command"] = ["api-server", f"--host={_ADDRESS}", f"--port={self.port}", "--workers=1"]

@@ -38,6 +38,7 @@ class LocalMwaa:
         uv: the uv that installs them; used only when an installation is missing.
         progress: gets a short sentence for each step.
         status_on_error: what the web server answers when a command fails, 200 or 400.
+        web_servers: processes of each Airflow 3's API server; MWAA has two or more web servers.
         task_environment: environment variables for the DAGs' tasks (an AWS endpoint, for instance).
         clock: seconds; tokens live by it.
     """
@@ -55,6 +56,7 @@ class LocalMwaa:
         uv: Path = Path(".venvs/uv/bin/uv"),
         progress: Callable[[str], None] = print,
         status_on_error: int = 400,
+        web_servers: int = 1,
         task_environment: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,6 +73,7 @@ class LocalMwaa:
         self._uv = uv
         self._progress = progress
         self._status_on_error = status_on_error
+        self._web_servers = web_servers
         self._task_environment = task_environment
         self._clock = clock
         self._airflows: dict[str, Airflow] = {}
@@ -140,6 +143,7 @@ class LocalMwaa:
                 home=self._state_folder / name,
                 dags_folder=self._dags_folder,
                 progress=lambda step, name=name: self._progress(f"{name}: {step}"),  # type: ignore[misc]
+                web_servers=self._web_servers,
                 task_environment=self._task_environment,
             )
             self._airflows[name] = airflow
