@@ -50,10 +50,15 @@ class Deployed:
     @property
     def share(self) -> int:
         """How many of the environment's slots its dispatchers take at most."""
+        return int(self.event_source_mapping["ScalingConfig"]["MaximumConcurrency"])
+
+    @property
+    def event_source_mapping(self) -> Any:
+        """What leads from the trigger queue to the dispatchers, as Lambda describes it."""
         function = self.state.environments[ENVIRONMENT].dispatcher
         mappings = self.state.aws.client("lambda").list_event_source_mappings(FunctionName=function)
         (mapping,) = mappings["EventSourceMappings"]
-        return int(mapping["ScalingConfig"]["MaximumConcurrency"])
+        return mapping
 
     def put_events(self, number: int) -> list[str]:
         """Put so many events on the gateway's bus, and return their ids."""

@@ -386,23 +386,18 @@ def _configure(state: StackState, web_concurrency: int, slots: int) -> None:
     variables |= {"WEB_CONCURRENCY": str(web_concurrency), "SLOTS_PER_ENVIRONMENT": str(slots)}
     lambda_.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
     scaling: Final[Any] = {"MaximumConcurrency": slots}
-    lambda_.update_event_source_mapping(UUID=_event_source_mapping(state), ScalingConfig=scaling)
+    lambda_.update_event_source_mapping(
+        UUID=Deployed(state).event_source_mapping["UUID"], ScalingConfig=scaling
+    )
 
 
 @contextmanager
 def _dispatchers_wait(state: StackState) -> Iterator[None]:
     """Let the trigger queue's messages wait until the end of the block."""
-    lambda_, mapping = state.aws.client("lambda"), _event_source_mapping(state)
+    lambda_, mapping = state.aws.client("lambda"), Deployed(state).event_source_mapping["UUID"]
     lambda_.update_event_source_mapping(UUID=mapping, Enabled=False)
     yield
     lambda_.update_event_source_mapping(UUID=mapping, Enabled=True)
-
-
-def _event_source_mapping(state: StackState) -> str:
-    function = state.environments[ENVIRONMENT].dispatcher
-    mappings = state.aws.client("lambda").list_event_source_mappings(FunctionName=function)
-    (mapping,) = mappings["EventSourceMappings"]
-    return str(mapping["UUID"])
 
 
 @contextmanager
