@@ -10,11 +10,12 @@ dispatchers in place of two. In `web-20-far` each call takes half a second longe
 the limit, not this machine. In `cli` each command takes three seconds longer, as on MWAA.
 
 Real Airflow, functions and queues, and everything on this machine: the figures are ratios within one run. Airflow's two
-web servers have one processor to themselves, as they have machines of their own on AWS; its scheduler, the functions, the
-emulators and this process share the others. "Raw" is Airflow's REST API in a web login's session, with as many requests at
-once as the dispatchers make, for runs with the same conf. Over `web` dispatchers keep up with ingress here, so a backlog
-shows how fast they are: a quarter more events, which are all in the queue before they begin. The baseline is the function
-that AWS documents for MWAA: a token and a command for each event, no share of the slots, and no retry.
+web servers have machines of their own on AWS. Here each has a processor, and goes before everything else there; with the
+protection off, and wherever their rate is what counts, both have one processor to themselves. "Raw" is Airflow's REST API
+in a web login's session, with as many requests at once as the dispatchers make, for runs with the same conf. Over `web` a
+backlog shows how fast the dispatchers are: a quarter more events, which are all in the queue before they begin. The
+baseline is the function that AWS documents for MWAA: a token and a command for each event, no share of the slots, and no
+retry.
 """
 
 import argparse
@@ -122,11 +123,16 @@ def storm(state: StackState, name: str, number: int) -> Storm:
         "cli": (counted["most_commands_at_once"], share),
     }[transport]
     took = max(finished.values()) - min(row.first_attempt_at or began for row in rows)
+    at_once = web_at_once if transport == "web" else share
     with other_users(airflow_url) as raw_users:
-        raw_per_second = raw(state, web_at_once if transport == "web" else share)
+        raw_per_second = raw(state, at_once)
     with other_users(airflow_url) as unprotected_users:
         unprotected_per_second = raw(state, UNPROTECTED_CLIENTS)
-    backlog = _backlog_per_second(deployed, name, number // BACKLOG_PART) if transport == "web" else 0.0
+    raw_backlog_per_second = backlog_per_second = 0.0
+    if transport == "web":
+        _set_airflow_apart(state, its_rate_counts=True)
+        raw_backlog_per_second = raw(state, at_once)
+        backlog_per_second = _backlog_per_second(deployed, name, number // BACKLOG_PART)
     lost, doubled = lost_and_doubled(sent, [event for event in _events_of_runs(state) if event in sent])
     return Storm(
         name=name,
@@ -151,7 +157,8 @@ def storm(state: StackState, name: str, number: int) -> Storm:
         unprotected_per_second=unprotected_per_second,
         unprotected_users=unprotected_users,
         baseline=baseline(state, number) if transport == "cli" else None,
-        backlog_per_second=backlog,
+        raw_backlog_per_second=raw_backlog_per_second,
+        backlog_per_second=backlog_per_second,
     )
 
 
@@ -350,33 +357,54 @@ def _cpu_seconds(state: StackState) -> dict[str, float]:
     return spent
 
 
-def _apart(state: StackState) -> None:
-    """Give Airflow's web servers a processor of their own: on AWS they have machines of their own.
+def _set_airflow_apart(state: StackState, *, its_rate_counts: bool) -> None:
+    """Keep everything else from Airflow's web servers, which have machines of their own on AWS.
 
-    Airflow's scheduler, this process, the emulators and the functions share the others. Does nothing where the system
-    cannot do that.
+    Where their rate counts, they have one processor to themselves, and everything else has the others: neither takes time
+    from the other. Where other users' reads count, each has a processor, and goes before everything else there. Does
+    nothing where the system cannot do that.
     """
-    if len(PROCESSORS) < 2:
+    if len(PROCESSORS) < WEB_SERVERS:
         return
-    found = 0
-    for pid in (os.getpid(), state.pid, *descendants(state.pid)):
-        with suppress(OSError):  # ended by now
-            own = "api_server" in _command_line(pid)
-            found += own
-            for thread in Path(f"/proc/{pid}/task").iterdir():
-                os.sched_setaffinity(int(thread.name), PROCESSORS[:1] if own else PROCESSORS[1:])
-    if found != WEB_SERVERS:
-        sys.exit(f"the local stack has {found} web servers of Airflow, not {WEB_SERVERS}")
+    everything = {pid: _command_line(pid) for pid in (os.getpid(), state.pid, *descendants(state.pid))}
+    servers = [pid for pid, words in everything.items() if "api_server" in words]
+    if len(servers) != WEB_SERVERS:
+        sys.exit(f"the local stack has {len(servers)} web servers of Airflow, not {WEB_SERVERS}")
+    if its_rate_counts:
+        for pid in everything:
+            _run_on(pid, set(PROCESSORS[:1] if pid in servers else PROCESSORS[1:]))
+        return
+    _run_on(os.getpid(), set(PROCESSORS))  # the storm before this one may have changed it
+    for pid, processor in zip(servers, PROCESSORS, strict=False):
+        try:
+            _run_on(pid, {processor}, first=True)
+        except PermissionError:
+            _say(
+                "Only root may put Airflow's web servers first: other users' reads wait for other processes, too"
+            )
+
+
+def _run_on(pid: int, processors: set[int], *, first: bool = False) -> None:
+    """Give a process these processors; if it is the first there, nothing else runs while it wants to."""
+    policy = os.SCHED_RR if first else os.SCHED_OTHER
+    with suppress(FileNotFoundError, ProcessLookupError):  # ended by now
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), processors)
+            os.sched_setscheduler(int(thread.name), policy, os.sched_param(1 if first else 0))
 
 
 def _kind(pid: int) -> str:
-    """What a process of the stack is. Raises OSError where there is no /proc."""
+    """What a process of the stack is."""
     words = _command_line(pid)
     return "functions" if ".venvs/lambda" in words else "Airflow" if "airflow" in words else "emulators"
 
 
 def _command_line(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text()
+    """Its words; none if it has ended, or where there is no /proc."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def _configure(state: StackState, web_concurrency: int, slots: int) -> None:
@@ -401,8 +429,8 @@ def _dispatchers_wait(state: StackState) -> Iterator[None]:
 
 
 @contextmanager
-def local_stack(transport: str) -> Iterator[StackState]:
-    """A stack with this transport and the benchmark's rule, in a process of its own."""
+def local_stack(name: str) -> Iterator[StackState]:
+    """A stack for the storm of this name, with the benchmark's rule, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "local_stack"]
         dags = Path(folder, "dags")
@@ -415,7 +443,7 @@ def local_stack(transport: str) -> Iterator[StackState]:
             "--environment",
             f"{ENVIRONMENT}={DEFAULT_VERSION}",
             "--transports",
-            transport,
+            name.partition("-")[0],
         ]
         try:
             given = [
@@ -433,7 +461,7 @@ def local_stack(transport: str) -> Iterator[StackState]:
             rule = parse_rule(STORM_RULE, environments=frozenset({ENVIRONMENT}))
             store = RulesStore(state.aws.client("dynamodb"), state.rules_table)
             store.put(rule, by="benchmarks.storm", now=datetime.now(UTC))
-            _apart(state)
+            _set_airflow_apart(state, its_rate_counts=name in PROTECTION_OFF)
             yield state
         finally:
             subprocess.run([*command, "down", *place], check=True, stdout=sys.stderr)
@@ -475,7 +503,7 @@ def main() -> None:
         )
     for name in names:
         number = getattr(options, name.partition("-")[0])
-        with local_stack(name.partition("-")[0]) as state:
+        with local_stack(name) as state:
             measured = storm(state, name, number)
         storms = read_storms(options.json) | {name: measured}
         options.json.parent.mkdir(parents=True, exist_ok=True)

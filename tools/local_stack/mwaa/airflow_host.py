@@ -137,12 +137,13 @@ def serve_airflow_2_web(host: str, port: int) -> None:
     run_simple(host, port, cached_app(), threaded=True)
 
 
-def serve_airflow_3_web(words: list[str], listener: socket.socket | None) -> int:
+def serve_airflow_3_web(words: list[str], address: tuple[str, int] | None) -> int:
     """Run Airflow 3's API server in this process, as it is but for one thing: its audit log is written on a thread.
 
     Airflow commits it on the event loop. While another call in this process holds SQLite's write lock, and needs the loop
     to come to its own commit, each waits for the other until SQLite's 30 seconds are up, and every other call with them.
-    On PostgreSQL, which MWAA has, they are not in each other's way. Several servers accept from one `listener`.
+    On PostgreSQL, which MWAA has, they are not in each other's way. Several servers share one `address`: each
+    connection goes to one of them by chance, however busy that one is.
     """
     import uvicorn  # noqa: PLC0415
     from airflow.api_fastapi.logging import decorators  # noqa: PLC0415
@@ -163,7 +164,8 @@ def serve_airflow_3_web(words: list[str], listener: socket.socket | None) -> int
         return log_on_a_thread
 
     decorators.action_logging = action_logging  # before the routes, which are made with it, are imported
-    if listener is not None:
+    if address is not None:
+        listener = socket.create_server(address, reuse_port=True)
         uvicorn.run = partial(uvicorn.run, fd=listener.fileno())
     return run_airflow(words)
 
@@ -221,9 +223,9 @@ class Host:
             database.execute("PRAGMA journal_mode=WAL")
         web = self.specification["web"]
         if web["command"]:
-            listener = socket.create_server((web["host"], web["port"])) if web["servers"] > 1 else None
+            shared = (web["host"], web["port"]) if web["servers"] > 1 else None
             for _ in range(web["servers"]):
-                self.serve(Child("web", partial(serve_airflow_3_web, web["command"], listener)))
+                self.serve(Child("web", partial(serve_airflow_3_web, web["command"], shared)))
         else:
             self.serve(Child("web", lambda: serve_airflow_2_web(web["host"], web["port"])))
         self.once("Reading the DAGs", ["dags", "reserialize"])
