@@ -588,13 +588,13 @@ def test_code_is_where_the_template_says(source):
         assert (ROOT / "functions" / name / "app.py").is_file()
 
 
-def test_the_gateway_layer_is_shipped_as_it_lies(source):
-    """It already has python/: a BuildMethod would make it python/python/, which nothing imports from."""
-    assert "Metadata" not in source["Resources"]["GatewayLayer"]
-    assert (
-        ROOT / source["Resources"]["GatewayLayer"]["Properties"]["ContentUri"] / "python" / "mwaa_gateway"
-    ).is_dir()
-    assert source["Resources"]["DependenciesLayer"]["Metadata"]["BuildMethod"] == "python3.13"
+@pytest.mark.parametrize("layer", ["GatewayLayer", "DependenciesLayer"])
+def test_a_makefile_builds_each_layer(source, layer):
+    """SAM's own method leaves the bytecode out, and makes python/ of the gateway's python/python/."""
+    resource = source["Resources"][layer]
+    assert resource["Metadata"] == {"BuildMethod": "makefile", "BuildArchitecture": "arm64"}
+    makefile = ROOT / resource["Properties"]["ContentUri"] / "Makefile"
+    assert f"\nbuild-{layer}:\n" in makefile.read_text()
 
 
 def _variables(template, function):

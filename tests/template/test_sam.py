@@ -95,12 +95,30 @@ def test_sam_builds_functions_and_layer_for_the_runtime(deployed_by_sam):
         "dispatcheranalytics",
         "watcheranalytics",
     ]
+    assert (build / "GatewayLayer" / "python" / "mwaa_gateway" / "__init__.py").is_file()
     layer = build / "DependenciesLayer" / "python"
     assert (layer / "aws_lambda_powertools" / "__init__.py").is_file()
     assert (layer / "requests" / "__init__.py").is_file()
     assert not (layer / "boto3").exists()
     tags = {path.name.split(".", 1)[1] for path in layer.rglob("*.so")}
     assert tags <= {"cpython-313-aarch64-linux-gnu.so", "abi3.so"}
+
+
+@pytest.mark.parametrize("layer", ["GatewayLayer", "DependenciesLayer"])
+def test_lambda_finds_bytecode_of_all_that_the_layers_hold(deployed_by_sam, layer):
+    """For its own version of Python, taken as it is whatever times the zip has, and free of the building machine's paths."""
+    unchecked_hash = (1).to_bytes(4, "little")
+    folder = deployed_by_sam.build / layer
+    sources = [path.relative_to(folder) for path in folder.rglob("*.py")]
+    assert len(sources) > 50
+    for path in sources:
+        compiled = (folder / path.parent / "__pycache__" / f"{path.stem}.cpython-313.pyc").read_bytes()
+        assert compiled[4:8] == unchecked_hash
+        assert f"/opt/{path}".encode() in compiled
+    assert len(list(folder.rglob("*.pyc"))) == len(sources)
+    made_here = str(folder).encode()
+    assert not [path for path in folder.rglob("*") if path.is_file() and made_here in path.read_bytes()]
+    assert not (folder / "python" / "bin").exists()
 
 
 def test_sam_deploys_every_environment_with_its_code(deployed_by_sam):
