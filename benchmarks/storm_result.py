@@ -142,8 +142,7 @@ def print_tables(storms: Mapping[str, Storm]) -> None:
         )
         print(
             f"| `{name}` | {idle:.0f} | {storm:.0f} | {each.times_idle:.2f} | {raw:.0f} |"
-            f" {each.raw_per_second:.1f} | {free:.0f} |"
-            f" {each.unprotected_per_second:.1f} |"
+            f" {each.raw_per_second:.1f} | {free:.0f} | {each.unprotected_per_second:.1f} |"
         )
     print("\n| ms of processor time a run | " + " | ".join(kinds := _kinds(storms.values())) + " |")
     print("|---|" + "--:|" * len(kinds))
